@@ -1,0 +1,5 @@
+"""`python -m edgefuse` is `edgefuse`."""
+
+from edgefuse.cli.main import entry
+
+entry()

@@ -1,0 +1,61 @@
+"""One tree of errors. Each message is one line: what is wrong, where, and what mends it.
+
+    EdgeFuseError                 exit 1: a fault, ours or the machine's
+    |- InputError                 exit 2: what was given can't be used
+    |  |- SettingsError           an option, a settings file, a URI
+    |  |- SourceError             nothing can be read from a source
+    |  |  `- FrameError           one pair of it can't be used; the others can (counted by `cause`)
+    |  |- ModelError              an unknown model, a broken card, a file whose sha256 is wrong
+    |  |- OutputError             a place that can't be written: permission, a full disk
+    |  `- MissingDependencyError  an extra that is not installed; the message ends with the pip command
+    `- MeasurementError           exit 3: a figure that can't be trusted
+"""
+
+from __future__ import annotations
+
+
+class EdgeFuseError(Exception):
+    """Base of everything EdgeFuse raises on purpose. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class InputError(EdgeFuseError):
+    exit_code = 2
+
+
+class SettingsError(InputError):
+    pass
+
+
+class SourceError(InputError):
+    pass
+
+
+class FrameError(SourceError):
+    """One pair can't be used. `name` is the pair's, `cause` a word to count by: unpaired, unreadable, size, depth, ended."""
+
+    def __init__(self, name: str, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.cause = cause
+
+
+class ModelError(InputError):
+    pass
+
+
+class OutputError(InputError):
+    pass
+
+
+class MissingDependencyError(InputError):
+    """An optional package is missing. `extra` is ours, `package` the one that could not be imported."""
+
+    def __init__(self, package: str, what: str, install: str) -> None:
+        super().__init__(f"{what} needs {package}, which is not installed; run: pip install {install}")
+        self.package = package
+
+
+class MeasurementError(EdgeFuseError):
+    exit_code = 3

@@ -1,0 +1,82 @@
+"""Value objects that travel through the pipeline. All are frozen; their arrays are not to be written to by who receives them.
+
+Times are `time.monotonic_ns()` at capture, or for recorded material the frame's own time on the recording's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Modality = Literal["visible", "infrared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera's picture.
+
+    data: uint8 or uint16, (H, W) grey or (H, W, 3) in BGR order; full range (0..255, 0..65535), sensor counts for raw infrared.
+    modality: "visible" or "infrared".
+    time_ns: capture time, nanoseconds.
+    name: for messages and file names, without extension.
+    """
+
+    data: NDArray[np.uint8] | NDArray[np.uint16]
+    modality: Modality
+    time_ns: int
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.data.dtype not in (np.uint8, np.uint16) or not (self.data.ndim == 2 or (self.data.ndim == 3 and self.data.shape[2] == 3)):
+            raise ValueError(f"frame {self.name}: expected uint8 or uint16 (H, W) or (H, W, 3), got {self.data.dtype} {self.data.shape}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.data.shape[1], self.data.shape[0]
+
+    @property
+    def colour(self) -> bool:
+        return self.data.ndim == 3
+
+
+@dataclass(frozen=True, slots=True)
+class FramePair:
+    """A visible and an infrared frame of one moment. `index` counts the pairs of a source from 0, lost ones included."""
+
+    visible: Frame
+    infrared: Frame
+    index: int
+
+    @property
+    def name(self) -> str:
+        return self.visible.name
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both frames, uncompressed: what a link would carry to fuse elsewhere."""
+        return self.visible.data.nbytes + self.infrared.data.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class FusedFrame:
+    """The picture made of a pair.
+
+    data: uint8, (H, W) where the visible frame was grey, else (H, W, 3) BGR.
+    blending_map: float32 (H, W) in [0, 1], the visible frame's share of each pixel; None where a model has no map.
+    pair: what it was made from.
+    stages_ns: where the time went, nanoseconds by stage (prepare, network, colour).
+    """
+
+    data: NDArray[np.uint8]
+    blending_map: NDArray[np.float32] | None
+    pair: FramePair
+    stages_ns: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.pair.name

@@ -1,0 +1,18 @@
+"""Where pairs come from, one module a kind; `open_source` takes a URI (edgefuse.uri has the grammar)."""
+
+from __future__ import annotations
+
+from edgefuse import registry
+from edgefuse.sources.base import Source, SourceInfo
+from edgefuse.uri import parse
+
+__all__ = ["Source", "SourceInfo", "open_source"]
+
+
+def open_source(uri: str) -> Source:
+    """Open `uri`. Raises SettingsError for a bad URI or kind, SourceError where there is nothing to read."""
+    parsed = parse(uri)
+    kind = registry.get("edgefuse.sources", parsed.kind)
+    parsed.allow(*kind.OPTIONS)
+    source: Source = kind.from_uri(parsed)
+    return source

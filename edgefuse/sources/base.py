@@ -1,0 +1,47 @@
+"""What a source is: `read` until it returns None, then `close`. Everything else belongs to the sources themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import ClassVar, Self
+
+from edgefuse.frames import FramePair
+from edgefuse.uri import Uri
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """uri: as given. pairs: how many reads it will take, lost ones included, None where unknown. fps: nominal rate in Hz, never rounded."""
+
+    uri: str
+    pairs: int | None
+    fps: float
+
+
+class Source:
+    """Base of all sources; also a context manager.
+
+    A subclass sets `info`, implements `read` and `from_uri`, and may override `close`.
+    """
+
+    info: SourceInfo
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def from_uri(cls, uri: Uri) -> Self:
+        """Open what the URI names. Raises SettingsError (the URI) or SourceError (what is there)."""
+        ...
+
+    def read(self) -> FramePair | None:
+        """The next pair, None at the end. Raises FrameError where one pair can't be used (read on), SourceError where none can."""
+        raise NotImplementedError(f"{type(self).__name__}.read")
+
+    def close(self) -> None:
+        """Release devices and files; safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

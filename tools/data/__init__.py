@@ -1,0 +1,1 @@
+"""Photographs with segmentation masks, and the fusion pairs made from them."""

@@ -1,0 +1,86 @@
+"""Fusion pairs with a ground truth, made from photographs (MobileFuse, section III-B): multi-focus and multi-lighting.
+
+Multi-focus: the foreground mask cuts the photograph in two; one source has the background blurred, the other the foreground.
+Multi-lighting: one source is over-saturated, the other darkened. In both, the photograph itself is the ground truth, and which
+source gets which is drawn at random, so that neither stream learns "mine is better".
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tools.data.photographs import Photograph
+
+
+@dataclass(frozen=True)
+class Batch:
+    """float32 (N, 1, S, S) in [0, 1] each; mask is the ideal map, meaningful where `focus` (bool (N,)) is set."""
+
+    visible: np.ndarray
+    infrared: np.ndarray
+    truth: np.ndarray
+    mask: np.ndarray
+    focus: np.ndarray
+
+
+def split(photographs: list[Photograph], seed: int = 0) -> dict[str, list[Photograph]]:
+    """Fixed 80/10/10 split by a hash of the name, so that adding photographs moves none of the others."""
+    parts: dict[str, list[Photograph]] = {"train": [], "validation": [], "test": []}
+    for p in photographs:
+        bucket = zlib.crc32(f"{seed}:{p.name}".encode()) % 10
+        parts["test" if bucket == 0 else "validation" if bucket == 1 else "train"].append(p)
+    return parts
+
+
+def _crop(photograph: Photograph, size: int, rng: np.random.Generator, masked: bool) -> tuple[np.ndarray, np.ndarray]:
+    luma, mask = photograph.luma, photograph.foreground
+    mask = np.zeros_like(luma) if mask is None else mask
+    # a random scale: the network meets objects and grain of every size
+    scale = max(rng.uniform(0.5, 1.2), (size + 1) / min(luma.shape))
+    luma = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    mask = cv2.resize(mask, luma.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    for _ in range(8):
+        y, x = (int(rng.integers(0, n - size + 1)) for n in luma.shape)
+        part = mask[y : y + size, x : x + size]
+        if not masked or 0.05 < part.mean() < 0.95:
+            break
+    luma = luma[y : y + size, x : x + size]
+    if rng.random() < 0.5:
+        luma, part = luma[:, ::-1], part[:, ::-1]
+    return luma.astype(np.float32) / 255, part.astype(np.float32)
+
+
+def multi_focus(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(foreground sharp, background sharp): float32 (S, S), for a mask of 1 in the foreground."""
+    sigma = rng.uniform(1.0, 5.0)
+    blurred = cv2.GaussianBlur(luma, (0, 0), sigma)
+    return luma * mask + blurred * (1 - mask), luma * (1 - mask) + blurred * mask
+
+
+def multi_lighting(luma: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(over-saturated, darkened): float32 (S, S), clipped to [0, 1]."""
+    over = np.clip(luma * rng.uniform(1.2, 3.0) + rng.uniform(0.0, 0.3), 0, 1)
+    dark = np.clip(luma * rng.uniform(0.2, 0.9) - rng.uniform(0.0, 0.2), 0, 1)
+    return over, dark
+
+
+def batch(photographs: list[Photograph], n: int, size: int, rng: np.random.Generator, focus_only: bool = False) -> Batch:
+    """`n` pairs of `size` x `size`, half of them multi-focus and half multi-lighting (all multi-focus where asked)."""
+    masked = [p for p in photographs if p.foreground is not None]
+    if not masked:
+        raise ValueError("no photograph has a foreground mask; multi-focus pairs need some")
+    out = Batch(*(np.empty((n, 1, size, size), np.float32) for _ in range(4)), focus=np.zeros(n, bool))
+    for k in range(n):
+        focus = focus_only or k % 2 == 0
+        pool = masked if focus else photographs
+        luma, mask = _crop(pool[int(rng.integers(len(pool)))], size, rng, focus)
+        first, second = multi_focus(luma, mask, rng) if focus else multi_lighting(luma, rng)
+        if rng.random() < 0.5:
+            first, second, mask = second, first, 1 - mask
+        out.visible[k, 0], out.infrared[k, 0], out.truth[k, 0], out.mask[k, 0] = first, second, luma, mask
+        out.focus[k] = focus
+    return out

@@ -1,0 +1,73 @@
+"""Loaders: folders of photographs -> `Photograph`s (luma and, where there is one, the foreground mask)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """name; luma: uint8 (H, W); foreground: uint8 (H, W) of 0 and 1, or None where nothing was annotated."""
+
+    name: str
+    luma: np.ndarray
+    foreground: np.ndarray | None
+
+
+def _read(image: Path, mask: Path | None) -> Photograph:
+    luma = cv2.imread(str(image), cv2.IMREAD_GRAYSCALE)
+    if luma is None:
+        raise ValueError(f"{image}: not a readable image")
+    foreground = None
+    if mask is not None and mask.is_file():
+        # VOC's colour palette and COCO's label maps agree on one thing: 0 is background; VOC's 255 is the object's outline
+        labels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+        labels = labels if labels.ndim == 2 else labels.max(axis=2)
+        if labels.shape == luma.shape and labels.any():
+            foreground = (labels > 0).astype(np.uint8)
+    return Photograph(image.stem, luma, foreground)
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES)
+
+
+def coco128(root: Path) -> Iterator[Photograph]:
+    """images/NAME.jpg with masks/NAME.png, label 0 background (../shared/data/natural/coco128)."""
+    return (_read(p, root / "masks" / f"{p.stem}.png") for p in _images(root / "images"))
+
+
+def voc(root: Path) -> Iterator[Photograph]:
+    """A Pascal VOC year: JPEGImages/ with SegmentationObject/ (the paper's choice), else SegmentationClass/."""
+    folder = next((root / d for d in ("SegmentationObject", "SegmentationClass") if (root / d).is_dir()), None)
+    if folder is None:
+        raise ValueError(f"{root}: no SegmentationObject/ or SegmentationClass/ inside; give the VOC year's folder")
+    return (_read(root / "JPEGImages" / f"{m.stem}.jpg", m) for m in _images(folder))
+
+
+def photos(root: Path) -> Iterator[Photograph]:
+    """Any folder of photographs, without masks: good for multi-lighting pairs only."""
+    return (_read(p, None) for p in _images(root))
+
+
+LOADERS = {"coco128": coco128, "voc": voc, "photos": photos}
+
+
+def load(uris: list[str]) -> list[Photograph]:
+    """`coco128:DIR`, `voc:DIR` or `photos:DIR`, as many as given. Raises ValueError for what can't be read."""
+    found: list[Photograph] = []
+    for uri in uris:
+        kind, _, folder = uri.partition(":")
+        if kind not in LOADERS or not Path(folder).is_dir():
+            raise ValueError(f"{uri}: expected KIND:FOLDER with KIND one of {', '.join(LOADERS)} and an existing folder")
+        found += LOADERS[kind](Path(folder))
+    if not found:
+        raise ValueError(f"no photographs in {', '.join(uris)}")
+    return found

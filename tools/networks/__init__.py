@@ -1,0 +1,1 @@
+"""The networks that EdgeFuse trains, one module a family."""

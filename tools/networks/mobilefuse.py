@@ -1,0 +1,68 @@
+"""MobileFuse (Perreault et al., "MobileFuse: Multimodal Image Fusion at the Edge") and its two ablations.
+
+Two streams of depthwise-separable convolutions (MobileNet), MAX fusion, a decoder that draws the blending map M in [0, 1] at
+full resolution, and the blend inside the network (Eq. 1): fused = visible M + infrared (1 - M).
+
+The streams do not share weights: MAX is symmetric, so with shared ones the map could not know which source is which.
+Frames are luma: colour is handled after the network, and one channel is what both a thermal and a grey camera deliver.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+WIDTHS = (16, 32, 64)
+DECODER_BLOCKS = 5
+KINDS = ("mobilefuse", "mobilefuse-blending-only", "mobilefuse-generative-only")
+
+
+def conv_unit(inputs: int, outputs: int, kernel: int, groups: int = 1, act: bool = True) -> nn.Sequential:
+    """Convolution, batch norm (folded at export) and ReLU; the last unit of a network has neither of the two."""
+    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=not act)]
+    if act:
+        layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def separable(inputs: int, outputs: int) -> list[nn.Sequential]:
+    """Depthwise 3 x 3, then pointwise 1 x 1: MobileNet's depthwise-separable convolution."""
+    return [conv_unit(inputs, inputs, 3, groups=inputs), conv_unit(inputs, outputs, 1)]
+
+
+def stream() -> nn.Sequential:
+    a, b, c = WIDTHS
+    return nn.Sequential(conv_unit(1, a, 3), *separable(a, b), *separable(b, c))
+
+
+class MobileFuse(nn.Module):
+    """The paper's network. `kind` chooses what the decoder's single channel means.
+
+    - mobilefuse: logits of the map; the loss is on the blended image.
+    - mobilefuse-blending-only: the same graph; the loss is on the map, against the foreground mask.
+    - mobilefuse-generative-only: the fused image itself; there is no blending module.
+    """
+
+    def __init__(self, kind: str = "mobilefuse") -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}; one of {', '.join(KINDS)}")
+        self.kind = kind
+        width = WIDTHS[-1]
+        self.visible = stream()
+        self.infrared = stream()
+        blocks = [u for _ in range(DECODER_BLOCKS) for u in separable(width, width)] + separable(width, width // 2)
+        last = [conv_unit(width // 2, width // 2, 3, groups=width // 2), conv_unit(width // 2, 1, 1, act=False)]
+        self.decoder = nn.Sequential(*blocks, *last)
+
+    def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+        """visible, infrared: float (N, 1, H, W) in [0, 1]. Returns (fused, map), both (N, 1, H, W) in [0, 1].
+
+        The generative ablation has no map and returns its image twice.
+        """
+        drawn = self.decoder(torch.maximum(self.visible(visible), self.infrared(infrared)))
+        if self.kind == "mobilefuse-generative-only":
+            image = drawn if self.training else drawn.clamp(0, 1)
+            return image, image
+        blending_map = torch.sigmoid(drawn)
+        return infrared + blending_map * (visible - infrared), blending_map
