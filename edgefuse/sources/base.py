@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -12,14 +14,16 @@ from edgefuse.uri import Uri
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """uri: as given. pairs: how many reads it will take, lost ones included, None where unknown. fps: nominal rate in Hz, never rounded."""
+    """uri: as given. pairs: how many reads it will take, lost ones included, None where unknown. fps: nominal rate in Hz, never rounded.
+    paths: files and folders it reads, which no sink may write to."""
 
     uri: str
     pairs: int | None
     fps: float
+    paths: tuple[Path, ...] = ()
 
 
-class Source:
+class Source(ABC):
     """Base of all sources; also a context manager.
 
     A subclass sets `info`, implements `read` and `from_uri`, and may override `close`.
@@ -29,13 +33,13 @@ class Source:
     OPTIONS: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
+    @abstractmethod
     def from_uri(cls, uri: Uri) -> Self:
         """Open what the URI names. Raises SettingsError (the URI) or SourceError (what is there)."""
-        ...
 
+    @abstractmethod
     def read(self) -> FramePair | None:
         """The next pair, None at the end. Raises FrameError where one pair can't be used (read on), SourceError where none can."""
-        raise NotImplementedError(f"{type(self).__name__}.read")
 
     def close(self) -> None:
         """Release devices and files; safe to call twice."""

@@ -54,18 +54,51 @@ def _crop(photograph: Photograph, size: int, rng: np.random.Generator, masked: b
     return luma.astype(np.float32) / 255, part.astype(np.float32)
 
 
-def multi_focus(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(foreground sharp, background sharp): float32 (S, S), for a mask of 1 in the foreground."""
+def _sensors(luma: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The photograph as two sensors might see it: half the time alike, else each with its own gamma, contrast and polarity.
+
+    Without this the network learns brightness, not content: an infrared frame is nothing like the visible one.
+    """
+    if rng.random() < 0.5:
+        return luma, luma
+
+    def seen() -> np.ndarray:
+        x = luma ** rng.uniform(0.5, 2.0)
+        x = 1 - x if rng.random() < 0.25 else x
+        contrast = rng.uniform(0.4, 1.0)
+        return x * contrast + rng.uniform(0, 1 - contrast)
+
+    return seen(), seen()
+
+
+def _badly_lit(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Over-saturated or darkened, clipped to [0, 1]."""
+    if rng.random() < 0.5:
+        return np.clip(x * rng.uniform(1.2, 4.0) + rng.uniform(0.0, 0.3), 0, 1)
+    return np.clip(x * rng.uniform(0.05, 0.7) - rng.uniform(0.0, 0.1), 0, 1)
+
+
+def multi_focus(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(foreground sharp, background sharp, truth): float32 (S, S), for a mask of 1 in the foreground."""
+    a, b = _sensors(luma, rng)
     sigma = rng.uniform(1.0, 5.0)
-    blurred = cv2.GaussianBlur(luma, (0, 0), sigma)
-    return luma * mask + blurred * (1 - mask), luma * (1 - mask) + blurred * mask
+    first = a * mask + cv2.GaussianBlur(a, (0, 0), sigma) * (1 - mask)
+    second = b * (1 - mask) + cv2.GaussianBlur(b, (0, 0), sigma) * mask
+    return first, second, a * mask + b * (1 - mask)
 
 
-def multi_lighting(luma: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(over-saturated, darkened): float32 (S, S), clipped to [0, 1]."""
-    over = np.clip(luma * rng.uniform(1.2, 3.0) + rng.uniform(0.0, 0.3), 0, 1)
-    dark = np.clip(luma * rng.uniform(0.2, 0.9) - rng.uniform(0.0, 0.2), 0, 1)
-    return over, dark
+def multi_lighting(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(first, second, truth): float32 (S, S). With a mask, each source is badly lit on one side of it; without, one source
+    is over-saturated and the other darkened all over.
+    """
+    if mask.any() and rng.random() < 0.5:
+        a, b = _sensors(luma, rng)
+        first = a * mask + _badly_lit(a, rng) * (1 - mask)
+        second = b * (1 - mask) + _badly_lit(b, rng) * mask
+        return first, second, a * mask + b * (1 - mask)
+    over = np.clip(luma * rng.uniform(1.0, 3.0) + rng.uniform(0.0, 0.2), 0, 1)
+    dark = np.clip(luma * rng.uniform(0.05, 0.95) - rng.uniform(0.0, 0.1), 0, 1)
+    return over, dark, luma
 
 
 def batch(photographs: list[Photograph], n: int, size: int, rng: np.random.Generator, focus_only: bool = False) -> Batch:
@@ -78,9 +111,10 @@ def batch(photographs: list[Photograph], n: int, size: int, rng: np.random.Gener
         focus = focus_only or k % 2 == 0
         pool = masked if focus else photographs
         luma, mask = _crop(pool[int(rng.integers(len(pool)))], size, rng, focus)
-        first, second = multi_focus(luma, mask, rng) if focus else multi_lighting(luma, rng)
+        make = multi_focus if focus else multi_lighting
+        first, second, truth = make(luma, mask, rng)
         if rng.random() < 0.5:
             first, second, mask = second, first, 1 - mask
-        out.visible[k, 0], out.infrared[k, 0], out.truth[k, 0], out.mask[k, 0] = first, second, luma, mask
+        out.visible[k, 0], out.infrared[k, 0], out.truth[k, 0], out.mask[k, 0] = first, second, truth, mask
         out.focus[k] = focus
     return out

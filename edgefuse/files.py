@@ -1,0 +1,66 @@
+"""Files that appear whole or not at all, and the words for what can go wrong with them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from edgefuse.errors import OutputError
+
+_WORDS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
+    errno.EACCES: "no permission to write here; choose another place or mend its permissions",
+    errno.EPERM: "no permission to write here; choose another place or mend its permissions",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EFBIG: "the file would pass the size limit set for this process; raise it (ulimit -f) or choose another place",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another place",
+    errno.EEXIST: "a file is there, not a folder; choose another place",
+    errno.EISDIR: "a folder is there, not a file; choose another name",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """`error` in one line: the path, what is wrong, what to do."""
+    words = _WORDS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
+    return OutputError(f"cannot write {path}: {words}")
+
+
+def check_folder(folder: Path) -> None:
+    """Make `folder` where it is missing and prove that files can be made in it. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise output_error(folder, e) from None
+
+
+def check_file(path: Path) -> None:
+    """Prove that `path` can be written later, leaving what is there as it is. Raises OutputError."""
+    if path.is_dir():
+        raise output_error(path, IsADirectoryError(errno.EISDIR, "is a folder"))
+    check_folder(path.parent)
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Raises OutputError where fewer than `needed` bytes are free at `path`."""
+    if shutil.disk_usage(path).free < needed:
+        raise output_error(path, OSError(errno.ENOSPC, "full"))
+
+
+def write_atomic(path: Path, data: bytes | memoryview) -> int:
+    """Write `data` beside `path`, then rename it there: a reader sees the old file or the new one. Returns the bytes written."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as f:
+            f.write(data)
+        os.replace(part, path)
+    except OSError as e:
+        part.unlink(missing_ok=True)
+        raise output_error(path, e) from None
+    return len(data)

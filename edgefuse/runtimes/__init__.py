@@ -1,0 +1,87 @@
+"""Runtimes, one module each, and the choice between them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from edgefuse import registry
+from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
+from edgefuse.runtimes.base import Runtime
+from edgefuse.zoo import Card, ModelFile
+
+__all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
+
+# best first: what `auto` takes where a model has a file for it
+PREFERENCE = ("onnx", "litert", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A loaded runtime and how it came to be chosen (`why`, one line)."""
+
+    runtime: Runtime
+    name: str
+    version: str
+    precision: str
+    threads: int
+    file: ModelFile
+    why: str
+
+
+def default_threads() -> int:
+    """The cores this process may use, four at most: more do not pay for frames of camera size."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, usable)
+
+
+def present() -> dict[str, str]:
+    """Version, or why it can't be used, by runtime name; the second starts with "missing"."""
+    found = {}
+    for name in registry.names("edgefuse.runtimes"):
+        try:
+            found[name] = registry.get("edgefuse.runtimes", name).version()
+        except MissingDependencyError as e:
+            found[name] = f"missing: {e}"
+    return found
+
+
+def choose(card: Card, name: str = "auto", precision: str | None = None, threads: int | None = None) -> Choice:
+    """Load `card`'s model with the runtime `name` at `precision` (None: the card's default, or what the runtime has).
+
+    `auto` takes the first of onnx, litert and numpy that is installed and that the model has a file for. Raises SettingsError for
+    an unknown name, ModelError where the model has no such file, MissingDependencyError where the runtime is not installed.
+    """
+    threads = threads or default_threads()
+    if name == "auto":
+        candidates = [*PREFERENCE, *(n for n in registry.names("edgefuse.runtimes") if n not in PREFERENCE)]
+    elif name in registry.names("edgefuse.runtimes"):
+        candidates = [name]
+    else:
+        raise SettingsError(f"unknown runtime '{name}'; there is auto, {', '.join(registry.names('edgefuse.runtimes'))}")
+    passed = []
+    for candidate in candidates:
+        file = _file(card, candidate, precision)
+        if file is None:
+            passed.append(f"{candidate} has no {precision or 'matching'} file of {card.name}")
+            continue
+        kind = registry.get("edgefuse.runtimes", candidate)
+        try:
+            version = kind.version()
+            runtime = kind(card, file, threads)
+        except MissingDependencyError as e:
+            if name != "auto":
+                raise
+            passed.append(f"{e.package} is not installed")
+            continue
+        reason = "as asked for" if name != "auto" else "the best installed"
+        why = "; ".join([f"{reason}", *passed])
+        return Choice(runtime, candidate, version, file.precision, threads, file, why)
+    there = ", ".join(sorted(f"{f.runtime} {f.precision}" for f in card.files))
+    raise ModelError(f"model {card.name}: {'; '.join(passed)}; it comes as {there}")
+
+
+def _file(card: Card, runtime: str, precision: str | None) -> ModelFile | None:
+    if precision is not None:
+        return card.file(runtime, precision)
+    return card.file(runtime, card.default_precision) or next((f for f in card.files if f.runtime == runtime), None)

@@ -1,0 +1,150 @@
+"""The network in NumPy alone: the fallback where no model runtime has a wheel (32-bit Raspberry Pi OS).
+
+A model's .npz holds its arrays (float32) and, under "graph", a JSON list of steps in UTF-8: {"op", "in", "out", ...}. Steps work
+on single pictures, (channels, height, width), a strip of rows at a time so that what they touch stays in the cache.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import ModelError
+from edgefuse.runtimes.base import Arrays, Runtime
+from edgefuse.zoo import Card, ModelFile
+
+Floats = NDArray[np.float32]
+_STRIP_BYTES = 1 << 18  # of one strip of a step's output: three of these fit a Cortex-A53's or a desktop core's L2
+
+
+class NumpyRuntime(Runtime):
+    """Executes the steps conv, max, sigmoid, clip and blend."""
+
+    package = "numpy"
+    install = "numpy"
+
+    def __init__(self, card: Card, file: ModelFile, threads: int) -> None:
+        data = file.verified()
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                self._weights = {k: np.ascontiguousarray(arrays[k], np.float32) for k in arrays.files if k != "graph"}
+                self._steps: list[dict[str, Any]] = json.loads(arrays["graph"].tobytes().decode())
+            for step in self._steps:
+                if step["op"] not in _OPERATIONS:
+                    raise ValueError(f"unknown step {step['op']!r}")
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as e:
+            raise ModelError(f"{file.path}: not a model for the numpy runtime ({e})") from e
+        self._inputs = [i.name for i in card.inputs]
+        self._outputs = [o.name for o in card.outputs]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    @classmethod
+    def version(cls) -> str:
+        return np.__version__
+
+    def run(self, inputs: Arrays) -> dict[str, Floats]:
+        held: dict[str, Floats] = {name: inputs[name][0] for name in self._inputs}
+        last_use = {name: k for k, step in enumerate(self._steps) for name in step["in"]}
+        for k, step in enumerate(self._steps):
+            held[step["out"]] = _OPERATIONS[step["op"]](self, step, *(held[name] for name in step["in"]))
+            for name in step["in"]:
+                if last_use[name] == k and name not in self._outputs:
+                    held.pop(name, None)
+        return {name: held[name][None] for name in self._outputs}
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _conv(self, step: dict[str, Any], x: Floats) -> Floats:
+        """Cross-correlation with zero padding to the same size, stride 1; depthwise or dense; bias; ReLU where asked for."""
+        weight, bias = self._weights[step["weight"]], self._weights[step["bias"]][:, None, None]
+        outputs, _, kernel, _ = weight.shape
+        dilation, relu = step.get("dilation", 1), step.get("relu", False)
+        depthwise = step.get("groups", 1) > 1
+        reach = dilation * (kernel // 2)
+        _, height, width = x.shape
+        y = np.empty((outputs, height, width), np.float32)
+        rows = max(1, min(height, _STRIP_BYTES // (4 * width * max(outputs, x.shape[0]))))
+
+        def strip(top: int) -> None:
+            bottom = min(top + rows, height)
+            part = x[:, top:bottom] if reach == 0 else _padded(x, top, bottom, reach)
+            filtered = _depthwise if depthwise else _dense
+            out = filtered(part, weight, dilation, bottom - top, width)
+            out += bias
+            if relu:
+                np.maximum(out, 0, out=out)
+            y[:, top:bottom] = out
+
+        if self._pool:
+            list(self._pool.map(strip, range(0, height, rows)))
+        else:
+            for top in range(0, height, rows):
+                strip(top)
+        return y
+
+    def _max(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
+        return np.maximum(a, b)
+
+    def _sigmoid(self, step: dict[str, Any], x: Floats) -> Floats:
+        # tanh never overflows, 1 / (1 + exp(-x)) does
+        return 0.5 * np.tanh(0.5 * x) + np.float32(0.5)
+
+    def _clip(self, step: dict[str, Any], x: Floats) -> Floats:
+        return np.clip(x, 0, 1)
+
+    def _blend(self, step: dict[str, Any], visible: Floats, infrared: Floats, blending_map: Floats) -> Floats:
+        """MobileFuse, Eq. 1: visible M + infrared (1 - M)."""
+        return infrared + blending_map * (visible - infrared)
+
+
+_OPERATIONS: dict[str, Callable[..., Floats]] = {
+    "conv": NumpyRuntime._conv,
+    "max": NumpyRuntime._max,
+    "sigmoid": NumpyRuntime._sigmoid,
+    "clip": NumpyRuntime._clip,
+    "blend": NumpyRuntime._blend,
+}
+
+
+def _padded(x: Floats, top: int, bottom: int, reach: int) -> Floats:
+    """Rows top - reach to bottom + reach of x, and `reach` columns either side, zero where x ends."""
+    channels, height, width = x.shape
+    part = np.zeros((channels, bottom - top + 2 * reach, width + 2 * reach), np.float32)
+    first, last = max(0, top - reach), min(height, bottom + reach)
+    part[:, first - top + reach : last - top + reach, reach : reach + width] = x[:, first:last]
+    return part
+
+
+def _depthwise(part: Floats, weight: Floats, dilation: int, rows: int, width: int) -> Floats:
+    channels, _, kernel, _ = weight.shape
+    out = np.zeros((channels, rows, width), np.float32)
+    product = np.empty_like(out)
+    for dy in range(kernel):
+        for dx in range(kernel):
+            shifted = part[:, dy * dilation : dy * dilation + rows, dx * dilation : dx * dilation + width]
+            np.multiply(shifted, weight[:, 0, dy, dx, None, None], out=product)
+            out += product
+    return out
+
+
+def _dense(part: Floats, weight: Floats, dilation: int, rows: int, width: int) -> Floats:
+    outputs, inputs, kernel, _ = weight.shape
+    if kernel == 1:
+        columns = part.reshape(inputs, rows * width)
+    else:
+        taps = np.empty((inputs, kernel, kernel, rows, width), np.float32)
+        for dy in range(kernel):
+            for dx in range(kernel):
+                taps[:, dy, dx] = part[:, dy * dilation : dy * dilation + rows, dx * dilation : dx * dilation + width]
+        columns = taps.reshape(inputs * kernel * kernel, rows * width)
+    return (weight.reshape(outputs, -1) @ columns).reshape(outputs, rows, width)

@@ -1,0 +1,53 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import MissingDependencyError, ModelError
+from edgefuse.runtimes.base import Arrays, Runtime
+from edgefuse.zoo import Card, ModelFile
+
+
+class OnnxRuntime(Runtime):
+    """onnxruntime's CPU provider, sequential, its threads asleep between frames."""
+
+    package = "onnxruntime"
+    install = "onnxruntime"
+
+    def __init__(self, card: Card, file: ModelFile, threads: int) -> None:
+        ort = _import()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        # spinning threads keep a Pi's cores hot for nothing
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(file.verified(), options, providers=["CPUExecutionProvider"])
+        except Exception as e:
+            if isinstance(e, ModelError):
+                raise
+            raise ModelError(f"{file.path}: onnxruntime {ort.__version__} can't load it ({str(e).splitlines()[0][:160]})") from e
+        self._outputs = [o.name for o in self._session.get_outputs()]
+
+    @classmethod
+    def version(cls) -> str:
+        return str(_import().__version__)
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+
+def _import() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as e:
+        raise MissingDependencyError("onnxruntime", "the onnx runtime", "onnxruntime") from e
+    onnxruntime.set_default_logger_severity(3)
+    return onnxruntime

@@ -1,0 +1,35 @@
+"""What a sink is: a context manager with one verb, `write`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import ClassVar, Self
+
+from edgefuse.frames import FusedFrame
+from edgefuse.uri import Uri
+
+
+class Sink(ABC):
+    """Base of all sinks. A subclass sets `bytes_written` as it goes and implements `write`, `close` and `from_uri`."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
+    bytes_written: int = 0
+
+    @classmethod
+    @abstractmethod
+    def from_uri(cls, uri: Uri, fps: float) -> Self:
+        """Open what the URI names, for frames at `fps` Hz. Raises SettingsError or OutputError."""
+
+    @abstractmethod
+    def write(self, fused: FusedFrame) -> None:
+        """Take one fused frame. Raises OutputError where it can't be kept; what was written before stays whole."""
+
+    def close(self) -> None:
+        """Finish what is open; safe to call twice. Raises OutputError where that fails."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,34 @@
+"""`folder:DIR?format=png|jpg&quality=95`: one image file a fused frame, names kept, each whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from edgefuse import files, images
+from edgefuse.errors import OutputError
+from edgefuse.frames import FusedFrame
+from edgefuse.sinks.base import Sink
+from edgefuse.uri import Uri, choice, whole
+
+
+class FolderSink(Sink):
+    """Writes DIR/NAME.png (lossless, the default) or DIR/NAME.jpg; a file of that name is replaced."""
+
+    OPTIONS = ("format", "quality")
+
+    def __init__(self, folder: Path, extension: str = ".png", quality: int = 95) -> None:
+        """Makes the folder. Raises OutputError where nothing can be written there."""
+        files.check_folder(folder)
+        self._folder, self._extension, self._quality = folder, extension, quality
+
+    @classmethod
+    def from_uri(cls, uri: Uri, fps: float) -> Self:
+        extension = "." + uri.option("format", "png", choice("png", "jpg"))
+        return cls(uri.paths(1)[0], extension, uri.option("quality", 95, whole(1, 100)))
+
+    def write(self, fused: FusedFrame) -> None:
+        path = self._folder / (fused.name + self._extension)
+        if path.parent != self._folder or fused.name.startswith("."):
+            raise OutputError(f"frame name {fused.name!r} is not a file name; the source must give plain names")
+        self.bytes_written += files.write_atomic(path, images.encode(fused.data, self._extension, self._quality))

@@ -1,0 +1,134 @@
+"""The demo's geometry and light: where a point of the street falls in the picture, and what light falls on that point.
+
+The world is in metres: x along the street, y up, z away from the camera across the street; the camera stands CAMERA_HEIGHT above
+x = z = 0. Colours are BGR. A time of day is a number: 0 day, 1 dusk, 2 night, and anything between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+BGR = tuple[float, float, float]
+
+CAMERA_HEIGHT = 5.0
+YAW = -0.16
+SHADOW = (0.95, 0.42)  # how far along x and z a shadow is cast a metre of height
+ZERO_C = 27315  # counts (0.01 K) at 0 degrees Celsius
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A pinhole with a shifted lens, so that upright things stay upright. `mirror` is 1, or -1 for the street seen in a mirror."""
+
+    width: int
+    height: int
+    mirror: int
+
+    @property
+    def scale(self) -> float:
+        """Pixels here for a pixel of the 640x480 picture the scene was laid out in."""
+        return max(min(self.height / 480, self.width / 640), self.width / 1200)
+
+    @property
+    def focal(self) -> float:
+        return 560 * self.scale
+
+    @property
+    def horizon(self) -> float:
+        """Row of the horizon; above the picture (negative) where that is too flat to hold both sky and street."""
+        return min(0.29 * self.height, 0.62 * self.height - self.focal * CAMERA_HEIGHT / 18)
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """(..., 3) metres to (..., 2) pixels (centres of pixels are whole numbers) and (...) depths in metres."""
+        sin, cos = np.sin(YAW), np.cos(YAW)
+        depth = np.maximum(points[..., 0] * sin + points[..., 2] * cos, 0.2)
+        across = points[..., 0] * cos - points[..., 2] * sin
+        column = (self.width - 1) / 2 + self.mirror * self.focal * across / depth
+        row = self.horizon + self.focal * (CAMERA_HEIGHT - points[..., 1]) / depth
+        return np.stack([column, row], axis=-1), depth
+
+    def ground(self, left: int, top: int, right: int, bottom: int) -> tuple[Array, Array, Array]:
+        """x, z and depth (metres, float32) of the ground seen by the pixels of a box; rows above the horizon see far away."""
+        row = np.arange(top, bottom, dtype=np.float32)[:, None]
+        column = np.arange(left, right, dtype=np.float32)[None, :]
+        depth = self.focal * CAMERA_HEIGHT / np.maximum(row - np.float32(self.horizon), 0.25)
+        across = (column - (self.width - 1) / 2) * (self.mirror / self.focal) * depth
+        sin, cos = np.float32(np.sin(YAW)), np.float32(np.cos(YAW))
+        return across * cos + depth * sin, depth * cos - across * sin, np.broadcast_to(depth, across.shape)
+
+    def vignette(self, fall: float) -> Array:
+        """Float32 (height, width): 1 at the centre, 1 - fall in the corners."""
+        row = np.linspace(-1, 1, self.height, dtype=np.float32)[:, None]
+        column = np.linspace(-1, 1, self.width, dtype=np.float32)[None, :]
+        return np.asarray(1 - fall * (row**2 + column**2) / 2, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """What falls on a white surface, as factors a channel: from the whole sky, from the sun, from the lamp; `glow` is how far things
+    that shine of themselves are turned on, `noise` the visible sensor's grain (standard deviation in grey levels)."""
+
+    ambient: BGR
+    sun: BGR
+    lamp: BGR
+    glow: float
+    noise: float
+
+    def on(self, sun: float, lamp: float) -> Array:
+        """Float64 (3,): the light on a surface that gets these shares of the sun and the lamp."""
+        return np.asarray(self.ambient) + np.asarray(self.sun) * sun + np.asarray(self.lamp) * lamp
+
+
+DAY = Light((0.50, 0.45, 0.40), (0.50, 0.62, 0.68), (0.0, 0.0, 0.0), 0.0, 2.2)
+DUSK = Light((0.30, 0.215, 0.21), (0.05, 0.15, 0.30), (0.13, 0.23, 0.32), 0.75, 3.6)
+NIGHT = Light((0.060, 0.040, 0.034), (0.0, 0.0, 0.0), (0.38, 0.66, 0.90), 1.0, 6.5)
+KEYS = (DAY, DUSK, NIGHT)
+
+
+def light_at(time: float) -> Light:
+    """The light at a time of day in [0, 2]."""
+    low, share = split(time)
+    a, b = KEYS[low], KEYS[min(low + 1, 2)]
+    ambient, sun, lamp = (mix(x, y, share) for x, y in ((a.ambient, b.ambient), (a.sun, b.sun), (a.lamp, b.lamp)))
+    return Light(ambient, sun, lamp, a.glow + (b.glow - a.glow) * share, a.noise + (b.noise - a.noise) * share)
+
+
+def split(time: float) -> tuple[int, float]:
+    """A time of day as (the key before it, share of the way to the next in [0, 1])."""
+    low = min(max(int(time), 0), 2)
+    return low, min(max(time - low, 0.0), 1.0)
+
+
+def at(time: float, keys: tuple[float, float, float]) -> float:
+    """A quantity given for day, dusk and night, at a time between."""
+    low, share = split(time)
+    return keys[low] + (keys[min(low + 1, 2)] - keys[low]) * share
+
+
+def mix(a: BGR, b: BGR, share: float) -> BGR:
+    return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share)
+
+
+def lamp_light(lamp: tuple[float, float, float], x: Array | float, y: Array | float, z: Array | float) -> Array:
+    """Share of the street lamp's light, about 1 below it, at points in metres: a cone that falls off with distance."""
+    dx, dy, dz = x - lamp[0], lamp[1] - y, z - lamp[2]
+    distance2 = dx * dx + dy * dy + dz * dz + 0.25
+    edge = np.clip((dy / np.sqrt(distance2) - 0.42) / 0.42, 0, 1)
+    return np.asarray(np.minimum(36 / distance2, 1.6) * (edge * edge * (3 - 2 * edge) * 0.94 + 0.06))
+
+
+def tile(rng: np.random.Generator, rows: int, columns: int, slope: float) -> Array:
+    """Float32 (rows, columns) cloud-like noise that tiles, mean 0 and deviation 1; `slope` 0 is white, 2 is soft."""
+    fy = np.fft.fftfreq(rows)[:, None].astype(np.float32)
+    fx = np.fft.rfftfreq(columns)[None, :].astype(np.float32)
+    radius = np.sqrt((fy * rows) ** 2 + (fx * columns) ** 2)
+    radius[0, 0] = 1
+    spectrum = np.fft.rfft2(rng.standard_normal((rows, columns), dtype=np.float32)) * radius**-slope
+    spectrum[0, 0] = 0
+    field = np.fft.irfft2(spectrum, s=(rows, columns)).astype(np.float32)
+    return np.asarray(field / field.std(), np.float32)

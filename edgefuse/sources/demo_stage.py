@@ -1,0 +1,127 @@
+"""The demo's still world while it is painted: what each pixel is made of, before any light falls on it.
+
+A pixel holds twelve numbers (a surface): 0-2 reflectance in BGR (0..255), 3-5 temperature by day, dusk and night (degrees Celsius),
+6 its share of the sun, 7 of the lamp, 8-10 what it shines of itself at night in BGR (0..255), 11 how much of the pixel is covered
+(the rest is sky). Everything is painted with soft masks, so edges are smooth and all numbers stay premultiplied by the cover.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edgefuse.sources.demo_optics import BGR, ZERO_C, Array, Camera, Light, at
+
+REFLECTANCE, HEAT, GLOW = slice(0, 3), slice(3, 6), slice(8, 11)
+SUN, LAMP, COVER = 6, 7, 11
+_FINE = 4  # binary places of a pixel in polygon corners
+
+Heat = tuple[float, float, float]
+
+
+def surface(bgr: BGR, heat: Heat, sun: float = 0.0, lamp: float = 0.0, glow: BGR = (0.0, 0.0, 0.0)) -> Array:
+    """Float32 (12,): a surface that covers its pixel."""
+    return np.array([*bgr, *heat, sun, lamp, *glow, 1.0], np.float32)
+
+
+def corners(points: Array) -> Array:
+    """Pixels (N, 2) as the fixed-point corners cv2 draws with at shift=_FINE."""
+    return np.round(np.clip(points, -30000, 30000) * (1 << _FINE)).astype(np.int32)
+
+
+def polygon(image: Array, points: Array, colour: tuple[float, ...]) -> None:
+    """Fill a smooth-edged polygon of (N, 2) pixels into a uint8 image."""
+    cv2.fillPoly(image, [corners(points)], colour, cv2.LINE_AA, _FINE)
+
+
+def convex(image: Array, points: Array, colour: tuple[float, ...]) -> None:
+    """As `polygon`, for convex ones, and quicker. `points` are already `corners`."""
+    cv2.fillConvexPoly(image, points, colour, cv2.LINE_AA, _FINE)
+
+
+class Stage:
+    """The picture of surfaces, float32 (height, width, 12), and the masks of things that stand in front of what moves."""
+
+    def __init__(self, camera: Camera) -> None:
+        self.camera = camera
+        self.pixels = np.zeros((camera.height, camera.width, 12), np.float32)
+        self.screens: list[Screen] = []
+
+    def box(self, points: Array) -> tuple[int, int, int, int] | None:
+        """The (left, top, right, bottom) of the picture that holds (N, 2) pixels and a margin; None where they are all outside."""
+        left, top = np.floor(points.min(axis=0)).astype(int) - 2
+        right, bottom = np.ceil(points.max(axis=0)).astype(int) + 3
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, self.camera.width), min(bottom, self.camera.height)
+        return (int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
+
+    def fill(self, points: Array, what: Array, z: float | None = None) -> None:
+        """Paint a polygon of (N, 2) pixels with a surface, (12,) or (h, w, 12) over the polygon's `box`; at a z it is a screen."""
+        box = self.box(points)
+        if box is None:
+            return
+        left, top, right, bottom = box
+        mask = np.zeros((bottom - top, right - left), np.uint8)
+        polygon(mask, points - (left, top), (255,))
+        roi = self.pixels[top:bottom, left:right]
+        roi += (what - roi) * (mask.astype(np.float32) / 255)[..., None]
+        if z is not None:
+            self.screens.append(Screen(z, left, top, mask))
+
+    def flat(self, points: Array, what: Array, z: float | None = None) -> None:
+        """`fill` for (N, 3) metres."""
+        self.fill(self.camera.project(points)[0], what, z)
+
+    def sheet(self, texture: Array, quad: Array, z: float | None = None) -> None:
+        """Hang a texture of surfaces, float32 (h, w, 12), on four points in metres: its top left, top right, bottom right, bottom left."""
+        points = self.camera.project(quad)[0]
+        box = self.box(points)
+        if box is None:
+            return
+        left, top, right, bottom = box
+        h, w = texture.shape[:2]
+        source = np.array([[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]], np.float32)
+        matrix = cv2.getPerspectiveTransform(source, (points - (left, top)).astype(np.float32))
+        size = (right - left, bottom - top)
+        parts = [  # cv2 warps four channels at a time
+            cv2.warpPerspective(np.ascontiguousarray(texture[..., c : c + 4]), matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for c in (0, 4, 8)
+        ]
+        self.fill(points, np.concatenate(parts, axis=2), z)
+
+    def block(self, low: Array, high: Array, what: Array, faces: tuple[float, float, float]) -> None:
+        """An upright block between two corners in metres. faces: shares of the sun on its front, its end and its top."""
+        (x0, y0, z0), (x1, y1, z1) = low, high
+        end = x1 if x1 < 0 else x0
+        for share, quad in (
+            (faces[2], [[x0, y1, z0], [x1, y1, z0], [x1, y1, z1], [x0, y1, z1]]),
+            (faces[1], [[end, y0, z0], [end, y1, z0], [end, y1, z1], [end, y0, z1]]),
+            (faces[0], [[x0, y0, z0], [x1, y0, z0], [x1, y1, z0], [x0, y1, z0]]),
+        ):
+            face = what.copy()
+            face[SUN] = share
+            self.flat(np.array(quad, np.float32), face, float(z0))
+
+    def visible(self, light: Light, vignette: Array) -> Array:
+        """Float32 (height, width, 3) BGR under a light, premultiplied by the cover."""
+        p = self.pixels
+        lit = np.empty((*p.shape[:2], 3), np.float32)
+        for c in range(3):
+            shade = light.sun[c] * p[..., SUN] + light.lamp[c] * p[..., LAMP] + light.ambient[c]
+            lit[..., c] = (p[..., c] * shade + p[..., 8 + c] * light.glow) * vignette
+        return np.minimum(lit, 255)
+
+    def counts(self, time: float) -> Array:
+        """Float32 (height, width) infrared counts at a time of day, premultiplied by the cover."""
+        low, high = HEAT.start + min(int(time), 2), HEAT.start + min(int(time) + 1, 2)
+        share = at(time - int(time), (0.0, 1.0, 1.0))
+        celsius = self.pixels[..., low] * (1 - share) + self.pixels[..., high] * share
+        return np.asarray(celsius * 100 + self.pixels[..., COVER] * ZERO_C, np.float32)
+
+
+class Screen:
+    """Something still that hides what passes behind it: everything farther than z. mask: uint8 (h, w) at (left, top)."""
+
+    __slots__ = ("left", "mask", "top", "z")
+
+    def __init__(self, z: float, left: int, top: int, mask: Array) -> None:
+        self.z, self.left, self.top, self.mask = z, left, top, mask
