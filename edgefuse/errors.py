@@ -1,14 +1,14 @@
 """One tree of errors. Each message is one line: what is wrong, where, and what mends it.
 
-    EdgeFuseError                 exit 1: a fault, ours or the machine's
-    |- InputError                 exit 2: what was given can't be used
-    |  |- SettingsError           an option, a settings file, a URI
-    |  |- SourceError             nothing can be read from a source
-    |  |  `- FrameError           one pair of it can't be used; the others can (counted by `cause`)
-    |  |- ModelError              an unknown model, a broken card, a file whose sha256 is wrong
-    |  |- OutputError             a place that can't be written: permission, a full disk
-    |  `- MissingDependencyError  an extra that is not installed; the message ends with the pip command
-    `- MeasurementError           exit 3: a figure that can't be trusted
+EdgeFuseError                 exit 1: a fault, ours or the machine's
+|- InputError                 exit 2: what was given can't be used
+|  |- SettingsError           an option, a settings file, a URI
+|  |- SourceError             nothing can be read from a source
+|  |  `- FrameError           one pair of it can't be used; the others can (counted by `cause`)
+|  |- ModelError              an unknown model, a broken card, a file whose sha256 is wrong
+|  |- OutputError             a place that can't be written: permission, a full disk
+|  `- MissingDependencyError  an extra that is not installed; the message ends with the pip command
+`- MeasurementError           exit 3: a figure that can't be trusted
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def write_atomic(path: Path, data: bytes | memoryview) -> int:
     try:
         with open(part, "wb") as f:
             f.write(data)
-        os.replace(part, path)
+        part.replace(path)
     except OSError as e:
         part.unlink(missing_ok=True)
         raise output_error(path, e) from None

@@ -52,5 +52,8 @@ def get(group: str, name: str) -> Any:
     try:
         return foreign[name].load()
     except Exception as e:
-        package = foreign[name].dist.name if foreign[name].dist else foreign[name].value
-        raise SettingsError(f"the {noun} '{name}' of package {package} can't be loaded ({type(e).__name__}: {e}); update or uninstall {package}") from e
+        dist = foreign[name].dist
+        package = dist.name if dist else foreign[name].value
+        raise SettingsError(
+            f"the {noun} '{name}' of package {package} can't be loaded ({type(e).__name__}: {e}); update or uninstall {package}"
+        ) from e

@@ -35,7 +35,9 @@ class Uri:
         """The targets as paths; SettingsError unless there are as many as one of `counts`."""
         if len(self.targets) not in counts:
             wanted = " or ".join(str(c) for c in counts)
-            raise SettingsError(f"{self.text}: expected {wanted} path{'s' if counts[-1] > 1 else ''} after '{self.kind}:', got {len(self.targets)}")
+            raise SettingsError(
+                f"{self.text}: expected {wanted} path{'s' if counts[-1] > 1 else ''} after '{self.kind}:', got {len(self.targets)}"
+            )
         return tuple(Path(t).expanduser() for t in self.targets)
 
     def option(self, key: str, default: T, convert: Callable[[str], T]) -> T:

@@ -53,9 +53,8 @@ class ModelFile:
             raise ModelError(f"{self.path}: {e.strerror}; reinstall edgefuse, or restore the file that card.toml names") from None
         found = hashlib.sha256(data).hexdigest()
         if found != self.sha256:
-            raise ModelError(
-                f"{self.path}: sha256 is {found[:12]}..., card.toml says {self.sha256[:12]}...; the file is damaged or was replaced: restore it"
-            )
+            digests = f"sha256 is {found[:12]}..., card.toml says {self.sha256[:12]}..."
+            raise ModelError(f"{self.path}: {digests}; the file is damaged or was replaced: restore it")
         return data
 
 

@@ -93,7 +93,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
             state["seconds"] = time.monotonic() - begun
             torch.save(state, checkpoint.with_suffix(".tmp"))
-            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+            checkpoint.with_suffix(".tmp").replace(checkpoint)
     masked = sum(p.foreground is not None for p in parts["train"])
     result: dict[str, object] = {
         "model": args.model,
@@ -112,12 +112,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", choices=KINDS, default="mobilefuse")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="coco128:DIR, voc:DIR (masks) or photos:DIR (none)")
     p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder for checkpoints and logs (default: %(default)s)")
-    p.add_argument("--steps", type=int, default=3000)
+    p.add_argument("--steps", type=int, default=2400)
     p.add_argument("--batch", type=int, default=16, help="pairs a step, half multi-focus, half multi-lighting")
     p.add_argument("--size", type=int, default=96, help="crop, pixels")
     p.add_argument("--rate", type=float, default=3e-3, help="peak learning rate (AdamW, cosine)")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--every", type=int, default=250, help="steps between validations and checkpoints")
+    p.add_argument("--every", type=int, default=200, help="steps between validations and checkpoints")
     p.add_argument("--threads", type=int, default=2)
     return p
 

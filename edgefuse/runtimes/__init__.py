@@ -12,8 +12,8 @@ from edgefuse.zoo import Card, ModelFile
 
 __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
 
-# best first: what `auto` takes where a model has a file for it
-PREFERENCE = ("onnx", "litert", "numpy")
+# fastest first: int8 MobileFuse at 256 x 256 took 16.6, 24.2 (and, in fp32, some 300) ms on one x86-64 core
+PREFERENCE = ("litert", "onnx", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def present() -> dict[str, str]:
 def choose(card: Card, name: str = "auto", precision: str | None = None, threads: int | None = None) -> Choice:
     """Load `card`'s model with the runtime `name` at `precision` (None: the card's default, or what the runtime has).
 
-    `auto` takes the first of onnx, litert and numpy that is installed and that the model has a file for. Raises SettingsError for
+    `auto` takes the first of litert, onnx and numpy that is installed and that the model has a file for. Raises SettingsError for
     an unknown name, ModelError where the model has no such file, MissingDependencyError where the runtime is not installed.
     """
     threads = threads or default_threads()
@@ -74,7 +74,7 @@ def choose(card: Card, name: str = "auto", precision: str | None = None, threads
                 raise
             passed.append(f"{e.package} is not installed")
             continue
-        reason = "as asked for" if name != "auto" else "the best installed"
+        reason = "as asked for" if name != "auto" else "the fastest installed"
         why = "; ".join([f"{reason}", *passed])
         return Choice(runtime, candidate, version, file.precision, threads, file, why)
     there = ", ".join(sorted(f"{f.runtime} {f.precision}" for f in card.files))

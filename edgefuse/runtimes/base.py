@@ -34,9 +34,8 @@ class Runtime(ABC):
 
     @abstractmethod
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """inputs: arrays by the card's input names, float32, in the file's layout, any height and width. Returns the outputs by name.
-
-        An output may be overwritten by the next `run`.
+        """inputs: arrays by the card's input names, float32, in the file's layout, any height and width. Returns the outputs by name; they
+        are the caller's to keep.
         """
 
     def close(self) -> None:

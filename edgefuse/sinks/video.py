@@ -64,7 +64,7 @@ class VideoSink(Sink):
             if not cv2.VideoCapture(str(self._part), cv2.CAP_FFMPEG).isOpened():
                 self._discard()
                 raise OutputError(f"cannot write {self._path}: the video could not be finished; free some space or choose another place")
-            os.replace(self._part, self._path)
+            self._part.replace(self._path)
         except OSError as e:
             self._discard()
             raise files.output_error(self._path, e) from None

@@ -101,7 +101,8 @@ class VideoSource(Source):
             if self._over or not self._visible.skip():
                 return None
             raise FrameError(name, "ended", self._ended)
-        assert self._visible.frame is not None and self._infrared.frame is not None
+        assert self._visible.frame is not None
+        assert self._infrared.frame is not None
         visible = Frame(self._visible.frame, "visible", time_ns, name)
         return FramePair(visible, Frame(self._infrared.frame, "infrared", time_ns, name), index)
 

@@ -72,10 +72,15 @@ def _sensors(luma: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
 
 
 def _badly_lit(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Over-saturated or darkened, clipped to [0, 1]."""
-    if rng.random() < 0.5:
-        return np.clip(x * rng.uniform(1.2, 4.0) + rng.uniform(0.0, 0.3), 0, 1)
-    return np.clip(x * rng.uniform(0.05, 0.7) - rng.uniform(0.0, 0.1), 0, 1)
+    """Over-saturated or darkened, clipped to [0, 1]: whole regions go white or black."""
+    if rng.random() < 0.4:
+        return np.clip(x * rng.uniform(1.2, 4.0) + rng.uniform(0.0, 0.5), 0, 1)
+    return np.clip(x * rng.uniform(0.05, 0.7) - rng.uniform(0.0, 0.25), 0, 1)
+
+
+def _softened(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A thermal camera's optics are softer: well lit but soft must win against sharp but dark."""
+    return cv2.GaussianBlur(x, (0, 0), rng.uniform(0.5, 1.5)) if rng.random() < 0.4 else x
 
 
 def multi_focus(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,8 +96,8 @@ def multi_lighting(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator)
     """(first, second, truth): float32 (S, S). With a mask, each source is badly lit on one side of it; without, one source
     is over-saturated and the other darkened all over.
     """
-    if mask.any() and rng.random() < 0.5:
-        a, b = _sensors(luma, rng)
+    if mask.any() and rng.random() < 0.6:
+        a, b = (_softened(x, rng) for x in _sensors(luma, rng))
         first = a * mask + _badly_lit(a, rng) * (1 - mask)
         second = b * (1 - mask) + _badly_lit(b, rng) * mask
         return first, second, a * mask + b * (1 - mask)

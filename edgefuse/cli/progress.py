@@ -1,0 +1,41 @@
+"""A progress line on a terminal; nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+_WIDTH = 24
+_INTERVAL_S = 0.1
+
+
+class Progress:
+    """`label 120/250 [=======>      ] 23.4 FPS`, redrawn in place at most ten times a second."""
+
+    def __init__(self, label: str, total: int | None, stream: TextIO = sys.stderr) -> None:
+        self._label, self._total, self._stream = label, total, stream
+        self._shown = stream.isatty()
+        self._drawn_at = 0.0
+
+    def update(self, done: int, note: str = "") -> None:
+        now = time.monotonic()
+        last = done == self._total
+        if not self._shown or (now - self._drawn_at < _INTERVAL_S and not last):
+            return
+        self._drawn_at = now
+        if self._total:
+            filled = min(_WIDTH, _WIDTH * done // self._total)
+            bar = ("=" * filled + ">" * (filled < _WIDTH)).ljust(_WIDTH)
+            text = f"{self._label} {done}/{self._total} [{bar}] {note}"
+        else:
+            text = f"{self._label} {done} {note}"
+        self._stream.write(f"\r\x1b[K{text}")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._shown and self._drawn_at:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+        self._shown = False

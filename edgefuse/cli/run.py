@@ -1,0 +1,156 @@
+"""`edgefuse run`: a source through a model into sinks, and a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import edgefuse
+from edgefuse import files, settings
+from edgefuse.cli.progress import Progress
+from edgefuse.errors import EdgeFuseError, OutputError, SourceError
+from edgefuse.settings import RunSettings
+
+_EPILOG = """\
+sources (docs/sources.md):
+  folder:DIR                  DIR/visible and DIR/infrared, paired by name     folder:VISIBLE_DIR,INFRARED_DIR
+  video:VISIBLE,INFRARED      two video files, paired by time
+  demo                        a made-up scene                                  demo?scene=night&size=320x240&seed=7
+
+examples:
+  edgefuse run --source folder:pairs --save fused --report report.json
+  edgefuse run --source video:day.mp4,thermal.mp4 --record fused.mp4 --frames 500
+  edgefuse run --source demo --runtime numpy --json
+  edgefuse run --config edgefuse.toml --threads 2
+"""
+_METAVARS = {
+    "source": "URI",
+    "model": "NAME",
+    "runtime": "NAME",
+    "threads": "N",
+    "save": "DIR",
+    "record": "FILE",
+    "sink": "URI",
+    "report": "FILE",
+    "frames": "N",
+}
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "run", help="fuse pairs from a source", description="Fuse visible and infrared pairs; write pictures, a video and a report.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    hints = get_type_hints(RunSettings)
+    for f in fields(RunSettings):
+        kinds = get_args(hints[f.name]) or (hints[f.name],)
+        literal = next((k for k in (hints[f.name], *kinds) if get_origin(k) is Literal), None)
+        how: dict[str, Any] = {"type": int} if int in kinds else {}
+        if literal is not None:
+            how = {"choices": get_args(literal)}
+        if f.name == "sink":
+            how = {"action": "append"}
+        text = f.metadata["help"] + (f" (default: {f.default})" if isinstance(f.default, str) and f.default else "")
+        # a setting that is not given stays out, so that the file's value shows through
+        p.add_argument(f"--{f.name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=_METAVARS.get(f.name), help=text, **how)
+    p.add_argument("--config", metavar="FILE", type=Path, help="settings file (TOML, a table [run]); options given here beat it")
+    p.add_argument("--json", action="store_true", help="print the report as JSON")
+    p.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    given = {f.name: getattr(args, f.name) for f in fields(RunSettings) if hasattr(args, f.name)}
+    return run(settings.make(settings.load_file(args.config) if args.config else {}, given), args.json)
+
+
+def run(s: RunSettings, as_json: bool) -> int:
+    """Returns 0, or raises what the run ended with, after the sinks are closed and the report is written."""
+    from edgefuse.fusion.fuser import load
+    from edgefuse.pipeline import Pipeline
+    from edgefuse.service import stop_on_signals
+    from edgefuse.sources import open_source
+    from edgefuse.telemetry import Telemetry, as_text
+
+    failure: EdgeFuseError | None = None
+    telemetry = Telemetry()
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(s.source))
+        _refuse_inputs(s, source.info.paths)
+        if s.report:
+            files.check_file(Path(s.report))
+        sinks = _open_sinks(s, source.info.fps)
+        fuser = stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour))
+        pipeline = Pipeline(source, fuser, sinks, telemetry)
+        totals = [n for n in (source.info.pairs, s.frames) if n is not None]
+        progress = Progress("fusing", min(totals, default=None))
+
+        def show() -> None:
+            progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS")
+
+        with stop_on_signals(pipeline.stop) as signals:
+            try:
+                pipeline.run(s.frames, show)
+            except EdgeFuseError as e:
+                failure = e
+            finally:
+                progress.close()
+            # inside the handler's scope: a signal now must not cut the video's closing short
+            for sink in sinks:
+                try:
+                    sink.close()
+                except EdgeFuseError as e:
+                    failure = failure or e
+            choice = fuser.choice
+            model: dict[str, Any] = {"name": fuser.card.name, "runtime": choice.name, "version": choice.version, "precision": choice.precision}
+            model |= {"threads": choice.threads, "why": choice.why}
+            report = {
+                "edgefuse": edgefuse.__version__,
+                "source": s.source,
+                "model": model,
+                "interrupted": bool(signals),
+            } | telemetry.report()
+            report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
+            report["outputs"] = [p for p in (s.save, s.record, *s.sink) if p]
+            text = json.dumps(report, indent=1)
+            if s.report:
+                try:
+                    files.write_atomic(Path(s.report), (text + "\n").encode())
+                except OutputError as e:
+                    failure = failure or e
+            print(text if as_json else f"model      {_describe(model)}\n{as_text(report)}")
+    if failure:
+        raise failure
+    if telemetry.frames_dropped:
+        rest = f" (and {telemetry.frames_dropped - 1} more; --report lists them)" if telemetry.frames_dropped > 1 else ""
+        total = report["frames"]["in"]
+        raise SourceError(f"{telemetry.frames_dropped} of {total} pairs of {s.source} not fused: {telemetry.first_loss}{rest}")
+    return 0
+
+
+def _open_sinks(s: RunSettings, fps: float) -> list[Any]:
+    from edgefuse.sinks import open_sink
+    from edgefuse.sinks.folder import FolderSink
+    from edgefuse.sinks.video import VideoSink
+
+    sinks: list[Any] = []
+    if s.save:
+        sinks.append(FolderSink(Path(s.save).expanduser(), f".{s.save_format}"))
+    if s.record:
+        sinks.append(VideoSink(Path(s.record).expanduser(), fps))
+    return sinks + [open_sink(uri, fps) for uri in s.sink]
+
+
+def _refuse_inputs(s: RunSettings, inputs: tuple[Path, ...]) -> None:
+    taken = {p.resolve() for p in inputs}
+    for option, text in (("--save", s.save), ("--record", s.record), ("--report", s.report)):
+        if text and Path(text).expanduser().resolve() in taken:
+            raise OutputError(f"{option} {text} is what {s.source} reads from; choose another place")
+
+
+def _describe(model: dict[str, Any]) -> str:
+    threads = f"{model['threads']} thread{'s' if model['threads'] > 1 else ''}"
+    return f"{model['name']} {model['precision']} on {model['runtime']} {model['version']}, {threads} ({model['why']})"

@@ -1,0 +1,1 @@
+"""From a pair and a runtime to a fused frame."""

@@ -1,0 +1,108 @@
+"""Source -> fuse -> sinks: three threads joined by bounded queues, so that reading and writing hide behind the network.
+
+Recorded sources wait and lose nothing. Every pair read ends as fused or dropped, and drops are counted by cause.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from edgefuse.errors import FrameError
+from edgefuse.frames import FramePair, FusedFrame
+from edgefuse.fusion.fuser import Fuser
+from edgefuse.sinks.base import Sink
+from edgefuse.sources.base import Source
+from edgefuse.telemetry import Telemetry
+
+_AHEAD = 2  # pairs and fused frames in wait: enough to hide a slow read, few enough for 1 GB of memory
+
+
+class Pipeline:
+    """One run. `stop` (from any thread or signal handler) ends it after the frames already read."""
+
+    def __init__(self, source: Source, fuser: Fuser, sinks: Sequence[Sink], telemetry: Telemetry) -> None:
+        self._source, self._fuser, self._sinks, self._telemetry = source, fuser, sinks, telemetry
+        self._pairs: queue.Queue[FramePair | FrameError | None] = queue.Queue(_AHEAD)
+        self._frames: queue.Queue[FusedFrame | None] = queue.Queue(_AHEAD)
+        self._stop = threading.Event()
+        self._failures: list[BaseException] = []
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def run(self, limit: int | None = None, on_frame: Callable[[], None] | None = None) -> None:
+        """Run to the source's end, to `limit` pairs or to `stop`; `on_frame` is called after each pair in the caller's thread.
+
+        Raises what a source, the fuser or a sink raised, after the queues have drained; FrameErrors are counted instead.
+        """
+        reader = threading.Thread(target=self._read, args=(limit,), name="edgefuse-read", daemon=True)
+        writer = threading.Thread(target=self._write, name="edgefuse-write", daemon=True)
+        reader.start()
+        writer.start()
+        try:
+            while (item := self._pairs.get()) is not None:
+                self._fuse(item)
+                if on_frame:
+                    on_frame()
+        finally:
+            self._stop.set()
+            self._frames.put(None)
+            writer.join()
+        if self._failures:
+            raise self._failures[0]
+
+    def _read(self, limit: int | None) -> None:
+        count = 0
+        try:
+            while not self._stop.is_set() and (limit is None or count < limit):
+                begin = time.perf_counter_ns()
+                item: FramePair | FrameError | None
+                try:
+                    item = self._source.read()
+                except FrameError as e:
+                    item = e
+                if item is None:
+                    break
+                count += 1
+                if isinstance(item, FramePair):
+                    self._telemetry.read(item.nbytes, time.perf_counter_ns() - begin)
+                self._pairs.put(item)
+        except BaseException as e:
+            self._failures.append(e)
+        finally:
+            self._pairs.put(None)
+
+    def _fuse(self, item: FramePair | FrameError) -> None:
+        if self._failures:
+            # a sink failed: what was read meanwhile is lost, and counted
+            item = (
+                item
+                if isinstance(item, FrameError)
+                else FrameError(item.name, "unwritten", f"{item.name} was not fused: the run had failed")
+            )
+        if isinstance(item, FrameError):
+            self._telemetry.lost(item)
+            return
+        try:
+            self._frames.put(self._fuser.fuse(item))
+        except FrameError as e:
+            self._telemetry.lost(e)
+
+    def _write(self) -> None:
+        while (fused := self._frames.get()) is not None:
+            if self._failures:
+                self._telemetry.lost(FrameError(fused.name, "unwritten", f"{fused.name} was fused but not written: the run had failed"))
+                continue
+            begin = time.perf_counter_ns()
+            try:
+                for sink in self._sinks:
+                    sink.write(fused)
+            except BaseException as e:
+                self._failures.append(e)
+                self._stop.set()
+                self._telemetry.lost(FrameError(fused.name, "unwritten", f"{fused.name} was fused but not written: {e}"))
+            else:
+                self._telemetry.fused(fused, time.perf_counter_ns() - begin)

@@ -1,0 +1,73 @@
+"""The self-test that a model carries: its golden pair, run on every runtime that is here."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import EdgeFuseError, MissingDependencyError, ModelError
+from edgefuse.runtimes import choose
+from edgefuse.zoo import Card, ModelFile
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One file's test. difference: the largest over all outputs, in [0, 1]; None where it did not run. status: ok, fail or missing."""
+
+    model: str
+    file: str
+    runtime: str
+    precision: str
+    status: str
+    difference: float | None
+    tolerance: float
+    note: str
+
+
+def verify(card: Card, runtime: str | None = None) -> list[Result]:
+    """Run the golden pair through each of the card's files (of one runtime, where given). Never raises for what it tests."""
+    results = []
+    for file in card.files:
+        if runtime not in (None, file.runtime):
+            continue
+        tolerance, difference = card.tolerance.get(file.precision, 0.0), None
+        try:
+            difference, version = _difference(card, file)
+            status, note = ("ok", version) if difference <= tolerance else ("fail", f"{version}: differs by more than {tolerance:.4f}")
+        except MissingDependencyError as e:
+            status, note = "missing", str(e)
+        except EdgeFuseError as e:
+            status, note = "fail", str(e)
+        results.append(Result(card.name, file.path.name, file.runtime, file.precision, status, difference, tolerance, note))
+    return results
+
+
+def _difference(card: Card, file: ModelFile) -> tuple[float, str]:
+    golden = _golden(card)
+    visible = golden["visible"]
+    choice = choose(card, file.runtime, file.precision, 1)
+    try:
+        shape = (1, 1, *visible.shape) if file.layout == "NCHW" else (1, *visible.shape, 1)
+        inputs = {t.name: (golden[t.name].astype(np.float32) / 255).reshape(shape) for t in card.inputs}
+        outputs = choice.runtime.run(inputs)
+    finally:
+        choice.runtime.close()
+    worst = 0.0
+    for tensor in card.outputs:
+        # an int8 file is held to its own rounding where that is on record, else to the fp32 reference
+        own = f"{tensor.name}.{file.precision}.{file.runtime}"
+        expected = golden[own if own in golden else f"{tensor.name}.fp32"].astype(np.float32) / 65535
+        worst = max(worst, float(np.abs(outputs[tensor.name].reshape(visible.shape) - expected).max()))
+    return worst, f"{choice.name} {choice.version}"
+
+
+def _golden(card: Card) -> dict[str, NDArray[np.generic]]:
+    try:
+        with np.load(io.BytesIO(card.golden.verified()), allow_pickle=False) as arrays:
+            return {k: arrays[k] for k in arrays.files}
+    except (ValueError, zipfile.BadZipFile) as e:
+        raise ModelError(f"{card.golden.path}: not a golden pair ({e}); restore it") from None

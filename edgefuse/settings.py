@@ -1,0 +1,107 @@
+"""What a run is told: a TOML file and the command line, made into one typed, validated object.
+
+The command line beats the file, the file beats the defaults. The file holds a table [run] whose keys are the field names below:
+
+    [run]
+    source = "folder:/srv/pairs"
+    record = "fused.mp4"
+"""
+
+from __future__ import annotations
+
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from edgefuse.errors import SettingsError
+
+Colour = Literal["keep", "balanced", "benchmark"]
+Precision = Literal["int8", "fp32"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """Settings of `edgefuse run`. Field names are the settings file's keys and, with dashes, the command line's options."""
+
+    source: str = field(default="", metadata={"help": "where pairs come from: folder:DIR, video:VISIBLE,INFRARED, demo (docs/sources.md)"})
+    model: str = field(default="mobilefuse", metadata={"help": "a model's name (edgefuse models), or a folder with a card.toml: ./NAME"})
+    runtime: str = field(default="auto", metadata={"help": "auto, onnx, litert or numpy"})
+    precision: Precision | None = field(default=None, metadata={"help": "int8 or fp32 (default: the model's own)"})
+    threads: int | None = field(
+        default=None, metadata={"help": "threads of the network (default: the cores there are, 4 at most)", "min": 1, "max": 64}
+    )
+    colour: Colour = field(
+        default="balanced", metadata={"help": "visible chroma: keep all, weigh it by the map (balanced), or blend it too (benchmark)"}
+    )
+    save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
+    save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})
+    record: str | None = field(default=None, metadata={"help": "write the fused frames to a video: .mp4, .mkv, .mov or .avi"})
+    sink: tuple[str, ...] = field(default=(), metadata={"help": "another sink by URI; may be given again"})
+    report: str | None = field(default=None, metadata={"help": "write the report to this JSON file"})
+    frames: int | None = field(default=None, metadata={"help": "stop after N pairs", "min": 1, "max": 10**12})
+
+
+def load_file(path: Path) -> dict[str, Any]:
+    """The [run] table of a settings file, checked. Raises SettingsError naming file, key and what was expected."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as e:
+        raise SettingsError(f"cannot read {path}: {e.strerror}; give an existing settings file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise SettingsError(f"{path}: not valid TOML ({e})") from None
+    for table in raw:
+        if table != "run":
+            raise SettingsError(f"{path}: unknown table or key '{table}'; there is [run]")
+    run = raw.get("run", {})
+    if not isinstance(run, dict):
+        raise SettingsError(f"{path}: 'run' is to be a table: [run]")
+    return check(run, f"{path}: run.")
+
+
+def make(file: Mapping[str, Any], command_line: Mapping[str, Any]) -> RunSettings:
+    """One object of both, the command line first. Both are checked already or come from typed options."""
+    settings = RunSettings(**{**file, **check(command_line, "--", dashes=True)})
+    if not settings.source:
+        raise SettingsError("no source; give --source URI, such as --source demo or --source folder:DIR")
+    return settings
+
+
+def check(values: Mapping[str, Any], where: str, dashes: bool = False) -> dict[str, Any]:
+    """`values` with lists made tuples. Raises SettingsError for an unknown key or a value of the wrong type or range."""
+    hints, known = get_type_hints(RunSettings), {f.name: f for f in fields(RunSettings)}
+    checked = {}
+    for key, value in values.items():
+        shown = where + (key.replace("_", "-") if dashes else key)
+        if key not in known:
+            raise SettingsError(f"{shown}: unknown key; there is {', '.join(known)}")
+        if isinstance(value, list):
+            value = tuple(value)
+        expected = _mismatch(value, hints[key])
+        low, high = known[key].metadata.get("min"), known[key].metadata.get("max")
+        if expected is None and low is not None and value is not None and not low <= value <= high:
+            expected = f"a whole number from {low} to {high}"
+        if expected is None and value == "":
+            expected = "some text"
+        if expected is not None:
+            raise SettingsError(f"{shown} = {value!r}: expected {expected}")
+        checked[key] = value
+    return checked
+
+
+def _mismatch(value: Any, hint: Any) -> str | None:
+    """None where `value` is of the type `hint`, else what was expected, in words."""
+    if get_origin(hint) in (Union, types.UnionType):
+        wrong = [_mismatch(value, h) for h in get_args(hint)]
+        return None if None in wrong else wrong[0]
+    if get_origin(hint) is Literal:
+        return None if value in get_args(hint) else f"one of {', '.join(get_args(hint))}"
+    if get_origin(hint) is tuple:
+        return None if isinstance(value, tuple) and all(isinstance(v, str) for v in value) else "a list of texts"
+    if hint is int:
+        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+    if hint is str:
+        return None if isinstance(value, str) else "a text"
+    return None if value is None else "nothing"

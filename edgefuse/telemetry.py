@@ -1,0 +1,179 @@
+"""What a run measures: frames, FPS, latency by stage, memory, bytes, bandwidth. Memory use is constant however long it runs."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from edgefuse.errors import FrameError
+from edgefuse.frames import FusedFrame
+
+BANDWIDTH_FPS = 30  # the rate that the paper's Table V assumes
+_LISTED = 100  # lost frames named in the report; all are counted
+
+
+class Latency:
+    """A histogram of durations in buckets of 1 % width: any quantile to within 1 %, in constant memory."""
+
+    _WIDTH = math.log(1.01)
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, int] = {}
+        self.count, self.total_ns, self.max_ns = 0, 0, 0
+
+    def add(self, ns: int) -> None:
+        bucket = int(math.log(max(ns, 1)) / self._WIDTH)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+        self.count += 1
+        self.total_ns += ns
+        self.max_ns = max(self.max_ns, ns)
+
+    def quantile(self, q: float) -> float:
+        """Nanoseconds that a share `q` of the durations does not pass; 0 where there are none."""
+        left = math.ceil(q * self.count)
+        for bucket in sorted(self._buckets):
+            left -= self._buckets[bucket]
+            if left <= 0:
+                return min(math.exp((bucket + 0.5) * self._WIDTH), self.max_ns)
+        return 0.0
+
+    def summary_ms(self) -> dict[str, float]:
+        quantiles = {f"p{round(q * 100)}": self.quantile(q) for q in (0.5, 0.95, 0.99)}
+        mean = self.total_ns / self.count if self.count else 0.0
+        return {k: round(v / 1e6, 3) for k, v in (quantiles | {"max": self.max_ns, "mean": mean}).items()}
+
+
+def bandwidth_mb_s(bytes_in: float, bytes_out: float, fps: float = BANDWIDTH_FPS) -> dict[str, dict[str, float]]:
+    """Link load of the paper's four scenarios (MobileFuse, Table V), in MB/s (10^6 bytes) up from and down to the device.
+
+    bytes_in, bytes_out: mean bytes of a pair and of a fused frame, uncompressed.
+    """
+    up, back = round(bytes_in * fps / 1e6, 3), round(bytes_out * fps / 1e6, 3)
+    return {
+        "remote_computing_result_on_device": {"upload": up, "download": back},
+        "remote_computing_result_remote": {"upload": up, "download": 0.0},
+        "edge_computing_result_on_device": {"upload": 0.0, "download": 0.0},
+        "edge_computing_result_remote": {"upload": back, "download": 0.0},
+    }
+
+
+def peak_resident_bytes() -> int:
+    """The most memory this process ever held: VmHWM on Linux, the present resident set elsewhere."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return int(psutil.Process().memory_info().rss)
+
+
+class Telemetry:
+    """Counts a run. The pipeline's threads tell it what happened; `report` sums it up at any time."""
+
+    def __init__(self) -> None:
+        self.frames_fused = 0
+        self.dropped: dict[str, int] = {}
+        self.latency: dict[str, Latency] = {}
+        self._lost: list[dict[str, str]] = []
+        self._bytes_in = self._bytes_out = self._bytes_fused_from = 0
+        self._first_ns = self._last_ns = 0
+        self._first_since_start_s: float | None = None
+        self._lock = threading.Lock()
+
+    def read(self, nbytes: int, ns: int) -> None:
+        """A pair of `nbytes` was delivered whole in `ns`, whatever becomes of it."""
+        with self._lock:
+            self._bytes_in += nbytes
+            self._stage("read", ns)
+
+    def lost(self, error: FrameError) -> None:
+        """A pair that did not become a written frame."""
+        with self._lock:
+            self.dropped[error.cause] = self.dropped.get(error.cause, 0) + 1
+            if len(self._lost) < _LISTED:
+                self._lost.append({"name": error.name, "cause": error.cause, "message": str(error)})
+
+    def fused(self, frame: FusedFrame, write_ns: int) -> None:
+        """A frame that was fused and, in `write_ns`, written by every sink."""
+        now = time.perf_counter_ns()
+        with self._lock:
+            self.frames_fused += 1
+            self._bytes_fused_from += frame.pair.nbytes
+            self._bytes_out += frame.data.nbytes
+            if self.frames_fused == 1:
+                self._first_ns = now
+                self._first_since_start_s = time.time() - psutil.Process().create_time()
+            self._last_ns = now
+            for stage, ns in frame.stages_ns.items():
+                self._stage(stage, ns)
+            self._stage("write", write_ns)
+
+    def _stage(self, name: str, ns: int) -> None:
+        self.latency.setdefault(name, Latency()).add(ns)
+
+    @property
+    def fps(self) -> float | None:
+        """Fused frames a second: n frames span n - 1 intervals. None before the second."""
+        elapsed = self._last_ns - self._first_ns
+        return (self.frames_fused - 1) * 1e9 / elapsed if self.frames_fused > 1 and elapsed > 0 else None
+
+    @property
+    def frames_dropped(self) -> int:
+        return sum(self.dropped.values())
+
+    @property
+    def first_loss(self) -> str:
+        """The message of the first pair lost; empty where none was."""
+        return self._lost[0]["message"] if self._lost else ""
+
+    def report(self) -> dict[str, Any]:
+        """Everything measured, units in the keys."""
+        n = max(self.frames_fused, 1)
+        fps, first = self.fps, self._first_since_start_s
+        return {
+            "frames": {"in": self.frames_fused + self.frames_dropped, "fused": self.frames_fused, "dropped": self.frames_dropped},
+            "dropped_by_cause": dict(self.dropped),
+            "dropped_frames": list(self._lost),
+            "fps": None if fps is None else round(fps, 3),
+            "elapsed_s": round((self._last_ns - self._first_ns) / 1e9, 6),
+            "first_frame_after_start_s": None if first is None else round(first, 3),
+            "latency_ms": {stage: latency.summary_ms() for stage, latency in self.latency.items()},
+            "peak_resident_mb": round(peak_resident_bytes() / 1e6, 1),
+            "bytes": {"in": self._bytes_in, "out": self._bytes_out},
+            "bandwidth_fps": BANDWIDTH_FPS,
+            "bandwidth_mb_s": bandwidth_mb_s(self._bytes_fused_from / n, self._bytes_out / n),
+            "cpu_count": os.cpu_count(),
+        }
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """A report for people: aligned lines, units in every figure."""
+    frames, latency = report["frames"], report["latency_ms"]
+    causes = ", ".join(f"{n} {cause}" for cause, n in report["dropped_by_cause"].items())
+    fps = "not measured (needs two frames)" if report["fps"] is None else f"{report['fps']:.1f} FPS over {report['elapsed_s']:.2f} s"
+    lines = [
+        f"frames     {frames['in']} in, {frames['fused']} fused, {frames['dropped']} dropped" + (f" ({causes})" if causes else ""),
+        f"speed      {fps}",
+        "latency    " + "stage".ljust(10) + "".join(f"{k:>10}" for k in ("p50", "p95", "p99", "max")) + "   ms",
+        *(
+            " " * 11 + stage.ljust(10) + "".join(f"{values[k]:10.2f}" for k in ("p50", "p95", "p99", "max"))
+            for stage, values in latency.items()
+        ),
+        f"memory     {report['peak_resident_mb']:.1f} MB peak resident",
+        f"bytes      {report['bytes']['in'] / 1e6:.1f} MB in, {report['bytes']['out'] / 1e6:.1f} MB out (uncompressed)"
+        + (f", {report['bytes']['written'] / 1e6:.1f} MB written to files" if report["bytes"].get("written") else ""),
+        f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
+    ]
+    for key, link in report["bandwidth_mb_s"].items():
+        computing, _, needed = key.partition("_computing_")
+        label = f"{computing} computing, {needed.replace('_', ' ')}"
+        lines.append(" " * 11 + f"{label:40s}{link['upload']:10.2f}{link['download']:10.2f}")
+    return "\n".join(lines)

@@ -1,0 +1,176 @@
+"""Export a trained checkpoint: `python -m tools.export --model mobilefuse`.
+
+Writes models/NAME/: fp32 and int8 ONNX, int8 TFLite, NumPy weights, a golden pair with every file's own output, and card.toml.
+The golden pair is from EdgeFuse's own demo scene, odd-sized on purpose; nothing of the training data is exported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from edgefuse import zoo
+from edgefuse.runtimes import choose
+from edgefuse.sources import open_source
+from tools import graph, onnx_writer, quantize
+from tools.data.pairs import batch, split
+from tools.data.photographs import IMAGES, load
+from tools.networks.mobilefuse import KINDS
+from tools.train import PUBLIC, ROOT
+
+TITLES = {
+    "mobilefuse": "MobileFuse: the blending map drawn at full resolution, trained on the blended image",
+    "mobilefuse-blending-only": "Ablation of MobileFuse: the map supervised by the foreground mask",
+    "mobilefuse-generative-only": "Ablation of MobileFuse: the image drawn directly, without the blending module",
+}
+PAPER = "Perreault et al., MobileFuse: Multimodal Image Fusion at the Edge (Eq. 1, section III); widths and dilations are ours"
+TOLERANCE = {"fp32": 1 / 255, "int8": 1 / 255}
+GOLDEN_SIZE = "131x97"
+CALIBRATION_PAIRS = 32
+
+
+def calibration_pairs(data: list[str], folders: list[Path], seed: int, size: int = 128) -> list[quantize.Pair]:
+    """Training pairs, and crops of real visible/infrared pairs from `folders` (visible/ and infrared/ inside) where given."""
+    b = batch(split(load(data))["train"], CALIBRATION_PAIRS, size, np.random.default_rng(seed))
+    pairs = [(v[0], i[0]) for v, i in zip(b.visible, b.infrared, strict=True)]
+    for folder in folders:
+        files = sorted(p for p in (folder / "visible").iterdir() if p.suffix.lower() in IMAGES)
+        for path in files[:: max(1, len(files) // CALIBRATION_PAIRS)]:
+            frames = [cv2.imread(str(folder / m / path.name), cv2.IMREAD_GRAYSCALE) for m in ("visible", "infrared")]
+            if any(f is None or min(f.shape) < size for f in frames):
+                continue
+            y, x = ((n - size) // 2 for n in frames[0].shape)
+            crops = [f[y : y + size, x : x + size].astype(np.float32) / 255 for f in frames]
+            pairs.append((crops[0], crops[1]))
+    return pairs
+
+
+def golden_pair() -> tuple[np.ndarray, np.ndarray]:
+    """(visible luma, infrared), uint8 (97, 131), from the demo scene at dusk."""
+    with open_source(f"demo?scene=day&size={GOLDEN_SIZE}&frames=1") as source:
+        pair = source.read()
+    assert pair is not None
+    return cv2.cvtColor(pair.visible.data, cv2.COLOR_BGR2GRAY), pair.infrared.data
+
+
+def to_toml(value: Any) -> str:
+    """One TOML value; JSON's texts, numbers and lists are TOML's too."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {to_toml(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)
+
+
+def card_text(name: str, g: graph.Graph, files: list[dict[str, Any]], golden: str, tables: dict[str, dict[str, Any]]) -> str:
+    tensor = '{{ name = "{}", shape = [1, 1, "height", "width"], layout = "NCHW", dtype = "float32", range = [0.0, 1.0], colour = "{}" }}'
+    colours = {"visible": "luma", "infrared": "grey, white hot", "fused": "luma", "map": "none: share of visible"}
+    head = {
+        "name": name, "title": TITLES[name], "task": "fusion", "source": PAPER, "licence": "Apache-2.0",
+        "default_precision": "int8",
+    }  # fmt: skip
+    lines = [f"{k} = {to_toml(v)}" for k, v in head.items()]
+    for key, names in (("inputs", ("visible", "infrared")), ("outputs", g.outputs)):
+        lines += ["", f"{key} = ["] + [f"  {tensor.format(n, colours[n])}," for n in names] + ["]"]
+    for f in files:
+        lines += ["", "[[files]]"] + [f"{k} = {to_toml(v)}" for k, v in f.items()]
+    lines += [
+        "",
+        "[golden]",
+        'file = "golden.npz"',
+        f'sha256 = "{golden}"',
+        f"tolerance = {to_toml({k: round(v, 6) for k, v in TOLERANCE.items()})}",
+    ]
+    for table, values in tables.items():
+        lines += ["", f"[{table}]"] + [f"{k} = {to_toml(v)}" for k, v in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def export(args: argparse.Namespace) -> Path:
+    name = args.model
+    result = json.loads((args.runs / name / "result.json").read_text())
+    network = graph.load(args.runs / name / "last.pt", name)
+    g = graph.trace(network)
+    pairs = calibration_pairs(args.data, args.calibration, args.seed)
+    folder: Path = args.models / name
+    folder.mkdir(parents=True, exist_ok=True)
+    ranges = quantize.ranges(network, g, pairs)
+    (folder / f"{name}.fp32.onnx").write_bytes(onnx_writer.fp32(g, name))
+    (folder / f"{name}.int8.onnx").write_bytes(onnx_writer.int8(g, name, ranges))
+    (folder / f"{name}.int8.tflite").write_bytes(quantize.tflite_int8(network, g, pairs))
+    graph.save_npz(g, str(folder / f"{name}.npz"))
+
+    def entry(file: str, runtime: str, precision: str, layout: str, quantisation: str) -> dict[str, Any]:
+        data = (folder / file).read_bytes()
+        return {
+            "name": file, "runtime": runtime, "precision": precision, "layout": layout, "quantisation": quantisation,
+            "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
+        }  # fmt: skip
+
+    ends = "first and last convolutions fp32"
+    files = [
+        entry(f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel, 7-bit weights; {ends}"),
+        entry(f"{name}.fp32.onnx", "onnx", "fp32", "NCHW", "none"),
+        entry(f"{name}.int8.tflite", "litert", "int8", "NHWC", "static, per channel; inputs, outputs and blend fp32"),
+        entry(f"{name}.npz", "numpy", "fp32", "NCHW", "none"),
+    ]
+    visible, infrared = golden_pair()
+    arrays: dict[str, np.ndarray] = {"visible": visible, "infrared": infrared}
+    with torch.no_grad():
+        outputs = network(*(torch.from_numpy(x.astype(np.float32) / 255)[None, None] for x in (visible, infrared)))
+    arrays |= {f"{n}.fp32": store(o[0, 0].numpy()) for n, o in zip(g.outputs, outputs, strict=False)}
+    quality = {**result.pop("test")}
+    tables = {
+        "cost": {"parameters": g.parameters, "macs_per_pixel": g.macs_per_pixel},
+        "training": {k: v for k, v in result.items() if k != "model"}
+        | {"calibration": [p.name for p in args.calibration], "command": f"python -m tools.train --model {name}"},
+    }
+    # the card must exist for a runtime to load from it; its golden digest and quality follow
+    (folder / "card.toml").write_text(card_text(name, g, files, "", tables | {"quality": quality}))
+    fused = arrays["fused.fp32"] / 65535
+    for file in files:
+        if file["precision"] == "int8":
+            got = run_file(folder, file["runtime"], visible, infrared)
+            arrays |= {f"{n}.int8.{file['runtime']}": store(a) for n, a in got.items()}
+            mse = float(np.mean((got["fused"] - fused) ** 2))
+            quality[f"golden_int8_{file['runtime']}_psnr_db"] = round(-10 * np.log10(max(mse, 1e-12)), 2)
+    np.savez_compressed(folder / "golden.npz", **arrays)
+    digest = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
+    (folder / "card.toml").write_text(card_text(name, g, files, digest, tables | {"quality": quality}))
+    return folder
+
+
+def store(x: np.ndarray) -> np.ndarray:
+    """[0, 1] as uint16: 256 times finer than the tolerance, a quarter of float32's size when packed."""
+    return np.round(np.clip(x, 0, 1) * 65535).astype(np.uint16)
+
+
+def run_file(folder: Path, runtime: str, visible: np.ndarray, infrared: np.ndarray) -> dict[str, np.ndarray]:
+    choice = choose(zoo.read_card(folder), runtime, "int8", 1)
+    shape = (1, 1, *visible.shape) if choice.file.layout == "NCHW" else (1, *visible.shape, 1)
+    inputs = {k: (x.astype(np.float32) / 255).reshape(shape) for k, x in (("visible", visible), ("infrared", infrared))}
+    return {k: v.reshape(visible.shape) for k, v in choice.runtime.run(inputs).items()}
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(prog="python -m tools.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--model", choices=KINDS, default="mobilefuse")
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where tools.train wrote (default: %(default)s)")
+    p.add_argument("--models", type=Path, default=ROOT / "models", help="where the model's folder goes (default: %(default)s)")
+    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="photographs for calibration pairs, as in tools.train")
+    p.add_argument("--calibration", nargs="*", type=Path, default=[], metavar="DIR", help="folders of real pairs to calibrate with, too")
+    p.add_argument("--seed", type=int, default=0)
+    try:
+        print(export(p.parse_args()))
+    except (ValueError, OSError) as e:
+        sys.exit(f"tools.export: {e}")
+
+
+if __name__ == "__main__":
+    main()

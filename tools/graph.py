@@ -1,0 +1,89 @@
+"""A network as plain steps and arrays, batch norm folded: what the ONNX, int8 and NumPy exports are all written from.
+
+A step is {"op", "in", "out", ...}; the numpy runtime (edgefuse/runtimes/numpy.py) executes the same list.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from tools.networks.mobilefuse import MobileFuse
+
+
+@dataclass(frozen=True)
+class Graph:
+    """steps, and float32 arrays by name: NAME.weight (O, I / groups, K, K) and NAME.bias (O,)."""
+
+    steps: list[dict[str, Any]]
+    arrays: dict[str, np.ndarray]
+    outputs: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        return sum(a.size for a in self.arrays.values())
+
+    @property
+    def macs_per_pixel(self) -> int:
+        """Multiply-accumulates of the convolutions a pixel; every one works at full resolution."""
+        return sum(self.arrays[s["weight"]].size for s in self.steps if s["op"] == "conv")
+
+
+def folded(network: MobileFuse) -> MobileFuse:
+    """The same function in eval mode, batch norms folded into their convolutions, in place."""
+    network.eval()
+    for unit in network.modules():
+        if isinstance(unit, nn.Sequential) and len(unit) == 3 and isinstance(unit[1], nn.BatchNorm2d):
+            unit[0] = fuse_conv_bn_eval(unit[0], unit[1])
+            unit[1] = nn.Identity()
+    return network
+
+
+def trace(network: MobileFuse) -> Graph:
+    """The graph of a folded network."""
+    steps: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+
+    def array(t: Tensor | None) -> np.ndarray:
+        assert t is not None
+        return t.detach().numpy().astype(np.float32)
+
+    def chain(units: nn.Sequential, name: str, source: str) -> str:
+        for k, unit in enumerate(units):
+            conv, out = unit[0], f"{name}.{k}"
+            arrays[f"{out}.weight"], arrays[f"{out}.bias"] = array(conv.weight), array(conv.bias)
+            steps.append({
+                "op": "conv", "in": [source], "out": out, "weight": f"{out}.weight", "bias": f"{out}.bias",
+                "groups": conv.groups, "dilation": conv.dilation[0], "relu": len(unit) == 3,
+            })  # fmt: skip
+            source = out
+        return source
+
+    streams = [chain(network.visible, "stream_visible", "visible"), chain(network.infrared, "stream_infrared", "infrared")]
+    steps.append({"op": "max", "in": streams, "out": "merged"})
+    drawn = chain(network.decoder, "decoder", "merged")
+    if network.kind == "mobilefuse-generative-only":
+        steps.append({"op": "clip", "in": [drawn], "out": "fused"})
+        return Graph(steps, arrays, ("fused",))
+    steps.append({"op": "sigmoid", "in": [drawn], "out": "map"})
+    steps.append({"op": "blend", "in": ["visible", "infrared", "map"], "out": "fused"})
+    return Graph(steps, arrays, ("fused", "map"))
+
+
+def load(checkpoint: str, kind: str) -> MobileFuse:
+    """The folded network of a training checkpoint."""
+    network = MobileFuse(kind)
+    network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
+    return folded(network)
+
+
+def save_npz(graph: Graph, path: str) -> None:
+    """The model file of the numpy runtime."""
+    steps = np.frombuffer(json.dumps(graph.steps).encode(), np.uint8)
+    np.savez_compressed(path, graph=steps, **graph.arrays)
