@@ -26,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = [f"coco128:{ROOT.parent}/shared/data/natural/coco128", f"photos:{ROOT.parent}/shared/data/natural/bsds_train"]
 
 
+QUANTUM = (0.25 / 255) ** 2  # differences well below 8 bit's step do not count
+
+
 def tensors(b: Batch) -> dict[str, Tensor]:
     def to(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
@@ -34,12 +37,18 @@ def tensors(b: Batch) -> dict[str, Tensor]:
 
 
 def loss_of(network: MobileFuse, x: dict[str, Tensor]) -> Tensor:
-    """MSE on the fused image (the paper's), or on the map for the blending-only ablation."""
+    """MSE on the fused image (the paper's), or on the map for the blending-only ablation.
+
+    Each pair's MSE is divided by what an undecided blend would get (half of the sources' difference). Without this,
+    multi-lighting, whose sources differ by a hundred times as much, and bright scenes would be all that is learned.
+    """
     with torch.autocast("cpu", torch.bfloat16):
         fused, blending_map = network(x["visible"], x["infrared"])
     wants_mask = network.kind == "mobilefuse-blending-only"
-    got, truth = (blending_map, x["mask"]) if wants_mask else (fused, x["truth"])
-    return torch.nn.functional.mse_loss(got.float(), truth)
+    if wants_mask:
+        return torch.nn.functional.mse_loss(blending_map.float(), x["mask"])
+    undecided = ((x["visible"] - x["infrared"]) ** 2).mean(dim=(1, 2, 3)) / 4
+    return (((fused.float() - x["truth"]) ** 2).mean(dim=(1, 2, 3)) / (undecided + QUANTUM)).mean()
 
 
 def score(network: MobileFuse, photographs: list[Photograph], seed: int, pairs: int = 96, size: int = 128) -> dict[str, float]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import edgefuse
 from edgefuse import files, settings
 from edgefuse.cli.progress import Progress
 from edgefuse.errors import EdgeFuseError, OutputError, SourceError
 from edgefuse.settings import RunSettings
+
+if TYPE_CHECKING:
+    from edgefuse.fusion.fuser import Fuser
+    from edgefuse.sinks import Sink
 
 _EPILOG = """\
 sources (docs/sources.md):
@@ -75,8 +80,8 @@ def run(s: RunSettings, as_json: bool) -> int:
     from edgefuse.sources import open_source
     from edgefuse.telemetry import Telemetry, as_text
 
-    failure: EdgeFuseError | None = None
     telemetry = Telemetry()
+    failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         source = stack.enter_context(open_source(s.source))
         _refuse_inputs(s, source.info.paths)
@@ -85,58 +90,64 @@ def run(s: RunSettings, as_json: bool) -> int:
         sinks = _open_sinks(s, source.info.fps)
         fuser = stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour))
         pipeline = Pipeline(source, fuser, sinks, telemetry)
-        totals = [n for n in (source.info.pairs, s.frames) if n is not None]
-        progress = Progress("fusing", min(totals, default=None))
+        progress = Progress("fusing", min((n for n in (source.info.pairs, s.frames) if n is not None), default=None))
 
         def show() -> None:
             progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS")
 
+        # the handlers stay until all is written: a signal must not cut the video's closing short
         with stop_on_signals(pipeline.stop) as signals:
-            try:
+            with _collect(failures):
                 pipeline.run(s.frames, show)
-            except EdgeFuseError as e:
-                failure = e
-            finally:
-                progress.close()
-            # inside the handler's scope: a signal now must not cut the video's closing short
+            progress.close()
             for sink in sinks:
-                try:
+                with _collect(failures):
                     sink.close()
-                except EdgeFuseError as e:
-                    failure = failure or e
-            choice = fuser.choice
-            model: dict[str, Any] = {"name": fuser.card.name, "runtime": choice.name, "version": choice.version, "precision": choice.precision}
-            model |= {"threads": choice.threads, "why": choice.why}
-            report = {
-                "edgefuse": edgefuse.__version__,
-                "source": s.source,
-                "model": model,
-                "interrupted": bool(signals),
-            } | telemetry.report()
+            model = _model(fuser)
+            report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": s.source, "model": model, "interrupted": bool(signals)}
+            report |= telemetry.report()
             report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
             report["outputs"] = [p for p in (s.save, s.record, *s.sink) if p]
             text = json.dumps(report, indent=1)
             if s.report:
-                try:
+                with _collect(failures):
                     files.write_atomic(Path(s.report), (text + "\n").encode())
-                except OutputError as e:
-                    failure = failure or e
-            print(text if as_json else f"model      {_describe(model)}\n{as_text(report)}")
-    if failure:
-        raise failure
-    if telemetry.frames_dropped:
-        rest = f" (and {telemetry.frames_dropped - 1} more; --report lists them)" if telemetry.frames_dropped > 1 else ""
-        total = report["frames"]["in"]
-        raise SourceError(f"{telemetry.frames_dropped} of {total} pairs of {s.source} not fused: {telemetry.first_loss}{rest}")
+        print(text if as_json else f"model      {_describe(model)}\n{as_text(report)}")
+    if failures:
+        raise failures[0]
+    if lost := telemetry.frames_dropped:
+        rest = f" (and {lost - 1} more; --report lists them)" if lost > 1 else ""
+        raise SourceError(f"{lost} of {report['frames']['in']} pairs of {s.source} not fused: {telemetry.first_loss}{rest}")
     return 0
 
 
-def _open_sinks(s: RunSettings, fps: float) -> list[Any]:
+@contextmanager
+def _collect(failures: list[EdgeFuseError]) -> Iterator[None]:
+    """Keep an expected error for later, so that what remains to be closed and written still is."""
+    try:
+        yield
+    except EdgeFuseError as e:
+        failures.append(e)
+
+
+def _model(fuser: Fuser) -> dict[str, Any]:
+    choice = fuser.choice
+    return {
+        "name": fuser.card.name,
+        "runtime": choice.name,
+        "version": choice.version,
+        "precision": choice.precision,
+        "threads": choice.threads,
+        "why": choice.why,
+    }
+
+
+def _open_sinks(s: RunSettings, fps: float) -> list[Sink]:
     from edgefuse.sinks import open_sink
     from edgefuse.sinks.folder import FolderSink
     from edgefuse.sinks.video import VideoSink
 
-    sinks: list[Any] = []
+    sinks: list[Sink] = []
     if s.save:
         sinks.append(FolderSink(Path(s.save).expanduser(), f".{s.save_format}"))
     if s.record:

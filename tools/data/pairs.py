@@ -55,18 +55,17 @@ def _crop(photograph: Photograph, size: int, rng: np.random.Generator, masked: b
 
 
 def _sensors(luma: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph as two sensors might see it: half the time alike, else each with its own gamma, contrast and polarity.
+    """The photograph as two sensors might see it: half the time alike, else each with its own gamma and polarity.
 
-    Without this the network learns brightness, not content: an infrared frame is nothing like the visible one.
+    Without this the network learns brightness, not content: an infrared frame is nothing like the visible one. Contrast stays
+    alike: which of two parts is the sharper or better lit is what is to be learned.
     """
     if rng.random() < 0.5:
         return luma, luma
 
     def seen() -> np.ndarray:
-        x = luma ** rng.uniform(0.5, 2.0)
-        x = 1 - x if rng.random() < 0.25 else x
-        contrast = rng.uniform(0.4, 1.0)
-        return x * contrast + rng.uniform(0, 1 - contrast)
+        x = luma ** rng.uniform(0.7, 1.4)
+        return 1 - x if rng.random() < 0.25 else x
 
     return seen(), seen()
 
@@ -96,7 +95,7 @@ def multi_lighting(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator)
     """(first, second, truth): float32 (S, S). With a mask, each source is badly lit on one side of it; without, one source
     is over-saturated and the other darkened all over.
     """
-    if mask.any() and rng.random() < 0.6:
+    if mask.any():
         a, b = (_softened(x, rng) for x in _sensors(luma, rng))
         first = a * mask + _badly_lit(a, rng) * (1 - mask)
         second = b * (1 - mask) + _badly_lit(b, rng) * mask
@@ -114,12 +113,17 @@ def batch(photographs: list[Photograph], n: int, size: int, rng: np.random.Gener
     out = Batch(*(np.empty((n, 1, size, size), np.float32) for _ in range(4)), focus=np.zeros(n, bool))
     for k in range(n):
         focus = focus_only or k % 2 == 0
-        pool = masked if focus else photographs
+        # lighting: mostly with a mask, each source badly lit on one side of it; else over-saturated and darkened all over
+        pool = masked if focus or rng.random() < 0.7 else photographs
         luma, mask = _crop(pool[int(rng.integers(len(pool)))], size, rng, focus)
         make = multi_focus if focus else multi_lighting
         first, second, truth = make(luma, mask, rng)
         if rng.random() < 0.5:
             first, second, mask = second, first, 1 - mask
+        if rng.random() < 0.4:
+            # night: the same scene with little light in both
+            gain = np.exp(rng.uniform(np.log(0.06), np.log(0.7)))
+            first, second, truth = first * gain, second * gain, truth * gain
         out.visible[k, 0], out.infrared[k, 0], out.truth[k, 0], out.mask[k, 0] = first, second, truth, mask
         out.focus[k] = focus
     return out

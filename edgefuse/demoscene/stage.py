@@ -7,13 +7,16 @@ A pixel holds twelve numbers (a surface): 0-2 reflectance in BGR (0..255), 3-5 t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from edgefuse.sources.demo_optics import BGR, ZERO_C, Array, Camera, Light, at
+from edgefuse.demoscene.optics import BGR, ZERO_C, Array, Camera, Light
 
 REFLECTANCE, HEAT, GLOW = slice(0, 3), slice(3, 6), slice(8, 11)
 SUN, LAMP, COVER = 6, 7, 11
+WARMED = (1.0, 0.55, 0.12)  # how much of the sun's warmth is there by day, at dusk and at night
 _FINE = 4  # binary places of a pixel in polygon corners
 
 Heat = tuple[float, float, float]
@@ -22,6 +25,20 @@ Heat = tuple[float, float, float]
 def surface(bgr: BGR, heat: Heat, sun: float = 0.0, lamp: float = 0.0, glow: BGR = (0.0, 0.0, 0.0)) -> Array:
     """Float32 (12,): a surface that covers its pixel."""
     return np.array([*bgr, *heat, sun, lamp, *glow, 1.0], np.float32)
+
+
+def sunned(what: Array, share: float | Array, gain: float) -> Array:
+    """A copy of surfaces (..., 12) that gets `share` of the sun, and is warmer for that: by `gain` degrees by day in full sun."""
+    out = what.copy()
+    out[..., SUN] = share
+    for key, kept in enumerate(WARMED):
+        out[..., HEAT.start + key] += share * (gain * kept)
+    return out
+
+
+def upright(x0: float, y0: float, x1: float, y1: float, z: float) -> Array:
+    """Float32 (4, 3): an upright rectangle in metres that faces the camera, y0 its foot; top left, top right, and round."""
+    return np.array([[x0, y1, z], [x1, y1, z], [x1, y0, z], [x0, y0, z]], np.float32)
 
 
 def corners(points: Array) -> Array:
@@ -37,6 +54,16 @@ def polygon(image: Array, points: Array, colour: tuple[float, ...]) -> None:
 def convex(image: Array, points: Array, colour: tuple[float, ...]) -> None:
     """As `polygon`, for convex ones, and quicker. `points` are already `corners`."""
     cv2.fillConvexPoly(image, points, colour, cv2.LINE_AA, _FINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Something still that hides what passes behind it: everything farther than z (metres). mask: uint8 (h, w) at (left, top)."""
+
+    z: float
+    left: int
+    top: int
+    mask: Array
 
 
 class Stage:
@@ -72,7 +99,7 @@ class Stage:
         self.fill(self.camera.project(points)[0], what, z)
 
     def sheet(self, texture: Array, quad: Array, z: float | None = None) -> None:
-        """Hang a texture of surfaces, float32 (h, w, 12), on four points in metres: its top left, top right, bottom right, bottom left."""
+        """Hang a texture of surfaces, float32 (h, w, 12), on four points in metres: its top left, top right, and round."""
         points = self.camera.project(quad)[0]
         box = self.box(points)
         if box is None:
@@ -81,25 +108,35 @@ class Stage:
         h, w = texture.shape[:2]
         source = np.array([[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]], np.float32)
         matrix = cv2.getPerspectiveTransform(source, (points - (left, top)).astype(np.float32))
-        size = (right - left, bottom - top)
-        parts = [  # cv2 warps four channels at a time
-            cv2.warpPerspective(np.ascontiguousarray(texture[..., c : c + 4]), matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for c in (0, 4, 8)
-        ]
+        size, flags, edge = (right - left, bottom - top), cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+        quarters = [np.ascontiguousarray(texture[..., c : c + 4]) for c in (0, 4, 8)]  # cv2 warps four channels at a time
+        parts = [cv2.warpPerspective(q, matrix, size, flags=flags, borderMode=edge) for q in quarters]
         self.fill(points, np.concatenate(parts, axis=2), z)
 
-    def block(self, low: Array, high: Array, what: Array, faces: tuple[float, float, float]) -> None:
+    def block(self, low: Heat, high: Heat, what: Array, gain: float, faces: Heat = (0.55, 0.0, 1.0)) -> None:
         """An upright block between two corners in metres. faces: shares of the sun on its front, its end and its top."""
         (x0, y0, z0), (x1, y1, z1) = low, high
-        end = x1 if x1 < 0 else x0
+        end = x1 if x1 < 0 else x0  # the one of its ends that the camera sees
         for share, quad in (
             (faces[2], [[x0, y1, z0], [x1, y1, z0], [x1, y1, z1], [x0, y1, z1]]),
             (faces[1], [[end, y0, z0], [end, y1, z0], [end, y1, z1], [end, y0, z1]]),
             (faces[0], [[x0, y0, z0], [x1, y0, z0], [x1, y1, z0], [x0, y1, z0]]),
         ):
-            face = what.copy()
-            face[SUN] = share
-            self.flat(np.array(quad, np.float32), face, float(z0))
+            self.flat(np.array(quad, np.float32), sunned(what, share, gain), z0)
+
+    def merged(self) -> list[Screen]:
+        """The screens, those that stand at one z made one."""
+        out = []
+        for z in sorted({screen.z for screen in self.screens}):
+            parts = [screen for screen in self.screens if screen.z == z]
+            left, top = min(p.left for p in parts), min(p.top for p in parts)
+            right, bottom = max(p.left + p.mask.shape[1] for p in parts), max(p.top + p.mask.shape[0] for p in parts)
+            mask = np.zeros((bottom - top, right - left), np.uint8)
+            for p in parts:
+                roi = mask[p.top - top : p.top - top + p.mask.shape[0], p.left - left : p.left - left + p.mask.shape[1]]
+                np.maximum(roi, p.mask, out=roi)
+            out.append(Screen(z, left, top, mask))
+        return out
 
     def visible(self, light: Light, vignette: Array) -> Array:
         """Float32 (height, width, 3) BGR under a light, premultiplied by the cover."""
@@ -110,18 +147,6 @@ class Stage:
             lit[..., c] = (p[..., c] * shade + p[..., 8 + c] * light.glow) * vignette
         return np.minimum(lit, 255)
 
-    def counts(self, time: float) -> Array:
-        """Float32 (height, width) infrared counts at a time of day, premultiplied by the cover."""
-        low, high = HEAT.start + min(int(time), 2), HEAT.start + min(int(time) + 1, 2)
-        share = at(time - int(time), (0.0, 1.0, 1.0))
-        celsius = self.pixels[..., low] * (1 - share) + self.pixels[..., high] * share
-        return np.asarray(celsius * 100 + self.pixels[..., COVER] * ZERO_C, np.float32)
-
-
-class Screen:
-    """Something still that hides what passes behind it: everything farther than z. mask: uint8 (h, w) at (left, top)."""
-
-    __slots__ = ("left", "mask", "top", "z")
-
-    def __init__(self, z: float, left: int, top: int, mask: Array) -> None:
-        self.z, self.left, self.top, self.mask = z, left, top, mask
+    def counts(self, key: int) -> Array:
+        """Float32 (height, width) infrared counts by day (0), at dusk (1) or at night (2), premultiplied by the cover."""
+        return np.asarray(self.pixels[..., HEAT.start + key] * 100 + self.pixels[..., COVER] * ZERO_C, np.float32)

@@ -6,6 +6,7 @@ x = z = 0. Colours are BGR. A time of day is a number: 0 day, 1 dusk, 2 night, a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 BGR = tuple[float, float, float]
 
+LOOP_S = 20.0  # seconds in which all that walks, drives and sways is back where it was
+VIGNETTE = 0.28  # how much darker the visible picture's corners are
 CAMERA_HEIGHT = 5.0
 YAW = -0.16
 SHADOW = (0.95, 0.42)  # how far along x and z a shadow is cast a metre of height
@@ -36,6 +39,7 @@ class Camera:
 
     @property
     def focal(self) -> float:
+        """Focal length in pixels."""
         return 560 * self.scale
 
     @property
@@ -45,12 +49,13 @@ class Camera:
 
     def project(self, points: Array) -> tuple[Array, Array]:
         """(..., 3) metres to (..., 2) pixels (centres of pixels are whole numbers) and (...) depths in metres."""
-        sin, cos = np.sin(YAW), np.cos(YAW)
+        sin, cos = math.sin(YAW), math.cos(YAW)
         depth = np.maximum(points[..., 0] * sin + points[..., 2] * cos, 0.2)
         across = points[..., 0] * cos - points[..., 2] * sin
-        column = (self.width - 1) / 2 + self.mirror * self.focal * across / depth
-        row = self.horizon + self.focal * (CAMERA_HEIGHT - points[..., 1]) / depth
-        return np.stack([column, row], axis=-1), depth
+        out = np.empty((*depth.shape, 2))
+        out[..., 0] = (self.width - 1) / 2 + self.mirror * self.focal * across / depth
+        out[..., 1] = self.horizon + self.focal * (CAMERA_HEIGHT - points[..., 1]) / depth
+        return out, depth
 
     def ground(self, left: int, top: int, right: int, bottom: int) -> tuple[Array, Array, Array]:
         """x, z and depth (metres, float32) of the ground seen by the pixels of a box; rows above the horizon see far away."""
@@ -70,8 +75,8 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """What falls on a white surface, as factors a channel: from the whole sky, from the sun, from the lamp; `glow` is how far things
-    that shine of themselves are turned on, `noise` the visible sensor's grain (standard deviation in grey levels)."""
+    """What falls on a white surface, as factors a channel: from the whole sky, from the sun, from the lamp. glow: how far things
+    that shine of themselves are turned on, 0..1. noise: the visible sensor's grain, a standard deviation in grey levels."""
 
     ambient: BGR
     sun: BGR
@@ -83,10 +88,16 @@ class Light:
         """Float64 (3,): the light on a surface that gets these shares of the sun and the lamp."""
         return np.asarray(self.ambient) + np.asarray(self.sun) * sun + np.asarray(self.lamp) * lamp
 
+    def times(self, share: float) -> Light:
+        """The same light, this much of it."""
+        nothing = (0.0, 0.0, 0.0)
+        ambient, sun, lamp = (mix(nothing, bgr, share) for bgr in (self.ambient, self.sun, self.lamp))
+        return Light(ambient, sun, lamp, self.glow, self.noise)
 
-DAY = Light((0.50, 0.45, 0.40), (0.50, 0.62, 0.68), (0.0, 0.0, 0.0), 0.0, 2.2)
+
+DAY = Light((0.54, 0.49, 0.44), (0.54, 0.67, 0.73), (0.0, 0.0, 0.0), 0.0, 1.7)
 DUSK = Light((0.30, 0.215, 0.21), (0.05, 0.15, 0.30), (0.13, 0.23, 0.32), 0.75, 3.6)
-NIGHT = Light((0.060, 0.040, 0.034), (0.0, 0.0, 0.0), (0.38, 0.66, 0.90), 1.0, 6.5)
+NIGHT = Light((0.064, 0.043, 0.036), (0.0, 0.0, 0.0), (0.38, 0.66, 0.90), 1.0, 6.5)
 KEYS = (DAY, DUSK, NIGHT)
 
 
@@ -111,6 +122,7 @@ def at(time: float, keys: tuple[float, float, float]) -> float:
 
 
 def mix(a: BGR, b: BGR, share: float) -> BGR:
+    """A colour `share` of the way from a to b."""
     return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share)
 
 
@@ -122,11 +134,12 @@ def lamp_light(lamp: tuple[float, float, float], x: Array | float, y: Array | fl
     return np.asarray(np.minimum(36 / distance2, 1.6) * (edge * edge * (3 - 2 * edge) * 0.94 + 0.06))
 
 
-def tile(rng: np.random.Generator, rows: int, columns: int, slope: float) -> Array:
-    """Float32 (rows, columns) cloud-like noise that tiles, mean 0 and deviation 1; `slope` 0 is white, 2 is soft."""
+def tile(rng: np.random.Generator, rows: int, columns: int, slope: float, stretch: float = 1.0) -> Array:
+    """Float32 (rows, columns) cloud-like noise that tiles, mean 0 and deviation 1; `slope` 0 is white, 2 is soft; `stretch` is
+    how much longer than high its shapes are."""
     fy = np.fft.fftfreq(rows)[:, None].astype(np.float32)
-    fx = np.fft.rfftfreq(columns)[None, :].astype(np.float32)
-    radius = np.sqrt((fy * rows) ** 2 + (fx * columns) ** 2)
+    fx = np.fft.rfftfreq(columns)[None, :].astype(np.float32) * stretch
+    radius = np.sqrt(fy**2 + fx**2)
     radius[0, 0] = 1
     spectrum = np.fft.rfft2(rng.standard_normal((rows, columns), dtype=np.float32)) * radius**-slope
     spectrum[0, 0] = 0

@@ -1,0 +1,1 @@
+"""The street of the demo source, drawn procedurally; `scene.DemoScene` puts the parts together."""

@@ -1,0 +1,60 @@
+"""demo?scene=cycle&size=640x480&seed=0&frames=250&fps=25&depth=8: a street drawn as it is read, by day, at dusk and at night.
+
+scene: cycle (day to night), day or night. seed: another street, other people. frames: how many pairs, 0 for no end. depth: the
+infrared's bits; 16 are counts of 0.01 kelvin, 8 show -14 to 36 degrees Celsius. Nothing is read from disk, and pair k is the same
+in every run.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from edgefuse.demoscene.scene import DemoScene
+from edgefuse.frames import Frame, FramePair
+from edgefuse.sources.base import Source, SourceInfo
+from edgefuse.uri import Uri, choice, real, size, whole
+
+SMALLEST, LARGEST = 64, (1920, 1080)
+
+
+class DemoSource(Source):
+    """Pairs of a made-up street: visible uint8 (H, W, 3) BGR with infrared uint8 or uint16 (H, W), in register."""
+
+    OPTIONS = ("scene", "size", "seed", "frames", "fps", "depth")
+
+    def __init__(self, scene: DemoScene, uri: str) -> None:
+        """scene: what to show; kept, so that a reader can ask it where the bodies are."""
+        self.scene = scene
+        self.info = SourceInfo(uri, scene.frames or None, scene.fps)
+        self._index = 0
+
+    @classmethod
+    def from_uri(cls, uri: Uri) -> Self:
+        """Lay out the street the URI asks for. Raises SettingsError for an option it can't take."""
+        uri.paths(0)
+        scene = DemoScene(
+            size=uri.option("size", (640, 480), _size),
+            scene=uri.option("scene", "cycle", choice("cycle", "day", "night")),
+            seed=uri.option("seed", 0, whole(0, 2**31 - 1)),
+            frames=uri.option("frames", 250, whole(0, 10**9)),
+            fps=uri.option("fps", 25.0, real(0.1, 1000)),
+            depth=int(uri.option("depth", "8", choice("8", "16"))),
+        )
+        return cls(scene, uri.text)
+
+    def read(self) -> FramePair | None:
+        """The next pair, its times on the recording's clock: index / fps. None after the last."""
+        index = self._index
+        if self.info.pairs is not None and index >= self.info.pairs:
+            return None
+        visible, infrared = self.scene.render(index)
+        self._index += 1
+        name, time_ns = f"demo_{index:05d}", round(index * 1e9 / self.info.fps)
+        return FramePair(Frame(visible, "visible", time_ns, name), Frame(infrared, "infrared", time_ns, name), index)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = size(text)
+    if not (SMALLEST <= width <= LARGEST[0] and SMALLEST <= height <= LARGEST[1]):
+        raise ValueError(f"expected {SMALLEST}x{SMALLEST} to {LARGEST[0]}x{LARGEST[1]} pixels")
+    return width, height

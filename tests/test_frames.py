@@ -1,0 +1,53 @@
+"""Value objects: what they take, and that they hold still."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+from numpy.typing import DTypeLike
+
+from edgefuse.frames import Frame, FramePair, FusedFrame
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "size", "colour"),
+    [((3, 5), np.uint8, (5, 3), False), ((3, 5), np.uint16, (5, 3), False), ((3, 5, 3), np.uint8, (5, 3), True), ((1, 1, 3), np.uint16, (1, 1), True)],
+)  # fmt: skip
+def test_pictures(shape: tuple[int, ...], dtype: DTypeLike, size: tuple[int, int], colour: bool) -> None:
+    frame = Frame(np.zeros(shape, dtype), "visible", 7, "f")
+    assert (frame.size, frame.colour) == (size, colour)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((5,), np.uint8), ((3, 5, 1), np.uint8), ((3, 5, 4), np.uint8), ((1, 3, 5, 3), np.uint8), ((3, 5), np.float32), ((3, 5), np.int16),
+     ((3, 5), np.bool_), ((3, 5), np.dtype(np.uint16).newbyteorder())],
+)  # fmt: skip
+def test_what_is_no_picture(shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    with pytest.raises(ValueError, match=r"^frame f: expected uint8 or uint16 \(H, W\) or \(H, W, 3\), got "):
+        Frame(np.zeros(shape, dtype), "visible", 0, "f")
+
+
+def test_a_pair_is_named_by_its_visible_frame_and_weighs_both() -> None:
+    visible = Frame(np.zeros((4, 6, 3), np.uint8), "visible", 1, "v")
+    infrared = Frame(np.zeros((2, 3), np.uint16), "infrared", 2, "i")
+    pair = FramePair(visible, infrared, 9)
+    assert (pair.name, pair.nbytes, pair.index) == ("v", 4 * 6 * 3 + 2 * 3 * 2, 9)
+    fused = FusedFrame(np.zeros((4, 6), np.uint8), None, pair)
+    assert (fused.name, dict(fused.stages_ns)) == ("v", {})
+
+
+@pytest.mark.parametrize("field", ["data", "name", "time_ns", "invented"])
+def test_frames_are_frozen(field: str) -> None:
+    frame = Frame(np.zeros((2, 2), np.uint8), "visible", 0, "f")
+    with pytest.raises((FrozenInstanceError, TypeError, AttributeError)):
+        setattr(frame, field, 1)
+    assert frame.time_ns == 0
+
+
+def test_fused_frames_do_not_share_their_stages() -> None:
+    frame = Frame(np.zeros((2, 2), np.uint8), "visible", 0, "f")
+    a, b = (FusedFrame(frame.data, None, FramePair(frame, frame, 0)) for _ in range(2))
+    assert a.stages_ns is not b.stages_ns

@@ -1,0 +1,174 @@
+"""Settings: the command line beats the file, and every wrong value is named with what was expected."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgefuse import settings
+from edgefuse.cli import main as cli
+from edgefuse.errors import SettingsError
+from edgefuse.settings import RunSettings
+
+
+def load(folder: Path, text: str) -> dict[str, Any]:
+    path = folder / "edgefuse.toml"
+    path.write_text(text, "utf-8")
+    return settings.load_file(path)
+
+
+def test_defaults() -> None:
+    made = settings.make({}, {"source": "demo"})
+    assert made == RunSettings(source="demo")
+    assert (made.model, made.runtime, made.precision, made.threads, made.colour) == ("mobilefuse", "auto", None, None, "balanced")
+    assert (made.save, made.save_format, made.record, made.sink, made.report, made.frames) == (None, "png", None, (), None, None)
+
+
+def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
+    text = """
+    [run]
+    source = "folder:/srv/pairs"
+    model = "./mine"
+    runtime = "numpy"
+    precision = "fp32"
+    threads = 64
+    colour = "keep"
+    save = "out"
+    save_format = "jpg"
+    record = "fused.mp4"
+    sink = ["folder:a", "folder:b"]
+    report = "r.json"
+    frames = 1000000000000
+    """
+    assert settings.make(load(tmp_path, text), {}) == RunSettings(
+        source="folder:/srv/pairs", model="./mine", runtime="numpy", precision="fp32", threads=64, colour="keep", save="out",
+        save_format="jpg", record="fused.mp4", sink=("folder:a", "folder:b"), report="r.json", frames=10**12,
+    )  # fmt: skip
+
+
+def test_the_command_line_beats_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
+    file = load(tmp_path, '[run]\nsource = "demo"\nthreads = 2\ncolour = "keep"\n')
+    made = settings.make(file, {"source": "folder:x", "threads": 3})
+    assert (made.source, made.threads, made.colour, made.runtime) == ("folder:x", 3, "keep", "auto")
+
+
+def test_options_that_are_not_given_leave_the_file_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "f.toml").write_text('[run]\nsource = "demo"\ncolour = "keep"\nsave_format = "jpg"\nsink = ["folder:a"]\n')
+    made = []
+    monkeypatch.setenv("OPENCV_LOG_LEVEL", "SILENT")
+    monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    monkeypatch.setattr("edgefuse.cli.run.run", lambda s, as_json: made.append((s, as_json)) or 0)
+    assert cli.main(["run", "--config", str(tmp_path / "f.toml"), "--save-format", "png", "--frames", "5"]) == 0
+    assert cli.main(["run", "--config", str(tmp_path / "f.toml"), "--sink", "folder:b", "--sink", "folder:c", "--json"]) == 0
+    assert made == [
+        (RunSettings(source="demo", colour="keep", save_format="png", sink=("folder:a",), frames=5), False),
+        (RunSettings(source="demo", colour="keep", save_format="jpg", sink=("folder:b", "folder:c")), True),
+    ]
+
+
+def test_an_empty_file_is_no_fault(tmp_path: Path) -> None:
+    assert load(tmp_path, "") == {}
+    assert load(tmp_path, "[run]\n") == {}
+
+
+WRONG = [
+    ("source = 5", "source", "5", "a text"),
+    ('source = ""', "source", "''", "some text"),
+    ('source = ["demo"]', "source", "('demo',)", "a text"),
+    ("model = true", "model", "True", "a text"),
+    ("runtime = 1.5", "runtime", "1.5", "a text"),
+    ('precision = "int4"', "precision", "'int4'", "one of int8, fp32"),
+    ('precision = ""', "precision", "''", "one of int8, fp32"),
+    ("precision = 8", "precision", "8", "one of int8, fp32"),
+    ('threads = "2"', "threads", "'2'", "a whole number"),
+    ("threads = 2.0", "threads", "2.0", "a whole number"),
+    ("threads = true", "threads", "True", "a whole number"),
+    ("threads = 0", "threads", "0", "a whole number from 1 to 64"),
+    ("threads = 65", "threads", "65", "a whole number from 1 to 64"),
+    ('colour = "pink"', "colour", "'pink'", "one of keep, balanced, benchmark"),
+    ('colour = ["keep"]', "colour", "('keep',)", "one of keep, balanced, benchmark"),
+    ("save = 1", "save", "1", "a text"),
+    ('save = ""', "save", "''", "some text"),
+    ('save_format = "bmp"', "save_format", "'bmp'", "one of png, jpg"),
+    ("record = []", "record", "()", "a text"),
+    ('sink = "folder:a"', "sink", "'folder:a'", "a list of texts"),
+    ('sink = ["folder:a", 1]', "sink", "('folder:a', 1)", "a list of texts"),
+    ('sink = [["folder:a"]]', "sink", "(['folder:a'],)", "a list of texts"),
+    ("report = 1979-05-27", "report", "datetime.date(1979, 5, 27)", "a text"),
+    ("frames = 0", "frames", "0", "a whole number from 1 to 1000000000000"),
+    ("frames = -1", "frames", "-1", "a whole number from 1 to 1000000000000"),
+    ("frames = 1000000000001", "frames", "1000000000001", "a whole number from 1 to 1000000000000"),
+    ("frames = nan", "frames", "nan", "a whole number"),
+]
+
+
+@pytest.mark.parametrize(("line", "key", "value", "expected"), WRONG)
+def test_a_wrong_value_names_file_key_and_what_was_expected(tmp_path: Path, line: str, key: str, value: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, f"[run]\n{line}\n")
+    assert str(caught.value) == f"{tmp_path}/edgefuse.toml: run.{key} = {value}: expected {expected}"
+
+
+def test_every_key_has_a_wrong_value_above() -> None:
+    assert {key for _, key, _, _ in WRONG} == set(RunSettings.__slots__)
+
+
+def test_an_empty_text_in_a_list_is_wrong(tmp_path: Path) -> None:
+    # DEFECT: settings.py:86 refuses "" but not ("",), whose error later does not name the file
+    with pytest.raises(SettingsError, match=r"run\.sink"):
+        load(tmp_path, '[run]\nsink = [""]\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[run]\nsave-format = 'png'\n", "run.save-format: unknown key; there is source, model, runtime, "),
+        ("[run.colour]\nx = 1\n", "run.colour = {'x': 1}: expected one of keep, balanced, benchmark"),
+        ("[runs]\n", "unknown table or key 'runs'; there is [run]"),
+        ("source = 'demo'\n", "unknown table or key 'source'; there is [run]"),
+        ("run = 5\n", "'run' is to be a table: [run]"),
+        ("[[run]]\nsource = 'demo'\n", "'run' is to be a table: [run]"),
+        ("[run]\nsource = demo\n", "not valid TOML ("),
+        ("[run]\nthreads = 1\nthreads = 2\n", "not valid TOML ("),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path}/edgefuse.toml: {words}")
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "f.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"f\.toml: not valid TOML \("):
+        settings.load_file(path)
+
+
+def test_a_file_that_can_t_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^cannot read .*/none\.toml: No such file or directory; give an existing settings file$"):
+        settings.load_file(tmp_path / "none.toml")
+    with pytest.raises(SettingsError, match=r": Is a directory; "):
+        settings.load_file(tmp_path)
+
+
+def test_wrong_values_on_the_command_line_are_named_as_options() -> None:
+    with pytest.raises(SettingsError, match=r"^--save-format = 'bmp': expected one of png, jpg$"):
+        settings.make({}, {"save_format": "bmp"})
+    with pytest.raises(SettingsError, match=r"^--threads = 0: expected a whole number from 1 to 64$"):
+        settings.make({}, {"threads": 0})
+    with pytest.raises(SettingsError, match=r"^--record = '': expected some text$"):
+        settings.make({}, {"record": ""})
+
+
+def test_a_source_is_needed() -> None:
+    with pytest.raises(SettingsError, match=r"^no source; give --source URI"):
+        settings.make({"model": "mobilefuse"}, {})
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        RunSettings(source="demo").source = "x"  # type: ignore[misc]
