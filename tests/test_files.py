@@ -134,7 +134,9 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> No
     assert listing == "[('kept', 1000)]"
 
 
-@pytest.mark.parametrize("act", ["files.check_folder(folder)", "files.check_folder(folder / 'new' / 'er')", "files.check_file(folder / 'a.mp4')"])
+@pytest.mark.parametrize(
+    "act", ["files.check_folder(folder)", "files.check_folder(folder / 'new' / 'er')", "files.check_file(folder / 'a.mp4')"]
+)
 def test_a_folder_without_permission_is_found_before_the_run(shared: Path, act: str) -> None:
     shared.chmod(0o555)
     said = in_a_process(AS_NOBODY.format(act=act), shared)

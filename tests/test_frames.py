@@ -13,8 +13,13 @@ from edgefuse.frames import Frame, FramePair, FusedFrame
 
 @pytest.mark.parametrize(
     ("shape", "dtype", "size", "colour"),
-    [((3, 5), np.uint8, (5, 3), False), ((3, 5), np.uint16, (5, 3), False), ((3, 5, 3), np.uint8, (5, 3), True), ((1, 1, 3), np.uint16, (1, 1), True)],
-)  # fmt: skip
+    [
+        ((3, 5), np.uint8, (5, 3), False),
+        ((3, 5), np.uint16, (5, 3), False),
+        ((3, 5, 3), np.uint8, (5, 3), True),
+        ((1, 1, 3), np.uint16, (1, 1), True),
+    ],
+)
 def test_pictures(shape: tuple[int, ...], dtype: DTypeLike, size: tuple[int, int], colour: bool) -> None:
     frame = Frame(np.zeros(shape, dtype), "visible", 7, "f")
     assert (frame.size, frame.colour) == (size, colour)

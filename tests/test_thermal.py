@@ -123,4 +123,4 @@ def test_the_whole_range_of_counts_is_taken() -> None:
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     picture = PercentileAgc(low=0, high=100)(every)
     assert (picture[0, 0], picture[-1, -1]) == (0, 255)
-    assert picture[128, 0] == 128
+    assert int(picture[128, 0]) == pytest.approx(128, abs=2)

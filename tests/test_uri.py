@@ -40,8 +40,8 @@ def test_escapes_are_undone_in_targets_and_options() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", "?", "Folder:x", "1x", "fol der:x", "folder:", "folder:,x", "folder:x,", "demo?", "demo?a", "demo?=1", "demo?a=1&", "demo?a=1&a=2",
-     "a\0b", "demo\n", "-demo", "/srv/pairs"],
+    ["", ":", "?", "Folder:x", "1x", "fol der:x", "folder:", "folder:,x", "folder:x,", "demo?", "demo?a", "demo?=1", "demo?a=1&",
+     "demo?a=1&a=2", "a\0b", "demo\n", "-demo", "/srv/pairs"],
 )  # fmt: skip
 def test_what_breaks_the_grammar_is_quoted_with_it(text: str) -> None:
     with pytest.raises(SettingsError) as caught:

@@ -99,6 +99,7 @@ def run(s: RunSettings, as_json: bool) -> int:
         with stop_on_signals(pipeline.stop) as signals:
             with _collect(failures):
                 pipeline.run(s.frames, show)
+            show()
             progress.close()
             for sink in sinks:
                 with _collect(failures):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -36,18 +35,34 @@ class NumpyRuntime(Runtime):
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 self._weights = {k: np.ascontiguousarray(arrays[k], np.float32) for k in arrays.files if k != "graph"}
                 self._steps: list[dict[str, Any]] = json.loads(arrays["graph"].tobytes().decode())
-            for step in self._steps:
-                if step["op"] not in _OPERATIONS:
-                    raise ValueError(f"unknown step {step['op']!r}")
-        except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as e:
-            raise ModelError(f"{file.path}: not a model for the numpy runtime ({e})") from e
-        self._inputs = [i.name for i in card.inputs]
-        self._outputs = [o.name for o in card.outputs]
+            self._inputs, self._outputs = [i.name for i in card.inputs], [o.name for o in card.outputs]
+            self._check()
+        except Exception as e:  # an archive can be wrong in more ways than zipfile has exceptions for
+            raise ModelError(f"{file.path}: not a model for the numpy runtime ({type(e).__name__}: {e})") from e
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     @classmethod
     def version(cls) -> str:
         return np.__version__
+
+    def _check(self) -> None:
+        """Raises where a step could not be run: better now than at the first frame."""
+        made = set(self._inputs)
+        for step in self._steps:
+            inputs, arity = step["in"], _ARITY[step["op"]]
+            if len(inputs) != arity or not made.issuperset(inputs):
+                raise ValueError(f"step {step['out']!r} takes {arity} tensors made before it, not {inputs}")
+            if step["op"] == "conv":
+                weight, bias = self._weights[step["weight"]], self._weights[step["bias"]]
+                kernel = weight.shape[2]
+                dilation = step.get("dilation", 1)
+                if weight.ndim != 4 or weight.shape[3] != kernel or kernel % 2 == 0 or bias.shape != weight.shape[:1]:
+                    raise ValueError(f"step {step['out']!r}: weight {weight.shape} and bias {bias.shape} are no convolution's")
+                if not isinstance(dilation, int) or dilation < 1 or step.get("groups", 1) not in (1, weight.shape[0]):
+                    raise ValueError(f"step {step['out']!r}: dilation {dilation!r} or groups {step.get('groups')!r} can't be run")
+            made.add(step["out"])
+        if not made.issuperset(self._outputs):
+            raise ValueError(f"no step makes {', '.join(sorted(set(self._outputs) - made))}")
 
     def run(self, inputs: Arrays) -> dict[str, Floats]:
         held: dict[str, Floats] = {name: inputs[name][0] for name in self._inputs}
@@ -107,6 +122,7 @@ class NumpyRuntime(Runtime):
         return infrared + blending_map * (visible - infrared)
 
 
+_ARITY = {"conv": 1, "max": 2, "sigmoid": 1, "clip": 1, "blend": 3}
 _OPERATIONS: dict[str, Callable[..., Floats]] = {
     "conv": NumpyRuntime._conv,
     "max": NumpyRuntime._max,

@@ -70,9 +70,7 @@ def test_any_size_comes_back_as_bgr_with_the_fused_luma(size: tuple[int, int], s
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0, None])
-@pytest.mark.parametrize(
-    ("mode", "weight"), [("keep", lambda m: 1.0), ("balanced", lambda m: 0.3 + 0.7 * m), ("benchmark", lambda m: m)]
-)
+@pytest.mark.parametrize(("mode", "weight"), [("keep", lambda m: 1.0), ("balanced", lambda m: 0.3 + 0.7 * m), ("benchmark", lambda m: m)])
 def test_chroma_is_weighed_by_mode(mode: Colour, weight, share: float | None) -> None:  # type: ignore[no-untyped-def]
     luma, chroma = split(flat())
     blending_map = None if share is None else np.full(luma.shape, share, np.float32)

@@ -1,0 +1,233 @@
+"""`edgefuse run` as people use it: real subprocesses, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import Run, one_line
+
+
+def test_folder_in_pictures_video_and_report_out(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
+    (pairs_folder / "visible" / "Thumbs.db").write_bytes(b"not a frame")
+    out, video, report = tmp_path / "fused", tmp_path / "fused.mp4", tmp_path / "report.json"
+    done = run("run", "--source", f"folder:{pairs_folder}", "--model", "mobilefuse", "--save", out, "--record", video, "--report", report)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert sorted(p.name for p in out.iterdir()) == ["0.png", "1.png", "2.png", "3.png"]
+    fused = cv2.imread(str(out / "0.png"))
+    assert fused.shape == (80, 96, 3)
+    assert fused.std() > 10
+    capture = cv2.VideoCapture(str(video))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 4
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(25)
+    data = json.loads(report.read_text())
+    assert data["frames"] == {"in": 4, "fused": 4, "dropped": 0}
+    assert set(data["latency_ms"]) == {"read", "prepare", "network", "colour", "write"}
+    assert {"p50", "p95", "p99"} <= set(data["latency_ms"]["network"])
+    assert data["fps"] == pytest.approx(3 / data["elapsed_s"], rel=1e-2)
+    assert data["peak_resident_mb"] > 10
+    assert data["bytes"]["in"] == 4 * 80 * 96 * 4
+    assert data["bytes"]["out"] == 4 * 80 * 96 * 3
+    assert data["bytes"]["written"] == sum(p.stat().st_size for p in out.iterdir()) + video.stat().st_size
+    links = data["bandwidth_mb_s"]
+    assert links["remote_computing_result_on_device"] == {"upload": 0.922, "download": 0.691}
+    assert links["remote_computing_result_remote"] == {"upload": 0.922, "download": 0.0}
+    assert links["edge_computing_result_on_device"] == {"upload": 0.0, "download": 0.0}
+    assert links["edge_computing_result_remote"] == {"upload": 0.691, "download": 0.0}
+    assert "FPS" in done.stdout
+    assert "peak resident" in done.stdout
+
+
+def test_json_on_standard_output_says_which_runtime_and_why(run: Run) -> None:
+    done = run("run", "--source", "demo?frames=2&size=64x64", "--json", "--threads", 1)
+    data = json.loads(done.stdout)
+    assert data["model"]["name"] == "mobilefuse"
+    assert data["model"]["threads"] == 1
+    assert data["model"]["runtime"] in ("litert", "onnx", "numpy")
+    assert data["model"]["why"].startswith("the fastest installed")
+    assert data["interrupted"] is False
+
+
+def test_frames_stops_early(run: Run) -> None:
+    data = json.loads(run("run", "--source", "demo?frames=0&size=64x64", "--frames", 3, "--json").stdout)
+    assert data["frames"] == {"in": 3, "fused": 3, "dropped": 0}
+
+
+def test_settings_file_with_the_command_line_on_top(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "edgefuse.toml").write_text('[run]\nsource = "demo?size=64x64"\nframes = 2\nruntime = "numpy"\nsave = "a"\n')
+    done = run("run", "--config", "edgefuse.toml", "--save", "b")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "a").exists()
+    assert len(list((tmp_path / "b").iterdir())) == 2
+    assert "numpy" in done.stdout
+
+
+def test_sixteen_bit_grey_and_mixed_sizes(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k, size in enumerate([(50, 61), (33, 40)]):
+        for name, data in (
+            ("visible", rng.integers(0, 256, size, np.uint8)),
+            ("infrared", rng.integers(29000, 30000, size).astype(np.uint16)),
+        ):
+            (tmp_path / name).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / name / f"{k}.png"), data)
+    done = run("run", "--source", "folder:visible,infrared", "--save", "out", "--record", "out.avi")
+    assert done.returncode == 0, done.stderr
+    assert cv2.imread(str(tmp_path / "out" / "0.png"), cv2.IMREAD_UNCHANGED).shape == (50, 61)
+    assert cv2.imread(str(tmp_path / "out" / "1.png"), cv2.IMREAD_UNCHANGED).shape == (33, 40)
+    assert cv2.VideoCapture(str(tmp_path / "out.avi")).get(cv2.CAP_PROP_FRAME_COUNT) == 2
+
+
+def test_bad_frames_are_named_counted_and_skipped(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
+    (pairs_folder / "visible" / "lonely.png").write_bytes((pairs_folder / "visible" / "0.png").read_bytes())
+    truncated = pairs_folder / "infrared" / "1.png"
+    truncated.write_bytes(truncated.read_bytes()[:-400])
+    cv2.imwrite(str(pairs_folder / "infrared" / "2.png"), np.zeros((10, 12), np.uint8))
+    done = run("run", "--source", f"folder:{pairs_folder}", "--save", "out", "--report", "report.json")
+    assert done.returncode == 2
+    line = one_line(done.stderr)
+    assert line.startswith("edgefuse: 3 of 5 pairs")
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert data["frames"] == {"in": 5, "fused": 2, "dropped": 3}
+    assert data["dropped_by_cause"] == {"unreadable": 1, "size": 1, "unpaired": 1}
+    messages = {d["name"]: d["message"] for d in data["dropped_frames"]}
+    assert "is truncated" in messages["1"]
+    assert "96x80" in messages["2"]
+    assert "12x10" in messages["2"]
+    assert "no infrared frame" in messages["lonely"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "3.png"]
+
+
+def _video(path: Path, frames: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 20, (64, 48))
+    for k in range(frames):
+        writer.write(np.full((48, 64, 3), 20 * k, np.uint8))
+    writer.release()
+
+
+def test_video_that_ends_early_keeps_what_was_fused(run: Run, tmp_path: Path) -> None:
+    _video(tmp_path / "v.mp4", 6)
+    _video(tmp_path / "i.mp4", 4)
+    done = run("run", "--source", "video:v.mp4,i.mp4", "--record", "out.mp4", "--json")
+    assert done.returncode == 2
+    assert "i.mp4 ends after 4 frames, before v.mp4" in one_line(done.stderr)
+    assert json.loads(done.stdout)["frames"] == {"in": 6, "fused": 4, "dropped": 2}
+    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--source", "folder:nowhere"], "nowhere: no such folder"),
+        (["--source", "folder:empty"], "no pairs"),
+        (["--source", "folder:."], "no visible/ and infrared/ inside"),
+        (["--source", "video:a.mp4,b.mp4"], "no such visible video"),
+        (["--source", "webcam:0"], "unknown source 'webcam'; there is demo, folder, video"),
+        (["--source", "::"], "is not KIND"),
+        (["--source", "demo?size=1x1"], "expected WIDTHxHEIGHT"),
+        (["--source", "demo?colour=red"], "'demo' has no option 'colour'"),
+        (["--source", "demo?frames=2", "--model", "gpt"], "unknown model 'gpt'; there is mobilefuse"),
+        (["--source", "demo?frames=2", "--runtime", "cuda"], "unknown runtime 'cuda'"),
+        (["--source", "demo?frames=2", "--runtime", "numpy", "--precision", "int8"], "numpy has no int8 file"),
+        (["--source", "demo?frames=2", "--precision", "fp4"], "invalid choice: 'fp4'"),
+        (["--source", "demo?frames=2", "--frames", "many"], "invalid int value"),
+        (["--source", "demo?frames=2", "--frames", "0"], "expected a whole number from 1"),
+        (["--source", "demo?frames=2", "--record", "out.gif"], "a video ends in .mp4"),
+        (["--source", "demo?frames=2", "--save", "file"], "a file is there, not a folder"),
+        (["--source", "demo?frames=2", "--report", "empty"], "a folder is there, not a file"),
+        (["--source", "demo?frames=2", "--sink", "mqtt:x"], "unknown sink 'mqtt'"),
+        (["--config", "absent.toml"], "cannot read absent.toml"),
+        (["--sauce", "demo"], "unrecognized arguments: --sauce"),
+        ([], "no source"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(run: Run, tmp_path: Path, args: list[str], words: str) -> None:
+    (tmp_path / "empty" / "visible").mkdir(parents=True)
+    (tmp_path / "empty" / "infrared").mkdir()
+    (tmp_path / "file").write_text("")
+    done = run("run", *args)
+    assert done.returncode == 2
+    assert words in one_line(done.stderr)
+    assert done.stdout == ""
+
+
+def test_outputs_never_land_on_inputs(run: Run, pairs_folder: Path) -> None:
+    before = (pairs_folder / "visible" / "0.png").read_bytes()
+    done = run("run", "--source", f"folder:{pairs_folder}", "--save", pairs_folder / "visible")
+    assert done.returncode == 2
+    assert "choose another place" in one_line(done.stderr)
+    assert (pairs_folder / "visible" / "0.png").read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give its rights up")
+def test_no_write_permission(pairs_folder: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    # one good run before the rights are given up imports everything: the interpreter may lie where nobody else can read
+    code = (
+        "import os\n"
+        "from edgefuse.cli.main import main\n"
+        "assert main(['run', '--source', 'demo?frames=1&size=64x64']) == 0\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        f"raise SystemExit(main(['run', '--source', 'demo?frames=1&size=64x64', '--save', {str(locked / 'out')!r}]))"
+    )
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent != Path("/") and parent.stat().st_uid == os.geteuid():
+            parent.chmod(parent.stat().st_mode | 0o055)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "no permission to write here" in one_line(done.stderr)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs root and mount, for a disk that can be filled")
+    yield mount
+    subprocess.run(["umount", "-l", mount], check=True)
+
+
+@pytest.mark.parametrize("option", ["--save", "--record"])
+def test_full_disk_keeps_what_was_written(run: Run, tmp_path: Path, small_disk: Path, option: str) -> None:
+    target = small_disk / ("out" if option == "--save" else "out.mp4")
+    if option == "--record":
+        (small_disk / "filler").write_bytes(bytes(1_500_000))
+    done = run("run", "--source", "demo?size=320x240&scene=day", "--frames", 200, option, target, "--report", tmp_path / "report.json")
+    assert done.returncode == 2
+    assert "the disk is full" in one_line(done.stderr)
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert data["frames"]["fused"] > 0
+    assert data["frames"]["dropped"] == data["dropped_by_cause"]["unwritten"]
+    assert data["frames"]["in"] == data["frames"]["fused"] + data["frames"]["dropped"]
+    if option == "--save":
+        written = sorted(target.iterdir())
+        assert len(written) == data["frames"]["fused"]
+        assert all(cv2.imread(str(p)).shape == (240, 320, 3) for p in written)
+    else:
+        assert {p.name for p in small_disk.iterdir()} - {"filler"} == {"out.mp4"}
+        assert cv2.VideoCapture(str(target)).get(cv2.CAP_PROP_FRAME_COUNT) == data["frames"]["fused"]
+
+
+def test_replaced_model_file_is_refused(run: Run, tmp_path: Path) -> None:
+    from edgefuse import zoo
+
+    shutil.copytree(zoo.find("mobilefuse").folder, tmp_path / "copy")
+    model = tmp_path / "copy" / "mobilefuse.int8.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    done = run("run", "--source", "demo?frames=1", "--model", "./copy", "--runtime", "onnx")
+    assert done.returncode == 2
+    assert "sha256" in one_line(done.stderr)

@@ -1,0 +1,55 @@
+"""Shared fixtures: small pairs from the demo source, and the command line as a real subprocess."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+
+import edgefuse
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def demo_pairs() -> list[edgefuse.FramePair]:
+    """Four pairs of 96 x 80, the size that keeps the network's share of a test small."""
+    with edgefuse.open_source("demo?size=96x80&frames=4&scene=day") as source:
+        return [pair for _ in range(4) if (pair := source.read()) is not None]
+
+
+@pytest.fixture
+def pairs_folder(tmp_path: Path, demo_pairs: list[edgefuse.FramePair]) -> Path:
+    """A folder of visible/ and infrared/ PNGs, 0.png to 3.png."""
+    root = tmp_path / "pairs"
+    for k, pair in enumerate(demo_pairs):
+        for frame in (pair.visible, pair.infrared):
+            path = root / frame.modality / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), frame.data)
+    return root
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """`python -m edgefuse ARGS` in an empty folder, its output captured."""
+
+    def call(*args: object, python_path: Path | None = None) -> subprocess.CompletedProcess[str]:
+        env = os.environ | ({"PYTHONPATH": f"{python_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"} if python_path else {})
+        command = [sys.executable, "-W", "error", "-m", "edgefuse", *map(str, args)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=env, check=False)
+
+    return call
+
+
+def one_line(text: str) -> str:
+    """The single line that `text` is; fails where it is none, more, or a traceback."""
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    assert "Traceback" not in text
+    return lines[0]

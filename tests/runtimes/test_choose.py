@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from edgefuse import runtimes
+from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
+from edgefuse.runtimes import choose, litert, onnx, present
+from edgefuse.zoo import find
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with neither onnxruntime nor LiteRT."""
+
+    def missing(*_: object) -> object:
+        raise MissingDependencyError("it", "this runtime", "it")
+
+    monkeypatch.setattr(onnx, "_import", missing)
+    monkeypatch.setattr(litert, "_import", missing)
+
+
+def test_auto_takes_numpy_where_nothing_else_installs_and_says_why(bare: None) -> None:
+    choice = choose(find("mobilefuse"))
+    assert (choice.name, choice.precision) == ("numpy", "fp32")
+    assert choice.why == "the fastest installed; it is not installed; it is not installed"
+
+
+def test_asking_for_a_missing_runtime_gives_the_pip_command(bare: None) -> None:
+    with pytest.raises(MissingDependencyError, match="pip install"):
+        choose(find("mobilefuse"), "onnx")
+
+
+def test_auto_prefers_the_models_own_precision() -> None:
+    choice = choose(find("mobilefuse"))
+    assert choice.name in ("litert", "onnx")
+    assert choice.precision == "int8"
+    assert choose(find("mobilefuse"), "auto", "fp32").precision == "fp32"
+
+
+def test_a_precision_that_does_not_exist_lists_what_does() -> None:
+    card = find("mobilefuse")
+    with pytest.raises(ModelError, match="numpy has no int8 file of mobilefuse; it comes as litert int8, numpy fp32, onnx fp32, onnx int8"):
+        choose(card, "numpy", "int8")
+    with pytest.raises(ModelError, match="it comes as $"):
+        choose(dataclasses.replace(card, files=()))
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(SettingsError, match="unknown runtime 'cuda'; there is auto, onnx, litert, numpy"):
+        choose(find("mobilefuse"), "cuda")
+
+
+def test_present_tells_versions_and_what_is_missing(bare: None) -> None:
+    found = present()
+    assert found["numpy"][0].isdigit()
+    assert found["onnx"].startswith("missing: this runtime needs it")
+
+
+def test_default_threads_are_the_cores_four_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert runtimes.default_threads() == 4
+    monkeypatch.setattr(runtimes.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert runtimes.default_threads() == 1

@@ -1,0 +1,87 @@
+"""One model, every runtime: the same picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgefuse.errors import MissingDependencyError
+from edgefuse.frames import FramePair
+from edgefuse.runtimes import choose
+from edgefuse.zoo import Card, cards, find
+
+MODELS = [c.name for c in cards()]
+SIZES = [(80, 96), (33, 47), (1, 1), (5, 200)]
+
+
+def _run(card: Card, runtime: str, precision: str, inputs: dict[str, np.ndarray], threads: int = 1) -> dict[str, np.ndarray]:
+    try:
+        choice = choose(card, runtime, precision, threads)
+    except MissingDependencyError as e:
+        pytest.skip(str(e))
+    axes = (None, None) if choice.file.layout == "NCHW" else (None, ..., None)
+    shape = next(iter(inputs.values())).shape
+    return {k: v.reshape(shape) for k, v in choice.runtime.run({k: v[axes] for k, v in inputs.items()}).items()}
+
+
+def _inputs(size: tuple[int, int], seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {k: rng.integers(0, 256, size).astype(np.float32) / 255 for k in ("visible", "infrared")}
+
+
+def _psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(-10 * np.log10(max(np.mean((a.astype(np.float64) - b) ** 2), 1e-12)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("model", MODELS)
+def test_numpy_equals_onnxruntime_within_one_level(model: str, size: tuple[int, int]) -> None:
+    inputs = _inputs(size)
+    ours, theirs = _run(find(model), "numpy", "fp32", inputs), _run(find(model), "onnx", "fp32", inputs)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert np.abs(ours[name] - theirs[name]).max() <= 1 / 255
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "litert"])
+@pytest.mark.parametrize("model", MODELS)
+def test_int8_is_within_40_db_of_fp32(model: str, runtime: str, demo_pairs: list[FramePair]) -> None:
+    inputs = {
+        "visible": demo_pairs[0].visible.data.mean(axis=2).astype(np.float32) / 255,
+        "infrared": demo_pairs[0].infrared.data.astype(np.float32) / 255,
+    }
+    reference = _run(find(model), "numpy", "fp32", inputs)["fused"]
+    assert _psnr(_run(find(model), runtime, "int8", inputs)["fused"], reference) >= 40
+
+
+def test_a_runtime_follows_the_frame_size_up_and_down() -> None:
+    card = find("mobilefuse")
+    for runtime, precision in (("onnx", "int8"), ("litert", "int8"), ("numpy", "fp32")):
+        try:
+            choice = choose(card, runtime, precision, 2)
+        except MissingDependencyError:
+            continue
+        for size in ((64, 64), (31, 90), (64, 64)):
+            shape = (1, 1, *size) if choice.file.layout == "NCHW" else (1, *size, 1)
+            inputs = {k: v.reshape(shape) for k, v in _inputs(size).items()}
+            assert choice.runtime.run(inputs)["fused"].shape == shape
+
+
+def test_outputs_are_the_callers_to_keep() -> None:
+    for runtime, precision in (("onnx", "int8"), ("litert", "int8"), ("numpy", "fp32")):
+        try:
+            choice = choose(find("mobilefuse"), runtime, precision, 1)
+        except MissingDependencyError:
+            continue
+        axes = (None, None) if choice.file.layout == "NCHW" else (None, ..., None)
+        first = choice.runtime.run({k: v[axes] for k, v in _inputs((20, 20)).items()})["fused"]
+        kept = first.copy()
+        choice.runtime.run({k: v[axes] for k, v in _inputs((20, 20), 1).items()})
+        assert np.array_equal(first, kept)
+
+
+def test_threads_do_not_change_the_picture() -> None:
+    inputs = _inputs((80, 96))
+    for runtime, precision in (("onnx", "int8"), ("numpy", "fp32")):
+        one, four = (_run(find("mobilefuse"), runtime, precision, inputs, n)["fused"] for n in (1, 4))
+        assert np.abs(one - four).max() <= 1e-5
