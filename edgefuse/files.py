@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
+import threading
 from pathlib import Path
 
-from edgefuse.errors import OutputError
+from edgefuse.errors import InputError, OutputError
 
 _WORDS = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
@@ -30,6 +33,16 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {words}")
 
 
+def utf8(path: Path, error: type[InputError]) -> str:
+    """`path` for a library that knows UTF-8 names only. Raises `error` for another."""
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise error(f"{text!r} is not a UTF-8 name; rename it") from None
+    return text
+
+
 def check_folder(folder: Path) -> None:
     """Make `folder` where it is missing and prove that files can be made in it. Raises OutputError."""
     try:
@@ -42,25 +55,36 @@ def check_folder(folder: Path) -> None:
 
 def check_file(path: Path) -> None:
     """Prove that `path` can be written later, leaving what is there as it is. Raises OutputError."""
-    if path.is_dir():
+    try:
+        folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        folder = False
+    except OSError as e:
+        raise output_error(path, e) from None
+    if folder:
         raise output_error(path, IsADirectoryError(errno.EISDIR, "is a folder"))
     check_folder(path.parent)
 
 
 def check_space(path: Path, needed: int) -> None:
     """Raises OutputError where fewer than `needed` bytes are free at `path`."""
-    if shutil.disk_usage(path).free < needed:
+    try:
+        free = shutil.disk_usage(path).free
+    except OSError as e:
+        raise output_error(path, e) from None
+    if free < needed:
         raise output_error(path, OSError(errno.ENOSPC, "full"))
 
 
 def write_atomic(path: Path, data: bytes | memoryview) -> int:
     """Write `data` beside `path`, then rename it there: a reader sees the old file or the new one. Returns the bytes written."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{os.getpid()}.{threading.get_ident():x}.part")
     try:
         with open(part, "wb") as f:
             f.write(data)
         part.replace(path)
     except OSError as e:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise output_error(path, e) from None
     return len(data)

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.nativeio import native_stderr
+
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp"})
 
 
@@ -67,12 +69,16 @@ def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         raise ValueError(f"cannot be opened ({e.strerror})") from None
     if fault := _fault(data):
         raise ValueError(fault)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
-    except cv2.error:
-        image = None
+    with native_stderr() as said:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+        except cv2.error:
+            image = None
     if image is None:
         raise ValueError("is not a readable image")
+    # libjpeg fills what it could not decode and tells only standard error; stray bytes between segments harm nothing
+    if any(b"Corrupt JPEG" in line and b"extraneous" not in line for line in said):
+        raise ValueError("is damaged (its decoder had to fill a part)")
     if image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"holds {image.dtype} pixels; only 8-bit and 16-bit whole numbers can be fused")
     return image
@@ -81,7 +87,10 @@ def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
 def encode(image: NDArray[np.uint8] | NDArray[np.uint16], extension: str, quality: int = 95) -> memoryview:
     """`image` (uint8 or uint16, grey or BGR) as the bytes of a PNG or JPEG file (`extension` is ".png" or ".jpg")."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if extension == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    done, data = cv2.imencode(extension, image, options)
+    try:
+        done, data = cv2.imencode(extension, image, options)
+    except cv2.error:
+        done = False
     if not done:
-        raise ValueError(f"cannot be encoded as {extension}")
+        raise ValueError(f"of {image.shape[1]}x{image.shape[0]} can't be held by a {extension} file")
     return data.data

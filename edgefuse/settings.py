@@ -83,7 +83,7 @@ def check(values: Mapping[str, Any], where: str, dashes: bool = False) -> dict[s
         low, high = known[key].metadata.get("min"), known[key].metadata.get("max")
         if expected is None and low is not None and value is not None and not low <= value <= high:
             expected = f"a whole number from {low} to {high}"
-        if expected is None and value == "":
+        if expected is None and (value == "" or (isinstance(value, tuple) and "" in value)):
             expected = "some text"
         if expected is not None:
             raise SettingsError(f"{shown} = {value!r}: expected {expected}")

@@ -28,12 +28,7 @@ class PercentileAgc:
 
     def __call__(self, counts: NDArray[np.uint16]) -> NDArray[np.uint8]:
         """counts: uint16 (H, W). Returns uint8 (H, W): low -> 0, high -> 255, linear between."""
-        low, high = self._measure(counts)
-        if self._limits is None:
-            self._limits = (low, high)
-        else:
-            span = self._limits[1] - self._limits[0]
-            self._limits = (self._follow(self._limits[0], low, span), self._follow(self._limits[1], high, span))
+        self._limits = self._follow(*self._measure(counts))
         low, high = self._limits
         scale = 255.0 / max(high - low, self._min_span)
         # one table look-up a pixel is faster than arithmetic in float, and exact
@@ -49,8 +44,16 @@ class PercentileAgc:
             low, high = middle - self._min_span / 2, middle + self._min_span / 2
         return float(low), float(high)
 
-    def _follow(self, held: float, measured: float, span: float) -> float:
-        off = abs(measured - held)
-        if off <= self._tolerance * span:
-            return held
-        return measured if off > self._jump * span else held + self._rate * (measured - held)
+    def _follow(self, low: float, high: float) -> tuple[float, float]:
+        """The next limits, given what this frame measures."""
+        if self._limits is None:
+            return low, high
+        span = self._limits[1] - self._limits[0]
+        off = [measured - held for held, measured in zip(self._limits, (low, high), strict=True)]
+        if max(map(abs, off)) > self._jump * span:
+            # both at once: apart, one that jumped could pass one that drifts
+            return low, high
+        held_low, held_high = (
+            held if abs(o) <= self._tolerance * span else held + self._rate * o for held, o in zip(self._limits, off, strict=True)
+        )
+        return held_low, held_high

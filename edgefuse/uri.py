@@ -38,7 +38,7 @@ class Uri:
             raise SettingsError(
                 f"{self.text}: expected {wanted} path{'s' if counts[-1] > 1 else ''} after '{self.kind}:', got {len(self.targets)}"
             )
-        return tuple(Path(t).expanduser() for t in self.targets)
+        return tuple(expand(t) for t in self.targets)
 
     def option(self, key: str, default: T, convert: Callable[[str], T]) -> T:
         """The option `key` through `convert`, or `default`; SettingsError where it can't be converted."""
@@ -56,18 +56,27 @@ class Uri:
                 raise SettingsError(f"{self.text}: '{self.kind}' has no option '{key}'; it knows {', '.join(keys) or 'none'}")
 
 
+def expand(path: str) -> Path:
+    """`path` with a leading ~ or ~USER made a home folder. Raises SettingsError for a user that is not there."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{path}: there is no such user's home; give the whole path") from None
+
+
 def parse(text: str) -> Uri:
     """Raises SettingsError, which quotes the grammar, for what does not follow it."""
     head, has_options, tail = text.partition("?")
     kind, has_targets, rest = head.partition(":")
     targets = tuple(unquote(t) for t in rest.split(",")) if has_targets else ()
     options: dict[str, str] = {}
-    ok = bool(_KIND.match(kind)) and all(targets) and "\0" not in text
+    ok = bool(_KIND.match(kind)) and all(targets)
     for item in tail.split("&") if has_options else ():
-        key, has_value, value = item.partition("=")
+        raw_key, has_value, value = item.partition("=")
+        key = unquote(raw_key)
         ok = ok and bool(key) and bool(has_value) and key not in options
-        options[unquote(key)] = unquote(value)
-    if not ok:
+        options[key] = unquote(value)
+    if not ok or "\0" in unquote(text):
         raise SettingsError(f"{text!r} is not KIND[:PATH[,PATH]][?KEY=VALUE&...], such as folder:pairs or demo?scene=night")
     return Uri(text, kind, targets, options)
 

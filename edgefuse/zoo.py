@@ -10,6 +10,7 @@ import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -97,33 +98,59 @@ def read_card(folder: Path) -> Card:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise ModelError(f"{path}: not valid TOML ({e})") from None
     try:
-        files = tuple(_file(folder, f) for f in raw["files"])
-        golden = raw["golden"]
+        golden = _take(raw, "golden", dict)
+        texts = {key: _take(raw, key, str) for key in ("name", "title", "task", "source", "licence", "default_precision")}
         return Card(
-            raw["name"], raw["title"], raw["task"], raw["source"], raw["licence"], raw["default_precision"], folder,
-            tuple(_tensor(t) for t in raw["inputs"]), tuple(_tensor(t) for t in raw["outputs"]), files,
-            ModelFile(_inside(folder, golden["file"]), "golden", "", "", "", golden["sha256"]),
-            {k: float(v) for k, v in golden["tolerance"].items()}, raw["cost"], raw["training"], raw["quality"],
-        )  # fmt: skip
+            **texts,
+            folder=folder,
+            inputs=tuple(_tensor(t, "inputs") for t in _take(raw, "inputs", list)),
+            outputs=tuple(_tensor(t, "outputs") for t in _take(raw, "outputs", list)),
+            files=tuple(_file(folder, f) for f in _take(raw, "files", list)),
+            golden=ModelFile(
+                _inside(folder, _take(golden, "file", str, "golden.")), "golden", "", "", "", _take(golden, "sha256", str, "golden.")
+            ),
+            tolerance={
+                k: float(_take(golden["tolerance"], k, Real, "golden.tolerance.")) for k in _take(golden, "tolerance", dict, "golden.")
+            },
+            **{key: _take(raw, key, dict) for key in ("cost", "training", "quality")},
+        )
     except KeyError as e:
         raise ModelError(f"{path}: the key {e.args[0]!r} is missing; docs/models.md lists what a card holds") from None
-    except (TypeError, ValueError, AttributeError) as e:
+    except ValueError as e:
         raise ModelError(f"{path}: {e}; docs/models.md lists what a card holds") from None
 
 
+def _take(raw: Any, key: str, kind: Any, where: str = "") -> Any:
+    """raw[key], which is to be a `kind`. Raises KeyError, or ValueError naming the key."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"{where.rstrip('.')} is to hold tables, not {raw!r}")
+    if key not in raw:
+        raise KeyError(key)
+    if not isinstance(raw[key], kind):
+        raise ValueError(f"{where}{key} is to be a {_KINDS[kind]}, not {raw[key]!r}")
+    return raw[key]
+
+
+_KINDS: dict[Any, str] = {str: "text", dict: "table", list: "list", Real: "number"}
+
+
 def _inside(folder: Path, name: str) -> Path:
-    if Path(name).name != name:
+    if Path(name).name != name or name in ("", "..") or "\0" in name:
         raise ValueError(f"file name {name!r} leaves the model's folder")
     return folder / name
 
 
-def _file(folder: Path, raw: Mapping[str, Any]) -> ModelFile:
-    return ModelFile(_inside(folder, raw["name"]), raw["runtime"], raw["precision"], raw["layout"], raw["quantisation"], raw["sha256"])
+def _file(folder: Path, raw: Any) -> ModelFile:
+    texts = [_take(raw, key, str, "files.") for key in ("name", "runtime", "precision", "layout", "quantisation", "sha256")]
+    return ModelFile(_inside(folder, texts[0]), *texts[1:])
 
 
-def _tensor(raw: Mapping[str, Any]) -> Tensor:
-    low, high = raw["range"]
-    return Tensor(raw["name"], tuple(raw["shape"]), raw["layout"], raw["dtype"], (float(low), float(high)), raw["colour"])
+def _tensor(raw: Any, where: str) -> Tensor:
+    name, layout, dtype, colour = (_take(raw, key, str, f"{where}.") for key in ("name", "layout", "dtype", "colour"))
+    limits = _take(raw, "range", list, f"{where}.")
+    if len(limits) != 2 or not all(isinstance(v, Real) for v in limits):
+        raise ValueError(f"{where}.range is to be two numbers, not {limits!r}")
+    return Tensor(name, tuple(_take(raw, "shape", list, f"{where}.")), layout, dtype, (float(limits[0]), float(limits[1])), colour)
 
 
 def _folders() -> Iterator[Path]:
@@ -140,7 +167,10 @@ def cards() -> list[Card]:
 def find(name: str) -> Card:
     """The card called `name`, or in the folder `name` where it has a slash. Raises ModelError for an unknown one."""
     if "/" in name:
-        return read_card(Path(name).expanduser().resolve())
+        try:
+            return read_card(Path(name).expanduser().resolve())
+        except RuntimeError as e:
+            raise ModelError(f"{name}: {e}; give an existing folder") from None
     folders = {f.name: f for f in reversed(list(_folders()))}
     if name not in folders:
         raise ModelError(f"unknown model '{name}'; there is {', '.join(sorted(folders)) or 'none'} (or give a folder: ./NAME)")

@@ -82,7 +82,6 @@ def test_messages_are_one_line(tmp_path: Path, mistake: Callable[[Path, str], ob
 def test_names_with_a_newline_or_an_escape_are_shown_on_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # DEFECT: cli/main.py:55 prints names as they are; a newline in a file name or key makes two lines, an escape moves the terminal
     monkeypatch.setattr("edgefuse.cli.run.command", lambda _: zoo.find("a\nb\x1b[2Jc"))
     assert main(["run"]) == 2
     shown = capsys.readouterr().err

@@ -155,7 +155,6 @@ def test_writing_without_permission_is_an_output_error(shared: Path) -> None:
     "act", ["files.check_folder(folder / 'in')", "files.check_file(folder / 'a.mp4')", "files.write_atomic(folder / 'a', b'x')"]
 )
 def test_a_folder_that_can_t_be_entered_is_an_output_error(shared: Path, act: str) -> None:
-    # DEFECT: files.py:45 and :64, Path.is_dir and the unlink in the handler raise a bare PermissionError
     shared.chmod(0o000)
     assert "no permission to write here" in in_a_process(AS_NOBODY.format(act=act), shared)
 
@@ -190,9 +189,7 @@ CHECKS: dict[str, Callable[[Path], object]] = {
         ("check_file", "folder", "a folder is there, not a file; choose another name"),
         ("check_file", "file/x", "a file is there, not a folder; choose another place"),
         ("write_atomic", "missing/x", "No such file or directory; choose another place"),
-        # DEFECT: files.py:45, Path.is_dir raises a bare OSError for a name that is too long
         ("check_file", LONG, "the name is too long; choose a shorter one"),
-        # DEFECT: files.py:64, the unlink in the handler raises what the open did, bare: suppress OSError there
         ("write_atomic", LONG, "the name is too long; choose a shorter one"),
         ("write_atomic", "file/x", "a part of the path is a file, not a folder; choose another place"),
     ],
@@ -207,7 +204,6 @@ def test_what_can_t_be_written_is_said_in_words(tmp_path: Path, check: str, plac
 
 
 def test_a_name_as_long_as_the_file_system_allows_is_written(tmp_path: Path) -> None:
-    # DEFECT: files.py:58 adds a dot, the process id and .part to the name, so that one of 255 bytes does not fit any more
     path = tmp_path / ("n" * 255)
     assert files.write_atomic(path, b"x") == 1
     assert path.read_bytes() == b"x"
@@ -221,6 +217,5 @@ def test_check_space_compares_with_what_is_free(tmp_path: Path, monkeypatch: pyt
 
 
 def test_check_space_of_a_folder_that_went_away_is_an_output_error(tmp_path: Path) -> None:
-    # DEFECT: files.py:52, disk_usage raises a bare FileNotFoundError; the video sink meets it where its folder is removed mid-way
     with pytest.raises(OutputError, match="No such file or directory"):
         files.check_space(tmp_path / "gone", 1)

@@ -160,6 +160,13 @@ def test_the_last_bytes_are_missed(tmp_path: Path, name: str, missing: int) -> N
     np.testing.assert_array_equal(found, read(tmp_path, FILES[name]))
 
 
+@pytest.mark.parametrize("name", ["png", "jpeg", "jpeg progressive", "jpeg turned", "bmp", "webp", "webp lossless"])
+@pytest.mark.parametrize("missing", [1, 5, 200])
+def test_what_the_container_tells_is_called_truncated(tmp_path: Path, name: str, missing: int) -> None:
+    with pytest.raises(ValueError, match=r"^is truncated$"):
+        read(tmp_path, FILES[name][:-missing])
+
+
 @fast
 @given(name=st.sampled_from(["png", "png grey", "png 16 bit"]), where=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_a_flipped_byte_in_a_png_is_an_error(tmp_path: Path, name: str, where: int, flip: int) -> None:
@@ -183,7 +190,6 @@ def test_bytes_after_the_end_do_no_harm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("progressive", [0, 1])
 def test_a_jpeg_with_a_hole_is_never_half_a_picture(tmp_path: Path, progressive: int) -> None:
-    # DEFECT: images.py:34 looks at the markers at both ends only; libjpeg fills what is missing with grey (and says so on stderr)
     noise = RNG.integers(0, 256, (120, 160, 3), dtype=np.uint8)
     data = encoded(".jpg", noise, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
     with pytest.raises(ValueError, match="is damaged"):
@@ -263,7 +269,6 @@ def test_truncated_files_are_read_in_silence(tmp_path: Path) -> None:
 
 
 def test_damaged_files_are_read_in_silence(tmp_path: Path) -> None:
-    # DEFECT: libjpeg writes "Corrupt JPEG data: ..." past OpenCV's log level; images.py has to take file descriptor 2 away from it
     assert chatter(tmp_path, "data[k] ^= 0x81") == ""
 
 

@@ -117,7 +117,6 @@ def test_every_key_has_a_wrong_value_above() -> None:
 
 
 def test_an_empty_text_in_a_list_is_wrong(tmp_path: Path) -> None:
-    # DEFECT: settings.py:86 refuses "" but not ("",), whose error later does not name the file
     with pytest.raises(SettingsError, match=r"run\.sink"):
         load(tmp_path, '[run]\nsink = [""]\n')
 

@@ -80,7 +80,6 @@ def test_nothing_else_needs_escaping(path: str) -> None:
 @given(grammar_like.filter(lambda t: "%00" in t).map(lambda t: f"folder:a{t}"))
 @example("folder:a%00b")
 def test_no_target_holds_a_null_byte(text: str) -> None:
-    # DEFECT: uri.py:65 looks for NUL before unescaping, so %00 gets through and open() raises a bare ValueError later
     try:
         parsed = parse(text)
     except SettingsError:
@@ -89,7 +88,6 @@ def test_no_target_holds_a_null_byte(text: str) -> None:
 
 
 def test_an_option_given_twice_in_disguise_is_refused() -> None:
-    # DEFECT: uri.py:68 compares the escaped key with unescaped ones
     with pytest.raises(SettingsError):
         parse("demo?a=1&%61=2")
 
@@ -104,7 +102,6 @@ def test_paths_counts_and_expands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_home_is_a_settings_error() -> None:
-    # DEFECT: uri.py:41 lets expanduser's RuntimeError through
     with pytest.raises(SettingsError):
         parse("folder:~no-such-user/pairs").paths(1)
 

@@ -127,7 +127,6 @@ def test_a_value_of_the_wrong_kind_is_a_model_error_that_names_the_file(tmp_path
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named_with_its_key(tmp_path: Path, key: str, value: object) -> None:
-    # DEFECT: zoo.py:99-111, values are not checked, and what Python says of them does not name the key
     with pytest.raises(ModelError) as caught:
         read_card(put(tmp_path, card() | {key: value}))
     assert key in str(caught.value).removeprefix(str(tmp_path))
@@ -162,7 +161,6 @@ def test_a_file_name_that_leaves_the_folder_is_refused(tmp_path: Path, where: st
 
 @pytest.mark.parametrize("name", ["..", "", "a\0b"])
 def test_what_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
-    # DEFECT: zoo.py:115, Path("..").name is ".." and Path("").name is "" (both refused later, as a folder); NUL is a bare ValueError later
     with pytest.raises(ModelError, match=r"card\.toml: "):
         read_card(put(tmp_path, card() | {"files": [FILE | {"name": name}]}))
 
@@ -220,7 +218,6 @@ _FOREIGN = ""
 
 @pytest.mark.parametrize("name", ["~no-such-user/model", "./loop/model"])
 def test_a_folder_that_can_t_be_resolved_is_a_model_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    # DEFECT: zoo.py:143, expanduser and (before Python 3.13) resolve raise a bare RuntimeError
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(ModelError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,11 +77,16 @@ def trace(network: MobileFuse) -> Graph:
     return Graph(steps, arrays, ("fused", "map"))
 
 
-def load(checkpoint: str, kind: str) -> MobileFuse:
-    """The folded network of a training checkpoint."""
+def load(checkpoint: Path, kind: str, sharpness: float = 1.0) -> MobileFuse:
+    """The folded network of a training checkpoint; the logits of its map, where it has one, times `sharpness`."""
     network = MobileFuse(kind)
     network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
-    return folded(network)
+    folded(network)
+    if kind != "mobilefuse-generative-only":
+        with torch.no_grad():
+            for parameter in network.decoder[-1][0].parameters():
+                parameter *= sharpness
+    return network
 
 
 def save_npz(graph: Graph, path: str) -> None:

@@ -39,14 +39,15 @@ def tensors(b: Batch) -> dict[str, Tensor]:
 def loss_of(network: MobileFuse, x: dict[str, Tensor]) -> Tensor:
     """MSE on the fused image (the paper's), or on the map for the blending-only ablation.
 
-    Each pair's MSE is divided by what an undecided blend would get (half of the sources' difference). Without this,
+    With a blend, each pair's MSE is divided by what an undecided blend would get (half of the sources' difference). Without this,
     multi-lighting, whose sources differ by a hundred times as much, and bright scenes would be all that is learned.
     """
     with torch.autocast("cpu", torch.bfloat16):
         fused, blending_map = network(x["visible"], x["infrared"])
-    wants_mask = network.kind == "mobilefuse-blending-only"
-    if wants_mask:
+    if network.kind == "mobilefuse-blending-only":
         return torch.nn.functional.mse_loss(blending_map.float(), x["mask"])
+    if network.kind == "mobilefuse-generative-only":
+        return torch.nn.functional.mse_loss(fused.float(), x["truth"])
     undecided = ((x["visible"] - x["infrared"]) ** 2).mean(dim=(1, 2, 3)) / 4
     return (((fused.float() - x["truth"]) ** 2).mean(dim=(1, 2, 3)) / (undecided + QUANTUM)).mean()
 

@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = args.command(args)
         sys.stdout.flush()
     except EdgeFuseError as e:
-        print(f"edgefuse: {e}", file=sys.stderr)
+        # a file's name may hold a line break or an escape sequence; the message stays one plain line
+        print("edgefuse: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(e)), file=sys.stderr)
         return e.exit_code
     except KeyboardInterrupt:
         print("edgefuse: interrupted", file=sys.stderr)

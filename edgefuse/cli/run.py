@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
@@ -15,6 +16,7 @@ from edgefuse import files, settings
 from edgefuse.cli.progress import Progress
 from edgefuse.errors import EdgeFuseError, OutputError, SourceError
 from edgefuse.settings import RunSettings
+from edgefuse.uri import expand
 
 if TYPE_CHECKING:
     from edgefuse.fusion.fuser import Fuser
@@ -86,7 +88,7 @@ def run(s: RunSettings, as_json: bool) -> int:
         source = stack.enter_context(open_source(s.source))
         _refuse_inputs(s, source.info.paths)
         if s.report:
-            files.check_file(Path(s.report))
+            files.check_file(expand(s.report))
         sinks = _open_sinks(s, source.info.fps)
         fuser = stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour))
         pipeline = Pipeline(source, fuser, sinks, telemetry)
@@ -112,7 +114,7 @@ def run(s: RunSettings, as_json: bool) -> int:
             text = json.dumps(report, indent=1)
             if s.report:
                 with _collect(failures):
-                    files.write_atomic(Path(s.report), (text + "\n").encode())
+                    files.write_atomic(expand(s.report), (text + "\n").encode())
         print(text if as_json else f"model      {_describe(model)}\n{as_text(report)}")
     if failures:
         raise failures[0]
@@ -150,16 +152,16 @@ def _open_sinks(s: RunSettings, fps: float) -> list[Sink]:
 
     sinks: list[Sink] = []
     if s.save:
-        sinks.append(FolderSink(Path(s.save).expanduser(), f".{s.save_format}"))
+        sinks.append(FolderSink(expand(s.save), f".{s.save_format}"))
     if s.record:
-        sinks.append(VideoSink(Path(s.record).expanduser(), fps))
+        sinks.append(VideoSink(expand(s.record), fps))
     return sinks + [open_sink(uri, fps) for uri in s.sink]
 
 
 def _refuse_inputs(s: RunSettings, inputs: tuple[Path, ...]) -> None:
-    taken = {p.resolve() for p in inputs}
+    taken = {os.path.realpath(p) for p in inputs}
     for option, text in (("--save", s.save), ("--record", s.record), ("--report", s.report)):
-        if text and Path(text).expanduser().resolve() in taken:
+        if text and os.path.realpath(expand(text)) in taken:
             raise OutputError(f"{option} {text} is what {s.source} reads from; choose another place")
 
 

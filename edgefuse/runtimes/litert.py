@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -13,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import MissingDependencyError, ModelError
+from edgefuse.nativeio import native_stderr
 from edgefuse.runtimes.base import Arrays, Runtime
 from edgefuse.zoo import Card, ModelFile
 
@@ -28,7 +25,8 @@ class LitertRuntime(Runtime):
         # the interpreter reads from this buffer as long as it lives
         self._content = file.verified()
         try:
-            with _quiet():
+            # its C++ logs at birth what nobody asked for; its errors are raised too
+            with native_stderr():
                 self._interpreter = interpreter(model_content=self._content, num_threads=threads)
             self._inputs = {i.name: self._index(self._interpreter.get_input_details(), i.name) for i in card.inputs}
             self._outputs = {o.name: self._index(self._interpreter.get_output_details(), o.name) for o in card.outputs}
@@ -51,7 +49,7 @@ class LitertRuntime(Runtime):
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         shapes = {name: array.shape for name, array in inputs.items()}
         if shapes != self._shapes:
-            with _quiet():
+            with native_stderr():
                 for name, index in self._inputs.items():
                     self._interpreter.resize_tensor_input(index, shapes[name])
                 self._interpreter.allocate_tensors()
@@ -60,20 +58,6 @@ class LitertRuntime(Runtime):
             self._interpreter.set_tensor(index, inputs[name])
         self._interpreter.invoke()
         return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the interpreter's C++ logs at birth off standard error: it has no other switch, and its errors are raised too."""
-    sys.stderr.flush()
-    kept, sunk = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sunk, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sunk)
 
 
 def _import() -> tuple[Any, str]:

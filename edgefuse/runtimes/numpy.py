@@ -30,7 +30,7 @@ class NumpyRuntime(Runtime):
     install = "numpy"
 
     def __init__(self, card: Card, file: ModelFile, threads: int) -> None:
-        data = file.verified()
+        data, self._path = file.verified(), file.path
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 self._weights = {k: np.ascontiguousarray(arrays[k], np.float32) for k in arrays.files if k != "graph"}
@@ -82,7 +82,10 @@ class NumpyRuntime(Runtime):
     def _conv(self, step: dict[str, Any], x: Floats) -> Floats:
         """Cross-correlation with zero padding to the same size, stride 1; depthwise or dense; bias; ReLU where asked for."""
         weight, bias = self._weights[step["weight"]], self._weights[step["bias"]][:, None, None]
-        outputs, _, kernel, _ = weight.shape
+        outputs, inputs, kernel, _ = weight.shape
+        if x.shape[0] != inputs * step.get("groups", 1):
+            # NumPy would broadcast a single channel over all that the weight has
+            raise ModelError(f"{self._path}: step {step['out']!r} takes {inputs * step.get('groups', 1)} channels, not {x.shape[0]}")
         dilation, relu = step.get("dilation", 1), step.get("relu", False)
         depthwise = step.get("groups", 1) > 1
         reach = dilation * (kernel // 2)

@@ -29,6 +29,10 @@ class FolderSink(Sink):
 
     def write(self, fused: FusedFrame) -> None:
         path = self._folder / (fused.name + self._extension)
-        if path.parent != self._folder or fused.name.startswith("."):
+        if path.parent != self._folder or not fused.name or fused.name.startswith("."):
             raise OutputError(f"frame name {fused.name!r} is not a file name; the source must give plain names")
-        self.bytes_written += files.write_atomic(path, images.encode(fused.data, self._extension, self._quality))
+        try:
+            data = images.encode(fused.data, self._extension, self._quality)
+        except ValueError as e:
+            raise OutputError(f"cannot write {path}: the picture {e}; use --save-format png") from None
+        self.bytes_written += files.write_atomic(path, data)

@@ -33,7 +33,9 @@ class VideoSink(Sink):
             raise SettingsError(f"{path}: a video ends in {', '.join(CODECS)}; rename it")
         files.check_file(path)
         self._path, self._fps = path, fps
-        self._part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix.lower()}")
+        # FFmpeg takes a relative path with a colon for a protocol
+        self._part = path.absolute().with_name(f".{os.getpid()}.{id(self):x}.part{path.suffix.lower()}")
+        self._target = files.utf8(self._part, OutputError)
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
 
@@ -47,7 +49,7 @@ class VideoSink(Sink):
         if self._writer is None:
             self._size = (image.shape[1] + image.shape[1] % 2, image.shape[0] + image.shape[0] % 2)
             codec = CODECS[self._part.suffix]
-            self._writer = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), self._fps, self._size)
+            self._writer = cv2.VideoWriter(self._target, cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), self._fps, self._size)
             if not self._writer.isOpened():
                 self._discard()
                 raise OutputError(f"cannot write {self._path}: OpenCV's FFmpeg has no {codec} encoder; record to .avi, or save a folder")
@@ -61,7 +63,7 @@ class VideoSink(Sink):
         try:
             self.bytes_written = self._part.stat().st_size
             # an index that could not be written leaves a file that does not open
-            if not cv2.VideoCapture(str(self._part), cv2.CAP_FFMPEG).isOpened():
+            if not cv2.VideoCapture(self._target, cv2.CAP_FFMPEG).isOpened():
                 self._discard()
                 raise OutputError(f"cannot write {self._path}: the video could not be finished; free some space or choose another place")
             self._part.replace(self._path)

@@ -6,6 +6,7 @@ its place, so that it is named and counted while the others go on.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Self
@@ -48,7 +49,7 @@ class FolderSource(Source):
         if not self._files["visible"].keys() & self._files["infrared"].keys():
             counts = " and ".join(f"{len(f)} images in {self._folders[m]}" for m, f in self._files.items())
             raise SourceError(f"no pairs: {counts}, but no two of the same name (extensions aside); name both frames of a pair alike")
-        self._names = sorted(self._files["visible"].keys() | self._files["infrared"].keys(), key=natural)
+        self._names = sorted(self._files["visible"].keys() | self._files["infrared"].keys(), key=lambda name: (natural(name), name))
         self._next = 0
         self.info = SourceInfo(uri, len(self._names), fps, (visible, infrared))
 
@@ -57,10 +58,11 @@ class FolderSource(Source):
         paths = uri.paths(1, 2)
         if len(paths) == 1:
             root = paths[0]
-            if not root.is_dir():
+            # os.path answers False where Path.is_dir raises: a name too long, a folder that can't be entered
+            if not os.path.isdir(root):  # noqa: PTH112
                 raise SourceError(f"{root}: no such folder; give one with visible/ and infrared/ inside")
             paths = (root / "visible", root / "infrared")
-            if missing := [p.name for p in paths if not p.is_dir()]:
+            if missing := [p.name for p in paths if not os.path.isdir(p)]:  # noqa: PTH112
                 raise SourceError(f"{root}: no {'/ and '.join(missing)}/ inside; make it, or give folder:VISIBLE_DIR,INFRARED_DIR")
         return cls(paths[0], paths[1], uri.text, uri.option("fps", DEFAULT_FPS, real(0.01, 1000)))
 

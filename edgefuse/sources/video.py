@@ -7,6 +7,7 @@ the other is an error in place of each frame that it owes.
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Self
 
@@ -15,43 +16,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import FrameError, SourceError
+from edgefuse.files import utf8
 from edgefuse.frames import Frame, FramePair, Modality
 from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.uri import Uri, real
 
 
 class _Side:
-    """One video file, read forward."""
+    """One video file, read forward, one frame ahead."""
 
     def __init__(self, path: Path, modality: Modality, fps: float | None) -> None:
-        if not path.is_file():
+        # os.path answers False where Path.is_file raises: a name too long, a folder that can't be entered
+        if not os.path.isfile(path):  # noqa: PTH113
             raise SourceError(f"{path}: no such {modality} video; give video:VISIBLE,INFRARED")
         self.path, self.modality = path, modality
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        # FFmpeg takes a relative path with a colon for a protocol, and OpenCV dies of a path that is no UTF-8
+        self._capture = cv2.VideoCapture(utf8(path.absolute(), SourceError), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise SourceError(f"{path}: not a readable video; check that it plays, or convert it (ffmpeg -i {path.name} good.mp4)")
         self.fps = fps or float(self._capture.get(cv2.CAP_PROP_FPS)) or 25.0
-        self.count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.index = -1
-        self._decoded = -1
         self.frame: NDArray[np.uint8] | None = None
+        self._ahead = self._capture.read()[1]
+
+    @property
+    def cut(self) -> bool:
+        """The file ended well before the number of frames it gives; a few may be missing, as the number is an estimate."""
+        return self._ahead is None and self.count - self.index - 1 > max(2, self.count // 50)
 
     def advance(self, index: int) -> bool:
         """Move to frame `index`, keeping the picture in `frame`; False where the file ends before."""
         while self.index < index:
-            if not self._capture.grab():
+            if self._ahead is None:
                 return False
+            following = self._capture.read()[1]
+            if following is None and self.count - self.index - 2 > max(2, self.count // 50):
+                # the last frame of a file that was cut is cut itself, and FFmpeg salvages what it can
+                self._ahead = None
+                return False
+            self.frame, self._ahead = self._ahead, following
             self.index += 1
-        if self.frame is None or self._decoded != index:
-            ok, image = self._capture.retrieve()
-            if not ok:
-                return False
-            self.frame, self._decoded = image, index
         return True
-
-    def skip(self) -> bool:
-        """Pass over one frame; False at the end."""
-        return self._capture.grab()
 
     def close(self) -> None:
         self._capture.release()
@@ -67,8 +73,6 @@ class VideoSource(Source):
         self._visible = _Side(visible, "visible", fps)
         self._infrared = _Side(infrared, "infrared", fps)
         self._next = 0
-        self._ended: str | None = None
-        self._over = False
         known = self._visible.count if self._visible.count > 0 else None
         self.info = SourceInfo(uri, known, self._visible.fps, (visible, infrared))
 
@@ -83,28 +87,28 @@ class VideoSource(Source):
         name = f"{self._visible.path.stem}_{index:06d}"
         time_ns = round(index * 1e9 / self._visible.fps)
         due = index * self._infrared.fps / self._visible.fps
-        if self._ended is None and not self._visible.advance(index):
-            # infrared frames that begin after the visible video's end have no partner
-            if self._infrared.advance(math.ceil(due - 1e-6)):
-                self._ended = f"{self._visible.path} ends after {index} frames, before {self._infrared.path}"
-            elif self._visible.count - index > max(2, self._visible.count // 50):
-                self._ended = f"{self._visible.path} breaks off at frame {index} of {self._visible.count}"
-            if self._ended is None:
-                return None
-            self._over = True
-            raise FrameError(name, "ended", self._ended)
+        if not self._visible.advance(index):
+            self._account(index, name, due)
+            return None
         # the epsilon keeps equal rates in step whatever the division rounds to
-        if self._ended is None and not self._infrared.advance(math.floor(due + 1e-6)):
-            self._ended = f"{self._infrared.path} ends after {self._infrared.index + 1} frames, before {self._visible.path}"
-            raise FrameError(name, "ended", self._ended)
-        if self._ended is not None:
-            if self._over or not self._visible.skip():
-                return None
-            raise FrameError(name, "ended", self._ended)
+        if not self._infrared.advance(math.floor(due + 1e-6)):
+            ends = f"{self._infrared.path} ends after {self._infrared.index + 1} frames, before {self._visible.path}"
+            raise FrameError(name, "ended", ends)
         assert self._visible.frame is not None
         assert self._infrared.frame is not None
         visible = Frame(self._visible.frame, "visible", time_ns, name)
         return FramePair(visible, Frame(self._infrared.frame, "infrared", time_ns, name), index)
+
+    def _account(self, index: int, name: str, due: float) -> None:
+        """After the visible video's end: nothing, or an error for each frame that it owes."""
+        ended = self._visible.index + 1
+        if ended == 0 and not self._infrared.advance(0):
+            raise SourceError(f"{self._visible.path}: no frame can be read; check that it plays")
+        # infrared frames that begin after the visible video's end have no partner
+        if self._infrared.advance(math.ceil(due - 1e-6)):
+            raise FrameError(name, "ended", f"{self._visible.path} ends after {ended} frames, before {self._infrared.path}")
+        if self._visible.cut and index < self._visible.count:
+            raise FrameError(name, "ended", f"{self._visible.path} breaks off at frame {ended} of {self._visible.count}")
 
     def close(self) -> None:
         self._visible.close()

@@ -43,7 +43,7 @@ def test_a_precision_that_does_not_exist_lists_what_does() -> None:
     card = find("mobilefuse")
     with pytest.raises(ModelError, match="numpy has no int8 file of mobilefuse; it comes as litert int8, numpy fp32, onnx fp32, onnx int8"):
         choose(card, "numpy", "int8")
-    with pytest.raises(ModelError, match="it comes as $"):
+    with pytest.raises(ModelError, match=r"it comes as $"):
         choose(dataclasses.replace(card, files=()))
 
 

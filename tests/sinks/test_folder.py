@@ -71,7 +71,6 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> 
 
 
 def test_a_frame_without_a_name_is_refused(tmp_path: Path) -> None:
-    # DEFECT: sinks/folder.py:32, an empty name becomes a hidden file called .png
     with open_sink(f"folder:{tmp_path}", 25) as sink, pytest.raises(OutputError):
         sink.write(fused(COLOUR, ""))
 
@@ -83,13 +82,11 @@ def test_a_stranger_s_name_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_too_long_is_an_output_error(tmp_path: Path) -> None:
-    # DEFECT: files.py:64, as in tests/test_files.py
     with open_sink(f"folder:{tmp_path}", 25) as sink, pytest.raises(OutputError, match="the name is too long"):
         sink.write(fused(COLOUR, "n" * 300))
 
 
 def test_a_picture_that_jpeg_can_t_hold_is_an_output_error(tmp_path: Path) -> None:
-    # DEFECT: images.py:84, imencode raises cv2.error, or encode a ValueError, and neither is caught by the sink
     with open_sink(f"folder:{tmp_path}?format=jpg", 25) as sink, pytest.raises(OutputError):
         sink.write(fused(np.zeros((1, 65536), np.uint8)))
 

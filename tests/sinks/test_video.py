@@ -233,7 +233,6 @@ def test_a_disk_that_is_really_full_leaves_a_video_that_plays(tmp_path: Path, ex
 
 
 def test_a_folder_that_goes_away_is_an_output_error(tmp_path: Path) -> None:
-    # DEFECT: files.py:52, as in tests/test_files.py: disk_usage raises a bare FileNotFoundError from write
     (tmp_path / "gone").mkdir()
     sink = open_sink(f"video:{tmp_path}/gone/out.avi", 25)
     sink.write(flat(1))
@@ -254,7 +253,6 @@ def test_a_video_that_goes_away_is_an_output_error_on_close(tmp_path: Path) -> N
 
 
 def test_a_relative_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # DEFECT: sinks/video.py:50, FFmpeg takes ".2024-05-01T12:30..." for a protocol, and the message blames the encoder: absolute()
     monkeypatch.chdir(tmp_path)
     with open_sink("video:2024-05-01T12:30.avi", 25) as sink:
         sink.write(flat(1))
@@ -269,7 +267,6 @@ def test_a_name_with_a_percent_sign_is_one_file(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_utf_8_does_not_kill_the_process(tmp_path: Path) -> None:
-    # DEFECT: sinks/video.py:50, OpenCV 5.0.0 dies of a segmentation fault where a path can't be encoded
     code = f"""
     import numpy as np
     from edgefuse.errors import OutputError
@@ -288,6 +285,5 @@ def test_a_name_that_is_not_utf_8_does_not_kill_the_process(tmp_path: Path) -> N
 
 
 def test_a_name_that_is_too_long_is_found_at_once(tmp_path: Path) -> None:
-    # DEFECT: files.py:45, as in tests/test_files.py
     with pytest.raises(OutputError, match="the name is too long"):
         open_sink(f"video:{tmp_path}/{'n' * 300}.mp4", 25)

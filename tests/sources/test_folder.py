@@ -101,7 +101,6 @@ def test_names_are_in_natural_order(root: Path) -> None:
 
 
 def test_names_of_the_same_number_keep_one_order(root: Path) -> None:
-    # DEFECT: folder.py:51 sorts a set by a key in which 1 and 01 are equal: their order changes from run to run with Python's hashes
     stems = [f"frame{'0' * k}1" for k in range(9)]
     for stem in stems:
         put_pair(root, stem)
@@ -223,7 +222,6 @@ def test_folders_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_too_long_is_a_source_error() -> None:
-    # DEFECT: folder.py:60, Path.is_dir raises a bare OSError (and PermissionError below a folder that can't be entered)
     with pytest.raises(SourceError):
         open_source("folder:" + "n" * 300)
 
