@@ -104,6 +104,8 @@ def train(args: argparse.Namespace) -> dict[str, object]:
             state["seconds"] = time.monotonic() - begun
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
+            if args.stop_after is not None and step + 1 >= args.stop_after:
+                return {"stopped_at": step + 1}
     masked = sum(p.foreground is not None for p in parts["train"])
     result: dict[str, object] = {
         "model": args.model,
@@ -122,12 +124,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", choices=KINDS, default="mobilefuse")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="coco128:DIR, voc:DIR (masks) or photos:DIR (none)")
     p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder for checkpoints and logs (default: %(default)s)")
-    p.add_argument("--steps", type=int, default=2400)
+    p.add_argument("--steps", type=int, default=1600)
     p.add_argument("--batch", type=int, default=16, help="pairs a step, half multi-focus, half multi-lighting")
     p.add_argument("--size", type=int, default=96, help="crop, pixels")
     p.add_argument("--rate", type=float, default=3e-3, help="peak learning rate (AdamW, cosine)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--every", type=int, default=200, help="steps between validations and checkpoints")
+    p.add_argument("--stop-after", type=int, metavar="STEP", help="end after this step's checkpoint, to go on another time")
     p.add_argument("--threads", type=int, default=2)
     return p
 
