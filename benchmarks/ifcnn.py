@@ -109,7 +109,9 @@ def network_works(peer: Peer, fusers: dict[str, edgefuse.Fuser], size: int = 256
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--peer", type=Path, required=True, metavar="FILE.onnx", help="a fusion model with inputs visible, infrared (1, 3, H, W)")
+    p.add_argument(
+        "--peer", type=Path, required=True, metavar="FILE.onnx", help="a fusion model with inputs visible, infrared (1, 3, H, W)"
+    )
     p.add_argument("--rounds", type=int, default=25, help="rounds at 256 x 256; a third of them at 640 x 480 (default: %(default)s)")
     p.add_argument("--json", action="store_true")
     args = p.parse_args()

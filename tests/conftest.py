@@ -10,8 +10,13 @@ from pathlib import Path
 
 import cv2
 import pytest
+from hypothesis import settings
 
 import edgefuse
+
+# a busy machine is no reason for a test to fail
+settings.register_profile("edgefuse", deadline=None)
+settings.load_profile("edgefuse")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -38,7 +38,9 @@ def evaluate(source_uri: str, model: str, frames: int) -> dict[str, dict[str, fl
     def psnr(mse: float) -> float:
         return round(float(10 * np.log10(255**2 / max(mse, 1e-6))), 2)
 
-    return {name: {"mean_psnr_db": psnr(float(np.mean(e))), "lowest_psnr_db": psnr(max(e)), "frames": len(e)} for name, e in errors.items() if e}
+    return {
+        name: {"mean_psnr_db": psnr(float(np.mean(e))), "lowest_psnr_db": psnr(max(e)), "frames": len(e)} for name, e in errors.items() if e
+    }
 
 
 def main() -> None:

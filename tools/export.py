@@ -116,7 +116,7 @@ def export(args: argparse.Namespace) -> Path:
 
     ends = "channels equalised; streams, last convolution and blend fp32"
     files = [
-        entry(f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel, 7-bit weights; {ends}"),
+        entry(f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {ends}"),
         entry(f"{name}.fp32.onnx", "onnx", "fp32", "NCHW", "none"),
         entry(f"{name}.int8.tflite", "litert", "int8", "NHWC", f"static, per channel; {ends}"),
         entry(f"{name}.npz", "numpy", "fp32", "NCHW", "none"),
@@ -169,7 +169,7 @@ def main() -> None:
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="photographs for calibration pairs, as in tools.train")
     p.add_argument("--calibration", nargs="*", type=Path, default=[], metavar="DIR", help="folders of real pairs to calibrate with, too")
     p.add_argument(
-        "--sharpness", type=float, default=3.0,
+        "--sharpness", type=float, default=5.0,
         help="factor on the logits of the map: trained maps hedge where sources differ in kind, not in focus (default: %(default)s, "
         "chosen on RoadScene and MSRS's training pairs)",
     )  # fmt: skip

@@ -16,8 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tools.graph import Graph
 
 OPSET = 17
-# 7 bits: x86 cores without VNNI add pairs of products in 16 bits, and would saturate with 8
-WEIGHT_MAX = 63
+WEIGHT_MAX = 127
 
 
 def fp32_names(graph: Graph) -> set[str]:

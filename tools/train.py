@@ -87,7 +87,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         for group in optimiser.param_groups:
             group["lr"] = args.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
         rng = np.random.default_rng((args.seed, step))
-        b = batch(parts["train"], args.batch, args.size, rng, focus_only=args.model == "mobilefuse-blending-only")
+        b = batch(parts["train"], args.batch, args.size, rng)
         loss = loss_of(network, tensors(b))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -105,14 +105,14 @@ def multi_lighting(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator)
     return over, dark, luma
 
 
-def batch(photographs: list[Photograph], n: int, size: int, rng: np.random.Generator, focus_only: bool = False) -> Batch:
-    """`n` pairs of `size` x `size`, half of them multi-focus and half multi-lighting (all multi-focus where asked)."""
+def batch(photographs: list[Photograph], n: int, size: int, rng: np.random.Generator) -> Batch:
+    """`n` pairs of `size` x `size`, half of them multi-focus and half multi-lighting."""
     masked = [p for p in photographs if p.foreground is not None]
     if not masked:
         raise ValueError("no photograph has a foreground mask; multi-focus pairs need some")
     out = Batch(*(np.empty((n, 1, size, size), np.float32) for _ in range(4)), focus=np.zeros(n, bool))
     for k in range(n):
-        focus = focus_only or k % 2 == 0
+        focus = k % 2 == 0
         # lighting: mostly with a mask, each source badly lit on one side of it; else over-saturated and darkened all over
         pool = masked if focus or rng.random() < 0.7 else photographs
         luma, mask = _crop(pool[int(rng.integers(len(pool)))], size, rng, focus)
