@@ -12,7 +12,7 @@ from edgefuse.zoo import Card, ModelFile
 
 __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
 
-# fastest first: int8 MobileFuse at 256 x 256 took 16.6, 24.2 (and, in fp32, some 300) ms on one x86-64 core
+# fastest first: MobileFuse at 256 x 256 took 20 and 25 ms in int8, 206 ms in fp32, on one x86-64 core (docs/results.md)
 PREFERENCE = ("litert", "onnx", "numpy")
 
 
