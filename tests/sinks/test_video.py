@@ -21,7 +21,7 @@ from edgefuse.errors import OutputError, SettingsError
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from edgefuse.sinks import open_sink
 
-ROOT = Path(edgefuse.__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = [".mp4", ".mkv", ".mov", ".avi"]
 
 
