@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import edgefuse
 from edgefuse import files
 from edgefuse.errors import OutputError, SettingsError
 from edgefuse.frames import Frame, FramePair, FusedFrame

@@ -65,9 +65,12 @@ def load(uris: list[str]) -> list[Photograph]:
     found: list[Photograph] = []
     for uri in uris:
         kind, _, folder = uri.partition(":")
-        if kind not in LOADERS or not Path(folder).is_dir():
+        if kind not in LOADERS or not folder or not Path(folder).is_dir():
             raise ValueError(f"{uri}: expected KIND:FOLDER with KIND one of {', '.join(LOADERS)} and an existing folder")
-        found += LOADERS[kind](Path(folder))
+        try:
+            found += LOADERS[kind](Path(folder))
+        except OSError as e:
+            raise ValueError(f"{uri}: {e.strerror}: {e.filename}") from None
     if not found:
         raise ValueError(f"no photographs in {', '.join(uris)}")
     return found
