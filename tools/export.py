@@ -171,7 +171,7 @@ def main() -> None:
     p.add_argument(
         "--sharpness", type=float, default=5.0,
         help="factor on the logits of the map: trained maps hedge where sources differ in kind, not in focus (default: %(default)s, "
-        "chosen on RoadScene and MSRS's training pairs)",
+        "see tools/README.md)",
     )  # fmt: skip
     p.add_argument("--seed", type=int, default=0)
     try:
