@@ -101,8 +101,7 @@ def network_works(peer: Peer, fusers: dict[str, edgefuse.Fuser], size: int = 256
     three = {k: rng.random((1, 3, size, size), np.float32) for k in ("visible", "infrared")}
     works: dict[str, Callable[[], object]] = {"peer": lambda: peer.network(three)}
     for name, fuser in fusers.items():
-        shape = (1, 1, size, size) if fuser.choice.file.layout == "NCHW" else (1, size, size, 1)
-        inputs = {k: rng.random(shape, np.float32) for k in three}
+        inputs = {k: fuser.choice.file.tensor(rng.random((size, size), np.float32)) for k in three}
         works[name] = lambda f=fuser, i=inputs: f.choice.runtime.run(i)
     return works
 

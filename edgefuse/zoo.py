@@ -14,6 +14,9 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgefuse import registry
 from edgefuse.errors import ModelError
 
@@ -45,6 +48,10 @@ class ModelFile:
     layout: str
     quantisation: str
     sha256: str
+
+    def tensor(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`plane` (H, W) as this file takes it: (1, 1, H, W) for NCHW, (1, H, W, 1) for NHWC; a view."""
+        return plane[None, None] if self.layout == "NCHW" else plane[None, ..., None]
 
     def verified(self) -> bytes:
         """The file's bytes. Raises ModelError where it is missing or its sha256 is not the card's."""

@@ -156,8 +156,7 @@ def store(x: np.ndarray) -> np.ndarray:
 
 def run_file(folder: Path, runtime: str, visible: np.ndarray, infrared: np.ndarray) -> dict[str, np.ndarray]:
     choice = choose(zoo.read_card(folder), runtime, "int8", 1)
-    shape = (1, 1, *visible.shape) if choice.file.layout == "NCHW" else (1, *visible.shape, 1)
-    inputs = {k: (x.astype(np.float32) / 255).reshape(shape) for k, x in (("visible", visible), ("infrared", infrared))}
+    inputs = {k: choice.file.tensor(x.astype(np.float32) / 255) for k, x in (("visible", visible), ("infrared", infrared))}
     return {k: v.reshape(visible.shape) for k, v in choice.runtime.run(inputs).items()}
 
 

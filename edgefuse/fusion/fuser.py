@@ -61,8 +61,7 @@ class Fuser:
         return self._agc(data) if data.dtype == np.uint16 else data
 
     def _tensor(self, luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-        scaled = np.multiply(luma, np.float32(1 / 255), dtype=np.float32)
-        return scaled[None, None] if self.choice.file.layout == "NCHW" else scaled[None, ..., None]
+        return self.choice.file.tensor(np.multiply(luma, np.float32(1 / 255), dtype=np.float32))
 
     def close(self) -> None:
         self.choice.runtime.close()

@@ -51,8 +51,7 @@ def _difference(card: Card, file: ModelFile) -> tuple[float, str]:
     visible = golden["visible"]
     choice = choose(card, file.runtime, file.precision, 1)
     try:
-        shape = (1, 1, *visible.shape) if file.layout == "NCHW" else (1, *visible.shape, 1)
-        inputs = {t.name: (golden[t.name].astype(np.float32) / 255).reshape(shape) for t in card.inputs}
+        inputs = {t.name: file.tensor(golden[t.name].astype(np.float32) / np.float32(255)) for t in card.inputs}
         outputs = choice.runtime.run(inputs)
     finally:
         choice.runtime.close()
