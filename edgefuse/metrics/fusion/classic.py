@@ -1,0 +1,201 @@
+"""The textbook metrics, on luma. VIFB's variants of the same names are in `edgefuse.metrics.fusion.benchmark`.
+
+All take uint8 pictures of one size, (H, W) or (H, W, 3) BGR, as (visible, infrared, fused), and raise InputError for others. Those that
+look at the fused picture alone (en, sd, sf, ag) take all three too, so that every metric is called alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgefuse.metrics.contrast import Real, ratio
+from edgefuse.metrics.fusion import benchmark
+from edgefuse.metrics.fusion.benchmark import Measure, sigmoid
+from edgefuse.metrics.planes import VIF_WINDOWS, Image, Inputs, Plane, sobel, window
+
+VIF_SMALLEST = 41  # the four windows must lie inside the four scales
+SMALLEST = VIF_SMALLEST
+_SENSOR_NOISE = 2.0  # VIF's sigma_n^2, levels squared
+_TINY = 1e-10
+
+
+def psnr(visible: Image, infrared: Image, fused: Image) -> float:
+    """Peak signal to noise ratio, dB, higher is better: 10 log10(255^2 / MSE), MSE averaged over both inputs; infinite where it is 0.
+
+    Source: Ma, Ma and Li, Infrared and visible image fusion methods and applications: a survey, Information Fusion 2019.
+    """
+    return _one(mean_psnr, visible, infrared, fused)
+
+
+def rmse(visible: Image, infrared: Image, fused: Image) -> float:
+    """Root mean square error to each input, averaged: levels of 255, lower is better (Ma, Ma and Li 2019)."""
+    return _one(mean_rmse, visible, infrared, fused)
+
+
+def ssim(visible: Image, infrared: Image, fused: Image) -> float:
+    """Structural similarity to each input, averaged: in [-1, 1], higher is better. Raises InputError below 11 x 11 pixels.
+
+    Source: Wang et al., IEEE Transactions on Image Processing 2004, Eq. 13, Gaussian window of 11 x 11, sigma 1.5.
+    """
+    return _one(mean_ssim, visible, infrared, fused, benchmark.SMALLEST)
+
+
+def ssim_a(visible: Image, infrared: Image, fused: Image) -> float:
+    """NestFuse's name for the average of SSIM(F, V) and SSIM(F, I) (Li, Wu and Durrani 2020): the same figure as `ssim`."""
+    return ssim(visible, infrared, fused)
+
+
+def vif(visible: Image, infrared: Image, fused: Image) -> float:
+    """Visual information fidelity in the pixel domain (VIFp) to the visible plus to the infrared, in [0, about 2], higher is better.
+
+    Source: Sheikh and Bovik, IEEE Transactions on Image Processing 2006, their vifp_mscale: four scales, noise variance 2. The sum over
+    both inputs is what fusion papers print (SeAFusion's evaluation; NestFuse's figures are of that size). An input without any detail
+    counts 1, as it has nothing to lose. Raises InputError below 41 x 41 pixels.
+    """
+    return _one(vif_sum, visible, infrared, fused, VIF_SMALLEST)
+
+
+def q_abf(visible: Image, infrared: Image, fused: Image) -> float:
+    """Edges kept from both inputs, in [0, 1), higher is better; 0 where no input has an edge.
+
+    Source: Xydeas and Petrovic, Electronics Letters 36(4) 2000, with their constants and L = 1. Orientations half a turn apart are
+    alike (their Eq. in SPIE 4051), and the border is repeated, so that the picture's frame is no edge.
+    """
+    return _one(edges_kept, visible, infrared, fused)
+
+
+def n_abf(visible: Image, infrared: Image, fused: Image) -> float:
+    """Edges that neither input has, in [0, 1], lower is better.
+
+    Source: Kumar, Signal, Image and Video Processing 7(6) 2013, the modified N^AB/F of his code: where the fused gradient (Sobel / 8,
+    the picture repeated around itself) is above both inputs', 1 - Q, weighed by the inputs' gradients to the power 1.5.
+    """
+    return _one(artefacts, visible, infrared, fused)
+
+
+def en(visible: Image, infrared: Image, fused: Image) -> float:
+    """Entropy of the fused histogram, bits in [0, 8], higher is better (Roberts, van Aardt and Ahmed 2008)."""
+    return _one(benchmark.entropy, visible, infrared, fused)
+
+
+def mi(visible: Image, infrared: Image, fused: Image) -> float:
+    """Mutual information with the visible plus with the infrared, bits in [0, 16], higher is better (Qu, Zhang and Yan 2002)."""
+    return _one(information_sum, visible, infrared, fused)
+
+
+def sd(visible: Image, infrared: Image, fused: Image) -> float:
+    """Standard deviation of the fused picture, levels of 255, higher is better (Rao 1997)."""
+    return _one(benchmark.deviation, visible, infrared, fused)
+
+
+def sf(visible: Image, infrared: Image, fused: Image) -> float:
+    """Spatial frequency: the root of the squared differences to the left and upper neighbours, summed, a pixel. Levels of 255, higher is
+    better (Eskicioglu and Fisher, IEEE Transactions on Communications 1995, Eqs. 7 to 9)."""
+    return _one(frequency, visible, infrared, fused)
+
+
+def ag(visible: Image, infrared: Image, fused: Image) -> float:
+    """Average gradient, levels of 255 a pixel, higher is better: the mean of sqrt((dx^2 + dy^2) / 2), forward differences, over the
+    (H - 1)(W - 1) pixels that have both (Cui et al., Optics Communications 2015)."""
+    return _one(forward_gradient, visible, infrared, fused)
+
+
+def _one(measure: Measure, visible: Image, infrared: Image, fused: Image, smallest: int = 2) -> float:
+    return measure(*Inputs(visible, infrared).lumas(fused, smallest))
+
+
+def _squared_errors(visible: Plane, infrared: Plane, fused: Plane) -> Real:
+    sums = [cv2.norm(source.data, fused.data, cv2.NORM_L2SQR) for source in (visible, infrared)]
+    return np.array(sums) / fused.data.size
+
+
+def mean_psnr(visible: Plane, infrared: Plane, fused: Plane) -> float:
+    # not cv2.PSNR: it answers 361 dB for equal pictures, and an average of decibels is none of the average error
+    error = float(_squared_errors(visible, infrared, fused).mean())
+    return float(10 * np.log10(255**2 / error)) if error > 0 else float("inf")
+
+
+def mean_rmse(visible: Plane, infrared: Plane, fused: Plane) -> float:
+    return float(np.sqrt(_squared_errors(visible, infrared, fused)).mean())
+
+
+def mean_ssim(visible: Plane, infrared: Plane, fused: Plane) -> float:
+    return benchmark.ssim_sum(visible, infrared, fused) / 2
+
+
+def vif_sum(visible: Plane, infrared: Plane, fused: Plane) -> float:
+    return _vif(visible, fused) + _vif(infrared, fused)
+
+
+def _vif(source: Plane, fused: Plane) -> float:
+    kept = there = 0.0
+    for size, (a, mean_a, variance_a), (b, mean_b, variance_b) in zip(VIF_WINDOWS, source.scales, fused.scales, strict=True):
+        covariance = window(a * b, size, size / 5) - mean_a * mean_b
+        # rounding leaves flat windows with variances of about 1e-12, of either sign
+        detail, shown = np.maximum(variance_a, 0.0), np.maximum(variance_b, 0.0)
+        some = (detail >= _TINY) & (shown >= _TINY)
+        gain = np.where(some, np.maximum(covariance, 0.0), 0.0) / (detail + _TINY)
+        rest = np.maximum(np.where(gain > 0, shown - gain * covariance, shown), _TINY)
+        detail = np.where(detail >= _TINY, detail, 0.0)
+        kept += float(np.log1p(gain * gain * detail / (rest + _SENSOR_NOISE)).sum())
+        there += float(np.log1p(detail / _SENSOR_NOISE).sum())
+    return kept / there if there > 0 else 1.0
+
+
+def edges_kept(visible: Plane, infrared: Plane, fused: Plane) -> float:
+    kept = sum(float((_preserved(source, fused) * source.strength).sum()) for source in (visible, infrared))
+    there = float(visible.strength.sum() + infrared.strength.sum())
+    return kept / there if there else 0.0
+
+
+def _preserved(source: Plane, fused: Plane) -> Real:
+    strength = ratio(np.minimum(source.strength, fused.strength), np.maximum(source.strength, fused.strength), 1.0)
+    angle = _likeness(source.orientation, fused.orientation)
+    return sigmoid(strength, 0.9994, 15, 0.5) * sigmoid(angle, 0.9879, 22, 0.8)
+
+
+def _likeness(a: Real, b: Real) -> Real:
+    """1 for like orientations, half a turn apart included, 0 for a right angle."""
+    return np.abs(np.abs(a - b) - np.pi / 2) / (np.pi / 2)
+
+
+def artefacts(visible: Plane, infrared: Plane, fused: Plane) -> float:
+    there, angle = _wrapped_gradient(fused)
+    new = np.ones_like(there, bool)
+    total = 0.0
+    parts = []
+    for strength, orientation in map(_wrapped_gradient, (visible, infrared)):
+        quotient = ratio(np.minimum(strength, there), np.maximum(strength, there), 0.0)
+        kept = np.sqrt(sigmoid(quotient, 0.9999, 19, 0.5) * sigmoid(_likeness(orientation, angle), 0.9995, 22, 0.5))
+        weight = np.where(strength >= 2, strength**1.5, 0.001)
+        new &= there > strength
+        total += float(weight.sum())
+        parts.append((1 - kept) * weight)
+    return float((parts[0] + parts[1])[new].sum()) / total
+
+
+def _wrapped_gradient(plane: Plane) -> tuple[Real, Real]:
+    """Strength (Sobel / 8) and orientation atan(right / down), radians, of the picture repeated around itself; 0 where it is flat."""
+    around: Any = cv2.copyMakeBorder(plane.data, 1, 1, 1, 1, cv2.BORDER_WRAP)
+    right, down = (derivative[1:-1, 1:-1] / 8 for derivative in sobel(around, cv2.BORDER_REPLICATE))
+    orientation = np.arctan(ratio(right, down, 0.0))
+    level = down == 0
+    orientation[level] = np.pi / 2 * np.sign(right[level])
+    return np.hypot(right, down), orientation
+
+
+def information_sum(visible: Plane, infrared: Plane, fused: Plane) -> float:
+    nats = sum(benchmark.information(source.data, fused.data) for source in (visible, infrared))
+    return float(nats / np.log(2))
+
+
+def frequency(_v: Plane, _i: Plane, fused: Plane) -> float:
+    return benchmark.spatial_frequency(fused.data)
+
+
+def forward_gradient(_v: Plane, _i: Plane, fused: Plane) -> float:
+    across, down = np.diff(fused.real, axis=1)[1:], np.diff(fused.real, axis=0)[:, 1:]
+    return float(np.sqrt((across * across + down * down) / 2).mean())
