@@ -106,7 +106,7 @@ def run(s: RunSettings, as_json: bool) -> int:
             for sink in sinks:
                 with _collect(failures):
                     sink.close()
-            model = _model(fuser)
+            model = model_facts(fuser)
             report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": s.source, "model": model, "interrupted": bool(signals)}
             report |= telemetry.report()
             report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
@@ -115,7 +115,7 @@ def run(s: RunSettings, as_json: bool) -> int:
             if s.report:
                 with _collect(failures):
                     files.write_atomic(expand(s.report), (text + "\n").encode())
-        print(text if as_json else f"model      {_describe(model)}\n{as_text(report)}")
+        print(text if as_json else f"model      {model_line(model)}\n{as_text(report)}")
     if failures:
         raise failures[0]
     if lost := telemetry.frames_dropped:
@@ -133,7 +133,8 @@ def _collect(failures: list[EdgeFuseError]) -> Iterator[None]:
         failures.append(e)
 
 
-def _model(fuser: Fuser) -> dict[str, Any]:
+def model_facts(fuser: Fuser) -> dict[str, Any]:
+    """What runs a model, for a report."""
     choice = fuser.choice
     return {
         "name": fuser.card.name,
@@ -165,6 +166,7 @@ def _refuse_inputs(s: RunSettings, inputs: tuple[Path, ...]) -> None:
             raise OutputError(f"{option} {text} is what {s.source} reads from; choose another place")
 
 
-def _describe(model: dict[str, Any]) -> str:
+def model_line(model: dict[str, Any]) -> str:
+    """`model_facts` in words."""
     threads = f"{model['threads']} thread{'s' if model['threads'] > 1 else ''}"
     return f"{model['name']} {model['precision']} on {model['runtime']} {model['version']}, {threads} ({model['why']})"

@@ -25,8 +25,8 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"([0-9]+)", text) if p]
 
 
-def _listing(folder: Path) -> dict[str, list[Path]]:
-    """Image files by stem. Raises SourceError where the folder can't be listed."""
+def listing(folder: Path) -> dict[str, list[Path]]:
+    """The folder's image files by stem. Raises SourceError where the folder can't be listed."""
     found: dict[str, list[Path]] = {}
     try:
         for path in sorted(folder.iterdir()):
@@ -44,7 +44,7 @@ class FolderSource(Source):
 
     def __init__(self, visible: Path, infrared: Path, uri: str, fps: float = DEFAULT_FPS) -> None:
         """Lists both folders. Raises SourceError where there is not one pair."""
-        self._files = {"visible": _listing(visible), "infrared": _listing(infrared)}
+        self._files = {"visible": listing(visible), "infrared": listing(infrared)}
         self._folders = {"visible": visible, "infrared": infrared}
         if not self._files["visible"].keys() & self._files["infrared"].keys():
             counts = " and ".join(f"{len(f)} images in {self._folders[m]}" for m, f in self._files.items())

@@ -1,0 +1,104 @@
+"""Targets kept: does what stands out in one camera still stand out in the fused picture? Fusion metrics do not see that.
+
+For each connected target of 30 pixels and more in a mask, the contrast on luma is C = |mean(target) - mean(ring)| / (std(ring) + 4), the
+ring being what lies within 15 pixels of the target and not within 2 of any; kept = min(1, C(fused) / max(C(visible), C(infrared))).
+A target whose ring has fewer than 50 pixels is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.metrics.planes import Image, check, luma
+
+_SMALLEST_TARGET, _SMALLEST_RING = 30, 50  # pixels
+_FAR, _NEAR = 15, 2  # pixels from a target, in each direction
+_NOISE = 4.0  # levels: a contrast below this is no contrast
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was kept of many targets. mean: 0..1. worst_tenth: the mean of the least kept tenth, one target at least, 0..1.
+    below_half: the share of targets that kept less than half, 0..1. targets: how many there are, 1 and more."""
+
+    mean: float
+    worst_tenth: float
+    below_half: float
+    targets: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    rows: slice
+    columns: slice
+    inside: NDArray[np.bool_]
+    ring: NDArray[np.bool_]
+    best: float
+
+    def contrast(self, picture: Image) -> float:
+        return _contrast(picture[self.rows, self.columns], self.inside, self.ring)
+
+
+class Targets:
+    """The targets of one pair: found once, then asked for each fused picture."""
+
+    def __init__(self, visible: Image, infrared: Image, mask: Image) -> None:
+        """uint8 (H, W) or (H, W, 3) BGR, of one size; a target is what the mask's luma has above 127. Raises InputError for others."""
+        check(visible=visible, infrared=infrared, mask=mask)
+        self._shape = visible.shape[:2]
+        self._targets = list(_find(luma(visible), luma(infrared), luma(mask)))
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def kept(self, fused: Image) -> list[float]:
+        """What each target kept, 0..1, in no order that matters. fused: uint8 of the pair's size. Raises InputError for another."""
+        check(pair=np.empty(self._shape, np.uint8), fused=fused)
+        picture = luma(fused)
+        return [min(1.0, t.contrast(picture) / max(t.best, _LEAST)) for t in self._targets]
+
+
+def summary(kept: Sequence[float]) -> Kept | None:
+    """Of what each target kept, over all pairs; None where there is no target."""
+    if not kept:
+        return None
+    ordered = np.sort(np.array(kept))
+    worst = ordered[: max(1, len(ordered) // 10)]
+    return Kept(float(ordered.mean()), float(worst.mean()), float((ordered < 0.5).mean()), len(ordered))
+
+
+def _find(visible: Image, infrared: Image, mask: Image) -> list[_Target]:
+    marked = (mask > 127).astype(np.uint8)
+    near = _grown(marked, _NEAR)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(marked)
+    found = []
+    for k in range(1, count):
+        left, top, width, height, area = (int(v) for v in stats[k])
+        if area < _SMALLEST_TARGET:
+            continue
+        # nothing farther away than the ring matters
+        rows = slice(max(0, top - _FAR), top + height + _FAR)
+        columns = slice(max(0, left - _FAR), left + width + _FAR)
+        inside = labels[rows, columns] == k
+        ring = _grown(inside.astype(np.uint8), _FAR) & ~near[rows, columns]
+        if ring.sum() >= _SMALLEST_RING:
+            best = max(_contrast(image[rows, columns], inside, ring) for image in (visible, infrared))
+            found.append(_Target(rows, columns, inside, ring, best))
+    return found
+
+
+def _grown(marked: NDArray[np.uint8], pixels: int) -> NDArray[np.bool_]:
+    grown: Any = cv2.dilate(marked, np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8))
+    return grown > 0
+
+
+def _contrast(picture: Image, inside: NDArray[np.bool_], ring: NDArray[np.bool_]) -> float:
+    around = picture[ring].astype(np.float64)
+    return abs(float(picture[inside].mean()) - float(around.mean())) / (float(around.std()) + _NOISE)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from edgefuse.errors import InputError
+from edgefuse.metrics.flicker import Flicker
+
+frames = arrays(np.uint8, (3, 6, 7))
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((4, 6), level, np.uint8)
+
+
+def test_by_hand() -> None:
+    flicker = Flicker(threshold=4)
+    flicker.add(grey(10), grey(20), grey(100))
+    moved = grey(12)
+    moved[:, :3] = 200  # half of the visible frame moves, and may change the fused one as it likes
+    fused = grey(103)
+    fused[:, :3] = 250
+    flicker.add(moved, grey(19), fused)
+    figures = flicker.figures
+    assert (figures.fused, figures.visible, figures.infrared, figures.still) == (3.0, 2.0, 1.0, 0.5)
+
+
+def test_the_threshold_itself_is_still() -> None:
+    for step, still in ((4, 1.0), (5, 0.0)):
+        flicker = Flicker(threshold=4)
+        flicker.add(grey(10), grey(10), grey(10))
+        flicker.add(grey(10), grey(10 - step), grey(10))
+        assert flicker.figures.still == still
+
+
+def test_a_mask_beats_the_threshold() -> None:
+    flicker = Flicker()
+    still = np.zeros((4, 6), bool)
+    still[0] = True
+    flicker.add(grey(10), grey(10), grey(10), still)
+    flicker.add(grey(90), grey(10), grey(30), still)
+    assert flicker.figures.fused == 20
+    assert flicker.figures.visible == 80
+    assert flicker.figures.still == 0.25
+
+
+def test_nothing_is_counted_across_a_cut_nor_from_one_frame() -> None:
+    flicker = Flicker()
+    assert math.isnan(flicker.figures.fused)
+    flicker.add(grey(10), grey(10), grey(10))
+    assert math.isnan(flicker.figures.fused)
+    flicker.cut()
+    flicker.add(grey(10), grey(10), grey(90))
+    flicker.add(grey(10), grey(10), grey(91))
+    assert flicker.figures.fused == 1
+
+
+def test_colour_counts_by_luma() -> None:
+    grey_one, colour_one = Flicker(), Flicker()
+    for level in (10, 13):
+        grey_one.add(grey(level), grey(20), grey(level + 1))
+        colour_one.add(cv2.cvtColor(grey(level), cv2.COLOR_GRAY2BGR), grey(20), cv2.cvtColor(grey(level + 1), cv2.COLOR_GRAY2BGR))
+    assert grey_one.figures == colour_one.figures
+
+
+@given(frames, frames, st.integers(0, 254))
+def test_a_picture_of_one_input_flickers_as_that_does_and_no_more_than_the_threshold(
+    visible: np.ndarray, infrared: np.ndarray, threshold: int
+) -> None:
+    flicker = Flicker(threshold)
+    for v, i in zip(visible, infrared, strict=True):
+        flicker.add(v, i, v)
+    figures = flicker.figures
+    if figures.still:
+        assert figures.fused == figures.visible <= threshold
+        assert figures.infrared <= threshold
+    else:
+        assert math.isnan(figures.fused)
+
+
+def test_bad_input() -> None:
+    flicker = Flicker()
+    flicker.add(grey(1), grey(1), grey(1))
+    with pytest.raises(InputError, match="differ in size"):
+        flicker.add(grey(1), grey(1), grey(1)[1:])
+    with pytest.raises(InputError, match="6x3 after 6x4"):
+        flicker.add(grey(1)[1:], grey(1)[1:], grey(1)[1:])
+    with pytest.raises(InputError, match="expected bool"):
+        flicker.add(grey(1), grey(1), grey(1), grey(1))
+    with pytest.raises(InputError, match="threshold 255"):
+        Flicker(255)
