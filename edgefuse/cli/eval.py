@@ -1,0 +1,214 @@
+"""`edgefuse eval`: models, other methods' pictures and simple references side by side on one source."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import edgefuse
+from edgefuse import files, settings
+from edgefuse.cli.progress import Progress
+from edgefuse.cli.run import model_facts, model_line
+from edgefuse.errors import MeasurementError, OutputError, SettingsError, SourceError
+from edgefuse.settings import Colour, Precision, RunSettings
+from edgefuse.uri import expand
+
+if TYPE_CHECKING:
+    from edgefuse.evaluation import Evaluation, Method, Row
+    from edgefuse.metrics.fusion.table import Group
+    from edgefuse.sources import Source
+
+_EPILOG = """\
+The rank is the mean over the fusion metrics of each method's place among the others, 1 is best: it depends on the rivals, so
+give some. docs/evaluation.md says what each metric is.
+
+examples:
+  edgefuse eval --source folder:pairs --model mobilefuse --reference average maximum laplacian
+  edgefuse eval --source folder:pairs --model mobilefuse ./mine --fused out/ifcnn=IFCNN out/seafusion=SeAFusion --picture ranks.png
+  edgefuse eval --source folder:pairs --masks pairs/mask --metrics all --json
+  edgefuse eval --source "demo?frames=100" --reference average --flicker 8
+"""
+REFERENCES = ("average", "maximum", "laplacian")
+_GROUPS: dict[str, tuple[Group, ...]] = {"vifb": ("vifb",), "textbook": ("textbook",), "all": ("vifb", "textbook")}
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "eval", help="measure methods side by side",
+        description="Fuse each pair of a source by several methods, measure the pictures and rank the methods.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    p.add_argument("--source", metavar="URI", required=True, help="where pairs come from, as for edgefuse run")
+    p.add_argument(
+        "--model", metavar="NAME", nargs="+", action="extend", default=[],
+        help="models to measure: names or folders (default: mobilefuse, where no --fused is given)",
+    )  # fmt: skip
+    p.add_argument(
+        "--fused", metavar="DIR=NAME", nargs="+", action="extend", default=[],
+        help="pictures that another method fused, DIR/PAIR.png (or another image suffix), and what to call it",
+    )  # fmt: skip
+    p.add_argument("--reference", nargs="+", action="extend", default=[], choices=REFERENCES, help="simple methods to compare with")
+    p.add_argument("--metrics", choices=tuple(_GROUPS), default="vifb", help="VIFB's thirteen (default), the textbook's twelve, or all")
+    p.add_argument("--masks", metavar="DIR", help="targets, white on black, DIR/PAIR.png: add how much contrast they keep")
+    p.add_argument(
+        "--flicker", metavar="LEVELS", nargs="?", type=int, const=4,
+        help="take the pairs for a film and add the flicker where neither input changes by more than LEVELS of 255 (default: 4)",
+    )  # fmt: skip
+    p.add_argument("--runtime", metavar="NAME", default="auto", help="auto, onnx, litert or numpy (default: auto)")
+    p.add_argument("--precision", choices=get_args(Precision), help="int8 or fp32 (default: the model's own)")
+    p.add_argument("--threads", metavar="N", type=int, help="threads of the networks (default: the cores there are, 4 at most)")
+    p.add_argument("--colour", choices=get_args(Colour), default="balanced", help="visible chroma in models' pictures (default: balanced)")
+    p.add_argument("--frames", metavar="N", type=int, help="stop after N pairs")
+    p.add_argument("--json", action="store_true", help="print JSON")
+    p.add_argument("--report", metavar="FILE", help="write the JSON to this file")
+    p.add_argument("--picture", metavar="FILE.png", help="draw the table, coloured by rank (needs edgefuse[plots])")
+    p.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    """Returns 0, or raises what is wrong; lost pairs and figures that can't be trusted are raised after the table is out."""
+    from edgefuse.cli import sheet
+    from edgefuse.evaluation import Pictures, evaluate
+    from edgefuse.sources import open_source
+
+    with ExitStack() as stack:
+        wanted = _settings(args)
+        fused = [_pair(text) for text in args.fused]
+        masks = Pictures(expand(args.masks), "the masks") if args.masks else None
+        if args.picture is not None:
+            if not args.picture.lower().endswith(".png"):
+                raise SettingsError(f"--picture {args.picture}: a picture ends in .png")
+            sheet.check_plots()
+        source = stack.enter_context(open_source(args.source))
+        read = [*source.info.paths, *(folder for folder, _ in fused), *([masks.folder] if masks else [])]
+        for option, text in (("--report", args.report), ("--picture", args.picture)):
+            if text is not None:
+                _check_output(option, text, read)
+        methods = _methods(stack, wanted, fused, args.reference)
+        progress = Progress("evaluating", min((n for n in (source.info.pairs, args.frames) if n is not None), default=None))
+        began = time.monotonic()
+        try:
+            found = evaluate(
+                source, methods, _GROUPS[args.metrics], masks, args.flicker, args.frames,
+                lambda done: progress.update(done, f"{(time.monotonic() - began) / done:.2f} s a pair"),
+            )  # fmt: skip
+        finally:
+            progress.close()
+    report = json.dumps(_report(args, found), indent=1, allow_nan=False)
+    table = sheet.of(found)
+    said = f"{found.pairs} pair{'s' if found.pairs > 1 else ''} of {args.source}, means over them"
+    if args.report is not None:
+        files.write_atomic(expand(args.report), (report + "\n").encode())
+    if args.picture is not None:
+        files.write_atomic(expand(args.picture), sheet.as_png(table, f"{said}; blue is best in its column, red is worst"))
+    runners = "".join(f"model  {model_line(_facts(row))}\n" for row in found.rows if row.method.kind == "model")
+    print(report if args.json else f"{runners}{said}\n\n{sheet.as_text(table)}")
+    _complain(args, source, found)
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> list[RunSettings]:
+    """One a model, checked as for `edgefuse run`."""
+    from edgefuse.zoo import DEFAULT_MODEL
+
+    models = args.model or ([] if args.fused else [DEFAULT_MODEL])
+    given = {k: getattr(args, k) for k in ("source", "runtime", "precision", "threads", "colour", "frames")}
+    # checked even where there is no model, as the rest of it still counts
+    settings.make({}, given)
+    return [settings.make({}, {**given, "model": model}) for model in models]
+
+
+def _pair(text: str) -> tuple[Path, str]:
+    folder, _, name = text.rpartition("=")
+    if not folder or not name.strip():
+        raise SettingsError(f"--fused {text}: expected DIR=NAME, such as out/ifcnn=IFCNN")
+    path = expand(folder)
+    # os.path answers False where Path.is_dir raises: a name too long, a folder that can't be entered
+    if not os.path.isdir(path):  # noqa: PTH112
+        raise SourceError(f"--fused {text}: {path}: no such folder; give the one with {name}'s pictures")
+    return path, name.strip()
+
+
+def _check_output(option: str, text: str, read: Sequence[Path]) -> None:
+    if not text:
+        raise SettingsError(f"{option} = '': expected a file's name")
+    path = expand(text)
+    if {os.path.realpath(path), os.path.realpath(path.parent)} & {os.path.realpath(p) for p in read}:
+        raise OutputError(f"{option} {text} is where this evaluation reads from; choose another place")
+    files.check_file(path)
+
+
+def _methods(stack: ExitStack, wanted: list[RunSettings], fused: list[tuple[Path, str]], references: list[str]) -> list[Method]:
+    from edgefuse.evaluation import FolderMethod, ModelMethod, ReferenceMethod
+    from edgefuse.fusion.fuser import load
+
+    # folders first: a picture that is missing is found before a network is run
+    methods: list[Method] = [FolderMethod(name, folder) for folder, name in fused]
+    methods += [ReferenceMethod(name) for name in references]
+    for s in wanted:
+        methods.append(ModelMethod(stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour))))
+    names = [m.name for m in methods]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SettingsError(f"two methods are called '{twice}'; give each once, or --fused another name")
+    return methods
+
+
+def _report(args: argparse.Namespace, found: Evaluation) -> dict[str, Any]:
+    from edgefuse.metrics.fusion import METRICS
+
+    metrics = {name: METRICS[name] for name in found.rows[0].metrics}
+    return {
+        "edgefuse": edgefuse.__version__,
+        "source": args.source,
+        "pairs": {"in": found.pairs + len(found.lost), "measured": found.pairs, "lost": len(found.lost)},
+        "lost_pairs": [{"name": e.name, "cause": e.cause, "message": str(e)} for e in found.lost],
+        "metrics": {name: {"unit": m.unit, "better": m.better, "ranked": m.ranked} for name, m in metrics.items()},
+        "methods": [_row(row, args.flicker) for row in found.rows],
+    }
+
+
+def _row(row: Row, threshold: int | None) -> dict[str, Any]:
+    report: dict[str, Any] = {"name": row.method.name, "kind": row.method.kind, "mean_rank": _number(row.mean_rank)}
+    if row.method.kind == "model":
+        report["model"] = _facts(row)
+    report["metrics"] = {name: _number(value) for name, value in row.metrics.items()}
+    if row.targets is not None:
+        report["targets_kept"] = asdict(row.targets)
+    if row.flicker is not None:
+        figures = {name: _number(value) for name, value in asdict(row.flicker).items()}
+        report["flicker"] = {"unit": "levels", "threshold": threshold, **figures}
+    return report
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    from edgefuse.evaluation import ModelMethod
+
+    assert isinstance(row.method, ModelMethod)
+    return model_facts(row.method.fuser)
+
+
+def _number(value: float) -> float | str | None:
+    """JSON has neither: "inf" for the PSNR of equal pictures, null for what could not be measured."""
+    return None if math.isnan(value) else value if math.isfinite(value) else "inf"
+
+
+def _complain(args: argparse.Namespace, source: Source, found: Evaluation) -> None:
+    if found.lost:
+        rest = f" (and {len(found.lost) - 1} more; --report lists them)" if len(found.lost) > 1 else ""
+        total = found.pairs + len(found.lost)
+        raise SourceError(f"{len(found.lost)} of {total} pairs of {source.info.uri} not measured: {found.lost[0]}{rest}")
+    first = found.rows[0]
+    if args.masks and first.targets is None:
+        raise MeasurementError(f"no mask in {args.masks} has a target of 30 pixels and more; there is nothing to keep")
+    if first.flicker is not None and not first.flicker.still:
+        raise MeasurementError(
+            f"no flicker: no pixel of two pairs in a row keeps still within {args.flicker} levels; give more pairs or --flicker LEVELS"
+        )

@@ -1,0 +1,283 @@
+"""`edgefuse eval` as people use it: real subprocesses, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgefuse.metrics import fusion
+from edgefuse.metrics.references import REFERENCES, average
+from edgefuse.metrics.targets import Targets, summary
+from tests.conftest import Run, one_line
+
+
+@pytest.fixture
+def fused_folder(pairs_folder: Path, tmp_path: Path) -> Path:
+    """Averages of the pairs, made elsewhere: 0.png to 2.png in colour, 3.bmp."""
+    folder = tmp_path / "out=1"
+    folder.mkdir()
+    for path in (pairs_folder / "visible").iterdir():
+        pair = [cv2.imread(str(pairs_folder / d / path.name), flag) for d, flag in (("visible", 1), ("infrared", 0))]
+        cv2.imwrite(str(folder / path.with_suffix(".bmp" if path.stem == "3" else ".png").name), average(*pair))
+    return folder
+
+
+@pytest.fixture
+def masks_folder(pairs_folder: Path, tmp_path: Path) -> Path:
+    """A target of 12 x 9 pixels in each pair."""
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    mask = np.zeros((80, 96), np.uint8)
+    mask[40:52, 30:39] = 255
+    for path in (pairs_folder / "visible").iterdir():
+        cv2.imwrite(str(folder / path.name), mask)
+    return folder
+
+
+def test_models_pictures_and_references_side_by_side(
+    run: Run, pairs_folder: Path, fused_folder: Path, masks_folder: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "eval", "--source", f"folder:{pairs_folder}", "--model", "mobilefuse", "mobilefuse-blending-only", "--fused", "out=1=Mine",
+        "--reference", "average", "laplacian", "--metrics", "all", "--masks", "masks", "--flicker", "--json", "--report", "report.json",
+        "--threads", 1,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    data = json.loads(done.stdout)
+    assert json.loads((tmp_path / "report.json").read_text()) == data
+    assert data["pairs"] == {"in": 4, "measured": 4, "lost": 0}
+    rows = {row["name"]: row for row in data["methods"]}
+    assert {name: row["kind"] for name, row in rows.items()} == {
+        "mobilefuse": "model", "mobilefuse-blending-only": "model", "Mine": "fused", "average": "reference", "laplacian": "reference",
+    }  # fmt: skip
+    assert [row["mean_rank"] for row in data["methods"]] == sorted(row["mean_rank"] for row in data["methods"])
+    # what was made elsewhere is the average: the same figures, and the places shared
+    assert rows["Mine"]["metrics"] == rows["average"]["metrics"]
+    assert rows["Mine"]["mean_rank"] == rows["average"]["mean_rank"]
+    assert list(rows["Mine"]["metrics"]) == list(fusion.METRICS) == list(data["metrics"])
+    assert data["metrics"]["rmse"] == {"unit": "levels", "better": "lower", "ranked": True}
+    assert rows["mobilefuse"]["model"]["threads"] == 1
+    assert "model" not in rows["Mine"]
+
+    found, kept = [], []
+    for k in range(4):
+        visible, infrared = (
+            cv2.imread(str(pairs_folder / "visible" / f"{k}.png")),
+            cv2.imread(str(pairs_folder / "infrared" / f"{k}.png"), 0),
+        )
+        mask = cv2.imread(str(masks_folder / f"{k}.png"), 0)
+        picture = REFERENCES["laplacian"](visible, infrared)
+        found.append(fusion.vifb(visible, infrared, picture) | fusion.textbook(visible, infrared, picture))
+        kept += Targets(visible, infrared, mask).kept(picture)
+    expected = {name: np.mean([values[name] for values in found]) for name in found[0]}
+    assert rows["laplacian"]["metrics"] == pytest.approx(expected)
+    assert rows["laplacian"]["targets_kept"]["mean"] == pytest.approx(summary(kept).mean)
+    assert rows["laplacian"]["targets_kept"]["targets"] == 4
+    flicker = rows["average"]["flicker"]
+    assert 0 < flicker["fused"] <= 4.5
+    assert flicker["threshold"] == 4
+    assert flicker["unit"] == "levels"
+
+
+def test_the_table_says_units_and_directions(run: Run, pairs_folder: Path, masks_folder: Path) -> None:
+    done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "maximum", "average", "--masks", "masks", "--flicker", 9)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("model  mobilefuse int8 on ")
+    assert lines[1].startswith("4 pairs of folder:")
+    at = lines.index("VIFB's metrics (vifb_*)")
+    assert lines[at + 1].split() == ["rank", "ag", "ce", "ei", "en", "mi", "psnr", "qabf", "qcb", "qcv", "rmse", "sf", "ssim", "sd"]
+    assert lines[at + 2].split()[:5] == ["mean", "levels", "bits", "levels", "bits"]
+    assert lines[at + 3].split() == ["low" if name in ("rank", "ce", "qcv", "rmse") else "high" for name in lines[at + 1].split()]
+    assert {line.split()[0] for line in lines[at + 4 : at + 7]} == {"mobilefuse", "maximum", "average"}
+    assert any("contrast kept of 4 targets" in line for line in lines)
+    assert any("of pixels that keep still" in line for line in lines)
+
+
+def test_only_pictures_of_others_need_no_model(run: Run, pairs_folder: Path, fused_folder: Path) -> None:
+    done = run("eval", "--source", f"folder:{pairs_folder}", "--fused", "out=1=Mine", "--frames", 2, "--json")
+    data = json.loads(done.stdout)
+    assert data["pairs"]["measured"] == 2
+    assert [row["name"] for row in data["methods"]] == ["Mine"]
+    assert data["methods"][0]["mean_rank"] == 1
+
+
+def test_sixteen_bits_grey_and_a_colour_picture_of_another_method(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    visible = rng.integers(0, 65536, (50, 61), np.uint16)
+    infrared = rng.integers(29000, 30000, (50, 61)).astype(np.uint16)
+    for folder, data in (
+        ("visible", visible),
+        ("infrared", infrared),
+        ("fused", np.repeat(visible[..., None] >> 8, 3, 2).astype(np.uint8)),
+    ):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), data)
+    done = run("eval", "--source", "folder:.", "--fused", "fused=V", "--reference", "average", "--metrics", "textbook", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row["metrics"] for row in json.loads(done.stdout)["methods"]}
+    assert rows["V"]["vif"] > 0.9
+    assert rows["average"]["psnr"] > rows["V"]["psnr"]
+
+
+def test_equal_pictures_have_an_infinite_psnr_in_valid_json(run: Run, tmp_path: Path) -> None:
+    for folder in ("visible", "infrared"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), np.full((50, 50), 9, np.uint8))
+    args = ("eval", "--source", "folder:.", "--fused", "visible=Same", "--metrics", "all")
+    assert json.loads(run(*args, "--json").stdout)["methods"][0]["metrics"]["psnr"] == "inf"
+    assert "inf" in run(*args).stdout
+
+
+def test_the_picture(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib, for the picture of the table")
+    args = ("--source", "demo?frames=2&size=64x64", "--reference", "average", "maximum", "--picture", "ranks.png")
+    done = run("eval", *args)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    picture = cv2.imread(str(tmp_path / "ranks.png"))
+    assert picture.shape[1] > 1000
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ranks.png"]
+
+
+def test_the_picture_without_matplotlib(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hidden" / "matplotlib").mkdir(parents=True)
+    (tmp_path / "hidden" / "matplotlib" / "__init__.py").write_text("raise ImportError('hidden')")
+    done = run("eval", "--source", "demo?frames=1", "--picture", "ranks.png", python_path=tmp_path / "hidden")
+    assert done.returncode == 2
+    assert one_line(done.stderr).endswith("needs matplotlib, which is not installed; run: pip install 'edgefuse[plots]'")
+
+
+def test_lost_pairs_are_counted_and_said(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
+    (pairs_folder / "infrared" / "1.png").write_bytes(b"")
+    cv2.imwrite(str(pairs_folder / "infrared" / "2.png"), np.zeros((10, 12), np.uint8))
+    done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "average", "--report", "report.json", "--flicker")
+    assert done.returncode == 2
+    line = one_line(done.stderr)
+    assert line.startswith("edgefuse: 2 of 4 pairs of folder:")
+    assert line.endswith("1.png is empty (and 1 more; --report lists them)")
+    assert "average" in done.stdout
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert data["pairs"] == {"in": 4, "measured": 2, "lost": 2}
+    assert [lost["cause"] for lost in data["lost_pairs"]] == ["unreadable", "size"]
+    # 0 and 3 do not follow each other
+    assert data["methods"][0]["flicker"]["fused"] is None
+
+
+def test_nothing_left_to_measure(run: Run, pairs_folder: Path) -> None:
+    for k in range(4):
+        (pairs_folder / "infrared" / f"{k}.png").write_bytes(b"")
+    done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "average")
+    assert done.returncode == 2
+    assert "could be measured: " in one_line(done.stderr)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--source", "folder:nowhere"], "nowhere: no such folder"),
+        (["--source", ""], "--source = '': expected some text"),
+        ([], "--source"),
+        (["--source", "webcam:0"], "unknown source 'webcam'"),
+        (["--source", "demo", "--model", "gpt"], "unknown model 'gpt'; there is mobilefuse"),
+        (["--source", "demo", "--model", ""], "expected some text"),
+        (["--source", "demo", "--runtime", "cuda"], "unknown runtime 'cuda'"),
+        (["--source", "demo", "--threads", "0"], "--threads = 0: expected a whole number from 1"),
+        (["--source", "demo", "--frames", "0"], "--frames = 0: expected a whole number from 1"),
+        (["--source", "demo", "--metrics", "lpips"], "invalid choice: 'lpips'"),
+        (["--source", "demo", "--reference", "median"], "invalid choice: 'median'"),
+        (["--source", "demo", "--flicker", "300"], "flicker threshold 300: expected 0 to 254"),
+        (["--source", "demo", "--fused", "pictures"], "--fused pictures: expected DIR=NAME"),
+        (["--source", "demo", "--fused", "=x"], "expected DIR=NAME"),
+        (["--source", "demo", "--fused", "pictures="], "expected DIR=NAME"),
+        (["--source", "demo", "--fused", "none=x"], "none: no such folder"),
+        (["--source", "demo", "--fused", "pictures=x", "pictures=x"], "two methods are called 'x'"),
+        (["--source", "demo", "--fused", "pictures=average", "--reference", "average"], "two methods are called 'average'"),
+        (["--source", "demo", "--model", "mobilefuse", "--model", "mobilefuse"], "two methods are called 'mobilefuse'"),
+        (["--source", "demo", "--fused", "pictures=x"], "pictures has nothing for pair demo_00000; add demo_00000.png to x's pictures"),
+        (["--source", "demo", "--masks", "none"], "cannot list none"),
+        (["--source", "demo", "--masks", "pictures", "--frames", "1"], "add demo_00000.png to the masks, or leave these out"),
+        (["--source", "demo", "--picture", "a.svg"], "--picture a.svg: a picture ends in .png"),
+        (["--source", "demo", "--report", ""], "expected a file's name"),
+        (["--source", "demo", "--report", "pictures"], "a folder is there, not a file"),
+        (["--source", "demo", "--fused", "pictures=x", "--report", "pictures/r.json"], "reads from; choose another place"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(run: Run, tmp_path: Path, args: list[str], words: str) -> None:
+    (tmp_path / "pictures").mkdir()
+    done = run("eval", *args)
+    assert done.returncode == 2
+    assert words in one_line(done.stderr)
+    assert done.stdout == ""
+
+
+def test_unfit_pictures_are_named(run: Run, pairs_folder: Path, fused_folder: Path) -> None:
+    def said() -> str:
+        done = run("eval", "--source", f"folder:{pairs_folder}", "--fused", "out=1=Mine")
+        assert done.returncode == 2
+        return one_line(done.stderr)
+
+    cv2.imwrite(str(fused_folder / "2.jpg"), np.zeros((80, 96), np.uint8))
+    assert "has 2 files for pair 2 (2.jpg, 2.png); keep one" in said()
+    (fused_folder / "2.jpg").unlink()
+    cv2.imwrite(str(fused_folder / "1.png"), np.zeros((80, 95), np.uint8))
+    assert "1.png is 95x80 uint8; pair 1 needs 96x80 uint8" in said()
+    cv2.imwrite(str(fused_folder / "1.png"), np.zeros((80, 96), np.uint16))
+    assert "1.png is 96x80 uint16; pair 1 needs 96x80 uint8" in said()
+    (fused_folder / "1.png").write_bytes((fused_folder / "0.png").read_bytes()[:-9])
+    assert "1.png is truncated; mend or replace it" in said()
+    (fused_folder / "0.png").unlink()
+    assert "has nothing for pair 0; add 0.png to Mine's pictures" in said()
+
+
+def test_pairs_too_small_for_a_metric(run: Run, tmp_path: Path) -> None:
+    for folder in ("visible", "infrared"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), np.zeros((20, 20), np.uint8))
+    done = run("eval", "--source", "folder:.", "--metrics", "textbook", "--fused", "visible=V")
+    assert done.returncode == 2
+    assert "a: the pictures are 20x20; metrics need 41x41" in one_line(done.stderr)
+
+
+def test_figures_that_can_t_be_trusted_end_with_3(run: Run, pairs_folder: Path, masks_folder: Path) -> None:
+    done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "average", "--flicker", "--frames", 1)
+    assert done.returncode == 3
+    assert "no pixel of two pairs in a row keeps still within 4 levels" in one_line(done.stderr)
+    assert "average" in done.stdout
+    for path in masks_folder.iterdir():
+        cv2.imwrite(str(path), np.zeros((80, 96), np.uint8))
+    done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "average", "--masks", "masks")
+    assert done.returncode == 3
+    assert "has a target of 30 pixels and more" in one_line(done.stderr)
+
+
+def test_ctrl_c_is_one_line_and_a_real_terminal_sees_the_bar(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "edgefuse", "eval", "--source", "demo?frames=0&size=64x64", "--report", "report.json"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while b"evaluating 3" not in shown:
+        assert time.monotonic() < deadline
+        shown += os.read(ours, 65536)
+    assert b"s a pair" in shown
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    shown += os.read(ours, 65536)
+    os.close(ours)
+    assert shown.endswith(b"\r\x1b[Kedgefuse: interrupted\r\n")
+    assert list(tmp_path.iterdir()) == []
