@@ -1,0 +1,163 @@
+"""What `pi build` makes, once: host packages, an arm64 Debian, its Python packages, kernel, initial ram disk and disk image.
+
+A stage's stamp holds a digest of what it was made from, its predecessors' included. An unchanged stage isn't made again, and one that
+was interrupted leaves no stamp.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+VENV = "opt/edgefuse"
+HOST = ("qemu-user-static", "binfmt-support", "qemu-system-arm", "mmdebstrap", "arch-test", "cpio", "e2fsprogs", "kmod")
+GUEST = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "ca-certificates", "libgomp1")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4")
+# never install the kernel under qemu-user: its initramfs takes minutes
+FETCH = (
+    'mkdir /debs && cd /debs && kernel=$(apt-cache depends linux-image-arm64 | grep -o "linux-image-[0-9].*") '
+    "&& apt-get download -qq -o APT::Sandbox::User=root busybox-static $kernel"
+)
+INIT = """#!/bin/busybox sh
+B=/bin/busybox
+$B mount -t proc proc /proc; $B mount -t sysfs sys /sys; $B mount -t devtmpfs dev /dev
+for m in MODULES; do $B insmod /m/$m; done
+for i in 1 2 3 4 5; do [ -b /dev/vdb ] && break; $B sleep 1; done
+$B mount -t ext4 -o noatime /dev/vda /mnt && $B mount -t ext4 -o noatime /dev/vdb /mnt/job
+$B umount /proc /sys; $B mount --move /dev /mnt/dev
+exec $B switch_root /mnt /job/.init
+"""
+
+
+def sh(*command: object, check: bool = True, **options: Any) -> None:
+    """Run a command; its output goes to standard error, which leaves standard output to the job."""
+    subprocess.run([str(c) for c in command], stdout=sys.stderr, check=check, **options)
+
+
+def pip_target(target: Path, *what: object) -> None:
+    """Install wheels for the guest (CPython 3.11, aarch64) into a folder. Nothing of them runs here."""
+    platforms = [f"--platform=manylinux{tag}_aarch64" for tag in ("_2_36", "_2_35", "_2_34", "_2_31", "_2_28", "_2_27", "_2_17", "2014")]
+    options = ("-qq", "--disable-pip-version-check", "--root-user-action=ignore", "--no-compile", "--only-binary=:all:")
+    sh(sys.executable, "-m", "pip", "install", *options, "--python-version=3.11", *platforms, "--target", target, *what)
+
+
+def size(folder: Path) -> int:
+    """Bytes that a folder takes."""
+    return int(subprocess.run(["du", "-s", "--block-size=1", folder], capture_output=True, check=True).stdout.split()[0])
+
+
+def make_image(folder: Path, image: Path, spare: int) -> None:
+    """An ext4 image of a folder, with so many bytes to spare. A sparse file."""
+    with image.open("wb") as file:
+        file.truncate((size(folder) * 11 // 10 + spare) // 4096 * 4096)
+    sh("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", folder, image)
+
+
+def need_root(what: str) -> None:
+    if os.geteuid():
+        sys.exit(f"pi: {what} needs root: sudo {HERE / 'pi'} build")
+
+
+def host_packages() -> None:
+    installed = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *HOST], capture_output=True, text=True).stdout
+    if missing := [p for p in HOST if f"{p} installed" not in installed.splitlines()]:
+        need_root("installing " + " ".join(missing))
+        sh("apt-get", "update", "-qq")
+        sh("apt-get", "install", "-qqy", "--no-install-recommends", *missing, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+
+def root_filesystem(cache: Path) -> None:
+    """Debian bookworm with an empty venv; kernel and busybox packages in debs/."""
+    binfmt = Path("/proc/sys/fs/binfmt_misc")
+    if not (binfmt / "register").exists():
+        sh("mount", "-t", "binfmt_misc", "binfmt_misc", binfmt)
+    if not (binfmt / "qemu-aarch64").exists():
+        sh("update-binfmts", "--enable", "qemu-aarch64")
+    root, debs = cache / "root", cache / "debs"
+    sh("rm", "-rf", "--one-file-system", root, debs)  # an interrupted run may have left something mounted
+    hooks = [f"--customize-hook=chroot \"$1\" sh -c '{line}'" for line in (FETCH, f"python3 -m venv --without-pip /{VENV}")]
+    sh("mmdebstrap", "--quiet", "--arch=arm64", "--variant=minbase", f"--include={','.join(GUEST)}", *hooks, "bookworm", root)
+    (root / "debs").rename(debs)
+    (root / "job").mkdir()
+    (root / "etc/hostname").write_text("pi\n")
+    # the job prints to ports of its own, nobody logs in
+    (root / "etc/systemd/system/serial-getty@ttyAMA0.service").symlink_to("/dev/null")
+
+
+def python_packages(cache: Path) -> None:
+    site = cache / "root" / VENV / "lib/python3.11/site-packages"
+    shutil.rmtree(site, ignore_errors=True)
+    pip_target(site, "-r", HERE / "requirements.txt")
+    compiled = ("-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash", "/" + str(site.relative_to(cache / "root")))
+    # some packages carry files of a later Python, which don't compile
+    sh("chroot", cache / "root", "python3", *compiled, check=False)
+
+
+def kernel(cache: Path) -> None:
+    """vmlinuz, and an initrd.gz of busybox, the few modules and a switch_root to the job's .init."""
+    boot = cache / "boot"
+    shutil.rmtree(boot, ignore_errors=True)
+    for deb in (cache / "debs").glob("*.deb"):
+        sh("dpkg-deb", "-x", deb, boot)
+    shutil.copy(next((boot / "boot").glob("vmlinuz-*")), cache / "vmlinuz")
+    modules = next((boot / "lib/modules").iterdir())
+    sh("depmod", "-b", boot, modules.name)
+    needs = dict(line.split(":") for line in (modules / "modules.dep").read_text().splitlines())
+    paths = {Path(p).stem.replace("-", "_"): p for p in needs}
+    order: list[str] = []
+    for path in (paths[m] for m in MODULES if m in paths):  # one that is missing is built in
+        order += [p for p in [*reversed(needs[path].split()), path] if p not in order]
+    tree = boot / "initrd"
+    for folder in ("bin", "proc", "sys", "dev", "mnt", "m"):
+        (tree / folder).mkdir(parents=True)
+    shutil.copy(boot / "bin/busybox", tree / "bin/busybox")
+    for path in order:
+        shutil.copy(modules / path, tree / "m")
+    (tree / "init").write_text(INIT.replace("MODULES", " ".join(Path(p).name for p in order)))
+    (tree / "init").chmod(0o755)
+    names = "\n".join(str(p.relative_to(tree)) for p in sorted(tree.rglob("*")))
+    packed = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=tree, input=names.encode(), stdout=-1, check=True).stdout
+    (cache / "initrd.gz").write_bytes(gzip.compress(packed, 1))
+    shutil.rmtree(boot)
+
+
+def disk_image(cache: Path) -> None:
+    make_image(cache / "root", cache / "part.ext4", 512 << 20)
+    (cache / "part.ext4").replace(cache / "root.ext4")
+
+
+def build(cache: Path) -> None:
+    """Make what is missing or out of date."""
+    requirements = (HERE / "requirements.txt").read_text()
+    stages: tuple[tuple[Callable[[Path], None], object], ...] = (
+        (root_filesystem, (GUEST, VENV, FETCH)),
+        (python_packages, requirements),
+        (kernel, (MODULES, INIT)),
+        (disk_image, "ext4"),
+    )
+    cache.mkdir(parents=True, exist_ok=True)
+    host_packages()  # a cache may outlive them
+    lock = (cache / ".lock").open("w")  # until this function returns; another `pi` waits
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    digest = ""
+    for make, made_from in stages:
+        digest = hashlib.sha256(f"{digest} {made_from}".encode()).hexdigest()
+        stamp = cache / f".made-{make.__name__}"
+        if stamp.exists() and stamp.read_text() == digest:
+            continue
+        need_root(make.__name__)
+        begin = time.monotonic()
+        stamp.unlink(missing_ok=True)
+        make(cache)
+        stamp.write_text(digest)
+        print(f"pi: {make.__name__} {time.monotonic() - begin:.1f} s", file=sys.stderr)
