@@ -4,7 +4,7 @@ Importing this package costs numpy and nothing else; OpenCV and the model runtim
 
     >>> import edgefuse
     >>> with edgefuse.open_source("demo?frames=1") as source:
-    ...     fused = edgefuse.load("mobilefuse").fuse(source.read())
+    ...     fused = edgefuse.load().fuse(source.read())
 """
 
 from __future__ import annotations

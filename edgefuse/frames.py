@@ -67,16 +67,28 @@ class FusedFrame:
     """The picture made of a pair.
 
     data: uint8, (H, W) where the visible frame was grey, else (H, W, 3) BGR.
-    blending_map: float32 (H, W) in [0, 1], the visible frame's share of each pixel; None where a model has no map.
     pair: what it was made from.
-    stages_ns: where the time went, nanoseconds by stage (prepare, network, colour).
+    stages_ns: where the time went, nanoseconds by stage (`Fuser.stages`).
+    decided_map: the blending map at the resolution it was decided at, a `map_scale`-th of the frame's; None where a model has no map.
     """
 
     data: NDArray[np.uint8]
-    blending_map: NDArray[np.float32] | None
     pair: FramePair
     stages_ns: Mapping[str, int] = field(default_factory=dict)
+    decided_map: NDArray[np.float32] | None = None
+    map_scale: int = 1
 
     @property
     def name(self) -> str:
         return self.pair.name
+
+    @property
+    def blending_map(self) -> NDArray[np.float32] | None:
+        """float32 (H, W) in [0, 1], the visible frame's share of each pixel; None where a model has no map. Made when asked for."""
+        if self.decided_map is None or self.map_scale == 1:
+            return self.decided_map
+        import cv2
+
+        height, width = (n * self.map_scale for n in self.decided_map.shape)
+        whole = cv2.resize(self.decided_map, (width, height), interpolation=cv2.INTER_LINEAR)
+        return whole[: self.data.shape[0], : self.data.shape[1]]

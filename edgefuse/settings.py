@@ -9,6 +9,7 @@ The command line beats the file, the file beats the defaults. The file holds a t
 
 from __future__ import annotations
 
+import math
 import tomllib
 import types
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from edgefuse.errors import SettingsError
 
 Colour = Literal["keep", "balanced", "benchmark"]
 Precision = Literal["int8", "fp32"]
+DEFAULT_SHARPNESS, SHARPEST = 1.375, 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,9 @@ class RunSettings:
     """Settings of `edgefuse run`. Field names are the settings file's keys and, with dashes, the command line's options."""
 
     source: str = field(default="", metadata={"help": "where pairs come from: folder:DIR, video:VISIBLE,INFRARED, demo (docs/sources.md)"})
-    model: str = field(default="mobilefuse", metadata={"help": "a model's name (edgefuse models), or a folder with a card.toml: ./NAME"})
+    model: str = field(
+        default="mobilefuse-edge", metadata={"help": "a model's name (edgefuse models), or a folder with a card.toml: ./NAME"}
+    )
     runtime: str = field(default="auto", metadata={"help": "auto, onnx, litert or numpy"})
     precision: Precision | None = field(default=None, metadata={"help": "int8 or fp32 (default: the model's own)"})
     threads: int | None = field(
@@ -35,6 +39,17 @@ class RunSettings:
     )
     colour: Colour = field(
         default="balanced", metadata={"help": "visible chroma: keep all, weigh it by the map (balanced), or blend it too (benchmark)"}
+    )
+    sharpness: float = field(
+        default=DEFAULT_SHARPNESS,
+        metadata={"help": "gain of the details, 1 (only what a camera saw) to 2; above 1 sharpens", "min": 1, "max": SHARPEST},
+    )
+    targets: float = field(
+        default=1.0,
+        metadata={"help": "how readily a warm target pulls the picture to infrared, 0 (certain) to 2 (in doubt)", "min": 0, "max": 2.0},
+    )
+    steady: Literal["auto", "on", "off"] = field(
+        default="auto", metadata={"help": "hold the blending map still where the scene is: on, off, or for all but folders (auto)"}
     )
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
     save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})
@@ -82,7 +97,9 @@ def check(values: Mapping[str, Any], where: str, dashes: bool = False) -> dict[s
         expected = _mismatch(value, hints[key])
         low, high = known[key].metadata.get("min"), known[key].metadata.get("max")
         if expected is None and low is not None and value is not None and not low <= value <= high:
-            expected = f"a whole number from {low} to {high}"
+            expected = (
+                f"{'a number' if hints[key] is float else 'a whole number'} from {low} to {f'{high:g}' if hints[key] is float else high}"
+            )
         if expected is None and (value == "" or (isinstance(value, tuple) and "" in value)):
             expected = "some text"
         if expected is not None:
@@ -100,6 +117,8 @@ def _mismatch(value: Any, hint: Any) -> str | None:
         return None if value in get_args(hint) else f"one of {', '.join(get_args(hint))}"
     if get_origin(hint) is tuple:
         return None if isinstance(value, tuple) and all(isinstance(v, str) for v in value) else "a list of texts"
+    if hint is float:
+        return None if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else "a number"
     if hint is int:
         return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
     if hint is str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edgefuse import registry
 from edgefuse.errors import ModelError
 
-DEFAULT_MODEL = "mobilefuse"
+DEFAULT_MODEL = "mobilefuse-edge"
 _PACKAGE = Path(__file__).resolve().parent
 # in a wheel the models lie inside the package, in a checkout beside it
 BUILT_IN = next((p for p in (_PACKAGE / "models", _PACKAGE.parent / "models") if p.is_dir()), _PACKAGE / "models")
@@ -80,7 +80,7 @@ class Card:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     files: tuple[ModelFile, ...]
-    golden: ModelFile
+    golden: ModelFile | None  # None only where there are no files
     tolerance: Mapping[str, float]
     cost: Mapping[str, Any]
     training: Mapping[str, Any]
@@ -89,6 +89,11 @@ class Card:
     def file(self, runtime: str, precision: str) -> ModelFile | None:
         """The file for a runtime at a precision, None where there is none."""
         return next((f for f in self.files if (f.runtime, f.precision) == (runtime, precision)), None)
+
+    @property
+    def reduction(self) -> int:
+        """How many times smaller than the frame the inputs are, each way: 4 for a shape of "height/4" and "width/4", 1 for none."""
+        return max(int(size.partition("/")[2] or 1) for t in self.inputs for size in t.shape if isinstance(size, str))
 
     @property
     def precisions(self) -> list[str]:
@@ -105,20 +110,18 @@ def read_card(folder: Path) -> Card:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise ModelError(f"{path}: not valid TOML ({e})") from None
     try:
-        golden = _take(raw, "golden", dict)
+        files = tuple(_file(folder, f) for f in _take(raw, "files", list))
+        # a closed form has nothing to test itself by
+        golden = _take(raw, "golden", dict) if files or "golden" in raw else None
         texts = {key: _take(raw, key, str) for key in ("name", "title", "task", "source", "licence", "default_precision")}
         return Card(
             **texts,
             folder=folder,
             inputs=tuple(_tensor(t, "inputs") for t in _take(raw, "inputs", list)),
             outputs=tuple(_tensor(t, "outputs") for t in _take(raw, "outputs", list)),
-            files=tuple(_file(folder, f) for f in _take(raw, "files", list)),
-            golden=ModelFile(
-                _inside(folder, _take(golden, "file", str, "golden.")), "golden", "", "", "", _take(golden, "sha256", str, "golden.")
-            ),
-            tolerance={
-                k: float(_take(golden["tolerance"], k, Real, "golden.tolerance.")) for k in _take(golden, "tolerance", dict, "golden.")
-            },
+            files=files,
+            golden=None if golden is None else _golden(folder, golden),
+            tolerance={} if golden is None else _tolerance(golden),
             **{key: _take(raw, key, dict) for key in ("cost", "training", "quality")},
         )
     except KeyError as e:
@@ -150,6 +153,16 @@ def _inside(folder: Path, name: str) -> Path:
 def _file(folder: Path, raw: Any) -> ModelFile:
     texts = [_take(raw, key, str, "files.") for key in ("name", "runtime", "precision", "layout", "quantisation", "sha256")]
     return ModelFile(_inside(folder, texts[0]), *texts[1:])
+
+
+def _golden(folder: Path, raw: Any) -> ModelFile:
+    name, sha256 = (_take(raw, key, str, "golden.") for key in ("file", "sha256"))
+    return ModelFile(_inside(folder, name), "golden", "", "", "", sha256)
+
+
+def _tolerance(raw: Any) -> dict[str, float]:
+    table = _take(raw, "tolerance", dict, "golden.")
+    return {k: float(_take(table, k, Real, "golden.tolerance.")) for k in table}
 
 
 def _tensor(raw: Any, where: str) -> Tensor:

@@ -40,7 +40,7 @@ def test_a_pair_is_named_by_its_visible_frame_and_weighs_both() -> None:
     infrared = Frame(np.zeros((2, 3), np.uint16), "infrared", 2, "i")
     pair = FramePair(visible, infrared, 9)
     assert (pair.name, pair.nbytes, pair.index) == ("v", 4 * 6 * 3 + 2 * 3 * 2, 9)
-    fused = FusedFrame(np.zeros((4, 6), np.uint8), None, pair)
+    fused = FusedFrame(np.zeros((4, 6), np.uint8), pair)
     assert (fused.name, dict(fused.stages_ns)) == ("v", {})
 
 
@@ -54,5 +54,19 @@ def test_frames_are_frozen(field: str) -> None:
 
 def test_fused_frames_do_not_share_their_stages() -> None:
     frame = Frame(np.zeros((2, 2), np.uint8), "visible", 0, "f")
-    a, b = (FusedFrame(frame.data, None, FramePair(frame, frame, 0)) for _ in range(2))
+    a, b = (FusedFrame(frame.data, FramePair(frame, frame, 0)) for _ in range(2))
     assert a.stages_ns is not b.stages_ns
+
+
+def test_a_map_decided_small_is_enlarged_when_asked_for() -> None:
+    frame = Frame(np.zeros((50, 61), np.uint8), "visible", 0, "f")
+    pair = FramePair(frame, frame, 0)
+    assert FusedFrame(frame.data, pair).blending_map is None
+    whole = np.random.default_rng(0).random((50, 61), np.float32)
+    assert FusedFrame(frame.data, pair, {}, whole).blending_map is whole
+    decided = np.repeat(np.linspace(0, 1, 8, dtype=np.float32)[None], 8, axis=0)  # of the frame padded to 64 x 64
+    enlarged = FusedFrame(frame.data, pair, {}, decided, 8).blending_map
+    assert enlarged is not None
+    assert (enlarged.shape, enlarged.dtype) == ((50, 61), np.float32)
+    # a cell's value lies at its middle
+    np.testing.assert_allclose(enlarged[:, 4:60], np.tile((np.arange(4, 60) + 0.5 - 4) / 56, (50, 1)), atol=1e-5)

@@ -48,7 +48,7 @@ class Halves:
     def fuse(self, pair: FramePair) -> FusedFrame:
         if pair.index in self._odd:
             raise FrameError(pair.name, "size", "sizes differ")
-        return FusedFrame(pair.visible.data // 2, None, pair, {"network": 1000})
+        return FusedFrame(pair.visible.data // 2, pair, {"network": 1000})
 
 
 class Kept(Sink):

@@ -23,7 +23,8 @@ def load(folder: Path, text: str) -> dict[str, Any]:
 def test_defaults() -> None:
     made = settings.make({}, {"source": "demo"})
     assert made == RunSettings(source="demo")
-    assert (made.model, made.runtime, made.precision, made.threads, made.colour) == ("mobilefuse", "auto", None, None, "balanced")
+    assert (made.model, made.runtime, made.precision, made.threads, made.colour) == ("mobilefuse-edge", "auto", None, None, "balanced")
+    assert (made.sharpness, made.targets, made.steady) == (1.375, 1.0, "auto")
     assert (made.save, made.save_format, made.record, made.sink, made.report, made.frames) == (None, "png", None, (), None, None)
 
 
@@ -36,6 +37,9 @@ def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
     precision = "fp32"
     threads = 64
     colour = "keep"
+    sharpness = 2
+    targets = 0.5
+    steady = "off"
     save = "out"
     save_format = "jpg"
     record = "fused.mp4"
@@ -44,8 +48,10 @@ def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
     frames = 1000000000000
     """
     assert settings.make(load(tmp_path, text), {}) == RunSettings(
-        source="folder:/srv/pairs", model="./mine", runtime="numpy", precision="fp32", threads=64, colour="keep", save="out",
-        save_format="jpg", record="fused.mp4", sink=("folder:a", "folder:b"), report="r.json", frames=10**12,
+        source="folder:/srv/pairs", model="./mine", runtime="numpy", precision="fp32", threads=64, colour="keep",
+        sharpness=2,
+        targets=0.5, steady="off", save="out", save_format="jpg", record="fused.mp4",
+        sink=("folder:a", "folder:b"), report="r.json", frames=10**12,
     )  # fmt: skip
 
 
@@ -90,6 +96,14 @@ WRONG = [
     ("threads = 65", "threads", "65", "a whole number from 1 to 64"),
     ('colour = "pink"', "colour", "'pink'", "one of keep, balanced, benchmark"),
     ('colour = ["keep"]', "colour", "('keep',)", "one of keep, balanced, benchmark"),
+    ("sharpness = 0.99", "sharpness", "0.99", "a number from 1 to 2"),
+    ("sharpness = 2.1", "sharpness", "2.1", "a number from 1 to 2"),
+    ("sharpness = true", "sharpness", "True", "a number"),
+    ('sharpness = "2"', "sharpness", "'2'", "a number"),
+    ("sharpness = nan", "sharpness", "nan", "a number"),
+    ("targets = -0.5", "targets", "-0.5", "a number from 0 to 2"),
+    ("targets = inf", "targets", "inf", "a number"),
+    ("steady = true", "steady", "True", "one of auto, on, off"),
     ("save = 1", "save", "1", "a text"),
     ('save = ""', "save", "''", "some text"),
     ('save_format = "bmp"', "save_format", "'bmp'", "one of png, jpg"),

@@ -20,7 +20,7 @@ from edgefuse.telemetry import Latency, Telemetry, as_text, bandwidth_mb_s
 def frame(stages_ns: dict[str, int] | None = None) -> FusedFrame:
     visible = Frame(np.zeros((480, 640, 3), np.uint8), "visible", 0, "f")
     infrared = Frame(np.zeros((480, 640), np.uint8), "infrared", 0, "f")
-    return FusedFrame(visible.data, None, FramePair(visible, infrared, 0), stages_ns or {})
+    return FusedFrame(visible.data, FramePair(visible, infrared, 0), stages_ns or {})
 
 
 @pytest.fixture

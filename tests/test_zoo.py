@@ -12,6 +12,7 @@ import pytest
 
 from edgefuse import registry, zoo
 from edgefuse.errors import ModelError
+from edgefuse.runtimes.golden import verify
 from edgefuse.zoo import Tensor, read_card
 
 WEIGHTS = b"weights"
@@ -67,6 +68,7 @@ def test_a_card_is_read_whole(tmp_path: Path) -> None:
     assert file is not None
     assert file.path == tmp_path / "m.onnx"
     assert file.verified() == WEIGHTS
+    assert read.golden is not None
     assert read.golden.verified() == WEIGHTS
     assert read.file("onnx", "fp32") is None
 
@@ -91,6 +93,14 @@ def test_a_missing_key_of_a_table_is_named(tmp_path: Path, table: str, key: str)
     content[table] = target if table == "golden" else [target]
     with pytest.raises(ModelError, match=rf"card\.toml: the key '{key}' is missing"):
         read_card(put(tmp_path, content))
+
+
+def test_a_closed_form_needs_no_golden_pair(tmp_path: Path) -> None:
+    content = card() | {"files": []}
+    del content["golden"]
+    read = read_card(put(tmp_path, content))
+    assert (read.files, read.golden, read.tolerance, read.precisions) == ((), None, {}, [])
+    assert verify(read) == []
 
 
 WRONG = [

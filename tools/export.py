@@ -1,4 +1,4 @@
-"""Export a trained checkpoint: `python -m tools.export --model mobilefuse`.
+"""Export a trained checkpoint: `python -m tools.export --model mobilefuse-edge`.
 
 Writes models/NAME/: fp32 and int8 ONNX, int8 TFLite, NumPy weights, a golden pair with every file's own output, and card.toml.
 The golden pair is from EdgeFuse's own demo scene, odd-sized on purpose; nothing of the training data is exported.
@@ -23,18 +23,23 @@ from edgefuse.sources import open_source
 from tools import graph, onnx_writer, quantize
 from tools.data.pairs import batch, split
 from tools.data.photographs import IMAGES, load
+from tools.loop import ROOT
 from tools.networks.mobilefuse import KINDS
-from tools.train import PUBLIC, ROOT
+from tools.networks.target import NAME
+from tools.train import PUBLIC
+from tools.train_edge import PUBLIC as EDGE_PUBLIC
 
 TITLES = {
+    NAME: "MobileFuse-edge: a closed-form map that a small network pulls to warm targets, blended in bands",
     "mobilefuse": "MobileFuse: the blending map drawn at full resolution, trained on the blended image",
     "mobilefuse-blending-only": "Ablation of MobileFuse: the map supervised by the foreground mask",
     "mobilefuse-generative-only": "Ablation of MobileFuse: the image drawn directly, without the blending module",
 }
+EDGE = "EdgeFuse, after Perreault et al., MobileFuse (the blend, Eq. 1, band by band); network: tools/networks/target.py"
 PAPER = "Perreault et al., MobileFuse: Multimodal Image Fusion at the Edge (Eq. 1, section III); widths and dilations are ours"
 TOLERANCE = {"fp32": 1 / 255, "int8": 1 / 255}
-GOLDEN_SIZE = "131x97"
-CALIBRATION_PAIRS = 12  # of each kind and folder
+GOLDEN_SIZE, GOLDEN_EDGE_SIZE = "131x97", "640x480"
+CALIBRATION_PAIRS = 12  # of each kind and folder; twice as many of whole pairs
 
 
 def calibration_pairs(data: list[str], folders: list[Path], seed: int, size: int = 128) -> list[quantize.Pair]:
@@ -53,10 +58,33 @@ def calibration_pairs(data: list[str], folders: list[Path], seed: int, size: int
     return pairs
 
 
-def golden_pair() -> tuple[np.ndarray, np.ndarray]:
-    """(visible luma, infrared), uint8 (97, 131), from the demo scene at dusk."""
-    with open_source(f"demo?scene=day&size={GOLDEN_SIZE}&frames=1") as source:
-        pair = source.read()
+def quarter(frame: np.ndarray) -> np.ndarray:
+    """A uint8 frame at a quarter of the size, its sides multiples of 8, as the fuser makes it."""
+    half = cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(half, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return small[: small.shape[0] // 8 * 8, : small.shape[1] // 8 * 8]
+
+
+def quarter_pairs(folders: list[Path]) -> list[quantize.Pair]:
+    """Whole pairs of `folders` at a quarter of the size, 96 x 80, an even choice of each folder's."""
+    pairs = []
+    for folder in folders:
+        files = sorted(p for p in (folder / "visible").iterdir() if p.suffix.lower() in IMAGES)
+        for path in files[:: max(1, len(files) // (2 * CALIBRATION_PAIRS))]:
+            frames = [cv2.imread(str(folder / m / path.name), cv2.IMREAD_GRAYSCALE) for m in ("visible", "infrared")]
+            if all(f is not None and f.shape[0] >= 320 and f.shape[1] >= 384 for f in frames):
+                v, i = (quarter(f)[:80, :96].astype(np.float32) / 255 for f in frames)
+                pairs.append((v, i))
+    if not pairs:
+        raise ValueError(f"no pair of at least 384x320 in {', '.join(map(str, folders))}; give --calibration other folders")
+    return pairs
+
+
+def golden_pair(size: str, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(visible luma, infrared), uint8 of `size`, frame `index` of the demo scene by day."""
+    with open_source(f"demo?scene=day&size={size}&frames={index + 1}") as source:
+        pairs = [source.read() for _ in range(index + 1)]
+    pair = pairs[-1]
     assert pair is not None
     return cv2.cvtColor(pair.visible.data, cv2.COLOR_BGR2GRAY), pair.infrared.data
 
@@ -69,15 +97,17 @@ def to_toml(value: Any) -> str:
 
 
 def card_text(name: str, g: graph.Graph, files: list[dict[str, Any]], golden: str, tables: dict[str, dict[str, Any]]) -> str:
-    tensor = '{{ name = "{}", shape = [1, 1, "height", "width"], layout = "NCHW", dtype = "float32", range = [0.0, 1.0], colour = "{}" }}'
+    tensor = '{{ name = "{}", shape = {}, layout = "NCHW", dtype = "float32", range = [0.0, 1.0], colour = "{}" }}'
     colours = {"visible": "luma", "infrared": "grey, white hot", "fused": "luma", "map": "none: share of visible"}
+    colours["target"] = "none: evidence for a warm target"
     head = {
-        "name": name, "title": TITLES[name], "task": "fusion", "source": PAPER, "licence": "Apache-2.0",
-        "default_precision": "int8",
+        "name": name, "title": TITLES[name], "task": "fusion", "source": EDGE if name == NAME else PAPER, "licence": "Apache-2.0",
+        "default_precision": "fp32" if name == NAME else "int8",
     }  # fmt: skip
     lines = [f"{k} = {to_toml(v)}" for k, v in head.items()]
-    for key, names in (("inputs", ("visible", "infrared")), ("outputs", g.outputs)):
-        lines += ["", f"{key} = ["] + [f"  {tensor.format(n, colours[n])}," for n in names] + ["]"]
+    for key, names, factor in (("inputs", ("visible", "infrared"), g.reduction), ("outputs", g.outputs, g.output_reduction)):
+        shape = to_toml(onnx_writer.reduced(factor))
+        lines += ["", f"{key} = ["] + [f"  {tensor.format(n, shape, colours[n])}," for n in names] + ["]"]
     for f in files:
         lines += ["", "[[files]]"] + [f"{k} = {to_toml(v)}" for k, v in f.items()]
     lines += [
@@ -95,8 +125,15 @@ def card_text(name: str, g: graph.Graph, files: list[dict[str, Any]], golden: st
 def export(args: argparse.Namespace) -> Path:
     name = args.model
     result = json.loads((args.runs / name / "result.json").read_text())
-    network = graph.load(args.runs / name / "last.pt", name, args.sharpness)
-    pairs = calibration_pairs(args.data, args.calibration, args.seed)
+    network: Any
+    if name == NAME:
+        network = graph.load_target(args.runs / name / "last.pt")
+        pairs = quarter_pairs(args.calibration or EDGE_PUBLIC)
+    else:
+        network = graph.load(args.runs / name / "last.pt", name, args.sharpness)
+        pairs = calibration_pairs(args.data, args.calibration, args.seed)
+        if name != "mobilefuse-generative-only":
+            result["sharpness"] = args.sharpness
     quantize.equalise(network, pairs)
     g = graph.trace(network)
     folder: Path = args.models / name
@@ -114,34 +151,37 @@ def export(args: argparse.Namespace) -> Path:
             "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
         }  # fmt: skip
 
-    ends = "channels equalised; streams, last convolution and blend fp32"
+    ends = "channels equalised; " + (
+        "first three and last convolution fp32" if name == NAME else "streams, last convolution and blend fp32"
+    )
     files = [
         entry(f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {ends}"),
         entry(f"{name}.fp32.onnx", "onnx", "fp32", "NCHW", "none"),
         entry(f"{name}.int8.tflite", "litert", "int8", "NHWC", f"static, per channel; {ends}"),
         entry(f"{name}.npz", "numpy", "fp32", "NCHW", "none"),
     ]
-    visible, infrared = golden_pair()
+    visible, infrared = map(quarter, golden_pair(GOLDEN_EDGE_SIZE, 60)) if name == NAME else golden_pair(GOLDEN_SIZE)
     arrays: dict[str, np.ndarray] = {"visible": visible, "infrared": infrared}
     with torch.no_grad():
-        outputs = network(*(torch.from_numpy(x.astype(np.float32) / 255)[None, None] for x in (visible, infrared)))
+        made = network(*(torch.from_numpy(x.astype(np.float32) / 255)[None, None] for x in (visible, infrared)))
+        outputs = (made,) if isinstance(made, torch.Tensor) else made
     arrays |= {f"{n}.fp32": store(o[0, 0].numpy()) for n, o in zip(g.outputs, outputs, strict=False)}
     quality = {**result.pop("test")}
-    if "map" in g.outputs:
-        result["sharpness"] = args.sharpness
+    command = "python -m tools.train_edge" if name == NAME else f"python -m tools.train --model {name}"
     tables = {
         "cost": {"parameters": g.parameters, "macs_per_pixel": g.macs_per_pixel},
         "training": {k: v for k, v in result.items() if k != "model"}
-        | {"calibration": [p.name for p in args.calibration], "command": f"python -m tools.train --model {name}"},
+        | {"calibration": [p.name for p in args.calibration], "command": command},
     }
     # the card must exist for a runtime to load from it; its golden digest and quality follow
     (folder / "card.toml").write_text(card_text(name, g, files, "", tables | {"quality": quality}))
-    fused = arrays["fused.fp32"] / 65535
+    first = g.outputs[0]
+    reference = arrays[f"{first}.fp32"] / 65535
     for file in files:
         if file["precision"] == "int8":
             got = run_file(folder, file["runtime"], visible, infrared)
             arrays |= {f"{n}.int8.{file['runtime']}": store(a) for n, a in got.items()}
-            mse = float(np.mean((got["fused"] - fused) ** 2))
+            mse = float(np.mean((got[first] - reference) ** 2))
             quality[f"golden_int8_{file['runtime']}_psnr_db"] = round(-10 * np.log10(max(mse, 1e-12)), 2)
     np.savez_compressed(folder / "golden.npz", **arrays)
     digest = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
@@ -156,14 +196,14 @@ def store(x: np.ndarray) -> np.ndarray:
 
 def run_file(folder: Path, runtime: str, visible: np.ndarray, infrared: np.ndarray) -> dict[str, np.ndarray]:
     choice = choose(zoo.read_card(folder), runtime, "int8", 1)
-    inputs = {k: choice.file.tensor(x.astype(np.float32) / 255) for k, x in (("visible", visible), ("infrared", infrared))}
-    return {k: v.reshape(visible.shape) for k, v in choice.runtime.run(inputs).items()}
+    inputs = {k: choice.tensor(x.astype(np.float32) / 255) for k, x in (("visible", visible), ("infrared", infrared))}
+    return {k: v.squeeze() for k, v in choice.runtime.run(inputs).items()}
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m tools.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--model", choices=KINDS, default="mobilefuse")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where tools.train wrote (default: %(default)s)")
+    p.add_argument("--model", choices=(*KINDS, NAME), default=NAME)
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where tools.train or tools.train_edge wrote (default: %(default)s)")
     p.add_argument("--models", type=Path, default=ROOT / "models", help="where the model's folder goes (default: %(default)s)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="photographs for calibration pairs, as in tools.train")
     p.add_argument("--calibration", nargs="*", type=Path, default=[], metavar="DIR", help="folders of real pairs to calibrate with, too")
@@ -173,8 +213,12 @@ def main() -> None:
         "see tools/README.md)",
     )  # fmt: skip
     p.add_argument("--seed", type=int, default=0)
+    return p
+
+
+def main() -> None:
     try:
-        print(export(p.parse_args()))
+        print(export(parser().parse_args()))
     except (ValueError, OSError) as e:
         sys.exit(f"tools.export: {e}")
 

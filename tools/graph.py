@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tools.networks.mobilefuse import MobileFuse
+from tools.networks.target import REDUCTION, TargetNet
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,30 @@ class Graph:
     steps: list[dict[str, Any]]
     arrays: dict[str, np.ndarray]
     outputs: tuple[str, ...]
+    reduction: int = 1  # of the inputs, from the frame's size
 
     @property
     def parameters(self) -> int:
         return sum(a.size for a in self.arrays.values())
 
     @property
-    def macs_per_pixel(self) -> int:
-        """Multiply-accumulates of the convolutions a pixel; every one works at full resolution."""
-        return sum(self.arrays[s["weight"]].size for s in self.steps if s["op"] == "conv")
+    def macs_per_pixel(self) -> float:
+        """Multiply-accumulates of the convolutions for each pixel of the frame."""
+        shrunk = {"visible": self.reduction, "infrared": self.reduction}
+        total = 0.0
+        for step in self.steps:
+            shrunk[step["out"]] = max(shrunk[name] for name in step["in"]) * step.get("stride", 1)
+            if step["op"] == "conv":
+                total += self.arrays[step["weight"]].size / shrunk[step["out"]] ** 2
+        return int(total) if total == int(total) else round(total, 2)
+
+    @property
+    def output_reduction(self) -> int:
+        """Of the outputs, from the frame's size."""
+        return self.reduction * int(np.prod([step.get("stride", 1) for step in self.steps]))
 
 
-def folded(network: MobileFuse) -> MobileFuse:
+def folded(network: Network) -> Network:
     """The same function in eval mode, batch norms folded into their convolutions, in place."""
     network.eval()
     for unit in network.modules():
@@ -46,7 +61,7 @@ def folded(network: MobileFuse) -> MobileFuse:
     return network
 
 
-def trace(network: MobileFuse) -> Graph:
+def trace(network: MobileFuse | TargetNet) -> Graph:
     """The graph of a folded network."""
     steps: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {}
@@ -61,11 +76,18 @@ def trace(network: MobileFuse) -> Graph:
             arrays[f"{out}.weight"], arrays[f"{out}.bias"] = array(conv.weight), array(conv.bias)
             steps.append({
                 "op": "conv", "in": [source], "out": out, "weight": f"{out}.weight", "bias": f"{out}.bias",
-                "groups": conv.groups, "dilation": conv.dilation[0], "relu": len(unit) == 3,
+                "groups": conv.groups, "dilation": conv.dilation[0], "stride": conv.stride[0], "relu": len(unit) == 3,
             })  # fmt: skip
             source = out
         return source
 
+    if isinstance(network, TargetNet):
+        sources = ["visible", "infrared"]
+        steps += [{"op": "centre", "in": [name], "out": f"{name}.centred"} for name in sources]
+        steps.append({"op": "concat", "in": [f"{name}.centred" for name in sources], "out": "pair"})
+        drawn = chain(network.body, "body", chain(network.stem, "stem", "pair"))
+        steps += [{"op": "widen", "in": [drawn], "out": "widened"}, {"op": "clip", "in": ["widened"], "out": "target"}]
+        return Graph(steps, arrays, ("target",), REDUCTION)
     streams = [chain(network.visible, "stream_visible", "visible"), chain(network.infrared, "stream_infrared", "infrared")]
     steps.append({"op": "max", "in": streams, "out": "merged"})
     drawn = chain(network.decoder, "decoder", "merged")
@@ -75,6 +97,18 @@ def trace(network: MobileFuse) -> Graph:
     steps.append({"op": "sigmoid", "in": [drawn], "out": "map"})
     steps.append({"op": "blend", "in": ["visible", "infrared", "map"], "out": "fused"})
     return Graph(steps, arrays, ("fused", "map"))
+
+
+def load_target(checkpoint: Path) -> TargetNet:
+    """The folded target network of a training checkpoint, its logits from -4 to 4 drawn in to 0 to 1."""
+    network = TargetNet()
+    network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
+    folded(network)
+    last = network.body[-1][0]
+    with torch.no_grad():
+        last.weight /= 8
+        last.bias.copy_(last.bias / 8 + 0.5)
+    return network
 
 
 def load(checkpoint: Path, kind: str, sharpness: float = 1.0) -> MobileFuse:

@@ -17,12 +17,18 @@ from tools.graph import Graph
 
 OPSET = 17
 WEIGHT_MAX = 127
+EXACT = ("stream_", "stem.", "body.0", "body.1")  # units that see the frames, or what is drawn from them first
 
 
 def fp32_names(graph: Graph) -> set[str]:
-    """Outputs of the convolutions that stay in fp32: those before MAX, and the one that draws a single channel."""
+    """Outputs of the convolutions that stay in fp32: those that see the frames, and the one that draws a single channel."""
     convs = [s for s in graph.steps if s["op"] == "conv"]
-    return {s["out"] for s in convs if s["out"].startswith("stream_") or graph.arrays[s["weight"]].shape[0] == 1}
+    return {s["out"] for s in convs if s["out"].startswith(EXACT) or graph.arrays[s["weight"]].shape[0] == 1}
+
+
+def reduced(factor: int) -> list[int | str]:
+    """The shape of a plane that is a `factor`-th of the frame, as cards and ONNX files give it."""
+    return [1, 1, *(n if factor == 1 else f"{n}/{factor}" for n in ("height", "width"))]
 
 
 class _Writer:
@@ -86,7 +92,16 @@ class _Writer:
             w, b = self.constant(step["weight"], weight), self.constant(step["bias"], bias)
         pad, k = d * (weight.shape[2] // 2), weight.shape[2]
         raw = out if int8 or not step["relu"] else f"{out}.raw"
-        self.add("Conv", [x, w, b], raw, group=step["groups"], dilations=[d, d], pads=[pad] * 4, kernel_shape=[k, k])
+        self.add(
+            "Conv",
+            [x, w, b],
+            raw,
+            group=step["groups"],
+            dilations=[d, d],
+            strides=[step["stride"]] * 2,
+            pads=[pad] * 4,
+            kernel_shape=[k, k],
+        )
         if raw != out:
             self.add("Relu", [raw], out)
         if int8:
@@ -101,6 +116,13 @@ class _Writer:
                 self.conv(step, out not in in_fp32)
             elif step["op"] == "max":
                 self.add("Max", [self.floats(t) for t in source], out)
+            elif step["op"] == "centre":
+                self.add("ReduceMean", source, f"{out}.mean", axes=[2, 3], keepdims=1)
+                self.add("Sub", [source[0], f"{out}.mean"], out)
+            elif step["op"] == "concat":
+                self.add("Concat", source, out, axis=1)
+            elif step["op"] == "widen":
+                self.add("MaxPool", [self.floats(source[0])], out, kernel_shape=[3, 3], pads=[1] * 4)
             elif step["op"] == "sigmoid":
                 self.add("Sigmoid", [self.floats(source[0])], out)
             elif step["op"] == "clip":
@@ -113,8 +135,9 @@ class _Writer:
                 self.add("Add", [infrared, "share"], out)
             else:
                 raise ValueError(f"no ONNX form for step {step['op']!r}")
-        shape = [1, 1, "height", "width"]
-        values = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("visible", "infrared", *self.graph.outputs)}
+        shapes = dict.fromkeys(("visible", "infrared"), reduced(self.graph.reduction))
+        shapes |= dict.fromkeys(self.graph.outputs, reduced(self.graph.output_reduction))
+        values = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes.items()}
         graph = helper.make_graph(
             self.nodes, name, [values["visible"], values["infrared"]], [values[n] for n in self.graph.outputs],
             [numpy_helper.from_array(np.asarray(v), k) for k, v in self.constants.items()],

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from tools.graph import Graph
 from tools.networks.mobilefuse import MobileFuse
+from tools.networks.target import TargetNet
 
 Pair = tuple[np.ndarray, np.ndarray]  # visible, infrared: float32 (H, W) in [0, 1]
 # a tensor's int8 range as a share of its largest value: 0.7 is worth 2.4 dB over 1 and 4 over 0.5 on MSRS's training pairs
 HEADROOM = 0.7
+TARGET_HEADROOM = 0.85  # for the target network, whose few channels are evenly used
 
 
-def _highs(network: MobileFuse, pairs: Sequence[Pair]) -> dict[str, np.ndarray]:
+def _highs(network: MobileFuse | TargetNet, pairs: Sequence[Pair]) -> dict[str, np.ndarray]:
     """The largest value of each channel of each unit's output, by the graph's tensor name, over the pairs.
 
     Not a quantile: clipping one value in a thousand costs 2 to 5 dB, as the few large ones are what the map is decided by.
@@ -43,12 +45,11 @@ def _highs(network: MobileFuse, pairs: Sequence[Pair]) -> dict[str, np.ndarray]:
     return found
 
 
-def _units(network: MobileFuse) -> list[tuple[str, nn.Sequential]]:
-    chains = {"stream_visible": network.visible, "stream_infrared": network.infrared, "decoder": network.decoder}
-    return [(f"{name}.{k}", unit) for name, units in chains.items() for k, unit in enumerate(units)]
+def _units(network: MobileFuse | TargetNet) -> list[tuple[str, nn.Sequential]]:
+    return [(f"{name}.{k}", unit) for name, units in network.chains().items() for k, unit in enumerate(units)]
 
 
-def equalise(network: MobileFuse, pairs: Sequence[Pair]) -> None:
+def equalise(network: MobileFuse | TargetNet, pairs: Sequence[Pair]) -> None:
     """Make the channels of every activation equally large, in place, without changing what a folded network computes.
 
     ReLU and MAX commute with positive factors: what a channel is divided by, the next convolution multiplies (Nagel et al., Data-Free
@@ -69,17 +70,20 @@ def equalise(network: MobileFuse, pairs: Sequence[Pair]) -> None:
                 units[n][0].bias /= f[:, 0, 0, 0]
             following[0].weight *= f if depthwise else f.reshape(1, -1, 1, 1)
 
-    chains = [network.visible, network.infrared, network.decoder]
-    for name, chain in zip(("stream_visible", "stream_infrared", "decoder"), chains, strict=True):
+    for name, chain in network.chains().items():
         for k in range(len(chain) - 1):
             rescale([f"{name}.{k}"], chain[k + 1])
+    if isinstance(network, TargetNet):
+        rescale([f"stem.{len(network.stem) - 1}"], network.body[0])
+        return
     last = len(network.visible) - 1
     rescale([f"stream_visible.{last}", f"stream_infrared.{last}"], network.decoder[0])
 
 
-def ranges(network: MobileFuse, graph: Graph, pairs: Sequence[Pair]) -> dict[str, tuple[float, float]]:
+def ranges(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair]) -> dict[str, tuple[float, float]]:
     """(low, high) of each tensor that becomes int8, over the calibration pairs; both inputs of a MAX share its range."""
-    found = {name: (0.0, HEADROOM * float(high.max())) for name, high in _highs(network, pairs).items()}
+    headroom = TARGET_HEADROOM if isinstance(network, TargetNet) else HEADROOM
+    found = {name: (0.0, headroom * float(high.max())) for name, high in _highs(network, pairs).items()}
     for step in graph.steps:
         if step["op"] == "max":
             shared = (0.0, max(found[n][1] for n in step["in"]))
@@ -104,7 +108,21 @@ class ChannelsLast(nn.Module):
         return {"fused": infrared + blending_map * (visible - infrared), "map": blending_map}
 
 
-def tflite_int8(network: MobileFuse, graph: Graph, pairs: Sequence[Pair], size: tuple[int, int] = (96, 128)) -> bytes:
+class TargetChannelsLast(nn.Module):
+    """The same for a TargetNet."""
+
+    def __init__(self, network: TargetNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, visible: Tensor, infrared: Tensor) -> dict[str, Tensor]:
+        n = self.network
+        pair = torch.cat([x - x.mean((1, 2), keepdim=True) for x in (visible, infrared)], 3).permute(0, 3, 1, 2)
+        drawn = nn.functional.max_pool2d(n.body(n.stem(pair)), 3, 1, 1)
+        return {"target": drawn.clamp(0, 1).permute(0, 2, 3, 1)}
+
+
+def tflite_int8(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair], size: tuple[int, int] = (96, 128)) -> bytes:
     """int8 convolutions between float32 inputs and outputs. `size` (height, width) is only the size it is traced at."""
     import litert_torch
     from ai_edge_quantizer import qtyping, quantizer, recipe
@@ -114,14 +132,18 @@ def tflite_int8(network: MobileFuse, graph: Graph, pairs: Sequence[Pair], size: 
     sample = {k: torch.from_numpy(v) for k, v in calibration[0].items()}
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         plain, small = f"{folder}/fp32.tflite", f"{folder}/int8.tflite"
-        litert_torch.convert(ChannelsLast(network).eval(), sample_kwargs=sample).export(plain)
+        wrapped = TargetChannelsLast(network) if isinstance(network, TargetNet) else ChannelsLast(network)
+        litert_torch.convert(wrapped.eval(), sample_kwargs=sample).export(plain)
         q = quantizer.Quantizer(plain)
         q.load_quantization_recipe(recipe.static_wi8_ai8())
         names = qtyping.TFLOperationName
-        # inputs and outputs of one kind, the map's arithmetic exact, streams and last convolution as in tools/onnx_writer.py
-        exact = [(".*", op) for op in (names.INPUT, names.OUTPUT, names.SUB, names.ADD, names.MUL, names.LOGISTIC, names.MAXIMUM)]
-        streams, last = r"^[^;]*Sequential_(visible|infrared)/", rf"^[^;]*Sequential_decoder/[^;]*Sequential_{len(network.decoder) - 1}/"
-        exact += [(regex, op) for regex in (streams, last) for op in (names.CONV_2D, names.DEPTHWISE_CONV_2D)]
+        # inputs and outputs of one kind, the map's arithmetic exact, first and last convolutions as in tools/onnx_writer.py
+        kinds = (names.INPUT, names.OUTPUT, names.SUB, names.ADD, names.MUL, names.LOGISTIC, names.MAXIMUM, names.MEAN, names.CONCATENATION)
+        exact = [(".*", op) for op in (*kinds, names.MAX_POOL_2D, names.PAD)]
+        chain, units = list(network.chains().items())[-1]
+        first, last = r"^[^;]*Sequential_(visible|infrared|stem)/", rf"^[^;]*Sequential_{chain}/[^;]*Sequential_{len(units) - 1}/"
+        early = r"^[^;]*Sequential_body/[^;]*Sequential_[01]/"
+        exact += [(regex, op) for regex in (first, early, last) for op in (names.CONV_2D, names.DEPTHWISE_CONV_2D)]
         for regex, op in exact:
             q.update_quantization_recipe(regex=regex, operation_name=op, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
         q.quantize(q.calibrate({"serving_default": calibration})).export_model(small, overwrite=True)

@@ -18,7 +18,7 @@ from edgefuse import files, settings
 from edgefuse.cli.progress import Progress
 from edgefuse.cli.run import model_facts, model_line
 from edgefuse.errors import MeasurementError, OutputError, SettingsError, SourceError
-from edgefuse.settings import Colour, Precision, RunSettings
+from edgefuse.settings import DEFAULT_SHARPNESS, Colour, Precision, RunSettings
 from edgefuse.uri import expand
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def add(commands: Any) -> None:
     p.add_argument("--precision", choices=get_args(Precision), help="int8 or fp32 (default: the model's own)")
     p.add_argument("--threads", metavar="N", type=int, help="threads of the networks (default: the cores there are, 4 at most)")
     p.add_argument("--colour", choices=get_args(Colour), default="balanced", help="visible chroma in models' pictures (default: balanced)")
+    p.add_argument(
+        "--sharpness", metavar="GAIN", type=float, default=DEFAULT_SHARPNESS, help="gain of models' details (default: %(default)s)"
+    )
+    p.add_argument("--targets", metavar="N", type=float, default=1.0, help="how readily targets pull to infrared, 0 to 2 (default: 1)")
     p.add_argument("--frames", metavar="N", type=int, help="stop after N pairs")
     p.add_argument("--json", action="store_true", help="print JSON")
     p.add_argument("--report", metavar="FILE", help="write the JSON to this file")
@@ -92,7 +96,7 @@ def command(args: argparse.Namespace) -> int:
         for option, text in (("--report", args.report), ("--picture", args.picture)):
             if text is not None:
                 _check_output(option, text, read)
-        methods = _methods(stack, wanted, fused, args.reference)
+        methods = _methods(stack, wanted, fused, args.reference, args.flicker is not None)
         progress = Progress("evaluating", min((n for n in (source.info.pairs, args.frames) if n is not None), default=None))
         began = time.monotonic()
         try:
@@ -120,7 +124,7 @@ def _settings(args: argparse.Namespace) -> list[RunSettings]:
     from edgefuse.zoo import DEFAULT_MODEL
 
     models = args.model or ([] if args.fused else [DEFAULT_MODEL])
-    given = {k: getattr(args, k) for k in ("source", "runtime", "precision", "threads", "colour", "frames")}
+    given = {k: getattr(args, k) for k in ("source", "runtime", "precision", "threads", "colour", "sharpness", "targets", "frames")}
     # checked even where there is no model, as the rest of it still counts
     settings.make({}, given)
     return [settings.make({}, {**given, "model": model}) for model in models]
@@ -146,7 +150,9 @@ def _check_output(option: str, text: str, read: Sequence[Path]) -> None:
     files.check_file(path)
 
 
-def _methods(stack: ExitStack, wanted: list[RunSettings], fused: list[tuple[Path, str]], references: list[str]) -> list[Method]:
+def _methods(
+    stack: ExitStack, wanted: list[RunSettings], fused: list[tuple[Path, str]], references: list[str], sequence: bool
+) -> list[Method]:
     from edgefuse.evaluation import FolderMethod, ModelMethod, ReferenceMethod
     from edgefuse.fusion.fuser import load
 
@@ -154,7 +160,9 @@ def _methods(stack: ExitStack, wanted: list[RunSettings], fused: list[tuple[Path
     methods: list[Method] = [FolderMethod(name, folder) for folder, name in fused]
     methods += [ReferenceMethod(name) for name in references]
     for s in wanted:
-        methods.append(ModelMethod(stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour))))
+        methods.append(
+            ModelMethod(stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, sequence)))
+        )
     names = [m.name for m in methods]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(f"two methods are called '{twice}'; give each once, or --fused another name")

@@ -46,6 +46,7 @@ def _list(cards: list[Any], args: argparse.Namespace) -> int:
         return 0
     for row in rows:
         files = ", ".join(f"{f['runtime']} {f['precision']} {(f['bytes'] or 0) / 1000:.0f} kB" for f in row["files"])
+        files = files or "closed form, no file"
         print(f"{row['name']}\n    {row['title']}\n    {row['parameters']:,} parameters, {row['macs_per_pixel']:,} MACs a pixel; {files}")
     return 0
 
@@ -78,6 +79,11 @@ def _verify(cards: list[Any], args: argparse.Namespace) -> int:
     failed = [r for r in results if r.status == "fail"]
     if failed:
         raise EdgeFuseError(f"{len(failed)} of {len(results)} golden pairs failed: {', '.join(r.file for r in failed)}; reinstall edgefuse")
-    if all(r.status == "missing" for r in results):
+    if not results:
+        if any(c.files for c in cards):
+            raise EdgeFuseError(f"no model named has a file for {args.runtime}; leave --runtime out")
+        if not args.json:
+            print("nothing to verify: a closed form has no files")
+    elif all(r.status == "missing" for r in results):
         raise EdgeFuseError("no golden pair could be run: no runtime of these models is installed; run: pip install onnxruntime")
     return 0

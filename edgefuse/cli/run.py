@@ -39,6 +39,8 @@ _METAVARS = {
     "model": "NAME",
     "runtime": "NAME",
     "threads": "N",
+    "sharpness": "GAIN",
+    "targets": "N",
     "save": "DIR",
     "record": "FILE",
     "sink": "URI",
@@ -56,12 +58,12 @@ def add(commands: Any) -> None:
     for f in fields(RunSettings):
         kinds = get_args(hints[f.name]) or (hints[f.name],)
         literal = next((k for k in (hints[f.name], *kinds) if get_origin(k) is Literal), None)
-        how: dict[str, Any] = {"type": int} if int in kinds else {}
+        how: dict[str, Any] = {"type": int} if int in kinds else {"type": float} if float in kinds else {}
         if literal is not None:
             how = {"choices": get_args(literal)}
         if f.name == "sink":
             how = {"action": "append"}
-        text = f.metadata["help"] + (f" (default: {f.default})" if isinstance(f.default, str) and f.default else "")
+        text = f.metadata["help"] + (f" (default: {f.default})" if isinstance(f.default, str | float) and f.default else "")
         # a setting that is not given stays out, so that the file's value shows through
         p.add_argument(f"--{f.name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=_METAVARS.get(f.name), help=text, **how)
     p.add_argument("--config", metavar="FILE", type=Path, help="settings file (TOML, a table [run]); options given here beat it")
@@ -76,7 +78,7 @@ def command(args: argparse.Namespace) -> int:
 
 def run(s: RunSettings, as_json: bool) -> int:
     """Returns 0, or raises what the run ended with, after the sinks are closed and the report is written."""
-    from edgefuse.fusion.fuser import load
+    from edgefuse.memory import release_unused
     from edgefuse.pipeline import Pipeline
     from edgefuse.service import stop_on_signals
     from edgefuse.sources import open_source
@@ -86,11 +88,13 @@ def run(s: RunSettings, as_json: bool) -> int:
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         source = stack.enter_context(open_source(s.source))
+        # before the model comes on top
+        release_unused()
         _refuse_inputs(s, source.info.paths)
         if s.report:
             files.check_file(expand(s.report))
         sinks = _open_sinks(s, source.info.fps)
-        fuser = stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour))
+        fuser = stack.enter_context(_load(s, source.info.sequence))
         pipeline = Pipeline(source, fuser, sinks, telemetry)
         progress = Progress("fusing", min((n for n in (source.info.pairs, s.frames) if n is not None), default=None))
 
@@ -99,6 +103,7 @@ def run(s: RunSettings, as_json: bool) -> int:
 
         # the handlers stay until all is written: a signal must not cut the video's closing short
         with stop_on_signals(pipeline.stop) as signals:
+            release_unused()
             with _collect(failures):
                 pipeline.run(s.frames, show)
             show()
@@ -122,6 +127,13 @@ def run(s: RunSettings, as_json: bool) -> int:
         rest = f" (and {lost - 1} more; --report lists them)" if lost > 1 else ""
         raise SourceError(f"{lost} of {report['frames']['in']} pairs of {s.source} not fused: {telemetry.first_loss}{rest}")
     return 0
+
+
+def _load(s: RunSettings, sequence: bool) -> Fuser:
+    from edgefuse.fusion.fuser import load
+
+    steady = sequence if s.steady == "auto" else s.steady == "on"
+    return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady)
 
 
 @contextmanager

@@ -81,6 +81,7 @@ class DemoScene:
         open_rows = np.flatnonzero(stage.pixels[..., COVER].min(axis=1) < 0.999)
         self.sky = Sky(camera, min(int(open_rows[-1]) + 3, camera.height) if len(open_rows) else 0, keys, self.vignette, rng)
         self._open_sky(stage)
+        del stage  # the largest thing there is, and all painted
         crowns = [Crown(plant, balls, camera, rng) for plant, balls in zip(layout.plants, blobs, strict=True)]
         self.crowns = [crown for crown in crowns if crown.seen]
         for crown in self.crowns:
@@ -185,8 +186,12 @@ class DemoScene:
         """Both sensors' fixed faults, and the fields that their noise of each frame is cut from."""
         w, h = self.camera.width, self.camera.height
         grain = rng.standard_normal((h + _ROAM, w + _ROAM, 3), dtype=np.float32)
-        grain = 0.8 * grain + 0.6 * cv2.GaussianBlur(grain, (3, 3), 0.8) / np.float32(0.42)
-        self.grain = np.clip(grain * 22 + 128.5, 0, 255).astype(np.uint8)
+        soft = cv2.GaussianBlur(grain, (3, 3), 0.8)
+        soft *= np.float32(0.6 / 0.42)
+        grain *= np.float32(0.8)
+        grain += soft
+        self.grain = cv2.convertScaleAbs(np.maximum(grain, -128 / 22, out=grain), alpha=22, beta=128)
+        del grain, soft
         counts, stripes = (5.0, 4.0) if self.depth == 16 else (22.0, 13.0)
         hiss = rng.standard_normal((h + _ROAM, w + _ROAM), dtype=np.float32)
         self.hiss = np.clip(hiss * counts + 6 * counts, 0, None).astype(np.uint16)

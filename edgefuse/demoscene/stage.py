@@ -66,6 +66,9 @@ class Screen:
     mask: Array
 
 
+_ROWS = 32  # painted at a time
+
+
 class Stage:
     """The picture of surfaces, float32 (height, width, 12), and the masks of things that stand in front of what moves."""
 
@@ -83,16 +86,27 @@ class Stage:
 
     def fill(self, points: Array, what: Array, z: float | None = None) -> None:
         """Paint a polygon of (N, 2) pixels with a surface, (12,) or (h, w, 12) over the polygon's `box`; at a z it is a screen."""
+        if (mask := self._mask(points, z)) is not None:
+            self._lay(*mask, what, slice(None))
+
+    def _mask(self, points: Array, z: float | None) -> tuple[int, int, Array] | None:
+        """(left, top, mask) of a polygon; None where it is all outside."""
         box = self.box(points)
         if box is None:
-            return
+            return None
         left, top, right, bottom = box
         mask = np.zeros((bottom - top, right - left), np.uint8)
         polygon(mask, points - (left, top), (255,))
-        roi = self.pixels[top:bottom, left:right]
-        roi += (what - roi) * (mask.astype(np.float32) / 255)[..., None]
         if z is not None:
             self.screens.append(Screen(z, left, top, mask))
+        return left, top, mask
+
+    def _lay(self, left: int, top: int, mask: Array, what: Array, channels: slice) -> None:
+        """Paint some channels, a few rows at a time: whole, a wall's twelve are larger than all the rest of the program."""
+        for row in range(0, mask.shape[0], _ROWS):
+            cover = mask[row : row + _ROWS].astype(np.float32)[..., None] / 255
+            roi = self.pixels[top + row : top + row + len(cover), left : left + mask.shape[1], channels]
+            roi += ((what if what.ndim == 1 else what[row : row + _ROWS]) - roi) * cover
 
     def flat(self, points: Array, what: Array, z: float | None = None) -> None:
         """`fill` for (N, 3) metres."""
@@ -109,9 +123,12 @@ class Stage:
         source = np.array([[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]], np.float32)
         matrix = cv2.getPerspectiveTransform(source, (points - (left, top)).astype(np.float32))
         size, flags, edge = (right - left, bottom - top), cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-        quarters = [np.ascontiguousarray(texture[..., c : c + 4]) for c in (0, 4, 8)]  # cv2 warps four channels at a time
-        parts = [cv2.warpPerspective(q, matrix, size, flags=flags, borderMode=edge) for q in quarters]
-        self.fill(points, np.concatenate(parts, axis=2), z)
+        mask = self._mask(points, z)
+        assert mask is not None
+        for first in (0, 4, 8):  # cv2 warps four channels at a time
+            channels = slice(first, first + 4)
+            part = np.ascontiguousarray(texture[..., channels])
+            self._lay(*mask, cv2.warpPerspective(part, matrix, size, flags=flags, borderMode=edge), channels)
 
     def block(self, low: Heat, high: Heat, what: Array, gain: float, faces: Heat = (0.55, 0.0, 1.0)) -> None:
         """An upright block between two corners in metres. faces: shares of the sun on its front, its end and its top."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgefuse.demoscene.building import Building
 from edgefuse.demoscene.optics import BGR, SHADOW, Array, lamp_light, tile
-from edgefuse.demoscene.stage import HEAT, LAMP, REFLECTANCE, WARMED, Heat, Stage, sunned, surface, upright
+from edgefuse.demoscene.stage import HEAT, LAMP, REFLECTANCE, SUN, WARMED, Heat, Stage, sunned, surface, upright
 
 NEAR_KERB, ROAD, MIDDLE, PARKING, FAR_KERB, YARD = 10.1, 10.3, 12.9, 15.25, 17.2, 19.7  # borders along z, metres
 ALLEY = (-2.9, 0.9)  # along x
@@ -95,7 +95,8 @@ def ground(stage: Stage, shade: Shade, building: Building, rng: np.random.Genera
     lid = np.clip((0.36 - np.hypot(x - manhole[0], z - manhole[1])) / np.maximum(fx, fz * 0.5) + 0.5, 0, 1)
     over(_IRON, lid)
 
-    pixels = (weights.reshape(-1, len(_MATERIALS)) @ _MATERIALS).reshape(*x.shape, 12)
+    pixels = stage.pixels[top:]
+    np.matmul(weights, _MATERIALS, out=pixels)
     fine, soft = tile(rng, 256, 256, 0.35), tile(rng, 256, 256, 1.1)
     grain = _lookup(fine, x * 44, z * 44) * np.minimum(1, 0.045 / np.sqrt(fx * fz))
     patches = _lookup(soft, x * 7, z * 7)
@@ -109,7 +110,7 @@ def ground(stage: Stage, shade: Shade, building: Building, rng: np.random.Genera
     pixels[..., 2] += grass * patches * 9  # grass yellows in patches
     sun = shade.sun(x, z)
     warmth = weights @ _GAINS
-    pixels = sunned(pixels, sun, 0.0)
+    pixels[..., SUN] = sun
     lag = cv2.GaussianBlur(sun, (0, 0), 2.5 * camera.scale)  # the ground warms and cools slowly: soft shadows in the infrared
     for key, kept in enumerate(WARMED):
         pixels[..., HEAT.start + key] += lag * warmth * kept + patches * 0.28 + 0.5 * wheels - 0.5 * joints + 0.35 * grass * blades
@@ -117,7 +118,6 @@ def ground(stage: Stage, shade: Shade, building: Building, rng: np.random.Genera
     pixels[..., LAMP] = lamp_light(building.lamp, x, 0.0, z) + spill
     haze = (1 - np.exp(-np.maximum(depth - 26, 0) / 140))[..., None]
     pixels[..., REFLECTANCE] += (np.array([190, 188, 176], np.float32) - pixels[..., REFLECTANCE]) * haze * 0.6
-    stage.pixels[top:] = pixels
 
 
 def backdrop(stage: Stage, rng: np.random.Generator) -> None:

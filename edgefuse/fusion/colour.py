@@ -6,7 +6,9 @@ The network fuses luma. Chroma comes from the visible frame, weighted by how muc
 - balanced: 0.3 + 0.7 M. Warm targets turn whiter, cars keep their colour. The default.
 - benchmark: M, the blend of Eq. 1 applied to colour too. About one rank better by the metrics, visibly greyer.
 
-A model without a map uses the mean over a map of one half.
+A model without a map uses the mean over a map of one half. Edge models use the mean of their map over the frame, and cap the chroma at
+half of the share, in levels, where they leave the visible frame out (`edgefuse.fusion.bands.join`): a weight for each pixel would cost
+a third of their time.
 """
 
 from __future__ import annotations

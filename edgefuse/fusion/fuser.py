@@ -1,8 +1,7 @@
-"""The fuser: prepares a pair for a model, runs it, and makes the picture."""
+"""The fuser: prepares a pair for a model, has it fused, and hands the picture on."""
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,29 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse import runtimes, zoo
-from edgefuse.errors import FrameError, ModelError
+from edgefuse.errors import FrameError, ModelError, SettingsError
 from edgefuse.frames import Frame, FramePair, FusedFrame
-from edgefuse.fusion import colour
+from edgefuse.fusion.edge import Edge
+from edgefuse.fusion.full import FullResolution
+from edgefuse.fusion.method import Method
 from edgefuse.runtimes import Choice
-from edgefuse.settings import Colour
+from edgefuse.settings import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.thermal import PercentileAgc
 from edgefuse.zoo import Card
 
-STAGES = ("prepare", "network", "colour")
-
 
 class Fuser:
-    """Fuses pairs with one model. Keeps state between frames (the gain control), so one fuser a stream, one thread at a time."""
+    """Fuses pairs with one model. Keeps state between frames (gain control, steadiness): one fuser a stream, one thread at a time."""
 
-    def __init__(self, card: Card, choice: Choice, colour: Colour = "balanced") -> None:
-        """Raises ModelError where the model is not one that fuses a visible and an infrared frame."""
+    def __init__(
+        self, card: Card, choice: Choice, colour: Colour = "balanced", sharpness: float = DEFAULT_SHARPNESS,
+        targets: float = 1.0, steady: bool = False,
+    ) -> None:  # fmt: skip
+        """`load` describes the arguments. Raises ModelError where the model is not one that fuses a visible and an infrared frame."""
         wanted, given = {"visible", "infrared"}, {t.name for t in card.inputs}
-        if card.task != "fusion" or given != wanted or "fused" not in {t.name for t in card.outputs}:
+        outputs = {t.name for t in card.outputs}
+        if card.task != "fusion" or given != wanted or not outputs & {"fused", "target", "map"}:
             raise ModelError(
                 f"model {card.name} is for {card.task} with inputs {', '.join(sorted(given))}; fusion needs infrared and visible"
             )
+        if not 1 <= sharpness <= SHARPEST:
+            raise SettingsError(f"sharpness {sharpness:g} is not between 1 (none) and {SHARPEST:g}")
+        if not 0 <= targets <= 2:
+            raise SettingsError(f"targets {targets:g} is not between 0 and 2")
         self.card, self.choice, self.colour = card, choice, colour
-        self._has_map = "map" in {t.name for t in card.outputs}
+        self._method: Method = (
+            FullResolution(card, choice, colour) if "fused" in outputs else Edge(choice, colour, sharpness, targets, steady)
+        )
         self._agc = PercentileAgc()
 
     def fuse(self, pair: FramePair) -> FusedFrame:
@@ -41,17 +50,13 @@ class Fuser:
         if pair.visible.size != pair.infrared.size:
             sizes = " but infrared ".join("x".join(map(str, f.size)) for f in (pair.visible, pair.infrared))
             raise FrameError(pair.name, "size", f"{pair.name}: visible is {sizes}; register and resize the infrared frame first")
-        begin = time.perf_counter_ns()
-        luma, chroma = colour.split(_to_8_bit(pair.visible))
-        inputs = {"visible": self._tensor(luma), "infrared": self._tensor(self._infrared(pair.infrared))}
-        prepared = time.perf_counter_ns()
-        outputs = self.choice.runtime.run(inputs)
-        ran = time.perf_counter_ns()
-        fused = _to_picture(outputs["fused"].reshape(luma.shape))
-        blending_map = outputs["map"].reshape(luma.shape) if self._has_map else None
-        data = colour.join(fused, chroma, blending_map, self.colour)
-        done = time.perf_counter_ns()
-        return FusedFrame(data, blending_map, pair, dict(zip(STAGES, (prepared - begin, ran - prepared, done - ran), strict=True)))
+        made = self._method.make(_to_8_bit(pair.visible), self._infrared(pair.infrared), pair.visible.time_ns)
+        return FusedFrame(made.data, pair, made.stages_ns, made.blending_map, made.scale)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The keys of `FusedFrame.stages_ns`, in order."""
+        return self._method.STAGES
 
     def _infrared(self, frame: Frame) -> NDArray[np.uint8]:
         data: NDArray[Any] = frame.data
@@ -60,10 +65,8 @@ class Fuser:
             data = cv2.cvtColor(data, cv2.COLOR_BGR2GRAY)
         return self._agc(data) if data.dtype == np.uint16 else data
 
-    def _tensor(self, luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self.choice.file.tensor(np.multiply(luma, np.float32(1 / 255), dtype=np.float32))
-
     def close(self) -> None:
+        self._method.close()
         self.choice.runtime.close()
 
     def __enter__(self) -> Self:
@@ -75,18 +78,20 @@ class Fuser:
 
 def load(
     model: str = zoo.DEFAULT_MODEL, runtime: str = "auto", precision: str | None = None, threads: int | None = None,
-    colour: Colour = "balanced",
+    colour: Colour = "balanced", sharpness: float = DEFAULT_SHARPNESS, targets: float = 1.0, steady: bool = False,
 ) -> Fuser:  # fmt: skip
-    """A fuser for the model `model` (a name or a folder with a card). `edgefuse.runtimes.choose` describes the other arguments."""
+    """A fuser for the model `model` (a name or a folder with a card).
+
+    runtime, precision, threads: as `edgefuse.runtimes.choose` describes them. colour: what happens to the visible chroma
+    (`edgefuse.fusion.colour`). sharpness: gain of the details, 1 (none: each band of the picture is a mix of the two frames' own) to
+    2, in eighths. targets: how readily a warm target pulls the map to the infrared frame, 0 (where it is certain) to 2 (where in doubt).
+    Models that draw the picture at full resolution know neither. steady: the pairs are frames of one video, so let the
+    map hold still where the scene does, and average what is only noise.
+    """
     card = zoo.find(model)
-    return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour)
+    return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady)
 
 
 def _to_8_bit(frame: Frame) -> NDArray[Any]:
     # a 16-bit visible frame is full range by definition: a gain per frame would flicker and shift its colours
     return cv2.convertScaleAbs(frame.data, alpha=255 / 65535) if frame.data.dtype == np.uint16 else frame.data
-
-
-def _to_picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32 in [0, 1] -> uint8, rounded to nearest, saturated."""
-    return cv2.convertScaleAbs(np.maximum(image, 0), alpha=255)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
-from edgefuse import registry
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse import __version__, registry
 from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
-from edgefuse.runtimes.base import Runtime
+from edgefuse.runtimes.base import Arrays, Runtime
 from edgefuse.zoo import Card, ModelFile
 
 __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
@@ -18,15 +22,33 @@ PREFERENCE = ("litert", "onnx", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A loaded runtime and how it came to be chosen (`why`, one line)."""
+    """A loaded runtime and how it came to be chosen (`why`, one line). file: None for a model that is a closed form."""
 
     runtime: Runtime
     name: str
     version: str
     precision: str
     threads: int
-    file: ModelFile
+    file: ModelFile | None
     why: str
+
+    def tensor(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`plane` (H, W) as the model's file takes it."""
+        assert self.file is not None
+        return self.file.tensor(plane)
+
+
+class NoRuntime(Runtime):
+    """Of a model that is a closed form: there is nothing to run."""
+
+    def __init__(self) -> None: ...
+
+    @classmethod
+    def version(cls) -> str:
+        return __version__
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        return {}
 
 
 def default_threads() -> int:
@@ -53,8 +75,14 @@ def choose(card: Card, name: str = "auto", precision: str | None = None, threads
     an unknown name, ModelError where the model has no such file, MissingDependencyError where the runtime is not installed.
     """
     threads = threads or default_threads()
+    if not card.files:
+        if name != "auto" or precision:
+            raise SettingsError(f"model {card.name} is a closed form: it takes no runtime and no precision; leave them out")
+        return Choice(NoRuntime(), "closed form", __version__, "8 bit", threads, None, "it needs no runtime")
     if name == "auto":
-        candidates = [*PREFERENCE, *(n for n in registry.names("edgefuse.runtimes") if n not in PREFERENCE)]
+        # a runtime that has the precision that the card prefers comes first; NumPy stays the last resort of ours
+        preferred = sorted(PREFERENCE, key=lambda n: (n == "numpy", card.file(n, card.default_precision) is None))
+        candidates = [*preferred, *(n for n in registry.names("edgefuse.runtimes") if n not in PREFERENCE)]
     elif name in registry.names("edgefuse.runtimes"):
         candidates = [name]
     else:

@@ -24,7 +24,7 @@ _STRIP_BYTES = 1 << 18  # of one strip of a step's output: three of these fit a 
 
 
 class NumpyRuntime(Runtime):
-    """Executes the steps conv, max, sigmoid, clip and blend."""
+    """Executes the steps centre, concat, conv, max, widen, sigmoid, clip and blend."""
 
     package = "numpy"
     install = "numpy"
@@ -55,11 +55,13 @@ class NumpyRuntime(Runtime):
             if step["op"] == "conv":
                 weight, bias = self._weights[step["weight"]], self._weights[step["bias"]]
                 kernel = weight.shape[2]
-                dilation = step.get("dilation", 1)
+                dilation, stride = step.get("dilation", 1), step.get("stride", 1)
                 if weight.ndim != 4 or weight.shape[3] != kernel or kernel % 2 == 0 or bias.shape != weight.shape[:1]:
                     raise ValueError(f"step {step['out']!r}: weight {weight.shape} and bias {bias.shape} are no convolution's")
                 if not isinstance(dilation, int) or dilation < 1 or step.get("groups", 1) not in (1, weight.shape[0]):
                     raise ValueError(f"step {step['out']!r}: dilation {dilation!r} or groups {step.get('groups')!r} can't be run")
+                if not isinstance(stride, int) or stride < 1:
+                    raise ValueError(f"step {step['out']!r}: stride {stride!r} can't be run")
             made.add(step["out"])
         if not made.issuperset(self._outputs):
             raise ValueError(f"no step makes {', '.join(sorted(set(self._outputs) - made))}")
@@ -80,24 +82,24 @@ class NumpyRuntime(Runtime):
             self._pool = None
 
     def _conv(self, step: dict[str, Any], x: Floats) -> Floats:
-        """Cross-correlation with zero padding to the same size, stride 1; depthwise or dense; bias; ReLU where asked for."""
+        """Cross-correlation, zero padding of half the kernel's reach, any stride; depthwise or dense; bias; ReLU where asked for."""
         weight, bias = self._weights[step["weight"]], self._weights[step["bias"]][:, None, None]
         outputs, inputs, kernel, _ = weight.shape
         if x.shape[0] != inputs * step.get("groups", 1):
             # NumPy would broadcast a single channel over all that the weight has
             raise ModelError(f"{self._path}: step {step['out']!r} takes {inputs * step.get('groups', 1)} channels, not {x.shape[0]}")
-        dilation, relu = step.get("dilation", 1), step.get("relu", False)
-        depthwise = step.get("groups", 1) > 1
+        dilation, stride, relu = step.get("dilation", 1), step.get("stride", 1), step.get("relu", False)
         reach = dilation * (kernel // 2)
-        _, height, width = x.shape
+        height, width = (-(-n // stride) for n in x.shape[1:])
         y = np.empty((outputs, height, width), np.float32)
         rows = max(1, min(height, _STRIP_BYTES // (4 * width * max(outputs, x.shape[0]))))
+        filtered = _depthwise if step.get("groups", 1) > 1 else _dense
 
         def strip(top: int) -> None:
             bottom = min(top + rows, height)
-            part = x[:, top:bottom] if reach == 0 else _padded(x, top, bottom, reach)
-            filtered = _depthwise if depthwise else _dense
-            out = filtered(part, weight, dilation, bottom - top, width)
+            first, last = top * stride, (bottom - 1) * stride + 1
+            part = x[:, first:last] if reach == 0 else _padded(x, first, last, reach)
+            out = filtered(part, weight, dilation, stride, bottom - top, width)
             out += bias
             if relu:
                 np.maximum(out, 0, out=out)
@@ -109,6 +111,19 @@ class NumpyRuntime(Runtime):
             for top in range(0, height, rows):
                 strip(top)
         return y
+
+    def _centre(self, step: dict[str, Any], x: Floats) -> Floats:
+        return x - x.mean(axis=(1, 2), keepdims=True)
+
+    def _concat(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
+        return np.concatenate((a, b))
+
+    def _widen(self, step: dict[str, Any], x: Floats) -> Floats:
+        """The largest of each 3 x 3 neighbourhood."""
+        rows = np.pad(x, ((0, 0), (1, 1), (0, 0)), "edge")
+        tall = np.maximum(np.maximum(rows[:, :-2], rows[:, 2:]), x)
+        columns = np.pad(tall, ((0, 0), (0, 0), (1, 1)), "edge")
+        return np.maximum(np.maximum(columns[:, :, :-2], columns[:, :, 2:]), tall)
 
     def _max(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
         return np.maximum(a, b)
@@ -125,8 +140,11 @@ class NumpyRuntime(Runtime):
         return infrared + blending_map * (visible - infrared)
 
 
-_ARITY = {"conv": 1, "max": 2, "sigmoid": 1, "clip": 1, "blend": 3}
+_ARITY = {"centre": 1, "concat": 2, "conv": 1, "max": 2, "widen": 1, "sigmoid": 1, "clip": 1, "blend": 3}
 _OPERATIONS: dict[str, Callable[..., Floats]] = {
+    "centre": NumpyRuntime._centre,
+    "concat": NumpyRuntime._concat,
+    "widen": NumpyRuntime._widen,
     "conv": NumpyRuntime._conv,
     "max": NumpyRuntime._max,
     "sigmoid": NumpyRuntime._sigmoid,
@@ -144,26 +162,30 @@ def _padded(x: Floats, top: int, bottom: int, reach: int) -> Floats:
     return part
 
 
-def _depthwise(part: Floats, weight: Floats, dilation: int, rows: int, width: int) -> Floats:
+def _depthwise(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, width: int) -> Floats:
     channels, _, kernel, _ = weight.shape
     out = np.zeros((channels, rows, width), np.float32)
     product = np.empty_like(out)
     for dy in range(kernel):
         for dx in range(kernel):
-            shifted = part[:, dy * dilation : dy * dilation + rows, dx * dilation : dx * dilation + width]
-            np.multiply(shifted, weight[:, 0, dy, dx, None, None], out=product)
+            np.multiply(_tap(part, dy * dilation, dx * dilation, stride, rows, width), weight[:, 0, dy, dx, None, None], out=product)
             out += product
     return out
 
 
-def _dense(part: Floats, weight: Floats, dilation: int, rows: int, width: int) -> Floats:
+def _dense(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, width: int) -> Floats:
     outputs, inputs, kernel, _ = weight.shape
-    if kernel == 1:
+    if kernel == 1 and stride == 1:
         columns = part.reshape(inputs, rows * width)
     else:
         taps = np.empty((inputs, kernel, kernel, rows, width), np.float32)
         for dy in range(kernel):
             for dx in range(kernel):
-                taps[:, dy, dx] = part[:, dy * dilation : dy * dilation + rows, dx * dilation : dx * dilation + width]
+                taps[:, dy, dx] = _tap(part, dy * dilation, dx * dilation, stride, rows, width)
         columns = taps.reshape(inputs * kernel * kernel, rows * width)
     return (weight.reshape(outputs, -1) @ columns).reshape(outputs, rows, width)
+
+
+def _tap(part: Floats, y: int, x: int, stride: int, rows: int, width: int) -> Floats:
+    """What a kernel's tap at (y, x) meets in each of the outputs' `rows` x `width` places; a view."""
+    return part[:, y : y + (rows - 1) * stride + 1 : stride, x : x + (width - 1) * stride + 1 : stride]

@@ -15,12 +15,14 @@ from edgefuse.uri import Uri
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
     """uri: as given. pairs: how many reads it will take, lost ones included, None where unknown. fps: nominal rate in Hz, never rounded.
-    paths: files and folders it reads, which no sink may write to."""
+    paths: files and folders it reads, which no sink may write to. sequence: are its pairs frames of one video, or pictures of anything?
+    """
 
     uri: str
     pairs: int | None
     fps: float
     paths: tuple[Path, ...] = ()
+    sequence: bool = True
 
 
 class Source(ABC):

@@ -51,7 +51,7 @@ class FolderSource(Source):
             raise SourceError(f"no pairs: {counts}, but no two of the same name (extensions aside); name both frames of a pair alike")
         self._names = sorted(self._files["visible"].keys() | self._files["infrared"].keys(), key=lambda name: (natural(name), name))
         self._next = 0
-        self.info = SourceInfo(uri, len(self._names), fps, (visible, infrared))
+        self.info = SourceInfo(uri, len(self._names), fps, (visible, infrared), sequence=False)
 
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:

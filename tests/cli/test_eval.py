@@ -94,13 +94,13 @@ def test_the_table_says_units_and_directions(run: Run, pairs_folder: Path, masks
     done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "maximum", "average", "--masks", "masks", "--flicker", 9)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("model  mobilefuse int8 on ")
+    assert lines[0].startswith("model  mobilefuse-edge fp32 on ")
     assert lines[1].startswith("4 pairs of folder:")
     at = lines.index("VIFB's metrics (vifb_*)")
     assert lines[at + 1].split() == ["rank", "ag", "ce", "ei", "en", "mi", "psnr", "qabf", "qcb", "qcv", "rmse", "sf", "ssim", "sd"]
     assert lines[at + 2].split()[:5] == ["mean", "levels", "bits", "levels", "bits"]
     assert lines[at + 3].split() == ["low" if name in ("rank", "ce", "qcv", "rmse") else "high" for name in lines[at + 1].split()]
-    assert {line.split()[0] for line in lines[at + 4 : at + 7]} == {"mobilefuse", "maximum", "average"}
+    assert {line.split()[0] for line in lines[at + 4 : at + 7]} == {"mobilefuse-edge", "maximum", "average"}
     assert any("contrast kept of 4 targets" in line for line in lines)
     assert any("of pixels that keep still" in line for line in lines)
 
@@ -192,7 +192,7 @@ def test_nothing_left_to_measure(run: Run, pairs_folder: Path) -> None:
         (["--source", ""], "--source = '': expected some text"),
         ([], "--source"),
         (["--source", "webcam:0"], "unknown source 'webcam'"),
-        (["--source", "demo", "--model", "gpt"], "unknown model 'gpt'; there is mobilefuse"),
+        (["--source", "demo", "--model", "gpt"], "unknown model 'gpt'; there is blend-classic, mobilefuse"),
         (["--source", "demo", "--model", ""], "expected some text"),
         (["--source", "demo", "--runtime", "cuda"], "unknown runtime 'cuda'"),
         (["--source", "demo", "--threads", "0"], "--threads = 0: expected a whole number from 1"),

@@ -15,6 +15,7 @@ def test_list_names_every_model(run: Run) -> None:
     assert names >= {"mobilefuse", "mobilefuse-blending-only", "mobilefuse-generative-only"}
     text = run("models").stdout
     assert "33,665 parameters" in text
+    assert "0 parameters, 0 MACs a pixel; closed form, no file\n" in text
 
 
 def test_verify_runs_every_golden_pair_on_every_runtime_here(run: Run) -> None:
@@ -53,6 +54,15 @@ def test_verify_fails_on_a_replaced_file(run: Run, tmp_path: Path) -> None:
     done = run("models", "verify", "./copy")
     assert done.returncode == 1
     assert "sha256" in done.stdout
+
+
+def test_a_closed_form_has_nothing_to_verify(run: Run) -> None:
+    done = run("models", "verify", "blend-classic")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "nothing to verify: a closed form has no files\n", "")
+    done = run("models", "verify", "blend-classic", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    shown = json.loads(run("models", "show", "blend-classic", "--json").stdout)[0]
+    assert (shown["files"], shown["golden"]) == ([], None)
 
 
 def test_show_prints_the_card(run: Run) -> None:

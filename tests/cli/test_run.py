@@ -50,11 +50,37 @@ def test_folder_in_pictures_video_and_report_out(run: Run, pairs_folder: Path, t
 def test_json_on_standard_output_says_which_runtime_and_why(run: Run) -> None:
     done = run("run", "--source", "demo?frames=2&size=64x64", "--json", "--threads", 1)
     data = json.loads(done.stdout)
-    assert data["model"]["name"] == "mobilefuse"
+    assert data["model"]["name"] == "mobilefuse-edge"
+    assert set(data["latency_ms"]) == {"read", "prepare", "network", "map", "blend", "write"}
     assert data["model"]["threads"] == 1
     assert data["model"]["runtime"] in ("litert", "onnx", "numpy")
     assert data["model"]["why"].startswith("the fastest installed")
     assert data["interrupted"] is False
+
+
+def test_a_closed_form_with_every_option_of_the_blend(run: Run) -> None:
+    done = run(
+        "run", "--source", "demo?frames=3&size=64x64", "--model", "blend-classic", "--sharpness", 2, "--targets", 0, "--steady", "on",
+        "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert data["frames"] == {"in": 3, "fused": 3, "dropped": 0}
+    assert (data["model"]["runtime"], data["model"]["precision"]) == ("closed form", "8 bit")
+
+
+def _pictures(run: Run, source: str, steady: str, tmp_path: Path) -> list[bytes]:
+    out = tmp_path / f"out-{steady}"
+    done = run("run", "--source", source, "--model", "blend-classic", "--steady", steady, "--save", out)
+    assert done.returncode == 0, done.stderr
+    return [p.read_bytes() for p in sorted(out.iterdir())]
+
+
+def test_steady_is_for_all_but_folders(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
+    folder = {s: _pictures(run, f"folder:{pairs_folder}", s, tmp_path / "f") for s in ("auto", "on", "off")}
+    assert folder["auto"] == folder["off"]
+    demo = {s: _pictures(run, "demo?scene=day&frames=4&size=96x80", s, tmp_path / "d") for s in ("auto", "on", "off")}
+    assert demo["auto"] == demo["on"] != demo["off"]
 
 
 def test_frames_stops_early(run: Run) -> None:
@@ -135,12 +161,24 @@ def test_video_that_ends_early_keeps_what_was_fused(run: Run, tmp_path: Path) ->
         (["--source", "::"], "is not KIND"),
         (["--source", "demo?size=1x1"], "expected WIDTHxHEIGHT"),
         (["--source", "demo?colour=red"], "'demo' has no option 'colour'"),
-        (["--source", "demo?frames=2", "--model", "gpt"], "unknown model 'gpt'; there is mobilefuse"),
+        (["--source", "demo?frames=2", "--model", "gpt"], "unknown model 'gpt'; there is blend-classic, mobilefuse"),
         (["--source", "demo?frames=2", "--runtime", "cuda"], "unknown runtime 'cuda'"),
         (["--source", "demo?frames=2", "--runtime", "numpy", "--precision", "int8"], "numpy has no int8 file"),
         (["--source", "demo?frames=2", "--precision", "fp4"], "invalid choice: 'fp4'"),
         (["--source", "demo?frames=2", "--frames", "many"], "invalid int value"),
         (["--source", "demo?frames=2", "--frames", "0"], "expected a whole number from 1"),
+        (
+            ["--source", "demo?frames=2", "--model", "blend-classic", "--runtime", "onnx"],
+            "blend-classic is a closed form: it takes no runtime",
+        ),
+        (["--source", "demo?frames=2", "--model", "blend-classic", "--precision", "int8"], "it takes no runtime and no precision"),
+        (["--source", "demo?frames=2", "--sharpness", "0.9"], "--sharpness = 0.9: expected a number from 1 to 2"),
+        (["--source", "demo?frames=2", "--sharpness", "2.01"], "--sharpness = 2.01: expected a number from 1 to 2"),
+        (["--source", "demo?frames=2", "--sharpness", "nan"], "--sharpness = nan: expected a number"),
+        (["--source", "demo?frames=2", "--sharpness", "much"], "invalid float value: 'much'"),
+        (["--source", "demo?frames=2", "--targets", "-1"], "--targets = -1.0: expected a number from 0 to 2"),
+        (["--source", "demo?frames=2", "--targets", "3"], "--targets = 3.0: expected a number from 0 to 2"),
+        (["--source", "demo?frames=2", "--steady", "maybe"], "invalid choice: 'maybe'"),
         (["--source", "demo?frames=2", "--record", "out.gif"], "a video ends in .mp4"),
         (["--source", "demo?frames=2", "--save", "file"], "a file is there, not a folder"),
         (["--source", "demo?frames=2", "--report", "empty"], "a folder is there, not a file"),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 import edgefuse
-from edgefuse.errors import FrameError, ModelError
+from edgefuse.errors import FrameError, ModelError, SettingsError
 from edgefuse.frames import Frame, FramePair
 from edgefuse.fusion.fuser import Fuser
 from edgefuse.runtimes import choose
@@ -15,15 +17,21 @@ def _pair(visible: np.ndarray, infrared: np.ndarray) -> FramePair:
     return FramePair(Frame(visible, "visible", 0, "a"), Frame(infrared, "infrared", 0, "a"), 0)
 
 
+@pytest.fixture(scope="module", params=["mobilefuse", "mobilefuse-edge", "blend-classic"])
+def fuser(request: pytest.FixtureRequest) -> Fuser:
+    return edgefuse.load(request.param, threads=1)
+
+
 @pytest.fixture(scope="module")
-def fuser() -> Fuser:
-    return edgefuse.load(threads=1)
+def published() -> Fuser:
+    """The paper's model, which draws the picture at full resolution."""
+    return edgefuse.load("mobilefuse", threads=1)
 
 
-def test_a_fused_frame_is_a_convex_blend_of_its_pair(fuser: Fuser, demo_pairs: list[FramePair]) -> None:
+def test_a_fused_frame_is_a_convex_blend_of_its_pair(published: Fuser, demo_pairs: list[FramePair]) -> None:
     pair = demo_pairs[0]
     grey = _pair(pair.visible.data[..., 1].copy(), pair.infrared.data)
-    fused = fuser.fuse(grey)
+    fused = published.fuse(grey)
     low, high = np.minimum(grey.visible.data, grey.infrared.data), np.maximum(grey.visible.data, grey.infrared.data)
     assert np.all(fused.data >= low)
     assert np.all(fused.data <= high)
@@ -37,8 +45,12 @@ def test_colour_in_colour_out_and_stages_are_timed(fuser: Fuser, demo_pairs: lis
     fused = fuser.fuse(demo_pairs[0])
     assert fused.data.shape == (80, 96, 3)
     assert fused.data.dtype == np.uint8
-    assert set(fused.stages_ns) == {"prepare", "network", "colour"}
-    assert fused.stages_ns["network"] > 0
+    assert tuple(fused.stages_ns) == fuser.stages
+    assert {"prepare", "network"} <= set(fuser.stages)
+    assert all(spent > 0 for spent in fused.stages_ns.values())
+    assert fused.blending_map is not None
+    assert (fused.blending_map.shape, fused.blending_map.dtype) == ((80, 96), np.float32)
+    assert 0 <= fused.blending_map.min() <= fused.blending_map.max() <= 1
     assert fused.name == "demo_00000"
 
 
@@ -49,7 +61,9 @@ def test_any_size(fuser: Fuser, size: tuple[int, int]) -> None:
     assert fuser.fuse(pair).data.shape == size
 
 
-def test_identical_frames_come_back_unchanged(fuser: Fuser) -> None:
+@pytest.mark.parametrize("model", ["mobilefuse", "mobilefuse-edge", "blend-classic"])
+def test_identical_frames_come_back_unchanged(model: str) -> None:
+    fuser = edgefuse.load(model, threads=1, sharpness=1)
     image = np.random.default_rng(1).integers(0, 256, (40, 50), np.uint8)
     assert np.array_equal(fuser.fuse(_pair(image, image)).data, image)
 
@@ -59,7 +73,7 @@ def test_sixteen_bit_infrared_and_visible(fuser: Fuser) -> None:
     wide = fuser.fuse(_pair(image.astype(np.uint16) * 257, image))
     assert np.array_equal(wide.data, fuser.fuse(_pair(image, image)).data)
     counts = 29000 + image.astype(np.uint16) * 4
-    fused = edgefuse.load(threads=1).fuse(_pair(np.zeros_like(image), counts))
+    fused = edgefuse.load(fuser.card.name, threads=1).fuse(_pair(np.zeros_like(image), counts))
     assert fused.data.max() > 100
 
 
@@ -87,3 +101,22 @@ def test_a_model_without_a_map_fuses_too(demo_pairs: list[FramePair]) -> None:
     fused = edgefuse.load("mobilefuse-generative-only", threads=1).fuse(demo_pairs[0])
     assert fused.blending_map is None
     assert fused.data.shape == (80, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"sharpness": 0.9}, "sharpness 0.9 is not between 1 (none) and 2"),
+        ({"sharpness": 2.1}, "sharpness 2.1 is not between"),
+        ({"sharpness": float("nan")}, "sharpness nan is not between"),
+        ({"targets": -0.1}, "targets -0.1 is not between 0 and 2"),
+        ({"targets": 2.5}, "targets 2.5 is not between 0 and 2"),
+    ],
+)
+def test_options_out_of_range(option: dict[str, float], words: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        edgefuse.load("blend-classic", **option)
+
+
+def test_the_default_is_the_one_for_the_edge() -> None:
+    assert edgefuse.load(threads=1).card.name == "mobilefuse-edge"

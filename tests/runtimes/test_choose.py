@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
-
+import numpy as np
 import pytest
 
-from edgefuse import runtimes
+from edgefuse import __version__, runtimes
 from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
 from edgefuse.runtimes import choose, litert, onnx, present
 from edgefuse.zoo import find
@@ -43,8 +42,24 @@ def test_a_precision_that_does_not_exist_lists_what_does() -> None:
     card = find("mobilefuse")
     with pytest.raises(ModelError, match="numpy has no int8 file of mobilefuse; it comes as litert int8, numpy fp32, onnx fp32, onnx int8"):
         choose(card, "numpy", "int8")
-    with pytest.raises(ModelError, match=r"it comes as $"):
-        choose(dataclasses.replace(card, files=()))
+
+
+def test_a_closed_form_takes_no_runtime_and_no_precision() -> None:
+    card = find("blend-classic")
+    choice = choose(card, threads=2)
+    assert (choice.name, choice.version, choice.precision, choice.threads, choice.file) == ("closed form", __version__, "8 bit", 2, None)
+    assert choice.runtime.run({}) == {}
+    choice.runtime.close()
+    for how in ({"name": "onnx"}, {"precision": "int8"}):
+        with pytest.raises(SettingsError, match="blend-classic is a closed form: it takes no runtime and no precision; leave them out"):
+            choose(card, **how)
+
+
+def test_a_file_takes_a_plane_in_its_own_layout() -> None:
+    plane = np.zeros((3, 5), np.float32)
+    assert choose(find("mobilefuse-edge"), "numpy").tensor(plane).shape == (1, 1, 3, 5)
+    card = find("mobilefuse-edge")
+    assert next(f for f in card.files if f.layout == "NHWC").tensor(plane).shape == (1, 3, 5, 1)
 
 
 def test_unknown_names() -> None:

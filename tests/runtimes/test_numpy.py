@@ -1,16 +1,8 @@
-"""The NumPy runtime against the plainest reference there is, and against hostile files."""
+"""The NumPy runtime against the plainest reference there is."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import pickle
-import struct
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,93 +10,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgefuse.errors import ModelError
 from edgefuse.runtimes import choose
 from edgefuse.runtimes import numpy as numpy_runtime
 from edgefuse.runtimes.numpy import NumpyRuntime
-from edgefuse.zoo import Card, read_card
-
-Array = NDArray[Any]
-Steps = list[dict[str, Any]]
-
-CARD = """
-name = "tiny"
-title = "Tiny"
-task = "fusion"
-source = "a test"
-licence = "Apache-2.0"
-default_precision = "fp32"
-inputs = [{inputs}]
-outputs = [{outputs}]
-cost = {{}}
-training = {{}}
-quality = {{}}
-[[files]]
-name = "m.npz"
-runtime = "numpy"
-precision = "fp32"
-layout = "NCHW"
-quantisation = "none"
-sha256 = "{digest}"
-[golden]
-file = "golden.npz"
-sha256 = ""
-tolerance = {{}}
-"""
-TENSOR = '{{name = "{}", shape = [1, 1, "h", "w"], layout = "NCHW", dtype = "float32", range = [0, 1], colour = "luma"}}'
+from tests.runtimes.tiny import Array, Steps, arrays_for, card_for, conv_step, graph_of, npz, runtime_for
 
 
-def card_for(folder: Path, data: bytes, inputs: tuple[str, ...] = ("x",), outputs: tuple[str, ...] = ("y",)) -> Card:
-    folder.mkdir(exist_ok=True)
-    (folder / "m.npz").write_bytes(data)
-    described = {k: ", ".join(TENSOR.format(n) for n in names) for k, names in (("inputs", inputs), ("outputs", outputs))}
-    (folder / "card.toml").write_text(CARD.format(digest=hashlib.sha256(data).hexdigest(), **described))
-    return read_card(folder)
-
-
-def graph_of(steps: Any) -> NDArray[np.uint8]:
-    return np.frombuffer(json.dumps(steps).encode(), np.uint8)
-
-
-def npz(save: Any = np.savez, **arrays: Array) -> bytes:
-    file = io.BytesIO()
-    save(file, **arrays)
-    return file.getvalue()
-
-
-def runtime_for(
-    folder: Path, steps: Steps, arrays: Mapping[str, Array] | None = None, threads: int = 1, **names: tuple[str, ...]
-) -> NumpyRuntime:
-    card = card_for(folder, npz(graph=graph_of(steps), **(arrays or {})), **names)
-    return NumpyRuntime(card, card.files[0], threads)
-
-
-def conv_step(**more: Any) -> dict[str, Any]:
-    return {"op": "conv", "in": ["x"], "out": "y", "weight": "w", "bias": "b", **more}
-
-
-def reference(x: Array, weight: Array, bias: Array, dilation: int, relu: bool) -> NDArray[np.float64]:
+def reference(x: Array, weight: Array, bias: Array, dilation: int, relu: bool, stride: int = 1) -> NDArray[np.float64]:
     """The definition: a sum over taps for each output pixel, in float64. One input channel in `weight` means depthwise."""
     channels, height, width = x.shape
     outputs, inputs, kernel, _ = weight.shape
-    y = np.zeros((outputs, height, width))
+    y = np.zeros((outputs, -(-height // stride), -(-width // stride)))
     for o in range(outputs):
         sources = range(channels) if inputs == channels else [o]
-        for row in range(height):
-            for column in range(width):
+        for row in range(y.shape[1]):
+            for column in range(y.shape[2]):
                 total = float(bias[o])
                 for dy in range(kernel):
                     for dx in range(kernel):
-                        r, c = row + (dy - kernel // 2) * dilation, column + (dx - kernel // 2) * dilation
+                        r, c = row * stride + (dy - kernel // 2) * dilation, column * stride + (dx - kernel // 2) * dilation
                         if 0 <= r < height and 0 <= c < width:
                             total += sum(float(x[s, r, c]) * float(weight[o, k, dy, dx]) for k, s in enumerate(sources))
                 y[o, row, column] = max(total, 0.0) if relu else total
     return y
-
-
-def arrays_for(rng: np.random.Generator, channels: int, outputs: int, kernel: int, depthwise: bool) -> dict[str, Array]:
-    weight = rng.normal(size=(outputs, 1 if depthwise else channels, kernel, kernel)).astype(np.float32)
-    return {"w": weight, "b": rng.normal(size=outputs).astype(np.float32)}
 
 
 SIZES = [(1, 1), (1, 7), (5, 1), (2, 3), (5, 7)]
@@ -261,145 +189,55 @@ def test_it_can_be_chosen_by_name(tmp_path: Path) -> None:
     choice.runtime.close()
 
 
-class Bomb:
-    """Makes a file when unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
-
-CLIP: Steps = [{"op": "clip", "in": ["x"], "out": "y"}]
-
-
-def bare(array: Array) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-def member(name: str, content: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        archive.writestr(name, content)
-    return file.getvalue()
+@pytest.mark.parametrize("size", [*SIZES, (4, 6), (9, 16)], ids=str)
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 2), (5, 1)])
+@pytest.mark.parametrize("strip", [1, 1 << 20])
+def test_strided_convolution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], stride: int, depthwise: bool, kernel: int, dilation: int,
+    strip: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(numpy_runtime, "_STRIP_BYTES", strip)
+    rng = np.random.default_rng(kernel * 10 + stride)
+    arrays = arrays_for(rng, 2, 2, kernel, depthwise)
+    x = rng.normal(size=(1, 2, *size)).astype(np.float32)
+    step = conv_step(dilation=dilation, stride=stride, groups=2 if depthwise else 1)
+    y = runtime_for(tmp_path, [step], arrays).run({"x": x})["y"]
+    assert y.shape == (1, 2, -(-size[0] // stride), -(-size[1] // stride))
+    np.testing.assert_allclose(y[0], reference(x[0], arrays["w"], arrays["b"], dilation, False, stride), rtol=1e-5, atol=1e-5)
 
 
-def header(shape: str) -> bytes:
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+@pytest.mark.parametrize("threads", [2, 5])
+def test_strided_convolution_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(numpy_runtime, "_STRIP_BYTES", 4 * 7 * 4 * 2)
+    rng = np.random.default_rng(1)
+    arrays, x = arrays_for(rng, 4, 4, 3, depthwise=False), rng.normal(size=(1, 4, 17, 13)).astype(np.float32)
+    runtime = runtime_for(tmp_path, [conv_step(stride=2)], arrays, threads)
+    y = runtime.run({"x": x})["y"]
+    runtime.close()
+    np.testing.assert_allclose(y[0], reference(x[0], arrays["w"], arrays["b"], 1, False, 2), rtol=1e-5, atol=1e-5)
 
 
-def tampered(archive: bytes, local: int, central: int, value: int) -> bytes:
-    """`archive`, of one member, with a byte of both its headers changed."""
-    data = bytearray(archive)
-    data[local] = data[data.index(b"PK\1\2") + central] = value
-    return bytes(data)
+def test_centre_takes_each_channel_s_mean_away(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(3, 2, (1, 2, 5, 7)).astype(np.float32)
+    kept = x.copy()
+    y = runtime_for(tmp_path, [{"op": "centre", "in": ["x"], "out": "y"}]).run({"x": x})["y"]
+    expected = np.stack([plane - np.float64(plane.sum(dtype=np.float64)) / plane.size for plane in x[0]])
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y[0], expected, atol=1e-5)
+    np.testing.assert_array_equal(x, kept)
 
 
-def broken_stream(archive: bytes) -> bytes:
-    name, extra = struct.unpack_from("<HH", archive, 26)
-    begin = 30 + name + extra
-    return archive[:begin] + b"\xff" * 4 + archive[begin + 4 :]
+def test_concat_stacks_channels_in_order(tmp_path: Path) -> None:
+    a, b = (np.random.default_rng(k).random((1, k, 3, 5), np.float32) for k in (1, 2))
+    y = runtime_for(tmp_path, [{"op": "concat", "in": ["x", "z"], "out": "y"}], inputs=("x", "z")).run({"x": a, "z": b})["y"]
+    np.testing.assert_array_equal(y[0], [a[0, 0], b[0, 0], b[0, 1]])
 
 
-HOSTILE = {
-    "garbage": b"garbage" * 100,
-    "a lone array": bare(np.zeros(3)),
-    "a truncated archive": npz(graph=graph_of(CLIP))[:-30],
-    "a damaged array": npz(graph=graph_of(CLIP)).replace(b"clip", b"CLIP"),
-    "no graph": npz(w=np.zeros(3)),
-    "an unknown step": npz(graph=graph_of([{"op": "system", "in": ["x"], "out": "y"}])),
-    "a private step": npz(graph=graph_of([{"op": "__class__", "in": ["x"], "out": "y"}])),
-    "a step without a name": npz(graph=graph_of([{"in": ["x"], "out": "y"}])),
-    "a step whose name is a list": npz(graph=graph_of([{"op": ["clip"]}])),
-    "a graph that is a number": npz(graph=graph_of(5)),
-    "a graph that is a text": npz(graph=graph_of("clip")),
-    "a graph that is a table": npz(graph=graph_of({"op": "clip"})),
-    "a graph that is no JSON": npz(graph=np.frombuffer(b"[{", np.uint8)),
-    "a graph that is no text": npz(graph=np.full(9, 255, np.uint8)),
-    "weights that are texts": npz(graph=graph_of(CLIP), w=np.array(["a", "b"])),
-    "an array that is longer than its file": member("graph.npy", header("(10,)") + b"[]"),
-}
-# zipfile, zlib, json and numpy have as many errors as there are files here
-MALFORMED = {
-    "nothing": b"",
-    "an empty array file": member("graph.npy", b""),
-    "an archive whose method is unknown": tampered(member("graph.npy", b"x"), 8, 10, 99),
-    "an encrypted array": tampered(member("graph.npy", b"x" * 20), 6, 8, 1),
-    "a broken deflate stream": broken_stream(npz(np.savez_compressed, graph=np.zeros(300, np.uint8))),
-    "an array of an exabyte": member("graph.npy", header("(1152921504606846976,)")),
-    "JSON nested too deep": npz(graph=np.frombuffer(b"[" * 200_000, np.uint8)),
-}
-
-
-@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_is_no_model_is_refused(tmp_path: Path, data: bytes) -> None:
-    card = card_for(tmp_path, data)
-    with pytest.raises(ModelError, match=r"/m\.npz: not a model for the numpy runtime \("):
-        NumpyRuntime(card, card.files[0], 1)
-
-
-@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_no_model_is_refused_whatever_it_makes_zipfile_raise(tmp_path: Path, data: bytes) -> None:
-    card = card_for(tmp_path, data)
-    with pytest.raises(ModelError, match=r"/m\.npz: not a model for the numpy runtime \("):
-        NumpyRuntime(card, card.files[0], 1)
-
-
-@pytest.mark.parametrize("name", ["graph", "w"])
-def test_a_pickle_is_not_opened(tmp_path: Path, name: str) -> None:
-    trap = tmp_path / "sprung"
-    bomb = np.empty(1, object)
-    bomb[0] = Bomb(trap)
-    data = npz(**{"graph": graph_of(CLIP), "w": np.zeros(1, np.float32), name: bomb})
-    card = card_for(tmp_path / "m", data)
-    with pytest.raises(ModelError, match=r"not a model for the numpy runtime \(ValueError: Object arrays cannot be loaded"):
-        NumpyRuntime(card, card.files[0], 1)
-    assert not trap.exists()
-    pickle.loads(pickle.dumps(Bomb(trap)))
-    assert trap.exists()
-
-
-def test_a_bare_pickle_is_not_opened(tmp_path: Path) -> None:
-    trap = tmp_path / "sprung"
-    card = card_for(tmp_path / "m", pickle.dumps(Bomb(trap)))
-    with pytest.raises(ModelError, match="not a model for the numpy runtime"):
-        NumpyRuntime(card, card.files[0], 1)
-    assert not trap.exists()
-
-
-WEIGHTS = {"w": np.zeros((1, 1, 3, 3), np.float32), "b": np.zeros(1, np.float32)}
-UNSOUND: dict[str, tuple[Steps, dict[str, Array]]] = {
-    "a weight that is not there": ([conv_step(weight="nope")], WEIGHTS),
-    "a convolution that names no weight": ([{"op": "conv", "in": ["x"], "out": "y"}], WEIGHTS),
-    "a weight of two dimensions": ([conv_step()], WEIGHTS | {"w": np.zeros((3, 3), np.float32)}),
-    "a bias of another length": ([conv_step()], WEIGHTS | {"b": np.zeros(2, np.float32)}),
-    "a tensor that nobody made": ([{"op": "clip", "in": ["z"], "out": "y"}], {}),
-    "a step without inputs": ([{"op": "clip", "out": "y"}], {}),
-    "too many inputs for a step": ([{"op": "clip", "in": ["x", "x"], "out": "y"}], {}),
-    "an output that nobody makes": ([{"op": "clip", "in": ["x"], "out": "z"}], {}),
-    "a dilation that is no number": ([conv_step(dilation="2")], WEIGHTS),
-}
-
-
-@pytest.mark.parametrize(("steps", "arrays"), UNSOUND.values(), ids=UNSOUND.keys())
-def test_a_graph_that_can_t_run_is_a_model_error(tmp_path: Path, steps: Steps, arrays: dict[str, Array]) -> None:
-    with pytest.raises(ModelError, match=r"m\.npz"):
-        runtime_for(tmp_path, steps, arrays).run({"x": np.zeros((1, 1, 4, 4), np.float32)})
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_a_weight_for_more_channels_than_there_are_is_a_model_error(tmp_path: Path, groups: int) -> None:
-    arrays = arrays_for(np.random.default_rng(0), 2, 2, 3, depthwise=groups == 2)
-    with pytest.raises(ModelError, match=r"m\.npz"):
-        runtime_for(tmp_path, [conv_step(groups=groups)], arrays).run({"x": np.ones((1, 1, 4, 4), np.float32)})
-
-
-def test_a_file_that_was_tampered_with_is_not_even_opened(tmp_path: Path) -> None:
-    card = card_for(tmp_path, npz(graph=graph_of(CLIP)))
-    (tmp_path / "m.npz").write_bytes(b"other")
-    with pytest.raises(ModelError, match="sha256 is"):
-        NumpyRuntime(card, card.files[0], 1)
+@pytest.mark.parametrize("size", [*SIZES, (6, 9)], ids=str)
+def test_widen_is_the_largest_neighbour(tmp_path: Path, size: tuple[int, int]) -> None:
+    x = np.random.default_rng(1).normal(-2, 1, (1, 2, *size)).astype(np.float32)
+    y = runtime_for(tmp_path, [{"op": "widen", "in": ["x"], "out": "y"}]).run({"x": x})["y"]
+    for c, row, column in np.ndindex(y.shape[1:]):
+        assert y[0, c, row, column] == x[0, c, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].max()

@@ -19,7 +19,7 @@ COLOUR = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
 
 def fused(image: NDArray[Any], name: str = "f") -> FusedFrame:
     frame = Frame(image, "visible", 0, name)
-    return FusedFrame(image, None, FramePair(frame, frame, 0))
+    return FusedFrame(image, FramePair(frame, frame, 0))
 
 
 @pytest.mark.parametrize("image", [COLOUR, COLOUR[..., 0], COLOUR[:1, :1]], ids=["colour", "grey", "a pixel"])

@@ -26,7 +26,7 @@ EXTENSIONS = [".mp4", ".mkv", ".mov", ".avi"]
 
 def fused(image: NDArray[Any]) -> FusedFrame:
     frame = Frame(image, "visible", 0, "f")
-    return FusedFrame(image, None, FramePair(frame, frame, 0))
+    return FusedFrame(image, FramePair(frame, frame, 0))
 
 
 def flat(level: int, size: tuple[int, int] = (64, 48)) -> FusedFrame:

@@ -28,7 +28,7 @@ class Convolution(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         d = self.dilation[0]
-        if not self.training or d == 1 or h % d or w % d:
+        if not self.training or d == 1 or self.stride[0] > 1 or h % d or w % d:
             return super().forward(x)
         grids = x.permute(0, 2, 3, 1).reshape(n, h // d, d, w // d, d, c).permute(0, 2, 4, 1, 3, 5)
         grids = grids.reshape(n * d * d, h // d, w // d, c).permute(0, 3, 1, 2)
@@ -37,18 +37,20 @@ class Convolution(nn.Conv2d):
         return y.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def conv_unit(inputs: int, outputs: int, kernel: int, groups: int = 1, dilation: int = 1, act: bool = True) -> nn.Sequential:
+def conv_unit(
+    inputs: int, outputs: int, kernel: int, groups: int = 1, dilation: int = 1, act: bool = True, stride: int = 1
+) -> nn.Sequential:
     """Convolution, batch norm (folded at export) and ReLU; the last unit of a network has neither of the two."""
     padding = dilation * (kernel // 2)
-    layers: list[nn.Module] = [Convolution(inputs, outputs, kernel, 1, padding, dilation, groups, bias=not act)]
+    layers: list[nn.Module] = [Convolution(inputs, outputs, kernel, stride, padding, dilation, groups, bias=not act)]
     if act:
         layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
-def separable(inputs: int, outputs: int, dilation: int = 1) -> list[nn.Sequential]:
+def separable(inputs: int, outputs: int, dilation: int = 1, stride: int = 1) -> list[nn.Sequential]:
     """Depthwise 3 x 3, then pointwise 1 x 1: MobileNet's depthwise-separable convolution."""
-    return [conv_unit(inputs, inputs, 3, inputs, dilation), conv_unit(inputs, outputs, 1)]
+    return [conv_unit(inputs, inputs, 3, inputs, dilation, stride=stride), conv_unit(inputs, outputs, 1)]
 
 
 def stream() -> nn.Sequential:
@@ -76,6 +78,10 @@ class MobileFuse(nn.Module):
         blocks = [u for k, d in enumerate(DILATIONS) for u in separable(width, widths[k + 1], d)]
         last = [conv_unit(width // 2, width // 2, 3, groups=width // 2), conv_unit(width // 2, 1, 1, act=False)]
         self.decoder = nn.Sequential(*blocks, *last)
+
+    def chains(self) -> dict[str, nn.Sequential]:
+        """Its units by the names that the exported graph gives them."""
+        return {"stream_visible": self.visible, "stream_infrared": self.infrared, "decoder": self.decoder}
 
     def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
         """visible, infrared: float (N, 1, H, W) in [0, 1]. Returns (fused, map), both (N, 1, H, W) in [0, 1].

@@ -1,4 +1,4 @@
-"""Small photographs with masks, made up; the real ones are not the project's to redistribute."""
+"""Small photographs with masks, and pairs, made up; the real ones are not the project's to redistribute."""
 
 from __future__ import annotations
 
@@ -36,4 +36,25 @@ def coco(tmp_path: Path) -> Path:
         cv2.imwrite(str(root / "images" / f"{k}.jpg"), image)
         if k < 39:
             cv2.imwrite(str(root / "masks" / f"{k}.png"), mask)
+    return root
+
+
+def scene(k: int, size: tuple[int, int] = (330, 400)) -> tuple[np.ndarray, np.ndarray]:
+    """(visible, infrared): textures of their own, and one hot body standing in the infrared frame's right half."""
+    rng = np.random.default_rng(k)
+    visible = cv2.GaussianBlur(rng.integers(0, 256, size, np.uint8), (0, 0), 2)
+    infrared = cv2.GaussianBlur(rng.integers(60, 120, size, np.uint8), (0, 0), 3)
+    cv2.ellipse(infrared, (250 + 10 * (k % 5), 160), (10, 24), 0, 0, 360, 235, -1)
+    return visible, cv2.GaussianBlur(infrared, (0, 0), 1)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with visible/ and infrared/ inside, 12 pairs."""
+    root = tmp_path_factory.mktemp("made_up")
+    for d in ("visible", "infrared"):
+        (root / d).mkdir()
+    for k in range(12):
+        for d, frame in zip(("visible", "infrared"), scene(k), strict=True):
+            cv2.imwrite(str(root / d / f"{k:02}.png"), frame)
     return root

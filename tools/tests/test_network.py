@@ -6,6 +6,7 @@ import torch
 
 from tools import graph
 from tools.networks.mobilefuse import DILATIONS, KINDS, Convolution, MobileFuse
+from tools.networks.target import TargetNet
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -49,3 +50,25 @@ def test_the_streams_are_two() -> None:
     a, b = torch.rand(2, 4, 1, 16, 16)
     network = MobileFuse()  # in training mode: without statistics of its own an untrained network draws next to nothing
     assert not np.allclose(network(a, b)[1].detach(), network(b, a)[1].detach())
+
+
+@pytest.mark.parametrize("size", [(8, 8), (24, 40), (120, 160)])
+def test_the_target_network_gives_a_quarter_of_what_it_takes(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    evidence = TargetNet().eval()(*torch.rand(2, 1, 1, *size))
+    assert evidence.shape == (1, 1, size[0] // 4, size[1] // 4)
+    assert 0 <= evidence.min() <= evidence.max() <= 1
+
+
+def test_the_target_network_once_folded() -> None:
+    torch.manual_seed(0)
+    network, pair = TargetNet(), torch.rand(2, 4, 1, 32, 48)
+    for _ in range(3):
+        network.logits(*pair)
+    before = network.eval().logits(*pair)
+    assert torch.allclose(graph.folded(network).logits(*pair), before, atol=1e-5)
+    g = graph.trace(network)
+    assert g.parameters == 3205
+    assert g.macs_per_pixel == 14.3
+    assert (g.reduction, g.output_reduction) == (4, 16)
+    assert {s["op"] for s in g.steps} == {"centre", "concat", "conv", "widen", "clip"}

@@ -1,4 +1,4 @@
-"""The committed commands, from photographs to a verified model, on made-up data."""
+"""The committed commands, from made-up data to a verified model."""
 
 from __future__ import annotations
 
@@ -13,51 +13,83 @@ import torch
 
 from edgefuse import zoo
 from edgefuse.runtimes.golden import verify
+from tools import export, train, train_edge
 from tools.networks.mobilefuse import KINDS
+from tools.networks.target import NAME
 
 ROOT = Path(__file__).resolve().parents[2]
+FILES = [("onnx", "int8"), ("onnx", "fp32"), ("litert", "int8"), ("numpy", "fp32")]
 
 
-def _tool(name: str, *args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"tools.{name}", *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+def _train(coco: Path, runs: Path, *more: object, model: str = "mobilefuse") -> dict:
+    args = ("--data", f"coco128:{coco}", "--runs", runs, "--model", model, "--steps", 4, "--every", 2, "--batch", 4, "--size", 64, *more)
+    return train.train(train.parser().parse_args([str(a) for a in args]))
 
 
-def _train(coco: Path, runs: Path, model: str = "mobilefuse", steps: int = 4) -> dict:
-    done = _tool(
-        "train", "--data", f"coco128:{coco}", "--runs", runs, "--model", model, "--steps", steps, "--every", 2, "--batch", 4, "--size", 64
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads((runs / model / "result.json").read_text())
+def _train_edge(pairs: Path, runs: Path, *more: object) -> dict:
+    args = ("--pairs", pairs, "--runs", runs, "--crops", 20, "--steps", 6, "--every", 3, "--batch", 6, *more)
+    return train_edge.train(train_edge.parser().parse_args([str(a) for a in args]))
+
+
+def _exported(*args: object) -> zoo.Card:
+    """The card of what `tools.export` wrote; every file has been verified."""
+    card = zoo.read_card(export.export(export.parser().parse_args([str(a) for a in args])))
+    results = verify(card)
+    assert [(r.runtime, r.precision) for r in results] == FILES
+    assert all(r.status == "ok" for r in results), results
+    return card
+
+
+def _same_end(whole: Path, broken: Path) -> bool:
+    a, b = (torch.load(folder / "last.pt", weights_only=True)["network"] for folder in (whole, broken))
+    return all(np.allclose(a[k], b[k], atol=1e-6) for k in a)
 
 
 @pytest.mark.parametrize("model", KINDS)
 def test_train_export_verify(coco: Path, tmp_path: Path, model: str) -> None:
-    result = _train(coco, tmp_path / "runs", model)
+    result = _train(coco, tmp_path / "runs", model=model)
+    assert result == json.loads((tmp_path / "runs" / model / "result.json").read_text())
     assert result["photographs"]["train_with_mask"] > 20
     assert {"focus_psnr_db", "lighting_psnr_db"} == result["test"].keys()
-    done = _tool("export", "--data", f"coco128:{coco}", "--runs", tmp_path / "runs", "--models", tmp_path / "models", "--model", model)
-    assert done.returncode == 0, done.stderr
-    card = zoo.read_card(tmp_path / "models" / model)
+    card = _exported("--data", f"coco128:{coco}", "--runs", tmp_path / "runs", "--models", tmp_path / "models", "--model", model)
     assert card.cost["parameters"] == 33_665
     assert [t.name for t in card.outputs] == (["fused"] if "generative" in model else ["fused", "map"])
-    results = verify(card)
-    assert [(r.runtime, r.precision) for r in results] == [("onnx", "int8"), ("onnx", "fp32"), ("litert", "int8"), ("numpy", "fp32")]
-    assert all(r.status == "ok" for r in results), results
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(coco: Path, tmp_path: Path) -> None:
+def test_train_export_verify_edge(pairs: Path, tmp_path: Path) -> None:
+    result = _train_edge(pairs, tmp_path / "runs")
+    assert result == json.loads((tmp_path / "runs" / NAME / "result.json").read_text())
+    assert sum(result["pairs"].values()) == 12
+    assert {"target_recall", "target_precision"} == result["test"].keys()
+    card = _exported("--calibration", pairs, "--runs", tmp_path / "runs", "--models", tmp_path / "models", "--model", NAME)
+    assert card.cost == {"parameters": 3205, "macs_per_pixel": 14.3}
+    assert [t.name for t in card.outputs] == ["target"]
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _train(coco, tmp_path / "whole")
-    args = ("--data", f"coco128:{coco}", "--runs", tmp_path / "broken", "--steps", 4, "--every", 2, "--batch", 4, "--size", 64)
-    assert _tool("train", *args, "--stop-after", 2).returncode == 0
-    done = _tool("train", *args)
-    assert "resumed" in done.stdout
-    whole, broken = (torch.load(tmp_path / d / "mobilefuse" / "last.pt", weights_only=True)["network"] for d in ("whole", "broken"))
-    assert all(np.allclose(whole[k], broken[k], atol=1e-6) for k in whole)
+    assert _train(coco, tmp_path / "broken", "--stop-after", 2) == {"stopped_at": 2}
+    assert "resumed" not in capsys.readouterr().out
+    _train(coco, tmp_path / "broken")
+    assert "resumed" in capsys.readouterr().out
+    assert _same_end(tmp_path / "whole/mobilefuse", tmp_path / "broken/mobilefuse")
 
 
-def test_bad_data_is_one_line(tmp_path: Path) -> None:
-    done = _tool("train", "--data", "coco128:/nowhere", "--runs", tmp_path)
+def test_so_does_a_resumed_run_of_edge(pairs: Path, tmp_path: Path) -> None:
+    _train_edge(pairs, tmp_path / "whole")
+    assert _train_edge(pairs, tmp_path / "broken", "--stop-after", 3) == {"stopped_at": 3}
+    _train_edge(pairs, tmp_path / "broken")
+    assert _same_end(tmp_path / "whole" / NAME, tmp_path / "broken" / NAME)
+
+
+@pytest.mark.parametrize(
+    ("tool", "option", "message"),
+    [("train", "--data", "coco128:/nowhere: expected KIND:FOLDER"), ("train_edge", "--pairs", "/nowhere/visible: no such folder")],
+)
+def test_bad_data_is_one_line(tool: str, option: str, message: str, tmp_path: Path) -> None:
+    data = message.split(": ")[0].removesuffix("/visible")
+    command = [sys.executable, "-m", f"tools.{tool}", option, data, "--runs", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("tools.train: coco128:/nowhere: expected KIND:FOLDER")
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"tools.{tool}: {message}")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,75 @@
+"""Video: a map that holds still where the scene does, and how noisy the sensors are.
+
+The map moves toward its new value faster the more the pair changed there: at once where something moved, so that a warm body leaves
+no trail, by a quarter where nothing did. Sensor noise is measured on a few rows from frame to frame; the blend then averages details
+that differ by no more than noise, where choosing the larger would make the picture noisier than either frame.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SLOWEST = 0.25  # of the way to a new map, where nothing changed
+MOVED = 6.0  # levels at an eighth of the size that count as motion
+CUT = 12.0  # mean change in levels that counts as another scene
+ROWS = 16  # every so many rows are watched for noise
+MOST_NOISE = 8.0  # deviation in levels; what looks noisier is motion
+MEMORY = 0.8  # of the noise figure, from frame to frame
+_MEDIAN_TO_DEVIATION = 1.0 / (0.6745 * 2**0.5)  # the difference of two noisy values is the square root of two noisier
+
+
+class Steady:
+    """Memory of one stream of one size."""
+
+    def __init__(self) -> None:
+        self._eighths: list[Bytes] = []
+        self._rows: list[Bytes] = []
+        self._map: Floats | None = None
+        self.noise = 0.0
+        """Deviation of the noisier source's sensor noise, in levels of 255."""
+
+    def watch(self, planes: tuple[Bytes, Bytes], eighths: tuple[Bytes, Bytes]) -> Floats | None:
+        """Measure the noise in `planes` (visible and infrared luma, uint8); how far the map may move (float32 of the eighths' shape).
+
+        None where there is nothing to go by: the first pair, or another scene.
+        """
+        # copies: the planes are overwritten by the next pair
+        rows = [p[min(ROWS // 2, len(p) - 1) :: ROWS].copy() for p in planes]
+        before, self._rows = self._rows, rows
+        previous, self._eighths = self._eighths, [e.copy() for e in eighths]
+        if not previous:
+            return None
+        changes = [cv2.absdiff(a, b) for a, b in zip(previous, eighths, strict=True)]
+        if max(cv2.mean(c)[0] for c in changes) > CUT:
+            self.noise, self._map = 0.0, None
+            return None
+        noise = max(_deviation(cv2.absdiff(a, b)) for a, b in zip(before, rows, strict=True))
+        self.noise = min(MOST_NOISE, MEMORY * self.noise + (1 - MEMORY) * noise if self.noise else noise)
+        # a body's edge moves before its middle does, so a cell's surroundings count too
+        change = cv2.dilate(cv2.max(changes[0], changes[1]), np.ones((5, 5), np.uint8))
+        return np.clip(change * np.float32(1 / MOVED), np.float32(SLOWEST), np.float32(1))
+
+    def smooth(self, blending_map: Floats, pace: Floats | None) -> Floats:
+        """The map to use: `blending_map` where `pace` (from `watch`) is 1 or None, nearer to the last one elsewhere."""
+        if self._map is None or pace is None:
+            self._map = blending_map.copy()
+        else:
+            self._map += pace * (blending_map - self._map)
+        return self._map
+
+
+def _deviation(difference: Bytes) -> float:
+    """The noise's deviation from the median absolute difference of two frames, interpolated between levels."""
+    counts = np.bincount(difference.ravel(), minlength=256)
+    below = np.cumsum(counts)
+    half = difference.size / 2
+    level = int(np.searchsorted(below, half))
+    inside = (half - (below[level] - counts[level])) / counts[level]
+    # level n holds differences from n - 1/2 to n + 1/2; level 0 only half of that
+    median = inside / 2 if level == 0 else level - 0.5 + inside
+    return float(median) * _MEDIAN_TO_DEVIATION

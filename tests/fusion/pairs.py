@@ -1,0 +1,27 @@
+"""Pairs for the fuser's tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.frames import Frame, FramePair
+
+Bytes = NDArray[np.uint8]
+
+
+def pair(visible: NDArray[Any], infrared: NDArray[Any], index: int = 0) -> FramePair:
+    """A pair of a video at 25 pairs a second."""
+    time_ns = index * 40_000_000
+    return FramePair(Frame(visible, "visible", time_ns, "a"), Frame(infrared, "infrared", time_ns, "a"), index)
+
+
+def random(shape: tuple[int, ...], seed: int = 0, low: int = 0, high: int = 256) -> Bytes:
+    return np.random.default_rng(seed).integers(low, high, shape, dtype=np.uint8)
+
+
+def noisy(image: Bytes, deviation: float, rng: np.random.Generator) -> Bytes:
+    """`image` with a sensor's Gaussian noise."""
+    return np.clip(np.rint(image + rng.normal(0, 1, image.shape) * deviation), 0, 255).astype(np.uint8)

@@ -1,0 +1,195 @@
+"""The blend in bands: nothing invented at gain 1, the same picture whatever the strips and threads."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edgefuse.fusion.bands import BandBlend, Bytes, select, strengthen
+from tests.fusion.pairs import random
+
+SIZES = [(1, 1), (1, 40), (33, 1), (31, 17), (32, 32), (97, 131), (64, 96)]
+seeds = st.integers(0, 2**32 - 1)
+
+
+def chosen(
+    visible: tuple[Bytes, Bytes], infrared: tuple[Bytes, Bytes], caps: tuple[Bytes | None, Bytes | None] = (None, None),
+    eighths: int = 0, noise: int = 0,
+) -> NDArray[np.int64]:  # fmt: skip
+    """What `select` makes of two (source, base), signed."""
+    scratch = [np.empty_like(visible[0]) for _ in range(6)]
+    positive, negative = select(visible, infrared, caps, eighths, noise, scratch)
+    assert not np.any((positive > 0) & (negative > 0))
+    return positive.astype(int) - negative
+
+
+def details(seed: int, spread: int) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes], NDArray[np.int64], NDArray[np.int64]]:
+    """Two (source, base) whose details are up to `spread` levels, and those details."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(2):
+        base = rng.integers(0, 256, (8, 16))
+        source = np.clip(base + rng.integers(-spread, spread + 1, base.shape), 0, 255)
+        out.append((source.astype(np.uint8), base.astype(np.uint8)))
+    d_v, d_i = (s.astype(int) - b for s, b in out)
+    return out[0], out[1], d_v, d_i
+
+
+@given(seeds, st.sampled_from([2, 9, 60, 255]), st.integers(0, 14))
+def test_the_choice_lies_between_the_two_details(seed: int, spread: int, noise: int) -> None:
+    visible, infrared, d_v, d_i = details(seed, spread)
+    d = chosen(visible, infrared, noise=noise)
+    assert np.all(d >= np.minimum(d_v, d_i))
+    assert np.all(d <= np.maximum(d_v, d_i))
+    if not noise:
+        np.testing.assert_array_equal(d, np.maximum(0, np.maximum(d_v, d_i)) - np.maximum(0, np.maximum(-d_v, -d_i)))
+
+
+@given(seeds, st.sampled_from([2, 9, 60, 255]), st.integers(0, 14))
+def test_with_any_caps_it_lies_between_the_capped_details(seed: int, spread: int, noise: int) -> None:
+    visible, infrared, d_v, d_i = details(seed, spread)
+    caps = random((8, 16), seed, high=40), random((8, 16), seed + 1)
+    d = chosen(visible, infrared, caps, noise=noise)
+    c_v, c_i = (np.clip(x, -c.astype(int), c.astype(int)) for x, c in ((d_v, caps[0]), (d_i, caps[1])))
+    assert np.all(d >= np.minimum(c_v, c_i))
+    assert np.all(d <= np.maximum(c_v, c_i))
+
+
+@given(seeds, st.sampled_from([2, 60, 255]), st.booleans())
+def test_with_one_source_capped_it_lies_between_the_details_themselves(seed: int, spread: int, which: bool) -> None:
+    visible, infrared, d_v, d_i = details(seed, spread)
+    cap = random((8, 16), seed, high=40)
+    d = chosen(visible, infrared, (cap, None) if which else (None, cap))
+    assert np.all(d >= np.minimum(d_v, d_i))
+    assert np.all(d <= np.maximum(d_v, d_i))
+
+
+@given(seeds, st.integers(0, 8), st.integers(0, 14))
+def test_no_gain_and_no_cap_turns_a_detail_s_sign(seed: int, eighths: int, noise: int) -> None:
+    visible, infrared, d_v, d_i = details(seed, 60)
+    caps = random((8, 16), seed, high=20), random((8, 16), seed + 1, high=20)
+    d = chosen(visible, infrared, caps, eighths, noise)
+    assert np.all(d[(d_v >= 0) & (d_i >= 0)] >= 0)
+    assert np.all(d[(d_v <= 0) & (d_i <= 0)] <= 0)
+    plain = chosen(visible, infrared, caps, 0, noise)
+    assert np.all(d * plain >= 0)
+    assert np.all(np.abs(d) >= np.abs(plain))
+    assert np.all(np.abs(d) <= np.minimum(2 * np.abs(plain), 255))
+
+
+@pytest.mark.parametrize("eighths", range(9))
+def test_strengthened_by_eighths(eighths: int) -> None:
+    before = np.arange(256, dtype=np.uint8).reshape(1, -1)
+    detail = before.copy()
+    strengthen(detail, eighths, np.empty_like(detail), np.empty_like(detail))
+    # each of the shifts rounds down; 5 / 8 adds two of them
+    assert np.abs(detail - np.minimum(before * (1 + eighths / 8), 255)).max() <= (1.375 if eighths == 5 else 1)
+    assert np.all(np.diff(detail.astype(int)) >= 0)
+
+
+@pytest.mark.parametrize("eighths", range(9))
+def test_noise_gets_no_gain(eighths: int) -> None:
+    before = np.arange(256, dtype=np.uint8).reshape(1, -1)
+    detail = before.copy()
+    strengthen(detail, eighths, np.empty_like(detail), np.empty_like(detail), noise=6)
+    np.testing.assert_array_equal(detail[before <= 6], before[before <= 6])
+    expected = np.minimum(before + np.maximum(before.astype(int) - 6, 0) * eighths / 8, 255)
+    assert np.abs(detail - expected).max() <= (1.375 if eighths == 5 else 1)
+
+
+def blended(
+    visible: Bytes, infrared: Bytes, share: float | NDArray[np.float32], eighths: int = 0, chroma: float = 1.0, noise: float = 0.0,
+    **how: int,
+) -> Bytes:  # fmt: skip
+    bands = BandBlend(visible.shape[1], visible.shape[0], **how)
+    bands.reduce(visible, infrared)
+    blending_map = np.full(bands.eighths["visible"].shape, share, np.float32)
+    out = np.full_like(visible, 77)
+    bands.finish(blending_map, visible, out, eighths, chroma, noise)
+    bands.close()
+    return out
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_all_of_one_frame_is_that_frame(size: tuple[int, int]) -> None:
+    visible, infrared = random(size, 1), random(size, 2)
+    assert np.abs(blended(visible, infrared, 1.0).astype(int) - visible).max() <= 2
+    assert np.abs(blended(visible, infrared, 0.0).astype(int) - infrared).max() <= 2
+    colour = random((*size, 3), 3, 80, 170)
+    assert np.abs(blended(colour, infrared, 1.0).astype(int) - colour).max() <= 3
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_two_equal_frames_come_back(size: tuple[int, int], share: float) -> None:
+    image = random(size, 4)
+    assert np.array_equal(blended(image, image, share), image)
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 70), st.integers(1, 70), st.floats(0, 1, width=32), seeds)
+def test_base_and_middle_are_convex_mixes(height: int, width: int, share: float, seed: int) -> None:
+    bands = BandBlend(width, height)
+    rng = np.random.default_rng(seed)
+    visible, infrared = (cv2.blur(rng.integers(0, 256, (height, width), dtype=np.uint8), (5, 5)) for _ in range(2))
+    bands.reduce(visible.reshape(height, width), infrared.reshape(height, width))
+    blending_map = np.full(bands.eighths["visible"].shape, share, np.float32)
+    out = np.empty((height, width), np.uint8)
+    bands.finish(blending_map, visible.reshape(height, width), out)
+    a, b = (bands.eighths[name].astype(int) for name in ("visible", "infrared"))
+    assert np.all(bands._base >= np.minimum(a, b))
+    assert np.all(bands._base <= np.maximum(a, b))
+    size = bands._fused_quarter.shape[::-1]
+    details = [bands.quarters[n].astype(int) - cv2.resize(bands.eighths[n], size, interpolation=cv2.INTER_LINEAR) for n in bands.quarters]
+    middle = bands._fused_quarter.astype(int) - cv2.resize(bands._base, size, interpolation=cv2.INTER_LINEAR)
+    # saturation at black and white only ever draws a detail in
+    inside = (bands._fused_quarter > 0) & (bands._fused_quarter < 255)
+    assert np.all((middle >= np.minimum(*details))[inside])
+    assert np.all((middle <= np.maximum(*details))[inside])
+
+
+@pytest.mark.parametrize("shape", [(97, 131), (97, 131, 3), (200, 64), (160, 96, 3)], ids=str)
+def test_strips_and_threads_do_not_change_a_level(shape: tuple[int, ...]) -> None:
+    visible, infrared = random(shape, 5), random(shape[:2], 6)
+    share = np.random.default_rng(7).random(tuple(-(-n // 32) * 4 for n in shape[:2]), np.float32)
+    share[:3], share[3:6] = 0, 1
+    whole = blended(visible, infrared, share, 3, 0.6, 2.0, strip_bytes=1 << 30)
+    for strip_bytes in (1, 160 * 32, 160 * 64, 160 * 96, 160 * 160):
+        for threads in (1, 2, 4):
+            assert np.array_equal(blended(visible, infrared, share, 3, 0.6, 2.0, strip_bytes=strip_bytes, threads=threads), whole)
+
+
+def test_frames_are_not_written_to() -> None:
+    """A grey frame that needs no padding is worked on in place: the next one must not be taken in over it."""
+    bands = BandBlend(64, 64)
+    grey, infrared = random((64, 64), 1), random((64, 64), 2)
+    kept = grey.copy(), infrared.copy()
+    bands.reduce(grey, infrared)
+    bands.reduce(random((64, 64, 3), 3), np.asfortranarray(random((64, 64), 4)))
+    assert np.array_equal(grey, kept[0])
+    assert np.array_equal(infrared, kept[1])
+    assert np.array_equal(bands.planes[1], random((64, 64), 4))
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_one_more_pair_makes_no_new_planes(colour: bool) -> None:
+    visible, infrared = random((480, 640, 3) if colour else (480, 640), 1), random((480, 640), 2)
+    bands, out = BandBlend(640, 480), np.empty_like(visible)
+    blending_map = np.random.default_rng(0).random((60, 80), np.float32)
+
+    def once() -> None:
+        bands.reduce(visible, infrared)
+        bands.finish(blending_map, visible, out, 3, 0.6, 2.0)
+
+    once()
+    tracemalloc.start()
+    once()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200_000

@@ -1,0 +1,65 @@
+"""The closed form against its formula."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgefuse.fusion.closed_form import BIAS, DEPARTURE, DEVIATION, SHARES, ClosedForm
+from tests.fusion.pairs import Bytes, random
+
+
+def mean_of(x: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """The mean of each `side` x `side` neighbourhood, the frame mirrored about its edge pixels."""
+    # np.pad mirrors small frames as often as needed, as OpenCV does
+    reach = side // 2
+    wide = np.pad(x, reach, "reflect") if min(x.shape) > 1 else np.pad(x, reach, "edge")
+    return np.lib.stride_tricks.sliding_window_view(wide, (side, side)).mean(axis=(2, 3))
+
+
+def plain(visible: Bytes, infrared: Bytes) -> NDArray[np.float64]:
+    z = np.full(visible.shape, BIAS)
+    for sign, image, departure, deviation in zip((1, -1), (visible, infrared), DEPARTURE, DEVIATION, strict=True):
+        x = image.astype(np.float64)
+        sigma = np.sqrt(np.maximum(mean_of((x - x.mean()) ** 2, 5) - mean_of(x - x.mean(), 5) ** 2, 0))
+        z += sign * (departure * np.abs(x - x.mean()) + deviation * sigma)
+    share = mean_of(mean_of(1 / (1 + np.exp(-np.clip(z, -500, 500))), 9), 9)
+    return SHARES[0] + (SHARES[1] - SHARES[0]) * share
+
+
+@pytest.mark.parametrize("shape", [(12, 16), (60, 80), (16, 12)], ids=str)
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_its_formula(shape: tuple[int, int], seed: int) -> None:
+    a, b = (cv2.blur(random(shape, seed + k), (3, 3)) for k in (0, 50))
+    np.testing.assert_allclose(ClosedForm(shape)(a, b), plain(a, b), atol=2e-3)
+
+
+def test_it_stays_in_its_range_and_takes_the_frame_that_shows_more() -> None:
+    form = ClosedForm((16, 20))
+    busy, flat = random((16, 20), 1), np.full((16, 20), 90, np.uint8)
+    for a, b in ((busy, flat), (flat, busy), (flat, flat), (busy, busy)):
+        share = form(a, b)
+        assert share.dtype == np.float32
+        assert share.min() >= SHARES[0] - 1e-6
+        assert share.max() <= SHARES[1] + 1e-6
+    assert form(busy, flat).mean() > 0.95
+    assert form(flat, busy).mean() < 0.12
+    # neither shows anything: the bias alone
+    np.testing.assert_allclose(form(flat, flat), SHARES[0] + (SHARES[1] - SHARES[0]) / (1 + np.exp(-BIAS)), atol=1e-5)
+
+
+def test_it_knows_no_left_and_right_and_no_black_and_white() -> None:
+    form, a, b = ClosedForm((16, 24)), random((16, 24), 1), random((16, 24), 2)
+    share = form(a, b).copy()
+    np.testing.assert_allclose(form(a[:, ::-1].copy(), b[:, ::-1].copy())[:, ::-1], share, atol=1e-5)
+    np.testing.assert_allclose(form(a[::-1].copy(), b[::-1].copy())[::-1], share, atol=1e-5)
+    np.testing.assert_allclose(form(255 - a, 255 - b), share, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 60), (8, 4)], ids=str)
+def test_the_smallest_frames(shape: tuple[int, int]) -> None:
+    share = ClosedForm(shape)(random(shape, 1), random(shape, 2))
+    assert share.shape == shape
+    assert np.isfinite(share).all()

@@ -1,0 +1,87 @@
+"""What training has in common: the options, the schedule, the log, and checkpoints that a run is resumed from.
+
+Deterministic by seed: each step draws from the seed and its own number, so a resumed run sees the same data. A run writes
+RUNS/NAME/last.pt (resumable checkpoint), log.jsonl (one line a validation) and, at the end, result.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def add_options(p: argparse.ArgumentParser, steps: int, batch: int, rate: float, every: int, threads: int) -> None:
+    """The options that `descend` reads, and how many pairs a step has."""
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder for checkpoints and logs (default: %(default)s)")
+    p.add_argument("--steps", type=int, default=steps)
+    p.add_argument("--batch", type=int, default=batch, help="pairs a step (default: %(default)s)")
+    p.add_argument("--rate", type=float, default=rate, help="peak learning rate (AdamW, cosine)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--every", type=int, default=every, help="steps between validations and checkpoints")
+    p.add_argument("--stop-after", type=int, metavar="STEP", help="end after this step's checkpoint, to go on another time")
+    p.add_argument("--threads", type=int, default=threads)
+
+
+def share_of_rate(step: int, steps: int, warm: int, fall: float) -> float:
+    """A linear rise over `warm` steps, times a cosine from 0.01 + `fall` to 0.01."""
+    return min(1.0, (step + 1) / warm) * (0.01 + fall * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def descend(
+    args: argparse.Namespace, name: str, network: nn.Module, loss_of: Callable[[np.random.Generator], Tensor],
+    score: Callable[[], dict[str, float]], warm: int, fall: float, begun: float | None = None,
+) -> float | None:  # fmt: skip
+    """Train `network` by AdamW from its last checkpoint on; the seconds spent, or None where `--stop-after` ended it.
+
+    loss_of: a step's loss, all its randomness from the generator given. score: the validation's figures. warm, fall: as
+    `share_of_rate` says. begun: when the clock started (`time.monotonic`), now by default.
+    """
+    begun = time.monotonic() if begun is None else begun
+    folder = args.runs / name
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint, first = folder / "last.pt", 0
+    optimiser = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=1e-4)
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        first, begun = state["step"], time.monotonic() - state["seconds"]
+        print(f"resumed {checkpoint} at step {first}", flush=True)
+    running = 0.0
+    for step in range(first, args.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = args.rate * share_of_rate(step, args.steps, warm, fall)
+        loss = loss_of(np.random.default_rng((args.seed, step)))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        running += loss.item()
+        if (step + 1) % args.every == 0 or step + 1 == args.steps:
+            line = {"step": step + 1, "loss": round(running / args.every, 6), "seconds": round(time.monotonic() - begun)} | score()
+            running = 0.0
+            with (folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            torch.save(state | {"seconds": time.monotonic() - begun}, checkpoint.with_suffix(".tmp"))
+            checkpoint.with_suffix(".tmp").replace(checkpoint)
+            if args.stop_after is not None and step + 1 >= args.stop_after:
+                return None
+    return time.monotonic() - begun
+
+
+def write_result(runs: Path, name: str, result: dict[str, object]) -> dict[str, object]:
+    """RUNS/NAME/result.json; `result` itself is given back."""
+    (runs / name).mkdir(parents=True, exist_ok=True)
+    (runs / name / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    return result
