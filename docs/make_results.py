@@ -80,7 +80,7 @@ def main() -> None:
     p.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with referee/, data/ and peers/ (default: %(default)s)")
     shared = p.parse_args().shared.resolve()
     models = [c.name for c in zoo.cards() if c.task == "fusion"]
-    command = [sys.executable, str(ROOT / "benchmarks/ifcnn.py"), "--peer", str(shared / "peers/ifcnn_max.onnx"), "--json"]
+    command = [sys.executable, str(ROOT / "benchmarks/ifcnn.py"), "--peer", str(shared / "peers/ifcnn_max.onnx"), "--rounds", "9", "--json"]
     speed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     results: dict[str, Any] = {"models": {}, "quality_speed": {}, "frontier": []}
     with tempfile.TemporaryDirectory() as scratch:

@@ -141,7 +141,11 @@ def export(args: argparse.Namespace) -> Path:
     ranges = quantize.ranges(network, g, pairs)
     (folder / f"{name}.fp32.onnx").write_bytes(onnx_writer.fp32(g, name))
     (folder / f"{name}.int8.onnx").write_bytes(onnx_writer.int8(g, name, ranges))
-    (folder / f"{name}.int8.tflite").write_bytes(quantize.tflite_int8(network, g, pairs))
+    tflite = quantize.tflite(network, g, pairs)
+    if name != NAME:
+        del tflite["fp32"]  # three times the size, and slower: only where the network is so small that fp32 is the faster one
+    for precision, data in tflite.items():
+        (folder / f"{name}.{precision}.tflite").write_bytes(data)
     graph.save_npz(g, str(folder / f"{name}.npz"))
 
     def entry(file: str, runtime: str, precision: str, layout: str, quantisation: str) -> dict[str, Any]:
@@ -158,6 +162,7 @@ def export(args: argparse.Namespace) -> Path:
         entry(f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {ends}"),
         entry(f"{name}.fp32.onnx", "onnx", "fp32", "NCHW", "none"),
         entry(f"{name}.int8.tflite", "litert", "int8", "NHWC", f"static, per channel; {ends}"),
+        *(entry(f"{name}.fp32.tflite", "litert", "fp32", "NHWC", "none") for precision in tflite if precision == "fp32"),
         entry(f"{name}.npz", "numpy", "fp32", "NCHW", "none"),
     ]
     visible, infrared = map(quarter, golden_pair(GOLDEN_EDGE_SIZE, 60)) if name == NAME else golden_pair(GOLDEN_SIZE)

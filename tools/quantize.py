@@ -122,8 +122,8 @@ class TargetChannelsLast(nn.Module):
         return {"target": drawn.clamp(0, 1).permute(0, 2, 3, 1)}
 
 
-def tflite_int8(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair], size: tuple[int, int] = (96, 128)) -> bytes:
-    """int8 convolutions between float32 inputs and outputs. `size` (height, width) is only the size it is traced at."""
+def tflite(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair], size: tuple[int, int] = (96, 128)) -> dict[str, bytes]:
+    """By precision: fp32, and int8 convolutions between float32 inputs and outputs. `size` (height, width) is only the size it is traced at."""
     import litert_torch
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
@@ -147,4 +147,4 @@ def tflite_int8(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[P
         for regex, op in exact:
             q.update_quantization_recipe(regex=regex, operation_name=op, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
         q.quantize(q.calibrate({"serving_default": calibration})).export_model(small, overwrite=True)
-        return Path(small).read_bytes()
+        return {"fp32": Path(plain).read_bytes(), "int8": Path(small).read_bytes()}

@@ -16,8 +16,9 @@ from edgefuse.zoo import Card, ModelFile
 
 __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
 
-# fastest first: MobileFuse at 256 x 256 took 20 and 25 ms in int8, 206 ms in fp32, on one x86-64 core (docs/results.md)
-PREFERENCE = ("litert", "onnx", "numpy")
+# fastest first, by the precision that a card prefers: MobileFuse at 256 x 256 took 20 and 25 ms in int8, 206 ms in NumPy's fp32, on one
+# x86-64 core (docs/results.md); mobilefuse-edge's network 118, 257 and 385 us in fp32
+PREFERENCE = {"int8": ("litert", "onnx", "numpy"), "fp32": ("onnx", "litert", "numpy")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def present() -> dict[str, str]:
 def choose(card: Card, name: str = "auto", precision: str | None = None, threads: int | None = None) -> Choice:
     """Load `card`'s model with the runtime `name` at `precision` (None: the card's default, or what the runtime has).
 
-    `auto` takes the first of litert, onnx and numpy that is installed and that the model has a file for. Raises SettingsError for
+    `auto` takes the first of `PREFERENCE` that is installed and that the model has a file for. Raises SettingsError for
     an unknown name, ModelError where the model has no such file, MissingDependencyError where the runtime is not installed.
     """
     threads = threads or default_threads()
@@ -80,9 +81,8 @@ def choose(card: Card, name: str = "auto", precision: str | None = None, threads
             raise SettingsError(f"model {card.name} is a closed form: it takes no runtime and no precision; leave them out")
         return Choice(NoRuntime(), "closed form", __version__, "8 bit", threads, None, "it needs no runtime")
     if name == "auto":
-        # a runtime that has the precision that the card prefers comes first; NumPy stays the last resort of ours
-        preferred = sorted(PREFERENCE, key=lambda n: (n == "numpy", card.file(n, card.default_precision) is None))
-        candidates = [*preferred, *(n for n in registry.names("edgefuse.runtimes") if n not in PREFERENCE)]
+        preferred = PREFERENCE.get(precision or card.default_precision, PREFERENCE["int8"])
+        candidates = [*preferred, *(n for n in registry.names("edgefuse.runtimes") if n not in preferred)]
     elif name in registry.names("edgefuse.runtimes"):
         candidates = [name]
     else:

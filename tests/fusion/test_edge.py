@@ -159,7 +159,8 @@ def test_more_readiness_pulls_more_to_the_infrared_frame() -> None:
 
 @pytest.mark.parametrize("scene", ["day", "night"])
 @pytest.mark.parametrize(
-    ("runtime", "precision", "most", "mean"), [("onnx", "fp32", 1, 0.01), ("onnx", "int8", 60, 0.5), ("litert", "int8", 60, 0.5)]
+    ("runtime", "precision", "most", "mean"),
+    [("onnx", "fp32", 1, 0.01), ("litert", "fp32", 1, 0.01), ("onnx", "int8", 60, 0.5), ("litert", "int8", 60, 0.5)],
 )
 def test_every_runtime_makes_the_same_picture(scene: str, runtime: str, precision: str, most: int, mean: float) -> None:
     reference = fuser(runtime="numpy")
