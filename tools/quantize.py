@@ -123,7 +123,7 @@ class TargetChannelsLast(nn.Module):
 
 
 def tflite(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair], size: tuple[int, int] = (96, 128)) -> dict[str, bytes]:
-    """By precision: fp32, and int8 convolutions between float32 inputs and outputs. `size` (height, width) is only the size it is traced at."""
+    """By precision: fp32, and int8 convolutions between float32 inputs and outputs. `size` (rows, columns) is the one it is traced at."""
     import litert_torch
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
