@@ -23,7 +23,9 @@ from edgefuse.runtimes import Choice
 from edgefuse.settings import Colour
 
 _ALMOST_ALL = 0.99
-_HOLE = 60.0, 3.4
+# levels by which the visible surroundings of a target may be brighter than the infrared ones: up to the first it pulls in full, from the
+# second not at all
+_DARKER = 144.0, 204.0
 GAP_NS = 1_000_000_000  # pairs further apart than this are not one motion
 
 
@@ -101,8 +103,8 @@ class Edge(Method):
         blending_map = self._closed_form(*eighths)
         if target is not None:
             # where the infrared surroundings are far darker than the visible ones, taking them would dig a black hole into the day
-            gap = cv2.subtract(*eighths)
-            target *= np.clip(_HOLE[1] - gap * np.float32(1 / _HOLE[0]), 0, 1)
+            full, none = _DARKER
+            target *= np.clip((np.float32(none) - cv2.subtract(*eighths)) * np.float32(1 / (none - full)), 0, 1)
             np.multiply(blending_map, 1 - target, out=blending_map)
         if self._steady:
             if not 0 < time_ns - self._last_ns <= GAP_NS:
