@@ -16,6 +16,7 @@ from edgefuse import images
 from edgefuse.errors import FrameError, InputError, SourceError
 from edgefuse.frames import FramePair
 from edgefuse.fusion.fuser import Fuser
+from edgefuse.fusion.prepare import check_sizes, eight_bits
 from edgefuse.metrics import fusion
 from edgefuse.metrics.flicker import Figures, Flicker
 from edgefuse.metrics.fusion.table import Group
@@ -155,7 +156,7 @@ def evaluate(
             pair = source.read()
             if pair is None:
                 break
-            _same_size(pair)
+            check_sizes(pair)
             cut = pair.visible.size != size
             size = pair.visible.size
             _measure(pair, tallies, groups, masks, agc, cut)
@@ -173,16 +174,10 @@ def evaluate(
     return Evaluation(sorted(rows, key=lambda row: row.mean_rank), pairs, lost)
 
 
-def _same_size(pair: FramePair) -> None:
-    if pair.visible.size != pair.infrared.size:
-        sizes = " but infrared ".join("x".join(map(str, f.size)) for f in (pair.visible, pair.infrared))
-        raise FrameError(pair.name, "size", f"{pair.name}: visible is {sizes}; register and resize the infrared frame first")
-
-
 def _measure(
     pair: FramePair, tallies: Sequence[_Tally], groups: Sequence[Group], masks: Pictures | None, agc: PercentileAgc, cut: bool
 ) -> None:
-    visible, infrared = _eight_bits(pair, agc)
+    visible, infrared = eight_bits(pair, agc)
     targets = None if masks is None else Targets(visible, infrared, masks.read(pair))
     inputs = fusion.Inputs(visible, infrared)
     # all before any is measured: a pair that one method can't fuse counts for none
@@ -198,15 +193,6 @@ def _measure(
             if cut:
                 tally.flicker.cut()
             tally.flicker.add(visible, infrared, fused)
-
-
-def _eight_bits(pair: FramePair, agc: PercentileAgc) -> tuple[Image, Image]:
-    """The pair as a model sees it: 8 bits, the infrared frame grey."""
-    visible: Any = pair.visible.data
-    if visible.dtype == np.uint16:
-        visible = cv2.convertScaleAbs(visible, alpha=255 / 65535)
-    infrared: Any = luma(pair.infrared.data)  # type: ignore[arg-type]
-    return visible, agc(infrared) if infrared.dtype == np.uint16 else infrared
 
 
 def _as_visible(fused: Image, visible: Image) -> Image:

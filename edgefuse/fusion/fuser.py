@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import Self
 
 from edgefuse import runtimes, zoo
-from edgefuse.errors import FrameError, ModelError, SettingsError
-from edgefuse.frames import Frame, FramePair, FusedFrame
+from edgefuse.errors import ModelError, SettingsError
+from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.fusion.edge import Edge
 from edgefuse.fusion.full import FullResolution
 from edgefuse.fusion.method import Method
+from edgefuse.fusion.prepare import check_sizes, eight_bits
 from edgefuse.runtimes import Choice
 from edgefuse.settings import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.thermal import PercentileAgc
@@ -47,23 +44,14 @@ class Fuser:
 
     def fuse(self, pair: FramePair) -> FusedFrame:
         """The fused frame, of the visible frame's size. Raises FrameError where the pair's sizes differ."""
-        if pair.visible.size != pair.infrared.size:
-            sizes = " but infrared ".join("x".join(map(str, f.size)) for f in (pair.visible, pair.infrared))
-            raise FrameError(pair.name, "size", f"{pair.name}: visible is {sizes}; register and resize the infrared frame first")
-        made = self._method.make(_to_8_bit(pair.visible), self._infrared(pair.infrared), pair.visible.time_ns)
+        check_sizes(pair)
+        made = self._method.make(*eight_bits(pair, self._agc), pair.visible.time_ns)
         return FusedFrame(made.data, pair, made.stages_ns, made.blending_map, made.scale)
 
     @property
     def stages(self) -> tuple[str, ...]:
         """The keys of `FusedFrame.stages_ns`, in order."""
         return self._method.STAGES
-
-    def _infrared(self, frame: Frame) -> NDArray[np.uint8]:
-        data: NDArray[Any] = frame.data
-        if frame.colour:
-            # a recorded or compressed infrared frame comes with three equal channels, or with a palette whose luma is the best there is
-            data = cv2.cvtColor(data, cv2.COLOR_BGR2GRAY)
-        return self._agc(data) if data.dtype == np.uint16 else data
 
     def close(self) -> None:
         self._method.close()
@@ -90,8 +78,3 @@ def load(
     """
     card = zoo.find(model)
     return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady)
-
-
-def _to_8_bit(frame: Frame) -> NDArray[Any]:
-    # a 16-bit visible frame is full range by definition: a gain per frame would flicker and shift its colours
-    return cv2.convertScaleAbs(frame.data, alpha=255 / 65535) if frame.data.dtype == np.uint16 else frame.data

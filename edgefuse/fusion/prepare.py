@@ -1,0 +1,33 @@
+"""A pair as every method of fusion takes it: of one size, 8 bits, the infrared frame grey."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import FrameError
+from edgefuse.frames import FramePair
+from edgefuse.thermal import PercentileAgc
+
+
+def check_sizes(pair: FramePair) -> None:
+    """Raises FrameError where the pair's sizes differ."""
+    if pair.visible.size != pair.infrared.size:
+        sizes = " but infrared ".join("x".join(map(str, f.size)) for f in (pair.visible, pair.infrared))
+        raise FrameError(pair.name, "size", f"{pair.name}: visible is {sizes}; register and resize the infrared frame first")
+
+
+def eight_bits(pair: FramePair, agc: PercentileAgc) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(visible uint8 (H, W) or BGR (H, W, 3), infrared uint8 (H, W)); agc: the stream's own, for 16-bit infrared."""
+    visible: NDArray[Any] = pair.visible.data
+    if visible.dtype == np.uint16:
+        # full range by definition: a gain per frame would flicker and shift its colours
+        visible = cv2.convertScaleAbs(visible, alpha=255 / 65535)
+    infrared: NDArray[Any] = pair.infrared.data
+    if pair.infrared.colour:
+        # a recorded or compressed infrared frame comes with three equal channels, or with a palette whose luma is the best there is
+        infrared = cv2.cvtColor(infrared, cv2.COLOR_BGR2GRAY)
+    return visible, agc(infrared) if infrared.dtype == np.uint16 else infrared
