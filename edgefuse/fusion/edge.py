@@ -67,8 +67,7 @@ class Edge(Method):
         bands.finish(blending_map, visible, data, self._eighths, chroma, self._memory.noise)
         done = time.perf_counter_ns()
         spent = (prepared - begin, ran - prepared, mapped - ran, done - mapped)
-        # one that is handed out must not change with the next pair
-        return Made(data, blending_map.copy(), 8, dict(zip(self.STAGES, spent, strict=True)))
+        return Made(data, blending_map, 8, dict(zip(self.STAGES, spent, strict=True)))
 
     def _leave_out_borders(self) -> NDArray[np.uint8] | None:
         """Saturated borders of the infrared frame as cells of its eighth, their quarter filled with the mean of the rest, so that they sway
@@ -110,7 +109,9 @@ class Edge(Method):
             if not 0 < time_ns - self._last_ns <= GAP_NS:
                 self._memory = Steady()
             self._last_ns = time_ns
-            blending_map = self._memory.smooth(blending_map, self._memory.watch(self._bands.planes, eighths)).copy()
+            blending_map = self._memory.smooth(blending_map, self._memory.watch(self._bands.planes, eighths))
+        # neither the closed form's buffer nor the memory: it is handed out, and must not change with the next pair
+        blending_map = blending_map.copy()
         if validity.is_blank(eighths[1]):
             blending_map[:] = 1
         elif validity.is_blank(eighths[0]):
