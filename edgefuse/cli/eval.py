@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
     p.add_argument("--source", metavar="URI", required=True, help="where pairs come from, as for edgefuse run")
     p.add_argument(
         "--model", metavar="NAME", nargs="+", action="extend", default=[],
-        help="models to measure: names or folders (default: mobilefuse, where no --fused is given)",
+        help=f"models to measure: names or folders (default: {RunSettings().model}, where no --fused is given)",
     )  # fmt: skip
     p.add_argument(
         "--fused", metavar="DIR=NAME", nargs="+", action="extend", default=[],

@@ -88,8 +88,6 @@ def run(s: RunSettings, as_json: bool) -> int:
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         source = stack.enter_context(open_source(s.source))
-        # before the model comes on top
-        release_unused()
         _refuse_inputs(s, source.info.paths)
         if s.report:
             files.check_file(expand(s.report))
