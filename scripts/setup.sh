@@ -1,12 +1,12 @@
 # Sourced by the other scripts: makes .venv with EdgeFuse and the extras named in $1 (such as "" or "dev,litert"), once.
-# Nothing is installed again while pyproject.toml stays as it is.
+# Nothing is installed again while pyproject.toml and the C sources stay as they are.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
 setup() {
     local extras=$1 venv=.venv python stamp
-    stamp="$venv/.installed-${extras//,/-}-$(cksum <pyproject.toml | cut -d' ' -f1)"
+    stamp="$venv/.installed-${extras//,/-}-$(cat pyproject.toml hatch_build.py edgefuse/*/*.c | cksum | cut -d' ' -f1)"
     if [ ! -e "$stamp" ]; then
         for python in python3.11 python3.12 python3.13 python3; do
             "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && break

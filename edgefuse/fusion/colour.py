@@ -7,7 +7,7 @@ The network fuses luma. Chroma comes from the visible frame, weighted by how muc
 - benchmark: M, the blend of Eq. 1 applied to colour too. About one rank better by the metrics, visibly greyer.
 
 A model without a map uses the mean over a map of one half. Edge models use the mean of their map over the frame, and cap the chroma at
-half of the share, in levels, where they leave the visible frame out (`edgefuse.fusion.bands.join`): a weight for each pixel would cost
+half of the share, in levels, where they leave the visible frame out (`edgefuse.fusion.band_rows.join`): a weight for each pixel would cost
 a third of their time.
 """
 

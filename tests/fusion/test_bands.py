@@ -1,8 +1,9 @@
-"""The blend in bands: nothing invented at gain 1, the same picture whatever the strips and threads."""
+"""The blend in bands: nothing invented at gain 1, the same picture whatever the strips and threads, compiled or not."""
 
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,11 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgefuse.fusion.bands import BandBlend, Bytes, select, strengthen
+from edgefuse import compiled
+from edgefuse.fusion.band_rows import Bytes, CompiledRows, NumpyRows, Rows, select, strengthen
+from edgefuse.fusion.bands import BandBlend
 from tests.fusion.pairs import random
 
 SIZES = [(1, 1), (1, 40), (33, 1), (31, 17), (32, 32), (97, 131), (64, 96)]
 seeds = st.integers(0, 2**32 - 1)
+needs_compiler = pytest.mark.skipif(compiled.library() is None, reason="EdgeFuse was installed without a C compiler")
+WAYS = [pytest.param(NumpyRows, id="numpy"), pytest.param(CompiledRows, id="compiled", marks=needs_compiler)]
 
 
 def chosen(
@@ -105,31 +110,33 @@ def test_noise_gets_no_gain(eighths: int) -> None:
 
 def blended(
     visible: Bytes, infrared: Bytes, share: float | NDArray[np.float32], eighths: int = 0, chroma: float = 1.0, noise: float = 0.0,
-    **how: int,
+    **how: Any,
 ) -> Bytes:  # fmt: skip
     bands = BandBlend(visible.shape[1], visible.shape[0], **how)
     bands.reduce(visible, infrared)
     blending_map = np.full(bands.eighths["visible"].shape, share, np.float32)
-    out = np.full_like(visible, 77)
+    out = np.full(visible.shape, 77, np.uint8)
     bands.finish(blending_map, visible, out, eighths, chroma, noise)
     bands.close()
     return out
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_all_of_one_frame_is_that_frame(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("rows", WAYS)
+def test_all_of_one_frame_is_that_frame(size: tuple[int, int], rows: type[Rows]) -> None:
     visible, infrared = random(size, 1), random(size, 2)
-    assert np.abs(blended(visible, infrared, 1.0).astype(int) - visible).max() <= 2
-    assert np.abs(blended(visible, infrared, 0.0).astype(int) - infrared).max() <= 2
+    assert np.abs(blended(visible, infrared, 1.0, rows=rows).astype(int) - visible).max() <= 2
+    assert np.abs(blended(visible, infrared, 0.0, rows=rows).astype(int) - infrared).max() <= 2
     colour = random((*size, 3), 3, 80, 170)
-    assert np.abs(blended(colour, infrared, 1.0).astype(int) - colour).max() <= 3
+    assert np.abs(blended(colour, infrared, 1.0, rows=rows).astype(int) - colour).max() <= 3
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_two_equal_frames_come_back(size: tuple[int, int], share: float) -> None:
+@pytest.mark.parametrize("rows", WAYS)
+def test_two_equal_frames_come_back(size: tuple[int, int], share: float, rows: type[Rows]) -> None:
     image = random(size, 4)
-    assert np.array_equal(blended(image, image, share), image)
+    assert np.array_equal(blended(image, image, share, rows=rows), image)
 
 
 @settings(max_examples=25)
@@ -146,8 +153,10 @@ def test_base_and_middle_are_convex_mixes(height: int, width: int, share: float,
     assert np.all(bands._base >= np.minimum(a, b))
     assert np.all(bands._base <= np.maximum(a, b))
     size = bands._fused_quarter.shape[::-1]
-    details = [bands.quarters[n].astype(int) - cv2.resize(bands.eighths[n], size, interpolation=cv2.INTER_LINEAR) for n in bands.quarters]
-    middle = bands._fused_quarter.astype(int) - cv2.resize(bands._base, size, interpolation=cv2.INTER_LINEAR)
+    details = [
+        bands.quarters[n].astype(int) - cv2.resize(bands.eighths[n], size, interpolation=cv2.INTER_LINEAR_EXACT) for n in bands.quarters
+    ]
+    middle = bands._fused_quarter.astype(int) - cv2.resize(bands._base, size, interpolation=cv2.INTER_LINEAR_EXACT)
     # saturation at black and white only ever draws a detail in
     inside = (bands._fused_quarter > 0) & (bands._fused_quarter < 255)
     assert np.all((middle >= np.minimum(*details))[inside])
@@ -155,14 +164,46 @@ def test_base_and_middle_are_convex_mixes(height: int, width: int, share: float,
 
 
 @pytest.mark.parametrize("shape", [(97, 131), (97, 131, 3), (200, 64), (160, 96, 3)], ids=str)
-def test_strips_and_threads_do_not_change_a_level(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("rows", WAYS)
+def test_strips_and_threads_do_not_change_a_level(shape: tuple[int, ...], rows: type[Rows]) -> None:
     visible, infrared = random(shape, 5), random(shape[:2], 6)
     share = np.random.default_rng(7).random(tuple(-(-n // 32) * 4 for n in shape[:2]), np.float32)
     share[:3], share[3:6] = 0, 1
-    whole = blended(visible, infrared, share, 3, 0.6, 2.0, strip_bytes=1 << 30)
+    whole = blended(visible, infrared, share, 3, 0.6, 2.0, strip_bytes=1 << 30, rows=rows)
     for strip_bytes in (1, 160 * 32, 160 * 64, 160 * 96, 160 * 160):
         for threads in (1, 2, 4):
-            assert np.array_equal(blended(visible, infrared, share, 3, 0.6, 2.0, strip_bytes=strip_bytes, threads=threads), whole)
+            how = {"strip_bytes": strip_bytes, "threads": threads, "rows": rows}
+            assert np.array_equal(blended(visible, infrared, share, 3, 0.6, 2.0, **how), whole)
+
+
+@needs_compiler
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 130), st.integers(1, 130), st.booleans(), st.integers(0, 8), st.sampled_from([0.0, 0.31, 0.77, 1.0]),
+    st.sampled_from([0.0, 0.7, 4.0]), st.booleans(), seeds,
+)  # fmt: skip
+def test_compiled_and_not_agree_to_the_bit(
+    height: int, width: int, colour: bool, eighths: int, chroma: float, noise: float, extremes: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    visible = rng.integers(0, 256, (height, width, 3) if colour else (height, width), dtype=np.uint8)
+    infrared = cv2.blur(rng.integers(0, 256, (height, width), dtype=np.uint8), (5, 5)).reshape(height, width)
+    share = rng.random(tuple(-(-n // 32) * 4 for n in (height, width)), np.float32)
+    if extremes:
+        share = np.clip(2 * share - np.float32(0.5), 0, 1)
+    both = [blended(visible, infrared, share, eighths, chroma, noise, rows=rows) for rows in (NumpyRows, CompiledRows)]
+    assert np.array_equal(*both)
+
+
+@pytest.mark.parametrize("rows", WAYS)
+def test_frames_may_be_views(rows: type[Rows]) -> None:
+    visible, infrared = random((64, 96, 3), 1), random((64, 96), 2)
+    expected = blended(visible, infrared, 0.4, 3, 0.6, rows=rows)
+    inside = np.zeros((70, 100, 3), np.uint8)
+    inside[3:67, 2:98] = visible
+    upside_down = np.ascontiguousarray(visible[::-1])[::-1]
+    for view in (inside[3:67, 2:98], upside_down, np.asfortranarray(visible)):
+        assert np.array_equal(blended(view, infrared, 0.4, 3, 0.6, rows=rows), expected)
 
 
 def test_frames_are_not_written_to() -> None:

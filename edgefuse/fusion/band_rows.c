@@ -1,0 +1,165 @@
+/* The blend in bands, row by row: band_rows.py compiled, the same picture to the last bit. That module says what is computed, and why.
+
+   Plain C99 that compilers vectorise: every loop goes over one row of bytes, and a dozen rows lie in the smallest first-level cache. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define ABI 1 /* edgefuse/compiled.py has the same number: one more whenever Job or a signature changes */
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define EXPORT __attribute__((visibility("default"), target_clones("avx2", "ssse3", "default"), flatten))
+#else
+#define EXPORT __attribute__((visibility("default"), flatten))
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct {
+    const u8 *visible, *infrared;                              /* luma, height x width, contiguous */
+    const u8 *small_visible, *small_infrared, *small_fused;    /* reduced by `factor` */
+    const u8 *shares;                                          /* the visible frame's, in 255ths, reduced by `shares_factor` */
+    const u8 *bgr;                                             /* the visible frame in colour, or NULL: then `out` is luma, too */
+    u8 *out;
+    int64_t bgr_stride, out_stride;                            /* bytes from row to row */
+    int32_t height, width, out_width, factor, shares_factor;   /* width: a multiple of both factors; out_width: at most that */
+    int32_t cap_visible, cap_infrared, noise, chroma;          /* chroma: in 128ths */
+    int32_t gain_shift, other_shift, other_sign;               /* d + (d >> gain_shift) + other_sign (d >> other_shift); -1, 0, 1 */
+} Job;
+
+INLINE u8 most(u8 a, u8 b) { return a > b ? a : b; }
+INLINE u8 least(u8 a, u8 b) { return a < b ? a : b; }
+INLINE u8 minus(u8 a, u8 b) { return (u8)(most(a, b) - b); }        /* saturated, as all here */
+INLINE u8 plus(u8 a, u8 b) { return (u8)(least(a, (u8)~b) + b); }
+
+/* Row y of `small` enlarged f times, bilinear, rounded half up: OpenCV's INTER_LINEAR_EXACT. v: scratch, columns + 2. */
+INLINE void enlarge_by(const int f, const u8 *small, int rows, int columns, int y, u16 *restrict v, u8 *restrict out)
+{
+    /* at / 2f: the row's centre, from the first small row's */
+    const int at = 2 * y + 1 - f, k = at < 0 ? -1 : at / (2 * f);
+    const u16 below = (u16)(at - 2 * f * k), above = (u16)(2 * f - below);
+    const u8 *restrict a = small + (ptrdiff_t)(k < 0 ? 0 : k) * columns;
+    const u8 *restrict b = small + (ptrdiff_t)(k + 1 < rows ? k + 1 : rows - 1) * columns;
+    for (int i = 0; i < columns; i++) v[i + 1] = (u16)(above * a[i] + below * b[i]);
+    v[0] = v[1];
+    v[columns + 1] = v[columns];
+    for (int i = 0; i < columns; i++) {
+        const u16 before = v[i], here = v[i + 1], after = v[i + 2];
+#pragma GCC unroll 8
+        for (int j = 0; j < f; j++) {
+            const u16 left = j < f / 2, w = (u16)(left ? 2 * j + 1 + f : 2 * j + 1 - f);
+            const u16 sum = (u16)(left ? (2 * f - w) * before + w * here : (2 * f - w) * here + w * after);
+            out[f * i + j] = (u8)((u16)(sum + 2 * f * f) / (4 * f * f));
+        }
+    }
+}
+
+INLINE void enlarge(int f, const u8 *small, int height, int width, int y, u16 *restrict v, u8 *restrict out)
+{
+    switch (f) {
+    case 2: enlarge_by(2, small, height / 2, width / 2, y, v, out); break;
+    case 4: enlarge_by(4, small, height / 4, width / 4, y, v, out); break;
+    case 8: enlarge_by(8, small, height / 8, width / 8, y, v, out); break;
+    }
+}
+
+INLINE u8 cap_of(u8 share) { return share > 15 ? 255 : (u8)(share << 4); }
+
+INLINE u8 strengthened(const Job *j, int noisy, u8 d)
+{
+    const u8 x = noisy ? minus(d, (u8)(2 * j->noise)) : d;
+    const u8 other = j->other_sign ? (u8)(x >> j->other_shift) : 0;
+    return plus(d, (u8)((x >> j->gain_shift) + (j->other_sign < 0 ? (u8)-other : other)));
+}
+
+/* fused: in, the smaller bands enlarged; out, with the chosen detail. */
+INLINE void choose(const Job *j, const int noisy, const u8 *restrict a, const u8 *restrict base_a, const u8 *restrict b,
+                   const u8 *restrict base_b, const u8 *restrict share, u8 *restrict fused)
+{
+    const u8 open_a = j->cap_visible ? 0 : 255, open_b = j->cap_infrared ? 0 : 255, noise = (u8)j->noise;
+    for (int x = 0; x < j->width; x++) {
+        const u8 cap_a = cap_of(share[x]) | open_a, cap_b = cap_of((u8)~share[x]) | open_b;
+        const u8 pa = least(minus(a[x], base_a[x]), cap_a), na = least(minus(base_a[x], a[x]), cap_a);
+        const u8 pb = least(minus(b[x], base_b[x]), cap_b), nb = least(minus(base_b[x], b[x]), cap_b);
+        const u8 p = most(pa, pb), n = most(na, nb);
+        u8 up = minus(p, n), down = minus(n, p);
+        if (noisy) {
+            up = minus(up, least((u8)(minus(up, least(pa, pb)) >> 1), noise));
+            down = minus(down, least((u8)(minus(down, least(na, nb)) >> 1), noise));
+        }
+        fused[x] = minus(plus(fused[x], strengthened(j, noisy, up)), strengthened(j, noisy, down));
+    }
+}
+
+/* Each of n bytes three times. */
+INLINE void thrice(const u8 *restrict in, int n, u8 *restrict out)
+{
+    int x = 0;
+#if defined(__GNUC__) && (__GNUC__ >= 12 || defined(__clang__))
+    typedef u8 Vector __attribute__((vector_size(16)));
+    for (; x + 16 <= n; x += 16) {
+        Vector v, three;
+        memcpy(&v, in + x, 16);
+        three = __builtin_shufflevector(v, v, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5);
+        memcpy(out + 3 * x, &three, 16);
+        three = __builtin_shufflevector(v, v, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, 9, 9, 9, 10, 10);
+        memcpy(out + 3 * x + 16, &three, 16);
+        three = __builtin_shufflevector(v, v, 10, 11, 11, 11, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15, 15);
+        memcpy(out + 3 * x + 32, &three, 16);
+    }
+#endif
+    for (; x < n; x++) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = in[x];
+}
+
+/* BGR of the fused luma and weighted, capped chroma; n bytes, three a pixel. Rounded half to even. */
+INLINE void colour(const u8 *restrict bgr, const u8 *restrict luma, const u8 *restrict fused, const u8 *restrict cap, int n, u16 weight,
+                   u8 *restrict out)
+{
+    for (int x = 0; x < n; x++) {
+        const u8 more = minus(bgr[x], luma[x]), less = minus(luma[x], bgr[x]);
+        const u16 scaled = (u16)(weight * (u16)(more | less));
+        const u8 chroma = least((u8)((u16)(scaled + 63 + ((scaled >> 7) & 1)) >> 7), cap[x]);
+        out[x] = minus(plus(fused[x], more ? chroma : 0), more ? 0 : chroma);
+    }
+}
+
+EXPORT void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *scratch)
+{
+    const int w = j->width, shown = j->out_width;
+    u8 *restrict base_a = scratch, *restrict base_b = base_a + w, *restrict share = base_b + w, *restrict fused = share + w;
+    u8 *restrict luma3 = fused + w, *restrict fused3 = luma3 + 3 * w, *restrict cap3 = fused3 + 3 * w;
+    /* w is a multiple of 4: aligned for u16 */
+    u16 *restrict v = (u16 *)(void *)(cap3 + 3 * w);
+    const int capped = j->cap_visible || j->cap_infrared;
+    /* a share of one half caps nothing */
+    memset(share, 128, (size_t)w);
+    memset(cap3, 255, 3 * (size_t)w);
+    for (int y = top; y < bottom; y++) {
+        const u8 *luma = j->visible + (ptrdiff_t)y * w, *infrared = j->infrared + (ptrdiff_t)y * w;
+        u8 *out = j->out + (ptrdiff_t)(y * j->out_stride);
+        enlarge(j->factor, j->small_visible, j->height, w, y, v, base_a);
+        enlarge(j->factor, j->small_infrared, j->height, w, y, v, base_b);
+        enlarge(j->factor, j->small_fused, j->height, w, y, v, fused);
+        if (capped) enlarge(j->shares_factor, j->shares, j->height, w, y, v, share);
+        if (j->noise) choose(j, 1, luma, base_a, infrared, base_b, share, fused);
+        else choose(j, 0, luma, base_a, infrared, base_b, share, fused);
+        if (!j->bgr) {
+            memcpy(out, fused, (size_t)shown);
+            continue;
+        }
+        thrice(luma, shown, luma3);
+        thrice(fused, shown, fused3);
+        if (j->cap_visible) {
+            for (int x = 0; x < shown; x++) share[x] >>= 1;
+            thrice(share, shown, cap3);
+        }
+        colour(j->bgr + (ptrdiff_t)(y * j->bgr_stride), luma3, fused3, cap3, 3 * shown, (u16)j->chroma, out);
+    }
+}
+
+__attribute__((visibility("default"))) int32_t edgefuse_abi(void) { return ABI; }
+
+__attribute__((visibility("default"))) int32_t edgefuse_band_scratch(int32_t width) { return width * 13 + 2 * (width + 2); }
