@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import platform
 from pathlib import Path
 
 ABI = 1  # of edgefuse/fusion/band_rows.c
-FILE = Path(__file__).with_name("libedgefuse.so")
+FILE = Path(__file__).with_name(f"libedgefuse-{platform.machine()}.so")
 
 
 @functools.cache

@@ -21,12 +21,13 @@ typedef uint16_t u16;
 typedef struct {
     const u8 *visible, *infrared;                              /* luma, height x width, contiguous */
     const u8 *small_visible, *small_infrared, *small_fused;    /* reduced by `factor` */
-    const u8 *shares;                                          /* the visible frame's, in 255ths, reduced by `shares_factor` */
+    const u8 *shares;                                          /* the visible frame's, in 255ths, reduced by it, too */
     const u8 *bgr;                                             /* the visible frame in colour, or NULL: then `out` is luma, too */
     u8 *out;
     int64_t bgr_stride, out_stride;                            /* bytes from row to row */
-    int32_t height, width, out_width, factor, shares_factor;   /* width: a multiple of both factors; out_width: at most that */
-    int32_t cap_visible, cap_infrared, noise, chroma;          /* chroma: in 128ths */
+    int32_t height, width, out_width, factor;                  /* width: a multiple of `factor`, 2 or 4; out_width: at most that */
+    int32_t cap_visible, cap_infrared, noise;
+    int32_t chroma, blue, green, red;                          /* chroma: its weight in 128ths; the others: its luma's parts */
     int32_t gain_shift, other_shift, other_sign;               /* d + (d >> gain_shift) + other_sign (d >> other_shift); -1, 0, 1 */
 } Job;
 
@@ -62,7 +63,6 @@ INLINE void enlarge(int f, const u8 *small, int height, int width, int y, u16 *r
     switch (f) {
     case 2: enlarge_by(2, small, height / 2, width / 2, y, v, out); break;
     case 4: enlarge_by(4, small, height / 4, width / 4, y, v, out); break;
-    case 8: enlarge_by(8, small, height / 8, width / 8, y, v, out); break;
     }
 }
 
@@ -94,14 +94,19 @@ INLINE void choose(const Job *j, const int noisy, const u8 *restrict a, const u8
     }
 }
 
+#if defined(__GNUC__) && (__GNUC__ >= 12 || defined(__clang__)) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define VECTORS 1 /* what compilers don't find by themselves: a pixel's three bytes */
+typedef u8 Bytes __attribute__((vector_size(16)));
+typedef u16 Words __attribute__((vector_size(16)));
+#endif
+
 /* Each of n bytes three times. */
 INLINE void thrice(const u8 *restrict in, int n, u8 *restrict out)
 {
     int x = 0;
-#if defined(__GNUC__) && (__GNUC__ >= 12 || defined(__clang__))
-    typedef u8 Vector __attribute__((vector_size(16)));
+#ifdef VECTORS
     for (; x + 16 <= n; x += 16) {
-        Vector v, three;
+        Bytes v, three;
         memcpy(&v, in + x, 16);
         three = __builtin_shufflevector(v, v, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5);
         memcpy(out + 3 * x, &three, 16);
@@ -114,15 +119,56 @@ INLINE void thrice(const u8 *restrict in, int n, u8 *restrict out)
     for (; x < n; x++) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = in[x];
 }
 
-/* BGR of the fused luma and weighted, capped chroma; n bytes, three a pixel. Rounded half to even. */
-INLINE void colour(const u8 *restrict bgr, const u8 *restrict luma, const u8 *restrict fused, const u8 *restrict cap, int n, u16 weight,
+/* Each of n pixels' weighted luma three times. */
+INLINE void lumas(const Job *j, const u8 *restrict bgr, int n, u16 *restrict out)
+{
+    const u16 blue = (u16)j->blue, green = (u16)j->green, red = (u16)j->red;
+    int x = 0;
+#ifdef VECTORS
+    for (; x + 16 <= n; x += 16) {
+        Bytes u, v, w, plane[3];
+        memcpy(&u, bgr + 3 * x, 16);
+        memcpy(&v, bgr + 3 * x + 16, 16);
+        memcpy(&w, bgr + 3 * x + 32, 16);
+        plane[0] = __builtin_shufflevector(u, v, 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0);
+        plane[0] = __builtin_shufflevector(plane[0], w, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29);
+        plane[1] = __builtin_shufflevector(u, v, 1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 0, 0, 0, 0, 0);
+        plane[1] = __builtin_shufflevector(plane[1], w, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30);
+        plane[2] = __builtin_shufflevector(u, v, 2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0);
+        plane[2] = __builtin_shufflevector(plane[2], w, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
+        const Bytes none = {0};
+        Words sum[2] = {{0}};
+#pragma GCC unroll 3
+        for (int c = 0; c < 3; c++) {
+            const u16 weight = c == 0 ? blue : c == 1 ? green : red;
+            sum[0] += weight * (Words)__builtin_shufflevector(plane[c], none, 0, 16, 1, 16, 2, 16, 3, 16, 4, 16, 5, 16, 6, 16, 7, 16);
+            sum[1] += weight * (Words)__builtin_shufflevector(plane[c], none, 8, 16, 9, 16, 10, 16, 11, 16, 12, 16, 13, 16, 14, 16, 15, 16);
+        }
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            const Words luma = sum[half];
+            u16 *to = out + 3 * (x + 8 * half);
+            Words three;
+            three = __builtin_shufflevector(luma, luma, 0, 0, 0, 1, 1, 1, 2, 2);
+            memcpy(to, &three, 16);
+            three = __builtin_shufflevector(luma, luma, 2, 3, 3, 3, 4, 4, 4, 5);
+            memcpy(to + 8, &three, 16);
+            three = __builtin_shufflevector(luma, luma, 5, 5, 6, 6, 6, 7, 7, 7);
+            memcpy(to + 16, &three, 16);
+        }
+    }
+#endif
+    for (; x < n; x++) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = (u16)(blue * bgr[3 * x] + green * bgr[3 * x + 1] + red * bgr[3 * x + 2]);
+}
+
+/* BGR of the fused luma and weighted, capped chroma; n bytes, three a pixel. Rounded half away from 0. */
+INLINE void colour(const u8 *restrict bgr, const u16 *restrict luma, const u8 *restrict fused, const u8 *restrict cap, int n, u16 weight,
                    u8 *restrict out)
 {
     for (int x = 0; x < n; x++) {
-        const u8 more = minus(bgr[x], luma[x]), less = minus(luma[x], bgr[x]);
-        const u16 scaled = (u16)(weight * (u16)(more | less));
-        const u8 chroma = least((u8)((u16)(scaled + 63 + ((scaled >> 7) & 1)) >> 7), cap[x]);
-        out[x] = minus(plus(fused[x], more ? chroma : 0), more ? 0 : chroma);
+        const u16 own = (u16)(weight * bgr[x]), grey = luma[x], larger = own > grey ? own : grey;
+        const u8 more = (u8)((u16)((u16)(larger - grey) + 64) >> 7), less = (u8)((u16)((u16)(larger - own) + 64) >> 7);
+        out[x] = minus(plus(fused[x], least(more, cap[x])), least(less, cap[x]));
     }
 }
 
@@ -130,9 +176,9 @@ EXPORT void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *sc
 {
     const int w = j->width, shown = j->out_width;
     u8 *restrict base_a = scratch, *restrict base_b = base_a + w, *restrict share = base_b + w, *restrict fused = share + w;
-    u8 *restrict luma3 = fused + w, *restrict fused3 = luma3 + 3 * w, *restrict cap3 = fused3 + 3 * w;
+    u8 *restrict fused3 = fused + w, *restrict cap3 = fused3 + 3 * w;
     /* w is a multiple of 4: aligned for u16 */
-    u16 *restrict v = (u16 *)(void *)(cap3 + 3 * w);
+    u16 *restrict luma3 = (u16 *)(void *)(cap3 + 3 * w), *restrict v = luma3 + 3 * w;
     const int capped = j->cap_visible || j->cap_infrared;
     /* a share of one half caps nothing */
     memset(share, 128, (size_t)w);
@@ -143,23 +189,24 @@ EXPORT void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *sc
         enlarge(j->factor, j->small_visible, j->height, w, y, v, base_a);
         enlarge(j->factor, j->small_infrared, j->height, w, y, v, base_b);
         enlarge(j->factor, j->small_fused, j->height, w, y, v, fused);
-        if (capped) enlarge(j->shares_factor, j->shares, j->height, w, y, v, share);
+        if (capped) enlarge(j->factor, j->shares, j->height, w, y, v, share);
         if (j->noise) choose(j, 1, luma, base_a, infrared, base_b, share, fused);
         else choose(j, 0, luma, base_a, infrared, base_b, share, fused);
         if (!j->bgr) {
             memcpy(out, fused, (size_t)shown);
             continue;
         }
-        thrice(luma, shown, luma3);
+        const u8 *bgr = j->bgr + (ptrdiff_t)(y * j->bgr_stride);
+        lumas(j, bgr, shown, luma3);
         thrice(fused, shown, fused3);
         if (j->cap_visible) {
             for (int x = 0; x < shown; x++) share[x] >>= 1;
             thrice(share, shown, cap3);
         }
-        colour(j->bgr + (ptrdiff_t)(y * j->bgr_stride), luma3, fused3, cap3, 3 * shown, (u16)j->chroma, out);
+        colour(bgr, luma3, fused3, cap3, 3 * shown, (u16)j->chroma, out);
     }
 }
 
 __attribute__((visibility("default"))) int32_t edgefuse_abi(void) { return ABI; }
 
-__attribute__((visibility("default"))) int32_t edgefuse_band_scratch(int32_t width) { return width * 13 + 2 * (width + 2); }
+__attribute__((visibility("default"))) int32_t edgefuse_band_scratch(int32_t width) { return width * 16 + 2 * (width + 2); }

@@ -7,6 +7,7 @@ saturating 8-bit arithmetic.
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -19,21 +20,20 @@ Bytes = NDArray[np.uint8]
 
 OPEN = 16  # a share of one in so many leaves a source's details uncapped; a power of two
 CHROMA = 128  # a chroma weight of one: the most with which a chroma times its weight is a 16-bit number
-_MARGIN = 8  # small rows that interpolation adds to a strip, enlarged: one above, one below, up to eight times
+_MARGIN = 4  # rows that interpolation adds to a strip above and below: a small one, enlarged
 
 
 class Bands(NamedTuple):
-    """What rows are made of; all uint8, contiguous, of one size but for their factors."""
+    """What rows are made of; all uint8, contiguous, of one size."""
 
     small_visible: Bytes
     """The visible frame's smaller bands, reduced by `factor`."""
     small_infrared: Bytes
     small_fused: Bytes
     shares: Bytes
-    """The visible frame's, in 255ths, reduced by `shares_factor`."""
+    """The visible frame's, in 255ths, reduced by `factor`, too."""
     factor: int
-    """2, 4 or 8, as the next."""
-    shares_factor: int
+    """2 or 4."""
 
 
 class Frame(NamedTuple):
@@ -64,7 +64,7 @@ class Rows(Protocol):
         """Take a pair in; what is in `bands` may still change until `blend`."""
 
     def blend(self, top: int, bottom: int, thread: int) -> None:
-        """Make rows `top` (a multiple of both factors) to `bottom` of the pair's `out`, as thread number `thread`."""
+        """Make rows `top` (a multiple of the factor) to `bottom` of the pair's `out`, as thread number `thread`."""
 
 
 def best() -> type[Rows]:
@@ -75,7 +75,7 @@ def best() -> type[Rows]:
 class NumpyRows:
     def __init__(self, bands: Bands, rows: int, threads: int) -> None:
         self._bands = bands
-        self._width = bands.shares.shape[1] * bands.shares_factor
+        self._width = bands.shares.shape[1] * bands.factor
         self._scratch = [[np.empty((rows + 2 * _MARGIN, self._width), np.uint8) for _ in range(11)] for _ in range(threads)]
         self._colours: list[list[Bytes]] = [[] for _ in range(threads)]
 
@@ -85,11 +85,11 @@ class NumpyRows:
     def blend(self, top: int, bottom: int, thread: int) -> None:
         f, bands, planes = self._frame, self._bands, self._scratch[thread]
         # enlarged in whole small rows
-        end = min(-(-bottom // bands.shares_factor) * bands.shares_factor, f.visible.shape[0])
+        end = -(-bottom // bands.factor) * bands.factor
         parts = [plane[: end - top] for plane in planes[:6]]
         visible = f.visible[top:end], enlarged(bands.small_visible, top, end, bands.factor, planes[6])
         infrared = f.infrared[top:end], enlarged(bands.small_infrared, top, end, bands.factor, planes[7])
-        share = enlarged(bands.shares, top, end, bands.shares_factor, planes[8]) if any(f.capped) else None
+        share = enlarged(bands.shares, top, end, bands.factor, planes[8]) if any(f.capped) else None
         caps = _caps(share, f.capped, (planes[9][: end - top], planes[10][: end - top]))
         positive, negative = select(visible, infrared, caps, f.eighths, f.noise, parts)
         fused = enlarged(bands.small_fused, top, end, bands.factor, planes[6])
@@ -105,7 +105,7 @@ class NumpyRows:
         cap = None
         if share is not None and f.capped[0]:
             cap = np.right_shift(share, 1, out=planes[0][: end - top])[keep]
-        join(f.bgr[top:bottom], visible[0][keep], fused[keep], f.chroma, cap, self._colours[thread], out)
+        join(f.bgr[top:bottom], fused[keep], f.chroma, cap, self._colours[thread], out)
 
 
 class _Job(ctypes.Structure):
@@ -115,8 +115,8 @@ class _Job(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("visible", "infrared", "small_visible", "small_infrared", "small_fused", "shares")),
         *((name, ctypes.c_void_p) for name in ("bgr", "out")),
         *((name, ctypes.c_int64) for name in ("bgr_stride", "out_stride")),
-        *((name, ctypes.c_int32) for name in ("height", "width", "out_width", "factor", "shares_factor", "cap_visible", "cap_infrared")),
-        *((name, ctypes.c_int32) for name in ("noise", "chroma", "gain_shift", "other_shift", "other_sign")),
+        *((name, ctypes.c_int32) for name in ("height", "width", "out_width", "factor", "cap_visible", "cap_infrared")),
+        *((name, ctypes.c_int32) for name in ("noise", "chroma", "blue", "green", "red", "gain_shift", "other_shift", "other_sign")),
     ]
 
 
@@ -126,8 +126,8 @@ class CompiledRows:
         assert library is not None
         self._run, self._bands = library.edgefuse_band_rows, bands
         self._run.argtypes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p
-        height, width = (n * bands.shares_factor for n in bands.shares.shape)
-        self._job = _Job(height=height, width=width, factor=bands.factor, shares_factor=bands.shares_factor)
+        height, width = (n * bands.factor for n in bands.shares.shape)
+        self._job = _Job(height=height, width=width, factor=bands.factor)
         for name in ("small_visible", "small_infrared", "small_fused", "shares"):
             setattr(self._job, name, getattr(bands, name).ctypes.data)
         self._scratch = [np.empty(library.edgefuse_band_scratch(width), np.uint8) for _ in range(threads)]
@@ -143,6 +143,7 @@ class CompiledRows:
         job.bgr, job.bgr_stride = (None, 0) if bgr is None else (bgr.ctypes.data, bgr.strides[0])
         job.cap_visible, job.cap_infrared = frame.capped
         job.noise, job.chroma = frame.noise, frame.chroma
+        job.blue, job.green, job.red = luma_parts(frame.chroma)
         first, second = _SHIFTS[frame.eighths]
         job.gain_shift, job.other_shift = first, abs(second or 0)
         job.other_sign = 0 if second is None else -1 if second > 0 else 1
@@ -151,14 +152,19 @@ class CompiledRows:
         self._run(ctypes.addressof(self._job), top, bottom, self._pointers[thread])
 
 
-def enlarged(small: Bytes, top: int, bottom: int, factor: int, out: Bytes) -> Bytes:
-    """Rows `top` to `bottom` (multiples of `factor`) of `small` enlarged `factor` times, bilinear; a view into `out`.
+@functools.cache
+def exact(factor: int) -> int:
+    """OpenCV's method to enlarge `factor` times, bilinear, to the bit. On ARM its usual one is, and costs a quarter of the named one."""
+    probe = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    usual, named = (cv2.resize(probe, None, fx=factor, fy=factor, interpolation=m) for m in (cv2.INTER_LINEAR, cv2.INTER_LINEAR_EXACT))
+    return cv2.INTER_LINEAR if np.array_equal(usual, named) else cv2.INTER_LINEAR_EXACT
 
-    The exact method, which is the same to the bit on every processor.
-    """
+
+def enlarged(small: Bytes, top: int, bottom: int, factor: int, out: Bytes) -> Bytes:
+    """Rows `top` to `bottom` (multiples of `factor`) of `small` enlarged `factor` times, bilinear; a view into `out`."""
     first, last = max(0, top // factor - 1), min(small.shape[0], bottom // factor + 1)
     whole = out[: (last - first) * factor]
-    cv2.resize(small[first:last], (whole.shape[1], whole.shape[0]), dst=whole, interpolation=cv2.INTER_LINEAR_EXACT)
+    cv2.resize(small[first:last], (whole.shape[1], whole.shape[0]), dst=whole, interpolation=exact(factor))
     begin = top - first * factor
     return whole[begin : begin + bottom - top]
 
@@ -234,20 +240,24 @@ def _caps(share: Bytes | None, capped: tuple[bool, bool], planes: tuple[Bytes, B
     return caps[0], caps[1]
 
 
-def join(bgr: Bytes, luma: Bytes, fused: Bytes, chroma: int, cap: Bytes | None, scratch: list[Bytes], out: Bytes) -> None:
-    """BGR of the fused luma and the visible frame's chroma (BGR - luma): `chroma` 128ths of it, and at most `cap` levels of it where
+def luma_parts(chroma: int) -> tuple[int, int, int]:
+    """What of blue, green and red makes the luma that a chroma of that weight is less of, in 128ths: whole, so that grey stays grey."""
+    blue, red = round(0.114 * chroma), round(0.299 * chroma)
+    return blue, chroma - blue - red, red
+
+
+def join(bgr: Bytes, fused: Bytes, chroma: int, cap: Bytes | None, scratch: list[Bytes], out: Bytes) -> None:
+    """BGR of the fused luma and the visible frame's chroma (BGR less luma): `chroma` 128ths of it, and at most `cap` levels of it where
     that is given, so that what the infrared frame alone shows is grey.
     """
-    more, less, three = (s[: len(luma)] for s in scratch)
-    cv2.merge((luma, luma, luma), dst=three)
-    if chroma == CHROMA:
-        cv2.subtract(bgr, three, dst=more)
-        cv2.subtract(three, bgr, dst=less)
-    else:
-        # products of whole numbers and 128ths, exact in float32: rounded half to even
-        weight = chroma / CHROMA
-        cv2.addWeighted(bgr, weight, three, -weight, 0, dst=more)
-        cv2.addWeighted(three, weight, bgr, -weight, 0, dst=less)
+    more, less, three = (s[: len(fused)] for s in scratch)
+    matrix = np.zeros((3, 4), np.float32)
+    matrix[:, :3] = (np.eye(3) * chroma - luma_parts(chroma)) / CHROMA
+    # between two 128ths: OpenCV rounds halves up here and to even there
+    matrix[:, 3] = 1 / 512
+    cv2.transform(bgr, matrix, dst=more)
+    matrix[:, :3] *= -1
+    cv2.transform(bgr, matrix, dst=less)
     if cap is not None:
         cv2.merge((cap, cap, cap), dst=three)
         cv2.min(more, three, dst=more)

@@ -27,13 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.fusion import band_rows
-from edgefuse.fusion.band_rows import CHROMA, OPEN, Bands, Frame, Rows
+from edgefuse.fusion.band_rows import CHROMA, OPEN, Bands, Frame, Rows, enlarged
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 REDUCTION = 4  # of the frames that the map is decided on
-BASE = 8  # of the map and the base
 MULTIPLE = 32  # frames are padded to a multiple: four levels of halving, and one for the map's own network
 _MIDDLE = 2 / 3  # of the fine band's gain for the middle band: more would draw halos
 _AVERAGED = 1.5  # deviations of noise by which two details may differ and still be averaged
@@ -72,10 +71,11 @@ class BandBlend:
         self._workers = min(threads, len(self._strips))
         self._difference = np.empty((h // 8, w // 8), np.float32)
         self._base, self._shares = (np.empty((h // 8, w // 8), np.uint8) for _ in range(2))
+        self._quarter_shares = np.empty((h // 4, w // 4), np.uint8)
         make = rows or band_rows.best()
         eighths, quarters = self.eighths, self.quarters
-        self._middle = make(Bands(eighths["visible"], eighths["infrared"], self._base, self._shares, 2, 2), h // 4, 1)
-        fine = Bands(quarters["visible"], quarters["infrared"], self._fused_quarter, self._shares, REDUCTION, BASE)
+        self._middle = make(Bands(eighths["visible"], eighths["infrared"], self._base, self._shares, 2), h // 4, 1)
+        fine = Bands(quarters["visible"], quarters["infrared"], self._fused_quarter, self._quarter_shares, REDUCTION)
         self._fine = make(fine, strip, self._workers)
         self._pool = ThreadPoolExecutor(self._workers - 1, "edgefuse-blend") if self._workers > 1 else None
 
@@ -152,6 +152,8 @@ class BandBlend:
         low, high = int(shares.min()), int(shares.max())
         # which source is left out somewhere; the closed form alone never gives the visible frame all
         capped = (low * OPEN < 255, high == 255)
+        if any(capped):
+            enlarged(shares, 0, len(self._quarter_shares), 2, self._quarter_shares)
         self._base_and_middle(blending_map, capped, eighths, noise)
         bgr = None if visible.ndim == 2 else visible
         luma = self._luma["visible"], self._luma["infrared"]
