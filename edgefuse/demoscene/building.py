@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edgefuse.demoscene.lettering import word
 from edgefuse.demoscene.optics import BGR, SHADOW, Array, lamp_light, tile
 from edgefuse.demoscene.stage import GLOW, HEAT, LAMP, REFLECTANCE, SUN, Heat, Stage, sunned, surface, upright
 
@@ -70,7 +71,8 @@ class Building:
         x, y, yr, f, b = self.right, self.eaves, self.ridge, self.front, self.back
         end = self._wall(rng, b - f, y, ppm, 0.0)
         stage.sheet(end, np.array([[x, y, f], [x, y, b], [x, 0, b], [x, 0, f]], np.float32), f)
-        gable = end[end.shape[0] // 2, end.shape[1] // 2]
+        gable = end[end.shape[0] // 2, end.shape[1] // 2].copy()
+        del end  # textures are large
         stage.flat(np.array([[x, y, f], [x, yr, middle], [x, y, b]], np.float32), gable, f)
         cx, cy, cz = self.chimney
         brick = surface((70, 84, 128), (20.0, 19.0, 17.5))
@@ -271,14 +273,11 @@ class _Face:
 
     def text(self, text: str, x: float, y: float, high: float, bgr: BGR, glow: BGR, mirror: int) -> None:
         """Painted letters, centred on x, standing on y: no trace of them in the infrared. A mirrored street reads right too."""
-        scale, font = 8.0, cv2.FONT_HERSHEY_DUPLEX
-        (w, h), base = cv2.getTextSize(text, font, scale, 24)
-        big = np.zeros((h + 2 * base, w + base), np.uint8)
-        cv2.putText(big, text, (base // 2, h + base // 2), font, scale, (255,), 24, cv2.LINE_AA)
-        wide = min(high * 1.25 * w / h, self.texture.shape[1] / self.ppm * 0.8)
-        size = max(round(wide * self.ppm), 2), max(round(high * 1.35 * self.ppm), 2)
+        big = word(text)
+        wide = min(high * big.shape[1] / big.shape[0], self.texture.shape[1] / self.ppm * 0.8)
+        size = max(round(wide * self.ppm), 2), max(round(high * self.ppm), 2)
         mask = cv2.resize(big[:, ::mirror], size, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / 255
-        left, top = round(x * self.ppm - size[0] / 2), round(self.texture.shape[0] - (y + 1.15 * high) * self.ppm)
+        left, top = round(x * self.ppm - size[0] / 2), round(self.texture.shape[0] - (y + high) * self.ppm)
         roi = self.texture[max(top, 0) : top + size[1], max(left, 0) : left + size[0]]
         mask = mask[: roi.shape[0], : roi.shape[1]]
         roi[..., REFLECTANCE] += (np.asarray(bgr, np.float32) - roi[..., REFLECTANCE]) * mask

@@ -72,6 +72,12 @@ class Camera:
         column = np.linspace(-1, 1, self.width, dtype=np.float32)[None, :]
         return np.asarray(1 - fall * (row**2 + column**2) / 2, np.float32)
 
+    def lens(self, fall: float, column: float, row: float) -> float:
+        """`vignette` at the nearest pixel of the picture."""
+        x = np.float32(2 * min(max(int(column), 0), self.width - 1) / (self.width - 1) - 1)
+        y = np.float32(2 * min(max(int(row), 0), self.height - 1) / (self.height - 1) - 1)
+        return float(1 - fall * (y * y + x * x) / 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Light:

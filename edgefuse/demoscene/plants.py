@@ -53,6 +53,7 @@ class Crown:
         high = np.ceil(np.maximum((centres + radii[:, None]).max(axis=0), foot) + margin).astype(int)
         self.left, self.top, w, h = (int(n) for n in (*low, *(high - low)))
         self.seen = self.left < camera.width and self.top < camera.height and self.left + w > 0 and self.top + h > 0
+        self.shape = h, w
         self.colours: dict[int, Array] = {}
         self.heats: dict[int, Array] = {}
         if self.seen:
@@ -76,6 +77,7 @@ class Crown:
             celsius = (6.6, 5.6, 3.6)[key] + np.minimum(self.up, 6) * 0.10 + (4.2, 2.0, 0.0)[key] * np.minimum(sun, 1)
             heat = np.dstack([cover * (celsius * 100 + ZERO_C), cover]).astype(np.float32)
             self.heats[key] = np.asarray(cv2.GaussianBlur(heat, (0, 0), soft), np.float32)
+        del self.albedo, self.sun, self.up  # all that is shown of them is in the above
 
     def _trunk(self, camera: Camera) -> None:
         """A trunk with a lit and a dark side, and three branches."""
@@ -130,17 +132,16 @@ class Crown:
             phase = spread * cv2.resize(tile(rng, cells, cells, slope), (w, h), interpolation=cv2.INTER_CUBIC)
             even, odd = (reach * grow * wave(phase) for wave in (np.cos, np.sin))
             self.waves.append((turns, even.astype(np.float32), odd.astype(np.float32)))
-        rows, columns = np.indices((h, w), dtype=np.float32)
-        self.rows, self.columns = rows, columns
 
-    def cutout(self, time: float, seconds: float) -> Cutout:
-        """The plant as it stands at a time of day and a moment."""
+    def cutout(self, time: float, seconds: float, places: Array) -> Cutout:
+        """The plant as it stands at a time of day and a moment. places: float32 (2, rows, columns), `np.indices` of its shape or more."""
         low, share = split(time)
         colour, heat = self.colours[low], self.heats[low]
         if share:
             colour = cv2.addWeighted(colour, 1 - share, self.colours[low + 1], share, 0)
             heat = cv2.addWeighted(heat, 1 - share, self.heats[low + 1], share, 0)
-        columns, rows = self.columns, self.rows
+        h, w = self.shape
+        rows, columns = places[:, :h, :w]
         for turns, even, odd in self.waves:
             angle = 2 * np.pi * turns * seconds / LOOP_S
             columns = cv2.scaleAdd(even, np.sin(angle), columns)

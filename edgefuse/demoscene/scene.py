@@ -21,7 +21,7 @@ from edgefuse.demoscene.layout import Layout
 from edgefuse.demoscene.optics import KEYS, VIGNETTE, ZERO_C, Array, Camera, Light, lamp_light, light_at, split, tile
 from edgefuse.demoscene.plants import Crown
 from edgefuse.demoscene.sky import Plume, Sky
-from edgefuse.demoscene.stage import COVER, Screen, Stage
+from edgefuse.demoscene.stage import COVER, ROWS, Screen, Stage
 from edgefuse.demoscene.street import TRANSFORMER, Shade, backdrop, furniture, ground
 
 CYCLE_FRAMES = 500  # of an endless day, dusk, night and back
@@ -76,20 +76,21 @@ class DemoScene:
         furniture(stage, self.shade, layout.lamp, rng)
         self.screens: list[Screen] = stage.merged()
         self.reflectance = np.clip(stage.pixels[..., :3], 0, 255).astype(np.uint8)
-        self.vignette = camera.vignette(VIGNETTE)
-        self._paint(stage, keys)
+        vignette = camera.vignette(VIGNETTE)
+        self._paint(stage, keys, vignette)
         open_rows = np.flatnonzero(stage.pixels[..., COVER].min(axis=1) < 0.999)
-        self.sky = Sky(camera, min(int(open_rows[-1]) + 3, camera.height) if len(open_rows) else 0, keys, self.vignette, rng)
+        self.sky = Sky(camera, min(int(open_rows[-1]) + 3, camera.height) if len(open_rows) else 0, keys, vignette, rng)
         self._open_sky(stage)
         del stage  # the largest thing there is, and all painted
         crowns = [Crown(plant, balls, camera, rng) for plant, balls in zip(layout.plants, blobs, strict=True)]
         self.crowns = [crown for crown in crowns if crown.seen]
         for crown in self.crowns:
-            h, w = crown.sun.shape
-            crown.light(keys, layout.lamp, self._lens(crown.left + w / 2, crown.top + h / 2), self.soft)
+            h, w = crown.shape
+            crown.light(keys, layout.lamp, camera.lens(VIGNETTE, crown.left + w / 2, crown.top + h / 2), self.soft)
+        self.places = np.indices(np.max([(1, 1), *(crown.shape for crown in self.crowns)], axis=0), dtype=np.float32)
         self.plume = Plume(layout.building.chimney, camera, rng)
         h, w = self.plume.column.shape
-        places = [(crown.z, crown.left, crown.top, *crown.sun.shape) for crown in self.crowns]
+        places = [(crown.z, crown.left, crown.top, *crown.shape) for crown in self.crowns]
         self.before = [before(self.screens, *place) for place in [*places, (self.plume.z, self.plume.left, self.plume.top, h, w)]]
         self._sensors(np.random.default_rng([seed, 8]))
 
@@ -143,7 +144,7 @@ class DemoScene:
         self.shade.block(lamp[0] - 0.06, lamp[0] + 0.06, 17.44, 17.56, lamp[1])
         self.shade.soften()
 
-    def _paint(self, stage: Stage, keys: tuple[int, ...]) -> None:
+    def _paint(self, stage: Stage, keys: tuple[int, ...], vignette: Array) -> None:
         """The still world by day, at dusk and at night, with the parked car in it; premultiplied where the sky shows."""
         layout, camera = self.layout, self.camera
         parked = Vehicle(layout.parked, camera, 0.0)
@@ -152,9 +153,8 @@ class DemoScene:
         self.infrared: dict[int, Array] = {}
         hidden: Cutout | None = None
         for key in keys:
-            lit = stage.visible(KEYS[key], self.vignette) + halo * np.float32(KEYS[key].glow)
+            self.visible[key] = stage.visible(KEYS[key], vignette, halo)
             counts = cv2.GaussianBlur(stage.counts(key), (0, 0), self.soft)
-            self.visible[key] = np.clip(lit, 0, 255).astype(np.uint8)
             self.infrared[key] = np.round(counts).astype(np.uint16)
             lamp = float(lamp_light(layout.lamp, layout.parked.x, 1.0, layout.parked.z))
             hidden = parked.draw(KEYS[key], 1.0, lamp, float(key), self.soft)
@@ -172,15 +172,14 @@ class DemoScene:
         self.open_infrared = np.round((1 - np.clip(soft, 0, 1)) * 65535).astype(np.uint16)
 
     def _halo(self, lamp: tuple[float, float, float]) -> Array:
-        """Float32 (H, W, 3): the glare round the street lamp."""
+        """Float32 (H, W): the glare round the street lamp."""
         camera = self.camera
         at, depth = camera.project(np.array(lamp))
         metre = camera.focal / float(depth)
         row = (np.arange(camera.height, dtype=np.float32) - np.float32(at[1]))[:, None] / metre
         column = (np.arange(camera.width, dtype=np.float32) - np.float32(at[0]))[None, :] / metre
         radius2 = row * row + column * column
-        glare = 0.42 * np.exp(-radius2 / 0.5) + 0.16 / (1 + radius2 / 0.8) ** 1.5
-        return np.asarray(glare[..., None] * np.array([120, 190, 230], np.float32), np.float32)
+        return np.asarray(0.42 * np.exp(-radius2 / 0.5) + 0.16 / (1 + radius2 / 0.8) ** 1.5, np.float32)
 
     def _sensors(self, rng: np.random.Generator) -> None:
         """Both sensors' fixed faults, and the fields that their noise of each frame is cut from."""
@@ -222,7 +221,7 @@ class DemoScene:
         time, seconds = self.time_of_day(index), index / self.fps
         light, layout = light_at(time), self.layout
         vehicles = self._vehicles(seconds)
-        parts: list[Part] = [(None, crown.cutout(time, seconds)) for crown in self.crowns]
+        parts: list[Part] = [(None, crown.cutout(time, seconds, self.places)) for crown in self.crowns]
         parts.append((None, self.plume.cutout(time, seconds)))
         for (_, cutout), screens in zip(parts, self.before, strict=True):
             hide(cutout, screens)
@@ -260,12 +259,7 @@ class DemoScene:
     def _dimmed(self, light: Light, points: Array) -> Light:
         """A light as the lens lets it through at the middle of some pixels."""
         column, row = points.mean(axis=0)
-        return light.times(self._lens(float(column), float(row)))
-
-    def _lens(self, column: float, row: float) -> float:
-        """Share of the light the lens lets through, at the nearest pixel of the picture."""
-        inside = min(max(int(row), 0), self.camera.height - 1), min(max(int(column), 0), self.camera.width - 1)
-        return float(self.vignette[inside])
+        return light.times(self.camera.lens(VIGNETTE, float(column), float(row)))
 
     def _cast(self, parts: Sequence[Part], light: Light) -> list[Cutout]:
         """The shadows of moving bodies, as black cutouts on the ground."""
@@ -297,10 +291,12 @@ class DemoScene:
         right, bottom = np.minimum(np.ceil(points.max(axis=0)), (self.camera.width, self.camera.height)).astype(int)
         if left >= right or top >= bottom:
             return
-        x, depth_z, _ = self.camera.ground(left, top, right, bottom)
-        share = vehicle.beam(x, depth_z)[..., None] * np.array([0.62, 0.82, 0.95], np.float32) * np.float32(light.glow)
-        roi = visible[top:bottom, left:right]
-        cv2.add(roi, (self.reflectance[top:bottom, left:right] * share).astype(np.uint8), dst=roi)
+        for first in range(top, bottom, ROWS):
+            last = min(first + ROWS, bottom)
+            x, depth_z, _ = self.camera.ground(left, first, right, last)
+            share = vehicle.beam(x, depth_z)[..., None] * np.array([0.62, 0.82, 0.95], np.float32) * np.float32(light.glow)
+            roi = visible[first:last, left:right]
+            cv2.add(roi, (self.reflectance[first:last, left:right] * share).astype(np.uint8), dst=roi)
 
     def _flare(self, vehicle: Vehicle, light: Light, visible: Array) -> None:
         """The glare of head and tail lights, in place."""
@@ -321,15 +317,16 @@ class DemoScene:
             cv2.add(roi, (glare[..., None] * np.array(colour, np.float32)).astype(np.uint8), dst=roi)
 
     def _sense(self, visible: Array, infrared: Array, light: Light, index: int) -> tuple[Array, Array]:
-        """What the two sensors make of it."""
+        """What the two sensors make of it; both arguments are spent."""
         a, b, c, d = np.random.default_rng([self.seed, 9, index]).integers(0, _ROAM, 4)
         h, w = infrared.shape
         gain = light.noise / 22
-        seen = cv2.addWeighted(visible, 1.0, self.grain[a : a + h, b : b + w], gain, -128 * gain)
-        counts = cv2.subtract(cv2.add(infrared, self.hiss[c : c + h, d : d + w]), self.fixed)
+        cv2.addWeighted(visible, 1.0, self.grain[a : a + h, b : b + w], gain, -128 * gain, dst=visible)
+        cv2.add(infrared, self.hiss[c : c + h, d : d + w], dst=infrared)
+        cv2.subtract(infrared, self.fixed, dst=infrared)
         if self.depth == 16:
-            return np.asarray(seen), np.asarray(counts)
-        return np.asarray(seen), np.asarray(cv2.convertScaleAbs(counts, alpha=255 / (100 * (WINDOW_C[1] - WINDOW_C[0]))))
+            return visible, infrared
+        return visible, np.asarray(cv2.convertScaleAbs(infrared, alpha=255 / (100 * (WINDOW_C[1] - WINDOW_C[0]))))
 
     def _find(self, index: int) -> tuple[list[Box], Array]:
         """What `bodies` and `labels` return."""

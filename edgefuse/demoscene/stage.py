@@ -17,6 +17,7 @@ from edgefuse.demoscene.optics import BGR, ZERO_C, Array, Camera, Light
 REFLECTANCE, HEAT, GLOW = slice(0, 3), slice(3, 6), slice(8, 11)
 SUN, LAMP, COVER = 6, 7, 11
 WARMED = (1.0, 0.55, 0.12)  # how much of the sun's warmth is there by day, at dusk and at night
+_GLARE: BGR = (120.0, 190.0, 230.0)
 _FINE = 4  # binary places of a pixel in polygon corners
 
 Heat = tuple[float, float, float]
@@ -66,7 +67,7 @@ class Screen:
     mask: Array
 
 
-_ROWS = 32  # painted at a time
+ROWS = 32  # painted at a time
 
 
 class Stage:
@@ -103,10 +104,16 @@ class Stage:
 
     def _lay(self, left: int, top: int, mask: Array, what: Array, channels: slice) -> None:
         """Paint some channels, a few rows at a time: whole, a wall's twelve are larger than all the rest of the program."""
-        for row in range(0, mask.shape[0], _ROWS):
-            cover = mask[row : row + _ROWS].astype(np.float32)[..., None] / 255
+        for row in range(0, mask.shape[0], ROWS):
+            cover = mask[row : row + ROWS].astype(np.float32)[..., None] / 255
             roi = self.pixels[top + row : top + row + len(cover), left : left + mask.shape[1], channels]
-            roi += ((what if what.ndim == 1 else what[row : row + _ROWS]) - roi) * cover
+            roi += ((what if what.ndim == 1 else what[row : row + ROWS]) - roi) * cover
+
+    def over(self, top: int, what: Array, mask: Array) -> None:
+        """Paint surfaces (h, width, 12) from row `top` on through a mask (h, width) in [0, 1]."""
+        for row in range(0, len(what), ROWS):
+            roi = self.pixels[top + row : top + row + len(what[row : row + ROWS])]
+            roi += (what[row : row + ROWS] - roi) * mask[row : row + ROWS, :, None].astype(np.float32)
 
     def flat(self, points: Array, what: Array, z: float | None = None) -> None:
         """`fill` for (N, 3) metres."""
@@ -155,14 +162,17 @@ class Stage:
             out.append(Screen(z, left, top, mask))
         return out
 
-    def visible(self, light: Light, vignette: Array) -> Array:
-        """Float32 (height, width, 3) BGR under a light, premultiplied by the cover."""
-        p = self.pixels
-        lit = np.empty((*p.shape[:2], 3), np.float32)
-        for c in range(3):
-            shade = light.sun[c] * p[..., SUN] + light.lamp[c] * p[..., LAMP] + light.ambient[c]
-            lit[..., c] = (p[..., c] * shade + p[..., 8 + c] * light.glow) * vignette
-        return np.minimum(lit, 255)
+    def visible(self, light: Light, vignette: Array, halo: Array) -> Array:
+        """uint8 (height, width, 3) BGR under a light, premultiplied by the cover. halo: float32 (height, width), the lamp's glare."""
+        out = np.empty((*self.pixels.shape[:2], 3), np.uint8)
+        for row in range(0, len(out), ROWS):
+            rows = slice(row, row + ROWS)
+            p = self.pixels[rows]
+            for c in range(3):
+                shade = light.sun[c] * p[..., SUN] + light.lamp[c] * p[..., LAMP] + light.ambient[c]
+                lit = np.minimum((p[..., c] * shade + p[..., 8 + c] * light.glow) * vignette[rows], 255)
+                out[rows, :, c] = np.clip(lit + halo[rows] * np.float32(_GLARE[c]) * np.float32(light.glow), 0, 255)
+        return out
 
     def counts(self, key: int) -> Array:
         """Float32 (height, width) infrared counts by day (0), at dusk (1) or at night (2), premultiplied by the cover."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgefuse.demoscene.building import Building
 from edgefuse.demoscene.optics import BGR, SHADOW, Array, lamp_light, tile
-from edgefuse.demoscene.stage import HEAT, LAMP, REFLECTANCE, SUN, WARMED, Heat, Stage, sunned, surface, upright
+from edgefuse.demoscene.stage import HEAT, LAMP, REFLECTANCE, ROWS, SUN, WARMED, Heat, Stage, sunned, surface, upright
 
 NEAR_KERB, ROAD, MIDDLE, PARKING, FAR_KERB, YARD = 10.1, 10.3, 12.9, 15.25, 17.2, 19.7  # borders along z, metres
 ALLEY = (-2.9, 0.9)  # along x
@@ -71,8 +71,21 @@ class Shade:
 def ground(stage: Stage, shade: Shade, building: Building, rng: np.random.Generator, manhole: tuple[float, float]) -> None:
     """Paint every pixel below the horizon."""
     camera = stage.camera
-    top = max(int(np.ceil(camera.horizon + 0.5)), 0)
-    x, z, depth = camera.ground(0, top, camera.width, camera.height)
+    first = max(int(np.ceil(camera.horizon + 0.5)), 0)
+    tiles = tile(rng, 256, 256, 0.35), tile(rng, 256, 256, 1.1)
+    sun = shade.sun(*camera.ground(0, first, camera.width, camera.height)[:2])
+    lag = cv2.GaussianBlur(sun, (0, 0), 2.5 * camera.scale)  # the ground warms and cools slowly: soft shadows in the infrared
+    for top in range(first, camera.height, ROWS):
+        rows = slice(top - first, top - first + ROWS)
+        _strip(stage, top, sun[rows], lag[rows], building, tiles, manhole)
+
+
+def _strip(
+    stage: Stage, top: int, sun: Array, lag: Array, building: Building, tiles: tuple[Array, Array], manhole: tuple[float, float]
+) -> None:
+    """Paint rows of the ground from `top` on, as many as `sun` has. tiles: the textures' noise, fine and soft."""
+    camera = stage.camera
+    x, z, depth = camera.ground(0, top, camera.width, top + len(sun))
     fx, fz = depth / camera.focal, depth * depth / (camera.focal * 5.0)
     weights = np.zeros((*x.shape, len(_MATERIALS)), np.float32)
     weights[..., _PAVING] = 1
@@ -95,9 +108,9 @@ def ground(stage: Stage, shade: Shade, building: Building, rng: np.random.Genera
     lid = np.clip((0.36 - np.hypot(x - manhole[0], z - manhole[1])) / np.maximum(fx, fz * 0.5) + 0.5, 0, 1)
     over(_IRON, lid)
 
-    pixels = stage.pixels[top:]
+    pixels = stage.pixels[top : top + len(sun)]
     np.matmul(weights, _MATERIALS, out=pixels)
-    fine, soft = tile(rng, 256, 256, 0.35), tile(rng, 256, 256, 1.1)
+    fine, soft = tiles
     grain = _lookup(fine, x * 44, z * 44) * np.minimum(1, 0.045 / np.sqrt(fx * fz))
     patches = _lookup(soft, x * 7, z * 7)
     blades = _lookup(fine, x * 20 + 90, z * 8) * np.minimum(1, 0.1 / fx)
@@ -108,10 +121,8 @@ def ground(stage: Stage, shade: Shade, building: Building, rng: np.random.Genera
     texture += 0.10 * on_road * np.clip(_lookup(soft, x * 3 + 77, z * 3 + 31) - 1.2, 0, 1)
     pixels[..., REFLECTANCE] *= np.maximum(texture, 0.3)[..., None]
     pixels[..., 2] += grass * patches * 9  # grass yellows in patches
-    sun = shade.sun(x, z)
     warmth = weights @ _GAINS
     pixels[..., SUN] = sun
-    lag = cv2.GaussianBlur(sun, (0, 0), 2.5 * camera.scale)  # the ground warms and cools slowly: soft shadows in the infrared
     for key, kept in enumerate(WARMED):
         pixels[..., HEAT.start + key] += lag * warmth * kept + patches * 0.28 + 0.5 * wheels - 0.5 * joints + 0.35 * grass * blades
     spill = 0.5 * np.exp(-(((z - 18.8) / 1.1) ** 2)) * _band(x, fx, building.left + 0.3, building.right - 2.8)
@@ -137,7 +148,8 @@ def backdrop(stage: Stage, rng: np.random.Generator) -> None:
     haze = np.clip(1 - (camera.horizon - row) / (50 * camera.scale), 0, 1)
     hills[..., REFLECTANCE] *= ((1 - 0.11 * np.clip(woods, -0.4, 1.2)) * (0.94 + 0.16 * haze))[..., None]
     hills[..., HEAT] += (0.5 * woods + 1.5 * haze)[..., None]
-    stage.pixels[:bottom] += (hills - stage.pixels[:bottom]) * mask[..., None].astype(np.float32)
+    stage.over(0, hills, mask)
+    del hills, mask
     _copse(stage, rng, 170.0, 10.0, (118, 134, 112), (4.4, 3.8, 1.4))
     _copse(stage, rng, 64.0, 3.6, (66, 112, 84), (5.4, 4.8, 2.6))
     x0, z = 9.5 + float(rng.uniform(-1, 1.5)), 41.0
@@ -186,7 +198,7 @@ def _copse(stage: Stage, rng: np.random.Generator, z: float, height: float, bgr:
     leaves = cv2.resize(tile(rng, 64, 256, 0.3), (camera.width, bottom - top), interpolation=cv2.INTER_LINEAR)
     what[..., REFLECTANCE] = picture * (1 + 0.16 * leaves)[..., None]
     what[..., HEAT] += ((picture.mean(axis=2) / np.mean(bgr) - 0.8) * 2.0)[..., None]
-    stage.pixels[top:bottom] += (what - stage.pixels[top:bottom]) * mask[..., None].astype(np.float32)
+    stage.over(top, what, mask)
 
 
 def furniture(stage: Stage, shade: Shade, lamp: tuple[float, float, float], rng: np.random.Generator) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
+from edgefuse.demoscene.building import NAMES
+from edgefuse.demoscene.lettering import word
+from edgefuse.demoscene.optics import Camera
 from edgefuse.demoscene.scene import DemoScene
 from edgefuse.errors import SettingsError
 from edgefuse.frames import FramePair
@@ -31,6 +36,38 @@ def night() -> DemoScene:
 @pytest.fixture(scope="module")
 def day() -> DemoScene:
     return DemoScene((320, 240), "day", seed=0)
+
+
+def test_a_scene_is_light() -> None:
+    tracemalloc.start(1)
+    try:
+        scene = DemoScene((640, 480))
+        held, peak = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        scene.render(200)
+        drawing = tracemalloc.get_traced_memory()[1] - held
+    finally:
+        tracemalloc.stop()
+    # measured: 15.7 MB, 28.5 MB while it is painted, 4.0 MB more for a frame of which 1.2 are the pair
+    assert (held < 17e6, peak < 31e6, drawing < 4.4e6) == (True, True, True), (held, peak, drawing)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_written_in_letters_that_do_not_touch(name: str) -> None:
+    mask = word(name)
+    assert mask.shape[0] == 160
+    paint = mask > 127
+    # as high and as wide as the mask, and each letter in one piece
+    assert [edge.any() for edge in (paint[:3], paint[-3:], paint[:, :4], paint[:, -4:])] == [True] * 4
+    assert cv2.connectedComponents(paint.astype(np.uint8))[0] - 1 == len(name.replace(" ", ""))
+
+
+def test_the_lens_dims_a_pixel_as_it_dims_the_picture() -> None:
+    camera = Camera(101, 67, 1)
+    whole = camera.vignette(0.28)
+    found = [[camera.lens(0.28, column, row) for column in range(101)] for row in range(67)]
+    np.testing.assert_array_equal(whole, np.array(found, np.float32))
+    assert camera.lens(0.28, -50, 900) == whole[66, 0]
 
 
 def test_reads_named_timed_pairs_to_the_end() -> None:
