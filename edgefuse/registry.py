@@ -7,10 +7,12 @@ Ours are listed here; other packages add theirs through entry points of the same
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgefuse.errors import SettingsError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "edgefuse.sources": {
@@ -32,12 +34,19 @@ BUILT_IN: dict[str, dict[str, str]] = {
 
 
 def _foreign(group: str) -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # 2 MB, for nothing where only names of ours are asked for
+
     return {e.name: e for e in entry_points(group=group) if e.name not in BUILT_IN[group]}
 
 
 def names(group: str) -> list[str]:
     """Every name of a group, ours first."""
     return [*BUILT_IN[group], *sorted(_foreign(group))]
+
+
+def known(group: str, name: str) -> bool:
+    """Whether a group has a name."""
+    return name in BUILT_IN[group] or name in _foreign(group)
 
 
 def get(group: str, name: str) -> Any:

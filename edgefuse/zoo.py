@@ -191,6 +191,8 @@ def find(name: str) -> Card:
             return read_card(Path(name).expanduser().resolve())
         except RuntimeError as e:
             raise ModelError(f"{name}: {e}; give an existing folder") from None
+    if name.strip(".") and (BUILT_IN / name / "card.toml").exists():
+        return read_card(BUILT_IN / name)
     folders = {f.name: f for f in reversed(list(_folders()))}
     if name not in folders:
         raise ModelError(f"unknown model '{name}'; there is {', '.join(sorted(folders)) or 'none'} (or give a folder: ./NAME)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -21,7 +22,7 @@ BASES = {"edgefuse.sources": Source, "edgefuse.runtimes": Runtime, "edgefuse.sin
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *plugins: EntryPoint) -> None:
-    monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in plugins if p.group == group])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [p for p in plugins if p.group == group])
 
 
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g in BASES for n in registry.BUILT_IN[g]])
@@ -76,6 +77,17 @@ def test_importing_the_package_costs_numpy_and_nothing_else() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["numpy"]
+
+
+def test_what_is_ours_is_found_without_asking_other_packages() -> None:
+    code = (
+        "import sys, edgefuse\n"
+        "with edgefuse.open_source('demo?size=64x64&frames=1') as source, edgefuse.load('mobilefuse-edge', 'numpy') as fuser:\n"
+        "    fuser.fuse(source.read())\n"
+        "print('importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_package_offers_its_names_and_no_others() -> None:

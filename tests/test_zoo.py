@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib import metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgefuse import registry, zoo
+from edgefuse import zoo
 from edgefuse.errors import ModelError
 from edgefuse.runtimes.golden import verify
 from edgefuse.zoo import Tensor, read_card
@@ -216,7 +217,7 @@ def test_a_package_can_add_models_but_not_replace_ours(
     foreign = tmp_path_factory.mktemp("foreign")
     for name in ("one", "three"):
         put(foreign / name, card() | {"name": name})
-    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("extra", f"{__name__}:_FOREIGN", group)])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [EntryPoint("extra", f"{__name__}:_FOREIGN", group)])
     monkeypatch.setattr(f"{__name__}._FOREIGN", str(foreign))
     assert [c.folder for c in zoo.cards()] == [models / "one", models / "two", foreign / "one", foreign / "three"]
     assert zoo.find("one").folder == models / "one"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -80,10 +82,11 @@ def choose(card: Card, name: str = "auto", precision: str | None = None, threads
         if name != "auto" or precision:
             raise SettingsError(f"model {card.name} is a closed form: it takes no runtime and no precision; leave them out")
         return Choice(NoRuntime(), "closed form", __version__, "8 bit", threads, None, "it needs no runtime")
+    candidates: Iterable[str]
     if name == "auto":
         preferred = PREFERENCE.get(precision or card.default_precision, PREFERENCE["int8"])
-        candidates = [*preferred, *(n for n in registry.names("edgefuse.runtimes") if n not in preferred)]
-    elif name in registry.names("edgefuse.runtimes"):
+        candidates = chain(preferred, _others(preferred))
+    elif registry.known("edgefuse.runtimes", name):
         candidates = [name]
     else:
         raise SettingsError(f"unknown runtime '{name}'; there is auto, {', '.join(registry.names('edgefuse.runtimes'))}")
@@ -107,6 +110,11 @@ def choose(card: Card, name: str = "auto", precision: str | None = None, threads
         return Choice(runtime, candidate, version, file.precision, threads, file, why)
     there = ", ".join(sorted(f"{f.runtime} {f.precision}" for f in card.files))
     raise ModelError(f"model {card.name}: {'; '.join(passed)}; it comes as {there}")
+
+
+def _others(preferred: tuple[str, ...]) -> Iterator[str]:
+    """The runtimes that are not `preferred`, looked up only when asked for."""
+    yield from (n for n in registry.names("edgefuse.runtimes") if n not in preferred)
 
 
 def _file(card: Card, runtime: str, precision: str | None) -> ModelFile | None:
