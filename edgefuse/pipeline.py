@@ -45,6 +45,7 @@ class Pipeline:
         try:
             while (item := self._pairs.get()) is not None:
                 self._fuse(item)
+                del item  # a pair held while waiting for the next is memory for nothing; so below
                 if on_frame:
                     on_frame()
         finally:
@@ -70,6 +71,7 @@ class Pipeline:
                 if isinstance(item, FramePair):
                     self._telemetry.read(item.nbytes, time.perf_counter_ns() - begin)
                 self._pairs.put(item)
+                del item
         except BaseException as e:
             self._failures.append(e)
         finally:
@@ -106,3 +108,4 @@ class Pipeline:
                 self._telemetry.lost(FrameError(fused.name, "unwritten", f"{fused.name} was fused but not written: {e}"))
             else:
                 self._telemetry.fused(fused, time.perf_counter_ns() - begin)
+            del fused

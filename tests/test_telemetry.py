@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,15 +165,29 @@ def test_a_report_of_nothing() -> None:
 
 
 def test_the_first_frame_is_timed_from_the_process_s_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry.psutil, "Process", lambda: SimpleNamespace(create_time=lambda: 1000.0))
-    monkeypatch.setattr(telemetry, "time", SimpleNamespace(perf_counter_ns=lambda: 5, time=lambda: 1002.5))
+    monkeypatch.setattr(telemetry, "process_age_s", lambda: 2.5)
     t = Telemetry()
     t.fused(frame(), 0)
     assert t.report()["first_frame_after_start_s"] == 2.5
 
 
+def test_a_process_knows_its_age() -> None:
+    code = "import time; time.sleep(0.2); from edgefuse.telemetry import process_age_s; print(process_age_s())"
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    # ticks are 10 ms
+    assert 0.19 < float(done.stdout) < time.perf_counter() - begin + 0.02
+
+
+def test_without_proc_the_system_s_date_of_birth_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "Path", lambda path: Path("/nonexistent"))
+    monkeypatch.setattr(telemetry, "time", SimpleNamespace(time=lambda: 1002.5))
+    monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(create_time=lambda: 1000.0))
+    assert telemetry.process_age_s() == 2.5
+
+
 def test_peak_memory_is_at_least_what_is_held_now() -> None:
-    now = telemetry.psutil.Process().memory_info().rss
+    now = psutil.Process().memory_info().rss
     assert telemetry.peak_resident_bytes() >= 0.9 * now
     assert telemetry.peak_resident_bytes() < 100 * now
 
