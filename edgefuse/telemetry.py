@@ -187,8 +187,14 @@ def as_text(report: Mapping[str, Any]) -> str:
         + (f", {report['bytes']['written'] / 1e6:.1f} MB written to files" if report["bytes"].get("written") else ""),
         f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
     ]
+    return "\n".join([*lines, *bandwidth_text(report)])
+
+
+def bandwidth_text(report: Mapping[str, Any]) -> list[str]:
+    """A line for each scenario of a report's `bandwidth_mb_s`: MB/s up and down, under each other."""
+    lines = []
     for key, link in report["bandwidth_mb_s"].items():
         computing, _, needed = key.partition("_computing_")
         label = f"{computing} computing, {needed.replace('_', ' ')}"
         lines.append(" " * 11 + f"{label:40s}{link['upload']:10.2f}{link['download']:10.2f}")
-    return "\n".join(lines)
+    return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse import __version__, registry
-from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
+from edgefuse.errors import EdgeFuseError, MissingDependencyError, ModelError, SettingsError
+from edgefuse.runtimes import tuned
 from edgefuse.runtimes.base import Arrays, Runtime
+from edgefuse.runtimes.tuned import Tuned
 from edgefuse.zoo import Card, ModelFile
 
 __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
@@ -25,7 +27,10 @@ PREFERENCE = {"int8": ("litert", "onnx", "numpy"), "fp32": ("onnx", "litert", "n
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A loaded runtime and how it came to be chosen (`why`, one line). file: None for a model that is a closed form."""
+    """A loaded runtime and how it came to be chosen (`why`, one line). file: None for a model that is a closed form.
+
+    warning: why `auto` does not follow what `edgefuse bench --tune` remembered, one line; empty where it does, or where there is nothing.
+    """
 
     runtime: Runtime
     name: str
@@ -34,6 +39,7 @@ class Choice:
     threads: int
     file: ModelFile | None
     why: str
+    warning: str = ""
 
     def tensor(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         """`plane` (H, W) as the model's file takes it."""
@@ -74,14 +80,40 @@ def present() -> dict[str, str]:
 def choose(card: Card, name: str = "auto", precision: str | None = None, threads: int | None = None) -> Choice:
     """Load `card`'s model with the runtime `name` at `precision` (None: the card's default, or what the runtime has).
 
-    `auto` takes the first of `PREFERENCE` that is installed and that the model has a file for. Raises SettingsError for
-    an unknown name, ModelError where the model has no such file, MissingDependencyError where the runtime is not installed.
+    `auto` takes what `edgefuse bench --tune` remembered for this board (its threads too, where none are asked for), else the first of
+    `PREFERENCE` that is installed and that the model has a file for. Raises SettingsError for an unknown name, ModelError where the
+    model has no such file, MissingDependencyError where the runtime is not installed.
     """
-    threads = threads or default_threads()
+    remembered, warning = tuned.recall(card) if name == "auto" else (None, "")
+    if remembered is not None and precision in (None, remembered.precision):
+        try:
+            return _follow(card, remembered, threads)
+        except EdgeFuseError as e:
+            warning = f"what bench --tune chose on {remembered.on} can't be used ({e}); run edgefuse bench --tune again"
+    return replace(_prefer(card, name, precision, threads or default_threads()), warning=warning)
+
+
+def _follow(card: Card, remembered: Tuned, threads: int | None) -> Choice:
+    threads = threads or remembered.threads
+    if not card.files:
+        return _closed_form(threads, remembered.why)
+    file = card.file(remembered.runtime, remembered.precision)
+    if file is None:
+        raise ModelError(f"{card.name} has no {remembered.precision} file for {remembered.runtime}")
+    kind = registry.get("edgefuse.runtimes", remembered.runtime)
+    runtime = kind(card, file, threads)
+    return Choice(runtime, remembered.runtime, kind.version(), file.precision, threads, file, remembered.why)
+
+
+def _closed_form(threads: int, why: str) -> Choice:
+    return Choice(NoRuntime(), "closed form", __version__, "8 bit", threads, None, why)
+
+
+def _prefer(card: Card, name: str, precision: str | None, threads: int) -> Choice:
     if not card.files:
         if name != "auto" or precision:
             raise SettingsError(f"model {card.name} is a closed form: it takes no runtime and no precision; leave them out")
-        return Choice(NoRuntime(), "closed form", __version__, "8 bit", threads, None, "it needs no runtime")
+        return _closed_form(threads, "it needs no runtime")
     candidates: Iterable[str]
     if name == "auto":
         preferred = PREFERENCE.get(precision or card.default_precision, PREFERENCE["int8"])

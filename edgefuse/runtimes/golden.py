@@ -28,11 +28,11 @@ class Result:
     note: str
 
 
-def verify(card: Card, runtime: str | None = None) -> list[Result]:
-    """Run the golden pair through each of the card's files (of one runtime, where given). Never raises for what it tests."""
+def verify(card: Card, runtime: str | None = None, precision: str | None = None) -> list[Result]:
+    """Run the golden pair through each of the card's files (of one runtime or precision, where given). Never raises for what it tests."""
     results = []
     for file in card.files:
-        if runtime not in (None, file.runtime):
+        if runtime not in (None, file.runtime) or precision not in (None, file.precision):
             continue
         tolerance, difference = card.tolerance.get(file.precision, 0.0), None
         try:

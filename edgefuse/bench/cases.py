@@ -1,0 +1,84 @@
+"""What is measured: the product of models, runtimes, precisions, threads and sizes, less what does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgefuse.errors import SettingsError
+from edgefuse.zoo import Card
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row. model: a name or a folder. runtime, precision: as `edgefuse.runtimes.choose` takes them. size: (width, height) in pixels."""
+
+    model: str
+    runtime: str
+    precision: str | None
+    threads: int
+    size: tuple[int, int]
+
+    @property
+    def label(self) -> str:
+        """For people, without threads and size."""
+        return " ".join(part for part in (self.model, "" if self.runtime == "auto" else self.runtime, self.precision) if part)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> Case:
+        return Case(**{**raw, "size": tuple(raw["size"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for. runtimes, precisions: None for all that there are."""
+
+    cards: Mapping[str, Card]
+    runtimes: Sequence[str] | None
+    precisions: Sequence[str] | None
+    threads: Sequence[int]
+    sizes: Sequence[tuple[int, int]]
+
+
+def product(wanted: Wanted, here: Mapping[str, bool]) -> tuple[list[Case], list[str]]:
+    """(the cases, why each combination that was asked for is left out). here: can a runtime be used, by name.
+
+    A closed form takes neither runtime nor precision and is one case for each thread count and size.
+    """
+    cases: list[Case] = []
+    left_out: list[str] = []
+    for size in wanted.sizes:
+        for threads in wanted.threads:
+            for model, card in wanted.cards.items():
+                cases += [Case(model, runtime, precision, threads, size) for runtime, precision in _pairs(card, wanted, here, left_out)]
+    return list(dict.fromkeys(cases)), list(dict.fromkeys(left_out))
+
+
+def _pairs(card: Card, wanted: Wanted, here: Mapping[str, bool], left_out: list[str]) -> list[tuple[str, str | None]]:
+    if not card.files:
+        return [("auto", None)]
+    found: list[tuple[str, str | None]] = []
+    for runtime in wanted.runtimes or dict.fromkeys(f.runtime for f in card.files):
+        if runtime == "auto":
+            found += [("auto", precision) for precision in wanted.precisions or (None,)]
+            continue
+        there = [f.precision for f in card.files if f.runtime == runtime]
+        chosen = [p for p in there if wanted.precisions is None or p in wanted.precisions]
+        if not here.get(runtime, False):
+            left_out.append(f"{runtime} can't be used here")
+        elif chosen:
+            found += [(runtime, precision) for precision in chosen]
+        else:
+            asked = " or ".join(wanted.precisions or ("",))
+            left_out.append(f"{card.name} has no {asked + ' ' if asked else ''}file for {runtime}")
+    return found
+
+
+def refuse_none(cases: Sequence[Case], left_out: Sequence[str]) -> None:
+    """Raises SettingsError where nothing is left to measure."""
+    if not cases:
+        raise SettingsError(f"nothing to measure: {'; '.join(left_out)}; edgefuse models lists what there is")

@@ -1,0 +1,164 @@
+"""Somebody else's fusion model, an ONNX file: its inputs are learned from it, frames are prepared as it takes them.
+
+A peer has two inputs for pictures and gives one: (1, C, H, W) or (1, H, W, C), one or three channels, of any size or of a fixed one, float
+or uint8. Where nothing tells how to prepare them: three channels in float are RGB / 255 with ImageNet's mean and deviation, as IFCNN is
+published; one channel is luma / 255; uint8 is taken as it comes. The values make no difference to the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import MissingDependencyError, ModelError
+from edgefuse.frames import FramePair
+from edgefuse.fusion import colour
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(uint8)": np.uint8}
+_INFRARED = ("infrared", "thermal", "ir", "lwir", "fir", "inf")
+_VISIBLE = ("visible", "vis", "vi", "rgb", "color", "colour")
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One input. size: (width, height) where the model takes no other."""
+
+    name: str
+    layout: str
+    channels: int
+    size: tuple[int, int] | None
+    dtype: Any
+
+    def __str__(self) -> str:
+        size = "any size" if self.size is None else f"{self.size[0]} x {self.size[1]}"
+        return (
+            f"{self.name} ({self.layout}, {self.channels} channel{'s' if self.channels > 1 else ''}, {np.dtype(self.dtype).name}, {size})"
+        )
+
+
+class Peer:
+    """The peer in onnxruntime on the CPU, its threads asleep between frames as ours are. ports: of the visible and the infrared frame."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        """Raises ModelError, naming the file, where it can't be loaded or its inputs are not two pictures."""
+        try:
+            import onnxruntime
+        except ImportError as e:
+            raise MissingDependencyError("onnxruntime", "a peer", "onnxruntime") from e
+        self.path, self.threads = path, threads
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            data = path.read_bytes()
+        except OSError as e:
+            raise ModelError(f"{path}: {e.strerror}; give a peer's .onnx file") from None
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as e:
+            raise ModelError(f"{path}: onnxruntime can't load this peer ({_first_line(e)})") from e
+        self.ports = _ports(path, self._session.get_inputs())
+        self._output = self._session.get_outputs()[0].name
+
+    def network(self, inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        """The first output. Raises ModelError where the peer fails on these inputs."""
+        try:
+            return self._session.run([self._output], inputs)[0]
+        except Exception as e:
+            sizes = ", ".join(str(v.shape) for v in inputs.values())
+            raise ModelError(f"{self.path}: the peer fails on {sizes} ({_first_line(e)}); try another --size") from e
+
+    def inputs(self, pair: FramePair) -> dict[str, NDArray[Any]]:
+        """Both frames as the peer takes them."""
+        frames = pair.visible.data, pair.infrared.data
+        return {port.name: prepare(image, port) for port, image in zip(self.ports, frames, strict=True)}
+
+    def end_to_end(self, pair: FramePair) -> NDArray[np.uint8]:
+        """The fused picture, uint8, the visible frame's shape. Raises ModelError where what the peer gives is no picture."""
+        return self._picture(self.network(self.inputs(pair)), pair)
+
+    def _picture(self, out: NDArray[Any], pair: FramePair) -> NDArray[np.uint8]:
+        visible, (width, height) = self.ports[0], pair.visible.size
+        planes = out[0] if out.ndim == 4 and len(out) == 1 else out
+        if planes.ndim == 3 and planes.shape[0] in (1, 3):
+            planes = planes.transpose(1, 2, 0)
+        if planes.ndim == 2:
+            planes = planes[..., None]
+        if planes.ndim != 3 or planes.shape[2] not in (1, 3) or 0 in planes.shape:
+            raise ModelError(f"{self.path}: gives {out.shape}, expected one picture of one or three channels")
+        if planes.dtype != np.uint8:
+            values = planes.astype(np.float32, copy=False)
+            if visible.channels == 3 and planes.shape[2] == 3:
+                values = values * DEVIATION + MEAN
+            planes = np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)
+        if planes.shape[:2] != (height, width):
+            planes = cv2.resize(planes, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
+        if planes.shape[2] == 3:
+            return cv2.cvtColor(np.ascontiguousarray(planes), cv2.COLOR_RGB2BGR)
+        visible_frame: NDArray[Any] = pair.visible.data
+        # luma alone: the visible frame's colour is put back, as such models' authors do
+        return colour.join(np.ascontiguousarray(planes[..., 0]), colour.split(visible_frame)[1], None, "keep")
+
+
+def prepare(image: NDArray[Any], port: Port) -> NDArray[Any]:
+    """`image`, uint8 (H, W) or BGR (H, W, 3), as `port` takes it."""
+    if port.size is not None and image.shape[1::-1] != port.size:
+        image = cv2.resize(image, port.size, interpolation=cv2.INTER_AREA)
+    if port.channels == 3:
+        planes = cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.ndim == 3 else cv2.COLOR_GRAY2RGB)
+    else:
+        planes = (cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image)[..., None]
+    if port.dtype != np.uint8:
+        planes = planes.astype(np.float32) / 255
+        if port.channels == 3:
+            planes = (planes - MEAN) / DEVIATION
+    if port.layout == "NCHW":
+        planes = planes.transpose(2, 0, 1)
+    return np.ascontiguousarray(planes[None], port.dtype)
+
+
+def _ports(path: Path, inputs: list[Any]) -> tuple[Port, Port]:
+    """(the visible frame's, the infrared frame's), by their names, in the model's order where those tell nothing."""
+    if len(inputs) != 2:
+        names = ", ".join(i.name for i in inputs)
+        raise ModelError(
+            f"{path}: has {len(inputs)} input{'s' if len(inputs) != 1 else ''} ({names}); a peer has two, visible and infrared"
+        )
+    first, second = (_port(path, i.name, i.shape, i.type) for i in inputs)
+    if _says(first.name, _INFRARED) or (_says(second.name, _VISIBLE) and not _says(first.name, _VISIBLE)):
+        first, second = second, first
+    return first, second
+
+
+def _says(name: str, words: tuple[str, ...]) -> bool:
+    parts = "".join(c if c.isalpha() else " " for c in name.lower()).split()
+    return any(part in words for part in parts)
+
+
+def _port(path: Path, name: str, shape: list[Any], kind: str) -> Port:
+    wanted = "a peer's inputs are pictures, (1, C, H, W) or (1, H, W, C) with one or three channels, float or uint8"
+    told = f"{path}: input {name} is {kind} of {tuple(shape)}"
+    if kind not in _DTYPES or len(shape) != 4 or (isinstance(shape[0], int) and shape[0] != 1):
+        raise ModelError(f"{told}; {wanted}")
+    if shape[1] in (1, 3):
+        layout, channels, height, width = "NCHW", shape[1], shape[2], shape[3]
+    elif shape[3] in (1, 3):
+        layout, channels, height, width = "NHWC", shape[3], shape[1], shape[2]
+    else:
+        raise ModelError(f"{told}; {wanted}")
+    fixed = isinstance(height, int) and isinstance(width, int)
+    if not fixed and (isinstance(height, int) or isinstance(width, int)):
+        raise ModelError(f"{told}; either both of its sides are free or neither")
+    return Port(name, layout, channels, (width, height) if fixed else None, _DTYPES[kind])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

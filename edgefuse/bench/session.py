@@ -1,0 +1,181 @@
+"""A bench from its first case to its last: what was found so far is always there, also after Ctrl-C."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from edgefuse.bench.apart import DiedError, apart
+from edgefuse.bench.cases import Case
+from edgefuse.bench.duel import figures
+from edgefuse.bench.measure import Plan, write_pair
+from edgefuse.bench.others import CROWDED, crowding
+from edgefuse.bench.statistics import UNCERTAIN
+from edgefuse.board import State, read_processor, read_state
+from edgefuse.board.throttling import between
+from edgefuse.errors import EdgeFuseError, MissingDependencyError
+from edgefuse.sources import open_source
+
+ATTEMPTS = 2  # a passing disturbance is no reason to doubt a board
+Tell = Callable[[str], None]
+
+
+def here(runtimes: Sequence[str]) -> dict[str, EdgeFuseError | None]:
+    """Why each of `runtimes` can't be used, None where it can; each is tried in a process of its own."""
+    found: dict[str, EdgeFuseError | None] = {}
+    for name in runtimes:
+        try:
+            apart({"do": "version", "runtime": name}, 1)
+            found[name] = None
+        except MissingDependencyError as e:
+            found[name] = e
+        except DiedError as e:
+            found[name] = DiedError(f"the runtime {name} {e}")
+    return found
+
+
+@dataclass
+class Session:
+    """rows: of cases; duels: of groups of cases with a peer; both as `edgefuse.bench.report` says. A context manager."""
+
+    plan: Plan
+    cooldown: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    duels: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    def __enter__(self) -> Self:
+        self.before = self.after = read_state()
+        self._usable = read_processor().usable
+        self._folder = tempfile.TemporaryDirectory(prefix="edgefuse-bench-")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._folder.cleanup()
+
+    @property
+    def throttled(self) -> list[str]:
+        """What slowed the board down since the beginning, in words."""
+        return list(dict.fromkeys(word for row in (*self.rows, *self.duels) for word in row["throttled"]))
+
+    def measure(self, cases: Sequence[Case], golden: bool, tell: Tell = lambda _: None) -> None:
+        """A row for each case; one that fails has its error in it. tell: what is measured now."""
+        for k, case in enumerate(cases):
+            if k:
+                time.sleep(self.cooldown)
+            tell(f"{case.label}, {case.threads} thread{'s' if case.threads > 1 else ''}, {_by(case.size)}")
+            self.rows.append(self._row(case, golden))
+
+    def _row(self, case: Case, golden: bool) -> dict[str, Any]:
+        best: dict[str, Any] | None = None
+        for attempt in range(1, ATTEMPTS + 1):
+            row = self._once(case, golden) | {"attempts": attempt}
+            if best is None or len(row["doubts"]) < len(best["doubts"]):
+                best = row
+            best["attempts"] = attempt
+            if row["status"] != "ok" or not row["doubts"]:
+                break
+        assert best is not None
+        return best
+
+    def _once(self, case: Case, golden: bool) -> dict[str, Any]:
+        before = self.after
+        row: dict[str, Any] = {
+            "model": case.model, "runtime": case.runtime, "precision": case.precision, "threads": case.threads, "size": _by(case.size),
+            "status": "ok", "error": None,
+        }  # fmt: skip
+        task = {"do": "measure", "case": case.as_json(), "pair": str(self._pair(case.size)), "plan": asdict(self.plan), "golden": golden}
+        try:
+            row |= apart(task, case.threads)
+        except EdgeFuseError as e:
+            row |= {"status": "failed", "error": str(e)}
+        row["throttled"] = self._throttled_since(before)
+        row["doubts"] = self._doubts(row) if row["status"] == "ok" else []
+        return row
+
+    def _doubts(self, row: Mapping[str, Any]) -> list[str]:
+        """Why the row can't be trusted; empty where it can."""
+        found = _slowed(row)
+        busy = row["other_processes_cores"]
+        if crowding(busy, row["threads"], self._usable) > CROWDED:
+            found.append(
+                f"{row['threads']} thread{'s' if row['threads'] > 1 else ''} had to share {self._usable} cores with"
+                f" other processes, which kept {busy or 0:.1f} of them busy"
+            )
+        for path in ("end_to_end", "network"):
+            found += [] if row[path] is None else uncertain(row[path]["uncertainty"], path.replace("_", " "))
+        return found
+
+    def duel(self, peer: Path, cases: Sequence[Case], least: int, tell: Tell = lambda _: None) -> None:
+        """A duel for each size and thread count among `cases`. Raises what the peer or one of ours is refused for."""
+        groups: dict[tuple[tuple[int, int], int], list[Case]] = {}
+        for case in cases:
+            groups.setdefault((case.size, case.threads), []).append(case)
+        for k, ((size, threads), group) in enumerate(groups.items()):
+            if k:
+                time.sleep(self.cooldown)
+            self._duel(peer, group, least, lambda note, size=size, threads=threads: tell(f"{_by(size)}, {threads} threads, {note}"))  # type: ignore[misc]
+
+    def _duel(self, peer: Path, cases: Sequence[Case], least: int, tell: Tell) -> None:
+        size, threads, before = cases[0].size, cases[0].threads, self.after
+        times: dict[str, list[float]] = {}
+
+        def add(ms: Mapping[str, float]) -> None:
+            for name, value in ms.items():
+                times.setdefault(name, []).append(value)
+            tell(f"round {len(next(iter(times.values())))}")
+
+        tell("loading")
+        task = {
+            "do": "duel", "peer": str(peer), "cases": [c.as_json() for c in cases], "pair": str(self._pair(size)), "rounds": least,
+            "min_secs": self.plan.min_secs,
+        }  # fmt: skip
+        facts: dict[str, Any] = {}
+        try:
+            facts = apart(task, threads, add)
+        finally:
+            # interrupted, the rounds so far still count
+            if times:
+                row: dict[str, Any] = {"size": _by(size), "threads": threads, "rounds": len(next(iter(times.values())))} | facts
+                for path in ("network", "end_to_end"):
+                    row[path] = figures({n.partition("/")[2]: ms for n, ms in times.items() if n.startswith(f"{path}/")})
+                row["throttled"] = self._throttled_since(before)
+                row["doubts"] = _slowed(row) + [
+                    doubt for path in ("network", "end_to_end") for name, f in row[path].items()
+                    for doubt in uncertain(f["uncertainty"], f"{name} {path.replace('_', ' ')}, the ratio")
+                ]  # fmt: skip
+                self.duels.append(row)
+
+    def _throttled_since(self, before: State) -> list[str]:
+        self.after = read_state()
+        return list(between(before.throttling, self.after.throttling))
+
+    def _pair(self, size: tuple[int, int]) -> Path:
+        path = Path(self._folder.name) / f"{_by(size)}.npz"
+        if not path.exists():
+            with open_source(f"demo?scene=day&frames=1&size={_by(size)}") as source:
+                pair = source.read()
+            assert pair is not None
+            write_pair(path, pair)
+        return path
+
+
+def _slowed(row: Mapping[str, Any]) -> list[str]:
+    return [f"the board was slowed down: {', '.join(row['throttled'])}"] if row["throttled"] else []
+
+
+def uncertain(share: float | None, what: str) -> list[str]:
+    """The doubt that an uncertainty raises, if any. share: None where there were too few values to tell."""
+    if share is None:
+        return [f"{what} was measured too few times to tell its spread"]
+    return [f"{what} is known to within {share:.0%} only"] if share > UNCERTAIN else []
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,153 @@
+"""A report for people: what it was measured on, aligned tables, units in every heading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from edgefuse.telemetry import bandwidth_text
+
+_LATENCIES = ("p50", "p90", "p95", "p99", "min", "max")
+Report = Mapping[str, Any]
+
+
+def as_text(found: Report) -> str:
+    parts = [_context(found)]
+    done = [row for row in found["cases"] if row["status"] == "ok"]
+    if done:
+        parts += [_end_to_end(done), _network(done), _start(done), _stages(done), _bandwidth(done)]
+    parts += [_duel(found, row) for row in found.get("duels", ())]
+    parts += [_failed(found["cases"])] if len(done) < len(found["cases"]) else []
+    if found_doubts := doubts(found):
+        parts.append("\n".join(["! can't be trusted", *(f"  {line}" for line in found_doubts)]))
+    if found["left_out"]:
+        parts.append("left out\n" + "\n".join(f"  {why}" for why in found["left_out"]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def context(found: Report) -> list[tuple[str, str]]:
+    """(what, how) of the board, its state and its libraries, in words."""
+    board, libraries = found["board"], found["libraries"]
+    processor = board["processor"]
+    dot = {None: "instructions unknown", True: "has a dot product", False: "no dot product"}[board["dot_product"]]
+    memory = "" if board["memory_bytes"] is None else f", {board['memory_bytes'] / 1e9:.1f} GB memory"
+    cores = f"{processor['usable']} of {processor['cores']} cores"
+    lines = [
+        ("board", f"{board['name']}{memory}"),
+        ("processor", f"{processor['name']} ({processor['machine']}), {cores}, {dot}: {' '.join(processor['features'] or ('?',))}"),
+        ("system", f"{board['system'] or 'unknown'}, kernel {board['kernel'] or 'unknown'}"),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in libraries.items() if version)),
+    ]
+    return lines + [(when, _state(found["state"][when])) for when in ("before", "after")]
+
+
+def _state(state: Mapping[str, Any]) -> str:
+    clock = _known(state["frequency_mhz"], "{:.0f} MHz") + ("" if state["highest_mhz"] is None else f" of {state['highest_mhz']:.0f}")
+    return (
+        f"{clock}, governor {state['governor'] or 'unknown'}, {_known(state['temperature_c'], '{:.1f} degrees C')}, "
+        f"load {_known(state['load'], '{:.2f}')}, throttling {state['throttling']['text']}"
+    )
+
+
+def _known(value: float | None, how: str) -> str:
+    return "unknown" if value is None else how.format(value)
+
+
+def doubts(found: Report) -> list[str]:
+    """Why the report's figures can't all be trusted, a line for each case and each doubt about a duel; empty where they can."""
+    said = [f"{name_of(row)}: {'; '.join(row['doubts'])}" for row in found["cases"] if row["doubts"]]
+    return said + [doubt for row in found.get("duels", ()) for doubt in row["doubts"]]
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """A row's model, runtime, precision, threads and size."""
+    return f"{row['model']} {row['runtime']} {row['precision']}, {threads_of(row)}, {row['size']}"
+
+
+def threads_of(row: Mapping[str, Any]) -> str:
+    return f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+
+
+def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Aligned columns, the first to the left."""
+    cells = [list(row) for row in rows]
+    widths = [max(len(heading), *(len(row[k]) for row in cells)) for k, heading in enumerate(headings)]
+    first = max(widths[0], len(title))
+
+    def line(row: Sequence[str]) -> str:
+        return (row[0].ljust(first) + "".join(cell.rjust(width + 2) for cell, width in zip(row[1:], widths[1:], strict=True))).rstrip()
+
+    return "\n".join([line([title, *headings[1:]]), *(line(row) for row in cells)])
+
+
+def _context(found: Report) -> str:
+    return "\n".join(f"{what:11s}{how}" for what, how in context(found))
+
+
+def _latencies(row: Mapping[str, Any]) -> list[str]:
+    uncertainty = row["uncertainty"]
+    return [*(f"{row['latency_ms'][q]:.2f}" for q in _LATENCIES), "?" if uncertainty is None else f"{uncertainty:.1%}"]
+
+
+def _end_to_end(rows: Sequence[Mapping[str, Any]]) -> str:
+    def line(row: Mapping[str, Any]) -> list[str]:
+        fps = row["end_to_end"]["fps"]
+        return [name_of(row), "?" if fps is None else f"{fps:.1f}", *_latencies(row["end_to_end"]), "!" if row["doubts"] else ""]
+
+    return table("end to end, ms a frame", ("", "FPS", *_LATENCIES, "+-", ""), map(line, rows))
+
+
+def _network(rows: Sequence[Mapping[str, Any]]) -> str:
+    found = [[name_of(r), *_latencies(r["network"])] for r in rows if r["network"] is not None]
+    return table("network alone, ms a frame", ("", *_LATENCIES, "+-"), found) if found else ""
+
+
+def _start(rows: Sequence[Mapping[str, Any]]) -> str:
+    def line(row: Mapping[str, Any]) -> list[str]:
+        init, memory, file = row["initialisation_ms"], row["memory_mb"], row["file"]
+        macs = "?" if row["macs"] is None else f"{row['macs'] / 1e6:.1f}"
+        return [
+            name_of(row), f"{init['import']:.0f}", f"{init['load']:.1f}", f"{row['first_ms']:.1f}", f"{memory['peak_resident']:.1f}",
+            f"{memory['own']:.1f}", "-" if file is None else f"{file['bytes'] / 1000:.1f}", macs,
+            f"{row['bytes']['in'] / 1e6:.2f}", f"{row['bytes']['out'] / 1e6:.2f}",
+        ]  # fmt: skip
+
+    headings = ("", "import ms", "load ms", "first ms", "peak MB", "own MB", "file kB", "M MACs", "in MB", "out MB")
+    return table("start, memory, size", headings, map(line, rows))
+
+
+def _stages(rows: Sequence[Mapping[str, Any]]) -> str:
+    def shares(row: Mapping[str, Any]) -> str:
+        return ", ".join(f"{stage} {part['share']:.0%}" for stage, part in row["stages"].items())
+
+    width = max(len(name_of(row)) for row in rows) + 2
+    return "\n".join(["share of each stage", *(f"{name_of(row):{width}s}{shares(row)}" for row in rows)])
+
+
+def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Of each frame size once: the bytes do not depend on the model."""
+    by_size = {row["size"]: row for row in rows}
+    return "\n".join(
+        f"link load of {size} pairs at {row['bandwidth_fps']} FPS, MB/s:       upload  download\n" + "\n".join(bandwidth_text(row))
+        for size, row in by_size.items()
+    )
+
+
+def _duel(found: Report, row: Mapping[str, Any]) -> str:
+    models = row.get("models", {})
+    named = f"{found['peer']['file']} ({found['peer']['bytes'] / 1e6:.2f} MB"
+    parts = [f"{named}; {', '.join(row['inputs'])})" if "inputs" in row else f"{named})"]
+    for path, title in (("network", "network alone"), ("end_to_end", "end to end")):
+        lines = []
+        for name, f in sorted(row[path].items(), key=lambda item: float(item[1]["median_ms"])):
+            low, high = f["ratio_quartiles"]
+            uncertainty = "?" if f["uncertainty"] is None else f"{f['uncertainty']:.1%}"
+            what = " ".join((models[name]["model"], models[name]["runtime"], models[name]["precision"])) if name in models else name
+            lines.append([what, f"{f['median_ms']:.3f}", f"{f['ratio']:.2f}", f"{low:.2f} to {high:.2f}", uncertainty])
+        headings = ("", "median ms", "times faster", "quartiles", "+-")
+        parts.append(table(f"{title}, {row['size']}, {threads_of(row)}, {row['rounds']} rounds", headings, lines))
+    return "\n\n".join(parts)
+
+
+def _failed(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "failed\n" + "\n".join(f"  {name_of(row)}: {row['error']}" for row in rows if row["status"] != "ok")

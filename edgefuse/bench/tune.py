@@ -1,0 +1,32 @@
+"""Which of the measured cases is fastest on this board, and may be trusted: what `--runtime auto` then follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from edgefuse.errors import EdgeFuseError
+from edgefuse.runtimes.tuned import Tuned, surroundings
+from edgefuse.zoo import Card
+
+
+def fastest(rows: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
+    """The row of `model` with the shortest median, end to end, of those whose golden output verified.
+
+    Raises EdgeFuseError where there is none.
+    """
+    ours = [row for row in rows if row["model"] == model]
+    verified = [row for row in ours if row["status"] == "ok" and row["golden"]["status"] == "ok"]
+    if not verified:
+        reasons = [row["error"] or row["golden"]["note"] for row in ours]
+        raise EdgeFuseError(f"{model}: none of {len(ours)} combinations ran and verified ({'; '.join(dict.fromkeys(reasons))})")
+    return min(verified, key=lambda row: float(row["end_to_end"]["latency_ms"]["p50"]))
+
+
+def remembered(card: Card, row: Mapping[str, Any]) -> Tuned:
+    """`row` as a choice for `card` on this board, as of today."""
+    return Tuned(
+        card.name, row["runtime"], row["precision"], row["threads"], row["size"], row["end_to_end"]["latency_ms"]["p50"],
+        datetime.now(UTC).date().isoformat(), surroundings(card),
+    )  # fmt: skip

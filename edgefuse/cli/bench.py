@@ -1,0 +1,270 @@
+"""`edgefuse bench`: how fast and how large models are on this board, which combination is fastest, and how a peer compares."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import signal
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from edgefuse import files
+from edgefuse.cli.progress import Progress
+from edgefuse.errors import EdgeFuseError, MeasurementError, OutputError, SettingsError
+from edgefuse.settings import Precision, RunSettings
+from edgefuse.uri import expand, size
+
+if TYPE_CHECKING:
+    from edgefuse.bench.cases import Case, Wanted
+    from edgefuse.bench.session import Session
+
+_EPILOG = """\
+Each case runs in a process of its own, on a day scene of the demo, end to end (colour conversion and all) and its network alone. A figure
+that can't be trusted is marked ! and ends the command with 3: the board was slowed down, its spread is too wide, or other programs
+took the cores. docs/bench.md says how each figure is got.
+
+examples:
+  edgefuse bench                                          the default model and blend-classic, on every runtime here
+  edgefuse bench --model mobilefuse --precision int8 --threads 1 4 --size 320x240 640x480 --html bench.html
+  edgefuse bench --tune                                   remember the fastest; edgefuse run --runtime auto follows it
+  edgefuse bench --peer theirs.onnx --size 256x256        their fusion model in turn with ours: ratios with their spread
+"""
+DEFAULT_SIZE, PEER_ROUNDS = "640x480", 15
+CLOSED_FORM = "blend-classic"
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "bench", help="measure speed and memory on this board", description="Measure models on this board, or find the fastest.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    p.add_argument(
+        "--model", metavar="NAME", **several,
+        help=f"models: names or folders (default: {RunSettings().model} and {CLOSED_FORM}; with --tune the first alone)",
+    )  # fmt: skip
+    p.add_argument("--runtime", metavar="NAME", **several, help="onnx, litert, numpy or auto (default: every one that is installed)")
+    p.add_argument("--precision", choices=get_args(Precision), **several, help="int8 or fp32 (default: every one that there is)")
+    p.add_argument(
+        "--threads", metavar="N", type=_whole(1, 64), **several,
+        help="threads of the network (default: 1 and the cores there are, 4 at most; with --peer 1; with --tune 1, 2 and 4 as there are)",
+    )  # fmt: skip
+    p.add_argument("--size", metavar="WxH", type=_size, **several, help=f"frame sizes in pixels (default: {DEFAULT_SIZE})")
+    p.add_argument("--warmup", metavar="SECONDS", type=_seconds(0), default=0.2, help="run so long before measuring (default: 0.2)")
+    p.add_argument("--min-secs", metavar="SECONDS", type=_seconds(0.01), default=1.0, help="measure each figure so long (default: 1)")
+    p.add_argument(
+        "--frames", metavar="N", type=_whole(1, 10**6),
+        help=f"and at least so many frames (default: 10); with --peer, rounds (default: {PEER_ROUNDS})",
+    )  # fmt: skip
+    p.add_argument("--cooldown", metavar="SECONDS", type=_seconds(0), default=0.0, help="rest so long between cases (default: 0)")
+    p.add_argument("--peer", metavar="FILE.onnx", help="a fusion model with two pictures for inputs, measured in turn with ours")
+    p.add_argument("--tune", action="store_true", help="remember the fastest combination whose golden output verifies, for this board")
+    p.add_argument(
+        "--state-dir", metavar="DIR",
+        help="where --tune remembers (default: $STATE_DIRECTORY, $XDG_STATE_HOME/edgefuse or ~/.local/state/edgefuse, where run looks)",
+    )  # fmt: skip
+    p.add_argument("--html", metavar="FILE", help="write one self-contained page with plots")
+    p.add_argument("--report", metavar="FILE", help="write the JSON to this file")
+    p.add_argument("--json", action="store_true", help="print JSON")
+    p.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    """Returns 0, or raises what is wrong; what failed or can't be trusted is raised after everything is printed."""
+    from edgefuse.bench.measure import Plan
+    from edgefuse.bench.session import Session
+    from edgefuse.bench.text import as_text
+
+    wanted = _wanted(args)
+    state = _check_outputs(args)
+    plan = Plan(args.warmup, args.min_secs, args.frames or Plan().frames)
+    # a terminated bench ends its children and its files as an interrupted one does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Session(plan, args.cooldown) as session:
+        cases = _cases(args, wanted, session)
+        interrupt = _run(args, session, cases)
+        chosen = _choose(args, wanted, session, state) if args.tune and not interrupt else None
+        found = _found(args, session, chosen)
+    text = json.dumps(found, indent=1, allow_nan=False)
+    if args.report:
+        files.write_atomic(expand(args.report), (text + "\n").encode())
+    if args.html:
+        from edgefuse.bench.page import as_html
+
+        files.write_atomic(expand(args.html), as_html(found).encode())
+    print(text if args.json else "\n".join([as_text(found), *map(_tuned_line, chosen or ())]))
+    if interrupt:
+        raise KeyboardInterrupt
+    _complain(found)
+    return 0
+
+
+def _found(args: argparse.Namespace, session: Session, chosen: list[dict[str, Any]] | None) -> dict[str, Any]:
+    from edgefuse.bench.report import report
+
+    return report(session, expand(args.peer) if args.peer else None, chosen)
+
+
+def _whole(low: int, high: int) -> Any:
+    def convert(text: str) -> int:
+        if not text.isdecimal() or not text.isascii() or len(text) > 9 or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {low} to {high}")
+        return int(text)
+
+    return convert
+
+
+def _seconds(low: float) -> Any:
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= 86400:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected seconds, {low:g} to 86400")
+        return value
+
+    return convert
+
+
+def _size(text: str) -> tuple[int, int]:
+    from edgefuse.sources.demo import LARGEST, SMALLEST
+
+    try:
+        width, height = size(text)
+    except ValueError:
+        width = height = 0
+    if not (SMALLEST <= width <= LARGEST[0] and SMALLEST <= height <= LARGEST[1]):
+        wanted = f"WIDTHxHEIGHT, {SMALLEST}x{SMALLEST} to {LARGEST[0]}x{LARGEST[1]} pixels, such as {DEFAULT_SIZE}"
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {wanted}")
+    return width, height
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    from edgefuse import registry, zoo
+    from edgefuse.bench.cases import Wanted
+    from edgefuse.runtimes import default_threads
+
+    if args.tune and args.peer:
+        raise SettingsError("--tune and --peer are two questions; ask one at a time")
+    if args.tune and args.runtime and "auto" in args.runtime:
+        raise SettingsError("--tune finds what auto is to be; name the runtimes to try, or leave --runtime out")
+    if args.tune and args.size and len(set(args.size)) > 1:
+        raise SettingsError("--tune takes one --size: the one that the cameras give")
+    if args.state_dir is not None and not args.tune:
+        raise SettingsError("--state-dir goes with --tune")
+    known = registry.names("edgefuse.runtimes")
+    if unknown := [name for name in args.runtime or () if name not in ("auto", *known)]:
+        raise SettingsError(f"unknown runtime '{unknown[0]}'; there is auto, {', '.join(known)}")
+    models = args.model or [zoo.DEFAULT_MODEL, *([] if args.tune else [CLOSED_FORM])]
+    most = default_threads()
+    usual = {1} if args.peer else {n for n in (1, 2, most) if n <= most} if args.tune else {1, most}
+    return Wanted(
+        {name: zoo.find(name) for name in models}, _once(args.runtime), _once(args.precision), _once(args.threads) or sorted(usual),
+        _once(args.size) or [_size(DEFAULT_SIZE)],
+    )  # fmt: skip
+
+
+def _once(values: list[Any] | None) -> list[Any] | None:
+    return list(dict.fromkeys(values)) if values else None
+
+
+def _check_outputs(args: argparse.Namespace) -> Path | None:
+    """Prove that everything can be written before anything is measured. Returns the folder to remember a choice in, with --tune."""
+    from edgefuse.runtimes import tuned
+
+    for option in ("html", "report", "peer", "state_dir"):
+        if getattr(args, option) == "":
+            raise SettingsError(f"--{option.replace('_', '-')} = '': expected a name")
+    for text in (args.html, args.report):
+        if text:
+            files.check_file(expand(text))
+            if args.peer and expand(text).resolve() == expand(args.peer).resolve():
+                raise OutputError(f"{text} is the peer itself; choose another place")
+    if not args.tune:
+        return None
+    folder = expand(args.state_dir) if args.state_dir else tuned.state_folder()
+    if folder is None:
+        raise SettingsError("there is no home folder to remember a choice in; give --state-dir DIR")
+    files.check_folder(folder)
+    return folder
+
+
+def _cases(args: argparse.Namespace, wanted: Wanted, session: Session) -> list[Case]:
+    from edgefuse.bench.cases import product, refuse_none
+    from edgefuse.bench.session import here
+
+    used = wanted.runtimes or [f.runtime for card in wanted.cards.values() for f in card.files]
+    wrong = here([name for name in dict.fromkeys(used) if name != "auto"]) if any(c.files for c in wanted.cards.values()) else {}
+    for error in wrong.values():
+        if error is not None and args.runtime:
+            raise error
+        session.left_out += [] if error is None else [str(error)]
+    cases, left_out = product(wanted, {name: error is None for name, error in wrong.items()})
+    refuse_none(cases, left_out)
+    # of a runtime that is not here it has been said already why
+    session.left_out += [why for why in left_out if not why.endswith("can't be used here")]
+    return cases
+
+
+def _run(args: argparse.Namespace, session: Session, cases: Sequence[Case]) -> bool:
+    """Measure it all. Returns whether it was interrupted with something measured; raises KeyboardInterrupt where nothing was."""
+    progress = Progress("measuring", None if args.peer else len(cases))
+    told = 0
+
+    def tell(note: str) -> None:
+        nonlocal told
+        progress.update(told, note)
+        told += 1
+
+    try:
+        if args.peer:
+            session.duel(expand(args.peer), cases, args.frames or PEER_ROUNDS, tell)
+        else:
+            session.measure(cases, args.tune, tell)
+    except KeyboardInterrupt:
+        session.interrupted = True
+        if not session.rows and not session.duels:
+            raise
+    finally:
+        progress.close()
+    return session.interrupted
+
+
+def _choose(args: argparse.Namespace, wanted: Wanted, session: Session, folder: Path | None) -> list[dict[str, Any]]:
+    """The fastest of each model, remembered unless it can't be trusted."""
+    from edgefuse.bench.tune import fastest, remembered
+    from edgefuse.runtimes.tuned import remember
+
+    assert folder is not None
+    chosen = []
+    for model, card in wanted.cards.items():
+        row = fastest(session.rows, model)
+        tuned = remembered(card, row)
+        file = None if row["doubts"] else str(remember(folder, tuned))
+        chosen.append(asdict(tuned) | {"remembered_in": file})
+    return chosen
+
+
+def _tuned_line(chosen: dict[str, Any]) -> str:
+    threads = f"{chosen['threads']} thread{'s' if chosen['threads'] > 1 else ''}"
+    what = f"{chosen['model']} {chosen['precision']} on {chosen['runtime']}, {threads}: {chosen['frame_ms']:.2f} ms a frame"
+    if chosen["remembered_in"] is None:
+        return f"\nfastest    {what}; not remembered, for that figure can't be trusted"
+    return f"\nfastest    {what}; remembered in {chosen['remembered_in']}, --runtime auto follows it"
+
+
+def _complain(found: dict[str, Any]) -> None:
+    from edgefuse.bench.text import doubts
+
+    failed = [row for row in found["cases"] if row["status"] != "ok"]
+    if failed:
+        first = f"{failed[0]['model']} {failed[0]['runtime']} {failed[0]['precision'] or ''}".strip()
+        raise EdgeFuseError(f"{len(failed)} of {len(found['cases'])} cases failed; {first}: {failed[0]['error']}")
+    said = doubts(found)
+    if said:
+        rest = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+        raise MeasurementError(f"not all figures can be trusted: {said[0]}{rest}; close other programs, let the board cool, measure again")
