@@ -32,10 +32,13 @@ class RunSettings:
     model: str = field(
         default="mobilefuse-edge", metadata={"help": "a model's name (edgefuse models), or a folder with a card.toml: ./NAME"}
     )
-    runtime: str = field(default="auto", metadata={"help": "auto, onnx, litert or numpy"})
+    runtime: str = field(
+        default="auto", metadata={"help": "auto (what bench --tune remembered, else the first installed), onnx, litert or numpy"}
+    )
     precision: Precision | None = field(default=None, metadata={"help": "int8 or fp32 (default: the model's own)"})
     threads: int | None = field(
-        default=None, metadata={"help": "threads of the network (default: the cores there are, 4 at most)", "min": 1, "max": 64}
+        default=None,
+        metadata={"help": "threads of the network (default: as tuned, else the cores there are, 4 at most)", "min": 1, "max": 64},
     )
     colour: Colour = field(
         default="balanced", metadata={"help": "visible chroma: keep all, weigh it by the map (balanced), or blend it too (benchmark)"}

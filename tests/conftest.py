@@ -21,6 +21,14 @@ settings.load_profile("edgefuse")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a test's choices of bench --tune go: what this machine's user tuned is none of a test's business."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
+    return tmp_path / ".state/edgefuse"
+
+
 @pytest.fixture(scope="session")
 def demo_pairs() -> list[edgefuse.FramePair]:
     """Four pairs of 96 x 80, the size that keeps the network's share of a test small."""

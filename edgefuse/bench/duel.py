@@ -1,7 +1,9 @@
 """Ours and a peer's in turn, so that whatever else the machine does falls on all of them alike. Ratios, not times, are what to read.
 
 Each round runs every contestant once, for a twentieth of a second at least (one run of a millisecond is mostly the cold caches that a large
-peer leaves); its mean counts. A ratio is that of the medians over the rounds; its spread is that of the rounds' own ratios.
+peer leaves); its mean counts. On one thread it is the processor's time that counts, which is the same on an idle machine and leaves out
+what others take on a busy one; on several it is the clock on the wall. A ratio is that of the medians over the rounds; its spread is that
+of the rounds' own ratios.
 """
 
 from __future__ import annotations
@@ -23,22 +25,28 @@ from edgefuse.frames import FramePair
 PEER = "peer"
 BLOCK_S = 0.05
 PATIENCE = 3
+Clock = Callable[[], float]
 Works = Mapping[str, Callable[[], object]]
 Times = Mapping[str, Sequence[float]]
 
 
-def timed(work: Callable[[], object]) -> float:
+def clock_for(threads: int) -> Clock:
+    """Processor time for one thread, where it is what the work takes; the wall's for more."""
+    return time.process_time if threads == 1 else time.perf_counter
+
+
+def timed(work: Callable[[], object], clock: Clock) -> float:
     """Milliseconds a call, of as many as fit in a twentieth of a second."""
-    calls, begin = 0, time.perf_counter()
+    calls, begin = 0, clock()
     while True:
         work()
         calls += 1
-        spent = time.perf_counter() - begin
+        spent = clock() - begin
         if spent > BLOCK_S:
             return spent * 1000 / calls
 
 
-def rounds(works: Works) -> Iterator[dict[str, float]]:
+def rounds(works: Works, clock: Clock) -> Iterator[dict[str, float]]:
     """Milliseconds a call of each, round after round without end, after one call of each that does not count.
 
     Every other round runs backwards, so that nobody always follows the same one.
@@ -47,7 +55,7 @@ def rounds(works: Works) -> Iterator[dict[str, float]]:
         work()
     names = list(works)
     while True:
-        ms = {name: timed(works[name]) for name in names}
+        ms = {name: timed(works[name], clock) for name in names}
         yield {name: ms[name] for name in works}
         names.reverse()
 
@@ -112,7 +120,7 @@ def duel(
             "sha256": None if choice.file is None else choice.file.sha256,
         }  # fmt: skip
     times: dict[str, list[float]] = {name: [] for name in works}
-    for done, ms in enumerate(rounds(works), 1):
+    for done, ms in enumerate(rounds(works, clock_for(threads)), 1):
         for name, value in ms.items():
             times[name].append(value)
         tell(ms)
@@ -122,4 +130,5 @@ def duel(
             break
     for fuser in fusers:
         fuser.close()
-    return {"inputs": [str(port) for port in peer.ports], "models": models}
+    clock = "processor" if threads == 1 else "wall"
+    return {"inputs": [str(port) for port in peer.ports], "clock": clock, "models": models}

@@ -11,9 +11,11 @@ from edgefuse.bench.text import context, doubts, name_of, threads_of
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --line: #d5dae0; --page: #ffffff; --card: #f5f7f9; --warn: #9a3412;
-  --c0: #2563a8; --c1: #b45309; --c2: #3f7d3a; --c3: #7c4a9e; --c4: #5f6b76; }
+  --c0: #2563a8; --c1: #b45309; --c2: #3f7d3a; --c3: #7c4a9e; --c4: #5f6b76;
+  --c5: #7a6a4f; --c6: #0b7285; --c7: #a03565; --c8: #4b4fa6; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #9aa4ae; --line: #3a424a; --page: #14181c; --card: #1d2329;
-  --warn: #fdba74; --c0: #4f93dc; --c1: #d58a3a; --c2: #67a661; --c3: #a77ccc; --c4: #8b97a3; } }
+  --warn: #fdba74; --c0: #4f93dc; --c1: #d58a3a; --c2: #67a661; --c3: #a77ccc; --c4: #8b97a3;
+  --c5: #b3a17f; --c6: #3fb0c4; --c7: #d9729f; --c8: #8d91e8; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 60rem; padding: 1rem; font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--page); }
 h1 { font-size: 1.5rem; margin: .5rem 0 0; } h2 { font-size: 1.15rem; margin: 0 0 .25rem; } h3 { font-size: 1rem; margin: 1rem 0 .25rem; }
@@ -33,7 +35,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .axis { position: relative; height: 1.5rem; margin-top: .4rem; border-top: 1px solid var(--line); font-size: .85rem; color: var(--soft); }
 .axis span { position: absolute; transform: translateX(-50%); }
 .plot { display: block; width: 100%; max-width: 42rem; margin: .5rem auto; } .plot text { font-size: 11px; fill: var(--soft); }
-.plot text.in { fill: var(--page); font-weight: 700; }
+.plot circle { stroke: var(--card); stroke-width: 1.5; opacity: .9; } .plot text.in { fill: var(--page); font-weight: 700; }
 .bar { display: flex; height: 1.5rem; border-radius: .25rem; overflow: hidden; }
 .bar span { color: var(--page); font-size: .8rem; line-height: 1.5rem; text-align: center; overflow: hidden; }
 .keys { display: flex; flex-wrap: wrap; gap: .25rem 1rem; font-size: .9rem; }

@@ -12,9 +12,9 @@ import numpy as np
 from edgefuse.bench.text import name_of
 
 Row = Mapping[str, Any]
-# a colour (--c0 ... of the page) for each runtime and for each stage; what is not listed gets the last one
+# a colour (--c0 ... of the page) for each runtime and another for each stage; what is not listed is grey
 RUNTIMES = {"onnx": 0, "litert": 1, "numpy": 2, "closed form": 3}
-STAGES = {"prepare": 2, "network": 0, "map": 3, "blend": 1, "colour": 1}
+STAGES = {"prepare": 5, "network": 6, "map": 7, "blend": 8, "colour": 8}
 _OTHER = 4
 _BINS = 120
 _HIGH = 40  # of a strip, in its own units; it is 1000 wide

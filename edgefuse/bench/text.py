@@ -137,6 +137,7 @@ def _duel(found: Report, row: Mapping[str, Any]) -> str:
     models = row.get("models", {})
     named = f"{found['peer']['file']} ({found['peer']['bytes'] / 1e6:.2f} MB"
     parts = [f"{named}; {', '.join(row['inputs'])})" if "inputs" in row else f"{named})"]
+    timing = f", {row['clock']} time" if "clock" in row else ""
     for path, title in (("network", "network alone"), ("end_to_end", "end to end")):
         lines = []
         for name, f in sorted(row[path].items(), key=lambda item: float(item[1]["median_ms"])):
@@ -145,7 +146,7 @@ def _duel(found: Report, row: Mapping[str, Any]) -> str:
             what = " ".join((models[name]["model"], models[name]["runtime"], models[name]["precision"])) if name in models else name
             lines.append([what, f"{f['median_ms']:.3f}", f"{f['ratio']:.2f}", f"{low:.2f} to {high:.2f}", uncertainty])
         headings = ("", "median ms", "times faster", "quartiles", "+-")
-        parts.append(table(f"{title}, {row['size']}, {threads_of(row)}, {row['rounds']} rounds", headings, lines))
+        parts.append(table(f"{title}, {row['size']}, {threads_of(row)}, {row['rounds']} rounds{timing}", headings, lines))
     return "\n\n".join(parts)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from edgefuse import files
 from edgefuse.cli.progress import Progress
-from edgefuse.errors import EdgeFuseError, MeasurementError, OutputError, SettingsError
+from edgefuse.errors import EdgeFuseError, MeasurementError, ModelError, OutputError, SettingsError
 from edgefuse.settings import Precision, RunSettings
 from edgefuse.uri import expand, size
 
@@ -184,6 +184,8 @@ def _check_outputs(args: argparse.Namespace) -> Path | None:
             files.check_file(expand(text))
             if args.peer and expand(text).resolve() == expand(args.peer).resolve():
                 raise OutputError(f"{text} is the peer itself; choose another place")
+    if args.peer and not expand(args.peer).is_file():
+        raise ModelError(f"{args.peer}: no such file; give a peer's .onnx file")
     if not args.tune:
         return None
     folder = expand(args.state_dir) if args.state_dir else tuned.state_folder()

@@ -40,7 +40,10 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _list(cards: list[Any], args: argparse.Namespace) -> int:
-    rows = [{"name": c.name, "task": c.task, "title": c.title, **c.cost, "files": [_size(f) for f in c.files]} for c in cards]
+    rows = [
+        {"name": c.name, "task": c.task, "title": c.title, **c.cost, "files": [_size(f) for f in c.files], "tuned": _tuned(c)}
+        for c in cards
+    ]
     if args.json:
         print(json.dumps(rows, indent=1))
         return 0
@@ -48,7 +51,20 @@ def _list(cards: list[Any], args: argparse.Namespace) -> int:
         files = ", ".join(f"{f['runtime']} {f['precision']} {(f['bytes'] or 0) / 1000:.0f} kB" for f in row["files"])
         files = files or "closed form, no file"
         print(f"{row['name']}\n    {row['title']}\n    {row['parameters']:,} parameters, {row['macs_per_pixel']:,} MACs a pixel; {files}")
+        if row["tuned"]:
+            print(f"    --runtime auto takes {row['tuned']['auto']}" if row["tuned"]["auto"] else f"    {row['tuned']['stale']}")
     return 0
+
+
+def _tuned(card: Any) -> dict[str, Any] | None:
+    """What bench --tune remembered: {"auto": in words, None where it is stale, "stale": why}; None where there is nothing."""
+    from edgefuse.runtimes import tuned
+
+    choice, stale = tuned.recall(card)
+    if choice is None:
+        return {"auto": None, "stale": stale} if stale else None
+    threads = f"{choice.threads} thread{'s' if choice.threads > 1 else ''}"
+    return {"auto": f"{choice.runtime} {choice.precision}, {threads} ({choice.why})", "stale": None}
 
 
 def _size(file: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
@@ -93,6 +94,11 @@ def run(s: RunSettings, as_json: bool) -> int:
             files.check_file(expand(s.report))
         sinks = _open_sinks(s, source.info.fps)
         fuser = stack.enter_context(_load(s, source.info.sequence))
+        if fuser.choice.warning:
+            print(f"edgefuse: {fuser.choice.warning}", file=sys.stderr)
+        model = model_facts(fuser)
+        if not as_json:
+            print(f"model      {model_line(model)}", flush=True)
         pipeline = Pipeline(source, fuser, sinks, telemetry)
         progress = Progress("fusing", min((n for n in (source.info.pairs, s.frames) if n is not None), default=None))
 
@@ -109,7 +115,6 @@ def run(s: RunSettings, as_json: bool) -> int:
             for sink in sinks:
                 with _collect(failures):
                     sink.close()
-            model = model_facts(fuser)
             report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": s.source, "model": model, "interrupted": bool(signals)}
             report |= telemetry.report()
             report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
@@ -118,7 +123,7 @@ def run(s: RunSettings, as_json: bool) -> int:
             if s.report:
                 with _collect(failures):
                     files.write_atomic(expand(s.report), (text + "\n").encode())
-        print(text if as_json else f"model      {model_line(model)}\n{as_text(report)}")
+        print(text if as_json else as_text(report))
     if failures:
         raise failures[0]
     if lost := telemetry.frames_dropped:
