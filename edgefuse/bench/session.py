@@ -174,7 +174,7 @@ def uncertain(share: float | None, what: str) -> list[str]:
     """The doubt that an uncertainty raises, if any. share: None where there were too few values to tell."""
     if share is None:
         return [f"{what} was measured too few times to tell its spread"]
-    return [f"{what} is known to within {share:.0%} only"] if share > UNCERTAIN else []
+    return [f"{what} is known to within {share:.1%} only"] if share > UNCERTAIN else []
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -44,7 +44,7 @@ def context(found: Report) -> list[tuple[str, str]]:
 def _state(state: Mapping[str, Any]) -> str:
     clock = _known(state["frequency_mhz"], "{:.0f} MHz") + ("" if state["highest_mhz"] is None else f" of {state['highest_mhz']:.0f}")
     return (
-        f"{clock}, governor {state['governor'] or 'unknown'}, {_known(state['temperature_c'], '{:.1f} degrees C')}, "
+        f"{clock}, governor {state['governor'] or 'unknown'}, temperature {_known(state['temperature_c'], '{:.1f} degrees C')}, "
         f"load {_known(state['load'], '{:.2f}')}, throttling {state['throttling']['text']}"
     )
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import edgefuse
 from edgefuse import files, settings
 from edgefuse.cli.progress import Progress
-from edgefuse.cli.run import model_facts, model_line
+from edgefuse.cli.run import model_facts, model_line, warn
 from edgefuse.errors import MeasurementError, OutputError, SettingsError, SourceError
 from edgefuse.settings import DEFAULT_SHARPNESS, Colour, Precision, RunSettings
 from edgefuse.uri import expand
@@ -160,9 +160,9 @@ def _methods(
     methods: list[Method] = [FolderMethod(name, folder) for folder, name in fused]
     methods += [ReferenceMethod(name) for name in references]
     for s in wanted:
-        methods.append(
-            ModelMethod(stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, sequence)))
-        )
+        fuser = stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, sequence))
+        warn(fuser)
+        methods.append(ModelMethod(fuser))
     names = [m.name for m in methods]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(f"two methods are called '{twice}'; give each once, or --fused another name")

@@ -94,8 +94,7 @@ def run(s: RunSettings, as_json: bool) -> int:
             files.check_file(expand(s.report))
         sinks = _open_sinks(s, source.info.fps)
         fuser = stack.enter_context(_load(s, source.info.sequence))
-        if fuser.choice.warning:
-            print(f"edgefuse: {fuser.choice.warning}", file=sys.stderr)
+        warn(fuser)
         model = model_facts(fuser)
         if not as_json:
             print(f"model      {model_line(model)}", flush=True)
@@ -179,6 +178,12 @@ def _refuse_inputs(s: RunSettings, inputs: tuple[Path, ...]) -> None:
     for option, text in (("--save", s.save), ("--record", s.record), ("--report", s.report)):
         if text and os.path.realpath(expand(text)) in taken:
             raise OutputError(f"{option} {text} is what {s.source} reads from; choose another place")
+
+
+def warn(fuser: Fuser) -> None:
+    """Say on standard error why what was tuned is not followed, if so."""
+    if fuser.choice.warning:
+        print(f"edgefuse: {fuser.choice.warning}", file=sys.stderr)
 
 
 def model_line(model: dict[str, Any]) -> str:
