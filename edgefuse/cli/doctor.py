@@ -1,0 +1,62 @@
+"""`edgefuse doctor`: will it run here, and if not, what mends it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from typing import Any
+
+from edgefuse.cli.progress import Progress
+from edgefuse.errors import EdgeFuseError
+
+_EPILOG = """\
+examples:
+  edgefuse doctor                        a table of ok, warn and fail, each with the command that mends it
+  edgefuse doctor --json                 the same for a script, with every camera mode and version
+  edgefuse doctor | grep -A1 ^fail       what must be mended
+
+exit codes: 0 nothing failed (there may be warnings), 1 something failed
+"""
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "doctor", help="check this machine, say what mends it",
+        description="Check runtimes, libraries, models, cameras, power, memory, disk, clock and service. Nothing is changed.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    p.add_argument("--json", action="store_true", help="print JSON")
+    p.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    from edgefuse.board import read_board, read_libraries
+    from edgefuse.doctor import Host, checks, examine
+    from edgefuse.doctor.host import container
+    from edgefuse.doctor.report import as_json, as_text, versions
+    from edgefuse.service import stop_on_signals
+
+    host, wanted = Host(), checks()
+    progress = Progress("checking", len(wanted))
+    with stop_on_signals(host.stop):
+        try:
+            findings = examine(host, wanted, progress.update)
+        finally:
+            host.stop()
+            progress.close()
+    board, inside = read_board(), container(host)
+    libraries = versions(read_libraries(), findings)
+    if args.json:
+        print(json.dumps(as_json(board, inside, libraries, findings), indent=1))
+    else:
+        terminal = sys.stdout.isatty()
+        colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        print(as_text(board, inside, libraries, findings, shutil.get_terminal_size().columns if terminal else None, colour))
+    if failed := list(dict.fromkeys(f.name for f in findings if f.state == "fail")):
+        raise EdgeFuseError(
+            f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}; run what 'mend' says, then edgefuse doctor"
+        )
+    return 0

@@ -1,0 +1,86 @@
+"""V4L2 cameras: USB ids, modes, permissions; which of them is thermal."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+from collections.abc import Sequence
+
+from edgefuse.board import read_board
+from edgefuse.doctor.ask import ask
+from edgefuse.doctor.finding import Finding
+from edgefuse.doctor.host import Host
+from edgefuse.doctor.power import is_pi
+from edgefuse.thermal_cameras import KNOWN, identify
+from edgefuse.v4l2 import Device, Mode
+
+# a Pi's own codec, image processor and receivers: libcamera's business
+_PLATFORM = ("bcm2835", "unicam", "rp1-cfe", "pispbe", "rpi-", "rpivid")
+_SHOWN = 4
+
+
+def check_cameras(host: Host) -> list[Finding]:
+    answer = ask(host, "cameras", str(host.root))
+    if answer.trouble:
+        return [
+            Finding(
+                "cameras", "fail", f"asking the video devices {answer.trouble}; unplug the last one and look again", "dmesg | tail -n 30"
+            )
+        ]
+    devices = [Device(**d | {"modes": tuple(Mode(**m) for m in d["modes"])}) for d in answer.told["devices"]]
+    return camera_findings(host, devices, answer.told["usb"])
+
+
+def camera_findings(host: Host, devices: Sequence[Device], usb: Sequence[str]) -> list[Finding]:
+    """usb: the ids of all that is plugged in."""
+    cameras = [d for d in devices if d.captures and d.modes and not d.driver.startswith(_PLATFORM)]
+    errors = [d for d in devices if d.error is not None]
+    found = [_camera(d) for d in cameras] + _errors(host, errors)
+    seen = {d.usb for d in devices}
+    for plugged in dict.fromkeys(usb):
+        if plugged in KNOWN and plugged not in seen:
+            what = f"{KNOWN[plugged].name}, USB {plugged}, is plugged in, but no driver took it"
+            found.append(Finding("camera", "warn", what, host.sudo("modprobe uvcvideo")))
+    if found:
+        return found
+    hidden = not (host.root / "sys/bus/usb/devices").is_dir()
+    where = "USB is hidden here; a container needs --device /dev/video0" if hidden else "files and the demo source need none"
+    return [Finding("cameras", "warn" if is_pi(read_board(host.root).model) else "ok", f"no USB camera found; {where}")]
+
+
+def _camera(d: Device) -> Finding:
+    thermal = identify(d.usb, {(m.width, m.height) for m in d.modes})
+    kind = f"thermal ({thermal.name})" if thermal else "visible, or not known to be thermal"
+    more = f" and {len(d.modes) - _SHOWN} more modes" if len(d.modes) > _SHOWN else ""
+    modes = ", ".join(map(str, d.modes[:_SHOWN])) + more
+    usb = f"USB {d.usb}" if d.usb else d.bus or "bus not told"
+    facts = {
+        "path": d.path, "name": d.name, "usb": d.usb, "driver": d.driver, "bus": d.bus, "thermal": thermal.name if thermal else None,
+        "modes": [{"fourcc": m.fourcc, "width": m.width, "height": m.height, "fps": m.fps} for m in d.modes],
+    }  # fmt: skip
+    return Finding(f"camera {d.path}", "ok", f"{d.name}, {usb}: {kind}; {modes}", None, facts)
+
+
+def _errors(host: Host, devices: Sequence[Device]) -> list[Finding]:
+    """One finding a cause."""
+    found = []
+    for code in sorted({d.error for d in devices if d.error is not None}):
+        these = [d for d in devices if d.error == code]
+        named = ", ".join(f"{d.path} ({d.name}{f', USB {d.usb}' if d.usb else ''})" for d in these)
+        facts = {"devices": [d.path for d in these], "error": errno.errorcode.get(code)}
+        if code in (errno.EACCES, errno.EPERM):
+            found.append(Finding("camera", "fail", f"no permission to use {named}", host.join_group(_group(host, these[0])), facts))
+        elif code == errno.ENOENT:
+            what = f"the kernel has {named}, but not in this container's /dev"
+            found.append(Finding("camera", "warn", what, f"docker run {' '.join(f'--device {d.path}' for d in these)} ...", facts))
+        else:
+            found.append(Finding("camera", "warn", f"{named} can't be asked: {os.strerror(code)}", "dmesg | tail -n 30", facts))
+    return found
+
+
+def _group(host: Host, d: Device) -> str:
+    try:
+        return grp.getgrgid((host.root / d.path.lstrip("/")).stat().st_gid).gr_name
+    except (OSError, KeyError):
+        return "video"

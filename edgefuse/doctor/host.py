@@ -1,0 +1,145 @@
+"""What the checks see of a machine: files under a root, its commands, and children that never outlive their time."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgefuse.board.text import first_line
+
+_COMMAND_S = 10.0  # for a command that asks the system
+_CHILD_S = 60.0  # for a child that loads libraries: from a cold SD card it takes ten seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command's end. code: negative for the signal that killed it. late: it was killed because its time was up."""
+
+    out: str
+    err: str
+    code: int
+    late: bool = False
+
+    @property
+    def last_words(self) -> str:
+        """The last line of what it wrote to standard error, cut; empty where it wrote nothing."""
+        lines = [line.strip() for line in self.err.splitlines() if line.strip()]
+        return lines[-1][:300] if lines else ""
+
+    @property
+    def death(self) -> str | None:
+        """How it ended where it did not end by itself, in words."""
+        if self.late:
+            return "gives no answer"
+        if self.code >= 0:
+            return None
+        number = -self.code
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        return f"dies of {name}" + (" (illegal instruction)" if number == signal.SIGILL else "")
+
+
+class Host:
+    """root: where /proc, /sys, /etc, /usr and /dev lie. Another root than / has its commands in ROOT/usr/bin and ROOT/usr/sbin.
+
+    folders: where EdgeFuse writes, the working folder first. Several threads may use one.
+    """
+
+    def __init__(self, root: Path = Path("/"), folders: Sequence[Path] | None = None, env: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        self.env = dict(os.environ if env is None else env)
+        state = Path(self.env.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "edgefuse"
+        self.folders = tuple(folders) if folders is not None else (Path.cwd(), state)
+        self._children: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def which(self, command: str) -> str | None:
+        """Where a command is; None where it is not."""
+        path = self.env.get("PATH") if self.root == Path("/") else f"{self.root / 'usr/bin'}:{self.root / 'usr/sbin'}"
+        return shutil.which(command, path=path)
+
+    def run(self, command: str, *arguments: str, timeout_s: float = _COMMAND_S) -> Done | None:
+        """Run a command to its end; None where there is no such command. Raises KeyboardInterrupt after `stop`."""
+        program = self.which(command)
+        return None if program is None else self._run([program, *arguments], timeout_s, self.env | {"LC_ALL": "C"})
+
+    def child(self, *arguments: str, timeout_s: float = _CHILD_S) -> Done:
+        """Run `edgefuse.doctor.child` with the paths that this process imports from."""
+        path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
+        # -P: nothing more than those paths; the child ends itself should this process be killed
+        command = [sys.executable, "-P", "-m", "edgefuse.doctor.child", str(round(timeout_s) + 1), *arguments]
+        return self._run(command, timeout_s, self.env | {"PYTHONPATH": path})
+
+    def stop(self) -> None:
+        """Kill every child, now; none is started afterwards."""
+        with self._lock:
+            self.stopped = True
+            for child in self._children:
+                _kill(child)
+
+    def _run(self, command: list[str], timeout_s: float, env: Mapping[str, str]) -> Done:
+        with self._lock:
+            if self.stopped:
+                raise KeyboardInterrupt
+            # a group of its own: it is killed whole, and the terminal's Ctrl-C is left to us
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env,
+                process_group=0,
+            )  # fmt: skip
+            self._children.add(child)
+        late = False
+        try:
+            try:
+                out, err = child.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                late = True
+                _kill(child)
+                out, err = child.communicate()
+        finally:
+            with self._lock:
+                self._children.discard(child)
+        if self.stopped:
+            raise KeyboardInterrupt
+        return Done(out, err, child.returncode, late)
+
+    @staticmethod
+    def join_group(group: str) -> str:
+        """The command that lets this user use what `group` may use, in this terminal too."""
+        try:
+            user = pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:
+            user = "$USER"  # a container's user without a name
+        with contextlib.suppress(KeyError):
+            entry = grp.getgrnam(group)
+            if user in entry.gr_mem and entry.gr_gid not in os.getgroups():
+                return f"newgrp {group}"  # the session is older than the membership
+        return f"sudo usermod -aG {group} {user} && newgrp {group}"
+
+    @staticmethod
+    def sudo(command: str) -> str:
+        """`command` as this user has to type it."""
+        return command if os.geteuid() == 0 else f"sudo {command}"
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def container(host: Host) -> str | None:
+    """What kind of container this is; None where it is none, or hides it well."""
+    if (host.root / ".dockerenv").exists():
+        return "docker"
+    if (host.root / "run/.containerenv").exists():
+        return "podman"
+    return first_line(host.root / "run/systemd/container")
