@@ -89,8 +89,10 @@ def _device(root: Path, name: str, ioctl: Ioctl) -> Device:
         driver, card, bus = (_text(capability[a:b]) for a, b in ((0, 16), (16, 48), (48, 80)))
         whole, own = struct.unpack_from("=II", capability, 84)
         can = own if whole & _DEVICE_CAPS else whole
-        modes = tuple(_modes(handle, _BUFFER_CAPTURE if can & _VIDEO_CAPTURE else _BUFFER_CAPTURE_MPLANE, ioctl))
-        return Device(path, card or told or name, usb, driver, bus, bool(can & (_VIDEO_CAPTURE | _VIDEO_CAPTURE_MPLANE)), modes)
+        if not can & (_VIDEO_CAPTURE | _VIDEO_CAPTURE_MPLANE):
+            return Device(path, card or told or name, usb, driver, bus)
+        modes = _modes(handle, _BUFFER_CAPTURE if can & _VIDEO_CAPTURE else _BUFFER_CAPTURE_MPLANE, ioctl)
+        return Device(path, card or told or name, usb, driver, bus, True, tuple(modes))
     except OSError as e:
         return Device(path, told or name, usb, error=e.errno or errno.EIO)
     finally:

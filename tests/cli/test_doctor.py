@@ -1,0 +1,85 @@
+"""The whole command as a stranger runs it: JSON, exit codes, a wheel that kills its process, Ctrl-C, a hidden /sys."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.board.trees import plant
+from tests.conftest import Run, one_line
+
+
+def test_json_has_every_check(run: Run) -> None:
+    data = json.loads(run("doctor", "--json").stdout)
+    names = {f["name"] for f in data["findings"]}
+    assert names >= {"environment", "platform", "numpy", "opencv", "psutil", "runtime onnx", "runtime litert", "runtime numpy", "models"}
+    assert names >= {"picamera2", "processor", "temperature", "throttling", "memory", "disk", "clock", "service"}
+    assert data["libraries"].keys() >= {"edgefuse", "python", "numpy", "opencv", "avcodec"}
+    assert sum(data["counts"].values()) == len(data["findings"])
+    assert {f["state"] for f in data["findings"] if f["name"] in ("numpy", "opencv", "psutil", "runtime numpy", "models")} == {"ok"}
+
+
+def test_a_wheel_that_dies_fails_the_command_and_is_named(run: Run, tmp_path: Path) -> None:
+    plant(tmp_path / "first", {"onnxruntime.py": "import os, signal; os.kill(os.getpid(), signal.SIGILL)"})
+    done = run("doctor", python_path=tmp_path / "first")
+    assert done.returncode == 1
+    line = next(line for line in done.stdout.splitlines() if "runtime onnx" in line)
+    assert line.startswith("fail")
+    assert "dies of SIGILL (illegal instruction) when it is imported" in line
+    assert "runtime onnx" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    mark = tmp_path / "pid"
+    code = f"""import os, time
+with open({f"{mark}.new"!r}, "w") as f:
+    f.write(str(os.getpid()))
+os.rename(f.name, {str(mark)!r})
+time.sleep(100)
+"""
+    plant(tmp_path / "first", {"onnxruntime.py": code})
+    env = os.environ | {"PYTHONPATH": f"{tmp_path / 'first'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-m", "edgefuse", "doctor"]
+    process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not mark.exists():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "edgefuse: interrupted\n")
+    child = Path(f"/proc/{mark.read_text()}/stat")
+    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_where_sys_is_hidden(tmp_path: Path) -> None:
+    hide = "mount -t tmpfs none /sys && exec " + f"{sys.executable} -m edgefuse doctor --json"
+    allowed = (
+        shutil.which("unshare")
+        and subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/sys"], capture_output=True).returncode == 0
+    )
+    if not allowed:
+        pytest.skip("this user can't make a mount namespace (unshare -m)")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", hide], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    found = {f["name"]: f for f in json.loads(done.stdout)["findings"]}
+    assert "/sys/devices/system/cpu is hidden" in found["processor"]["what"]
+    assert "USB is hidden" in found["cameras"]["what"]
+    assert found["runtime numpy"]["state"] == "ok"
+
+
+def test_unknown_options_are_one_line(run: Run) -> None:
+    done = run("doctor", "--jason")
+    assert done.returncode == 2
+    assert "--jason" in one_line(done.stderr)

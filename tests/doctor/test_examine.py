@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edgefuse.doctor import Finding, Host, checks, examine
+
+
+def test_they_run_side_by_side_and_come_in_order() -> None:
+    barrier = threading.Barrier(3)
+
+    def check(_: Host) -> list[Finding]:
+        barrier.wait(10)
+        return [Finding("x", "ok", threading.current_thread().name)]
+
+    seen: list[int] = []
+    found = examine(Host(), dict.fromkeys(("c", "a", "b"), check), seen.append)
+    assert [f.what for f in found] == ["c", "a", "b"]
+    assert seen == [1, 2, 3]
+
+
+def test_one_that_hangs_or_fails_holds_nothing_up() -> None:
+    never = threading.Event()
+
+    def hangs(_: Host) -> list[Finding]:
+        never.wait(60)
+        return []
+
+    def fails(_: Host) -> list[Finding]:
+        raise ZeroDivisionError("oh")
+
+    wanted = {"hangs": hangs, "fails": fails, "works": lambda _: [Finding("works", "ok", "yes")]}
+    found = examine(Host(), wanted, patience_s=0.3)
+    never.set()
+    assert [(f.name, f.state) for f in found] == [("hangs", "fail"), ("fails", "fail"), ("works", "ok")]
+    assert found[0].what.startswith("no answer in")
+    assert "ZeroDivisionError: oh" in found[1].what
+
+
+def test_a_stop_is_an_interruption_even_of_what_runs_no_child() -> None:
+    host, never = Host(), threading.Event()
+    threading.Timer(0.2, host.stop).start()
+    began = time.monotonic()
+
+    def hangs(_: Host) -> list[Finding]:
+        never.wait(60)
+        return []
+
+    with pytest.raises(KeyboardInterrupt):
+        examine(host, {"hangs": hangs})
+    assert time.monotonic() - began < 10
+    never.set()
+
+
+def test_an_empty_tree_has_no_check_that_fails_by_itself(tmp_path: Path) -> None:
+    """Nothing in /proc, /sys, /etc, /dev, no command: every check answers, none breaks."""
+    found = examine(Host(tmp_path, folders=(tmp_path,)), checks())
+    assert not [f for f in found if "this check itself failed" in f.what]
+    assert {f.name for f in found} >= {"environment", "platform", "cameras", "processor", "memory", "disk", "clock", "service", "models"}
+    assert {f.state for f in found} <= {"ok", "warn"}

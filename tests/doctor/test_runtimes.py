@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgefuse.doctor import Host
+from edgefuse.doctor.ask import Answer, ask
+from edgefuse.doctor.environment import Environment
+from edgefuse.doctor.runtimes import check_runtime, runtime_checks, runtime_finding
+from tests.board.trees import plant
+
+PI = Environment("venv", "/opt/e", "/opt/e/bin/python", "3.11.2", "aarch64", 64, "2.36")
+PI32 = Environment("venv", "/opt/e", "/opt/e/bin/python", "3.11.2", "aarch64", 32, "2.36")
+KILL = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
+
+
+def _planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
+    plant(tmp_path, files)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_numpy_really_runs_the_golden_pair() -> None:
+    (found,) = check_runtime("numpy", Host())
+    assert (found.name, found.state, found.mend) == ("runtime numpy", "ok", None)
+    assert "runs mobilefuse-edge's golden pair: fp32 off by 0.0" in found.what
+    assert found.facts["results"][0]["status"] == "ok"
+
+
+def test_a_wheel_that_dies_of_an_illegal_instruction_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _planted(tmp_path, monkeypatch, {"onnxruntime.py": f"print('hello')\n{KILL}\n"})
+    answer = ask(Host(), "runtime", "onnx")
+    assert answer.trouble == "dies of SIGILL (illegal instruction) when it is imported"
+    found = runtime_finding("onnx", answer, PI, ("onnxruntime", "1.21.0"))
+    assert (found.state, found.mend) == ("fail", "/opt/e/bin/python -m pip install 'onnxruntime<1.21.0'")
+    assert found.what == "onnxruntime 1.21.0: dies of SIGILL (illegal instruction) when it is imported"
+
+
+def test_one_that_dies_later_says_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lies = "__version__ = '9.9'\nset_default_logger_severity = print\nclass SessionOptions:\n    def __init__(self):\n        " + KILL
+    _planted(tmp_path, monkeypatch, {"onnxruntime.py": lies})
+    assert ask(Host(), "runtime", "onnx").trouble == "dies of SIGILL (illegal instruction) when it runs"
+
+
+def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host()
+    script = 'echo \'{"step": "import"}\'; sleep 100'
+    monkeypatch.setattr(host, "child", lambda *_: host.run("sh", "-c", script, timeout_s=1))
+    assert ask(host, "runtime", "onnx").trouble == "gives no answer when it is imported"
+
+
+def test_one_that_hangs_ends_itself_where_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _planted(tmp_path, monkeypatch, {"onnxruntime.py": "import time; time.sleep(100)"})
+    host = Host()
+    # it is told 1 s where this process would wait for 60
+    monkeypatch.setattr("edgefuse.doctor.host.round", lambda _: 0, raising=False)
+    assert (ask(host, "runtime", "onnx").trouble or "").startswith("dies of SIGALRM")
+
+
+def test_installed_but_not_importable_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = {"onnxruntime-1.2.3.dist-info/METADATA": "Metadata-Version: 2.1\nName: onnxruntime\nVersion: 1.2.3\n"}
+    _planted(tmp_path, monkeypatch, {"onnxruntime.py": "raise ImportError('libfoo.so.1: cannot open')", **metadata})
+    (found,) = check_runtime("onnx", Host())
+    assert found.state == "fail"
+    assert found.what == "onnxruntime 1.2.3: ImportError: libfoo.so.1: cannot open"
+    assert found.mend is not None
+    assert found.mend.endswith("-m pip install --force-reinstall --no-deps onnxruntime==1.2.3")
+
+
+def test_missing_ones() -> None:
+    gone = Answer({"missing": "onnxruntime"}, None)
+    found = runtime_finding("onnx", gone, PI, None)
+    assert (found.state, found.mend) == ("warn", "/opt/e/bin/python -m pip install onnxruntime")
+    found = runtime_finding("onnx", gone, PI32, None)
+    assert (found.state, found.mend) == ("ok", None)
+    found = runtime_finding("litert", Answer({"missing": "ai-edge-litert"}, None), PI, None)
+    assert found.state == "ok"
+    assert "/opt/e/bin/python -m pip install 'edgefuse[litert]'" in found.what
+
+
+def test_a_failed_golden_pair() -> None:
+    row = {
+        "file": "x.onnx",
+        "precision": "int8",
+        "status": "fail",
+        "note": "differs by more than 0.0039",
+        "difference": 0.5,
+        "tolerance": 0.1,
+    }
+    found = runtime_finding("onnx", Answer({"version": "1", "results": [row]}, None), PI, ("onnxruntime", "1"))
+    assert found.state == "fail"
+    assert "x.onnx: differs by more than 0.0039" in found.what
+    assert found.mend == "/opt/e/bin/python -m pip install --force-reinstall --no-deps onnxruntime==1"
+    row |= {"note": "x.onnx: sha256 is aaa, card.toml says bbb"}
+    found = runtime_finding("onnx", Answer({"results": [row]}, None), PI, ("onnxruntime", "1"))
+    assert found.mend is not None
+    assert found.mend.endswith("checkout -- models") or found.mend.endswith("--no-deps edgefuse")
+
+
+def test_every_runtime_has_a_check_plugins_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "mine-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: mine\nVersion: 1\n",
+        "mine-1.dist-info/entry_points.txt": "[edgefuse.runtimes]\nmine = mine:Gone\n",
+        "mine.py": "",
+    }
+    _planted(tmp_path, monkeypatch, files)
+    assert list(runtime_checks()) == ["runtime onnx", "runtime litert", "runtime numpy", "runtime mine"]
+    (found,) = check_runtime("mine", Host())
+    assert found.state == "fail"
+    assert "update or uninstall mine" in found.what
