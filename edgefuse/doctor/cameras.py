@@ -52,14 +52,27 @@ def camera_findings(host: Host, devices: Sequence[Device], usb: Sequence[str]) -
 def _camera(d: Device) -> Finding:
     thermal = identify(d.usb, {(m.width, m.height) for m in d.modes})
     kind = f"thermal ({thermal.name})" if thermal else "visible, or not known to be thermal"
-    more = f" and {len(d.modes) - _SHOWN} more modes" if len(d.modes) > _SHOWN else ""
-    modes = ", ".join(map(str, d.modes[:_SHOWN])) + more
+    shown = _telling(d.modes)
+    more = f" and {len(d.modes) - len(shown)} more modes" if len(d.modes) > len(shown) else ""
+    modes = ", ".join(map(str, shown)) + more
     usb = f"USB {d.usb}" if d.usb else d.bus or "bus not told"
     facts = {
         "path": d.path, "name": d.name, "usb": d.usb, "driver": d.driver, "bus": d.bus, "thermal": thermal.name if thermal else None,
         "modes": [{"fourcc": m.fourcc, "width": m.width, "height": m.height, "fps": m.fps} for m in d.modes],
     }  # fmt: skip
     return Finding(f"camera {d.path}", "ok", f"{d.name}, {usb}: {kind}; {modes}", None, facts)
+
+
+def _telling(modes: Sequence[Mode]) -> list[Mode]:
+    """All modes where they are few, else the largest of each pixel format."""
+    if len(modes) <= _SHOWN:
+        return list(modes)
+    largest: dict[str, Mode] = {}
+    for mode in modes:
+        held = largest.setdefault(mode.fourcc, mode)
+        if (mode.width * mode.height, mode.fps or 0) > (held.width * held.height, held.fps or 0):
+            largest[mode.fourcc] = mode
+    return list(largest.values())[:_SHOWN]
 
 
 def _errors(host: Host, devices: Sequence[Device]) -> list[Finding]:

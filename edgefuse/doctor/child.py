@@ -107,7 +107,7 @@ def picamera2(tell: Tell) -> None:
     try:
         version = metadata.version("picamera2")
     except metadata.PackageNotFoundError:
-        version = "of unknown version"
+        version = None
     tell(version=version, file=module.__file__, step="list")
     tell(cameras=[{"model": str(c.get("Model")), "id": str(c.get("Id"))} for c in cameras()])
 

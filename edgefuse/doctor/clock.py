@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from edgefuse.board.text import first_line
-from edgefuse.doctor.finding import Finding, State
+from edgefuse.doctor.finding import Finding, Verdict
 from edgefuse.doctor.host import Host, container
 
 _BORN = 1_767_225_600  # 2026: EdgeFuse is no older
@@ -26,7 +26,7 @@ def check_clock(host: Host) -> list[Finding]:
     if time.time() < _BORN:
         return [Finding("clock", "fail", f"{what}; before EdgeFuse was written: names and certificates by date go wrong", mend, facts)]
     # a container's clock is its host's business
-    state: State = "warn" if synchronised is False and container(host) is None else "ok"
+    state: Verdict = "warn" if synchronised is False and container(host) is None else "ok"
     return [Finding("clock", state, what, mend if state == "warn" else None, facts)]
 
 

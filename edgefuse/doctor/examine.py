@@ -24,7 +24,7 @@ from edgefuse.doctor.unit import check_unit
 Check = Callable[[Host], list[Finding]]
 
 _LOOK_S = 0.1
-_PATIENCE_S = 75.0  # for all of them; a child is killed before
+_PATIENCE_S = 200.0  # for all of them; a child is killed after 60, and three run at a time
 
 
 def checks() -> dict[str, Check]:

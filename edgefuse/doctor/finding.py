@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-State = Literal["ok", "warn", "fail"]
+Verdict = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Finding:
     """
 
     name: str
-    state: State
+    state: Verdict
     what: str
     mend: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)

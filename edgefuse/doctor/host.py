@@ -18,6 +18,7 @@ from pathlib import Path
 from edgefuse.board.text import first_line
 
 _COMMAND_S = 10.0  # for a command that asks the system
+_CHILDREN = 3  # at once: each takes up to 100 MB, of a board's 1 GB
 _CHILD_S = 60.0  # for a child that loads libraries: from a cold SD card it takes ten seconds
 
 
@@ -61,6 +62,7 @@ class Host:
         self.folders = tuple(folders) if folders is not None else (Path.cwd(), state)
         self._children: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(_CHILDREN)
         self.stopped = False
 
     def which(self, command: str) -> str | None:
@@ -78,7 +80,8 @@ class Host:
         path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         # -P: nothing more than those paths; the child ends itself should this process be killed
         command = [sys.executable, "-P", "-m", "edgefuse.doctor.child", str(round(timeout_s) + 1), *arguments]
-        return self._run(command, timeout_s, self.env | {"PYTHONPATH": path})
+        with self._slots:
+            return self._run(command, timeout_s, self.env | {"PYTHONPATH": path})
 
     def stop(self) -> None:
         """Kill every child, now; none is started afterwards."""

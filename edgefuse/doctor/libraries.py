@@ -41,7 +41,9 @@ def library_finding(name: str, answer: Answer, e: Environment, packages: dict[st
         version = next(iter(packages.values()), None)
         older = "SIGILL" in answer.trouble and version is not None
         mend = e.pip_install(f"{ours}<{version}") if older else e.pip_install("--force-reinstall", ours)
-        return Finding(name, "fail", f"{label}: {answer.trouble}", mend, facts)
+        # where /proc is hidden, another build of psutil would not see it either
+        hidden = name == "psutil" and told.get("step") == "run"
+        return Finding(name, "fail", f"{label}: {answer.trouble}", None if hidden else mend, facts)
     if len(packages) > 1:
         what = f"{label}: several packages bring one module, and overwrite one another's files"
         return Finding(name, "warn", what, _only_headless(e, packages), facts)

@@ -18,7 +18,9 @@ def check_memory(host: Host) -> list[Finding]:
     total, available = m.get("MemTotal"), m.get("MemAvailable")
     facts = {"total": total, "available": available, "swap": m.get("SwapTotal"), "cgroup_limit": limit}
     if total is None:
-        return [Finding("memory", "warn", "/proc/meminfo can't be read here", None, facts)]
+        return [
+            Finding("memory", "warn", "/proc/meminfo can't be read here: /proc is hidden", host.sudo("mount -t proc proc /proc"), facts)
+        ]
     swap = f"{m.get('SwapTotal', 0) / 1e6:.0f} MB swap" if m.get("SwapTotal") else "no swap"
     what = f"{total / 1e6:.0f} MB, {(available or 0) / 1e6:.0f} MB available, {swap}"
     if limit is not None:

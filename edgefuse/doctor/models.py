@@ -11,7 +11,7 @@ from edgefuse.errors import EdgeFuseError, ModelError
 
 def reinstall(e: Environment) -> str:
     """The command that restores the models that came with EdgeFuse."""
-    if zoo.BUILT_IN.parent.name == "edgefuse":
+    if (zoo.BUILT_IN.parent / "zoo.py").is_file():  # inside the package, as a wheel has them
         return e.pip_install("--force-reinstall", "--no-deps", "edgefuse")
     return f"git -C {zoo.BUILT_IN.parent} checkout -- {zoo.BUILT_IN.name}"
 

@@ -64,7 +64,7 @@ def picamera2_finding(host: Host, answer: Answer, e: Environment, pi: bool) -> F
             return Finding("picamera2", "fail", f"{answer.trouble}; {numpys}", mend, facts)
         mend = host.sudo("apt install -y --reinstall python3-picamera2 python3-libcamera")
         return Finding("picamera2", "fail", f"{answer.trouble}; {numpys}", mend, facts)
-    return Finding("picamera2", "ok", f"{told.get('version')} works; {numpys}", None, facts)
+    return Finding("picamera2", "ok", f"{told.get('version') or 'of unknown version'} works; {numpys}", None, facts)
 
 
 def _folder(file: object) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edgefuse.board import read_board, read_state
+from edgefuse.board import Processor, State, Throttling, read_board, read_state
 from edgefuse.board.text import found
-from edgefuse.doctor.finding import Finding, State
+from edgefuse.doctor.finding import Finding, Verdict
 from edgefuse.doctor.host import Host
 
 # a Pi's firmware slows down at 80 degrees, and stops short of 85; a PC's processor at about 100
@@ -14,15 +14,14 @@ _PI_LIMITS_C, _PC_LIMITS_C = (75.0, 85.0), (90.0, 105.0)
 def check_power(host: Host) -> list[Finding]:
     board, state = read_board(host.root), read_state(host.root)
     pi = is_pi(board.model)
-    return [_processor(host, pi), _temperature(state.temperature_c, pi), _throttling(host, pi)]
+    return [_processor(host, board.processor, state, pi), _temperature(state.temperature_c, pi), _throttling(host, state.throttling, pi)]
 
 
 def is_pi(model: str | None) -> bool:
     return bool(model and "raspberry pi" in model.lower())
 
 
-def _processor(host: Host, pi: bool) -> Finding:
-    processor, state = read_board(host.root).processor, read_state(host.root)
+def _processor(host: Host, processor: Processor, state: State, pi: bool) -> Finding:
     dot = {True: "dot products of bytes", False: "no dot product of bytes: int8 may be slower than fp32", None: "its features are hidden"}
     clock = [state.governor and f"governor {state.governor}", state.frequency_mhz and f"{state.frequency_mhz:.0f} MHz"]
     told = ", ".join(str(c) for c in clock if c) or "clock not told"
@@ -44,13 +43,12 @@ def _temperature(celsius: float | None, pi: bool) -> Finding:
     high, critical = _PI_LIMITS_C if pi else _PC_LIMITS_C
     facts = {"celsius": celsius}
     if celsius >= high:
-        state: State = "fail" if celsius >= critical else "warn"
-        return Finding("temperature", state, f"{celsius:.0f} °C: too hot to keep its speed; give it air or a heat sink", None, facts)
+        verdict: Verdict = "fail" if celsius >= critical else "warn"
+        return Finding("temperature", verdict, f"{celsius:.0f} °C: too hot to keep its speed; give it air or a heat sink", None, facts)
     return Finding("temperature", "ok", f"{celsius:.0f} °C", None, facts)
 
 
-def _throttling(host: Host, pi: bool) -> Finding:
-    throttling = read_state(host.root).throttling
+def _throttling(host: Host, throttling: Throttling, pi: bool) -> Finding:
     facts = {"sysfs": throttling.sysfs, "vcgencmd": throttling.vcgencmd, "events": throttling.events}
     if not throttling.known:
         if not pi:

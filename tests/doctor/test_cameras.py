@@ -13,7 +13,7 @@ LEPTON = Device("/dev/video0", "PureThermal", "1e4e:0100", "uvcvideo", "usb-1.2"
 
 
 def test_a_thermal_and_a_visible_camera(tmp_path: Path) -> None:
-    modes = tuple(Mode("YUYV", 640, 480, float(f)) for f in range(1, 8))
+    modes = tuple(Mode(f, w, 480, 10.0) for f in ("YUYV", "MJPG") for w in (320, 640, 160, 352))
     webcam = Device("/dev/video2", "Web\x1b[31mcam", "046d:0825", "uvcvideo", "usb-1.3", True, modes)
     node = Device("/dev/video1", "PureThermal", "1e4e:0100", "uvcvideo", "usb-1.2")
     codec = Device("/dev/video10", "bcm2835-codec-decode", None, "bcm2835-codec", "platform:x", True, modes)
@@ -21,8 +21,8 @@ def test_a_thermal_and_a_visible_camera(tmp_path: Path) -> None:
     assert [(f.name, f.state) for f in found] == [("camera /dev/video0", "ok"), ("camera /dev/video2", "ok")]
     assert found[0].what == "PureThermal, USB 1e4e:0100: thermal (PureThermal with a FLIR Lepton); Y16 160x122 9 FPS"
     assert found[0].facts["thermal"]
-    assert "YUYV 640x480 4 FPS and 3 more modes" in found[1].what
-    assert len(found[1].facts["modes"]) == 7
+    assert found[1].what.endswith("; YUYV 640x480 10 FPS, MJPG 640x480 10 FPS and 6 more modes")
+    assert len(found[1].facts["modes"]) == 8
 
 
 def test_no_permission_is_one_failure_that_names_the_group(tmp_path: Path) -> None:

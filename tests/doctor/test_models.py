@@ -24,6 +24,9 @@ def test_a_damaged_file_and_a_broken_card(tmp_path: Path, monkeypatch: pytest.Mo
     assert (damaged.name, damaged.state, whole.state) == ("model mobilefuse", "fail", "fail")
     assert "sha256" in damaged.what
     assert damaged.mend == f"git -C {tmp_path} checkout -- models"
+    (tmp_path / "zoo.py").touch()  # as in a wheel
+    assert (check_models(Host())[0].mend or "").endswith("-m pip install --force-reinstall --no-deps edgefuse")
+    (tmp_path / "zoo.py").unlink()
     (tmp_path / "models/mobilefuse/card.toml").write_text("name = ")
     (broken,) = check_models(Host())
     assert (broken.state, broken.mend) == ("fail", damaged.mend)
