@@ -58,7 +58,10 @@ def examine(
 
     for name, check in wanted.items():
         # daemons: a read that never returns, as of a dead network disk, must not keep the process
-        threading.Thread(target=work, args=(name, check), name=name, daemon=True).start()
+        try:
+            threading.Thread(target=work, args=(name, check), name=name, daemon=True).start()
+        except RuntimeError:
+            work(name, check)  # a limit on threads or memory: then one after the other
     found: dict[str, list[Finding]] = {}
     until = time.monotonic() + patience_s
     while len(found) < len(wanted):
@@ -80,4 +83,6 @@ def examine(
 
 def _broken(name: str, error: BaseException) -> Finding:
     """A check of ours that has a fault is no reason to lose the others."""
+    if isinstance(error, OSError | MemoryError):
+        return Finding(name, "fail", f"not checked: {error or 'out of memory'}")
     return Finding(name, "fail", f"this check itself failed ({type(error).__name__}: {error}); please report it")

@@ -58,8 +58,7 @@ class Host:
     def __init__(self, root: Path = Path("/"), folders: Sequence[Path] | None = None, env: Mapping[str, str] | None = None) -> None:
         self.root = root
         self.env = dict(os.environ if env is None else env)
-        state = Path(self.env.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "edgefuse"
-        self.folders = tuple(folders) if folders is not None else (Path.cwd(), state)
+        self.folders = tuple(folders) if folders is not None else _folders(self.env)
         self._children: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_CHILDREN)
@@ -77,7 +76,7 @@ class Host:
 
     def child(self, *arguments: str, timeout_s: float = _CHILD_S) -> Done:
         """Run `edgefuse.doctor.child` with the paths that this process imports from."""
-        path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
+        path = os.pathsep.join(p or os.curdir for p in sys.path)
         # -P: nothing more than those paths; the child ends itself should this process be killed
         command = [sys.executable, "-P", "-m", "edgefuse.doctor.child", str(round(timeout_s) + 1), *arguments]
         with self._slots:
@@ -137,6 +136,15 @@ class Host:
 def _kill(child: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+
+
+def _folders(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """The working folder, where it still exists, and the state folder as systemd or the desktop names it."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises for a user without one
+    state = env.get("STATE_DIRECTORY", "").partition(":")[0] or f"{env.get('XDG_STATE_HOME') or f'{home}/.local/state'}/edgefuse"
+    with contextlib.suppress(FileNotFoundError):
+        return Path.cwd(), Path(state)
+    return (Path(state),)
 
 
 def container(host: Host) -> str | None:

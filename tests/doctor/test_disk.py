@@ -15,6 +15,7 @@ def test_one_finding_a_file_system_and_folders_to_come(tmp_path: Path) -> None:
 
 
 def test_the_state_folder_follows_the_environment(tmp_path: Path) -> None:
+    assert Host(env={"STATE_DIRECTORY": f"{tmp_path}:/x"}).folders == (Path.cwd(), tmp_path)
     assert Host(env={"XDG_STATE_HOME": str(tmp_path)}).folders == (Path.cwd(), tmp_path / "edgefuse")
 
 

@@ -40,6 +40,18 @@ def test_one_that_hangs_or_fails_holds_nothing_up() -> None:
     assert "ZeroDivisionError: oh" in found[1].what
 
 
+def test_where_no_thread_can_be_made_they_run_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def no_memory(_: Host) -> list[Finding]:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    found = examine(Host(), {"a": lambda _: [Finding("a", "ok", "yes")], "b": no_memory})
+    assert [(f.state, f.what) for f in found] == [("ok", "yes"), ("fail", "not checked: [Errno 12] Cannot allocate memory")]
+
+
 def test_a_stop_is_an_interruption_even_of_what_runs_no_child() -> None:
     host, never = Host(), threading.Event()
     threading.Timer(0.2, host.stop).start()
