@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 
 from edgefuse import __version__
 
@@ -20,7 +19,7 @@ PACKAGES = {
 
 
 def read_libraries() -> Libraries:
-    """Version by name, edgefuse and python among them; None for what is not installed.."""
+    """Version by name, edgefuse and python among them; None for what is not installed."""
     found: dict[str, str | None] = {"edgefuse": __version__, "python": platform.python_version()}
     for library, packages in PACKAGES.items():
         found[library] = next((v for p in packages if (v := _version(p))), None)
@@ -28,6 +27,8 @@ def read_libraries() -> Libraries:
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata  # 2 MB, for nothing where nobody asks
+
     try:
         version = metadata.version(package)
     except metadata.PackageNotFoundError:
