@@ -36,7 +36,9 @@ class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]
         folder = root / "edgefuse" if editable else Path(tempfile.mkdtemp(prefix="edgefuse-"))
         for machine, compiler in compilers.items():
             library = folder / f"libedgefuse-{machine}.so"
-            if compiled(shlex.split(compiler), sources, library) and not editable:
+            if not compiled(shlex.split(compiler), sources, library):
+                library.unlink(missing_ok=True)  # an older one of the checkout's
+            elif not editable:
                 build_data["force_include"][str(library)] = f"edgefuse/{library.name}"
 
 

@@ -6,8 +6,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 1 /* edgefuse/compiled.py has the same number: one more whenever Job or a signature changes */
-
 typedef uint8_t u8;
 typedef uint16_t u16;
 
@@ -206,7 +204,5 @@ EXPORT void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *sc
         colour(bgr, luma3, fused3, cap3, 3 * shown, (u16)j->chroma, out);
     }
 }
-
-__attribute__((visibility("default"))) int32_t edgefuse_abi(void) { return ABI; }
 
 __attribute__((visibility("default"))) int32_t edgefuse_band_scratch(int32_t width) { return width * 16 + 2 * (width + 2); }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse import __version__, registry
+from edgefuse import __version__, compiled, registry
 from edgefuse.errors import EdgeFuseError, MissingDependencyError, ModelError, SettingsError
 from edgefuse.runtimes import tuned
 from edgefuse.runtimes.base import Arrays, Runtime
@@ -21,8 +21,17 @@ from edgefuse.zoo import Card, ModelFile
 __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
 
 # fastest first, by the precision that a card prefers: MobileFuse at 256 x 256 took 20 and 25 ms in int8, 206 ms in NumPy's fp32, on one
-# x86-64 core (docs/results.md); mobilefuse-edge's network 118, 257 and 385 us in fp32
+# x86-64 core (docs/results.md)
 PREFERENCE = {"int8": ("litert", "onnx", "numpy"), "fp32": ("onnx", "litert", "numpy")}
+# a network so small (MACs a pixel) that the numpy runtime, compiled, takes the time and fewer of a Pi's instructions than onnxruntime, and
+# 28 MB less
+_SMALL = 100
+
+
+def _preferred(card: Card, precision: str) -> tuple[str, ...]:
+    if precision == "fp32" and compiled.library() and card.cost.get("macs_per_pixel", _SMALL) < _SMALL:
+        return "numpy", "onnx", "litert"
+    return PREFERENCE.get(precision, PREFERENCE["int8"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +89,8 @@ def present() -> dict[str, str]:
 def choose(card: Card, name: str = "auto", precision: str | None = None, threads: int | None = None) -> Choice:
     """Load `card`'s model with the runtime `name` at `precision` (None: the card's default, or what the runtime has).
 
-    `auto` takes what `edgefuse bench --tune` remembered for this board (its threads too, where none are asked for), else the first of
-    `PREFERENCE` that is installed and that the model has a file for. Raises SettingsError for an unknown name, ModelError where the
+    `auto` takes what `edgefuse bench --tune` remembered for this board (its threads too, where none are asked for), else what is fastest
+    on most, of those that are installed and that the model has a file for. Raises SettingsError for an unknown name, ModelError where the
     model has no such file, MissingDependencyError where the runtime is not installed.
     """
     remembered, warning = tuned.recall(card) if name == "auto" else (None, "")
@@ -116,7 +125,7 @@ def _prefer(card: Card, name: str, precision: str | None, threads: int) -> Choic
         return _closed_form(threads, "it needs no runtime")
     candidates: Iterable[str]
     if name == "auto":
-        preferred = PREFERENCE.get(precision or card.default_precision, PREFERENCE["int8"])
+        preferred = _preferred(card, precision or card.default_precision)
         candidates = chain(preferred, _others(preferred))
     elif registry.known("edgefuse.runtimes", name):
         candidates = [name]

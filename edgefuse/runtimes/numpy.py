@@ -1,7 +1,7 @@
 """The network in NumPy alone: the fallback where no model runtime has a wheel (32-bit Raspberry Pi OS).
 
 A model's .npz holds its arrays (float32) and, under "graph", a JSON list of steps in UTF-8: {"op", "in", "out", ...}. Steps work
-on single pictures, (channels, height, width), a strip of rows at a time so that what they touch stays in the cache.
+on single pictures, (channels, height, width). Convolutions, almost all of the work, are compiled where they can be (`convolution`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import ModelError
 from edgefuse.runtimes.base import Arrays, Runtime
+from edgefuse.runtimes.convolution import Convolution, best
 from edgefuse.zoo import Card, ModelFile
 
 Floats = NDArray[np.float32]
-_STRIP_BYTES = 1 << 18  # of one strip of a step's output: three of these fit a Cortex-A53's or a desktop core's L2
 
 
 class NumpyRuntime(Runtime):
@@ -37,6 +37,7 @@ class NumpyRuntime(Runtime):
                 self._steps: list[dict[str, Any]] = json.loads(arrays["graph"].tobytes().decode())
             self._inputs, self._outputs = [i.name for i in card.inputs], [o.name for o in card.outputs]
             self._check()
+            self._convolutions = {s["out"]: self._convolution(s) for s in self._steps if s["op"] == "conv"}
         except Exception as e:  # an archive can be wrong in more ways than zipfile has exceptions for
             raise ModelError(f"{file.path}: not a model for the numpy runtime ({type(e).__name__}: {e})") from e
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -66,6 +67,10 @@ class NumpyRuntime(Runtime):
         if not made.issuperset(self._outputs):
             raise ValueError(f"no step makes {', '.join(sorted(set(self._outputs) - made))}")
 
+    def _convolution(self, step: dict[str, Any]) -> Convolution:
+        how = (step.get(key, default) for key, default in (("dilation", 1), ("stride", 1), ("groups", 1), ("relu", False)))
+        return best()(self._weights[step["weight"]], self._weights[step["bias"]], *how)
+
     def run(self, inputs: Arrays) -> dict[str, Floats]:
         held: dict[str, Floats] = {name: inputs[name][0] for name in self._inputs}
         last_use = {name: k for k, step in enumerate(self._steps) for name in step["in"]}
@@ -74,7 +79,8 @@ class NumpyRuntime(Runtime):
             for name in step["in"]:
                 if last_use[name] == k and name not in self._outputs:
                     held.pop(name, None)
-        return {name: held[name][None] for name in self._outputs}
+        # a convolution's own memory is not handed out
+        return {name: held[name][None].copy() if name in self._convolutions else held[name][None] for name in self._outputs}
 
     def close(self) -> None:
         if self._pool:
@@ -82,35 +88,11 @@ class NumpyRuntime(Runtime):
             self._pool = None
 
     def _conv(self, step: dict[str, Any], x: Floats) -> Floats:
-        """Cross-correlation, zero padding of half the kernel's reach, any stride; depthwise or dense; bias; ReLU where asked for."""
-        weight, bias = self._weights[step["weight"]], self._weights[step["bias"]][:, None, None]
-        outputs, inputs, kernel, _ = weight.shape
-        if x.shape[0] != inputs * step.get("groups", 1):
+        how = self._convolutions[step["out"]]
+        if x.shape[0] != how.inputs:
             # NumPy would broadcast a single channel over all that the weight has
-            raise ModelError(f"{self._path}: step {step['out']!r} takes {inputs * step.get('groups', 1)} channels, not {x.shape[0]}")
-        dilation, stride, relu = step.get("dilation", 1), step.get("stride", 1), step.get("relu", False)
-        reach = dilation * (kernel // 2)
-        height, width = (-(-n // stride) for n in x.shape[1:])
-        y = np.empty((outputs, height, width), np.float32)
-        rows = max(1, min(height, _STRIP_BYTES // (4 * width * max(outputs, x.shape[0]))))
-        filtered = _depthwise if step.get("groups", 1) > 1 else _dense
-
-        def strip(top: int) -> None:
-            bottom = min(top + rows, height)
-            first, last = top * stride, (bottom - 1) * stride + 1
-            part = x[:, first:last] if reach == 0 else _padded(x, first, last, reach)
-            out = filtered(part, weight, dilation, stride, bottom - top, width)
-            out += bias
-            if relu:
-                np.maximum(out, 0, out=out)
-            y[:, top:bottom] = out
-
-        if self._pool:
-            list(self._pool.map(strip, range(0, height, rows)))
-        else:
-            for top in range(0, height, rows):
-                strip(top)
-        return y
+            raise ModelError(f"{self._path}: step {step['out']!r} takes {how.inputs} channels, not {x.shape[0]}")
+        return how(x, self._pool)
 
     def _centre(self, step: dict[str, Any], x: Floats) -> Floats:
         return x - x.mean(axis=(1, 2), keepdims=True)
@@ -120,10 +102,13 @@ class NumpyRuntime(Runtime):
 
     def _widen(self, step: dict[str, Any], x: Floats) -> Floats:
         """The largest of each 3 x 3 neighbourhood."""
-        rows = np.pad(x, ((0, 0), (1, 1), (0, 0)), "edge")
-        tall = np.maximum(np.maximum(rows[:, :-2], rows[:, 2:]), x)
-        columns = np.pad(tall, ((0, 0), (0, 0), (1, 1)), "edge")
-        return np.maximum(np.maximum(columns[:, :, :-2], columns[:, :, 2:]), tall)
+        tall = x.copy()
+        np.maximum(tall[:, 1:], x[:, :-1], out=tall[:, 1:])
+        np.maximum(tall[:, :-1], x[:, 1:], out=tall[:, :-1])
+        wide = tall.copy()
+        np.maximum(wide[:, :, 1:], tall[:, :, :-1], out=wide[:, :, 1:])
+        np.maximum(wide[:, :, :-1], tall[:, :, 1:], out=wide[:, :, :-1])
+        return wide
 
     def _max(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
         return np.maximum(a, b)
@@ -151,41 +136,3 @@ _OPERATIONS: dict[str, Callable[..., Floats]] = {
     "clip": NumpyRuntime._clip,
     "blend": NumpyRuntime._blend,
 }
-
-
-def _padded(x: Floats, top: int, bottom: int, reach: int) -> Floats:
-    """Rows top - reach to bottom + reach of x, and `reach` columns either side, zero where x ends."""
-    channels, height, width = x.shape
-    part = np.zeros((channels, bottom - top + 2 * reach, width + 2 * reach), np.float32)
-    first, last = max(0, top - reach), min(height, bottom + reach)
-    part[:, first - top + reach : last - top + reach, reach : reach + width] = x[:, first:last]
-    return part
-
-
-def _depthwise(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, width: int) -> Floats:
-    channels, _, kernel, _ = weight.shape
-    out = np.zeros((channels, rows, width), np.float32)
-    product = np.empty_like(out)
-    for dy in range(kernel):
-        for dx in range(kernel):
-            np.multiply(_tap(part, dy * dilation, dx * dilation, stride, rows, width), weight[:, 0, dy, dx, None, None], out=product)
-            out += product
-    return out
-
-
-def _dense(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, width: int) -> Floats:
-    outputs, inputs, kernel, _ = weight.shape
-    if kernel == 1 and stride == 1:
-        columns = part.reshape(inputs, rows * width)
-    else:
-        taps = np.empty((inputs, kernel, kernel, rows, width), np.float32)
-        for dy in range(kernel):
-            for dx in range(kernel):
-                taps[:, dy, dx] = _tap(part, dy * dilation, dx * dilation, stride, rows, width)
-        columns = taps.reshape(inputs * kernel * kernel, rows * width)
-    return (weight.reshape(outputs, -1) @ columns).reshape(outputs, rows, width)
-
-
-def _tap(part: Floats, y: int, x: int, stride: int, rows: int, width: int) -> Floats:
-    """What a kernel's tap at (y, x) meets in each of the outputs' `rows` x `width` places; a view."""
-    return part[:, y : y + (rows - 1) * stride + 1 : stride, x : x + (width - 1) * stride + 1 : stride]

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgefuse import __version__, runtimes
+from edgefuse import __version__, compiled, runtimes
 from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
-from edgefuse.runtimes import choose, litert, onnx, present
+from edgefuse.runtimes import choose, convolution, litert, onnx, present
 from edgefuse.zoo import find
 
 
@@ -36,6 +36,17 @@ def test_auto_prefers_the_models_own_precision() -> None:
     assert choice.name in ("litert", "onnx")
     assert choice.precision == "int8"
     assert choose(find("mobilefuse"), "auto", "fp32").precision == "fp32"
+
+
+def test_auto_runs_a_small_network_by_itself_where_it_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = find("mobilefuse-edge")
+    assert choose(card, precision="int8").name in ("litert", "onnx")
+    for library, name in ((object(), "numpy"), (None, "onnx")):
+        with monkeypatch.context() as patch:
+            patch.setattr(compiled, "library", lambda found=library: found)
+            patch.setattr(convolution, "best", lambda: convolution.Convolution)
+            assert (choose(card).name, choose(card).precision) == (name, "fp32")
+            assert choose(find("mobilefuse"), precision="fp32").name == "onnx"
 
 
 def test_a_precision_that_does_not_exist_lists_what_does() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgefuse.runtimes import choose
+from edgefuse import compiled
+from edgefuse.runtimes import choose, convolution
 from edgefuse.runtimes import numpy as numpy_runtime
 from edgefuse.runtimes.numpy import NumpyRuntime
 from tests.runtimes.tiny import Array, Steps, arrays_for, card_for, conv_step, graph_of, npz, runtime_for
@@ -35,7 +37,18 @@ def reference(x: Array, weight: Array, bias: Array, dilation: int, relu: bool, s
     return y
 
 
-SIZES = [(1, 1), (1, 7), (5, 1), (2, 3), (5, 7)]
+# the last two: more columns than the compiled one takes at a time, and just as many
+SIZES = [(1, 1), (1, 7), (5, 1), (2, 3), (5, 7), (3, 37), (2, 16)]
+
+
+@pytest.fixture(autouse=True, params=["numpy", "compiled"], scope="module")
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.param == "compiled" and compiled.library() is None:
+        pytest.skip("EdgeFuse was installed without a C compiler")
+    with pytest.MonkeyPatch.context() as patch:
+        kind = convolution.CompiledConvolution if request.param == "compiled" else convolution.Convolution
+        patch.setattr(numpy_runtime, "best", lambda: kind)
+        yield
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -79,7 +92,7 @@ def test_strips_and_threads_do_not_change_the_result(
     arrays = arrays_for(rng, 4, 4, 3, depthwise)
     x = rng.normal(size=(1, 4, 17, 13)).astype(np.float32)
     step = conv_step(dilation=2, groups=4 if depthwise else 1)
-    monkeypatch.setattr(numpy_runtime, "_STRIP_BYTES", strip_bytes)
+    monkeypatch.setattr(convolution, "_STRIP_BYTES", strip_bytes)
     runtime = runtime_for(tmp_path, [step], arrays, threads)
     y = runtime.run({"x": x})["y"]
     runtime.close()
@@ -95,7 +108,7 @@ def test_any_size_dilation_and_strip(
     arrays = arrays_for(rng, 2, 2, 3, depthwise)
     x = rng.normal(size=(1, 2, height, width)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numpy_runtime, "_STRIP_BYTES", strip)
+        patch.setattr(convolution, "_STRIP_BYTES", strip)
         runtime = runtime_for(tmp_path_factory.mktemp("m"), [conv_step(dilation=dilation, groups=2 if depthwise else 1)], arrays)
         y = runtime.run({"x": x})["y"]
     np.testing.assert_allclose(y[0], reference(x[0], arrays["w"], arrays["b"], dilation, False), rtol=1e-5, atol=1e-5)
@@ -198,7 +211,7 @@ def test_strided_convolution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], stride: int, depthwise: bool, kernel: int, dilation: int,
     strip: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(numpy_runtime, "_STRIP_BYTES", strip)
+    monkeypatch.setattr(convolution, "_STRIP_BYTES", strip)
     rng = np.random.default_rng(kernel * 10 + stride)
     arrays = arrays_for(rng, 2, 2, kernel, depthwise)
     x = rng.normal(size=(1, 2, *size)).astype(np.float32)
@@ -210,7 +223,7 @@ def test_strided_convolution(
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_strided_convolution_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    monkeypatch.setattr(numpy_runtime, "_STRIP_BYTES", 4 * 7 * 4 * 2)
+    monkeypatch.setattr(convolution, "_STRIP_BYTES", 4 * 7 * 4 * 2)
     rng = np.random.default_rng(1)
     arrays, x = arrays_for(rng, 4, 4, 3, depthwise=False), rng.normal(size=(1, 4, 17, 13)).astype(np.float32)
     runtime = runtime_for(tmp_path, [conv_step(stride=2)], arrays, threads)

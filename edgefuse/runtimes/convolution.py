@@ -1,0 +1,169 @@
+"""A convolution of one picture: in NumPy, and compiled (convolution.c), which for small networks is as fast as onnxruntime.
+
+Both go a strip of rows at a time, so that what they touch stays in the cache, and share the strips among threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse import compiled
+
+Floats = NDArray[np.float32]
+_STRIP_BYTES = 1 << 18  # of one strip of inputs or outputs: three of these fit a Cortex-A53's or a desktop core's L2
+_KEPT_BYTES = 1 << 20  # of a result whose memory is kept for the next call
+
+
+class Convolution:
+    """Cross-correlation with zero padding of half the kernel's reach, then bias, then ReLU where asked for; in NumPy."""
+
+    def __init__(self, weight: Floats, bias: Floats, dilation: int = 1, stride: int = 1, groups: int = 1, relu: bool = False) -> None:
+        """weight: float32 (outputs, inputs / groups, kernel, kernel), kernel odd. bias: float32 (outputs,). groups: 1, or one for each
+        input, of which there are as many as outputs (depthwise).
+        """
+        self._weight, self._bias = weight, bias
+        self._dilation, self._stride, self._groups, self._relu = dilation, stride, groups, relu
+        self._outputs, self._kernel = weight.shape[0], weight.shape[2]
+        self.inputs = weight.shape[1] * groups
+
+    def __call__(self, x: Floats, pool: ThreadPoolExecutor | None = None) -> Floats:
+        """x: float32 (inputs, H, W). Returns float32 (outputs, ceil(H / stride), ceil(W / stride))."""
+        shape, rows = self._plan(x.shape)
+        y, (_, height, width) = np.empty(shape, np.float32), shape
+        filtered = _depthwise if self._groups > 1 else _dense
+        reach, bias = self._dilation * (self._kernel // 2), self._bias[:, None, None]
+
+        def strip(top: int) -> None:
+            bottom = min(top + rows, height)
+            first, last = top * self._stride, (bottom - 1) * self._stride + 1
+            part = x[:, first:last] if reach == 0 else _padded(x, first, last, reach)
+            out = filtered(part, self._weight, self._dilation, self._stride, bottom - top, width)
+            out += bias
+            if self._relu:
+                np.maximum(out, 0, out=out)
+            y[:, top:bottom] = out
+
+        _each(strip, height, rows, pool)
+        return y
+
+    def _plan(self, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
+        """The result's shape for an input's, and the rows of a strip of it."""
+        height, width = (-(-n // self._stride) for n in shape[1:])
+        rows = max(1, min(height, _STRIP_BYTES // (4 * width * max(self._outputs, self.inputs))))
+        return (self._outputs, height, width), rows
+
+
+def _each(strip: Callable[[int], None], height: int, rows: int, pool: ThreadPoolExecutor | None) -> None:
+    """`strip(top)` for every `rows` of `height` rows."""
+    tops = range(0, height, rows)
+    if pool and len(tops) > 1:
+        list(pool.map(strip, tops))
+    else:
+        for top in tops:
+            strip(top)
+
+
+class _Job(ctypes.Structure):
+    """`Convolution` of convolution.c, field by field."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y")),
+        *((name, ctypes.c_int32) for name in ("inputs", "height", "width", "outputs", "out_height", "out_width")),
+        *((name, ctypes.c_int32) for name in ("kernel", "dilation", "stride", "groups", "relu")),
+    ]
+
+
+class CompiledConvolution(Convolution):
+    """The same, compiled; equal but for float32's rounding. What it returns may be overwritten by its next call."""
+
+    _for: tuple[int, ...] = ()
+    _kept: Floats | None = None
+
+    def __call__(self, x: Floats, pool: ThreadPoolExecutor | None = None) -> Floats:
+        library, x = _functions(), np.ascontiguousarray(x, np.float32)
+        if x.shape != self._for:
+            self._resize(x.shape)
+        job, y = self._job, self._kept
+        if y is None:
+            y = np.empty(self._shape, np.float32)
+            job.y = y.ctypes.data
+        job.x = x.ctypes.data
+        address, height, rows = ctypes.addressof(job), self._shape[1], self._rows
+
+        def strip(top: int) -> None:
+            scratch = self._scratch if pool is None else np.empty_like(self._scratch)
+            library.edgefuse_convolution(address, top, min(top + rows, height), scratch.ctypes.data)
+
+        _each(strip, height, rows, pool)
+        return y
+
+    def _resize(self, shape: tuple[int, ...]) -> None:
+        self._for, (self._shape, self._rows) = shape, self._plan(shape)
+        sides = *shape, *self._shape
+        how = self._kernel, self._dilation, self._stride, self._groups, self._relu
+        self._job = _Job(None, self._weight.ctypes.data, self._bias.ctypes.data, None, *sides, *how)
+        room = _functions().edgefuse_convolution_scratch(ctypes.addressof(self._job), self._rows)
+        self._scratch = np.empty(room, np.uint8)
+        # a large one is better handed back between the steps
+        self._kept = np.empty(self._shape, np.float32) if 4 * math.prod(self._shape) <= _KEPT_BYTES else None
+        self._job.y = None if self._kept is None else self._kept.ctypes.data
+
+
+@functools.cache
+def _functions() -> ctypes.CDLL:
+    library = compiled.library()
+    assert library is not None
+    library.edgefuse_convolution.argtypes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p
+    library.edgefuse_convolution_scratch.argtypes = ctypes.c_void_p, ctypes.c_int32
+    library.edgefuse_convolution_scratch.restype = ctypes.c_int64
+    return library
+
+
+def best() -> type[Convolution]:
+    """The compiled one where there is one."""
+    return CompiledConvolution if compiled.library() else Convolution
+
+
+def _padded(x: Floats, top: int, bottom: int, reach: int) -> Floats:
+    """Rows top - reach to bottom + reach of x, and `reach` columns either side, zero where x ends."""
+    channels, height, width = x.shape
+    part = np.zeros((channels, bottom - top + 2 * reach, width + 2 * reach), np.float32)
+    first, last = max(0, top - reach), min(height, bottom + reach)
+    part[:, first - top + reach : last - top + reach, reach : reach + width] = x[:, first:last]
+    return part
+
+
+def _depthwise(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, width: int) -> Floats:
+    channels, _, kernel, _ = weight.shape
+    out = np.zeros((channels, rows, width), np.float32)
+    product = np.empty_like(out)
+    for dy in range(kernel):
+        for dx in range(kernel):
+            np.multiply(_tap(part, dy * dilation, dx * dilation, stride, rows, width), weight[:, 0, dy, dx, None, None], out=product)
+            out += product
+    return out
+
+
+def _dense(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, width: int) -> Floats:
+    outputs, inputs, kernel, _ = weight.shape
+    if kernel == 1 and stride == 1:
+        columns = part.reshape(inputs, rows * width)
+    else:
+        taps = np.empty((inputs, kernel, kernel, rows, width), np.float32)
+        for dy in range(kernel):
+            for dx in range(kernel):
+                taps[:, dy, dx] = _tap(part, dy * dilation, dx * dilation, stride, rows, width)
+        columns = taps.reshape(inputs * kernel * kernel, rows * width)
+    return (weight.reshape(outputs, -1) @ columns).reshape(outputs, rows, width)
+
+
+def _tap(part: Floats, y: int, x: int, stride: int, rows: int, width: int) -> Floats:
+    """What a kernel's tap at (y, x) meets in each of the outputs' `rows` x `width` places; a view."""
+    return part[:, y : y + (rows - 1) * stride + 1 : stride, x : x + (width - 1) * stride + 1 : stride]
