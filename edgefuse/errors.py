@@ -34,7 +34,7 @@ class SourceError(InputError):
 
 class FrameError(SourceError):
     """One pair can't be used. `name` is the pair's, `cause` a word to count by: unpaired, ambiguous, unreadable,
-    size, ended, unwritten."""
+    size, layout, ended, unwritten."""
 
     def __init__(self, name: str, cause: str, message: str) -> None:
         super().__init__(message)

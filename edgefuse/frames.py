@@ -13,6 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Modality = Literal["visible", "infrared"]
+SensorState = Literal["normal", "calibrating", "frozen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Radiometry:
+    """What the counts of a raw infrared frame mean.
+
+    sensor: its name (`edgefuse.thermal.sensors`). scale, offset: degrees Celsius = counts * scale + offset; scale is None where no law
+    is known. state: "calibrating" while the shutter is closed for flat-field correction, "frozen" where the picture stands still for
+    longer (`edgefuse.thermal.ffc`).
+    """
+
+    sensor: str
+    scale: float | None = None
+    offset: float = 0.0
+    state: SensorState = "normal"
+
+    def celsius(self, counts: float) -> float | None:
+        """Degrees Celsius of `counts`; None where no law is known."""
+        return None if self.scale is None else counts * self.scale + self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +43,14 @@ class Frame:
     modality: "visible" or "infrared".
     time_ns: capture time, nanoseconds.
     name: for messages and file names, without extension.
+    radiometry: what raw infrared counts mean; None where nothing is known of them.
     """
 
     data: NDArray[np.uint8] | NDArray[np.uint16]
     modality: Modality
     time_ns: int
     name: str
+    radiometry: Radiometry | None = None
 
     def __post_init__(self) -> None:
         if self.data.dtype not in (np.uint8, np.uint16) or not (self.data.ndim == 2 or (self.data.ndim == 3 and self.data.shape[2] == 3)):

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgefuse.thermal import PercentileAgc
+from edgefuse.thermal.agc import PercentileAgc
 
 RAMP = np.linspace(20000, 24000, 120 * 160).reshape(120, 160)
 

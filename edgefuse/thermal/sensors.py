@@ -1,0 +1,173 @@
+"""The thermal cameras we know: what their raw buffers hold, and how counts become degrees. docs/thermal.md has the table.
+
+A raw buffer comes in whatever shape V4L2 or OpenCV gives it: flat bytes, uint8 (H, W, 2) of a YUYV format that was not converted, or
+uint16 (H, W). Only its bytes count, little-endian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import FrameError, SettingsError
+from edgefuse.frames import Radiometry, SensorState
+from edgefuse.thermal import lepton
+from edgefuse.thermal.lepton import LeptonTelemetry
+
+KELVIN = -273.15
+_RAW14 = 16383  # the most a Lepton gives where its counts are no temperatures; TLinear at 0.01 K starts there, at -109 degrees
+
+
+class Layout(NamedTuple):
+    """A format that a camera delivers: pixels as V4L2 counts them, and the V4L2 fourcc without trailing blanks."""
+
+    width: int
+    height: int
+    fourcc: str
+
+    @property
+    def nbytes(self) -> int:
+        return self.width * self.height * 2
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """counts: uint16 (H, W), or uint8 of an 8-bit camera; C-contiguous, its own memory. radiometry: for `Frame`.
+    telemetry: what a Lepton says of itself, where it does."""
+
+    counts: NDArray[np.uint16] | NDArray[np.uint8]
+    radiometry: Radiometry
+    telemetry: LeptonTelemetry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """name: as settings have it. title: for people. usb_ids: vendor:product, lower case. layouts: formats that hold raw counts, the one to
+    ask for first; none for a generic sensor, which takes any size."""
+
+    name: str
+    title: str
+    usb_ids: tuple[str, ...]
+    layouts: tuple[Layout, ...]
+    unpack: Callable[[str, NDArray[Any], tuple[int, int] | None], Decoded]
+
+    def decode(self, raw: NDArray[Any], size: tuple[int, int] | None = None) -> Decoded:
+        """The counts in a raw buffer.
+
+        raw: uint8 or uint16, any shape. size: (width, height), only for a generic sensor's flat buffer. Raises FrameError (cause
+        "layout") that says what was expected where the buffer is of another size.
+        """
+        if not self.layouts:
+            return self.unpack(self.name, raw, size)
+        buffer = _bytes(self.name, raw)
+        for layout in self.layouts:
+            if buffer.size == layout.nbytes:
+                return self.unpack(self.name, buffer, layout[:2])
+        wanted = " or ".join(f"{n.width}x{n.height} {n.fourcc} ({n.nbytes} bytes)" for n in self.layouts)
+        got = f"{buffer.size} bytes ({raw.dtype} {raw.shape})"
+        raise FrameError(self.name, "layout", f"{self.name} delivered {got}; expected {wanted}, not converted")
+
+
+def get(name: str) -> Sensor:
+    """The sensor `name`. Raises SettingsError that lists the names."""
+    for sensor in SENSORS:
+        if sensor.name == name:
+            return sensor
+    raise SettingsError(f"unknown thermal sensor '{name}'; there is {', '.join(s.name for s in SENSORS)}")
+
+
+def identify(usb_id: str | None, width: int | None, height: int | None, fourcc: str | None) -> Sensor | None:
+    """The sensor behind a device, None where it is none we know.
+
+    usb_id: vendor:product in hex. width, height, fourcc: a format it delivers; None where not known. An id alone is enough (mind that
+    0bda:5830 is used by ordinary webcams too: look whether the device lists the sensor's layouts), and so is a whole format,
+    as each of them is a shape that no visible camera has.
+    """
+    wanted = None if fourcc is None else fourcc.strip().upper().replace("YUY2", "YUYV")
+    usb = None if usb_id is None else usb_id.lower()
+    known = any(usb in s.usb_ids for s in SENSORS)
+    for sensor in SENSORS:
+        fits = any(all(g in (None, n) for g, n in zip((width, height, wanted), layout, strict=True)) for layout in sensor.layouts)
+        if fits and (usb in sensor.usb_ids if known else None not in (width, height, wanted)):
+            return sensor
+    return None
+
+
+def _bytes(name: str, raw: NDArray[Any]) -> NDArray[np.uint8]:
+    if raw.dtype not in (np.uint8, np.uint16):
+        raise FrameError(name, "layout", f"{name} delivered {raw.dtype} {raw.shape}; expected uint8 or uint16")
+    return np.ascontiguousarray(raw).reshape(-1).view(np.uint8)
+
+
+def _words(buffer: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint16]:
+    """`buffer` as uint16 (height, width), copied: the driver will fill its buffer again."""
+    return buffer.view("<u2").reshape(height, width).astype(np.uint16)
+
+
+def _lepton(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
+    assert size is not None
+    rows = _words(buffer, size[1], size[0])
+    height = 120 if size[0] == 160 else 60
+    counts = rows[:height]
+    telemetry = lepton.parse(rows[height:]) if height < size[1] else None
+    # without telemetry only a range that raw counts never reach tells that these are temperatures
+    unaided = 0.01 if np.median(counts[::8, ::8]) > _RAW14 else None
+    scale = unaided if telemetry is None else telemetry.tlinear
+    state: SensorState = "calibrating" if telemetry is not None and telemetry.calibrating else "normal"
+    return Decoded(counts, Radiometry(name, scale, KELVIN, state), telemetry)
+
+
+def _tc001(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
+    # the upper half is a picture for people
+    counts = _words(buffer[buffer.size // 2 :], 192, 256)
+    return Decoded(counts, Radiometry(name, 1 / 64, KELVIN))
+
+
+def _tc002c(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
+    # 96 rows of 512 hold the sensor's 192 of 256; what follows is a picture for people and the camera's own notes
+    counts = _words(buffer[: 192 * 256 * 2], 192, 256)
+    return Decoded(counts, Radiometry(name, 1 / 16, KELVIN))
+
+
+def _generic_8(name: str, raw: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
+    if raw.dtype == np.uint8 and raw.ndim == 3 and raw.shape[2] == 3:
+        import cv2
+
+        return Decoded(cv2.cvtColor(raw, cv2.COLOR_BGR2GRAY), Radiometry(name))
+    if raw.dtype == np.uint8 and raw.ndim == 3 and raw.shape[2] == 2:
+        raw = raw[:, :, 0]  # YUYV: luma first
+    elif raw.dtype == np.uint8 and raw.ndim == 3 and raw.shape[2] == 1:
+        raw = raw[:, :, 0]
+    elif raw.dtype == np.uint8 and size is not None and raw.size == size[0] * size[1]:
+        raw = raw.reshape(size[1], size[0])
+    if raw.dtype != np.uint8 or raw.ndim != 2:
+        raise FrameError(name, "layout", f"{name} got {raw.dtype} {raw.shape}; expected uint8 (H, W), YUYV (H, W, 2) or BGR (H, W, 3)")
+    return Decoded(np.array(raw, order="C"), Radiometry(name))
+
+
+def _generic_16(name: str, raw: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
+    buffer = _bytes(name, raw)
+    if size is None:
+        words = raw.dtype == np.uint16
+        if (raw.ndim == 2 and words) or (raw.ndim == 3 and raw.shape[2] == (1 if words else 2)):
+            size = (raw.shape[1], raw.shape[0])
+    if size is None or buffer.size != size[0] * size[1] * 2:
+        wanted = "uint16 (H, W) or uint8 (H, W, 2)" if size is None else f"{size[0]}x{size[1]} of 16 bits ({size[0] * size[1] * 2} bytes)"
+        raise FrameError(name, "layout", f"{name} got {raw.dtype} {raw.shape}, {buffer.size} bytes; expected {wanted}")
+    return Decoded(_words(buffer, size[1], size[0]), Radiometry(name))
+
+
+SENSORS = (
+    Sensor(
+        "lepton", "FLIR Lepton on a PureThermal", ("1e4e:0100",),
+        (Layout(160, 122, "Y16"), Layout(160, 120, "Y16"), Layout(80, 63, "Y16"), Layout(80, 60, "Y16")), _lepton,
+    ),
+    Sensor("tc001", "Topdon TC001, InfiRay P2 Pro", ("0bda:5830",), (Layout(256, 384, "YUYV"),), _tc001),
+    Sensor("tc002c-duo", "Topdon TC002C Duo", ("2bdf:0102",), (Layout(512, 484, "YUYV"),), _tc002c),
+    Sensor("generic-16", "any camera of 16-bit counts", (), (), _generic_16),
+    Sensor("generic-8", "any camera of 8-bit counts", (), (), _generic_8),
+)  # fmt: skip
