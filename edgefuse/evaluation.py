@@ -25,7 +25,7 @@ from edgefuse.metrics.references import REFERENCES
 from edgefuse.metrics.targets import Kept, Targets, summary
 from edgefuse.sources.base import Source
 from edgefuse.sources.folder import listing
-from edgefuse.thermal import PercentileAgc
+from edgefuse.thermal.agc import PercentileAgc
 
 
 class Pictures:

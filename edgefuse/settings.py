@@ -21,6 +21,7 @@ from edgefuse.errors import SettingsError
 
 Colour = Literal["keep", "balanced", "benchmark"]
 Precision = Literal["int8", "fp32"]
+AgcKind = Literal["percentile", "clahe", "off"]
 DEFAULT_SHARPNESS, SHARPEST = 1.375, 2.0
 
 
@@ -54,9 +55,16 @@ class RunSettings:
     steady: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "hold the blending map still where the scene is: on, off, or for all but folders (auto)"}
     )
+    agc: AgcKind = field(
+        default="percentile",
+        metadata={"help": "16-bit infrared to 8: percentile limits, with local contrast (clahe), or the full range (off)"},
+    )
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
     save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})
     record: str | None = field(default=None, metadata={"help": "write the fused frames to a video: .mp4, .mkv, .mov or .avi"})
+    record_raw: str | None = field(
+        default=None, metadata={"help": "write the pairs as they came, lossless, for replay:FILE (docs/recording.md)"}
+    )
     sink: tuple[str, ...] = field(default=(), metadata={"help": "another sink by URI; may be given again"})
     report: str | None = field(default=None, metadata={"help": "write the report to this JSON file"})
     frames: int | None = field(default=None, metadata={"help": "stop after N pairs", "min": 1, "max": 10**12})

@@ -44,6 +44,7 @@ _METAVARS = {
     "targets": "N",
     "save": "DIR",
     "record": "FILE",
+    "record_raw": "FILE",
     "sink": "URI",
     "report": "FILE",
     "frames": "N",
@@ -135,7 +136,7 @@ def _load(s: RunSettings, sequence: bool) -> Fuser:
     from edgefuse.fusion.fuser import load
 
     steady = sequence if s.steady == "auto" else s.steady == "on"
-    return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady)
+    return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc)
 
 
 @contextmanager

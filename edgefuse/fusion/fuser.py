@@ -13,8 +13,8 @@ from edgefuse.fusion.full import FullResolution
 from edgefuse.fusion.method import Method
 from edgefuse.fusion.prepare import check_sizes, eight_bits
 from edgefuse.runtimes import Choice
-from edgefuse.settings import DEFAULT_SHARPNESS, SHARPEST, Colour
-from edgefuse.thermal import PercentileAgc
+from edgefuse.settings import DEFAULT_SHARPNESS, SHARPEST, AgcKind, Colour
+from edgefuse.thermal import agc as gain
 from edgefuse.zoo import Card
 
 
@@ -23,7 +23,7 @@ class Fuser:
 
     def __init__(
         self, card: Card, choice: Choice, colour: Colour = "balanced", sharpness: float = DEFAULT_SHARPNESS,
-        targets: float = 1.0, steady: bool = False,
+        targets: float = 1.0, steady: bool = False, agc: AgcKind = "percentile",
     ) -> None:  # fmt: skip
         """`load` describes the arguments. Raises ModelError where the model is not one that fuses a visible and an infrared frame."""
         wanted, given = {"visible", "infrared"}, {t.name for t in card.inputs}
@@ -40,7 +40,7 @@ class Fuser:
         self._method: Method = (
             FullResolution(card, choice, colour) if "fused" in outputs else Edge(choice, colour, sharpness, targets, steady)
         )
-        self._agc = PercentileAgc()
+        self._agc = gain.make(agc)
 
     def fuse(self, pair: FramePair) -> FusedFrame:
         """The fused frame, of the visible frame's size. Raises FrameError where the pair's sizes differ."""
@@ -67,6 +67,7 @@ class Fuser:
 def load(
     model: str = zoo.DEFAULT_MODEL, runtime: str = "auto", precision: str | None = None, threads: int | None = None,
     colour: Colour = "balanced", sharpness: float = DEFAULT_SHARPNESS, targets: float = 1.0, steady: bool = False,
+    agc: AgcKind = "percentile",
 ) -> Fuser:  # fmt: skip
     """A fuser for the model `model` (a name or a folder with a card).
 
@@ -74,7 +75,7 @@ def load(
     (`edgefuse.fusion.colour`). sharpness: gain of the details, 1 (none: each band of the picture is a mix of the two frames' own) to
     2, in eighths. targets: how readily a warm target pulls the map to the infrared frame, 0 (where it is certain) to 2 (where in doubt).
     Models that draw the picture at full resolution know neither. steady: the pairs are frames of one video, so let the
-    map hold still where the scene does, and average what is only noise.
+    map hold still where the scene does, and average what is only noise. agc: how 16-bit infrared becomes 8 bit (`edgefuse.thermal.agc`).
     """
     card = zoo.find(model)
-    return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady)
+    return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady, agc)

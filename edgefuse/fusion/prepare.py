@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import FrameError
 from edgefuse.frames import FramePair
-from edgefuse.thermal import PercentileAgc
+from edgefuse.thermal.agc import Agc
 
 
 def check_sizes(pair: FramePair) -> None:
@@ -20,7 +20,7 @@ def check_sizes(pair: FramePair) -> None:
         raise FrameError(pair.name, "size", f"{pair.name}: visible is {sizes}; register and resize the infrared frame first")
 
 
-def eight_bits(pair: FramePair, agc: PercentileAgc) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def eight_bits(pair: FramePair, agc: Agc) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(visible uint8 (H, W) or BGR (H, W, 3), infrared uint8 (H, W)); agc: the stream's own, for 16-bit infrared."""
     visible: NDArray[Any] = pair.visible.data
     if visible.dtype == np.uint16:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -191,3 +192,12 @@ def test_identify(usb: str | None, width: int | None, height: int | None, fourcc
 def test_an_unknown_sensor_lists_the_known() -> None:
     with pytest.raises(SettingsError, match="lepton, tc001, tc002c-duo, generic-16, generic-8"):
         sensors.get("seek")
+
+
+def test_a_real_frame_as_a_flat_buffer(thermal_data: Path) -> None:
+    path = thermal_data / "dji_extract_512x640_u16le.raw"
+    decoded = sensors.get("generic-16").decode(np.frombuffer(path.read_bytes(), np.uint8), (640, 512))
+    assert decoded.counts.shape == (512, 640)
+    assert (decoded.counts.min(), decoded.counts.max()) == (13537, 20670)
+    # neighbours of a picture are alike: a wrong byte order or width would tear it
+    assert np.abs(np.diff(decoded.counts.astype(int), axis=1)).mean() < 100

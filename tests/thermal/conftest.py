@@ -1,0 +1,16 @@
+"""Real thermal frames from ../shared, where it is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def thermal_data() -> Path:
+    folder = Path(os.environ.get("EDGEFUSE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data/thermal"
+    if not folder.is_dir():
+        pytest.skip(f"no real thermal frames: {folder} is not there")
+    return folder

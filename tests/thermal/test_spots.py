@@ -1,0 +1,54 @@
+"""Hottest and coldest: where, how warm, and not a broken pixel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edgefuse import images
+from edgefuse.frames import Frame, Radiometry
+from edgefuse.thermal.spots import Spot, spots
+
+KELVIN_100 = Radiometry("lepton", 0.01, -273.15)
+
+
+def frame(radiometry: Radiometry | None = None, **pixels: int) -> Frame:
+    """29000 everywhere; `at_3_5=30000` sets x 3, y 5."""
+    data = np.full((12, 16), 29000, np.uint16)
+    data[11, 0] = 28000
+    for name, value in pixels.items():
+        _, x, y = name.split("_")
+        data[int(y), int(x)] = value
+    return Frame(data, "infrared", 0, "f", radiometry)
+
+
+def test_degrees_and_pixels() -> None:
+    assert spots(frame(KELVIN_100, at_3_5=30965)) == (Spot(6.85, 0, 11), Spot(36.5, 3, 5))
+
+
+def test_counts_without_a_law() -> None:
+    for law in (None, Radiometry("generic-16")):
+        assert spots(frame(law, at_3_5=30965)) == (Spot(28000, 0, 11), Spot(30965, 3, 5))
+
+
+def test_dead_and_saturated_pixels_are_left_out() -> None:
+    assert spots(frame(KELVIN_100, at_3_5=30965, at_0_0=0, at_1_0=65535)) == (Spot(6.85, 0, 11), Spot(36.5, 3, 5))
+    for dead in (0, 65535):
+        assert spots(Frame(np.full((4, 4), dead, np.uint16), "infrared", 0, "f", KELVIN_100)) is None
+
+
+def test_a_picture_has_no_spots() -> None:
+    assert spots(Frame(np.zeros((4, 4), np.uint8), "infrared", 0, "f")) is None
+    assert spots(Frame(np.ones((4, 4, 3), np.uint16), "infrared", 0, "f")) is None
+
+
+def test_a_real_radiometric_frame(thermal_data: Path) -> None:
+    # a FLIR Tau of 0.04 K a count
+    data = images.read(thermal_data / "example_radiometric.tiff")
+    found = spots(Frame(data, "infrared", 0, "f", Radiometry("tau", 0.04, -273.15)))
+    assert found is not None
+    coldest, hottest = found
+    assert (coldest.value, hottest.value) == (-3.43, 9.93)
+    assert data[hottest.y, hottest.x] == data.max()
+    assert data[coldest.y, coldest.x] == data.min()
