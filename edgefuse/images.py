@@ -85,8 +85,8 @@ def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 
 def encode(image: NDArray[np.uint8] | NDArray[np.uint16], extension: str, quality: int = 95) -> memoryview:
-    """`image` (uint8 or uint16, grey or BGR) as the bytes of a PNG or JPEG file (`extension` is ".png" or ".jpg")."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if extension == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    """`image` (uint8 or uint16, grey or BGR) as the bytes of a PNG, JPEG or TIFF file (`extension` is ".png", ".jpg" or ".tiff")."""
+    options = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, quality], ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1]}.get(extension, [])
     try:
         done, data = cv2.imencode(extension, image, options)
     except cv2.error:

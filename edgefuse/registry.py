@@ -18,6 +18,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "edgefuse.sources": {
         "demo": "edgefuse.sources.demo:DemoSource",
         "folder": "edgefuse.sources.folder:FolderSource",
+        "replay": "edgefuse.sources.replay:ReplaySource",
         "video": "edgefuse.sources.video:VideoSource",
     },
     "edgefuse.runtimes": {

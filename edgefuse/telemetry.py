@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.errors import FrameError
-from edgefuse.frames import FusedFrame
+from edgefuse.frames import Frame, FusedFrame
+from edgefuse.thermal.log import ThermalLog, thermal_text
 
 BANDWIDTH_FPS = 30  # the rate that the paper's Table V assumes
 _LISTED = 100  # lost frames named in the report; all are counted
@@ -98,6 +99,7 @@ class Telemetry:
         self.dropped: dict[str, int] = {}
         self.latency: dict[str, Latency] = {}
         self._lost: list[dict[str, str]] = []
+        self.thermal = ThermalLog()
         self._bytes_in = self._bytes_out = self._bytes_fused_from = 0
         self._first_ns = self._last_ns = 0
         self._first_since_start_s: float | None = None
@@ -108,6 +110,11 @@ class Telemetry:
         with self._lock:
             self._bytes_in += nbytes
             self._stage("read", ns)
+
+    def infrared(self, frame: Frame) -> None:
+        """The infrared frame of a pair that was read, as its camera gave it."""
+        with self._lock:
+            self.thermal.add(frame)
 
     def lost(self, error: FrameError) -> None:
         """A pair that did not become a written frame."""
@@ -163,6 +170,7 @@ class Telemetry:
             "latency_ms": {stage: latency.summary_ms() for stage, latency in self.latency.items()},
             "peak_resident_mb": round(peak_resident_bytes() / 1e6, 1),
             "bytes": {"in": self._bytes_in, "out": self._bytes_out},
+            "thermal": self.thermal.report(),
             "bandwidth_fps": BANDWIDTH_FPS,
             "bandwidth_mb_s": bandwidth_mb_s(self._bytes_fused_from / n, self._bytes_out / n),
             "cpu_count": os.cpu_count(),
@@ -185,6 +193,8 @@ def as_text(report: Mapping[str, Any]) -> str:
         f"memory     {report['peak_resident_mb']:.1f} MB peak resident",
         f"bytes      {report['bytes']['in'] / 1e6:.1f} MB in, {report['bytes']['out'] / 1e6:.1f} MB out (uncompressed)"
         + (f", {report['bytes']['written'] / 1e6:.1f} MB written to files" if report["bytes"].get("written") else ""),
+        *(thermal_text(report["thermal"]) if report.get("thermal") else ()),
+        *(recording_text(report["recording"]) if report.get("recording") else ()),
         f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
     ]
     return "\n".join([*lines, *bandwidth_text(report)])
@@ -198,3 +208,10 @@ def bandwidth_text(report: Mapping[str, Any]) -> list[str]:
         label = f"{computing} computing, {needed.replace('_', ' ')}"
         lines.append(" " * 11 + f"{label:40s}{link['upload']:10.2f}{link['download']:10.2f}")
     return lines
+
+
+def recording_text(recording: Mapping[str, Any]) -> list[str]:
+    """`RecordedSource.facts` for people."""
+    r, lost = recording, f", {recording['dropped']} dropped: the disk was too slow" if recording["dropped"] else ""
+    ratio = f", {r['bytes_raw'] / r['bytes']:.2f} times smaller than raw" if r["bytes_raw"] else ""
+    return [f"recording  {r['pairs']} pairs in {r['bytes'] / 1e6:.1f} MB{ratio}{lost}"]

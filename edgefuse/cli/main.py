@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from edgefuse.cli import bench, doctor, eval, models, run
+    from edgefuse.cli import bench, doctor, eval, export, models, run
 
     top = Parser(
         prog="edgefuse", description="Two cameras into one picture, on a small computer.", epilog=_EPILOG,
@@ -40,7 +40,7 @@ def parser() -> Parser:
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"edgefuse {edgefuse.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (run, eval, bench, models, doctor):
+    for module in (run, eval, bench, models, export, doctor):
         module.add(commands)
     return top
 

@@ -22,16 +22,20 @@ from edgefuse.uri import expand
 if TYPE_CHECKING:
     from edgefuse.fusion.fuser import Fuser
     from edgefuse.sinks import Sink
+    from edgefuse.sources import Source
+    from edgefuse.sources.recorded import RecordedSource
 
 _EPILOG = """\
 sources (docs/sources.md):
   folder:DIR                  DIR/visible and DIR/infrared, paired by name     folder:VISIBLE_DIR,INFRARED_DIR
   video:VISIBLE,INFRARED      two video files, paired by time
+  replay:FILE.efr             what --record-raw recorded, to the byte          replay:FILE.efr?loop=0
   demo                        a made-up scene                                  demo?scene=night&size=320x240&seed=7
 
 examples:
   edgefuse run --source folder:pairs --save fused --report report.json
   edgefuse run --source video:day.mp4,thermal.mp4 --record fused.mp4 --frames 500
+  edgefuse run --source replay:night.efr --agc clahe --save fused
   edgefuse run --source demo --runtime numpy --json
   edgefuse run --config edgefuse.toml --threads 2
 """
@@ -99,11 +103,12 @@ def run(s: RunSettings, as_json: bool) -> int:
         model = model_facts(fuser)
         if not as_json:
             print(f"model      {model_line(model)}", flush=True)
-        pipeline = Pipeline(source, fuser, sinks, telemetry)
+        recorded = stack.enter_context(_record_raw(s, source)) if s.record_raw else None
+        pipeline = Pipeline(recorded or source, fuser, sinks, telemetry)
         progress = Progress("fusing", min((n for n in (source.info.pairs, s.frames) if n is not None), default=None))
 
         def show() -> None:
-            progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS")
+            progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS  {telemetry.thermal.note}")
 
         # the handlers stay until all is written: a signal must not cut the video's closing short
         with stop_on_signals(pipeline.stop) as signals:
@@ -112,13 +117,15 @@ def run(s: RunSettings, as_json: bool) -> int:
                 pipeline.run(s.frames, show)
             show()
             progress.close()
-            for sink in sinks:
+            outputs: list[Sink | RecordedSource] = [*sinks, *([recorded] if recorded else [])]
+            for output in outputs:
                 with _collect(failures):
-                    sink.close()
+                    output.close()
             report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": s.source, "model": model, "interrupted": bool(signals)}
             report |= telemetry.report()
             report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
-            report["outputs"] = [p for p in (s.save, s.record, *s.sink) if p]
+            report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
+            report["recording"] = recorded.facts if recorded else None
             text = json.dumps(report, indent=1)
             if s.report:
                 with _collect(failures):
@@ -137,6 +144,12 @@ def _load(s: RunSettings, sequence: bool) -> Fuser:
 
     steady = sequence if s.steady == "auto" else s.steady == "on"
     return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc)
+
+
+def _record_raw(s: RunSettings, source: Source) -> RecordedSource:
+    from edgefuse.sources.recorded import RecordedSource
+
+    return RecordedSource(source, expand(s.record_raw or ""))
 
 
 @contextmanager
@@ -176,7 +189,7 @@ def _open_sinks(s: RunSettings, fps: float) -> list[Sink]:
 
 def _refuse_inputs(s: RunSettings, inputs: tuple[Path, ...]) -> None:
     taken = {os.path.realpath(p) for p in inputs}
-    for option, text in (("--save", s.save), ("--record", s.record), ("--report", s.report)):
+    for option, text in (("--save", s.save), ("--record", s.record), ("--record-raw", s.record_raw), ("--report", s.report)):
         if text and os.path.realpath(expand(text)) in taken:
             raise OutputError(f"{option} {text} is what {s.source} reads from; choose another place")
 

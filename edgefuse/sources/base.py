@@ -16,6 +16,7 @@ from edgefuse.uri import Uri
 class SourceInfo:
     """uri: as given. pairs: how many reads it will take, lost ones included, None where unknown. fps: nominal rate in Hz, never rounded.
     paths: files and folders it reads, which no sink may write to. sequence: are its pairs frames of one video, or pictures of anything?
+    live: do they come by themselves, so that one that is not taken in time is lost?
     """
 
     uri: str
@@ -23,6 +24,7 @@ class SourceInfo:
     fps: float
     paths: tuple[Path, ...] = ()
     sequence: bool = True
+    live: bool = False
 
 
 class Source(ABC):

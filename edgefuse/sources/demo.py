@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Self
 
 from edgefuse.demoscene.scene import DemoScene
-from edgefuse.frames import Frame, FramePair
+from edgefuse.frames import Frame, FramePair, Radiometry
 from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.uri import Uri, choice, real, size, whole
 
@@ -50,7 +50,8 @@ class DemoSource(Source):
         visible, infrared = self.scene.render(index)
         self._index += 1
         name, time_ns = f"demo_{index:05d}", round(index * 1e9 / self.info.fps)
-        return FramePair(Frame(visible, "visible", time_ns, name), Frame(infrared, "infrared", time_ns, name), index)
+        law = Radiometry("demo", 0.01, -273.15) if self.scene.depth == 16 else None
+        return FramePair(Frame(visible, "visible", time_ns, name), Frame(infrared, "infrared", time_ns, name, law), index)
 
 
 def _size(text: str) -> tuple[int, int]:
