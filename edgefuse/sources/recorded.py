@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import edgefuse
 from edgefuse import files
-from edgefuse.errors import EdgeFuseError, SettingsError
+from edgefuse.errors import SettingsError
 from edgefuse.frames import FramePair
 from edgefuse.rawfile import RawWriter
 from edgefuse.sources.base import Source
@@ -36,7 +36,7 @@ class RecordedSource(Source):
         self.info, self._source, self._path = source.info, source, path
         self.dropped = 0
         self._pairs: queue.Queue[FramePair | None] = queue.Queue(_AHEAD)
-        self._failure: EdgeFuseError | None = None
+        self._failure: Exception | None = None
         self._writer = RawWriter(path, {
             "created": datetime.now(UTC).isoformat(timespec="seconds"), "edgefuse": edgefuse.__version__,
             "source": source.info.uri, "fps": source.info.fps, "sequence": source.info.sequence,
@@ -87,6 +87,7 @@ class RecordedSource(Source):
             try:
                 files.check_space(self._path.parent, _RESERVE + pair.nbytes)
                 self._writer.write(pair, pack=self._pairs.qsize() < _HURRY or not self.info.live)
-            except EdgeFuseError as e:
+            except Exception as e:
+                # whatever it is, the reader is told
                 self._failure = e
                 self.dropped += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -184,3 +185,9 @@ def test_an_empty_recording_ends_at_once(tmp_path: Path) -> None:
 def test_a_wrong_uri(uri: str, words: str) -> None:
     with pytest.raises((SettingsError, SourceError), match=words):
         edgefuse.open_source(uri)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.efr")
+    with pytest.raises(SourceError, match=r"a\.efr is not a file; give one made by --record-raw"):
+        edgefuse.open_source(f"replay:{tmp_path / 'a.efr'}")
