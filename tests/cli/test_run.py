@@ -157,7 +157,7 @@ def test_video_that_ends_early_keeps_what_was_fused(run: Run, tmp_path: Path) ->
         (["--source", "folder:empty"], "no pairs"),
         (["--source", "folder:."], "no visible/ and infrared/ inside"),
         (["--source", "video:a.mp4,b.mp4"], "no such visible video"),
-        (["--source", "webcam:0"], "unknown source 'webcam'; there is demo, folder, video"),
+        (["--source", "webcam:0"], "unknown source 'webcam'; there is demo, folder, replay, video"),
         (["--source", "::"], "is not KIND"),
         (["--source", "demo?size=1x1"], "expected WIDTHxHEIGHT"),
         (["--source", "demo?colour=red"], "'demo' has no option 'colour'"),
