@@ -68,11 +68,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
-    """A visible and an infrared frame of one moment. `index` counts the pairs of a source from 0, lost ones included."""
+    """A visible and an infrared frame of one moment. `index` counts the pairs of a source from 0, lost ones included.
+
+    missing: the camera that gave none; its frame is blank (zeros), and the other one's picture is all there is to show.
+    """
 
     visible: Frame
     infrared: Frame
     index: int
+    missing: Modality | None = None
 
     @property
     def name(self) -> str:

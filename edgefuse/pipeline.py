@@ -70,7 +70,8 @@ class Pipeline:
                 count += 1
                 if isinstance(item, FramePair):
                     self._telemetry.read(item.nbytes, time.perf_counter_ns() - begin)
-                    self._telemetry.infrared(item.infrared)
+                    if item.missing != "infrared":
+                        self._telemetry.infrared(item.infrared)
                 self._pairs.put(item)
                 del item
         except BaseException as e:

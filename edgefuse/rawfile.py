@@ -56,7 +56,7 @@ class RawWriter:
                 self._chunk(b"FRAM", _packed(frame, pack))
                 self._last[frame.modality] = frame
                 self.bytes_raw += frame.data.nbytes
-        self._chunk(b"PAIR", _json({"index": pair.index}))
+        self._chunk(b"PAIR", _json({"index": pair.index, "missing": pair.missing}))
         self.pairs += 1
 
     def close(self, dropped: int = 0) -> None:
@@ -159,12 +159,15 @@ class RawReader:
         self.pairs_read += 1
         name = f"{self.path.stem}_{self.pairs_read - 1:06d}"
         try:
-            index = _whole(_mapping(payload), "index", 0, 2**62)
+            facts = _mapping(payload)
+            index, missing = _whole(facts, "index", 0, 2**62), facts.get("missing")
+            if missing not in (None, *get_args(Modality)):
+                raise ValueError("has a wrong missing")
         except ValueError as e:
             raise FrameError(name, "unreadable", f"{self.path}: pair {self.pairs_read} {e}") from None
         if len(self._latest) < 2:
             raise FrameError(name, "unreadable", f"{self.path}: a frame of pair {self.pairs_read} is damaged")
-        return FramePair(self._latest["visible"], self._latest["infrared"], index)
+        return FramePair(self._latest["visible"], self._latest["infrared"], index, missing)
 
     def _take(self, payload: bytes) -> None:
         try:

@@ -21,13 +21,15 @@ from edgefuse.errors import FrameError, OutputError, SourceError
 from edgefuse.frames import Frame, FramePair, Modality, Radiometry
 from edgefuse.rawfile import MAGIC, RawReader, RawWriter
 
+MISSING = st.sampled_from([None, "visible", "infrared"])
+
 
 def same(a: FramePair, b: FramePair) -> bool:
     def alike(x: Frame, y: Frame) -> bool:
         facts = [(f.modality, f.time_ns, f.name, f.radiometry, f.data.dtype, f.data.shape, f.data.tobytes()) for f in (x, y)]
         return facts[0] == facts[1]
 
-    return alike(a.visible, b.visible) and alike(a.infrared, b.infrared) and a.index == b.index
+    return alike(a.visible, b.visible) and alike(a.infrared, b.infrared) and (a.index, a.missing) == (b.index, b.missing)
 
 
 def record(path: Path, pairs: list[FramePair], pack: bool = True) -> bytes:
@@ -91,7 +93,7 @@ def frames(draw: st.DrawFn, modality: Modality) -> Frame:
 
 
 @settings(max_examples=50)
-@given(st.lists(st.tuples(frames("visible"), frames("infrared"), st.integers(0, 2**40)), max_size=4), st.booleans())
+@given(st.lists(st.tuples(frames("visible"), frames("infrared"), st.integers(0, 2**40), MISSING), max_size=4), st.booleans())
 def test_what_goes_in_comes_out(parts: list[Any], pack: bool) -> None:
     pairs = [FramePair(*p) for p in parts]
     with tempfile.TemporaryDirectory() as folder:

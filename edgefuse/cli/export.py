@@ -57,8 +57,8 @@ def command(args: argparse.Namespace) -> int:
                 break
             progress.update(reader.pairs_read)
             frame = pair.infrared
-            if frame is last:
-                # held over for another visible frame
+            if frame is last or pair.missing == "infrared":
+                # held over for another visible frame, or blank
                 continue
             last, name = frame, f"{len(listed):06d}.tiff"
             files.write_atomic(folder / name, images.encode(frame.data, ".tiff"))

@@ -125,7 +125,7 @@ def run(s: RunSettings, as_json: bool) -> int:
             report |= telemetry.report()
             report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
             report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
-            report["recording"] = recorded.facts if recorded else None
+            report |= (recorded or source).report()
             text = json.dumps(report, indent=1)
             if s.report:
                 with _collect(failures):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from edgefuse.frames import FramePair
 from edgefuse.uri import Uri
@@ -16,7 +16,7 @@ from edgefuse.uri import Uri
 class SourceInfo:
     """uri: as given. pairs: how many reads it will take, lost ones included, None where unknown. fps: nominal rate in Hz, never rounded.
     paths: files and folders it reads, which no sink may write to. sequence: are its pairs frames of one video, or pictures of anything?
-    live: do they come by themselves, so that one that is not taken in time is lost?
+    live: frames that are not taken in time are lost, so whoever is late drops the oldest.
     """
 
     uri: str
@@ -30,7 +30,7 @@ class SourceInfo:
 class Source(ABC):
     """Base of all sources; also a context manager.
 
-    A subclass sets `info`, implements `read` and `from_uri`, and may override `close`.
+    A subclass sets `info`, implements `read` and `from_uri`, and may override the rest.
     """
 
     info: SourceInfo
@@ -44,6 +44,16 @@ class Source(ABC):
     @abstractmethod
     def read(self) -> FramePair | None:
         """The next pair, None at the end. Raises FrameError where one pair can't be used (read on), SourceError where none can."""
+
+    def stop(self) -> None:
+        """From any thread or signal handler: a live source's `read` returns None soon. Takes no lock."""
+
+    def settle(self, pair: FramePair, cause: str | None) -> None:
+        """From any thread: what became of a pair that was read: None for fused and written, else why it was dropped."""
+
+    def report(self) -> dict[str, Any]:
+        """What this source adds to a run's report."""
+        return {}
 
     def close(self) -> None:
         """Release devices and files; safe to call twice."""

@@ -50,7 +50,7 @@ class RecordedSource(Source):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For a report: file, pairs written and dropped, bytes before and after packing."""
+        """File, pairs written and dropped, bytes before and after packing."""
         w = self._writer
         return {"file": str(self._path), "pairs": w.pairs, "dropped": self.dropped, "bytes_raw": w.bytes_raw, "bytes": w.bytes_written}
 
@@ -65,6 +65,15 @@ class RecordedSource(Source):
             except queue.Full:
                 self.dropped += 1
         return pair
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def settle(self, pair: FramePair, cause: str | None) -> None:
+        self._source.settle(pair, cause)
+
+    def report(self) -> dict[str, Any]:
+        return self._source.report() | {"recording": self.facts}
 
     def close(self) -> None:
         """Close the source and finish the file. Raises OutputError where that fails."""

@@ -54,7 +54,7 @@ class ReplaySource(Source):
         if self._lap == 1:
             return pair
         visible, infrared = (replace(f, time_ns=f.time_ns + self._shift_ns) for f in (pair.visible, pair.infrared))
-        return FramePair(visible, infrared, pair.index + self._shift)
+        return replace(pair, visible=visible, infrared=infrared, index=pair.index + self._shift)
 
     def close(self) -> None:
         self._reader.close()

@@ -35,11 +35,8 @@ class ThermalLog:
             return
         self._time_ns = frame.time_ns
         law = frame.radiometry
-        unit = "celsius" if law is not None and law.scale is not None else "counts"
-        if unit != self._unit:
-            # a Lepton may be switched from counts to temperatures: the two can't be compared
-            self._unit, self._extremes = unit, {}
-        self._sensor = law.sensor if law else None
+        if law is not None:
+            self._sensor = law.sensor
         # pictures of which nothing is known may well be alike
         state = self._watch.see(frame.data, frame.time_ns, law.state) if law else "normal"
         self._frames[state] += 1
@@ -47,9 +44,15 @@ class ThermalLog:
             self._stalls[state] += 1
         self.state = state
         if state == "normal":
-            self._spots(frame)
+            self._spots(frame, law is not None and law.scale is not None)
 
-    def _spots(self, frame: Frame) -> None:
+    def _spots(self, frame: Frame, degrees: bool) -> None:
+        unit = "celsius" if degrees else "counts"
+        if unit != self._unit:
+            if self._unit == "celsius":
+                # counts can't be compared with what was seen in degrees
+                return
+            self._unit, self._extremes = unit, {}
         # OpenCV is not to be loaded by who only wants a report
         from edgefuse.thermal.spots import spots
 

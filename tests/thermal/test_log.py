@@ -53,6 +53,14 @@ def test_a_camera_that_begins_to_tell_temperatures_starts_anew() -> None:
     assert (log.report() or {})["hottest"]["value"] == 25.85
 
 
+def test_a_frame_without_a_law_among_others_with_one_is_not_compared() -> None:
+    log = ThermalLog()
+    for k, law in enumerate((LAW, Radiometry("lepton"), LAW)):
+        log.add(frame(k, 30000 + 10 * k, law))
+    report = log.report() or {}
+    assert (report["unit"], report["hottest"]["frame"], report["frames_by_state"]["normal"]) == ("celsius", "f2", 3)
+
+
 def test_pictures_are_left_alone() -> None:
     log = ThermalLog()
     log.add(Frame(np.zeros((4, 4), np.uint8), "infrared", 0, "f"))
