@@ -4,9 +4,6 @@ import errno
 import struct
 from pathlib import Path
 
-import pytest
-
-from edgefuse.thermal_cameras import identify
 from edgefuse.v4l2 import Mode, devices, usb_ids
 from tests.board.trees import plant
 from tests.doctor.trees import camera
@@ -97,17 +94,3 @@ def test_a_device_that_is_in_sys_alone(tmp_path: Path) -> None:
 def test_no_devices(tmp_path: Path) -> None:
     assert devices(tmp_path) == []
     assert usb_ids(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("usb", "size", "thermal"),
-    [
-        ("1e4e:0100", (160, 122), True),
-        ("0bda:5830", (256, 384), True),
-        ("0bda:5830", (1920, 1080), False),  # a webcam with the same controller
-        ("046d:0825", (256, 384), False),
-        (None, (160, 120), False),
-    ],
-)
-def test_a_thermal_camera_is_known_by_id_and_size(usb: str | None, size: tuple[int, int], thermal: bool) -> None:
-    assert (identify(usb, [(640, 480), size]) is not None) is thermal

@@ -12,7 +12,7 @@ from edgefuse.doctor.ask import ask
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.power import is_pi
-from edgefuse.thermal_cameras import KNOWN, identify
+from edgefuse.thermal import sensors
 from edgefuse.v4l2 import Device, Mode
 
 # a Pi's own codec, image processor and receivers: libcamera's business
@@ -39,8 +39,9 @@ def camera_findings(host: Host, devices: Sequence[Device], usb: Sequence[str]) -
     found = [_camera(d) for d in cameras] + _errors(host, errors)
     seen = {d.usb for d in devices}
     for plugged in dict.fromkeys(usb):
-        if plugged in KNOWN and plugged not in seen:
-            what = f"{KNOWN[plugged].name}, USB {plugged}, is plugged in, but no driver took it"
+        sensor = sensors.identify(plugged, None, None, None)
+        if sensor is not None and plugged not in seen:
+            what = f"{sensor.title}, USB {plugged}, is plugged in, but no driver took it"
             found.append(Finding("camera", "warn", what, host.sudo("modprobe uvcvideo")))
     if found:
         return found
@@ -50,14 +51,14 @@ def camera_findings(host: Host, devices: Sequence[Device], usb: Sequence[str]) -
 
 
 def _camera(d: Device) -> Finding:
-    thermal = identify(d.usb, {(m.width, m.height) for m in d.modes})
-    kind = f"thermal ({thermal.name})" if thermal else "visible, or not known to be thermal"
+    thermal = next((s for m in d.modes if (s := sensors.identify(d.usb, m.width, m.height, m.fourcc)) is not None), None)
+    kind = f"thermal ({thermal.title})" if thermal else "visible, or not known to be thermal"
     shown = _telling(d.modes)
     more = f" and {len(d.modes) - len(shown)} more modes" if len(d.modes) > len(shown) else ""
     modes = ", ".join(map(str, shown)) + more
     usb = f"USB {d.usb}" if d.usb else d.bus or "bus not told"
     facts = {
-        "path": d.path, "name": d.name, "usb": d.usb, "driver": d.driver, "bus": d.bus, "thermal": thermal.name if thermal else None,
+        "path": d.path, "name": d.name, "usb": d.usb, "driver": d.driver, "bus": d.bus, "thermal": thermal.title if thermal else None,
         "modes": [{"fourcc": m.fourcc, "width": m.width, "height": m.height, "fps": m.fps} for m in d.modes],
     }  # fmt: skip
     return Finding(f"camera {d.path}", "ok", f"{d.name}, {usb}: {kind}; {modes}", None, facts)

@@ -84,7 +84,7 @@ def identify(usb_id: str | None, width: int | None, height: int | None, fourcc: 
     """The sensor behind a device, None where it is none we know.
 
     usb_id: vendor:product in hex. width, height, fourcc: a format it delivers; None where not known. An id alone is enough (mind that
-    0bda:5830 is used by ordinary webcams too: look whether the device lists the sensor's layouts), and so is a whole format,
+    0bda:5830 is an ordinary webcam's too: look whether the device lists the sensor's layouts), and so is a whole format,
     as each of them is a shape that no visible camera has.
     """
     wanted = None if fourcc is None else fourcc.strip().upper().replace("YUY2", "YUYV")
@@ -163,10 +163,10 @@ def _generic_16(name: str, raw: NDArray[Any], size: tuple[int, int] | None) -> D
 
 SENSORS = (
     Sensor(
-        "lepton", "FLIR Lepton on a PureThermal", ("1e4e:0100",),
+        "lepton", "PureThermal with a FLIR Lepton", ("1e4e:0100",),
         (Layout(160, 122, "Y16"), Layout(160, 120, "Y16"), Layout(80, 63, "Y16"), Layout(80, 60, "Y16")), _lepton,
     ),
-    Sensor("tc001", "Topdon TC001, InfiRay P2 Pro", ("0bda:5830",), (Layout(256, 384, "YUYV"),), _tc001),
+    Sensor("tc001", "Topdon TC001, InfiRay P2 Pro or a relative", ("0bda:5830", "0bda:5840"), (Layout(256, 384, "YUYV"),), _tc001),
     Sensor("tc002c-duo", "Topdon TC002C Duo", ("2bdf:0102",), (Layout(512, 484, "YUYV"),), _tc002c),
     Sensor("generic-16", "any camera of 16-bit counts", (), (), _generic_16),
     Sensor("generic-8", "any camera of 8-bit counts", (), (), _generic_8),

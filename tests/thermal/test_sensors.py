@@ -177,6 +177,7 @@ def test_counts_are_the_decoder_s_own() -> None:
         (None, 160, 120, "Y16 ", "lepton"),
         ("dead:beef", 256, 384, "YUYV", "tc001"),  # a clone
         ("0bda:5830", 256, 384, "YUY2", "tc001"),
+        ("0bda:5840", 256, 384, "YUYV", "tc001"),
         ("0bda:5830", 640, 480, "YUYV", None),  # a webcam of the same maker
         (None, 512, 484, "YUYV", "tc002c-duo"),
         (None, 640, 480, "YUYV", None),
