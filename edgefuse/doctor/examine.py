@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from edgefuse.doctor.cameras import check_cameras
 from edgefuse.doctor.clock import check_clock
+from edgefuse.doctor.core import check_core
 from edgefuse.doctor.disk import check_disk
 from edgefuse.doctor.environment import check_environment
 from edgefuse.doctor.finding import Finding
@@ -32,6 +33,7 @@ def checks() -> dict[str, Check]:
     return {
         "environment": check_environment,
         **library_checks(),
+        "compiled core": check_core,
         **runtime_checks(),
         "models": check_models,
         "picamera2": check_picamera2,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefuse.board.text import first_line
+from edgefuse.runtimes.tuned import state_folder
 
 _COMMAND_S = 10.0  # for a command that asks the system
 _CHILDREN = 3  # at once: each takes up to 100 MB, of a board's 1 GB
@@ -139,12 +140,11 @@ def _kill(child: subprocess.Popen[str]) -> None:
 
 
 def _folders(env: Mapping[str, str]) -> tuple[Path, ...]:
-    """The working folder, where it still exists, and the state folder as systemd or the desktop names it."""
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises for a user without one
-    state = env.get("STATE_DIRECTORY", "").partition(":")[0] or f"{env.get('XDG_STATE_HOME') or f'{home}/.local/state'}/edgefuse"
+    """The working folder and the state folder, where there are such."""
+    state = state_folder(env)
     with contextlib.suppress(FileNotFoundError):
-        return Path.cwd(), Path(state)
-    return (Path(state),)
+        return (Path.cwd(), *([state] if state else []))
+    return (state,) if state else ()
 
 
 def container(host: Host) -> str | None:

@@ -41,12 +41,12 @@ class Tuned:
         return f"tuned for this board on {self.on}: {self.frame_ms:.2f} ms a frame at {self.size}"
 
 
-def state_folder() -> Path | None:
+def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
     """Where choices are remembered; None where there is no home."""
     # systemd gives several with colons between; the first is ours
-    if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+    if given := env.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(given)
-    if home := os.environ.get("XDG_STATE_HOME"):
+    if home := env.get("XDG_STATE_HOME"):
         return Path(home) / "edgefuse"
     try:
         return Path.home() / ".local/state/edgefuse"

@@ -1,0 +1,18 @@
+"""The compiled core: is it there?"""
+
+from __future__ import annotations
+
+from edgefuse import compiled
+from edgefuse.doctor.environment import read_environment
+from edgefuse.doctor.finding import Finding
+from edgefuse.doctor.host import Host
+
+
+def check_core(host: Host) -> list[Finding]:
+    if host.env.get("EDGEFUSE_COMPILED") == "0":
+        return [Finding("compiled core", "ok", "left out, as EDGEFUSE_COMPILED=0 asks")]
+    if compiled.library():
+        return [Finding("compiled core", "ok", f"works, {compiled.FILE}")]
+    what = "could not be loaded" if compiled.FILE.exists() else "was not built, for want of a C compiler"
+    again = read_environment().pip_install("--force-reinstall", "--no-deps", "--no-cache-dir", "--no-binary", "edgefuse", "edgefuse")
+    return [Finding("compiled core", "warn", f"{what}: the blend takes about three times as long", f"sudo apt install gcc && {again}")]
