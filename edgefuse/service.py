@@ -1,11 +1,15 @@
-"""Living under a terminal or an init system: signals."""
+"""Living under a terminal or an init system: signals, and word to systemd that frames go through."""
 
 from __future__ import annotations
 
+import math
+import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -29,3 +33,29 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[str]]:
     finally:
         for n, handler in previous.items():
             signal.signal(n, handler)
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing where it did not start us as Type=notify, or no longer listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.connect("\0" + address[1:] if address[0] == "@" else address)
+            s.send(state.encode())
+
+
+class Heartbeat:
+    """READY with the first frame that was written, then the watchdog's food, once a second at most, while further ones are."""
+
+    INTERVAL_S = 1.0
+
+    def __init__(self) -> None:
+        self._frames, self._told_at = 0, -math.inf
+
+    def beat(self, frames: int) -> None:
+        """frames: written by every sink so far. A source that froze, or frames that are all lost, don't add to it."""
+        now = time.monotonic()
+        if frames > self._frames and now - self._told_at >= self.INTERVAL_S:
+            ready = "" if self._frames else "READY=1\n"
+            notify(f"{ready}WATCHDOG=1\nSTATUS={frames} frames fused")
+            self._frames, self._told_at = frames, now

@@ -18,6 +18,12 @@ import edgefuse
 settings.register_profile("edgefuse", deadline=None)
 settings.load_profile("edgefuse")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    # here, not in pyproject.toml: the tests also run beside an installed wheel
+    config.addinivalue_line("markers", "pi: run by ./scripts/test-on-pi on an emulated Raspberry Pi, too")
+
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -86,7 +86,7 @@ def run(s: RunSettings, as_json: bool) -> int:
     """Returns 0, or raises what the run ended with, after the sinks are closed and the report is written."""
     from edgefuse.memory import release_unused
     from edgefuse.pipeline import Pipeline
-    from edgefuse.service import stop_on_signals
+    from edgefuse.service import Heartbeat, notify, stop_on_signals
     from edgefuse.sources import open_source
     from edgefuse.telemetry import Telemetry, as_text
 
@@ -105,9 +105,11 @@ def run(s: RunSettings, as_json: bool) -> int:
             print(f"model      {model_line(model)}", flush=True)
         recorded = stack.enter_context(_record_raw(s, source)) if s.record_raw else None
         pipeline = Pipeline(recorded or source, fuser, sinks, telemetry)
+        heartbeat = Heartbeat()
         progress = Progress("fusing", min((n for n in (source.info.pairs, s.frames) if n is not None), default=None))
 
         def show() -> None:
+            heartbeat.beat(telemetry.frames_fused)
             progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS  {telemetry.thermal.note}")
 
         # the handlers stay until all is written: a signal must not cut the video's closing short
@@ -116,6 +118,7 @@ def run(s: RunSettings, as_json: bool) -> int:
             with _collect(failures):
                 pipeline.run(s.frames, show)
             show()
+            notify("STOPPING=1")
             progress.close()
             outputs: list[Sink | RecordedSource] = [*sinks, *([recorded] if recorded else [])]
             for output in outputs:
