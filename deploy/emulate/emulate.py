@@ -1,4 +1,4 @@
-"""An emulated Raspberry Pi 3B+: build it, run a command on it.
+"""An emulated Raspberry Pi 3B+: build it, run a command on it, test EdgeFuse on it.
 
 `pi run` builds what is missing, brings this checkout's EdgeFuse in, runs the command in /job, prints its output and exits with its
 code. An instruction is a nanosecond of the guest's clocks: milliseconds by `time.perf_counter()` are millions of instructions.
@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+import check
 import machine
 import stages
 
@@ -22,6 +23,9 @@ def main() -> int:
     p.add_argument("--cache", type=Path, default=Path(default), metavar="DIR", help="$EDGEFUSE_EMULATE, or %(default)s; 1.3 GB")
     commands = p.add_subparsers(dest="verb", required=True)
     commands.add_parser("build", help="make what is missing, as root")
+    t = commands.add_parser("test", help="what ./scripts/test-on-pi does", description=check.__doc__, formatter_class=p.formatter_class)
+    t.add_argument("--count-all", action="store_true", help="count every model, into benchmarks/instructions.json: half an hour")
+    t.add_argument("--self-test", action="store_true", help="break the unit file, the memory limit and the wheel: each must be noticed")
     r = commands.add_parser("run", help="run a command", usage="pi run [OPTIONS] -- COMMAND...")
     r.add_argument("--file", action="append", default=[], metavar="PATH[=NAME]", help="a file or folder that the command finds in /job")
     r.add_argument("--with", action="append", default=[], dest="requirements", metavar="REQUIREMENT", help="as --with numpy==1.26.4")
@@ -32,14 +36,18 @@ def main() -> int:
     r.add_argument("command", nargs="+")
     args = p.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the machine too
+    if args.verb == "test":
+        stages.need_root("a test with mounts and an arm64 root")
     stages.build(args.cache.resolve())
     if args.verb == "build":
         return 0
+    if args.verb == "test":
+        return check.self_test(args.cache.resolve()) if args.self_test else check.test(args.cache.resolve(), args.count_all)
     for given in args.file:
         if not Path(given.partition("=")[0]).exists():
             p.error(f"--file {given}: there is no such file")
     out = args.out.resolve() if args.out else None
-    job = (args.command, args.file, args.requirements, out, args.systemd, args.skip_idle, args.timeout)
+    job = (args.command, args.file, args.requirements, None, out, args.systemd, args.skip_idle, args.timeout)
     return machine.run(args.cache.resolve(), *job)
 
 

@@ -29,24 +29,37 @@ def told(what: str) -> Iterator[None]:
     print(f"pi: {what} {time.monotonic() - begin:.1f} s", file=sys.stderr)
 
 
-def fill(folder: Path, command: list[str], files: list[str], requirements: list[str], systemd: bool) -> None:
-    """The job's disk: the files, EdgeFuse's wheel unpacked in .site, packages that take precedence over the guest's, the command."""
+def build_wheel(folder: Path) -> Path:
+    """This checkout's wheel for the guest, made in a folder."""
+    with told("wheel"):
+        stages.sh(sys.executable, "-m", "pip", "wheel", "-qq", "--disable-pip-version-check", "--no-deps", "-w", folder, CHECKOUT)
+    return next(folder.glob("*.whl"))
+
+
+def unpack_wheel(folder: Path, requirements: list[str]) -> None:
+    """EdgeFuse's wheel unpacked in .site, with packages that take precedence over the guest's. Needs no root."""
     site = folder / ".site"
     site.mkdir()
     if requirements:
         with told("packages"):
             stages.pip_target(site, *requirements)
-    with told("wheel"):
-        wheels = folder / ".wheels"
-        stages.sh(sys.executable, "-m", "pip", "wheel", "-qq", "--disable-pip-version-check", "--no-deps", "-w", wheels, CHECKOUT)
-        zipfile.ZipFile(next(wheels.glob("*.whl"))).extractall(site)
-        shutil.rmtree(wheels)
+    zipfile.ZipFile(build_wheel(folder / ".wheels")).extractall(site)
+    shutil.rmtree(folder / ".wheels")
     if sys.version_info[:2] == (3, 11):  # as pip would; the guest's Python can use it
         stages.sh(sys.executable, "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash", site, check=False)
     (folder / ".bin").mkdir()
-    for name, text in ((".bin/edgefuse", ENTRY), (".init", (stages.HERE / "guest-init").read_text())):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
+    (folder / ".bin/edgefuse").write_text(ENTRY)
+    (folder / ".bin/edgefuse").chmod(0o755)
+
+
+def fill(folder: Path, command: list[str], files: list[str], requirements: list[str], changes: Path | None, systemd: bool) -> None:
+    """The job's disk: the files, EdgeFuse (unpacked, or installed as the changes to the guest's root that pip made), the command."""
+    if changes:
+        shutil.copytree(changes, folder / ".root", symlinks=True)
+    else:
+        unpack_wheel(folder, requirements)
+    (folder / ".init").write_text((stages.HERE / "guest-init").read_text())
+    (folder / ".init").chmod(0o755)
     (folder / ".command").write_text(shlex.join(command) + "\n")
     if systemd:
         (folder / ".systemd").touch()
@@ -117,7 +130,8 @@ def run(
     cache: Path,
     command: list[str],
     files: list[str],
-    requirements: list[str],
+    requirements: list[str] | None = None,
+    changes: Path | None = None,
     out: Path | None = None,
     systemd: bool = False,
     skip_idle: bool = False,
@@ -129,11 +143,11 @@ def run(
     try:
         folder, disk = work / "job", work / "job.ext4"
         folder.mkdir()
-        fill(folder, command, files, requirements, systemd)
+        fill(folder, command, files, requirements or [], changes, systemd)
         with told("disk"):
             stages.make_image(folder, disk, SPARE)
         ports = Ports(work)
-        machine = subprocess.Popen(qemu(cache, disk, ports.paths, skip_idle), stdin=subprocess.DEVNULL)
+        machine = subprocess.Popen(stages.tied(*qemu(cache, disk, ports.paths, skip_idle), processes=False), stdin=subprocess.DEVNULL)
         try:
             machine.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""What `pi build` makes, once: host packages, an arm64 Debian, its Python packages, kernel, initial ram disk and disk image.
+"""What `pi build` makes, once: host packages, an arm64 Debian, its Python packages, their twins for this machine, kernel, disk image.
 
 A stage's stamp holds a digest of what it was made from, its predecessors' included. An unchanged stage isn't made again, and one that
 was interrupted leaves no stamp.
@@ -6,9 +6,11 @@ was interrupted leaves no stamp.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import gzip
 import hashlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -16,10 +18,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
 VENV = "opt/edgefuse"
+SITE = f"{VENV}/lib/python3.11/site-packages"
+CANNOT = 77  # the exit code where it isn't EdgeFuse that failed: this machine can't do it
+CLONE_NEWNS = 0x20000
 HOST = ("qemu-user-static", "binfmt-support", "qemu-system-arm", "mmdebstrap", "arch-test", "cpio", "e2fsprogs", "kmod")
 GUEST = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "ca-certificates", "libgomp1")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4")
@@ -63,30 +68,62 @@ def make_image(folder: Path, image: Path, spare: int) -> None:
     sh("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", folder, image)
 
 
+def cannot(why: str) -> NoReturn:
+    print(f"pi: {why}", file=sys.stderr)
+    sys.exit(CANNOT)
+
+
 def need_root(what: str) -> None:
     if os.geteuid():
-        sys.exit(f"pi: {what} needs root: sudo {HERE / 'pi'} build")
+        cannot(f"{what} needs root; run it again with sudo")
+
+
+def private_mounts() -> None:
+    """Whatever this process and its children mount from now on is gone with the last of them, however they end."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
+        cannot(f"this machine lets root make no mount namespace ({os.strerror(ctypes.get_errno())}); a container needs CAP_SYS_ADMIN")
+    sh("mount", "--make-rprivate", "/")
+
+
+def tied(*command: object, processes: bool = True) -> list[str]:
+    """The command so that it ends when we do; with the processes it starts, in a pid namespace, unless it starts none."""
+    held = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if processes else []
+    return ["setpriv", "--pdeathsig", "KILL", *held, *map(str, command)]
 
 
 def host_packages() -> None:
+    if not (shutil.which("apt-get") and shutil.which("dpkg-query")):
+        cannot(f"needs Debian's or Ubuntu's packages ({' '.join(HOST)}); there is no apt-get here")
     installed = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *HOST], capture_output=True, text=True).stdout
     if missing := [p for p in HOST if f"{p} installed" not in installed.splitlines()]:
         need_root("installing " + " ".join(missing))
-        sh("apt-get", "update", "-qq")
+        reach_archive()
         sh("apt-get", "install", "-qqy", "--no-install-recommends", *missing, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
-def root_filesystem(cache: Path) -> None:
-    """Debian bookworm with an empty venv; kernel and busybox packages in debs/."""
+def reach_archive() -> None:
+    """Bring apt's lists up to date, or say that there is no network."""
+    done = subprocess.run(["apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", "update"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        cannot(f"Debian's archive is out of reach: {(done.stderr.strip().splitlines() or ['apt-get update failed'])[-1]}")
+
+
+def arm64_programs() -> None:
+    """Let this machine's kernel start arm64 programs through qemu-user, in any root: the handler is held open (F)."""
     binfmt = Path("/proc/sys/fs/binfmt_misc")
     if not (binfmt / "register").exists():
         sh("mount", "-t", "binfmt_misc", "binfmt_misc", binfmt)
     if not (binfmt / "qemu-aarch64").exists():
         sh("update-binfmts", "--enable", "qemu-aarch64")
+
+
+def root_filesystem(cache: Path) -> None:
+    """Debian bookworm with an empty venv; kernel and busybox packages in debs/."""
+    reach_archive()
     root, debs = cache / "root", cache / "debs"
     sh("rm", "-rf", "--one-file-system", root, debs)  # an interrupted run may have left something mounted
     hooks = [f"--customize-hook=chroot \"$1\" sh -c '{line}'" for line in (FETCH, f"python3 -m venv --without-pip /{VENV}")]
-    sh("mmdebstrap", "--quiet", "--arch=arm64", "--variant=minbase", f"--include={','.join(GUEST)}", *hooks, "bookworm", root)
+    sh(*tied("mmdebstrap", "--quiet", "--arch=arm64", "--variant=minbase", f"--include={','.join(GUEST)}", *hooks, "bookworm", root))
     (root / "debs").rename(debs)
     (root / "job").mkdir()
     (root / "etc/hostname").write_text("pi\n")
@@ -95,12 +132,21 @@ def root_filesystem(cache: Path) -> None:
 
 
 def python_packages(cache: Path) -> None:
-    site = cache / "root" / VENV / "lib/python3.11/site-packages"
+    site = cache / "root" / SITE
     shutil.rmtree(site, ignore_errors=True)
     pip_target(site, "-r", HERE / "requirements.txt")
     compiled = ("-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash", "/" + str(site.relative_to(cache / "root")))
     # some packages carry files of a later Python, which don't compile
     sh("chroot", cache / "root", "python3", *compiled, check=False)
+
+
+def twins(cache: Path) -> None:
+    """The guest's packages, the very versions, for this machine's Python: what ARM computes is compared with what they compute."""
+    found = importlib.metadata.distributions(path=[str(cache / "root" / SITE)])
+    pinned = sorted(f"{d.metadata['Name']}=={d.version}" for d in found)
+    shutil.rmtree(cache / "twins", ignore_errors=True)
+    options = ("-qq", "--disable-pip-version-check", "--root-user-action=ignore", "--no-deps", "--only-binary=:all:")
+    sh(sys.executable, "-m", "pip", "install", *options, "--target", cache / "twins", *pinned)
 
 
 def kernel(cache: Path) -> None:
@@ -142,11 +188,15 @@ def build(cache: Path) -> None:
     stages: tuple[tuple[Callable[[Path], None], object], ...] = (
         (root_filesystem, (GUEST, VENV, FETCH)),
         (python_packages, requirements),
+        (twins, sys.version_info[:2]),
         (kernel, (MODULES, INIT)),
         (disk_image, "ext4"),
     )
     cache.mkdir(parents=True, exist_ok=True)
     host_packages()  # a cache may outlive them
+    if not os.geteuid():
+        private_mounts()
+        arm64_programs()
     lock = (cache / ".lock").open("w")  # until this function returns; another `pi` waits
     fcntl.flock(lock, fcntl.LOCK_EX)
     digest = ""

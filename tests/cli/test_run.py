@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import Run, one_line
 
 
+@pytest.mark.pi
 def test_folder_in_pictures_video_and_report_out(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
     (pairs_folder / "visible" / "Thumbs.db").write_bytes(b"not a frame")
     out, video, report = tmp_path / "fused", tmp_path / "fused.mp4", tmp_path / "report.json"
@@ -47,6 +48,7 @@ def test_folder_in_pictures_video_and_report_out(run: Run, pairs_folder: Path, t
     assert "peak resident" in done.stdout
 
 
+@pytest.mark.pi
 def test_json_on_standard_output_says_which_runtime_and_why(run: Run) -> None:
     done = run("run", "--source", "demo?frames=2&size=64x64", "--json", "--threads", 1)
     data = json.loads(done.stdout)

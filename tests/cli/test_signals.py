@@ -25,6 +25,7 @@ def _start(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     process = _start(tmp_path)

@@ -88,6 +88,7 @@ def test_no_gain_and_no_cap_turns_a_detail_s_sign(seed: int, eighths: int, noise
     assert np.all(np.abs(d) <= np.minimum(2 * np.abs(plain), 255))
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("eighths", range(9))
 def test_strengthened_by_eighths(eighths: int) -> None:
     before = np.arange(256, dtype=np.uint8).reshape(1, -1)
@@ -121,6 +122,7 @@ def blended(
     return out
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("rows", WAYS)
 def test_all_of_one_frame_is_that_frame(size: tuple[int, int], rows: type[Rows]) -> None:
@@ -163,6 +165,7 @@ def test_base_and_middle_are_convex_mixes(height: int, width: int, share: float,
     assert np.all((middle <= np.maximum(*details))[inside])
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("shape", [(97, 131), (97, 131, 3), (200, 64), (160, 96, 3)], ids=str)
 @pytest.mark.parametrize("rows", WAYS)
 def test_strips_and_threads_do_not_change_a_level(shape: tuple[int, ...], rows: type[Rows]) -> None:

@@ -76,6 +76,7 @@ def test_a_moving_body_leaves_no_trail(model: str, scene: str) -> None:
     assert seen >= 3
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("level", [0, 90, 255])
 def test_a_blank_infrared_frame_leaves_the_visible_one(model: str, level: int) -> None:
@@ -157,6 +158,7 @@ def test_more_readiness_pulls_more_to_the_infrared_frame() -> None:
     assert shares[0] > shares[-1]
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("scene", ["day", "night"])
 @pytest.mark.parametrize(
     ("runtime", "precision", "most", "mean"),
@@ -175,6 +177,7 @@ def test_every_runtime_makes_the_same_picture(scene: str, runtime: str, precisio
         assert difference.mean() <= mean
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("size", [(1, 1), (8, 9), (20, 33), (97, 131)], ids=str)
 def test_video_of_any_size(size: tuple[int, int]) -> None:
     steady = fuser("mobilefuse-edge", steady=True)

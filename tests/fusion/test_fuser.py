@@ -61,6 +61,7 @@ def test_any_size(fuser: Fuser, size: tuple[int, int]) -> None:
     assert fuser.fuse(pair).data.shape == size
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("model", ["mobilefuse", "mobilefuse-edge", "blend-classic"])
 def test_identical_frames_come_back_unchanged(model: str) -> None:
     fuser = edgefuse.load(model, threads=1, sharpness=1)
@@ -68,6 +69,7 @@ def test_identical_frames_come_back_unchanged(model: str) -> None:
     assert np.array_equal(fuser.fuse(_pair(image, image)).data, image)
 
 
+@pytest.mark.pi
 def test_sixteen_bit_infrared_and_visible(fuser: Fuser) -> None:
     image = np.random.default_rng(1).integers(0, 256, (40, 50), np.uint8)
     wide = fuser.fuse(_pair(image.astype(np.uint16) * 257, image))

@@ -51,6 +51,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 2), (3, 4), (5, 1)])
@@ -63,6 +64,7 @@ def test_dense_convolution(tmp_path: Path, size: tuple[int, int], relu: bool, ke
     np.testing.assert_allclose(y[0], reference(x[0], arrays["w"], arrays["b"], dilation, relu), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.pi
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 2), (3, 4)])
 def test_depthwise_convolution(tmp_path: Path, size: tuple[int, int], kernel: int, dilation: int) -> None:

@@ -1,0 +1,138 @@
+"""How many Cortex-A53 instructions does a frame take? Counted where a nanosecond is an instruction: on the emulated Pi.
+
+    sudo ./scripts/test-on-pi --count-all       # everything, into benchmarks/instructions.json
+    python benchmarks/instructions.py --show    # that table for people, with ratios to IFCNN and the frame rate it predicts
+    deploy/emulate/pi run --file benchmarks/ifcnn.py --file benchmarks/instructions.py -- python3 instructions.py --models blend-classic
+
+A row is a model on a runtime at a precision and a frame size, one thread: the network alone (`network`), or from the pair to the
+fused colour frame (`end to end`; IFCNN with its own normalisation and back to 8 bit). `instructions` is the median of `repetitions`
+calls after one that settles: as many as fit in 2,500 million instructions, 100 at most. Counts repeat to 0.1 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+
+import edgefuse
+from edgefuse import zoo
+from edgefuse.errors import EdgeFuseError
+from edgefuse.frames import FramePair
+
+SIZES = ((256, 256), (640, 480))
+BUDGET, MOST = 2_500_000_000, 100
+KEYS = ("model", "runtime", "precision", "size", "path")
+TABLE = Path(__file__).with_suffix(".json")
+IFCNN_FPS = 0.7  # published: on a Raspberry Pi 3B+, 256 x 256, the network in ONNX Runtime (MobileFuse, Table IV)
+Row = dict[str, Any]
+
+
+def count(work: Callable[[], object]) -> dict[str, int]:
+    """Instructions of a call, after one that settles, and another where that is cheap."""
+
+    def once() -> int:
+        begin = time.perf_counter_ns()
+        work()
+        return time.perf_counter_ns() - begin
+
+    first = once()
+    if first < BUDGET // 10:
+        first = once()
+    repetitions = max(1, min(MOST, BUDGET // first))
+    times = [once() for _ in range(repetitions)]
+    return {"instructions": int(median(times)), "repetitions": repetitions}
+
+
+def demo_pair(size: tuple[int, int]) -> FramePair:
+    with edgefuse.open_source(f"demo?scene=day&size={size[0]}x{size[1]}&frames=1") as source:
+        pair = source.read()
+    assert pair is not None
+    return pair
+
+
+def ours(card: zoo.Card, pairs: dict[str, FramePair]) -> Iterator[Row]:
+    for runtime, precision in [(f.runtime, f.precision) for f in card.files] or [("auto", None)]:
+        with edgefuse.load(str(card.folder), runtime, precision, threads=1) as fuser:
+            choice = fuser.choice
+            about = {"model": card.name, "runtime": choice.name, "precision": choice.precision, "version": choice.version}
+            for size, pair in pairs.items():
+                if choice.file is not None:
+                    width, height = (n // card.reduction for n in pair.visible.size)
+                    rng = np.random.default_rng(0)
+                    inputs = {t.name: choice.tensor(rng.random((height, width), np.float32)) for t in card.inputs}
+                    yield about | {"size": size, "path": "network"} | count(lambda c=choice, i=inputs: c.runtime.run(i))
+                yield about | {"size": size, "path": "end to end"} | count(lambda f=fuser, p=pair: f.fuse(p))
+
+
+def ifcnn(path: Path, pairs: dict[str, FramePair]) -> Iterator[Row]:
+    import onnxruntime
+    from ifcnn import Peer
+
+    peer = Peer(path)
+    about = {"model": "ifcnn", "runtime": "onnx", "precision": "fp32", "version": onnxruntime.__version__}
+    for size, pair in pairs.items():
+        inputs = {"visible": peer.prepare(pair.visible.data), "infrared": peer.prepare(pair.infrared.data)}
+        yield about | {"size": size, "path": "network"} | count(lambda i=inputs: peer.network(i))
+        yield about | {"size": size, "path": "end to end"} | count(lambda p=pair: peer.end_to_end(p))
+
+
+def show(rows: list[Row]) -> str:
+    """The table in Markdown: million instructions a frame, ratios to IFCNN, and frames a second where IFCNN's 0.7 scales with them."""
+    found: dict[tuple[str, ...], dict[tuple[str, str], int]] = {}
+    for row in rows:
+        found.setdefault((row["model"], row["runtime"], row["precision"]), {})[row["size"], row["path"]] = row["instructions"]
+    columns = [(f"{w}x{h}", path) for w, h in SIZES for path in ("network", "end to end")]
+    peer = found["ifcnn", "onnx", "fp32"]
+    lines = [
+        "| model | "
+        + " | ".join(f"{path} {size}" for size, path in columns)
+        + " | IFCNN / this, end to end 640x480 | predicted FPS, end to end 640x480 |"
+    ]
+    lines.append("|---" * (len(columns) + 3) + "|")
+    for name, counts in sorted(found.items(), key=lambda item: item[1][columns[-1]]):
+        last = counts[columns[-1]]
+        cells = [f"{counts[c] / 1e6:,.1f}" if c in counts else "" for c in columns]
+        predicted = IFCNN_FPS * peer[columns[0]] / last
+        lines.append(f"| {' '.join(name)} | " + " | ".join(cells) + f" | {peer[columns[-1]] / last:,.1f} | {predicted:.3g} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--models", nargs="+", metavar="NAME", help="only these (default: all that fuse)")
+    p.add_argument("--peer", type=Path, metavar="FILE.onnx", help="count IFCNN's weights, too")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
+    p.add_argument("--show", action="store_true", help=f"print {TABLE.name} as a table; counts nothing")
+    args = p.parse_args()
+    if args.show:
+        print(show(json.loads(TABLE.read_text())))
+        return 0
+    cv2.setNumThreads(1)
+    pairs = {f"{size[0]}x{size[1]}": demo_pair(size) for size in SIZES}
+    cards = [card for card in zoo.cards() if card.task == "fusion" and card.name in (args.models or [card.name])]
+    sources = [ours(card, pairs) for card in cards] + ([ifcnn(args.peer, pairs)] if args.peer else [])
+    rows: list[Row] = []
+    for row in (row for source in sources for row in source):
+        rows.append(row)
+        label = " ".join(row[k] for k in KEYS)
+        print(f"{label:58s}{row['instructions'] / 1e6:10.2f} million ({row['repetitions']} repetitions)", flush=True)
+    if args.json:
+        args.json.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except EdgeFuseError as e:
+        print(f"instructions.py: {e}", file=sys.stderr)
+        sys.exit(e.exit_code)

@@ -1,0 +1,221 @@
+"""EdgeFuse on an emulated Raspberry Pi 3B+: its wheel installed by pip in an arm64 Debian 12, then three things at once or in turn.
+
+Tests: those marked `pi`, under qemu-user's Cortex-A53 with a Pi's /proc/cpuinfo. Service: deploy/edgefuse.service on a machine with
+1 GB that boots systemd: the unit's checks, READY, memory, a clean stop, a watchdog that a frozen source starves. Counts: every model's
+outputs against this machine's (int8 networks bit for bit), and instructions a frame against benchmarks/instructions.json.
+Needs root. Exits 77 where this machine can't do it, 1 where EdgeFuse fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import machine
+import stages
+
+TABLE = machine.CHECKOUT / "benchmarks/instructions.json"
+PEER = machine.CHECKOUT.parent / "shared/peers/ifcnn_max.onnx"
+QUICK = ("mobilefuse-edge", "blend-classic")  # what a run counts; --count-all counts everything
+KEYS = ("model", "runtime", "precision", "size", "path")
+TOLERANCE = 0.03  # an instruction count repeats to 0.1 %
+CORE = """processor\t: {}
+BogoMIPS\t: 38.40
+Features\t: fp asimd evtstrm crc32 cpuid
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: 0xd03
+CPU revision\t: 4
+
+"""
+BOARD = "Hardware\t: BCM2835\nRevision\t: a020d3\nSerial\t\t: 0000000000000000\nModel\t\t: Raspberry Pi 3 Model B Plus Rev 1.3\n"
+ENTER = """mount -t proc proc $0/proc && mount --bind $0/../cpuinfo $0/proc/cpuinfo && mount --rbind /dev $0/dev \
+&& mount --bind $0/../sys $0/sys && mount --bind $0/../job $0/job && cd / && exec chroot $0 "$@" """
+
+# sdot v0.4s, v1.16b, v2.16b; ret
+SDOT = """
+import ctypes as _c, mmap as _m
+_page = _m.mmap(-1, 4096, prot=_m.PROT_READ | _m.PROT_WRITE | _m.PROT_EXEC)
+_page.write((0x4E829420).to_bytes(4, "little") + (0xD65F03C0).to_bytes(4, "little"))
+_c.CFUNCTYPE(None)(_c.addressof(_c.c_char.from_buffer(_page)))()
+"""
+
+
+class Root:
+    """The cached arm64 root with a layer in memory on top, and a Pi's /proc/cpuinfo and /sys/devices/system/cpu for qemu-user."""
+
+    def __init__(self, cache: Path, folder: Path) -> None:
+        stages.sh("mount", "-t", "tmpfs", "tmpfs", folder)
+        self.path, self.changes, self.job = folder / "root", folder / "changes", folder / "job"
+        cpus = folder / "sys/devices/system/cpu"
+        for made in (self.path, self.changes, self.job, folder / "work", cpus):
+            made.mkdir(parents=True)
+        for name in ("possible", "present", "online"):
+            (cpus / name).write_text("0-3\n")
+        (folder / "cpuinfo").write_text("".join(CORE.format(n) for n in range(4)) + BOARD)
+        layers = f"lowerdir={cache / 'root'},upperdir={self.changes},workdir={folder / 'work'}"
+        stages.sh("mount", "-t", "overlay", "overlay", "-o", layers, self.path)
+
+    def command(self, *command: str) -> list[str]:
+        """A command in there, in /job, on qemu-user's Cortex-A53."""
+        inside = ("sh", "-c", 'cd /job && exec "$@"', "sh", *command)
+        variables = {"QEMU_CPU": "cortex-a53", "HOME": "/root", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+        path = f"PATH=/{stages.VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return ["env", "-i", path, *(f"{k}={v}" for k, v in variables.items()), *stages.tied("sh", "-c", ENTER, self.path, *inside)]
+
+
+def install(root: Root, wheel: Path) -> Path:
+    """pip install, as a user would, with what the wheel asks for found in the guest; what that added to the root, for the machines."""
+    shutil.copy(wheel, root.job)
+    with machine.told("install"):
+        pip = ("python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--no-index")
+        stages.sh(*root.command(*pip, f"./{wheel.name}[litert]"))
+    added = root.changes.with_name("added")
+    shutil.copytree(root.changes / "opt", added / "opt", symlinks=True)
+    return added
+
+
+@contextlib.contextmanager
+def background(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def installed(cache: Path) -> Iterator[tuple[Root, Path]]:
+    """The root with this checkout's wheel, not yet installed; what is mounted goes with this process."""
+    with tempfile.TemporaryDirectory(prefix="edgefuse-pi-") as name:
+        folder = Path(name)
+        (folder / "layer").mkdir()
+        root = Root(cache, folder / "layer")
+        try:
+            yield root, machine.build_wheel(folder / "wheel")
+        finally:
+            stages.sh("umount", "-R", folder / "layer", check=False)
+
+
+def pytest_there(root: Root) -> list[str]:
+    shutil.copytree(machine.CHECKOUT / "tests", root.job / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    return root.command("python3", "-m", "pytest", "-q", "-m", "pi", "-p", "no:cacheprovider", "-W", "error", "--durations=5", "tests")
+
+
+def service(cache: Path, added: Path, deploy: Path) -> int:
+    """The service's life on a machine that boots systemd; the exit code of guest-service."""
+    files = [f"{stages.HERE / 'guest-service'}", f"{deploy}=deploy", f"{machine.CHECKOUT / 'tests/frozen'}=tests/frozen"]
+    print("== the service, under systemd with 1 GB", flush=True)
+    return machine.run(cache, ["./guest-service"], files, changes=added, systemd=True, skip_idle=True, timeout=600)
+
+
+def twin(cache: Path, *command: object) -> int:
+    """Run this machine's Python with the guest's package versions and EdgeFuse from the same source."""
+    path = os.pathsep.join((str(machine.CHECKOUT), str(cache / "twins")))
+    return subprocess.run([sys.executable, *map(str, command)], env={**os.environ, "PYTHONPATH": path}, check=False).returncode
+
+
+def counts(cache: Path, added: Path, everything: bool) -> list[str]:
+    """Outputs and instruction counts; a line for each thing that is wrong."""
+    with tempfile.TemporaryDirectory(prefix="edgefuse-pi-") as name:
+        folder = Path(name)
+        script = stages.HERE / "outputs.py"
+        if twin(cache, script, "pairs", folder / "frames.npz") or twin(cache, script, "run", folder / "frames.npz", folder / "here.npz"):
+            return ["outputs: the models don't run on this machine"]
+        files = [str(script), str(folder / "frames.npz"), *(str(TABLE.with_name(n)) for n in ("ifcnn.py", "instructions.py"))]
+        counted = "python3 instructions.py --json out/counts.json"
+        if not everything:
+            counted += f" --models {' '.join(QUICK)}"
+        elif PEER.exists():
+            files.append(f"{PEER}")
+            counted += f" --peer {PEER.name}"
+        command = ["sh", "-ec", f"mkdir out; python3 outputs.py run frames.npz out/there.npz; {counted}"]
+        print("== outputs and instructions, one Cortex-A53", flush=True)
+        if code := machine.run(cache, command, files, changes=added, out=folder, timeout=14400 if everything else 600):
+            return [f"outputs and instructions: exit code {code}"]
+        wrong = []
+        if twin(cache, script, "compare", folder / "here.npz", folder / "there.npz"):
+            wrong.append("outputs: an int8 network differs from this machine's")
+        rows = json.loads((folder / "counts.json").read_text())
+        if everything:
+            shutil.copy(folder / "counts.json", TABLE)
+            print(f"written {TABLE}")
+        return wrong + worse(rows, json.loads(TABLE.read_text()))
+
+
+def worse(counted: list[dict[str, Any]], table: list[dict[str, Any]]) -> list[str]:
+    """A line for each row that takes more instructions than the table's, beyond the tolerance, or that the table lacks."""
+    known = {tuple(row[k] for k in KEYS): row for row in table}
+    lines = []
+    for row in counted:
+        name, old = " ".join(row[k] for k in KEYS), known.get(tuple(row[k] for k in KEYS))
+        if old is None:
+            lines.append(f"instructions: {name} is not in the table; count it with --count-all")
+        elif row["instructions"] > old["instructions"] * (1 + TOLERANCE):
+            more = 100 * (row["instructions"] / old["instructions"] - 1)
+            versions = "" if row["version"] == old["version"] else f" (with {row['version']}; the table has {old['version']})"
+            lines.append(f"instructions: {name} takes {row['instructions'] / 1e6:.2f} million, {more:.1f} % above the table{versions}")
+    return lines
+
+
+def test(cache: Path, everything: bool) -> int:
+    begin, wrong = time.monotonic(), []
+    with installed(cache) as (root, wheel):
+        added = install(root, wheel)
+        log = root.job / "pytest.log"
+        # two processors: the tests on one, the machines on the other
+        with background(pytest_there(root), log) as tests:
+            if service(cache, added, machine.CHECKOUT / "deploy"):
+                wrong.append("service: see above")
+            wrong += counts(cache, added, everything)
+            with machine.told("waiting for the tests"):
+                code = tests.wait(600)
+        print(f"== the tests marked pi, on qemu-user's Cortex-A53\n{log.read_text(errors='replace')}", flush=True)
+        if code:
+            wrong.append(f"tests: pytest's exit code is {code}")
+    for line in wrong:
+        print(f"FAIL {line}")
+    print(f"{'FAILED' if wrong else 'passed'} in {time.monotonic() - begin:.0f} s")
+    return 1 if wrong else 0
+
+
+def self_test(cache: Path) -> int:
+    """Break a thing at a time: a unit file's key, the memory a model takes, the instructions a wheel holds. Each must be noticed."""
+    unnoticed = []
+    with installed(cache) as (root, wheel):
+        added = install(root, wheel)
+        broken = root.changes.with_name("deploy")
+        for name, file, text, instead in (
+            ("a unit file with an unknown key", "edgefuse.service", "WatchdogSec=", "WatchdogSecs="),
+            ("a unit file with a wrong path", "edgefuse.service", "/opt/edgefuse/bin/edgefuse run", "/opt/edgefuse/edgefuse run"),
+            ("a model over the memory limit", "edgefuse.toml", "[run]\n", '[run]\nmodel = "mobilefuse"\n'),
+        ):
+            shutil.rmtree(broken, ignore_errors=True)
+            shutil.copytree(machine.CHECKOUT / "deploy", broken, ignore=shutil.ignore_patterns("emulate"))
+            whole = (broken / file).read_text()
+            assert text in whole
+            (broken / file).write_text(whole.replace(text, instead))
+            print(f"== self-test: {name}", flush=True)
+            unnoticed += [] if service(cache, added, broken) else [name]
+        name = "a wheel that uses SDOT"
+        print(f"== self-test: {name}", flush=True)
+        module = root.path / stages.SITE / "edgefuse/__init__.py"
+        module.write_text(module.read_text() + SDOT)
+        done = subprocess.run(pytest_there(root), check=False).returncode
+        print(f"pytest's exit code is {done}")
+        unnoticed += [] if done else [name]
+    for name in unnoticed:
+        print(f"FAIL {name} went unnoticed")
+    return 1 if unnoticed else 0

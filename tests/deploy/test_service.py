@@ -1,0 +1,52 @@
+"""The unit file, without a root: systemd's own checks where they are installed, and that what it starts exists."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgefuse import settings
+from edgefuse.cli.main import parser
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+pytestmark = pytest.mark.skipif(not DEPLOY.is_dir(), reason="deploy/ is not beside these tests; they run in a checkout")
+
+
+def _unit() -> configparser.ConfigParser:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(DEPLOY / "edgefuse.service")
+    return unit
+
+
+def test_it_starts_a_command_that_there_is() -> None:
+    program, *arguments = _unit()["Service"]["ExecStart"].split()
+    assert program == "/opt/edgefuse/bin/edgefuse"
+    assert parser().parse_args(arguments).command
+
+
+def test_its_settings_are_settings() -> None:
+    assert settings.make(settings.load_file(DEPLOY / "edgefuse.toml"), {}).source
+
+
+def test_it_is_watched_limited_and_comes_back() -> None:
+    service = _unit()["Service"]
+    assert service["Type"] == "notify"
+    assert service["WatchdogSec"]
+    assert service["MemoryMax"]
+    assert service["Restart"] == "on-failure"
+    assert service["User"] == "edgefuse"
+    assert _unit()["Unit"]["StartLimitIntervalSec"] == "0"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_systemd_knows_every_key_and_calls_the_exposure_low(tmp_path: Path) -> None:
+    path = tmp_path / "edgefuse.service"
+    path.write_text((DEPLOY / "edgefuse.service").read_text().replace("/opt/edgefuse/bin/edgefuse", "/bin/true"))
+    for verb in (("verify", "--recursive-errors=yes", "--man=no"), ("security", "--offline=true", "--threshold=20", "--no-pager")):
+        done = subprocess.run(["systemd-analyze", *verb, path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
