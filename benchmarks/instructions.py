@@ -1,12 +1,12 @@
 """How many Cortex-A53 instructions does a frame take? Counted where a nanosecond is an instruction: on the emulated Pi.
 
-    sudo ./scripts/test-on-pi --count-all       # everything, into benchmarks/instructions.json
+    sudo ./scripts/test-on-pi --count mobilefuse-edge ifcnn       # into benchmarks/instructions.json
     python benchmarks/instructions.py --show    # that table for people, with ratios to IFCNN and the frame rate it predicts
     deploy/emulate/pi run --file benchmarks/ifcnn.py --file benchmarks/instructions.py -- python3 instructions.py --models blend-classic
 
 A row is a model on a runtime at a precision and a frame size, one thread: the network alone (`network`), or from the pair to the
 fused colour frame (`end to end`; IFCNN with its own normalisation and back to 8 bit). `instructions` is the median of `repetitions`
-calls after one that settles: as many as fit in 2,500 million instructions, 100 at most. Counts repeat to 0.1 %.
+calls after one that settles: as many as fit in 2,500 million instructions, `--most` at most. Counts repeat to 0.1 %.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from edgefuse.errors import EdgeFuseError
 from edgefuse.frames import FramePair
 
 SIZES = ((256, 256), (640, 480))
-BUDGET, MOST = 2_500_000_000, 100
+BUDGET = 2_500_000_000
 KEYS = ("model", "runtime", "precision", "size", "path")
 TABLE = Path(__file__).with_suffix(".json")
 IFCNN_FPS = 0.7  # published: on a Raspberry Pi 3B+, 256 x 256, the network in ONNX Runtime (MobileFuse, Table IV)
 Row = dict[str, Any]
 
 
-def count(work: Callable[[], object]) -> dict[str, int]:
+def count(work: Callable[[], object], most: int) -> dict[str, int]:
     """Instructions of a call, after one that settles, and another where that is cheap."""
 
     def once() -> int:
@@ -47,7 +47,7 @@ def count(work: Callable[[], object]) -> dict[str, int]:
     first = once()
     if first < BUDGET // 10:
         first = once()
-    repetitions = max(1, min(MOST, BUDGET // first))
+    repetitions = max(1, min(most, BUDGET // first))
     times = [once() for _ in range(repetitions)]
     return {"instructions": int(median(times)), "repetitions": repetitions}
 
@@ -59,7 +59,7 @@ def demo_pair(size: tuple[int, int]) -> FramePair:
     return pair
 
 
-def ours(card: zoo.Card, pairs: dict[str, FramePair]) -> Iterator[Row]:
+def ours(card: zoo.Card, pairs: dict[str, FramePair], most: int) -> Iterator[Row]:
     for runtime, precision in [(f.runtime, f.precision) for f in card.files] or [("auto", None)]:
         with edgefuse.load(str(card.folder), runtime, precision, threads=1) as fuser:
             choice = fuser.choice
@@ -69,11 +69,11 @@ def ours(card: zoo.Card, pairs: dict[str, FramePair]) -> Iterator[Row]:
                     width, height = (n // card.reduction for n in pair.visible.size)
                     rng = np.random.default_rng(0)
                     inputs = {t.name: choice.tensor(rng.random((height, width), np.float32)) for t in card.inputs}
-                    yield about | {"size": size, "path": "network"} | count(lambda c=choice, i=inputs: c.runtime.run(i))
-                yield about | {"size": size, "path": "end to end"} | count(lambda f=fuser, p=pair: f.fuse(p))
+                    yield about | {"size": size, "path": "network"} | count(lambda c=choice, i=inputs: c.runtime.run(i), most)
+                yield about | {"size": size, "path": "end to end"} | count(lambda f=fuser, p=pair: f.fuse(p), most)
 
 
-def ifcnn(path: Path, pairs: dict[str, FramePair]) -> Iterator[Row]:
+def ifcnn(path: Path, pairs: dict[str, FramePair], most: int) -> Iterator[Row]:
     import onnxruntime
     from ifcnn import Peer
 
@@ -81,8 +81,8 @@ def ifcnn(path: Path, pairs: dict[str, FramePair]) -> Iterator[Row]:
     about = {"model": "ifcnn", "runtime": "onnx", "precision": "fp32", "version": onnxruntime.__version__}
     for size, pair in pairs.items():
         inputs = {"visible": peer.prepare(pair.visible.data), "infrared": peer.prepare(pair.infrared.data)}
-        yield about | {"size": size, "path": "network"} | count(lambda i=inputs: peer.network(i))
-        yield about | {"size": size, "path": "end to end"} | count(lambda p=pair: peer.end_to_end(p))
+        yield about | {"size": size, "path": "network"} | count(lambda i=inputs: peer.network(i), most)
+        yield about | {"size": size, "path": "end to end"} | count(lambda p=pair: peer.end_to_end(p), most)
 
 
 def show(rows: list[Row]) -> str:
@@ -109,6 +109,7 @@ def show(rows: list[Row]) -> str:
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--models", nargs="+", metavar="NAME", help="only these (default: all that fuse)")
+    p.add_argument("--most", type=int, default=100, metavar="N", help="repetitions of a cheap row (default: %(default)s)")
     p.add_argument("--peer", type=Path, metavar="FILE.onnx", help="count IFCNN's weights, too")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     p.add_argument("--show", action="store_true", help=f"print {TABLE.name} as a table; counts nothing")
@@ -119,7 +120,7 @@ def main() -> int:
     cv2.setNumThreads(1)
     pairs = {f"{size[0]}x{size[1]}": demo_pair(size) for size in SIZES}
     cards = [card for card in zoo.cards() if card.task == "fusion" and card.name in (args.models or [card.name])]
-    sources = [ours(card, pairs) for card in cards] + ([ifcnn(args.peer, pairs)] if args.peer else [])
+    sources = [ours(card, pairs, args.most) for card in cards] + ([ifcnn(args.peer, pairs, args.most)] if args.peer else [])
     rows: list[Row] = []
     for row in (row for source in sources for row in source):
         rows.append(row)

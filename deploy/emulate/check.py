@@ -25,7 +25,8 @@ import stages
 
 TABLE = machine.CHECKOUT / "benchmarks/instructions.json"
 PEER = machine.CHECKOUT.parent / "shared/peers/ifcnn_max.onnx"
-QUICK = ("mobilefuse-edge", "blend-classic")  # what a run counts; --count-all counts everything
+QUICK = ("mobilefuse-edge", "blend-classic")  # what a run counts without --count
+Table = dict[tuple[str, ...], dict[str, Any]]  # rows by the values of KEYS
 KEYS = ("model", "runtime", "precision", "size", "path")
 TOLERANCE = 0.03  # an instruction count repeats to 0.1 %
 CORE = """processor\t: {}
@@ -111,14 +112,15 @@ def installed(cache: Path) -> Iterator[tuple[Root, Path]]:
 
 def pytest_there(root: Root) -> list[str]:
     shutil.copytree(machine.CHECKOUT / "tests", root.job / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    return root.command("python3", "-m", "pytest", "-q", "-m", "pi", "-p", "no:cacheprovider", "-W", "error", "--durations=5", "tests")
+    tests = "python3 -m pytest -q -m pi -p no:cacheprovider -W error --durations=5 tests"
+    return root.command("sh", "-ec", f"edgefuse models verify; {tests}")
 
 
 def service(cache: Path, added: Path, deploy: Path) -> int:
     """The service's life on a machine that boots systemd; the exit code of guest-service."""
     files = [f"{stages.HERE / 'guest-service'}", f"{deploy}=deploy", f"{machine.CHECKOUT / 'tests/frozen'}=tests/frozen"]
     print("== the service, under systemd with 1 GB", flush=True)
-    return machine.run(cache, ["./guest-service"], files, changes=added, systemd=True, skip_idle=True, timeout=600)
+    return machine.run(cache, ["./guest-service"], files, changes=added, systemd=True, skip_idle=True, timeout=1800)
 
 
 def twin(cache: Path, *command: object) -> int:
@@ -127,42 +129,44 @@ def twin(cache: Path, *command: object) -> int:
     return subprocess.run([sys.executable, *map(str, command)], env={**os.environ, "PYTHONPATH": path}, check=False).returncode
 
 
-def counts(cache: Path, added: Path, everything: bool) -> list[str]:
-    """Outputs and instruction counts; a line for each thing that is wrong."""
+def counts(cache: Path, added: Path, count: list[str] | None) -> list[str]:
+    """Outputs and instruction counts; a line for each thing that is wrong. count: models whose rows to write into the table."""
     with tempfile.TemporaryDirectory(prefix="edgefuse-pi-") as name:
-        folder = Path(name)
-        script = stages.HERE / "outputs.py"
-        if twin(cache, script, "pairs", folder / "frames.npz") or twin(cache, script, "run", folder / "frames.npz", folder / "here.npz"):
+        folder, script = Path(name), stages.HERE / "outputs.py"
+        frames, here, there, rows = (folder / n for n in ("frames.npz", "here.npz", "there.npz", "counts.json"))
+        if twin(cache, script, "pairs", frames) or twin(cache, script, "run", frames, here):
             return ["outputs: the models don't run on this machine"]
-        files = [str(script), str(folder / "frames.npz"), *(str(TABLE.with_name(n)) for n in ("ifcnn.py", "instructions.py"))]
-        counted = "python3 instructions.py --json out/counts.json"
-        if not everything:
-            counted += f" --models {' '.join(QUICK)}"
-        elif PEER.exists():
-            files.append(f"{PEER}")
+        files = [str(script), str(frames), *(str(TABLE.with_name(n)) for n in ("ifcnn.py", "instructions.py"))]
+        counted = f"--models {' '.join(count)}" if count else f"--most 5 --models {' '.join(QUICK)}"
+        if count and "ifcnn" in count:
+            files.append(str(PEER))
             counted += f" --peer {PEER.name}"
-        command = ["sh", "-ec", f"mkdir out; python3 outputs.py run frames.npz out/there.npz; {counted}"]
+        command = (
+            f"mkdir out; python3 outputs.py run {frames.name} out/{there.name}; python3 instructions.py --json out/{rows.name} {counted}"
+        )
         print("== outputs and instructions, one Cortex-A53", flush=True)
-        if code := machine.run(cache, command, files, changes=added, out=folder, timeout=14400 if everything else 600):
+        if code := machine.run(cache, ["sh", "-ec", command], files, changes=added, out=folder, timeout=40000 if count else 1800):
             return [f"outputs and instructions: exit code {code}"]
-        wrong = []
-        if twin(cache, script, "compare", folder / "here.npz", folder / "there.npz"):
-            wrong.append("outputs: an int8 network differs from this machine's")
-        rows = json.loads((folder / "counts.json").read_text())
-        if everything:
-            shutil.copy(folder / "counts.json", TABLE)
-            print(f"written {TABLE}")
-        return wrong + worse(rows, json.loads(TABLE.read_text()))
+        wrong = (
+            ["outputs: an int8 network, or a fused frame by too much, differs from this machine's"]
+            if twin(cache, script, "compare", here, there)
+            else []
+        )
+        table, fresh = ({tuple(r[k] for k in KEYS): r for r in json.loads(path.read_text())} for path in (TABLE, rows))
+        if not count:
+            return wrong + worse(fresh, table)
+        TABLE.write_text("[\n" + ",\n".join(json.dumps(row) for _, row in sorted((table | fresh).items())) + "\n]\n")
+        print(f"written {TABLE}; docs/performance.md shows it: python benchmarks/instructions.py --show")
+        return wrong
 
 
-def worse(counted: list[dict[str, Any]], table: list[dict[str, Any]]) -> list[str]:
+def worse(counted: Table, table: Table) -> list[str]:
     """A line for each row that takes more instructions than the table's, beyond the tolerance, or that the table lacks."""
-    known = {tuple(row[k] for k in KEYS): row for row in table}
     lines = []
-    for row in counted:
-        name, old = " ".join(row[k] for k in KEYS), known.get(tuple(row[k] for k in KEYS))
+    for key, row in counted.items():
+        name, old = " ".join(key), table.get(key)
         if old is None:
-            lines.append(f"instructions: {name} is not in the table; count it with --count-all")
+            lines.append(f"instructions: {name} is not in the table; count it with --count {row['model']}")
         elif row["instructions"] > old["instructions"] * (1 + TOLERANCE):
             more = 100 * (row["instructions"] / old["instructions"] - 1)
             versions = "" if row["version"] == old["version"] else f" (with {row['version']}; the table has {old['version']})"
@@ -170,7 +174,7 @@ def worse(counted: list[dict[str, Any]], table: list[dict[str, Any]]) -> list[st
     return lines
 
 
-def test(cache: Path, everything: bool) -> int:
+def test(cache: Path, count: list[str] | None) -> int:
     begin, wrong = time.monotonic(), []
     with installed(cache) as (root, wheel):
         added = install(root, wheel)
@@ -179,9 +183,9 @@ def test(cache: Path, everything: bool) -> int:
         with background(pytest_there(root), log) as tests:
             if service(cache, added, machine.CHECKOUT / "deploy"):
                 wrong.append("service: see above")
-            wrong += counts(cache, added, everything)
+            wrong += counts(cache, added, count)
             with machine.told("waiting for the tests"):
-                code = tests.wait(600)
+                code = tests.wait(1800)
         print(f"== the tests marked pi, on qemu-user's Cortex-A53\n{log.read_text(errors='replace')}", flush=True)
         if code:
             wrong.append(f"tests: pytest's exit code is {code}")

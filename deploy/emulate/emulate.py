@@ -24,7 +24,9 @@ def main() -> int:
     commands = p.add_subparsers(dest="verb", required=True)
     commands.add_parser("build", help="make what is missing, as root")
     t = commands.add_parser("test", help="what ./scripts/test-on-pi does", description=check.__doc__, formatter_class=p.formatter_class)
-    t.add_argument("--count-all", action="store_true", help="count every model, into benchmarks/instructions.json: half an hour")
+    t.add_argument(
+        "--count", nargs="+", metavar="MODEL", help="write these models' rows of benchmarks/instructions.json; ifcnn is one, too"
+    )
     t.add_argument("--self-test", action="store_true", help="break the unit file, the memory limit and the wheel: each must be noticed")
     r = commands.add_parser("run", help="run a command", usage="pi run [OPTIONS] -- COMMAND...")
     r.add_argument("--file", action="append", default=[], metavar="PATH[=NAME]", help="a file or folder that the command finds in /job")
@@ -35,17 +37,19 @@ def main() -> int:
     r.add_argument("--timeout", type=float, default=1800, metavar="S", help="seconds here, boot included (default: %(default)s)")
     r.add_argument("command", nargs="+")
     args = p.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the machine too
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _: sys.exit(128 + n))  # which ends machines and mounts, too
     if args.verb == "test":
-        stages.need_root("a test with mounts and an arm64 root")
-    stages.build(args.cache.resolve())
+        stages.need_root("./scripts/test-on-pi")
+    lock = stages.build(args.cache.resolve())
     if args.verb == "build":
         return 0
     if args.verb == "test":
-        return check.self_test(args.cache.resolve()) if args.self_test else check.test(args.cache.resolve(), args.count_all)
+        return check.self_test(args.cache.resolve()) if args.self_test else check.test(args.cache.resolve(), args.count)
     for given in args.file:
         if not Path(given.partition("=")[0]).exists():
             p.error(f"--file {given}: there is no such file")
+    lock.close()  # a machine keeps the files that it has open
     out = args.out.resolve() if args.out else None
     job = (args.command, args.file, args.requirements, None, out, args.systemd, args.skip_idle, args.timeout)
     return machine.run(args.cache.resolve(), *job)

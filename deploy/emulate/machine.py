@@ -87,7 +87,7 @@ def qemu(cache: Path, disk: Path, ports: list[Path], skip_idle: bool) -> list[st
     for number, port in enumerate(ports, 1):
         arguments += ["-chardev", f"file,id=port{number},path={port}", "-device", f"virtserialport,chardev=port{number},nr={number}"]
     for index, (drive, snapshot) in enumerate(((cache / "root.ext4", "on"), (disk, "off"))):
-        arguments += ["-drive", f"if=none,id=disk{index},file={drive},format=raw,snapshot={snapshot}"]
+        arguments += ["-drive", f"if=none,id=disk{index},file={drive},format=raw,cache=unsafe,snapshot={snapshot}"]
         arguments += ["-device", f"virtio-blk-pci,drive=disk{index},addr={index + 2:#x}"]
     return arguments
 

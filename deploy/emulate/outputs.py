@@ -2,7 +2,7 @@
 
 python3 outputs.py pairs   FRAMES.npz               # the demo's frames, drawn once: drawing them rounds, too
 python3 outputs.py run     FRAMES.npz OUTPUTS.npz
-python3 outputs.py compare HERE.npz THERE.npz       # exits 1 where an int8 network's output is not bit-equal
+python3 outputs.py compare HERE.npz THERE.npz       # exits 1 where int8 layers differ, or fused frames by more than 45 dB
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-SIZES = {"640x480": ("mobilefuse-edge", "blend-classic"), "96x80": ("mobilefuse", "mobilefuse-blending-only", "mobilefuse-generative-only")}
+FUSED_DB = 45.0  # OpenCV's enlargement of 8 bit rounds otherwise on ARM, by one level; gains of details make it a few
+FLOAT_ROUNDING = 2.0**-21  # four units in the last place of 1
+FRAMES = {"640x480": 3, "64x64": 1}
+SIZES = {"640x480": ("mobilefuse-edge", "blend-classic"), "64x64": ("mobilefuse", "mobilefuse-blending-only", "mobilefuse-generative-only")}
 
 
 def pairs(path: Path) -> None:
@@ -21,7 +24,7 @@ def pairs(path: Path) -> None:
     frames = {}
     for size in SIZES:
         with edgefuse.open_source(f"demo?size={size}&frames=3") as source:
-            for k in range(3):
+            for k in range(FRAMES[size]):
                 pair = source.read()
                 frames |= {f"{size}.{k}.{f.modality}": f.data for f in (pair.visible, pair.infrared)}
     np.savez(path, **frames)
@@ -37,7 +40,7 @@ def run(frames: Path, outputs: Path) -> None:
     cv2.setNumThreads(1)
     arrays, made = np.load(frames), {}
     for size, models in SIZES.items():
-        given = [[arrays[f"{size}.{k}.{m}"] for m in ("visible", "infrared")] for k in range(3)]
+        given = [[arrays[f"{size}.{k}.{m}"] for m in ("visible", "infrared")] for k in range(FRAMES[size])]
         for card in map(zoo.find, models):
             for runtime, precision in [(f.runtime, f.precision) for f in card.files] or [("auto", None)]:
                 with edgefuse.load(card.name, runtime, precision, threads=1) as fuser:
@@ -58,15 +61,24 @@ def run(frames: Path, outputs: Path) -> None:
 def compare(here: Path, there: Path) -> int:
     one, other = np.load(here), np.load(there)
     assert one.files == other.files
-    unequal = 0
+    wrong = 0
     for name in dict.fromkeys(key.rpartition(".")[0] for key in one.files):
-        a, b = (np.stack([arrays[f"{name}.{k}"] for k in range(3)]) for arrays in (one, other))
-        equal, difference = a.tobytes() == b.tobytes(), np.abs(a.astype(np.float64) - b)
-        must = " int8, network" in name
-        unequal += must and not equal
-        share = f"{np.mean(difference > 0):.3%} of values differ, by {difference.max():.3g} at most"
-        print(f"{'FAIL' if must and not equal else 'ok':5s}{name:58s}{'bit-equal' if equal else share}")
-    return 1 if unequal else 0
+        keys = [key for key in one.files if key.rpartition(".")[0] == name]
+        a, b = (np.concatenate([arrays[key].ravel() for key in keys]) for arrays in (one, other))
+        difference = np.abs(a.astype(np.float64) - b)
+        most, said = difference.max(), f"{np.mean(difference > 0):.2%} of values differ, by {difference.max():.2g} at most"
+        bad = False
+        if a.tobytes() == b.tobytes():
+            said = "bit-equal"
+        elif a.dtype == np.uint8:
+            decibels = 10 * np.log10(255**2 / np.mean(difference**2))
+            said, bad = f"{decibels:.1f} dB; {said}", decibels < FUSED_DB
+        elif " int8" in name:
+            # a level of int8 is a hundredth and more: so small a difference is the float32 layers' that the file ends in
+            said, bad = f"int8 layers equal, float32 ones after them rounded otherwise: {said}", most > FLOAT_ROUNDING
+        wrong += bad
+        print(f"{'FAIL' if bad else 'ok':5s}{name:56s}{said}")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from edgefuse import zoo
 from tests.conftest import Run, one_line
@@ -19,7 +18,6 @@ def test_list_names_every_model(run: Run) -> None:
     assert "0 parameters, 0 MACs a pixel; closed form, no file\n" in text
 
 
-@pytest.mark.pi
 def test_verify_runs_every_golden_pair_on_every_runtime_here(run: Run) -> None:
     done = run("models", "verify", "--json")
     assert done.returncode == 0, done.stderr
