@@ -27,6 +27,8 @@ SITE = f"{VENV}/lib/python3.11/site-packages"
 CANNOT = 77  # the exit code where it isn't EdgeFuse that failed: this machine can't do it
 CLONE_NEWNS = 0x20000
 HOST = ("qemu-user-static", "binfmt-support", "qemu-system-arm", "mmdebstrap", "arch-test", "cpio", "e2fsprogs", "kmod")
+# so that the wheel holds EdgeFuse's compiled core for the guest, as a published one does
+HOST += ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")
 GUEST = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "ca-certificates", "libgomp1")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4")
 # never install the kernel under qemu-user: its initramfs takes minutes
