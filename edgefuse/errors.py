@@ -5,6 +5,7 @@ EdgeFuseError                 exit 1: a fault, ours or the machine's
 |  |- SettingsError           an option, a settings file, a URI
 |  |- SourceError             nothing can be read from a source
 |  |  `- FrameError           one pair of it can't be used; the others can (counted by `cause`)
+|  |- CalibrationError        a calibration file, or pictures that none can be made of
 |  |- ModelError              an unknown model, a broken card, a file whose sha256 is wrong
 |  |- OutputError             a place that can't be written: permission, a full disk
 |  `- MissingDependencyError  an extra that is not installed; the message ends with the pip command
@@ -40,6 +41,10 @@ class FrameError(SourceError):
         super().__init__(message)
         self.name = name
         self.cause = cause
+
+
+class CalibrationError(InputError):
+    pass
 
 
 class ModelError(InputError):

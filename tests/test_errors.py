@@ -20,6 +20,7 @@ EXIT_CODES = {
     "SettingsError": 2,
     "SourceError": 2,
     "FrameError": 2,
+    "CalibrationError": 2,
     "ModelError": 2,
     "OutputError": 2,
     "MissingDependencyError": 2,
