@@ -30,6 +30,9 @@ class RunSettings:
     """Settings of `edgefuse run`. Field names are the settings file's keys and, with dashes, the command line's options."""
 
     source: str = field(default="", metadata={"help": "where pairs come from: folder:DIR, video:VISIBLE,INFRARED, demo (docs/sources.md)"})
+    calibration: str | None = field(
+        default=None, metadata={"help": "calibration file, made by edgefuse calibrate: puts infrared frames on the visible grid"}
+    )
     model: str = field(
         default="mobilefuse-edge", metadata={"help": "a model's name (edgefuse models), or a folder with a card.toml: ./NAME"}
     )

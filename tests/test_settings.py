@@ -32,6 +32,7 @@ def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
     text = """
     [run]
     source = "folder:/srv/pairs"
+    calibration = "c.toml"
     model = "./mine"
     runtime = "numpy"
     precision = "fp32"
@@ -48,7 +49,7 @@ def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
     frames = 1000000000000
     """
     assert settings.make(load(tmp_path, text), {}) == RunSettings(
-        source="folder:/srv/pairs", model="./mine", runtime="numpy", precision="fp32", threads=64, colour="keep",
+        source="folder:/srv/pairs", calibration="c.toml", model="./mine", runtime="numpy", precision="fp32", threads=64, colour="keep",
         sharpness=2,
         targets=0.5, steady="off", save="out", save_format="jpg", record="fused.mp4",
         sink=("folder:a", "folder:b"), report="r.json", frames=10**12,
@@ -84,6 +85,7 @@ WRONG = [
     ("source = 5", "source", "5", "a text"),
     ('source = ""', "source", "''", "some text"),
     ('source = ["demo"]', "source", "('demo',)", "a text"),
+    ("calibration = 1", "calibration", "1", "a text"),
     ("model = true", "model", "True", "a text"),
     ("runtime = 1.5", "runtime", "1.5", "a text"),
     ('precision = "int4"', "precision", "'int4'", "one of int8, fp32"),
@@ -140,7 +142,7 @@ def test_an_empty_text_in_a_list_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[run]\nsave-format = 'png'\n", "run.save-format: unknown key; there is source, model, runtime, "),
+        ("[run]\nsave-format = 'png'\n", "run.save-format: unknown key; there is source, calibration, model, runtime, "),
         ("[run.colour]\nx = 1\n", "run.colour = {'x': 1}: expected one of keep, balanced, benchmark"),
         ("[runs]\n", "unknown table or key 'runs'; there is [run]"),
         ("source = 'demo'\n", "unknown table or key 'source'; there is [run]"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import edgefuse
-from edgefuse import files, settings
+from edgefuse import files, registration, settings
 from edgefuse.cli.progress import Progress
 from edgefuse.errors import EdgeFuseError, OutputError, SourceError
 from edgefuse.settings import RunSettings
@@ -36,11 +36,13 @@ examples:
   edgefuse run --source folder:pairs --save fused --report report.json
   edgefuse run --source video:day.mp4,thermal.mp4 --record fused.mp4 --frames 500
   edgefuse run --source replay:night.efr --agc clahe --save fused
+  edgefuse run --source folder:pairs --calibration calibration.toml --save fused
   edgefuse run --source demo --runtime numpy --json
   edgefuse run --config edgefuse.toml --threads 2
 """
 _METAVARS = {
     "source": "URI",
+    "calibration": "FILE",
     "model": "NAME",
     "runtime": "NAME",
     "threads": "N",
@@ -94,7 +96,7 @@ def run(s: RunSettings, as_json: bool) -> int:
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         source = stack.enter_context(open_source(s.source))
-        _refuse_inputs(s, source.info.paths)
+        _refuse_inputs(s, (*source.info.paths, *([expand(s.calibration)] if s.calibration else [])))
         if s.report:
             files.check_file(expand(s.report))
         sinks = _open_sinks(s, source.info.fps)
@@ -127,6 +129,7 @@ def run(s: RunSettings, as_json: bool) -> int:
             report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": s.source, "model": model, "interrupted": bool(signals)}
             report |= telemetry.report()
             report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
+            report["calibration"] = s.calibration
             report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
             report |= (recorded or source).report()
             text = json.dumps(report, indent=1)
@@ -146,7 +149,9 @@ def _load(s: RunSettings, sequence: bool) -> Fuser:
     from edgefuse.fusion.fuser import load
 
     steady = sequence if s.steady == "auto" else s.steady == "on"
-    return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc)
+    calibration = registration.load(expand(s.calibration)) if s.calibration else None
+    how = {"sharpness": s.sharpness, "targets": s.targets, "steady": steady, "agc": s.agc, "calibration": calibration}
+    return load(s.model, s.runtime, s.precision, s.threads, s.colour, **how)
 
 
 def _record_raw(s: RunSettings, source: Source) -> RecordedSource:
@@ -194,7 +199,7 @@ def _refuse_inputs(s: RunSettings, inputs: tuple[Path, ...]) -> None:
     taken = {os.path.realpath(p) for p in inputs}
     for option, text in (("--save", s.save), ("--record", s.record), ("--record-raw", s.record_raw), ("--report", s.report)):
         if text and os.path.realpath(expand(text)) in taken:
-            raise OutputError(f"{option} {text} is what {s.source} reads from; choose another place")
+            raise OutputError(f"{option} {text} is what this run reads from; choose another place")
 
 
 def warn(fuser: Fuser) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
 from edgefuse import runtimes, zoo
-from edgefuse.errors import ModelError, SettingsError
+from edgefuse.errors import CalibrationError, FrameError, ModelError, SettingsError
 from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.fusion.edge import Edge
 from edgefuse.fusion.full import FullResolution
 from edgefuse.fusion.method import Method
 from edgefuse.fusion.prepare import check_sizes, eight_bits
+from edgefuse.registration import Calibration, Registration
 from edgefuse.runtimes import Choice
 from edgefuse.settings import DEFAULT_SHARPNESS, SHARPEST, AgcKind, Colour
 from edgefuse.thermal import agc as gain
@@ -23,7 +25,7 @@ class Fuser:
 
     def __init__(
         self, card: Card, choice: Choice, colour: Colour = "balanced", sharpness: float = DEFAULT_SHARPNESS,
-        targets: float = 1.0, steady: bool = False, agc: AgcKind = "percentile",
+        targets: float = 1.0, steady: bool = False, agc: AgcKind = "percentile", calibration: Calibration | None = None,
     ) -> None:  # fmt: skip
         """`load` describes the arguments. Raises ModelError where the model is not one that fuses a visible and an infrared frame."""
         wanted, given = {"visible", "infrared"}, {t.name for t in card.inputs}
@@ -41,17 +43,38 @@ class Fuser:
             FullResolution(card, choice, colour) if "fused" in outputs else Edge(choice, colour, sharpness, targets, steady)
         )
         self._agc = gain.make(agc)
+        self._calibration = calibration
+        self._registration: Registration | None = None
 
     def fuse(self, pair: FramePair) -> FusedFrame:
-        """The fused frame, of the visible frame's size. Raises FrameError where the pair's sizes differ."""
-        check_sizes(pair)
-        made = self._method.make(*eight_bits(pair, self._agc), pair.visible.time_ns)
-        return FusedFrame(made.data, pair, made.stages_ns, made.blending_map, made.scale)
+        """The fused frame, of the visible frame's size. Raises FrameError where the pair's sizes differ, or from the calibration's."""
+        registration = self._registered(pair)
+        visible, infrared = eight_bits(pair, self._agc)
+        stages_ns: dict[str, int] = {}
+        if registration is not None:
+            # after gain control: that is cheaper, and truer, on the frame as it comes
+            begin = time.perf_counter_ns()
+            infrared = registration.apply(infrared)
+            stages_ns["register"] = time.perf_counter_ns() - begin
+        made = self._method.make(visible, infrared, pair.visible.time_ns)
+        return FusedFrame(made.data, pair, {**stages_ns, **made.stages_ns}, made.blending_map, made.scale)
+
+    def _registered(self, pair: FramePair) -> Registration | None:
+        if self._calibration is None:
+            check_sizes(pair)
+            return None
+        sizes = pair.visible.size, pair.infrared.size
+        if self._registration is None or (self._registration.visible_size, self._registration.infrared_size) != sizes:
+            try:
+                self._registration = Registration(self._calibration, *sizes)
+            except CalibrationError as e:
+                raise FrameError(pair.name, "size", f"{pair.name}: {e}") from None
+        return self._registration
 
     @property
     def stages(self) -> tuple[str, ...]:
         """The keys of `FusedFrame.stages_ns`, in order."""
-        return self._method.STAGES
+        return self._method.STAGES if self._calibration is None else ("register", *self._method.STAGES)
 
     def close(self) -> None:
         self._method.close()
@@ -67,7 +90,7 @@ class Fuser:
 def load(
     model: str = zoo.DEFAULT_MODEL, runtime: str = "auto", precision: str | None = None, threads: int | None = None,
     colour: Colour = "balanced", sharpness: float = DEFAULT_SHARPNESS, targets: float = 1.0, steady: bool = False,
-    agc: AgcKind = "percentile",
+    agc: AgcKind = "percentile", calibration: Calibration | None = None,
 ) -> Fuser:  # fmt: skip
     """A fuser for the model `model` (a name or a folder with a card).
 
@@ -76,6 +99,8 @@ def load(
     2, in eighths. targets: how readily a warm target pulls the map to the infrared frame, 0 (where it is certain) to 2 (where in doubt).
     Models that draw the picture at full resolution know neither. steady: the pairs are frames of one video, so let the
     map hold still where the scene does, and average what is only noise. agc: how 16-bit infrared becomes 8 bit (`edgefuse.thermal.agc`).
+    calibration: puts infrared frames of the camera's own size and view on the visible grid (`edgefuse.registration.load` reads one);
+    without it both frames are to be of one size and in register.
     """
     card = zoo.find(model)
-    return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady, agc)
+    return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady, agc, calibration)

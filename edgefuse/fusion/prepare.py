@@ -17,7 +17,7 @@ def check_sizes(pair: FramePair) -> None:
     """Raises FrameError where the pair's sizes differ."""
     if pair.visible.size != pair.infrared.size:
         sizes = " but infrared ".join("x".join(map(str, f.size)) for f in (pair.visible, pair.infrared))
-        raise FrameError(pair.name, "size", f"{pair.name}: visible is {sizes}; register and resize the infrared frame first")
+        raise FrameError(pair.name, "size", f"{pair.name}: visible is {sizes}; run edgefuse calibrate once, then give --calibration FILE")
 
 
 def eight_bits(pair: FramePair, agc: Agc) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

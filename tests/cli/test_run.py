@@ -271,3 +271,27 @@ def test_replaced_model_file_is_refused(run: Run, tmp_path: Path) -> None:
     done = run("run", "--source", "demo?frames=1", "--model", "./copy", "--runtime", "onnx")
     assert done.returncode == 2
     assert "sha256" in one_line(done.stderr)
+
+
+def test_a_calibration_puts_infrared_frames_of_their_own_size_in_place(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
+    for path in (pairs_folder / "infrared").iterdir():
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (48, 40), interpolation=cv2.INTER_AREA))
+    (tmp_path / "c.toml").write_text(
+        "format = 1\nvisible_size = [96, 80]\ninfrared_size = [48, 40]\nhomography = [[2, 0.01, 0.5], [0, 2, 0.5], [0, 0, 1]]\n"
+        'method = "points"\nerror_px = 0.5\nmade = 2026-11-21\n'
+    )
+    source = f"folder:{pairs_folder}"
+    done = run("run", "--source", source, "--calibration", "c.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert (data["calibration"], data["frames"]["fused"]) == ("c.toml", 4)
+    assert list(data["latency_ms"]) == ["read", "register", "prepare", "network", "map", "blend", "write"]
+    without = run("run", "--source", source)
+    assert without.returncode == 2
+    assert "visible is 96x80 but infrared 48x40; run edgefuse calibrate once, then give --calibration FILE" in one_line(without.stderr)
+    over = run("run", "--source", source, "--calibration", "c.toml", "--report", "c.toml")
+    assert over.returncode == 2
+    assert "is what this run reads from" in one_line(over.stderr)
+    none = run("run", "--source", source, "--calibration", "none.toml")
+    assert none.returncode == 2
+    assert "cannot read none.toml" in one_line(none.stderr)

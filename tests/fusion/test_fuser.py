@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import re
 
 import numpy as np
@@ -9,7 +10,9 @@ import edgefuse
 from edgefuse.errors import FrameError, ModelError, SettingsError
 from edgefuse.frames import Frame, FramePair
 from edgefuse.fusion.fuser import Fuser
+from edgefuse.registration import Calibration, Registration
 from edgefuse.runtimes import choose
+from edgefuse.thermal import PercentileAgc
 from edgefuse.zoo import find
 
 
@@ -122,3 +125,26 @@ def test_options_out_of_range(option: dict[str, float], words: str) -> None:
 
 def test_the_default_is_the_one_for_the_edge() -> None:
     assert edgefuse.load(threads=1).card.name == "mobilefuse-edge"
+
+
+@pytest.mark.parametrize("depth", ["8", "16"])
+def test_a_calibrated_fuser_takes_infrared_of_its_own_size(depth: str) -> None:
+    with edgefuse.open_source(f"demo?size=96x80&frames=1&scene=day&depth={depth}") as source:
+        pair = source.read()
+    assert pair is not None
+    small = _pair(pair.visible.data, np.ascontiguousarray(pair.infrared.data[::2, ::2]))
+    homography = np.array([[2, 0, 0], [0, 2, 0], [0, 0, 1.0]])
+    made = Calibration(
+        homography=homography, visible_size=(96, 80), infrared_size=(48, 40), method="points", error_px=0, made=datetime.date(2026, 11, 21)
+    )
+    eight = PercentileAgc()(small.infrared.data) if depth == "16" else small.infrared.data
+    by_hand = _pair(pair.visible.data, Registration(made, (96, 80), (48, 40)).apply(eight))
+    with edgefuse.load("blend-classic", calibration=made) as calibrated, edgefuse.load("blend-classic") as plain:
+        fused = calibrated.fuse(small)
+        assert np.array_equal(fused.data, plain.fuse(by_hand).data)
+        assert tuple(fused.stages_ns) == calibrated.stages == ("register", *plain.stages)
+        # what came from the camera stays as it came
+        assert fused.pair is small
+        with pytest.raises(FrameError, match="infrared frames of 48x40, these are 96x80") as caught:
+            calibrated.fuse(pair)
+        assert caught.value.cause == "size"
