@@ -33,6 +33,7 @@ SMALLEST, LARGEST = 8, 8192  # pixels of a side
 _LEAST_SHARE = 0.02  # of either frame that the other's view has to cover
 _DISTORTIONS = (4, 5, 8, 12, 14)  # how many coefficients OpenCV knows
 _EXACT = 1e-6  # pixels
+_LENSES = "visible_lens", "infrared_lens"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,22 +132,38 @@ def misfit(homography: Array, visible_size: Size, infrared_size: Size) -> str | 
 
 def load(path: Path) -> Calibration:
     """A calibration file. Raises CalibrationError, which names the file, the key and what was expected."""
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except OSError as e:
-        raise CalibrationError(f"cannot read {path}: {e.strerror}; edgefuse calibrate makes a calibration file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise CalibrationError(f"{path}: not valid TOML ({e}); edgefuse calibrate makes a calibration file") from None
+    raw = _toml(path)
     try:
         return _read(raw)
     except CalibrationError as e:
         raise CalibrationError(f"{path}: {e}") from None
 
 
+def load_lenses(path: Path) -> tuple[Lens | None, Lens | None]:
+    """The tables visible_lens and infrared_lens of a TOML file, a calibration file or one with nothing else. Raises as `load`."""
+    raw = _toml(path)
+    if not raw.keys() & set(_LENSES):
+        raise CalibrationError(f"{path}: expected a table [visible_lens] or [infrared_lens] with camera_matrix and distortion")
+    try:
+        visible, infrared = (_read_lens(key, raw[key]) if key in raw else None for key in _LENSES)
+    except CalibrationError as e:
+        raise CalibrationError(f"{path}: {e}") from None
+    return visible, infrared
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as e:
+        raise CalibrationError(f"cannot read {path}: {e.strerror}; edgefuse calibrate makes a calibration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise CalibrationError(f"{path}: not valid TOML ({e}); edgefuse calibrate makes a calibration file") from None
+
+
 def _read(raw: Mapping[str, Any]) -> Calibration:
     if raw.get("format") != FORMAT:
         raise CalibrationError(f"format: expected {FORMAT}, the only one there is; edgefuse calibrate makes such a file")
-    known = {"format", *_READERS, "visible_lens", "infrared_lens"}
+    known = {"format", *_READERS, *_LENSES}
     if unknown := [key for key in raw if key not in known]:
         raise CalibrationError(f"{unknown[0]}: unknown key; there is {', '.join(sorted(known))}")
     values: dict[str, Any] = {}
@@ -157,7 +174,7 @@ def _read(raw: Mapping[str, Any]) -> Calibration:
             values[key] = convert(raw[key])
         except (KeyError, TypeError, ValueError, OverflowError):
             raise CalibrationError(f"{key}: expected {expected}{'' if key in raw else ', but it is missing'}") from None
-    for key in ("visible_lens", "infrared_lens"):
+    for key in _LENSES:
         if key in raw:
             values[key] = _read_lens(key, raw[key])
     return Calibration(**values)

@@ -15,6 +15,7 @@ _EPILOG = """\
 examples:
   edgefuse run --source demo --record fused.mp4        fuse a made-up scene, day into night
   edgefuse run --source folder:pairs --save fused      fuse pairs/visible and pairs/infrared
+  edgefuse calibrate --source folder:pairs             find where the infrared camera looks: calibration.toml
   edgefuse eval --source folder:pairs --masks masks    measure it: metrics, ranks, targets kept
   edgefuse bench --tune                                measure this board, remember what is fastest on it
   edgefuse models verify                               check every model on every runtime here
@@ -32,7 +33,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from edgefuse.cli import bench, doctor, eval, export, models, run
+    from edgefuse.cli import bench, calibrate, doctor, eval, export, models, run
 
     top = Parser(
         prog="edgefuse", description="Two cameras into one picture, on a small computer.", epilog=_EPILOG,
@@ -40,7 +41,7 @@ def parser() -> Parser:
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"edgefuse {edgefuse.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (run, eval, bench, models, export, doctor):
+    for module in (run, calibrate, eval, bench, models, export, doctor):
         module.add(commands)
     return top
 

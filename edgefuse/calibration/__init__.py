@@ -1,0 +1,1 @@
+"""Making calibrations, once: from points, from a target, or from the scene itself. Using one is `edgefuse.registration`."""

@@ -1,0 +1,90 @@
+"""What a calibration is made from: pictures of both cameras as grey float32, undistorted where the lens is known, and their sums."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import CalibrationError
+from edgefuse.frames import Frame, FramePair
+from edgefuse.registration import Lens, Size
+
+Floats = NDArray[np.float32]
+_PERCENTILES = 0.5, 99.5
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """name: of the pair. visible, infrared: float32 (H, W) and (h, w), 0..255. seen: float32 (h, w), 1 where the infrared frame has
+    something: 0 in the black wedges of one that was warped before."""
+
+    name: str
+    visible: Floats
+    infrared: Floats
+    seen: Floats
+
+    @property
+    def visible_size(self) -> Size:
+        return self.visible.shape[1], self.visible.shape[0]
+
+    @property
+    def infrared_size(self) -> Size:
+        return self.infrared.shape[1], self.infrared.shape[0]
+
+
+def views(pairs: Sequence[FramePair], visible_lens: Lens | None = None, infrared_lens: Lens | None = None) -> list[View]:
+    """Raises CalibrationError where there are none, or where one has other sizes than the first."""
+    if not pairs:
+        raise CalibrationError("no pair to calibrate with; give a source with one or more")
+    for pair in pairs[1:]:
+        for frame, first in ((pair.visible, pairs[0].visible), (pair.infrared, pairs[0].infrared)):
+            if frame.size != first.size:
+                sizes = ["x".join(map(str, f.size)) for f in (frame, first)]
+                raise CalibrationError(
+                    f"{pair.name}: its {frame.modality} frame is {sizes[0]}, that of {pairs[0].name} {sizes[1]}; give pairs of one set-up"
+                )
+    made = []
+    for pair in pairs:
+        infrared = grey(pair.infrared)
+        made.append(
+            View(pair.name, _flat(grey(pair.visible), visible_lens), _flat(infrared, infrared_lens), _flat(_seen(infrared), infrared_lens))
+        )
+    return made
+
+
+def digests(pairs: Sequence[FramePair]) -> tuple[str, ...]:
+    """sha256 of each frame's pixels as they came, visible then infrared, pair by pair."""
+    return tuple(hashlib.sha256(f.data.tobytes()).hexdigest() for p in pairs for f in (p.visible, p.infrared))
+
+
+def grey(frame: Frame) -> Floats:
+    """The frame as grey float32 (H, W), 0..255; 16 bit is stretched between percentiles."""
+    data: NDArray[Any] = frame.data
+    if frame.colour:
+        data = cv2.cvtColor(data, cv2.COLOR_BGR2GRAY)
+    made = data.astype(np.float32)
+    if data.dtype == np.uint16:
+        low, high = np.percentile(made, _PERCENTILES)
+        made = np.clip((made - low) * np.float32(255 / max(high - low, 64)), 0, 255)
+    return made
+
+
+def _flat(picture: Floats, lens: Lens | None) -> Floats:
+    return picture if lens is None else np.asarray(cv2.undistort(picture, lens.matrix, lens.distortion), np.float32)
+
+
+def _seen(infrared: Floats) -> Floats:
+    """1 inside the convex hull of all that is not 0: a warped frame's wedges lie outside it, a black sky inside."""
+    bright = cv2.erode((infrared > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    if bright.all() or not bright.any():
+        return np.ones_like(infrared)
+    made = np.zeros_like(infrared)
+    points = cv2.findNonZero(bright)
+    cv2.fillConvexPoly(made, cv2.convexHull(points), 1.0)
+    return made

@@ -1,0 +1,307 @@
+"""`edgefuse calibrate`: where the infrared camera's pixels lie in the visible picture, found once and kept in a file."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import edgefuse
+from edgefuse import files, registration
+from edgefuse.errors import CalibrationError, MeasurementError, OutputError, SettingsError
+from edgefuse.registration import Array, Calibration, Lens, Method
+from edgefuse.uri import expand, real, whole
+
+if TYPE_CHECKING:
+    from edgefuse.calibration.points import Fit
+    from edgefuse.calibration.views import View
+    from edgefuse.frames import FramePair
+    from edgefuse.sources import Source
+
+_EPILOG = """\
+Three ways (docs/calibration.md):
+  of itself     from a handful of ordinary pairs of a scene with edges that both cameras see; refused where it is in doubt
+  by points     given (--points, --point) or clicked on a page that only this machine can open (--click)
+  by a target   a checkerboard or a sheet of dots, warmed by a lamp, seen by both cameras (--target, --dots)
+
+examples:
+  edgefuse calibrate --source folder:pairs --distance 12
+  edgefuse calibrate --source folder:pairs --click --save calibration.toml --overlay overlay.png
+  edgefuse calibrate --source folder:board --target 9x6
+  edgefuse calibrate --source folder:pairs --points points.txt      lines of VISIBLE_X VISIBLE_Y INFRARED_X INFRARED_Y
+  edgefuse calibrate --check calibration.toml --source folder:pairs --overlay overlay.png
+  edgefuse run --source folder:pairs --calibration calibration.toml --save fused
+"""
+_PAIRS = 8  # of ordinary scenes and of targets; more change little
+_DEFAULT_FILE, _DEFAULT_OVERLAY = "calibration.toml", "overlay.png"
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """homography and error_px as in `Calibration`; pairs: how many gave it; notes: lines for people; facts: more for JSON."""
+
+    homography: Array
+    error_px: float
+    pairs: int
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "calibrate", help="find where the infrared camera looks",
+        description="Find what puts infrared frames on the visible grid, and keep it in a file for edgefuse run --calibration.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    p.add_argument("--source", metavar="URI", required=True, help="where pairs come from, as for edgefuse run")
+    how = p.add_mutually_exclusive_group()
+    how.add_argument("--points", metavar="FILE", help="pairs of points, a line each: VISIBLE_X VISIBLE_Y INFRARED_X INFRARED_Y, pixels")
+    how.add_argument("--point", metavar="VX,VY=IX,IY", action="append", help="a pair of points; may be given again")
+    how.add_argument("--click", action="store_true", help="mark points of the first pair on a page in this machine's browser")
+    how.add_argument("--target", metavar="COLUMNSxROWS", help="a checkerboard, by its inner corners, such as 9x6")
+    how.add_argument("--dots", metavar="COLUMNSxROWS", help="a square grid of dots, such as 7x5")
+    how.add_argument("--check", metavar="FILE", help="make nothing: draw this calibration's edges and estimate what it leaves, in pixels")
+    p.add_argument("--save", metavar="FILE", help=f"the calibration file to write (default: {_DEFAULT_FILE})")
+    p.add_argument(
+        "--overlay", metavar="FILE.png", help=f"draw the infrared edges on the first visible picture (with --check: {_DEFAULT_OVERLAY})"
+    )
+    p.add_argument("--distance", metavar="M", help="how far away the scene is, metres: a calibration holds for a distance")
+    p.add_argument("--view", metavar="SHARE", help="width of the infrared view as a share of the visible one, 0.2 to 4 (default: several)")
+    p.add_argument("--lenses", metavar="FILE", help="camera matrices and distortions: tables [visible_lens], [infrared_lens] in TOML")
+    p.add_argument("--frames", metavar="N", help=f"use N pairs (default: {_PAIRS}, or as many as there are)")
+    p.add_argument("--every", metavar="N", help="take every Nth pair (default: 1)")
+    p.add_argument("--port", metavar="N", help="port of the page of --click (default: any that is free)")
+    p.add_argument("--json", action="store_true", help="print JSON")
+    p.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    """Returns 0, or raises what is wrong; a calibration in doubt is never written."""
+    from edgefuse.sources import open_source
+
+    frames, every = (_option(args, key, whole(1, 10**6)) for key in ("frames", "every"))
+    distance = _option(args, "distance", real(0.01, 1e6))
+    lenses = registration.load_lenses(expand(args.lenses)) if args.lenses else (None, None)
+    checked = registration.load(expand(args.check)) if args.check else None
+    if checked is not None and args.save:
+        raise SettingsError("--check makes nothing to --save; leave one of them out")
+    marks = _marks(args)
+    with open_source(args.source) as source:
+        outputs = _outputs(args, source)
+        pairs = _read(source, frames or (1 if marks is not None or args.click else _PAIRS), every or 1)
+    begin = time.perf_counter()
+    if checked is not None:
+        return _check(args, checked, pairs, outputs[1])
+    made = _make(args, marks, pairs, lenses)
+    seconds = time.perf_counter() - begin
+    from edgefuse.calibration.views import digests
+
+    method: Method = "points" if marks is not None or args.click else "target" if args.target or args.dots else "automatic"
+    calibration = Calibration(
+        homography=made.homography, visible_size=pairs[0].visible.size, infrared_size=pairs[0].infrared.size, method=method,
+        error_px=made.error_px, made=datetime.date.today(), distance_m=distance, images=digests(pairs), visible_lens=lenses[0],
+        infrared_lens=lenses[1],
+    )  # fmt: skip
+    picture = _overlay(calibration, pairs[0]) if outputs[1] else None
+    assert outputs[0] is not None
+    registration.save(calibration, outputs[0])
+    if picture is not None and outputs[1] is not None:
+        files.write_atomic(outputs[1], picture)
+    if args.json:
+        report = {"edgefuse": edgefuse.__version__, "source": args.source, "saved": str(outputs[0]), "method": method, "pairs": made.pairs,
+                  "error_px": round(made.error_px, 4), "seconds": round(seconds, 3), "homography": calibration.homography.tolist(),
+                  "visible_size": calibration.visible_size, "infrared_size": calibration.infrared_size, "distance_m": distance,
+                  "overlay": str(outputs[1]) if outputs[1] else None, **made.facts}  # fmt: skip
+        print(json.dumps(report, indent=1))
+    else:
+        count = f"{made.pairs} pair{'s' if made.pairs > 1 else ''}"
+        print(
+            f"saved      {outputs[0]}: {method}, {count}, error {made.error_px:.2f} px of {_by(calibration.visible_size)}, {seconds:.1f} s"
+        )
+        print(f"placed     {_placed(calibration)}")
+        for note in made.notes:
+            print(f"note       {note}")
+    return 0
+
+
+def _option(args: argparse.Namespace, key: str, convert: Any) -> Any:
+    text = getattr(args, key)
+    if text is None:
+        return None
+    try:
+        return convert(text)
+    except ValueError as e:
+        raise SettingsError(f"--{key} {text}: {e}") from None
+
+
+def _by(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))
+
+
+def _marks(args: argparse.Namespace) -> Array | None:
+    """The points given, float64 (N, 4); None where none are."""
+    from edgefuse.calibration import points
+
+    if args.points:
+        return np.array(points.read(expand(args.points)), np.float64).reshape(-1, 4)
+    if args.point is None:
+        return None
+    try:
+        return np.array([points.parse(text) for text in args.point], np.float64)
+    except ValueError as e:
+        raise SettingsError(f"--point: {e}") from None
+
+
+def _outputs(args: argparse.Namespace, source: Source) -> tuple[Path | None, Path | None]:
+    """(calibration file or None, overlay or None), proven writable and none of what is read."""
+    overlay = args.overlay or (_DEFAULT_OVERLAY if args.check else None)
+    if overlay is not None and not overlay.lower().endswith(".png"):
+        raise SettingsError(f"--overlay {overlay}: a picture ends in .png")
+    given = {"--save": None if args.check else args.save or _DEFAULT_FILE, "--overlay": overlay}
+    read = {os.path.realpath(p) for p in (*source.info.paths, *(expand(t) for t in (args.check, args.points, args.lenses) if t))}
+    for option, text in given.items():
+        if text is None:
+            continue
+        path = expand(text)
+        if {os.path.realpath(path), os.path.realpath(path.parent)} & read:
+            raise OutputError(f"{option} {text} is where this calibration reads from; choose another place")
+        files.check_file(path)
+    save, overlay = given.values()
+    return (expand(save) if save else None), (expand(overlay) if overlay else None)
+
+
+def _read(source: Source, count: int, every: int) -> list[FramePair]:
+    pairs: list[FramePair] = []
+    index = 0
+    while len(pairs) < count and (pair := source.read()) is not None:
+        if index % every == 0:
+            pairs.append(pair)
+        index += 1
+    return pairs
+
+
+def _make(args: argparse.Namespace, marks: Array | None, pairs: list[FramePair], lenses: tuple[Lens | None, Lens | None]) -> _Made:
+    from edgefuse.calibration.views import views
+
+    if args.target or args.dots:
+        return _by_target(args, views(pairs), lenses)
+    if args.click:
+        marks = _clicked(args, views(pairs)[0], lenses)
+    if marks is not None:
+        return _by_points(views(pairs)[0], marks, lenses)
+    return _of_itself(args, views(pairs, *lenses))
+
+
+def _fit(view: View, marks: Array, lenses: tuple[Lens | None, Lens | None]) -> Fit:
+    from edgefuse.calibration import points
+
+    return points.fit(marks, view.visible_size, view.infrared_size, *lenses)
+
+
+def _by_points(view: View, marks: Array, lenses: tuple[Lens | None, Lens | None]) -> _Made:
+    found = _fit(view, marks, lenses)
+    left_out = [int(k) + 1 for k in np.flatnonzero(~found.used)]
+    notes = [f"left out as mistaken: number {', '.join(map(str, left_out))}"] if left_out else []
+    if len(marks) == 4:
+        notes.append("four points fit any two pictures: add more to learn the error")
+    facts = {"points": len(marks), "left_out": left_out, "residuals_px": found.residuals_px.round(3).tolist()}
+    return _Made(found.homography, found.error_px, 1, tuple(notes), facts)
+
+
+def _clicked(args: argparse.Namespace, view: View, lenses: tuple[Lens | None, Lens | None]) -> Array:
+    from edgefuse.calibration.clicks import collect
+
+    def announce(address: str) -> None:
+        print(f"open {address} in a browser on this machine; Ctrl-C ends without a calibration", file=sys.stderr, flush=True)
+
+    return collect(view, lambda marks: _fit(view, marks, lenses), announce, _option(args, "port", whole(0, 65535)) or 0)
+
+
+def _by_target(args: argparse.Namespace, views: list[View], lenses: tuple[Lens | None, Lens | None]) -> _Made:
+    from edgefuse.calibration import target
+
+    option, text = ("--target", args.target) if args.target else ("--dots", args.dots)
+    try:
+        columns, rows = (whole(3, 50)(n) for n in text.split("x"))
+    except ValueError:
+        raise SettingsError(f"{option} {text}: expected COLUMNSxROWS, 3 to 50 each, such as 9x6") from None
+    marks, missing = target.find(views, "checkerboard" if args.target else "dots", columns, rows)
+    found = _fit(views[0], marks, lenses)
+    notes = (f"target not seen in {', '.join(missing)}",) if missing else ()
+    return _Made(found.homography, found.error_px, len(views) - len(missing), notes, {"points": len(marks), "not_seen": missing})
+
+
+def _of_itself(args: argparse.Namespace, views: list[View]) -> _Made:
+    from edgefuse.calibration.automatic import estimate
+
+    found = estimate(views, _option(args, "view", real(0.2, 4)))
+    if found.doubt is not None:
+        raise CalibrationError(
+            f"{args.source}: no calibration to be trusted: {found.doubt}; give more pairs of one set-up with edges that both cameras see, "
+            "--view where their views differ much, or use --click or --target"
+        )
+    facts = {"halves_px": round(found.halves_px, 3), "agreement": round(found.agreement, 4), "lead": round(found.lead, 4)}
+    notes = (f"two halves of the pictures differ by {found.halves_px:.2f} px; edges agree to {found.agreement:.2f} (1 is all)",)
+    return _Made(found.homography, found.error_px, len(views), notes, facts)
+
+
+def _placed(c: Calibration) -> str:
+    """Where the infrared frame lies, in words."""
+    ends = registration.project(c.homography, registration.corners(c.infrared_size))
+    across = ends[1] - ends[0]
+    middle = ends.mean(axis=0) - (np.array(c.visible_size) - 1) / 2
+    share = float(np.hypot(*across)) / (c.visible_size[0] - 1)
+    turn = float(np.degrees(np.arctan2(across[1], across[0])))
+    return (
+        f"infrared {_by(c.infrared_size)} fills {share:.0%} of the visible width, turned by {turn:.1f} degrees, "
+        f"its middle {middle[0]:+.0f},{middle[1]:+.0f} px off"
+    )
+
+
+def _overlay(calibration: Calibration, pair: FramePair) -> memoryview:
+    from edgefuse.calibration.overlay import overlay
+    from edgefuse.calibration.views import grey
+    from edgefuse.images import encode
+
+    register = registration.Registration(calibration, pair.visible.size, pair.infrared.size)
+    seen = register.apply(np.full(pair.infrared.size[::-1], 255, np.uint8)).astype(np.float32) / np.float32(255)
+    moved = register.apply(grey(pair.infrared).round().astype(np.uint8)).astype(np.float32)
+    visible = (grey(pair.visible).round() if pair.visible.data.dtype == np.uint16 else pair.visible.data).astype(np.uint8)
+    return encode(overlay(visible, moved, seen), ".png")
+
+
+def _check(args: argparse.Namespace, calibration: Calibration, pairs: list[FramePair], overlay: Path | None) -> int:
+    from edgefuse.calibration.automatic import recheck
+    from edgefuse.calibration.views import views
+
+    assert overlay is not None
+    looked_at = views(pairs, calibration.visible_lens, calibration.infrared_lens)
+    picture = _overlay(calibration, pairs[0])
+    files.write_atomic(overlay, picture)
+    found, residual = recheck(looked_at, calibration.homography)
+    count = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}"
+    if found.doubt is not None:
+        raise MeasurementError(f"{args.check}: edges drawn to {overlay}, but {args.source} can't tell what it leaves: {found.doubt}")
+    if args.json:
+        report = {"edgefuse": edgefuse.__version__, "source": args.source, "calibration": args.check, "pairs": len(pairs),
+                  "residual_px": round(residual, 4), "estimate_error_px": round(found.error_px, 4), "error_px": calibration.error_px,
+                  "made": calibration.made.isoformat(), "distance_m": calibration.distance_m, "overlay": str(overlay)}  # fmt: skip
+        print(json.dumps(report, indent=1))
+    else:
+        print(f"residual   {residual:.2f} px of {_by(calibration.visible_size)}, from {count}; good to {found.error_px:.2f} px")
+        print(f"made       {calibration.made}, {calibration.method}, error {calibration.error_px:.2f} px"
+              + (f", for {calibration.distance_m:g} m" if calibration.distance_m is not None else ""))  # fmt: skip
+        print(f"placed     {_placed(calibration)}")
+        print(f"overlay    {overlay}")
+        if residual > max(3.0, 3 * (found.error_px + calibration.error_px)):
+            print("note       the cameras have moved, or this scene is at another distance: run edgefuse calibrate again")
+    return 0
