@@ -150,8 +150,7 @@ def _load(s: RunSettings, sequence: bool) -> Fuser:
 
     steady = sequence if s.steady == "auto" else s.steady == "on"
     calibration = registration.load(expand(s.calibration)) if s.calibration else None
-    how = {"sharpness": s.sharpness, "targets": s.targets, "steady": steady, "agc": s.agc, "calibration": calibration}
-    return load(s.model, s.runtime, s.precision, s.threads, s.colour, **how)
+    return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration)
 
 
 def _record_raw(s: RunSettings, source: Source) -> RecordedSource:
