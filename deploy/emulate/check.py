@@ -137,13 +137,12 @@ def counts(cache: Path, added: Path, count: list[str] | None) -> list[str]:
         if twin(cache, script, "pairs", frames) or twin(cache, script, "run", frames, here):
             return ["outputs: the models don't run on this machine"]
         files = [str(script), str(frames), *(str(TABLE.with_name(n)) for n in ("ifcnn.py", "instructions.py"))]
-        counted = f"--models {' '.join(count)}" if count else f"--most 5 --models {' '.join(QUICK)}"
+        counted = f"--models {' '.join(count)}" if count else f"--most 3 --models {' '.join(QUICK)}"
         if count and "ifcnn" in count:
             files.append(str(PEER))
             counted += f" --peer {PEER.name}"
-        command = (
-            f"mkdir out; python3 outputs.py run {frames.name} out/{there.name}; python3 instructions.py --json out/{rows.name} {counted}"
-        )
+        command = f"mkdir out; python3 outputs.py run {frames.name} out/{there.name}; "
+        command += f"python3 instructions.py --frames {frames.name} --json out/{rows.name} {counted}"
         print("== outputs and instructions, one Cortex-A53", flush=True)
         if code := machine.run(cache, ["sh", "-ec", command], files, changes=added, out=folder, timeout=40000 if count else 1800):
             return [f"outputs and instructions: exit code {code}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import shutil
 import subprocess
@@ -146,7 +147,7 @@ def run(
         fill(folder, command, files, requirements or [], changes, systemd)
         with told("disk"):
             stages.make_image(folder, disk, SPARE)
-        ports = Ports(work)
+        used, ports = sum(os.times()[2:4]), Ports(work)
         machine = subprocess.Popen(stages.tied(*qemu(cache, disk, ports.paths, skip_idle), processes=False), stdin=subprocess.DEVNULL)
         try:
             machine.wait(timeout)
@@ -156,6 +157,7 @@ def run(
         finally:
             machine.kill()
         ports.drain()
+        print(f"pi: {sum(os.times()[2:4]) - used:.0f} s of processor time", file=sys.stderr)
         if ports.code is None:
             console = (work / "console.log").read_text(errors="replace")[-3000:]
             sys.exit(f"pi: the machine stopped before the job ended; qemu's exit code is {machine.returncode}, its console ends\n{console}")

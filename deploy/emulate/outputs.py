@@ -14,7 +14,7 @@ import numpy as np
 
 FUSED_DB = 45.0  # OpenCV's enlargement of 8 bit rounds otherwise on ARM, by one level; gains of details make it a few
 FLOAT_ROUNDING = 2.0**-21  # four units in the last place of 1
-FRAMES = {"640x480": 3, "64x64": 1}
+FRAMES = {"640x480": 3, "64x64": 1, "256x256": 1}  # the last for instructions.py
 SIZES = {"640x480": ("mobilefuse-edge", "blend-classic"), "64x64": ("mobilefuse", "mobilefuse-blending-only", "mobilefuse-generative-only")}
 
 
@@ -22,9 +22,9 @@ def pairs(path: Path) -> None:
     import edgefuse
 
     frames = {}
-    for size in SIZES:
+    for size, count in FRAMES.items():
         with edgefuse.open_source(f"demo?size={size}&frames=3") as source:
-            for k in range(FRAMES[size]):
+            for k in range(count):
                 pair = source.read()
                 frames |= {f"{size}.{k}.{f.modality}": f.data for f in (pair.visible, pair.infrared)}
     np.savez(path, **frames)
@@ -42,7 +42,10 @@ def run(frames: Path, outputs: Path) -> None:
     for size, models in SIZES.items():
         given = [[arrays[f"{size}.{k}.{m}"] for m in ("visible", "infrared")] for k in range(FRAMES[size])]
         for card in map(zoo.find, models):
+            ablation = card.name.endswith("-only")  # mobilefuse's network with other weights: its int8 files are enough
             for runtime, precision in [(f.runtime, f.precision) for f in card.files] or [("auto", None)]:
+                if ablation and precision != "int8":
+                    continue
                 with edgefuse.load(card.name, runtime, precision, threads=1) as fuser:
                     what = f"{card.name} {fuser.choice.name} {fuser.choice.precision}"
                     for k, (visible, infrared) in enumerate(given):
@@ -52,6 +55,8 @@ def run(frames: Path, outputs: Path) -> None:
                             tensors = (fuser.choice.tensor(p.astype(np.float32) / 255) for p in planes)
                             result = fuser.choice.runtime.run(dict(zip(("visible", "infrared"), tensors, strict=True)))
                             made |= {f"{what}, network's {name}.{k}": data for name, data in result.items()}
+                        if ablation:
+                            continue
                         times = [round(k * 4e7)] * 2
                         shot = (Frame(d, m, t, str(k)) for d, m, t in zip((visible, infrared), ("visible", "infrared"), times, strict=True))
                         made[f"{what}, fused.{k}"] = fuser.fuse(FramePair(*shot, k)).data

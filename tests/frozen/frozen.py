@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Self
 
-from edgefuse.frames import FramePair
-from edgefuse.sources import open_source
+import numpy as np
+
+from edgefuse.frames import Frame, FramePair
 from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.uri import Uri, whole
 
@@ -16,7 +17,7 @@ class FrozenSource(Source):
 
     def __init__(self, uri: str, frames: int) -> None:
         self.info = SourceInfo(uri, None, 25.0)
-        self._demo, self._left = open_source("demo?size=96x80&frames=0"), frames
+        self._index, self._frames = 0, frames
 
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:
@@ -24,7 +25,9 @@ class FrozenSource(Source):
         return cls(uri.text, uri.option("frames", 3, whole(1, 1000)))
 
     def read(self) -> FramePair | None:
-        if not self._left:
+        index, self._index = self._index, self._index + 1
+        if index == self._frames:
             threading.Event().wait()
-        self._left -= 1
-        return self._demo.read()
+        planes = np.random.default_rng(index).integers(0, 256, (2, 80, 96), np.uint8)
+        pair = (Frame(p, m, index * 40_000_000, str(index)) for p, m in zip(planes, ("visible", "infrared"), strict=True))
+        return FramePair(*pair, index)
