@@ -4,6 +4,7 @@ EdgeFuseError                 exit 1: a fault, ours or the machine's
 |- InputError                 exit 2: what was given can't be used
 |  |- SettingsError           an option, a settings file, a URI
 |  |- SourceError             nothing can be read from a source
+|  |  |- CameraError          a camera is missing, or gone; it may come back (counted by `cause`)
 |  |  `- FrameError           one pair of it can't be used; the others can (counted by `cause`)
 |  |- CalibrationError        a calibration file, or pictures that none can be made of
 |  |- ModelError              an unknown model, a broken card, a file whose sha256 is wrong
@@ -31,6 +32,14 @@ class SettingsError(InputError):
 
 class SourceError(InputError):
     pass
+
+
+class CameraError(SourceError):
+    """A camera gives no frames. `cause` is a word to count by: missing, ambiguous, denied, busy, format, gone, silent, broken."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class FrameError(SourceError):

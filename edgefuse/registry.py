@@ -1,7 +1,7 @@
 """A lazy registry of strings: names and where their code is, imported when first used.
 
-Ours are listed here; other packages add theirs through entry points of the same group (`edgefuse.sources`, `.runtimes`,
-`.sinks`, `.models`). A name of ours is never replaced by another package's.
+Ours are listed here; other packages add theirs through entry points of the same group (`edgefuse.sources`, `.cameras`,
+`.runtimes`, `.sinks`, `.models`). A name of ours is never replaced by another package's.
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "folder": "edgefuse.sources.folder:FolderSource",
         "replay": "edgefuse.sources.replay:ReplaySource",
         "video": "edgefuse.sources.video:VideoSource",
+        "cameras": "edgefuse.sources.cameras:CamerasSource",
+    },
+    "edgefuse.cameras": {
+        "picamera2": "edgefuse.cameras.picamera2:PiCamera",
+        "v4l2": "edgefuse.cameras.v4l2:V4l2Camera",
+        "rtsp": "edgefuse.cameras.stream:StreamCamera",
+        "rtsps": "edgefuse.cameras.stream:StreamCamera",
+        "http": "edgefuse.cameras.stream:StreamCamera",
+        "https": "edgefuse.cameras.stream:StreamCamera",
     },
     "edgefuse.runtimes": {
         "onnx": "edgefuse.runtimes.onnx:OnnxRuntime",

@@ -40,6 +40,8 @@ def notify(state: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            # a socket that is full must not hold up a run
+            s.setblocking(False)
             s.connect("\0" + address[1:] if address[0] == "@" else address)
             s.send(state.encode())
 

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgefuse.errors import SettingsError
+from edgefuse.uri import safe
 
 Colour = Literal["keep", "balanced", "benchmark"]
 Precision = Literal["int8", "fp32"]
 AgcKind = Literal["percentile", "clahe", "off"]
 DEFAULT_SHARPNESS, SHARPEST = 1.375, 2.0
+DEFAULT_SKEW_MS = 150.0  # longer than the 115 ms between two frames of an 8.7 Hz camera
+AUTO_CAMERAS = "auto"  # what `--camera` alone stands for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,19 @@ class RunSettings:
     """Settings of `edgefuse run`. Field names are the settings file's keys and, with dashes, the command line's options."""
 
     source: str = field(default="", metadata={"help": "where pairs come from: folder:DIR, video:VISIBLE,INFRARED, demo (docs/sources.md)"})
+    camera: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "a live camera, once visible=CAMERA and once infrared=CAMERA; alone: the settings file's, or those attached"},
+    )
+    max_skew: float = field(
+        default=DEFAULT_SKEW_MS, metadata={"help": "most milliseconds between the captures of a pair", "min": 0, "max": 60000.0}
+    )
+    delay: float = field(
+        default=0.0,
+        metadata={"help": "milliseconds by which infrared frames are stamped later than visible ones", "min": -60000, "max": 60000.0},
+    )
+    fresh: bool = field(default=False, metadata={"help": "fuse no frame twice: the pace of the slower camera"})
+    pass_through: bool = field(default=False, metadata={"help": "while a camera is gone, show the other one's picture alone"})
     calibration: str | None = field(
         default=None, metadata={"help": "calibration file, made by edgefuse calibrate: puts infrared frames on the visible grid"}
     )
@@ -92,9 +108,20 @@ def load_file(path: Path) -> dict[str, Any]:
 
 def make(file: Mapping[str, Any], command_line: Mapping[str, Any]) -> RunSettings:
     """One object of both, the command line first. Both are checked already or come from typed options."""
-    settings = RunSettings(**{**file, **check(command_line, "--", dashes=True)})
-    if not settings.source:
-        raise SettingsError("no source; give --source URI, such as --source demo or --source folder:DIR")
+    given = check(command_line, "--", dashes=True)
+    if "source" in given and "camera" in given:
+        raise SettingsError("--source and --camera: give one of them")
+    file = dict(file)
+    if given.get("camera") == (AUTO_CAMERAS,) and "camera" in file:
+        del given["camera"]
+        file.pop("source", None)
+    elif given.keys() & {"source", "camera"}:
+        file = {k: v for k, v in file.items() if k not in ("source", "camera")}
+    if "source" in file and "camera" in file:
+        raise SettingsError("the settings file has both source and camera; take one out, or give --source or --camera")
+    settings = RunSettings(**{**file, **given})
+    if not settings.source and not settings.camera:
+        raise SettingsError("no source; give --source URI, such as --source demo or --source folder:DIR, or --camera for live cameras")
     return settings
 
 
@@ -117,7 +144,7 @@ def check(values: Mapping[str, Any], where: str, dashes: bool = False) -> dict[s
         if expected is None and (value == "" or (isinstance(value, tuple) and "" in value)):
             expected = "some text"
         if expected is not None:
-            raise SettingsError(f"{shown} = {value!r}: expected {expected}")
+            raise SettingsError(f"{shown} = {safe(repr(value))}: expected {expected}")
         checked[key] = value
     return checked
 
@@ -131,6 +158,8 @@ def _mismatch(value: Any, hint: Any) -> str | None:
         return None if value in get_args(hint) else f"one of {', '.join(get_args(hint))}"
     if get_origin(hint) is tuple:
         return None if isinstance(value, tuple) and all(isinstance(v, str) for v in value) else "a list of texts"
+    if hint is bool:
+        return None if isinstance(value, bool) else "true or false"
     if hint is float:
         return None if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else "a number"
     if hint is int:

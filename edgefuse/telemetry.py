@@ -180,7 +180,7 @@ class Telemetry:
 def as_text(report: Mapping[str, Any]) -> str:
     """A report for people: aligned lines, units in every figure."""
     frames, latency = report["frames"], report["latency_ms"]
-    causes = ", ".join(f"{n} {cause}" for cause, n in report["dropped_by_cause"].items())
+    causes = _causes(report["dropped_by_cause"])
     fps = "not measured (needs two frames)" if report["fps"] is None else f"{report['fps']:.1f} FPS over {report['elapsed_s']:.2f} s"
     lines = [
         f"frames     {frames['in']} in, {frames['fused']} fused, {frames['dropped']} dropped" + (f" ({causes})" if causes else ""),
@@ -197,7 +197,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         *(recording_text(report["recording"]) if report.get("recording") else ()),
         f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
     ]
-    return "\n".join([*lines, *bandwidth_text(report)])
+    return "\n".join([*lines, *bandwidth_text(report), *cameras_text(report)])
 
 
 def bandwidth_text(report: Mapping[str, Any]) -> list[str]:
@@ -215,3 +215,27 @@ def recording_text(recording: Mapping[str, Any]) -> list[str]:
     r, lost = recording, f", {recording['dropped']} dropped: the disk was too slow" if recording["dropped"] else ""
     ratio = f", {r['bytes_raw'] / r['bytes']:.2f} times smaller than raw" if r["bytes_raw"] else ""
     return [f"recording  {r['pairs']} pairs in {r['bytes'] / 1e6:.1f} MB{ratio}{lost}"]
+
+
+def _causes(dropped: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {cause}" for cause, n in dropped.items())
+
+
+def cameras_text(report: Mapping[str, Any]) -> list[str]:
+    """`CamerasSource.report` for people; nothing of another source's."""
+    lines: list[str] = []
+    for modality, camera in report.get("cameras", {}).items():
+        rate = "" if camera["fps"] is None else f", {camera['fps']:.1f} FPS"
+        dropped = sum(camera["dropped"].values())
+        counts = f"{camera['received']} received, {camera['fused']} fused, {dropped} dropped"
+        causes = f" ({_causes(camera['dropped'])})" if dropped else ""
+        lines.append(f"{'' if lines else 'cameras':11s}{modality:10s}{camera['state']}{rate}: {counts}{causes}")
+    if pairing := report.get("pairing"):
+        fresh, held = pairing["fresh_skew_ms"], pairing["held_age_ms"]
+        both_new = pairing["pairs"] - pairing["held"] - pairing["alone"]
+        lines.append(
+            f"pairing    {pairing['pairs']} pairs: {both_new} fresh, {fresh['p50']:.1f} ms apart (p50; "
+            f"{fresh['max']:.1f} at most); {pairing['held']} held, {held['p50']:.1f} ms old (p50; {held['max']:.1f} at most); "
+            f"{pairing['alone']} of one camera alone"
+        )
+    return lines

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from edgefuse.errors import SettingsError
 
 T = TypeVar("T")
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'\"]+)")
 _KIND = re.compile(r"[a-z][a-z0-9_-]*\Z")
 
 
@@ -54,6 +55,21 @@ class Uri:
         for key in self.options:
             if key not in keys:
                 raise SettingsError(f"{self.text}: '{self.kind}' has no option '{key}'; it knows {', '.join(keys) or 'none'}")
+
+
+def safe(text: str) -> str:
+    """`text` without what its URLs keep secret: user, password and query are written ***. What follows a URL to the next blank or
+    quotation mark is taken for a part of it."""
+    return _URL.sub(lambda found: found[1] + _bare(found[2]), text)
+
+
+def _bare(rest: str) -> str:
+    place, query, _ = rest.partition("?")
+    # a password may hold a slash or a question mark that should have been escaped
+    _, at, host = place.rpartition("@")
+    if not at and "@" in rest:
+        host = "***"
+    return ("***@" if at else "") + host + ("?***" if query else "")
 
 
 def expand(path: str) -> Path:

@@ -19,6 +19,7 @@ EXIT_CODES = {
     "InputError": 2,
     "SettingsError": 2,
     "SourceError": 2,
+    "CameraError": 2,
     "FrameError": 2,
     "CalibrationError": 2,
     "ModelError": 2,
@@ -90,7 +91,7 @@ def test_names_with_a_newline_or_an_escape_are_shown_on_one_line(
     assert "\x1b" not in shown
 
 
-@pytest.mark.parametrize("name", [n for n in EXIT_CODES if n not in ("FrameError", "MissingDependencyError")])
+@pytest.mark.parametrize("name", [n for n in EXIT_CODES if n not in ("CameraError", "FrameError", "MissingDependencyError")])
 def test_the_command_line_ends_with_the_error_s_code(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,8 @@ def test_what_is_listed_exists_and_is_of_its_kind(group: str, name: str) -> None
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        ("edgefuse.sources", "unknown source 'nope'; there is demo, folder, replay, video"),
+        ("edgefuse.sources", "unknown source 'nope'; there is demo, folder, replay, video, cameras"),
+        ("edgefuse.cameras", "unknown camera 'nope'; there is picamera2, v4l2, rtsp, rtsps, http, https"),
         ("edgefuse.sinks", "unknown sink 'nope'; there is folder, video"),
         ("edgefuse.runtimes", "unknown runtime 'nope'; there is onnx, litert, numpy"),
     ],

@@ -28,11 +28,27 @@ def test_defaults() -> None:
     assert (made.save, made.save_format, made.record, made.sink, made.report, made.frames) == (None, "png", None, (), None, None)
 
 
+def test_camera_and_source_beat_what_the_file_has_of_either() -> None:
+    file = {"camera": ("visible=a:1", "infrared=b:2")}
+    assert settings.make(file, {"camera": ["auto"]}).camera == file["camera"]
+    assert settings.make({"source": "demo"}, {"camera": ["auto"]}).camera == ("auto",)
+    assert settings.make({"source": "demo"}, {"camera": ["auto"]}).source == ""
+    assert settings.make(file, {"source": "demo"}).camera == ()
+    assert settings.make(file, {"camera": ["visible=c:3", "infrared=d:4"]}).camera == ("visible=c:3", "infrared=d:4")
+    for both in ({"source": "demo", "camera": ["auto"]}, {}):
+        with pytest.raises(SettingsError, match="camera"):
+            settings.make({**file, "source": "demo"}, both)
+
+
 def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
     text = """
     [run]
     source = "folder:/srv/pairs"
     calibration = "c.toml"
+    max_skew = 80
+    delay = -5.5
+    fresh = true
+    pass_through = true
     model = "./mine"
     runtime = "numpy"
     precision = "fp32"
@@ -49,7 +65,8 @@ def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
     frames = 1000000000000
     """
     assert settings.make(load(tmp_path, text), {}) == RunSettings(
-        source="folder:/srv/pairs", calibration="c.toml", model="./mine", runtime="numpy", precision="fp32", threads=64, colour="keep",
+        source="folder:/srv/pairs", max_skew=80, delay=-5.5, fresh=True, pass_through=True,
+        calibration="c.toml", model="./mine", runtime="numpy", precision="fp32", threads=64, colour="keep",
         sharpness=2,
         targets=0.5, steady="off", save="out", save_format="jpg", record="fused.mp4",
         sink=("folder:a", "folder:b"), report="r.json", frames=10**12,
@@ -107,6 +124,11 @@ WRONG = [
     ("targets = inf", "targets", "inf", "a number"),
     ("steady = true", "steady", "True", "one of auto, on, off"),
     ('agc = "linear"', "agc", "'linear'", "one of percentile, clahe, off"),
+    ('camera = "rtsp://me:secret@door/1?key=5"', "camera", "'rtsp://***@door/1?***'", "a list of texts"),
+    ("max_skew = -1", "max_skew", "-1", "a number from 0 to 60000"),
+    ('delay = "5"', "delay", "'5'", "a number"),
+    ("fresh = 1", "fresh", "1", "true or false"),
+    ('pass_through = "yes"', "pass_through", "'yes'", "true or false"),
     ("save = 1", "save", "1", "a text"),
     ('save = ""', "save", "''", "some text"),
     ('save_format = "bmp"', "save_format", "'bmp'", "one of png, jpg"),
@@ -142,7 +164,7 @@ def test_an_empty_text_in_a_list_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[run]\nsave-format = 'png'\n", "run.save-format: unknown key; there is source, calibration, model, runtime, "),
+        ("[run]\nsave-format = 'png'\n", "run.save-format: unknown key; there is source, camera, max_skew, "),
         ("[run.colour]\nx = 1\n", "run.colour = {'x': 1}: expected one of keep, balanced, benchmark"),
         ("[runs]\n", "unknown table or key 'runs'; there is [run]"),
         ("source = 'demo'\n", "unknown table or key 'source'; there is [run]"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgefuse import uri
 from edgefuse.errors import SettingsError
-from edgefuse.uri import Uri, parse
+from edgefuse.uri import Uri, parse, safe
 
 paths = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1).filter(lambda t: "%" not in t)
 grammar_like = st.lists(st.sampled_from([*"abz:,?&=%~/. \n\0é", "%2C", "%00", "%zz", "folder", "\udcff"])).map("".join)
@@ -160,3 +160,23 @@ def test_choices() -> None:
     assert uri.choice("png", "jpg")("jpg") == "jpg"
     with pytest.raises(ValueError, match=r"^expected one of png, jpg$"):
         uri.choice("png", "jpg")("PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://me:secret@door/1", "rtsp://***@door/1"),
+        ("visible=http://me:secret@door:80/v?key=5#sensor=lepton: broken", "visible=http://***@door:80/v?*** broken"),
+        ("http://door/v?user=me@home", "http://***?***"),
+        ("('rtsp://a:b@c', 'rtsp://d:e@f')", "('rtsp://***@c', 'rtsp://***@f')"),
+        ("folder:a@b?c", "folder:a@b?c"),
+    ],
+)
+def test_what_a_url_keeps_secret_is_not_shown(text: str, shown: str) -> None:
+    assert safe(text) == shown
+
+
+@given(st.text(st.characters(exclude_characters="'\"", exclude_categories=("Z", "C")), min_size=1))
+def test_no_password_is_shown(password: str) -> None:
+    secret = f"S3{password}S3"
+    assert "S3" not in safe(f"rtsp://me:{secret}@door:554/1?x=y")

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError, SettingsError
+from edgefuse.uri import safe
 
 _EPILOG = """\
 examples:
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except EdgeFuseError as e:
         # a file's name may hold a line break or an escape sequence; the message stays one plain line
-        print("edgefuse: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(e)), file=sys.stderr)
+        print("edgefuse: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in safe(str(e))), file=sys.stderr)
         return e.exit_code
     except KeyboardInterrupt:
         print("edgefuse: interrupted", file=sys.stderr)

@@ -1,9 +1,12 @@
-"""A progress line on a terminal; nothing elsewhere."""
+"""A progress line on a terminal, nothing elsewhere; and what EdgeFuse logs, a line each."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 _WIDTH = 24
@@ -39,3 +42,25 @@ class Progress:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
         self._shown = False
+
+
+@contextmanager
+def log_lines(stream: TextIO = sys.stderr) -> Iterator[None]:
+    """EdgeFuse's log on `stream`, as the command line's own lines are; a progress line gives way to it."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_OneLine(("\r\x1b[K" if stream.isatty() else "") + "edgefuse: %(message)s"))
+    logger = logging.getLogger("edgefuse")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in record.message)
+        return super().formatMessage(record)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 import edgefuse
 from edgefuse import files, registration, settings
-from edgefuse.cli.progress import Progress
+from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import EdgeFuseError, OutputError, SourceError
-from edgefuse.settings import RunSettings
+from edgefuse.settings import AUTO_CAMERAS, RunSettings
 from edgefuse.uri import expand
 
 if TYPE_CHECKING:
@@ -32,7 +32,13 @@ sources (docs/sources.md):
   replay:FILE.efr             what --record-raw recorded, to the byte          replay:FILE.efr?loop=0
   demo                        a made-up scene                                  demo?scene=night&size=320x240&seed=7
 
+cameras (docs/cameras.md):
+  --camera                                             the settings file's pair, or the one attached
+  --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100
+  --camera visible=rtsp://user:password@host/stream --camera infrared=v4l2:/dev/video2?size=256x384
+
 examples:
+  edgefuse run --camera --record fused.mp4 --pass-through
   edgefuse run --source folder:pairs --save fused --report report.json
   edgefuse run --source video:day.mp4,thermal.mp4 --record fused.mp4 --frames 500
   edgefuse run --source replay:night.efr --agc clahe --save fused
@@ -43,6 +49,9 @@ examples:
 _METAVARS = {
     "source": "URI",
     "calibration": "FILE",
+    "camera": "MODALITY=CAMERA",
+    "max_skew": "MS",
+    "delay": "MS",
     "model": "NAME",
     "runtime": "NAME",
     "threads": "N",
@@ -69,8 +78,12 @@ def add(commands: Any) -> None:
         how: dict[str, Any] = {"type": int} if int in kinds else {"type": float} if float in kinds else {}
         if literal is not None:
             how = {"choices": get_args(literal)}
+        if bool in kinds:
+            how = {"action": argparse.BooleanOptionalAction}
         if f.name == "sink":
             how = {"action": "append"}
+        if f.name == "camera":
+            how = {"action": "append", "nargs": "?", "const": AUTO_CAMERAS}
         text = f.metadata["help"] + (f" (default: {f.default})" if isinstance(f.default, str | float) and f.default else "")
         # a setting that is not given stays out, so that the file's value shows through
         p.add_argument(f"--{f.name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=_METAVARS.get(f.name), help=text, **how)
@@ -95,7 +108,9 @@ def run(s: RunSettings, as_json: bool) -> int:
     telemetry = Telemetry()
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(s.source))
+        stack.enter_context(log_lines())
+        source = stack.enter_context(_open_cameras(s) if s.camera else open_source(s.source))
+        named = source.info.uri if s.camera else s.source
         _refuse_inputs(s, (*source.info.paths, *([expand(s.calibration)] if s.calibration else [])))
         if s.report:
             files.check_file(expand(s.report))
@@ -126,7 +141,9 @@ def run(s: RunSettings, as_json: bool) -> int:
             for output in outputs:
                 with _collect(failures):
                     output.close()
-            report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": s.source, "model": model, "interrupted": bool(signals)}
+            report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": named, "model": model, "interrupted": bool(signals)}
+            notify("STOPPING=1")
+            source.close()
             report |= telemetry.report()
             report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
             report["calibration"] = s.calibration
@@ -139,10 +156,18 @@ def run(s: RunSettings, as_json: bool) -> int:
         print(text if as_json else as_text(report))
     if failures:
         raise failures[0]
-    if lost := telemetry.frames_dropped:
+    lost = telemetry.frames_dropped
+    # a live source's frames don't wait, so some are always dropped
+    if lost and (not source.info.live or telemetry.frames_fused == 0):
         rest = f" (and {lost - 1} more; --report lists them)" if lost > 1 else ""
-        raise SourceError(f"{lost} of {report['frames']['in']} pairs of {s.source} not fused: {telemetry.first_loss}{rest}")
+        raise SourceError(f"{lost} of {report['frames']['in']} pairs of {named} not fused: {telemetry.first_loss}{rest}")
     return 0
+
+
+def _open_cameras(s: RunSettings) -> Source:
+    from edgefuse.sources.cameras import CamerasSource, How
+
+    return CamerasSource(s.camera, How(s.max_skew, s.delay, s.fresh, s.pass_through))
 
 
 def _load(s: RunSettings, sequence: bool) -> Fuser:

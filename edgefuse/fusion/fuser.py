@@ -6,13 +6,17 @@ import time
 from types import TracebackType
 from typing import Self
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from edgefuse import runtimes, zoo
 from edgefuse.errors import CalibrationError, FrameError, ModelError, SettingsError
 from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.fusion.edge import Edge
 from edgefuse.fusion.full import FullResolution
 from edgefuse.fusion.method import Method
-from edgefuse.fusion.prepare import check_sizes, eight_bits
+from edgefuse.fusion.prepare import check_sizes, eight_bits, infrared_8, visible_8
 from edgefuse.registration import Calibration, Registration
 from edgefuse.runtimes import Choice
 from edgefuse.settings import DEFAULT_SHARPNESS, SHARPEST, AgcKind, Colour
@@ -47,7 +51,12 @@ class Fuser:
         self._registration: Registration | None = None
 
     def fuse(self, pair: FramePair) -> FusedFrame:
-        """The fused frame, of the visible frame's size. Raises FrameError where the pair's sizes differ, or from the calibration's."""
+        """The fused frame, of the visible frame's size. Raises FrameError where the pair's sizes differ, or from the calibration's.
+
+        Where one of the frames is missing, the other one comes out as it is, in 8 bits.
+        """
+        if pair.missing is not None:
+            return FusedFrame(self._only(pair), pair)
         registration = self._registered(pair)
         visible, infrared = eight_bits(pair, self._agc)
         stages_ns: dict[str, int] = {}
@@ -58,6 +67,15 @@ class Fuser:
             stages_ns["register"] = time.perf_counter_ns() - begin
         made = self._method.make(visible, infrared, pair.visible.time_ns)
         return FusedFrame(made.data, pair, {**stages_ns, **made.stages_ns}, made.blending_map, made.scale)
+
+    def _only(self, pair: FramePair) -> NDArray[np.uint8]:
+        """The one picture of a pair whose other frame is missing; of the visible frame's channels, and size where that is known."""
+        if pair.missing == "infrared":
+            return visible_8(pair)
+        infrared = infrared_8(pair, self._agc)
+        if pair.visible.size != pair.infrared.size and (registration := self._registered(pair)) is not None:
+            infrared = registration.apply(infrared)
+        return cv2.cvtColor(infrared, cv2.COLOR_GRAY2BGR) if pair.visible.colour else infrared
 
     def _registered(self, pair: FramePair) -> Registration | None:
         if self._calibration is None:

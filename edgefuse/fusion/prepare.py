@@ -22,12 +22,18 @@ def check_sizes(pair: FramePair) -> None:
 
 def eight_bits(pair: FramePair, agc: Agc) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(visible uint8 (H, W) or BGR (H, W, 3), infrared uint8 (H, W)); agc: the stream's own, for 16-bit infrared."""
+    return visible_8(pair), infrared_8(pair, agc)
+
+
+def visible_8(pair: FramePair) -> NDArray[np.uint8]:
     visible: NDArray[Any] = pair.visible.data
-    if visible.dtype == np.uint16:
-        # full range by definition: a gain per frame would flicker and shift its colours
-        visible = cv2.convertScaleAbs(visible, alpha=255 / 65535)
+    # full range by definition: a gain per frame would flicker and shift its colours
+    return cv2.convertScaleAbs(visible, alpha=255 / 65535) if visible.dtype == np.uint16 else visible
+
+
+def infrared_8(pair: FramePair, agc: Agc) -> NDArray[np.uint8]:
     infrared: NDArray[Any] = pair.infrared.data
     if pair.infrared.colour:
         # a recorded or compressed infrared frame comes with three equal channels, or with a palette whose luma is the best there is
         infrared = cv2.cvtColor(infrared, cv2.COLOR_BGR2GRAY)
-    return visible, agc(infrared) if infrared.dtype == np.uint16 else infrared
+    return agc(infrared) if infrared.dtype == np.uint16 else infrared

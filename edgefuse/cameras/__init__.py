@@ -1,0 +1,53 @@
+"""Cameras, one module a kind, imported when first used; `camera` takes `MODALITY=URI` (docs/cameras.md).
+
+visible=picamera2:0    infrared=v4l2:1e4e:0100?size=160x120    visible=rtsp://user:password@host/stream#sensor=generic-16
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+from urllib.parse import unquote, urlsplit
+
+from edgefuse import registry
+from edgefuse.cameras.base import Camera
+from edgefuse.errors import SettingsError
+from edgefuse.frames import Modality
+from edgefuse.uri import Uri, parse, safe
+
+__all__ = ["Camera", "camera"]
+
+_EXAMPLE = "such as --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100"
+
+
+def camera(spec: str) -> Camera:
+    """The camera of `MODALITY=URI`, not yet opened. Raises SettingsError for a spec that names none."""
+    modality, equals, uri = spec.partition("=")
+    if modality not in get_args(Modality) or not equals or not uri:
+        raise SettingsError(f"camera {safe(spec)!r} is not visible=CAMERA or infrared=CAMERA, {_EXAMPLE}")
+    parsed = _parse(uri)
+    kind = registry.get("edgefuse.cameras", parsed.kind)
+    parsed.allow(*kind.OPTIONS)
+    made: Camera = kind.from_uri(parsed, modality)
+    return made
+
+
+def _parse(text: str) -> Uri:
+    """A URL is taken whole, its query being the server's; options of ours follow in its fragment: URL#KEY=VALUE&KEY=VALUE."""
+    if "://" not in text:
+        return parse(text)
+    url, _, fragment = text.partition("#")
+    shown = safe(url)
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SettingsError(f"{shown!r} is not a URL such as rtsp://host/stream or http://user:password@host:8080/video")
+    options: dict[str, str] = {}
+    for item in fragment.split("&") if fragment else ():
+        key, equals, value = item.partition("=")
+        if not key or not equals or not value or key in options:
+            raise SettingsError(f"{shown}: what follows # is to be KEY=VALUE&KEY=VALUE (write %23 for a # of the URL's own)")
+        options[key] = unquote(value)
+    return Uri(shown, parts.scheme.lower(), (url,), options)

@@ -1,0 +1,117 @@
+"""`picamera2:N?size=1280x720&fps=30`: a Raspberry Pi camera through libcamera. picamera2 comes from apt, never from pip."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Self
+
+import numpy as np
+
+from edgefuse.cameras.base import Camera
+from edgefuse.cameras.clock import from_boottime
+from edgefuse.errors import CameraError, SettingsError
+from edgefuse.frames import Frame, Modality
+from edgefuse.uri import Uri, real, size, whole
+
+_MISSING = (
+    "picamera2 cameras need picamera2, which comes from apt and is seen only by a venv that sees the system's packages; run: "
+    "sudo apt install -y python3-picamera2 && python3 -m venv --system-site-packages .venv"
+)
+
+
+def module() -> Any:
+    """picamera2's class. Raises CameraError ("missing") that says how to get it."""
+    try:
+        from picamera2 import Picamera2
+    except ImportError as e:
+        # libcamera's half may be missing where picamera2 came from pip
+        why = "" if e.name == "picamera2" else f" ({e})"
+        raise CameraError("missing", _MISSING + why) from None
+    return Picamera2
+
+
+class PiCamera(Camera):
+    """Frames as BGR uint8 (H, W, 3), timed by the sensor's own start of exposure."""
+
+    OPTIONS = ("size", "fps")
+
+    def __init__(self, number: int, label: str, modality: Modality, size: tuple[int, int] = (640, 480), fps: float = 30.0) -> None:
+        self.modality, self.label, self.fps = modality, label, fps
+        self._number, self._size = number, size
+        self._camera: Any = None
+
+    @classmethod
+    def from_uri(cls, uri: Uri, modality: Modality) -> Self:
+        targets = uri.targets or ("0",)
+        try:
+            number = whole(0, 63)(targets[0]) if len(targets) == 1 else -1
+        except ValueError:
+            number = -1
+        if number < 0:
+            raise SettingsError(f"{uri.text}: expected a camera's number, such as picamera2:0 (rpicam-hello --list-cameras shows them)")
+        return cls(number, uri.text, modality, uri.option("size", (640, 480), size), uri.option("fps", 30.0, real(0.1, 1000)))
+
+    def identity(self) -> str:
+        """libcamera's own name of the camera."""
+        found = module().global_camera_info()
+        if self._number >= len(found):
+            there = ", ".join(f"picamera2:{c['Num']} ({c['Model']})" for c in found) or "none"
+            raise CameraError("missing", f"{self.label}: libcamera finds no such camera, there is {there}; check the cable and its lock")
+        return str(found[self._number].get("Id", self._number))
+
+    def open(self) -> None:
+        self.close()
+        self.identity()
+        try:
+            camera = module()(self._number)
+        except (RuntimeError, IndexError, OSError) as e:
+            raise CameraError("busy", f"{self.label} can't be opened ({_line(e)}); end what else uses it") from None
+        try:
+            # RGB888 is libcamera's name for what OpenCV calls BGR
+            wanted = {"format": "RGB888", "size": self._size}
+            camera.configure(camera.create_video_configuration(main=wanted, controls={"FrameRate": self.fps}, buffer_count=4))
+            given = tuple(camera.camera_configuration()["main"]["size"])
+            if given != self._size:
+                raise CameraError("format", f"{self.label} gives {given[0]}x{given[1]}, not {self._size[0]}x{self._size[1]}; set size=")
+            camera.start()
+        except (RuntimeError, ValueError, OSError) as e:
+            _close(camera)
+            raise CameraError("format", f"{self.label} can't be started ({_line(e)}); try another size= or fps=") from None
+        except CameraError:
+            _close(camera)
+            raise
+        self._camera = camera
+
+    def read(self, timeout_s: float) -> Frame | None:
+        try:
+            request = self._camera.capture_request(wait=timeout_s)
+        except TimeoutError:
+            # the request that was asked for is not to come later
+            with contextlib.suppress(Exception):
+                self._camera.cancel_all_and_flush()
+            return None
+        except Exception as e:
+            raise CameraError("gone", f"{self.label} gives no frames ({_line(e)})") from None
+        try:
+            data: Any = np.ascontiguousarray(request.make_array("main"))
+            sensor_ns = request.get_metadata()["SensorTimestamp"]
+        finally:
+            request.release()
+        return Frame(data, self.modality, from_boottime(sensor_ns), "")
+
+    def close(self) -> None:
+        if self._camera is not None:
+            _close(self._camera)
+            self._camera = None
+
+
+def _close(camera: Any) -> None:
+    # a camera that was unplugged can fail even in this
+    with contextlib.suppress(Exception):
+        camera.stop()
+    with contextlib.suppress(Exception):
+        camera.close()
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,93 @@
+"""`rtsp://...`, `http://...`: a network camera, MJPEG or H.264 or whatever else OpenCV's FFmpeg reads; 16-bit grey stays 16 bits.
+
+`URL#sensor=NAME` says what thermal camera an infrared stream comes from.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.cameras.base import Camera
+from edgefuse.cameras.clock import StreamClock
+from edgefuse.errors import CameraError, FrameError
+from edgefuse.frames import Frame, Modality
+from edgefuse.thermal import sensors
+from edgefuse.uri import Uri
+
+# TCP loses no packet of a picture; little is probed, so that little is late; a user's own choice of options stands
+_FFMPEG = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;500000|probesize;100000"
+_OPEN_MS, _READ_MS = 5000, 5000
+_GREY16 = int.from_bytes(b"Y1\x00\x10", "little")  # FFmpeg's tag of gray16le
+
+
+class StreamCamera(Camera):
+    """Frames as BGR uint8 (H, W, 3), or uint16 (H, W) from a stream of 16-bit grey, timed by `StreamClock`."""
+
+    OPTIONS = ("sensor",)
+
+    def __init__(self, url: str, label: str, modality: Modality, sensor: sensors.Sensor | None = None) -> None:
+        """label: the URL as it may be shown."""
+        self.modality, self.label = modality, label
+        self._url, self._sensor = url, sensor
+        self._capture: Any = None
+        self._clock = StreamClock()
+
+    @classmethod
+    def from_uri(cls, uri: Uri, modality: Modality) -> Self:
+        sensor = sensors.get(uri.options["sensor"]) if "sensor" in uri.options else None
+        return cls(uri.targets[0], uri.text, modality, sensor)
+
+    def identity(self) -> str:
+        return self._url
+
+    def open(self) -> None:
+        import cv2
+
+        self.close()
+        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _FFMPEG)
+        # a decoder with threads holds back as many frames
+        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_MS, cv2.CAP_PROP_N_THREADS, 1]
+        capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, options)
+        if not capture.isOpened():
+            raise CameraError("missing", f"{self.label} can't be opened; check that the camera is on, its address, user and password")
+        if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY16:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+        self._capture, self._clock = capture, StreamClock()
+        self.fps = float(capture.get(cv2.CAP_PROP_FPS)) or None
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Waits for as long as FFmpeg does, 5 s, whatever `timeout_s`. The first second's frames were buffered: FrameError ("start")."""
+        import cv2
+
+        begin = time.monotonic()
+        if not self._capture.grab():
+            silent = time.monotonic() - begin >= _READ_MS / 1000 - 0.1
+            raise CameraError("silent" if silent else "gone", f"{self.label} {'gives no frames' if silent else 'ended'}")
+        arrival_ns = time.monotonic_ns()
+        done, data = self._capture.retrieve()
+        if not done or data is None:
+            raise FrameError(self.modality, "garbage", f"{self.label} gave a frame that can't be decoded")
+        known = self._capture.get(cv2.CAP_PROP_PTS) > 0
+        stream_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6) if known else None
+        time_ns = self._clock.capture_ns(stream_ns, arrival_ns)
+        if not self._clock.settled:
+            raise FrameError(self.modality, "start", f"{self.label}: a frame of the first second, which was buffered")
+        return self._frame(data, time_ns)
+
+    def _frame(self, data: NDArray[Any], time_ns: int) -> Frame:
+        if self._sensor is None and data.dtype == np.uint16 and self.modality == "infrared":
+            self._sensor = sensors.get("generic-16")
+        if self._sensor is None:
+            return Frame(data, self.modality, time_ns, "")
+        decoded = self._sensor.decode(data)
+        return Frame(decoded.counts, self.modality, time_ns, "", decoded.radiometry)
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None

@@ -1,0 +1,71 @@
+"""A stream's clock against the monotonic one: jitter falls out, drift is followed, what is no clock is not believed."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgefuse.cameras.clock import StreamClock, from_boottime
+
+MS = 1_000_000
+START = 5_000_000_000_000
+
+
+def played(stream_ns: list[int | None], arrival_ns: list[int]) -> tuple[StreamClock, list[int]]:
+    clock = StreamClock()
+    return clock, [clock.capture_ns(s, a) for s, a in zip(stream_ns, arrival_ns, strict=True)]
+
+
+@given(fps=st.floats(5, 60), jitter_ms=st.floats(0, 40), drift=st.floats(-2e-4, 2e-4), seed=st.integers(0, 2**31))
+def test_jitter_falls_out(fps: float, jitter_ms: float, drift: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = [START + round(k * 1e9 / fps) for k in range(300)]
+    stream = [round((t - START) * (1 + drift)) + 777 for t in truth]
+    arrival = [t + 20 * MS + round(rng.uniform(0, jitter_ms) * MS) for t in truth]
+    clock, made = played(list(stream), arrival)
+    assert clock.reliable
+    error = np.array(made[60:]) - np.array(truth[60:]) - 20 * MS
+    # the least of 128 frames' lateness, and what the clocks part in that time
+    assert np.abs(error).max() < (0.2 * jitter_ms + 128 / fps * abs(drift) * 1e3 + 0.01) * MS
+
+
+def test_what_was_buffered_before_does_not_last() -> None:
+    truth = [START + k * 33 * MS for k in range(120)]
+    arrival = [max(t, START + 500 * MS) for t in truth]  # half a second in one burst
+    clock, made = played([t - START for t in truth], arrival)
+    assert clock.reliable
+    assert made[40:] == truth[40:]
+
+
+def test_settled_after_a_second() -> None:
+    clock = StreamClock()
+    assert not clock.settled
+    for k in range(40):
+        clock.capture_ns(k * 33 * MS, START + k * 33 * MS)
+        assert clock.settled == (k * 33 >= 1000)
+
+
+@pytest.mark.parametrize("fps", [9.0, 20.0, 24.0, 30.0])
+def test_a_counter_at_25_a_second_is_no_clock(fps: float) -> None:
+    arrival = [START + round(k * 1e9 / fps) for k in range(400)]
+    clock, made = played([k * 40 * MS for k in range(400)], arrival)
+    assert not clock.reliable
+    assert made[-1] == arrival[-1]
+
+
+@pytest.mark.parametrize("stream", [[0, 40, 40, 80], [0, 40, 20, 60], [None, None, None, None]])
+def test_timestamps_that_stand_still_go_back_or_are_missing_give_way_to_arrival(stream: list[int | None]) -> None:
+    arrival = [START, START + 1, START + 2, START + 3]
+    clock, made = played([None if s is None else s * MS for s in stream], arrival)
+    assert not clock.reliable
+    assert made[-1] == arrival[-1]
+
+
+def test_time_since_boot_on_the_monotonic_clock() -> None:
+    before = time.monotonic_ns()
+    made = from_boottime(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+    assert before - MS <= made <= time.monotonic_ns() + MS

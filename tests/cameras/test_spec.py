@@ -1,0 +1,77 @@
+"""MODALITY=CAMERA: what it names, and one line for what names none. No device is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgefuse.cameras import camera
+from edgefuse.errors import CameraError, SettingsError
+
+
+@pytest.mark.parametrize(
+    ("spec", "label"),
+    [
+        ("visible=picamera2", "picamera2"),
+        ("visible=picamera2:1?size=1280x720&fps=25", "picamera2:1?size=1280x720&fps=25"),
+        ("infrared=v4l2:1E4E:0100?size=160x120&format=y16", "v4l2:1E4E:0100?size=160x120&format=y16"),
+        ("infrared=v4l2:/dev/v4l/by-id/usb-x-video-index0?sensor=tc001", "v4l2:/dev/v4l/by-id/usb-x-video-index0?sensor=tc001"),
+        ("visible=rtsp://me:se%23cret@door:554/1?channel=2", "rtsp://***@door:554/1?***"),
+        ("infrared=HTTP://door/video#sensor=generic-16", "HTTP://door/video"),
+    ],
+)
+def test_a_spec_names_a_camera(spec: str, label: str) -> None:
+    made = camera(spec)
+    assert made.modality == spec.partition("=")[0]
+    assert made.label == label
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("picamera2:0", "camera 'picamera2:0' is not visible=CAMERA or infrared=CAMERA, such as --camera visible=picamera2:0"),
+        ("thermal=picamera2:0", "is not visible=CAMERA or infrared=CAMERA"),
+        ("visible=", "is not visible=CAMERA"),
+        ("rtsp://me:secret@door/1", "camera 'rtsp://***@door/1' is not visible=CAMERA"),
+        ("visible=webcam:0", "unknown camera 'webcam'; there is picamera2, v4l2, rtsp, rtsps, http, https"),
+        ("visible=ftp://me:secret@door/1", "unknown camera 'ftp'; there is"),
+        ("visible=picamera2:front", "expected a camera's number, such as picamera2:0"),
+        ("visible=picamera2:0,1", "expected a camera's number"),
+        ("visible=picamera2:0?colour=no", "'picamera2' has no option 'colour'; it knows size, fps"),
+        ("visible=picamera2:0?size=big", "option size=big: expected WIDTHxHEIGHT"),
+        ("infrared=v4l2", "expected a USB id VENDOR:PRODUCT"),
+        ("infrared=v4l2:1e4e", "expected a USB id VENDOR:PRODUCT"),
+        ("infrared=v4l2:1e4e:01000", "expected a USB id VENDOR:PRODUCT"),
+        ("infrared=v4l2:1e4e:0100?format=h264", "option format=h264: expected one of Y16"),
+        ("infrared=v4l2:1e4e:0100?sensor=boson", "unknown thermal sensor 'boson'; there is lepton"),
+        ("visible=v4l2:1e4e:0100?sensor=lepton", "a visible camera has no thermal sensor"),
+        ("visible=http://", "is not a URL such as rtsp://host/stream"),
+        ("visible=http://door:port/", "is not a URL"),
+        ("visible=http://door/1#sensor", "what follows # is to be KEY=VALUE"),
+        ("visible=http://door/1#size=1x1", "'http' has no option 'size'; it knows sensor"),
+    ],
+)
+def test_what_names_none_is_one_line(spec: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        camera(spec)
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_without_picamera2_the_message_has_the_apt_command_and_the_venv_s_flag() -> None:
+    with pytest.raises(CameraError) as caught:
+        camera("visible=picamera2:0").open()
+    assert caught.value.cause == "missing"
+    assert "sudo apt install -y python3-picamera2" in str(caught.value)
+    assert "--system-site-packages" in str(caught.value)
+
+
+def test_no_kind_is_imported_before_it_is_used() -> None:
+    code = (
+        "import sys; from edgefuse.sources import cameras; from edgefuse.cameras import camera; camera('visible=picamera2:0');"
+        "print(sorted(m for m in sys.modules if m.startswith('edgefuse.cameras.') or m in ('cv2', 'picamera2')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str([f"edgefuse.cameras.{m}" for m in ("base", "books", "clock", "feed", "picamera2")])

@@ -1,0 +1,152 @@
+"""Real V4L2 devices: the kernel's test driver vivid. scripts/test-cameras runs these, in a virtual machine where the kernel lacks it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from edgefuse.cameras import Camera, camera
+from edgefuse.cameras.feed import Patience
+from edgefuse.errors import CameraError, FrameError
+from edgefuse.frames import Frame
+from edgefuse.sources.cameras import CamerasSource, How
+from edgefuse.v4l2 import devices
+
+PATHS = [d.path for d in devices() if d.driver == "vivid" and d.captures]
+pytestmark = pytest.mark.skipif(len(PATHS) < 2, reason="this kernel has no vivid devices; scripts/test-cameras brings one that has")
+
+
+@pytest.fixture(autouse=True)
+def _whole() -> None:
+    """Devices without faults."""
+    for path in PATHS:
+        subprocess.run(["v4l2-ctl", "-d", path, "-c", "percentage_of_dropped_buffers=0"], check=True, capture_output=True)
+
+
+def control(path: str, text: str) -> None:
+    subprocess.run(["v4l2-ctl", "-d", path, "-c", text], check=True, capture_output=True)
+
+
+def opened(spec: str) -> Camera:
+    made = camera(spec)
+    made.open()
+    return made
+
+
+def frames(one: Camera, count: int) -> list[Frame]:
+    got = []
+    while len(got) < count:
+        frame = one.read(5)
+        assert frame is not None
+        got.append(frame)
+    return got
+
+
+@pytest.mark.parametrize(
+    ("fourcc", "shape"), [("YUYV", (180, 320, 3)), ("BGR3", (180, 320, 3)), ("NV12", (180, 320, 3)), ("GREY", (180, 320))]
+)
+def test_pictures_of_every_format_show_one_and_the_same(fourcc: str, channels: tuple[int, ...]) -> None:
+    """vivid's colour bars: eight columns, the first white, the last black, yellow second."""
+    one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&format={fourcc}&fps=10")
+    try:
+        data = frames(one, 2)[-1].data
+    finally:
+        one.close()
+    assert data.shape == (180, 320, *channels)
+    assert data.dtype == np.uint8
+    row = data[120].astype(int)
+    white, yellow, black = row[10], row[60], row[310]
+    assert np.min(white) > 160
+    assert np.max(black) < 60
+    if data.ndim == 3:
+        assert yellow[0] + 60 < min(yellow[1], yellow[2])
+
+
+def test_sixteen_bits_come_as_counts() -> None:
+    one = opened(f"infrared=v4l2:{PATHS[1]}?size=320x180&format=Y16&fps=10")
+    try:
+        frame = frames(one, 2)[-1]
+    finally:
+        one.close()
+    assert frame.data.dtype == np.uint16
+    assert frame.data.shape == (180, 320)
+    assert frame.radiometry is not None
+    assert frame.radiometry.sensor == "generic-16"
+    assert frame.data[120, 10] > 20000 > frame.data[120, 310]
+
+
+def test_kernel_timestamps_are_monotonic_times_at_the_camera_s_rate() -> None:
+    one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&fps=5")
+    try:
+        assert one.fps == pytest.approx(5)
+        begin = time.monotonic_ns()
+        times = [f.time_ns for f in frames(one, 12)]
+        end = time.monotonic_ns()
+    finally:
+        one.close()
+    assert begin - 1e9 < times[0] < times[-1] <= end
+    assert np.median([b - a for a, b in pairwise(times)]) == pytest.approx(200e6, rel=0.1)
+
+
+def test_what_the_driver_lost_is_counted() -> None:
+    control(PATHS[0], "percentage_of_dropped_buffers=50")
+    one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&fps=10")
+    try:
+        frames(one, 12)
+        assert one.missed > 2
+    finally:
+        one.close()
+
+
+def test_a_damaged_frame_is_one_frame_lost() -> None:
+    one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&fps=10")
+    try:
+        frames(one, 1)
+        control(PATHS[0], "inject_vidioc_dqbuf_error=1")
+        with pytest.raises(FrameError, match="damaged"):
+            frames(one, 8)
+        frames(one, 3)
+    finally:
+        one.close()
+
+
+def test_busy_wrong_and_missing() -> None:
+    one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180")
+    try:
+        with pytest.raises(CameraError, match="something else uses it") as caught:
+            camera(f"visible=v4l2:{PATHS[0]}?size=640x360").open()
+        assert caught.value.cause == "busy"
+    finally:
+        one.close()
+    with pytest.raises(CameraError, match="gives 320x180 YUYV, not 333x222 YUYV; it offers 320x180 YUYV") as caught:
+        camera(f"visible=v4l2:{PATHS[0]}?size=333x222&format=YUYV").open()
+    assert caught.value.cause == "format"
+    with pytest.raises(CameraError, match="there is no such video device, there is /dev/video") as caught:
+        camera("visible=v4l2:/dev/video77").open()
+    assert caught.value.cause == "missing"
+
+
+def test_a_pair_goes_on_after_one_was_unplugged() -> None:
+    specs = [f"visible=v4l2:{PATHS[0]}?size=320x180&fps=10", f"infrared=v4l2:{PATHS[1]}?size=320x180&format=Y16&fps=5"]
+    patience = Patience(silent=3, first_retry=0.5, last_retry=1)
+    with CamerasSource(specs, How(pass_through=True, max_skew_ms=400), patience) as source:
+        pair = source.read()
+        assert pair is not None
+        assert (pair.visible.data.shape, pair.infrared.data.dtype, pair.missing) == ((180, 320, 3), np.uint16, None)
+        control(PATHS[1], "disconnect=1")
+        deadline = time.monotonic() + 60
+        states = set()
+        while pair.missing is None:
+            assert time.monotonic() < deadline
+            states.add(source.feeds["infrared"].state)
+            source.settle(pair, None)
+            pair = source.read()
+            assert pair is not None
+        assert pair.missing == "infrared"
+        assert source.feeds["infrared"].faults
+    for book in (f.book for f in source.feeds.values()):
+        assert book.received == book.fused + sum(book.dropped.values())

@@ -1,0 +1,110 @@
+"""`edgefuse run --camera` as people and systemd use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from tests.cameras.servers import MjpegServer, noise
+from tests.conftest import Run, one_line
+
+SIZE = (96, 80)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[MjpegServer, MjpegServer]]:
+    with MjpegServer(30, noise(*SIZE)) as visible, MjpegServer(9, noise(*SIZE, 1)) as infrared:
+        yield visible, infrared
+
+
+def secret(url: str) -> str:
+    return url.replace("http://", "http://me:S3cret@") + "?token=S3cret"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_report_systemd_hears_of_the_first_frame_and_no_password_is_told(
+    servers: tuple[MjpegServer, MjpegServer], tmp_path: Path, number: signal.Signals
+) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(60)
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "edgefuse", "run", "--camera", f"visible={secret(servers[0].url)}", "--camera",
+             f"infrared={secret(servers[1].url)}", "--model", "blend-classic", "--record", "out.mp4", "--report", "report.json"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"NOTIFY_SOCKET": address},
+        )  # fmt: skip
+        assert listener.recv(4096).startswith(b"READY=1")
+        time.sleep(0.5)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+        assert listener.recv(4096) == b"STOPPING=1"
+    assert process.returncode == 0, err
+    assert "S3cret" not in out + err + (tmp_path / "report.json").read_text()
+    assert "visible camera http://***@127.0.0.1" in err
+    assert "cameras    visible" in out
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["interrupted"] is True
+    assert report["source"].startswith("visible=http://***@127.0.0.1")
+    for camera in report["cameras"].values():
+        assert camera["received"] == camera["fused"] + sum(camera["dropped"].values())
+        assert camera["fused"] > 0
+    assert report["frames"]["fused"] == cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)
+
+
+def test_a_number_of_pairs_from_a_settings_file(run: Run, servers: tuple[MjpegServer, MjpegServer], tmp_path: Path) -> None:
+    text = f'[run]\ncamera = ["visible={servers[0].url}", "infrared={servers[1].url}"]\nfresh = true\n'
+    (tmp_path / "edgefuse.toml").write_text(text)
+    done = run("run", "--config", "edgefuse.toml", "--camera", "--frames", 5, "--model", "blend-classic", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["frames"]["in"] == 5
+    assert report["pairing"]["held"] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--camera", "visible=webcam:0", "--camera", "infrared=v4l2:1e4e:0100"], "unknown camera 'webcam'; there is picamera2, v4l2"),
+        (["--camera", "visible=picamera2:0"], "no infrared camera; add --camera infrared=CAMERA"),
+        (["--camera", "visible=picamera2:0", "--camera", "visible=picamera2:1"], "two visible cameras"),
+        (["--camera", "infrared=v4l2:1e4e", "--camera", "visible=picamera2:0"], "expected a USB id VENDOR:PRODUCT"),
+        (["--camera", "infrared=v4l2:ffff:ffff", "--camera", "visible=v4l2:ffff:fffe"], "no such USB camera is attached"),
+        (["--camera", "infrared=v4l2:/dev/null", "--camera", "visible=v4l2:/dev/absent"], "v4l2:/dev/"),
+        (["--camera", "infrared=v4l2:/dev/null", "--camera", "visible=v4l2:/dev/null"], "there is no such video device, there is"),
+        (["--camera", "infrared=http://127.0.0.1:1/v", "--camera", "visible=http://127.0.0.1:1/v"], "are one camera; a pair takes two"),
+        (["--camera", "visible=http://a:S3cret@127.0.0.1:1/v", "--camera", "infrared=v4l2:/dev/absent"], "camera"),
+        (["--camera", "--camera", "visible=picamera2:0"], "is not visible=CAMERA or infrared=CAMERA"),
+        (["--camera", "--source", "demo"], "--source and --camera: give one of them"),
+        (["--camera", "rtsp://a:S3cret@door/1"], "camera 'rtsp://***@door/1' is not visible=CAMERA"),
+        (["--camera", "visible=picamera2:0", "rtsp://a:S3cret@door/1"], "unrecognized arguments: rtsp://***@door/1"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_2(run: Run, args: list[str], words: str) -> None:
+    done = run("run", *args)
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert words in lines[-1]
+    # what a camera's state was is told before; nothing else is
+    assert all(" camera " in line and ": lost (" in line for line in lines[:-1])
+    assert "S3cret" not in done.stderr
+
+
+def test_alone_without_a_pair_attached_says_what_there_is_and_how_to_say_which(run: Run) -> None:
+    done = run("run", "--camera")
+    if done.returncode == 0:
+        pytest.skip("a pair of cameras is attached")
+    assert done.returncode == 2
+    message = one_line(done.stderr)
+    assert "visible camera" in message
+    assert "--camera visible=CAMERA --camera infrared=CAMERA" in message

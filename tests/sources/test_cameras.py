@@ -1,0 +1,268 @@
+"""Two network cameras on loopback through source and pipeline, and every fault that a camera can have. Real HTTP, real FFmpeg."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import pytest
+
+from edgefuse.cameras.feed import Patience
+from edgefuse.errors import CameraError, SettingsError
+from edgefuse.frames import FramePair, FusedFrame
+from edgefuse.fusion.fuser import load
+from edgefuse.pipeline import Pipeline
+from edgefuse.sinks.base import Sink
+from edgefuse.sources import open_source
+from edgefuse.sources.cameras import CamerasSource, How
+from edgefuse.telemetry import Telemetry
+from tests.cameras.servers import MjpegServer, noise
+
+QUICK = Patience(late=0.3, silent=1.0, frozen=0.8, first_retry=0.1, last_retry=0.4, steady=1.0, wrong=8)
+SIZE = (96, 80)
+
+
+class Seen(Sink):
+    """The last fused frame, and how many."""
+
+    def __init__(self, wait_s: float = 0.0) -> None:
+        self.last: FusedFrame | None = None
+        self.count, self._wait_s = 0, wait_s
+
+    @classmethod
+    def from_uri(cls, uri: Any, fps: float) -> Self:
+        return cls()
+
+    def write(self, fused: FusedFrame) -> None:
+        time.sleep(self._wait_s)
+        self.last, self.count = fused, self.count + 1
+
+
+class Live:
+    """A run in a thread."""
+
+    def __init__(self, source: CamerasSource, sink: Seen) -> None:
+        self.source, self.sink, self.telemetry = source, sink, Telemetry()
+        self._fuser = load("blend-classic")
+        self._pipeline = Pipeline(source, self._fuser, [sink], self.telemetry)
+        self._thread = threading.Thread(target=self._pipeline.run)
+        self._thread.start()
+
+    def until(self, true: Callable[[], bool], seconds: float = 15.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, self.source.report()
+            assert self._thread.is_alive()
+            time.sleep(0.01)
+
+    def more(self, frames: int = 5) -> None:
+        """Until `frames` more were fused."""
+        target = self.sink.count + frames
+        self.until(lambda: self.sink.count >= target)
+
+    def states(self, modality: str) -> list[str]:
+        return [c["state"] for c in self.source.report()["cameras"][modality]["last_state_changes"]]
+
+    def end(self) -> dict[str, Any]:
+        begin = time.monotonic()
+        self._pipeline.stop()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        assert time.monotonic() - begin < 2
+        self.source.close()
+        self._fuser.close()
+        report = self.source.report()
+        for camera in report["cameras"].values():
+            assert camera["received"] == camera["fused"] + sum(camera["dropped"].values()), report
+        return report
+
+
+def grey(bgr: Any) -> Any:
+    return cv2.cvtColor(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+
+
+@pytest.fixture
+def visible() -> Iterator[MjpegServer]:
+    with MjpegServer(30, noise(*SIZE)) as server:
+        yield server
+
+
+@pytest.fixture
+def infrared() -> Iterator[MjpegServer]:
+    with MjpegServer(9, noise(*SIZE, 1)) as server:
+        yield server
+
+
+@contextmanager
+def running(visible: MjpegServer, infrared: MjpegServer, sink: Seen | None = None, **how: Any) -> Iterator[Live]:
+    source = CamerasSource([f"visible={visible.url}", f"infrared={infrared.url}"], How(**how), QUICK)
+    live = Live(source, sink or Seen())
+    try:
+        yield live
+    finally:
+        live._pipeline.stop()
+        live._thread.join(10)
+        source.close()
+
+
+def test_the_slower_camera_is_held_and_its_age_reported(visible: MjpegServer, infrared: MjpegServer) -> None:
+    with running(visible, infrared) as live:
+        assert live.source.info.live
+        assert live.source.info.fps == pytest.approx(30, rel=0.1)
+        live.more(60)
+        report = live.end()
+    pairing = report["pairing"]
+    assert pairing["held"] > pairing["pairs"] / 2
+    assert 10 < pairing["held_age_ms"]["p50"] < 120
+    assert report["cameras"]["visible"]["state"] == report["cameras"]["infrared"]["state"] == "live"
+    assert report["cameras"]["infrared"]["fps"] == pytest.approx(9, rel=0.1)
+    frames = live.telemetry.report()["frames"]
+    assert frames["in"] == frames["fused"] + frames["dropped"] == pairing["pairs"] - live.telemetry.dropped.get("stopped", 0)
+
+
+def test_fresh_pairs_come_at_the_slower_pace(visible: MjpegServer, infrared: MjpegServer) -> None:
+    with running(visible, infrared, fresh=True) as live:
+        assert live.source.info.fps == pytest.approx(9, rel=0.1)
+        live.more(12)
+        report = live.end()
+    assert report["pairing"]["held"] == 0
+    # the last pair may have been on its way
+    assert report["pairing"]["pairs"] - report["cameras"]["infrared"]["fused"] in (0, 1)
+    assert report["cameras"]["visible"]["dropped"]["outrun"] > 20
+    assert report["pairing"]["fresh_skew_ms"]["p50"] < 25
+
+
+def test_a_slow_sink_makes_nothing_wait_and_the_oldest_give_way(visible: MjpegServer, infrared: MjpegServer) -> None:
+    with running(visible, infrared, Seen(wait_s=0.2)) as live:
+        live.more(8)
+        assert live.sink.last is not None
+        # capture, two frames' time in wait, 0.2 s in the sink
+        assert time.monotonic_ns() - live.sink.last.pair.visible.time_ns < 0.8e9
+        report = live.end()
+    assert live.telemetry.dropped["slow-sink"] > 10
+    assert report["cameras"]["visible"]["dropped"]["slow-sink"] > 10
+
+
+@pytest.mark.parametrize(
+    ("mode", "state", "cause"),
+    [("down", "retrying", "gone"), ("garbage", "retrying", None), ("freeze", "frozen", "frozen")],
+)
+def test_a_fault_of_one_camera_is_told_and_it_comes_back_without_a_restart(
+    visible: MjpegServer, infrared: MjpegServer, mode: str, state: str, cause: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "edgefuse")
+    with running(visible, infrared) as live:
+        live.more()
+        infrared.mode = mode
+        live.until(lambda: live.source.feeds["infrared"].state == state)
+        stood = live.sink.count
+        time.sleep(0.3)
+        # nothing is fused with a picture that is no more
+        assert live.sink.count <= stood + 2
+        infrared.mode = "live"
+        live.until(lambda: live.source.feeds["infrared"].state == "live")
+        live.more()
+        report = live.end()
+    changes = live.states("infrared")
+    assert changes[0] == changes[-1] == "live"
+    assert state in changes
+    assert live.states("visible") == ["live"]
+    faults = report["cameras"]["infrared"]["faults"]
+    assert faults
+    assert cause is None or cause in faults
+    assert report["cameras"]["visible"]["dropped"]["unmatched"] > 3
+    assert any(state in r.getMessage() and infrared.url in r.getMessage() for r in caplog.records)
+
+
+def test_a_camera_that_falls_silent_is_held_then_opened_again(
+    visible: MjpegServer, infrared: MjpegServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgefuse.cameras.stream._READ_MS", 1500)
+    with running(visible, infrared) as live:
+        live.more()
+        infrared.mode = "stall"
+        live.until(lambda: live.source.feeds["infrared"].faults.get("silent", 0) > 0)
+        infrared.mode = "live"
+        live.until(lambda: live.source.feeds["infrared"].state == "live")
+        live.more()
+        live.end()
+    assert live.states("infrared")[:3] == ["live", "held", "lost"]
+    assert live.states("infrared")[-1] == "live"
+
+
+def test_another_size_is_a_fault_until_the_old_one_is_back(visible: MjpegServer, infrared: MjpegServer) -> None:
+    with running(visible, infrared) as live:
+        live.more()
+        infrared.picture = noise(64, 48)
+        # FFmpeg keeps a stream's first size by scaling; a camera that was set anew starts a new stream
+        infrared.mode = "down"
+        live.until(lambda: live.source.feeds["infrared"].state == "retrying")
+        infrared.mode = "live"
+        live.until(lambda: live.source.feeds["infrared"].faults.get("format", 0) > 0)
+        assert "now gives 64x48xuint8, not 96x80xuint8" in str(live.source.feeds["infrared"].error)
+        infrared.picture = noise(*SIZE, 1)
+        live.until(lambda: live.source.feeds["infrared"].state == "live")
+        live.more()
+        report = live.end()
+    assert report["cameras"]["infrared"]["dropped"]["size"] >= 8
+
+
+@pytest.mark.parametrize("lost", ["visible", "infrared"])
+def test_the_other_picture_passes_through_where_asked_for(visible: MjpegServer, infrared: MjpegServer, lost: str) -> None:
+    server = {"visible": visible, "infrared": infrared}[lost]
+    with running(visible, infrared, pass_through=True) as live:
+        live.more()
+        server.mode = "down"
+        live.until(lambda: live.sink.last is not None and live.sink.last.pair.missing == lost)
+        live.more(3)
+        fused = live.sink.last
+        assert fused is not None
+        pair = fused.pair
+        assert fused.data.shape == (80, 96, 3)
+        kept = pair.visible.data if lost == "infrared" else grey(pair.infrared.data)
+        np.testing.assert_array_equal(fused.data, kept)
+        server.mode = "live"
+        live.until(lambda: live.sink.last is not None and live.sink.last.pair.missing is None)
+        live.more()
+        report = live.end()
+    assert report["pairing"]["alone"] >= 3
+
+
+def test_a_camera_that_is_missing_at_the_start_is_an_error_or_passes_through(visible: MjpegServer) -> None:
+    with MjpegServer(9, noise(*SIZE)) as gone:
+        url = gone.url
+    with pytest.raises(CameraError, match="can't be opened; check that the camera is on"):
+        CamerasSource([f"visible={visible.url}", f"infrared={url}"], patience=QUICK)
+    with CamerasSource([f"visible={visible.url}", f"infrared={url}"], How(pass_through=True), QUICK) as source:
+        pair = source.read()
+        assert pair is not None
+        assert pair.missing == "infrared"
+        assert pair.infrared.data.shape == pair.visible.data.shape
+
+
+def test_one_camera_twice_or_no_pair_is_bad_input(visible: MjpegServer) -> None:
+    for specs, words in (
+        ([f"visible={visible.url}", f"infrared={visible.url}"], "are one camera"),
+        ([f"visible={visible.url}", "visible=picamera2:0"], "two visible cameras"),
+        ([f"visible={visible.url}"], "no infrared camera; add --camera infrared=CAMERA"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            CamerasSource(specs)
+
+
+def test_as_a_uri(visible: MjpegServer, infrared: MjpegServer) -> None:
+    with open_source(f"cameras:visible={visible.url},infrared={infrared.url}?fresh=yes&max-skew=100&delay=10") as source:
+        pairs = [source.read() for _ in range(3)]
+        assert [p.name for p in pairs if p] == ["camera_000000", "camera_000001", "camera_000002"]
+        for pair in pairs:
+            assert isinstance(pair, FramePair)
+            assert abs(pair.visible.time_ns - pair.infrared.time_ns) < 100e6
+        assert source.report()["pairing"]["delay_ms"] == 10
+    with pytest.raises(SettingsError, match="option max-skew=x"):
+        open_source("cameras?max-skew=x")
