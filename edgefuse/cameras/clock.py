@@ -9,6 +9,10 @@ _WINDOW = 128  # frames
 _SETTLED_NS = 1_000_000_000  # of stream: what was buffered while it was opened has been read by then
 _DRIFT = 0.005  # more than this share is no clock but a counter
 _JITTER_NS = 60_000_000
+_GAPS = 64  # between arrivals, whose mean is the interval, to half of its hundredth part
+_STRETCH = 1.01  # of the interval, so that a longer one is followed
+_REGULAR = 1.6  # intervals: a longer gap is a frame left out
+_ALIKE = 0.05  # share by which a window's halves may differ
 
 
 class StreamClock:
@@ -16,13 +20,15 @@ class StreamClock:
 
     A frame arrives late by what the network held it, never early: the least difference of the last frames ties the two clocks together,
     and the network's jitter falls out. What stays is the least latency, which no receiver can know. A stream whose timestamps are
-    missing, go backwards or run at another speed than time does is timed by arrival.
+    missing, go backwards or run at another speed than time does is timed by arrival, evened out: cameras are regular, networks are late.
     """
 
     def __init__(self) -> None:
         self._offsets: deque[tuple[int, int]] = deque(maxlen=_WINDOW)  # arrival, arrival - stream
         self._last: int | None = None
         self._first_arrival: int | None = None
+        self._gaps: deque[int] = deque(maxlen=_GAPS)
+        self._evened: int | None = None
         self.reliable = True
 
     @property
@@ -41,12 +47,28 @@ class StreamClock:
         if stream_ns is None or (self._last is not None and stream_ns <= self._last):
             self.reliable = False
         self._last = stream_ns
+        if self._offsets:
+            self._gaps.append(arrival_ns - self._offsets[-1][0])
         self._offsets.append((arrival_ns, arrival_ns - (stream_ns or 0)))
         if self.reliable and self._drifts():
             self.reliable = False
+        evened = self._even(arrival_ns)
         if not self.reliable or stream_ns is None:
-            return arrival_ns
+            return evened
         return stream_ns + min(offset for _, offset in self._offsets)
+
+    def _even(self, arrival_ns: int) -> int:
+        """When the frame would have arrived, had it come an interval after the one before; half an interval earlier at most. A camera that
+        left out a frame, or changed its rate, is not regular until a window later."""
+        made = arrival_ns
+        if self._evened is not None and len(self._gaps) == _GAPS:
+            gaps = list(self._gaps)
+            early, late = sum(gaps[: _GAPS // 2]), sum(gaps[_GAPS // 2 :])
+            interval = (early + late) / _GAPS
+            if max(gaps) < _REGULAR * interval and abs(late - early) < _ALIKE * early:
+                made = min(arrival_ns, max(self._evened + round(_STRETCH * interval), arrival_ns - round(interval / 2)))
+        self._evened = made
+        return made
 
     def _drifts(self) -> bool:
         """Do the least differences of the window's halves part by more than jitter and a clock's error explain?"""

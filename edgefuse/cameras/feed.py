@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +13,8 @@ from typing import Any, Literal
 from edgefuse.cameras.base import Camera
 from edgefuse.cameras.books import Book, Ticket
 from edgefuse.errors import CameraError, FrameError, InputError
-from edgefuse.frames import Frame
+from edgefuse.frames import Frame, SensorState
+from edgefuse.thermal.ffc import FROZEN_S, StallWatch
 
 State = Literal["starting", "live", "held", "calibrating", "frozen", "lost", "retrying"]
 GONE: frozenset[State] = frozenset({"starting", "frozen", "lost", "retrying"})  # states in which a camera gives nothing to fuse
@@ -34,7 +34,7 @@ class Patience:
 
     late: float = 0.5
     silent: float = 5.0
-    frozen: float = 5.0
+    frozen: float = FROZEN_S
     first_retry: float = 0.5
     last_retry: float = 30.0
     steady: float = 10.0
@@ -64,8 +64,9 @@ class Feed:
         self._format: tuple[Any, ...] | None = None
         self._last_frame = self._last_good = 0.0
         self._wrong = self._named = 0
-        self._print: int | None = None
-        self._same_since, self._stuck = 0.0, False
+        self._said = ""
+        self._still = StallWatch(frozen_s=self._patience.frozen)
+        self._opened = 0.0
         self._thread = threading.Thread(target=self._run, name=f"edgefuse-{camera.modality}", daemon=True)
 
     @property
@@ -139,7 +140,7 @@ class Feed:
             self._last_good = 0.0
             try:
                 self.camera.open()
-                self._last_frame = self._same_since = time.monotonic()
+                self._last_frame = self._opened = time.monotonic()
                 self._wrong = 0
                 self._read()
             except (CameraError, InputError) as e:
@@ -160,9 +161,10 @@ class Feed:
 
     def _fail(self, error: InputError) -> None:
         cause = error.cause if isinstance(error, CameraError) else "missing"
+        again, self._said = str(error) == self._said, str(error)
         self.error = error
         self.faults[cause] = self.faults.get(cause, 0) + 1
-        if self._state not in ("retrying", "frozen") or self._history[-1]["note"] != str(error):
+        if self._state not in ("retrying", "frozen") or not again:
             self._change("retrying" if self._state == "retrying" else "frozen" if cause == "frozen" else "lost", str(error))
         self._came()
 
@@ -200,9 +202,11 @@ class Feed:
             self._unusable("size", f"{self.camera.label} now gives {shape}, not {wanted}; set it back, or run again")
             return
         self._wrong = 0
-        if self._stands_still(frame, now):
+        still = self._stall(frame, now)
+        if still == "frozen":
             self.book.lost("frozen")
-            if now - self._same_since > self._patience.frozen:
+            # a camera that was opened again must show another picture, for which it has some time
+            if now - self._opened > self._patience.frozen:
                 raise CameraError("frozen", f"{self.camera.label} gave one and the same picture for {self._patience.frozen:g} s")
             return
         self._times.append(frame.time_ns)
@@ -215,22 +219,20 @@ class Feed:
             oldest = self._queue.popleft() if len(self._queue) > _KEEP else None
         if oldest is not None:
             oldest.settle("overrun")
-        calibrating = frame.radiometry is not None and frame.radiometry.state == "calibrating"
-        state: State = "calibrating" if calibrating else "live"
+        # only a thermal camera has a shutter to close
+        state: State = "calibrating" if still == "calibrating" and frame.modality == "infrared" else "live"
         if self._state != state:
             self.error = None
             self._change(state, f"{frame.data.shape[1]}x{frame.data.shape[0]}" if state == "live" else "flat-field correction")
         self._came()
 
-    def _stands_still(self, frame: Frame, now: float) -> bool:
-        """The same picture for too long, and since? No sensor's noise repeats; a blank picture (a covered lens, a dark night) may."""
+    def _stall(self, frame: Frame, now: float) -> SensorState:
+        """Does the picture stand still? No sensor's noise repeats; a blank picture (a covered lens, a dark night) may."""
+        # of a large one some rows will do
         rows = frame.data[:: 8 if frame.data.size > 65536 else 1]
-        seen = zlib.crc32(rows.tobytes())
-        if seen != self._print or rows.min() == rows.max():
-            self._print, self._same_since, self._stuck = seen, now, False
-        # a camera that was opened again must show another picture first
-        self._stuck = self._stuck or now - self._same_since > self._patience.frozen
-        return self._stuck
+        if rows.min() == rows.max():
+            self._still = StallWatch(frozen_s=self._patience.frozen)
+        return self._still.see(rows, round(now * 1e9), frame.radiometry.state if frame.radiometry else "normal")
 
     def _change(self, state: State, note: str) -> None:
         with self._lock:

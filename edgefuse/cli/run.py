@@ -167,7 +167,25 @@ def run(s: RunSettings, as_json: bool) -> int:
 def _open_cameras(s: RunSettings) -> Source:
     from edgefuse.sources.cameras import CamerasSource, How
 
-    return CamerasSource(s.camera, How(s.max_skew, s.delay, s.fresh, s.pass_through))
+    source = CamerasSource(s.camera, How(s.max_skew, s.delay, s.fresh, s.pass_through))
+    try:
+        # said now: later it would be said of every pair, for as long as it runs
+        _check_sizes(s, source.sizes)
+    except EdgeFuseError:
+        source.close()
+        raise
+    return source
+
+
+def _check_sizes(s: RunSettings, sizes: tuple[tuple[int, int] | None, tuple[int, int] | None]) -> None:
+    visible, infrared = sizes
+    if visible is None or infrared is None:
+        return
+    if s.calibration:
+        registration.Registration(registration.load(expand(s.calibration)), visible, infrared)
+    elif visible != infrared:
+        told = "visible is {}x{}, infrared {}x{}".format(*visible, *infrared)
+        raise SourceError(f"{told}; run edgefuse calibrate once, then give --calibration FILE")
 
 
 def _load(s: RunSettings, sequence: bool) -> Fuser:

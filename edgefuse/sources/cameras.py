@@ -90,6 +90,13 @@ class CamerasSource(Source):
         )  # fmt: skip
         return cls(uri.targets or (AUTO_CAMERAS,), how)
 
+    @property
+    def sizes(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """(width, height) of the visible and the infrared frames, None of a camera that gave none yet."""
+        shapes = [f.frame_format[0] if f.frame_format else None for f in self.feeds.values()]
+        visible, infrared = ((s[1], s[0]) if s else None for s in shapes)
+        return visible, infrared
+
     def read(self) -> FramePair | None:
         """The next pair; None after `stop`. `time_ns` are monotonic."""
         while not self._stopped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,6 +63,28 @@ def test_timestamps_that_stand_still_go_back_or_are_missing_give_way_to_arrival(
     arrival = [START, START + 1, START + 2, START + 3]
     clock, made = played([None if s is None else s * MS for s in stream], arrival)
     assert not clock.reliable
+    assert made[-1] == arrival[-1]
+
+
+@given(fps=st.floats(5, 60), late=st.floats(0, 0.4), seed=st.integers(0, 2**31))
+def test_arrivals_are_evened_out(fps: float, late: float, seed: int) -> None:
+    """Every other frame or so is in time, the rest up to `late` of an interval after it."""
+    rng = np.random.default_rng(seed)
+    truth = [START + round(k * 1e9 / fps) for k in range(200)]
+    arrival = [t + round(rng.uniform(0, late) * (rng.random() < 0.5) * 1e9 / fps) for t in truth]
+    _, made = played([None] * 200, arrival)
+    error = (np.array(made[80:]) - np.array(truth[80:])) * fps / 1e9
+    # of an interval; arrival itself is up to `late` off
+    assert np.quantile(np.abs(error), 0.95) < 0.06 + 0.15 * late
+    assert error.min() > -0.01
+    assert all(a < b for a, b in pairwise(made))
+
+
+def test_a_camera_that_slows_down_is_followed() -> None:
+    arrival = [START + k * 33 * MS for k in range(60)]
+    arrival += [arrival[-1] + k * 66 * MS for k in range(1, 60)]
+    _, made = played([None] * len(arrival), arrival)
+    assert max(a - m for a, m in zip(arrival, made, strict=True)) <= 17 * MS
     assert made[-1] == arrival[-1]
 
 

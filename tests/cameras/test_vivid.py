@@ -46,9 +46,7 @@ def frames(one: Camera, count: int) -> list[Frame]:
     return got
 
 
-@pytest.mark.parametrize(
-    ("fourcc", "shape"), [("YUYV", (180, 320, 3)), ("BGR3", (180, 320, 3)), ("NV12", (180, 320, 3)), ("GREY", (180, 320))]
-)
+@pytest.mark.parametrize(("fourcc", "channels"), [("YUYV", (3,)), ("BGR3", (3,)), ("NV12", (3,)), ("GREY", ())])
 def test_pictures_of_every_format_show_one_and_the_same(fourcc: str, channels: tuple[int, ...]) -> None:
     """vivid's colour bars: eight columns, the first white, the last black, yellow second."""
     one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&format={fourcc}&fps=10")
@@ -58,7 +56,8 @@ def test_pictures_of_every_format_show_one_and_the_same(fourcc: str, channels: t
         one.close()
     assert data.shape == (180, 320, *channels)
     assert data.dtype == np.uint8
-    row = data[120].astype(int)
+    # what is written over the bars is on few rows
+    row = np.median(data, axis=0)
     white, yellow, black = row[10], row[60], row[310]
     assert np.min(white) > 160
     assert np.max(black) < 60
@@ -106,7 +105,7 @@ def test_a_damaged_frame_is_one_frame_lost() -> None:
     one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&fps=10")
     try:
         frames(one, 1)
-        control(PATHS[0], "inject_vidioc_dqbuf_error=1")
+        control(PATHS[0], "inject_v4l2_buf_flag_error=1")
         with pytest.raises(FrameError, match="damaged"):
             frames(one, 8)
         frames(one, 3)

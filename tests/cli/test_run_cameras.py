@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
+from edgefuse.registration import Calibration, save
 from tests.cameras.servers import MjpegServer, noise
 from tests.conftest import Run, one_line
 
@@ -70,6 +73,29 @@ def test_a_number_of_pairs_from_a_settings_file(run: Run, servers: tuple[MjpegSe
     report = json.loads(done.stdout)
     assert report["frames"]["in"] == 5
     assert report["pairing"]["held"] == 0
+
+
+def test_cameras_of_two_sizes_take_a_calibration(run: Run, servers: tuple[MjpegServer, MjpegServer], tmp_path: Path) -> None:
+    with MjpegServer(20, noise(48, 40)) as small:
+        pair = ["--camera", f"visible={servers[0].url}", "--camera", f"infrared={small.url}", "--model", "blend-classic", "--frames", 3]
+        done = run("run", *pair)
+        assert done.returncode == 2
+        assert "visible is 96x80, infrared 48x40; run edgefuse calibrate once, then give --calibration FILE" in done.stderr
+        save(
+            Calibration(
+                homography=np.diag([2.0, 2.0, 1.0]), visible_size=SIZE, infrared_size=(48, 40), method="points", error_px=0.1,
+                made=datetime.date(2026, 11, 21),
+            ),
+            tmp_path / "calibration.toml",
+        )  # fmt: skip
+        done = run("run", *pair, "--calibration", "calibration.toml", "--save", "out")
+        assert done.returncode == 0, done.stderr
+        assert cv2.imread(str(next((tmp_path / "out").iterdir()))).shape == (80, 96, 3)
+    done = run(
+        "run", "--camera", f"visible={servers[0].url}", "--camera", f"infrared={servers[1].url}", "--calibration", "calibration.toml"
+    )
+    assert done.returncode == 2
+    assert "infrared" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

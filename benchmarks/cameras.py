@@ -1,0 +1,250 @@
+"""Two network cameras on loopback, with a known delay and a known homography between them: what comes of their pairs?
+
+    python benchmarks/cameras.py --seconds 600                       # every infrared frame once (--fresh)
+    python benchmarks/cameras.py --seconds 600 --held                # every visible frame, the infrared one held
+    python benchmarks/cameras.py --seconds 20 --json
+
+A process of its own plays the cameras: visible 640x480 at 30 FPS as Motion JPEG over HTTP, infrared 160x120 of 16 bits at 9 FPS as raw
+video (YUV4MPEG2, mono16) over HTTP, delivered 80 ms later. Both show when they were captured: a number in their pixels. A warm disc
+moves through both views; the infrared camera sees it through the homography. Checked are: the skew that is reported against the true
+one, the infrared counts to the bit, the disc's place after registration, memory after a minute against memory at the end, and that
+every frame received was fused or dropped for a cause. Exit code 3 where one of these fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+VISIBLE, INFRARED = (640, 480), (160, 120)
+FPS, INFRARED_FPS = 30.0, 9.0
+DELAY_MS = 80.0
+# infrared pixel to visible pixel: scaled, turned by 2 degrees, shifted, with a little perspective
+HOMOGRAPHY = np.array([[3.4, -0.12, 52.0], [0.11, 3.45, 30.0], [4e-5, -3e-5, 1.0]])
+SKEW_MS, PLACE_PX, GROWTH_MB = 5.0, 1.5, 4.0
+_TOP = 110
+_BITS = 16
+_BLOCK = 16  # pixels of a bit in the visible frame: JPEG keeps them
+
+
+def disc(seconds: float) -> tuple[float, float]:
+    """Where the disc is, in visible pixels: slow enough to be one place within a pair."""
+    return 320 + 120 * math.cos(seconds / 7), 260 + 80 * math.sin(seconds / 5)
+
+
+def draw_visible(index: int) -> np.ndarray:
+    image = np.full((VISIBLE[1], VISIBLE[0], 3), 60, np.uint8)
+    x, y = disc(index / FPS)
+    cv2.circle(image, (round(x * 16), round(y * 16)), 30 * 16, (90, 120, 90), -1, cv2.LINE_AA, 4)
+    for bit in range(_BITS):
+        image[:_BLOCK, bit * _BLOCK : (bit + 1) * _BLOCK] = 255 if index >> bit & 1 else 0
+    return image
+
+
+def draw_infrared(index: int) -> np.ndarray:
+    """uint16 counts; the first pixel is the frame's number, the next ones count through all 16 bits."""
+    big = np.full((VISIBLE[1], VISIBLE[0]), 29000, np.float32)
+    x, y = disc(index / INFRARED_FPS)
+    cv2.circle(big, (round(x * 16), round(y * 16)), 30 * 16, 31000, -1, cv2.LINE_AA, 4)
+    counts = cv2.warpPerspective(big, np.linalg.inv(HOMOGRAPHY), INFRARED, borderValue=29000).astype(np.uint16)
+    counts[0] = (index + np.arange(INFRARED[0]) * 411) & 65535
+    counts[0, 0] = index
+    return counts
+
+
+def read_visible(image: np.ndarray) -> int:
+    middles = image[_BLOCK // 2, _BLOCK // 2 : _BITS * _BLOCK : _BLOCK, 1]
+    return int(sum(1 << k for k in range(_BITS) if middles[k] > 127))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return int(s.getsockname()[1])
+
+
+def serve(port: int, infrared_port: int) -> None:
+    """Play both cameras until standard input ends. Writes the monotonic ns of frame 0's capture."""
+    start = time.monotonic() + 1.0
+
+    def visible(index: int) -> bytes:
+        jpeg = cv2.imencode(".jpg", draw_visible(index), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+        return b"--f\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(jpeg), jpeg)
+
+    def infrared(index: int) -> bytes:
+        return b"FRAME\n" + draw_infrared(index).astype("<u2").tobytes()
+
+    def play(connection: socket.socket, head: bytes, frame: Callable[[int], bytes], fps: float, delay: float) -> None:
+        connection.recv(4096)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(b"HTTP/1.0 200 OK\r\n" + head)
+        index = max(0, math.ceil((time.monotonic() - start) * fps))
+        while True:
+            data = frame(index)
+            time.sleep(max(0.0, start + index / fps + delay - time.monotonic()))
+            try:
+                connection.sendall(data)
+            except OSError:
+                return
+            index += 1
+
+    def accept(at: int, *how: Any) -> None:
+        with socket.create_server(("127.0.0.1", at)) as listener:
+            while True:
+                threading.Thread(target=play, args=(listener.accept()[0], *how), daemon=True).start()
+
+    multipart = b"Content-Type: multipart/x-mixed-replace; boundary=f\r\n\r\n"
+    y4m = b"Content-Type: video/x-yuv4mpeg\r\n\r\nYUV4MPEG2 W%d H%d F%d:1 Ip A1:1 Cmono16\n" % (*INFRARED, INFRARED_FPS)
+    cameras = (port, multipart, visible, FPS, 0.0), (infrared_port, y4m, infrared, INFRARED_FPS, DELAY_MS / 1e3)
+    for camera in cameras:
+        threading.Thread(target=accept, args=camera, daemon=True).start()
+    print(round(start * 1e9), flush=True)
+    sys.stdin.read()
+
+
+def measure(seconds: float, held: bool) -> dict[str, Any]:
+    from edgefuse.frames import FusedFrame
+    from edgefuse.fusion.fuser import load
+    from edgefuse.pipeline import Pipeline
+    from edgefuse.registration import Calibration, Registration
+    from edgefuse.sinks.base import Sink
+    from edgefuse.sources.cameras import CamerasSource, How
+    from edgefuse.telemetry import Telemetry
+
+    calibration = Calibration(
+        homography=HOMOGRAPHY, visible_size=VISIBLE, infrared_size=INFRARED, method="points", error_px=0.0, made=datetime.date.today()
+    )
+    ports = free_port(), free_port()
+    player = subprocess.Popen(
+        [sys.executable, __file__, "--serve", *map(str, ports)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert player.stdout is not None
+    start_ns = int(player.stdout.readline())
+    process = psutil.Process()
+    registration = Registration(calibration, VISIBLE, INFRARED)
+
+    class Check(Sink):
+        def __init__(self) -> None:
+            self.errors_ms: list[float] = []
+            self.true_skews_ms: list[float] = []
+            self.places_px: list[float] = []
+            self.latencies_ms: list[float] = []
+            self.wrong_counts = self.frames = 0
+
+        @classmethod
+        def from_uri(cls, uri: Any, fps: float) -> Self:
+            return cls()
+
+        def write(self, fused: FusedFrame) -> None:
+            visible, infrared = fused.pair.visible, fused.pair.infrared
+            v, i = read_visible(visible.data), int(infrared.data[0, 0])
+            true_ms = (v / FPS - i / INFRARED_FPS) * 1e3
+            self.errors_ms.append((visible.time_ns - infrared.time_ns) / 1e6 - true_ms)
+            self.true_skews_ms.append(true_ms)
+            newest = max(v / FPS, i / INFRARED_FPS)
+            self.latencies_ms.append(time.monotonic_ns() / 1e6 - start_ns / 1e6 - newest * 1e3)
+            self.wrong_counts += not np.array_equal(infrared.data, draw_infrared(i))
+            if self.frames % 20 == 0:
+                # below the first row, which counts
+                seen = registration.apply(infrared.data)[_TOP:]
+                moments = cv2.moments((seen > 30000).astype(np.uint8), True)
+                x, y = disc(i / INFRARED_FPS)
+                self.places_px.append(math.hypot(moments["m10"] / moments["m00"] - x, moments["m01"] / moments["m00"] + _TOP - y))
+            self.frames += 1
+
+    check, telemetry = Check(), Telemetry()
+    source = CamerasSource(
+        [f"visible=http://127.0.0.1:{ports[0]}/video", f"infrared=http://127.0.0.1:{ports[1]}/thermal.y4m"],
+        # a held frame may be an infrared interval and the delay old
+        How(max_skew_ms=1.2e3 / INFRARED_FPS + DELAY_MS, delay_ms=DELAY_MS, fresh=not held),
+    )
+    memory: list[tuple[float, float]] = []
+    begin = time.monotonic()
+    with load(calibration=calibration, steady=True) as fuser:
+        pipeline = Pipeline(source, fuser, [check], telemetry)
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(1.0):
+                memory.append((time.monotonic() - begin, process.memory_info().rss / 1e6))
+                if time.monotonic() - begin >= seconds:
+                    pipeline.stop()
+
+        threading.Thread(target=watch, daemon=True).start()
+        pipeline.run()
+        done.set()
+    source.close()
+    assert player.stdin is not None
+    player.stdin.close()
+    player.wait(10)
+    # what runs only now and then is loaded after a tenth of the time, at most a minute
+    settled = [mb for at, mb in memory if at >= min(60.0, seconds / 10)]
+    report, live = source.report(), telemetry.report()
+    errors = np.abs(check.errors_ms)
+    made = {
+        "mode": "held" if held else "fresh",
+        "seconds": round(live["elapsed_s"], 1),
+        "pairs": live["frames"],
+        "fused_fps": live["fps"],
+        "skew_error_ms": {k: round(float(np.quantile(errors, q)), 3) for k, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1))},
+        "skew_bias_ms": round(float(np.median(check.errors_ms)), 3),
+        "true_skew_ms": {k: round(float(np.quantile(np.abs(check.true_skews_ms), q)), 2) for k, q in (("p50", 0.5), ("max", 1))},
+        "capture_to_sink_ms": {k: round(float(np.quantile(check.latencies_ms, q)), 1) for k, q in (("p50", 0.5), ("p95", 0.95))},
+        "infrared_frames_not_to_the_bit": check.wrong_counts,
+        "disc_off_px": {"p50": round(float(np.median(check.places_px)), 2), "max": round(max(check.places_px), 2)},
+        "memory_mb": {"settled": round(settled[0], 1), "most": round(max(settled), 1), "end": round(settled[-1], 1)},
+        "cameras": {
+            m: {k: c[k] for k in ("received", "fused", "dropped", "missed_by_driver", "fps")} for m, c in report["cameras"].items()
+        },
+        "pairing": report["pairing"],
+    }
+    balance = all(c["received"] == c["fused"] + sum(c["dropped"].values()) for c in report["cameras"].values())
+    pace = FPS if held else INFRARED_FPS
+    made["passed"] = {
+        f"median and 95th percentile of skew error within {SKEW_MS:g} ms": bool(np.quantile(errors, 0.95) <= SKEW_MS),
+        f"fused at {pace:g} FPS": abs(live["fps"] - pace) < 0.02 * pace,
+        "every frame accounted for": balance,
+        "infrared counts to the bit": check.wrong_counts == 0,
+        f"disc within {PLACE_PX:g} px": max(check.places_px) <= PLACE_PX,
+        f"memory within {GROWTH_MB:g} MB": settled[-1] - settled[0] <= GROWTH_MB,
+    }
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600, help="how long (default: 600)")
+    parser.add_argument("--held", action="store_true", help="every visible frame, the infrared one held")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--serve", nargs=2, type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(*args.serve)
+        return 0
+    made = measure(args.seconds, args.held)
+    if args.json:
+        print(json.dumps(made, indent=1))
+    else:
+        for key, value in made.items():
+            print(f"{key:32s}{value if not isinstance(value, dict) else json.dumps(value)}")
+    return 0 if all(made["passed"].values()) else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

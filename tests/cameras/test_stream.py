@@ -1,0 +1,187 @@
+"""Network cameras on loopback, through OpenCV's FFmpeg: what comes out, and whose time it has."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgefuse.cameras import Camera, camera
+from edgefuse.cameras.feed import Feed, Patience
+from edgefuse.errors import CameraError, FrameError
+from edgefuse.frames import Frame
+from tests.cameras.rtsp import PASSWORD, RtspServer
+from tests.cameras.servers import MjpegServer, noise
+
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg to make the stream: apt-get install ffmpeg")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return int(s.getsockname()[1])
+
+
+def opened(spec: str, seconds: float = 10.0) -> Camera:
+    """Opened when its server listens."""
+    deadline = time.monotonic() + seconds
+    while True:
+        one = camera(spec)
+        try:
+            one.open()
+            return one
+        except CameraError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def frames(one: Camera, count: int) -> list[Frame]:
+    """Frames after the first second, which is refused."""
+    got: list[Frame] = []
+    refused = 0
+    while len(got) < count:
+        try:
+            frame = one.read(1)
+        except FrameError as e:
+            refused += e.cause == "start"
+            continue
+        assert frame is not None
+        got.append(frame)
+    assert refused > 0
+    one.close()
+    return got
+
+
+def test_motion_jpeg_over_http_is_timed_by_arrival() -> None:
+    with MjpegServer(25, noise(64, 48)) as server:
+        one = opened(f"visible={server.url}")
+        begin = time.monotonic_ns()
+        got = frames(one, 20)
+        end = time.monotonic_ns()
+    assert got[0].data.shape == (48, 64, 3)
+    assert begin < got[0].time_ns < got[-1].time_ns <= end
+    assert np.median([b.time_ns - a.time_ns for a, b in pairwise(got)]) == pytest.approx(40e6, rel=0.15)
+
+
+@pytest.fixture
+def serve_raw() -> Iterator[Callable[[bytes, Callable[[int], bytes], float], str]]:
+    """Serves one connection: a head, then frames."""
+    stop = threading.Event()
+    threads = []
+
+    def serve(head: bytes, frame: Callable[[int], bytes], fps: float) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def work() -> None:
+            with listener, listener.accept()[0] as connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + head)
+                k = 0
+                while not stop.wait(1 / fps):
+                    try:
+                        connection.sendall(frame(k))
+                    except OSError:
+                        return
+                    k += 1
+
+        threads.append(threading.Thread(target=work, daemon=True))
+        threads[-1].start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/thermal"
+
+    yield serve
+    stop.set()
+    for thread in threads:
+        thread.join(5)
+
+
+def counts(k: int) -> np.ndarray:
+    return np.random.default_rng(k).integers(0, 65536, (120, 160)).astype(np.uint16)
+
+
+def test_sixteen_bits_come_through_to_the_bit(serve_raw: Callable[..., str]) -> None:
+    def frame(k: int) -> bytes:
+        made = counts(k)
+        made[0, 0] = k
+        return b"FRAME\n" + made.astype("<u2").tobytes()
+
+    url = serve_raw(b"YUV4MPEG2 W160 H120 F20:1 Ip A1:1 Cmono16\n", frame, 20)
+    for got in frames(opened(f"infrared={url}"), 4):
+        assert got.data.dtype == np.uint16
+        k = int(got.data[0, 0])
+        expected = counts(k)
+        expected[0, 0] = k
+        np.testing.assert_array_equal(got.data, expected)
+        assert got.radiometry is not None
+        assert got.radiometry.sensor == "generic-16"
+
+
+def test_a_sensor_s_law_for_a_stream(serve_raw: Callable[..., str]) -> None:
+    raw = b"FRAME\n" + np.full((120, 160), 29815, "<u2").tobytes()
+    url = serve_raw(b"YUV4MPEG2 W160 H120 F20:1 Ip A1:1 Cmono16\n", lambda k: raw, 20)
+    (got,) = frames(opened(f"infrared={url}#sensor=lepton"), 1)
+    assert got.radiometry is not None
+    assert got.radiometry.celsius(float(got.data[0, 0])) == pytest.approx(25.0)
+
+
+@needs_ffmpeg
+def test_ffmpeg_s_own_timestamps_are_taken_for_sixteen_bits_in_nut() -> None:
+    port = free_port()
+    command = ["ffmpeg", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=9", "-pix_fmt", "gray16le",
+               "-c:v", "rawvideo", "-f", "nut", "-listen", "1", f"http://127.0.0.1:{port}/t.nut"]  # fmt: skip
+    with subprocess.Popen(command) as ffmpeg:
+        got = frames(opened(f"infrared=http://127.0.0.1:{port}/t.nut"), 8)
+        ffmpeg.kill()
+    assert {f.data.dtype for f in got} == {np.dtype(np.uint16)}
+    assert {f.data.shape for f in got} == {(120, 160)}
+    # the sender's 1/9 s, not this machine's jitter
+    assert all(b.time_ns - a.time_ns == pytest.approx(1e9 / 9, abs=1e6) for a, b in pairwise(got))
+
+
+@needs_ffmpeg
+def test_rtsp_with_a_password_lost_and_back_and_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "edgefuse")
+    with RtspServer(tmp_path, "320x240", 15) as server:
+        came = threading.Event()
+        feed = Feed(camera(f"visible={server.url}"), came.set, Patience(first_retry=0.1, last_retry=0.3))
+        feed.start()
+        taken: list[Frame] = []
+
+        def until(state: str, count: int = 0) -> None:
+            deadline = time.monotonic() + 30
+            while feed.state != state or len(taken) < count:
+                assert time.monotonic() < deadline, feed.report()
+                came.wait(0.05)
+                came.clear()
+                for ticket in feed.take():
+                    taken.append(ticket.frame)
+                    ticket.settle(None)
+
+        until("live", 10)
+        assert taken[0].data.shape == (240, 320, 3)
+        assert all(b.time_ns - a.time_ns == pytest.approx(1e9 / 15, abs=5e6) for a, b in pairwise(taken[-5:]))
+        server.down = True
+        until("retrying")
+        server.down = False
+        until("live", len(taken) + 5)
+        feed.close()
+        report = feed.report()
+    assert report["received"] == report["fused"] + sum(report["dropped"].values())
+    assert report["camera"].startswith("rtsp://***@127.0.0.1")
+    assert PASSWORD not in str(report) + caplog.text
+
+
+def test_a_wrong_address_is_one_line_without_the_password() -> None:
+    with pytest.raises(CameraError) as caught:
+        camera(f"visible=rtsp://me:{PASSWORD}@127.0.0.1:{free_port()}/x?key={PASSWORD}").open()
+    assert caught.value.cause == "missing"
+    assert PASSWORD not in str(caught.value)
+    assert "check that the camera is on, its address, user and password" in str(caught.value)
