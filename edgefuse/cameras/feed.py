@@ -64,7 +64,7 @@ class Feed:
         self._format: tuple[Any, ...] | None = None
         self._last_frame = self._last_good = 0.0
         self._wrong = self._named = 0
-        self._said = ""
+        self._said, self._announced = "", False
         self._still = StallWatch(frozen_s=self._patience.frozen)
         self._opened = 0.0
         self._thread = threading.Thread(target=self._run, name=f"edgefuse-{camera.modality}", daemon=True)
@@ -90,6 +90,12 @@ class Feed:
 
     def start(self) -> None:
         self._thread.start()
+
+    def announce(self) -> None:
+        """From now on failures are logged; until then whoever started the feed tells them."""
+        self._announced = True
+        if self.error is not None:
+            self._log(logging.WARNING, self._state, str(self.error))
 
     def take(self) -> list[Ticket]:
         """The frames that came since, oldest first; the taker has hold of them."""
@@ -242,5 +248,8 @@ class Feed:
             self._state = state
             self.changes += 1
             self._history.append({"state": state, "after_s": round(time.monotonic() - self._born, 3), "note": note})
-        level = logging.WARNING if state in ("lost", "frozen") else logging.INFO
+        if self._announced or state == "live":
+            self._log(logging.WARNING if state in ("lost", "frozen") else logging.INFO, state, note)
+
+    def _log(self, level: int, state: State, note: str) -> None:
         _log.log(level, "%s camera %s: %s%s", self.camera.modality, self.camera.label, state, f" ({note})" if note else "")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import Any, Self
 
@@ -23,6 +24,33 @@ from edgefuse.uri import Uri
 _FFMPEG = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;500000|probesize;100000"
 _OPEN_MS, _READ_MS = 5000, 5000
 _GREY16 = int.from_bytes(b"Y1\x00\x10", "little")  # FFmpeg's tag of gray16le
+
+
+class _FfmpegOptions:
+    """Options that OpenCV reads from the environment alone, when it opens something. Only streams are to be opened with them: of a video
+    file they would lose the first frames. Streams may be opened at the same time; a user's own options stand."""
+
+    _KEY = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+
+    def __init__(self, options: str) -> None:
+        self._options, self._users, self._ours = options, 0, False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1 and self._KEY not in os.environ:
+                os.environ[self._KEY], self._ours = self._options, True
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._ours:
+                del os.environ[self._KEY]
+                self._ours = False
+
+
+_low_latency = _FfmpegOptions(_FFMPEG)
 
 
 class StreamCamera(Camera):
@@ -49,10 +77,10 @@ class StreamCamera(Camera):
         import cv2
 
         self.close()
-        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _FFMPEG)
         # a decoder with threads holds back as many frames
         options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_MS, cv2.CAP_PROP_N_THREADS, 1]
-        capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, options)
+        with _low_latency:
+            capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise CameraError("missing", f"{self.label} can't be opened; check that the camera is on, its address, user and password")
         if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY16:

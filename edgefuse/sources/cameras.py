@@ -77,6 +77,8 @@ class CamerasSource(Source):
         except BaseException:
             self.close()
             raise
+        for feed in self.feeds.values():
+            feed.announce()
         rates = [fps for f in self.feeds.values() if (fps := f.fps)]
         fps = (min if self._how.fresh else max)(rates, default=25.0)
         self.info = SourceInfo(",".join(f"{m}={f.camera.label}" for m, f in self.feeds.items()), None, fps, live=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import socket
 import subprocess
@@ -177,6 +178,17 @@ def test_rtsp_with_a_password_lost_and_back_and_never_told(tmp_path: Path, caplo
     assert report["received"] == report["fused"] + sum(report["dropped"].values())
     assert report["camera"].startswith("rtsp://***@127.0.0.1")
     assert PASSWORD not in str(report) + caplog.text
+
+
+def test_a_video_file_is_not_opened_with_a_stream_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", raising=False)
+    with MjpegServer(25, noise(64, 48)) as server:
+        opened(f"visible={server.url}").close()
+    assert "OPENCV_FFMPEG_CAPTURE_OPTIONS" not in os.environ
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp")
+    with pytest.raises(CameraError):
+        camera(f"visible=http://127.0.0.1:{free_port()}/").open()
+    assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;udp"
 
 
 def test_a_wrong_address_is_one_line_without_the_password() -> None:

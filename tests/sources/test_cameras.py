@@ -114,7 +114,7 @@ def running(visible: MjpegServer, infrared: MjpegServer, sink: Seen | None = Non
 def test_the_slower_camera_is_held_and_its_age_reported(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared) as live:
         assert live.source.info.live
-        assert live.source.info.fps == pytest.approx(30, rel=0.1)
+        assert live.source.info.fps == pytest.approx(30, rel=0.3)
         live.more(60)
         report = live.end()
     pairing = report["pairing"]
@@ -128,12 +128,13 @@ def test_the_slower_camera_is_held_and_its_age_reported(visible: MjpegServer, in
 
 def test_fresh_pairs_come_at_the_slower_pace(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared, fresh=True) as live:
-        assert live.source.info.fps == pytest.approx(9, rel=0.1)
+        assert live.source.info.fps == pytest.approx(9, rel=0.3)
         live.more(12)
         report = live.end()
     assert report["pairing"]["held"] == 0
-    # the last pair may have been on its way
-    assert report["pairing"]["pairs"] - report["cameras"]["infrared"]["fused"] in (0, 1)
+    thermal = report["cameras"]["infrared"]
+    # the last one may have been on its way; a machine that is busy overruns
+    assert 0 <= report["pairing"]["pairs"] - thermal["fused"] <= 1 + sum(thermal["dropped"].get(c, 0) for c in ("overrun", "slow-sink"))
     assert report["cameras"]["visible"]["dropped"]["outrun"] > 20
     assert report["pairing"]["fresh_skew_ms"]["p50"] < 25
 
