@@ -17,6 +17,7 @@ import argparse
 import datetime
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -116,6 +117,8 @@ def serve(port: int, infrared_port: int) -> None:
         threading.Thread(target=accept, args=camera, daemon=True).start()
     print(round(start * 1e9), flush=True)
     sys.stdin.read()
+    # the threads are in C++
+    os._exit(0)
 
 
 def measure(seconds: float, held: bool) -> dict[str, Any]:

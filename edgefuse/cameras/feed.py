@@ -24,6 +24,7 @@ _KEEP = 4  # frames in wait for the pairing, which comes for them at once
 _RATE_OVER = 30  # frames
 _HISTORY = 50  # state changes in the report; all are counted
 _POLL_S = 0.5
+_END_S = 6.0  # longer than FFmpeg waits for a stream: a thread that comes back from C++ while Python ends would abort it
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +116,13 @@ class Feed:
         """Seconds since the last frame came, or since the camera was opened."""
         return time.monotonic() - self._last_frame
 
-    def close(self, wait_s: float = 2.0) -> None:
-        """Stop; what was not taken is dropped ("stopped"). A thread that hangs in a driver is left to end with the process."""
+    def stop(self) -> None:
+        """End soon; `close` waits for it."""
         self._stop.set()
+
+    def close(self, wait_s: float = _END_S) -> None:
+        """Stop; what was not taken is dropped ("stopped"). A thread that hangs in a driver for longer is left to end with the process."""
+        self.stop()
         if self._thread.ident is not None:
             self._thread.join(wait_s)
         for ticket in self.take():

@@ -122,6 +122,8 @@ class CamerasSource(Source):
         """After the pipeline's end: every frame is settled then."""
         self._stopped = True
         for feed in self.feeds.values():
+            feed.stop()
+        for feed in self.feeds.values():
             feed.close()
         self._pairing.clear("stopped")
         with self._lock:
