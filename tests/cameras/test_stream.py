@@ -143,8 +143,9 @@ def test_ffmpeg_s_own_timestamps_are_taken_for_sixteen_bits_in_nut() -> None:
         ffmpeg.kill()
     assert {f.data.dtype for f in got} == {np.dtype(np.uint16)}
     assert {f.data.shape for f in got} == {(120, 160)}
-    # the sender's 1/9 s, not this machine's jitter
-    assert all(b.time_ns - a.time_ns == pytest.approx(1e9 / 9, abs=1e6) for a, b in pairwise(got))
+    # the sender's 1/9 s, not this machine's jitter; on a busy one a frame may have given way to the next
+    steps = [(b.time_ns - a.time_ns) * 9 / 1e9 for a, b in pairwise(got)]
+    assert all(round(step) >= 1 and step == pytest.approx(round(step), abs=0.009) for step in steps), steps
 
 
 @needs_ffmpeg
