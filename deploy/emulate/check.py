@@ -151,12 +151,17 @@ def counts(cache: Path, added: Path, count: list[str] | None) -> list[str]:
             if twin(cache, script, "compare", here, there)
             else []
         )
-        table, fresh = ({tuple(r[k] for k in KEYS): r for r in json.loads(path.read_text())} for path in (TABLE, rows))
+        table, fresh = read_table(TABLE), read_table(rows)
         if not count:
             return wrong + worse(fresh, table)
         TABLE.write_text("[\n" + ",\n".join(json.dumps(row) for _, row in sorted((table | fresh).items())) + "\n]\n")
         print(f"written {TABLE}; docs/performance.md shows it: python benchmarks/instructions.py --show")
         return wrong
+
+
+def read_table(path: Path) -> Table:
+    """Empty where there is none yet."""
+    return {tuple(row[k] for k in KEYS): row for row in json.loads(path.read_text())} if path.exists() else {}
 
 
 def worse(counted: Table, table: Table) -> list[str]:

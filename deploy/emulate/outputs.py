@@ -2,7 +2,7 @@
 
 python3 outputs.py pairs   FRAMES.npz               # the demo's frames, drawn once: drawing them rounds, too
 python3 outputs.py run     FRAMES.npz OUTPUTS.npz
-python3 outputs.py compare HERE.npz THERE.npz       # exits 1 where int8 layers differ, or fused frames by more than 45 dB
+python3 outputs.py compare HERE.npz THERE.npz       # exits 1 where int8's differ at all, or fp32's frames below 60 dB
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-FUSED_DB = 45.0  # OpenCV's enlargement of 8 bit rounds otherwise on ARM, by one level; gains of details make it a few
+FUSED_DB = 60.0  # of frames fused from fp32 networks, which round otherwise: a level in a few pixels
 FLOAT_ROUNDING = 2.0**-21  # four units in the last place of 1
 FRAMES = {"640x480": 3, "64x64": 1, "256x256": 1}  # the last for instructions.py
 SIZES = {"640x480": ("mobilefuse-edge", "blend-classic"), "64x64": ("mobilefuse", "mobilefuse-blending-only", "mobilefuse-generative-only")}
@@ -77,7 +77,7 @@ def compare(here: Path, there: Path) -> int:
             said = "bit-equal"
         elif a.dtype == np.uint8:
             decibels = 10 * np.log10(255**2 / np.mean(difference**2))
-            said, bad = f"{decibels:.1f} dB; {said}", decibels < FUSED_DB
+            said, bad = f"{decibels:.1f} dB; {said}", " fp32" not in name or decibels < FUSED_DB
         elif " int8" in name:
             # a level of int8 is a hundredth and more: so small a difference is the float32 layers' that the file ends in
             said, bad = f"int8 layers equal, float32 ones after them rounded otherwise: {said}", most > FLOAT_ROUNDING
