@@ -66,19 +66,27 @@ INLINE void enlarge(int f, const u8 *small, int height, int width, int y, u16 *r
 
 INLINE u8 cap_of(u8 share) { return share > 15 ? 255 : (u8)(share << 4); }
 
-INLINE u8 strengthened(const Job *j, int noisy, u8 d)
+typedef struct {
+    u8 noise, first, second, negative; /* the other part's bits: all where it is subtracted, none where it is added */
+    u8 other;                          /* all bits where there is another part */
+} Gain;
+
+INLINE u8 strengthened(const Gain g, const int noisy, u8 d)
 {
-    const u8 x = noisy ? minus(d, (u8)(2 * j->noise)) : d;
-    const u8 other = j->other_sign ? (u8)(x >> j->other_shift) : 0;
-    return plus(d, (u8)((x >> j->gain_shift) + (j->other_sign < 0 ? (u8)-other : other)));
+    const u8 x = noisy ? minus(d, g.noise) : d;
+    const u8 other = (u8)((x >> g.second) & g.other);
+    return plus(d, (u8)((x >> g.first) + (u8)((other ^ g.negative) - g.negative)));
 }
 
 /* fused: in, the smaller bands enlarged; out, with the chosen detail. */
 INLINE void choose(const Job *j, const int noisy, const u8 *restrict a, const u8 *restrict base_a, const u8 *restrict b,
                    const u8 *restrict base_b, const u8 *restrict share, u8 *restrict fused)
 {
+    /* all in locals: a byte that is stored might otherwise be one of *j */
     const u8 open_a = j->cap_visible ? 0 : 255, open_b = j->cap_infrared ? 0 : 255, noise = (u8)j->noise;
-    for (int x = 0; x < j->width; x++) {
+    const Gain gain = {(u8)(2 * j->noise), (u8)j->gain_shift, (u8)j->other_shift, j->other_sign < 0 ? 255 : 0, j->other_sign ? 255 : 0};
+    const int width = j->width;
+    for (int x = 0; x < width; x++) {
         const u8 cap_a = cap_of(share[x]) | open_a, cap_b = cap_of((u8)~share[x]) | open_b;
         const u8 pa = least(minus(a[x], base_a[x]), cap_a), na = least(minus(base_a[x], a[x]), cap_a);
         const u8 pb = least(minus(b[x], base_b[x]), cap_b), nb = least(minus(base_b[x], b[x]), cap_b);
@@ -88,7 +96,7 @@ INLINE void choose(const Job *j, const int noisy, const u8 *restrict a, const u8
             up = minus(up, least((u8)(minus(up, least(pa, pb)) >> 1), noise));
             down = minus(down, least((u8)(minus(down, least(na, nb)) >> 1), noise));
         }
-        fused[x] = minus(plus(fused[x], strengthened(j, noisy, up)), strengthened(j, noisy, down));
+        fused[x] = minus(plus(fused[x], strengthened(gain, noisy, up)), strengthened(gain, noisy, down));
     }
 }
 
