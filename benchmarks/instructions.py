@@ -63,8 +63,10 @@ def first_pair(size: str, frames: Path | None) -> FramePair:
     return pair
 
 
-def ours(card: zoo.Card, pairs: dict[str, FramePair], most: int) -> Iterator[Row]:
+def ours(card: zoo.Card, pairs: dict[str, FramePair], most: int, runtimes: list[str]) -> Iterator[Row]:
     for runtime, precision in [(f.runtime, f.precision) for f in card.files] or [("auto", None)]:
+        if runtimes and runtime not in runtimes:
+            continue
         with edgefuse.load(str(card.folder), runtime, precision, threads=1) as fuser:
             choice = fuser.choice
             about = {"model": card.name, "runtime": choice.name, "precision": choice.precision, "version": choice.version}
@@ -102,17 +104,20 @@ def show(rows: list[Row]) -> str:
         + " | IFCNN / this, end to end 640x480 | predicted FPS, end to end 640x480 |"
     ]
     lines.append("|---" * (len(columns) + 3) + "|")
-    for name, counts in sorted(found.items(), key=lambda item: item[1][columns[-1]]):
-        last = counts[columns[-1]]
+    for name, counts in sorted(found.items(), key=lambda item: item[1].get(columns[-1], float("inf"))):
         cells = [f"{counts[c] / 1e6:,.1f}" if c in counts else "" for c in columns]
-        predicted = IFCNN_FPS * peer[columns[0]] / last
-        lines.append(f"| {' '.join(name)} | " + " | ".join(cells) + f" | {peer[columns[-1]] / last:,.1f} | {predicted:.3g} |")
+        if last := counts.get(columns[-1]):
+            cells += [f"{peer[columns[-1]] / last:,.1f}", f"{IFCNN_FPS * peer[columns[0]] / last:.3g}"]
+        else:
+            cells += ["", ""]
+        lines.append(f"| {' '.join(name)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--models", nargs="+", metavar="NAME", help="only these (default: all that fuse)")
+    p.add_argument("--runtimes", nargs="+", default=[], metavar="NAME", help="only on these (default: all the model has files for)")
     p.add_argument("--most", type=int, default=100, metavar="N", help="repetitions of a cheap row (default: %(default)s)")
     p.add_argument("--peer", type=Path, metavar="FILE.onnx", help="count IFCNN's weights, too")
     p.add_argument("--frames", type=Path, metavar="FILE.npz", help="the pairs, as deploy/emulate/outputs.py draws them")
@@ -125,7 +130,7 @@ def main() -> int:
     cv2.setNumThreads(1)
     pairs = {size: first_pair(size, args.frames) for size in SIZES}
     cards = [card for card in zoo.cards() if card.task == "fusion" and card.name in (args.models or [card.name])]
-    sources = [ours(card, pairs, args.most) for card in cards] + ([ifcnn(args.peer, pairs, args.most)] if args.peer else [])
+    sources = [ours(card, pairs, args.most, args.runtimes) for card in cards] + ([ifcnn(args.peer, pairs, args.most)] if args.peer else [])
     rows: list[Row] = []
     for row in (row for source in sources for row in source):
         rows.append(row)

@@ -66,7 +66,7 @@ def quality_speed(results: dict) -> None:
             name, (at["ratio"], at["tno_rank"]), xytext=(7, -14 if name == zoo.DEFAULT_MODEL else 5), textcoords="offset points", fontsize=9
         )
     axes.set_xscale("log")
-    axes.set_xlim(0.6, 2500)
+    axes.set_xlim(0.6, 5000)
     axes.set_ylim(8.5, 2)
     axes.set_xlabel("speed, times IFCNN's (640 x 480 in colour, end to end, one x86-64 thread)")
     axes.set_ylabel("mean rank on TNO (1 is best)")
