@@ -100,7 +100,8 @@ class StreamCamera(Camera):
         done, data = self._capture.retrieve()
         if not done or data is None:
             raise FrameError(self.modality, "garbage", f"{self.label} gave a frame that can't be decoded")
-        known = self._capture.get(cv2.CAP_PROP_PTS) > 0
+        # OpenCV 4.8 doesn't tell: then arrival counts
+        known = self._capture.get(getattr(cv2, "CAP_PROP_PTS", -1)) > 0
         stream_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6) if known else None
         time_ns = self._clock.capture_ns(stream_ns, arrival_ns)
         if not self._clock.settled:
