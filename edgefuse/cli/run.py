@@ -109,13 +109,14 @@ def run(s: RunSettings, as_json: bool) -> int:
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         stack.enter_context(log_lines())
-        source = stack.enter_context(_open_cameras(s) if s.camera else open_source(s.source))
+        calibration = registration.load(expand(s.calibration)) if s.calibration else None
+        source = stack.enter_context(_open_cameras(s, calibration) if s.camera else open_source(s.source))
         named = source.info.uri if s.camera else s.source
         _refuse_inputs(s, (*source.info.paths, *([expand(s.calibration)] if s.calibration else [])))
         if s.report:
             files.check_file(expand(s.report))
         sinks = _open_sinks(s, source.info.fps)
-        fuser = stack.enter_context(_load(s, source.info.sequence))
+        fuser = stack.enter_context(_load(s, source.info.sequence, calibration))
         warn(fuser)
         model = model_facts(fuser)
         if not as_json:
@@ -142,7 +143,6 @@ def run(s: RunSettings, as_json: bool) -> int:
                 with _collect(failures):
                     output.close()
             report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": named, "model": model, "interrupted": bool(signals)}
-            notify("STOPPING=1")
             source.close()
             report |= telemetry.report()
             report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
@@ -164,35 +164,33 @@ def run(s: RunSettings, as_json: bool) -> int:
     return 0
 
 
-def _open_cameras(s: RunSettings) -> Source:
+def _open_cameras(s: RunSettings, calibration: registration.Calibration | None) -> Source:
     from edgefuse.sources.cameras import CamerasSource, How
 
     source = CamerasSource(s.camera, How(s.max_skew, s.delay, s.fresh, s.pass_through))
     try:
         # said now: later it would be said of every pair, for as long as it runs
-        _check_sizes(s, source.sizes)
+        _check_sizes(calibration, *source.sizes)
     except EdgeFuseError:
         source.close()
         raise
     return source
 
 
-def _check_sizes(s: RunSettings, sizes: tuple[tuple[int, int] | None, tuple[int, int] | None]) -> None:
-    visible, infrared = sizes
+def _check_sizes(calibration: registration.Calibration | None, visible: tuple[int, int] | None, infrared: tuple[int, int] | None) -> None:
     if visible is None or infrared is None:
         return
-    if s.calibration:
-        registration.Registration(registration.load(expand(s.calibration)), visible, infrared)
+    if calibration:
+        registration.Registration(calibration, visible, infrared)
     elif visible != infrared:
         told = "visible is {}x{}, infrared {}x{}".format(*visible, *infrared)
         raise SourceError(f"{told}; run edgefuse calibrate once, then give --calibration FILE")
 
 
-def _load(s: RunSettings, sequence: bool) -> Fuser:
+def _load(s: RunSettings, sequence: bool, calibration: registration.Calibration | None) -> Fuser:
     from edgefuse.fusion.fuser import load
 
     steady = sequence if s.steady == "auto" else s.steady == "on"
-    calibration = registration.load(expand(s.calibration)) if s.calibration else None
     return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration)
 
 

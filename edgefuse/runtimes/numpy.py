@@ -1,7 +1,8 @@
-"""The network in NumPy alone: the fallback where no model runtime has a wheel (32-bit Raspberry Pi OS).
+"""The network in NumPy, its convolutions compiled: what small networks run on, and where no model runtime has a wheel.
 
 A model's .npz holds its arrays (float32) and, under "graph", a JSON list of steps in UTF-8: {"op", "in", "out", ...}. Steps work
-on single pictures, (channels, height, width). Convolutions, almost all of the work, are compiled where they can be (`convolution`).
+on single pictures, (channels, height, width). Convolutions, almost all of the work, are in `convolution`: compiled, or without
+a C compiler NumPy's, too.
 """
 
 from __future__ import annotations

@@ -143,9 +143,11 @@ def test_ffmpeg_s_own_timestamps_are_taken_for_sixteen_bits_in_nut() -> None:
         ffmpeg.kill()
     assert {f.data.dtype for f in got} == {np.dtype(np.uint16)}
     assert {f.data.shape for f in got} == {(120, 160)}
-    # the sender's 1/9 s, not this machine's jitter; on a busy one a frame may have given way to the next
+    # the sender's 1/9 s to the microsecond, which arrivals never are; on a busy machine a frame may have given way to the next, and one
+    # that came sooner than all before it may have moved the clock
     steps = [(b.time_ns - a.time_ns) * 9 / 1e9 for a, b in pairwise(got)]
-    assert all(round(step) >= 1 and step == pytest.approx(round(step), abs=0.009) for step in steps), steps
+    assert all(step > 0.5 for step in steps), steps
+    assert sum(abs(step - round(step)) < 1e-5 for step in steps) > len(steps) // 2, steps
 
 
 @needs_ffmpeg
