@@ -6,20 +6,22 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import ClassVar, Self
 
+from edgefuse.errors import SettingsError
 from edgefuse.frames import FusedFrame
 from edgefuse.uri import Uri
 
 
 class Sink(ABC):
-    """Base of all sinks. A subclass sets `bytes_written` as it goes and implements `write`, `close` and `from_uri`."""
+    """Base of all sinks. A subclass sets `bytes_written` as it goes and implements `write` and `close`, and `from_uri` where a URI can
+    name it."""
 
     OPTIONS: ClassVar[tuple[str, ...]] = ()
     bytes_written: int = 0
 
     @classmethod
-    @abstractmethod
     def from_uri(cls, uri: Uri, fps: float) -> Self:
         """Open what the URI names, for frames at `fps` Hz. Raises SettingsError or OutputError."""
+        raise SettingsError(f"{uri.kind}: this sink has no URI")
 
     @abstractmethod
     def write(self, fused: FusedFrame) -> None:

@@ -1,0 +1,115 @@
+"""What those outside may see of a run and ask of it: the newest frame, the report, events and a few commands.
+
+The web page, MQTT, alarms and recordings stand on this and know nothing of one another. Nothing here waits for any of them: a frame is
+handed over by reference and the newest replaces the one before.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgefuse.errors import EdgeFuseError
+from edgefuse.frames import FusedFrame
+from edgefuse.sinks.base import Sink
+
+log = logging.getLogger(__name__)
+
+_REPORT_S = 1.0  # a report is made at most this often, however many ask
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. kind: "alarm", "camera", "sink", "recording", "reload". name: which one. facts: JSON values, units in the
+    keys. time_s: seconds since the epoch, for people and brokers."""
+
+    kind: str
+    name: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    time_s: float = field(default_factory=time.time)
+
+
+class Live(Sink):
+    """One run, as seen from outside; safe from any thread. It is the last of the run's sinks, so a frame seen here was written."""
+
+    def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
+        """report: everything there is to tell of the run now (`edgefuse run --json`'s report)."""
+        self._make_report, self._lock = report, threading.Lock()
+        self._count = 0
+        self._fused: FusedFrame | None = None
+        self._report: tuple[float, Mapping[str, Any]] | None = None
+        self._on_frame: list[Callable[[int, FusedFrame], None]] = []
+        self._on_event: list[Callable[[Event], None]] = []
+        self._commands: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
+
+    def write(self, fused: FusedFrame) -> None:
+        with self._lock:
+            self._count, self._fused = self._count + 1, fused
+            watchers = list(self._on_frame)
+        for watcher in watchers:
+            watcher(self._count, fused)
+
+    @property
+    def newest(self) -> tuple[int, FusedFrame] | None:
+        """(how many frames there were, the last of them); None before the first."""
+        with self._lock:
+            return (self._count, self._fused) if self._fused is not None else None
+
+    def report(self) -> Mapping[str, Any]:
+        """The run's report, up to a second old."""
+        with self._lock:
+            if self._report is None or time.monotonic() - self._report[0] >= _REPORT_S:
+                self._report = time.monotonic(), self._make_report()
+            return self._report[1]
+
+    def watch(self, on_frame: Callable[[int, FusedFrame], None]) -> Callable[[], None]:
+        """Call `on_frame(count, fused)` in the writer's thread with every frame: it must return at once, and raise nothing. Returns what
+        ends it."""
+        return self._add(self._on_frame, on_frame)
+
+    def listen(self, on_event: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `on_event` with every event, in the thread of whoever tells it: it must return at once. Returns what ends it."""
+        return self._add(self._on_event, on_event)
+
+    def _add(self, to: list[Any], what: Any) -> Callable[[], None]:
+        with self._lock:
+            to.append(what)
+
+        def end() -> None:
+            with self._lock:
+                if what in to:
+                    to.remove(what)
+
+        return end
+
+    def tell(self, event: Event) -> None:
+        """Something happened: to the log, and to all who listen."""
+        log.info("%s %s: %s", event.kind, event.name, ", ".join(f"{k} {v}" for k, v in event.facts.items()))
+        with self._lock:
+            listeners = list(self._on_event)
+        for listener in listeners:
+            listener(event)
+
+    def offer(self, command: str, do: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Answer `ask(command)` with `do(arguments)`: "snapshot", "record", "reload". It raises EdgeFuseError for what can't be done."""
+        with self._lock:
+            self._commands[command] = do
+
+    def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """The answer to a command, JSON values, in the asker's thread. Raises EdgeFuseError where it is not offered or can't be done."""
+        with self._lock:
+            do = self._commands.get(command)
+            known = ", ".join(sorted(self._commands)) or "none"
+        if do is None:
+            raise EdgeFuseError(f"there is no command '{command}' here; there is {known}")
+        return do(arguments or {})
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What may be asked now."""
+        with self._lock:
+            return tuple(sorted(self._commands))
