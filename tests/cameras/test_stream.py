@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -104,6 +105,16 @@ def serve_raw() -> Iterator[Callable[[bytes, Callable[[int], bytes], float], str
         thread.join(5)
 
 
+def assert_sender_s_clock(got: list[Frame], fps: int) -> None:
+    """Captures apart by the sender's intervals to 20 microseconds (RTP counts in 90 kHz), which arrivals never are. On a busy machine a
+    frame may have given way to the next, and one that came sooner than all before it may have moved the clock."""
+    steps = [(b.time_ns - a.time_ns) * fps / 1e9 for a, b in pairwise(got)]
+    assert all(step > 0 for step in steps), steps
+    if hasattr(cv2, "CAP_PROP_PTS"):
+        # older OpenCV doesn't tell the sender's time
+        assert sum(abs(step - round(step)) < 2e-5 * fps for step in steps) > len(steps) // 2, steps
+
+
 def counts(k: int) -> np.ndarray:
     return np.random.default_rng(k).integers(0, 65536, (120, 160)).astype(np.uint16)
 
@@ -143,11 +154,7 @@ def test_ffmpeg_s_own_timestamps_are_taken_for_sixteen_bits_in_nut() -> None:
         ffmpeg.kill()
     assert {f.data.dtype for f in got} == {np.dtype(np.uint16)}
     assert {f.data.shape for f in got} == {(120, 160)}
-    # the sender's 1/9 s to the microsecond, which arrivals never are; on a busy machine a frame may have given way to the next, and one
-    # that came sooner than all before it may have moved the clock
-    steps = [(b.time_ns - a.time_ns) * 9 / 1e9 for a, b in pairwise(got)]
-    assert all(step > 0.5 for step in steps), steps
-    assert sum(abs(step - round(step)) < 1e-5 for step in steps) > len(steps) // 2, steps
+    assert_sender_s_clock(got, 9)
 
 
 @needs_ffmpeg
@@ -171,7 +178,7 @@ def test_rtsp_with_a_password_lost_and_back_and_never_told(tmp_path: Path, caplo
 
         until("live", 10)
         assert taken[0].data.shape == (240, 320, 3)
-        assert all(b.time_ns - a.time_ns == pytest.approx(1e9 / 15, abs=5e6) for a, b in pairwise(taken[-5:]))
+        assert_sender_s_clock(taken, 15)
         server.down = True
         until("retrying")
         server.down = False
