@@ -158,6 +158,10 @@ class Telemetry:
 
     def report(self) -> dict[str, Any]:
         """Everything measured, units in the keys."""
+        with self._lock:
+            return self._summed_up()
+
+    def _summed_up(self) -> dict[str, Any]:
         n = max(self.frames_fused, 1)
         fps, first = self.fps, self._first_since_start_s
         return {

@@ -67,8 +67,8 @@ MISTAKES: dict[str, Callable[[Path, str], object]] = {
     "a file for a folder": lambda p, n: files.check_folder(p / "file" / n),
     "an unknown model": lambda p, n: zoo.find(n),
     "a folder without a card": lambda p, n: zoo.find(f"{p}/{n}"),
-    "a missing settings file": lambda p, n: settings.load_file(p / n),
-    "an unknown setting": lambda p, n: settings.check({n: 1}, "run."),
+    "a missing settings file": lambda p, n: settings.load(p / n),
+    "an unknown setting": lambda p, n: settings.check(settings.RunSettings, {n: 1}, "run."),
 }
 
 

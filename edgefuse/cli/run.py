@@ -8,16 +8,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import edgefuse
 from edgefuse import files, registration, settings
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import EdgeFuseError, OutputError, SourceError
-from edgefuse.settings import AUTO_CAMERAS, RunSettings
-from edgefuse.uri import expand
+from edgefuse.settings import AUTO_CAMERAS, RunSettings, Settings, tables
+from edgefuse.settings.check import hints
+from edgefuse.uri import expand, safe
 
 if TYPE_CHECKING:
     from edgefuse.fusion.fuser import Fuser
@@ -71,48 +72,63 @@ def add(commands: Any) -> None:
         "run", help="fuse pairs from a source", description="Fuse visible and infrared pairs; write pictures, a video and a report.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    hints = get_type_hints(RunSettings)
     for f in fields(RunSettings):
-        kinds = get_args(hints[f.name]) or (hints[f.name],)
-        literal = next((k for k in (hints[f.name], *kinds) if get_origin(k) is Literal), None)
-        how: dict[str, Any] = {"type": int} if int in kinds else {"type": float} if float in kinds else {}
-        if literal is not None:
-            how = {"choices": get_args(literal)}
-        if bool in kinds:
-            how = {"action": argparse.BooleanOptionalAction}
-        if f.name == "sink":
-            how = {"action": "append"}
+        how = _option(RunSettings, f)
         if f.name == "camera":
-            how = {"action": "append", "nargs": "?", "const": AUTO_CAMERAS}
-        text = f.metadata["help"] + (f" (default: {f.default})" if isinstance(f.default, str | float) and f.default else "")
-        # a setting that is not given stays out, so that the file's value shows through
-        p.add_argument(f"--{f.name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=_METAVARS.get(f.name), help=text, **how)
-    p.add_argument("--config", metavar="FILE", type=Path, help="settings file (TOML, a table [run]); options given here beat it")
+            how |= {"nargs": "?", "const": AUTO_CAMERAS}
+        p.add_argument(f"--{f.name.replace('_', '-')}", metavar=_METAVARS.get(f.name), **how)
+    for table, f in tables.options():
+        how = _option(tables.kind(table), f)
+        if "const" in f.metadata:
+            how |= {"nargs": "?", "const": f.metadata["const"]}
+        p.add_argument(f"--{f.metadata['option']}", metavar=f.metadata.get("metavar"), dest=f"{table}.{f.name}", **how)
+    p.add_argument("--config", metavar="FILE", type=Path, help="settings file (TOML, docs/settings.md); options given here beat it")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
 
 
+def _option(kind: type[Any], f: Field[Any]) -> dict[str, Any]:
+    """What argparse is to know of a setting. One that is not given stays out, so that the file's value shows through."""
+    hint = hints(kind)[f.name]
+    kinds = get_args(hint) or (hint,)
+    text = f.metadata["help"] + (f" (default: {f.default})" if isinstance(f.default, str | float) and f.default else "")
+    how: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+    if literal := next((k for k in (hint, *kinds) if get_origin(k) is Literal), None):
+        return how | {"choices": get_args(literal)}
+    if bool in kinds:
+        return how | {"action": argparse.BooleanOptionalAction}
+    if get_origin(hint) is tuple:
+        return how | {"action": "append"}
+    return how | ({"type": int} if int in kinds else {"type": float} if float in kinds else {})
+
+
 def command(args: argparse.Namespace) -> int:
-    given = {f.name: getattr(args, f.name) for f in fields(RunSettings) if hasattr(args, f.name)}
-    return run(settings.make(settings.load_file(args.config) if args.config else {}, given), args.json)
+    given = {"run": {f.name: getattr(args, f.name) for f in fields(RunSettings) if hasattr(args, f.name)}}
+    for table, f in tables.options():
+        if hasattr(args, f"{table}.{f.name}"):
+            given.setdefault(table, {})[f.name] = getattr(args, f"{table}.{f.name}")
+    return run(settings.load(args.config, os.environ, given), args.json)
 
 
-def run(s: RunSettings, as_json: bool) -> int:
+def run(given: Settings, as_json: bool) -> int:
     """Returns 0, or raises what the run ended with, after the sinks are closed and the report is written."""
+    from edgefuse.attachments import Attachments, Info
+    from edgefuse.live import Live
     from edgefuse.memory import release_unused
     from edgefuse.pipeline import Pipeline
     from edgefuse.service import Heartbeat, notify, stop_on_signals
     from edgefuse.sources import open_source
     from edgefuse.telemetry import Telemetry, as_text
 
-    telemetry = Telemetry()
+    s, telemetry = given.run, Telemetry()
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         stack.enter_context(log_lines())
         calibration = registration.load(expand(s.calibration)) if s.calibration else None
         source = stack.enter_context(_open_cameras(s, calibration) if s.camera else open_source(s.source))
         named = source.info.uri if s.camera else s.source
-        _refuse_inputs(s, (*source.info.paths, *([expand(s.calibration)] if s.calibration else [])))
+        inputs = (*source.info.paths, *([expand(s.calibration)] if s.calibration else []))
+        _refuse_inputs(s, inputs)
         if s.report:
             files.check_file(expand(s.report))
         sinks = _open_sinks(s, source.info.fps)
@@ -122,7 +138,18 @@ def run(s: RunSettings, as_json: bool) -> int:
         if not as_json:
             print(f"model      {model_line(model)}", flush=True)
         recorded = stack.enter_context(_record_raw(s, source)) if s.record_raw else None
-        pipeline = Pipeline(recorded or source, fuser, sinks, telemetry)
+
+        def measured() -> dict[str, Any]:
+            report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": named, "model": model, **telemetry.report()}
+            report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
+            report["calibration"] = s.calibration
+            report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
+            return report | (recorded or source).report() | attachments.report()
+
+        live = Live(measured)
+        attachments = Attachments(given.tables, live, Info(safe(named), source.info.fps, source.info.pairs is None, model, inputs))
+        stack.callback(attachments.close)
+        pipeline = Pipeline(recorded or source, fuser, [*sinks, live], telemetry)
         heartbeat = Heartbeat()
         progress = Progress("fusing", min((n for n in (source.info.pairs, s.frames) if n is not None), default=None))
 
@@ -142,13 +169,9 @@ def run(s: RunSettings, as_json: bool) -> int:
             for output in outputs:
                 with _collect(failures):
                     output.close()
-            report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": named, "model": model, "interrupted": bool(signals)}
             source.close()
-            report |= telemetry.report()
-            report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
-            report["calibration"] = s.calibration
-            report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
-            report |= (recorded or source).report()
+            attachments.close()
+            report = measured() | {"interrupted": bool(signals)}
             text = json.dumps(report, indent=1)
             if s.report:
                 with _collect(failures):

@@ -1,5 +1,7 @@
 """What a run is told, typed and validated. One module a table of the settings file."""
 
+from edgefuse.settings.check import check
+from edgefuse.settings.file import Settings, load
 from edgefuse.settings.run import (
     AUTO_CAMERAS,
     DEFAULT_SHARPNESS,
@@ -9,8 +11,6 @@ from edgefuse.settings.run import (
     Colour,
     Precision,
     RunSettings,
-    check,
-    load_file,
     make,
 )
 
@@ -23,7 +23,8 @@ __all__ = [
     "Precision",
     "RunSettings",
     "SHARPEST",
+    "Settings",
     "check",
-    "load_file",
+    "load",
     "make",
 ]

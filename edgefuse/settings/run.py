@@ -1,24 +1,18 @@
-"""What a run is told: a TOML file and the command line, made into one typed, validated object.
+"""[run]: where frames come from, what fuses them, where they go.
 
-The command line beats the file, the file beats the defaults. The file holds a table [run] whose keys are the field names below:
-
-    [run]
-    source = "folder:/srv/pairs"
-    record = "fused.mp4"
+[run]
+source = "folder:/srv/pairs"
+record = "fused.mp4"
 """
 
 from __future__ import annotations
 
-import math
-import tomllib
-import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from edgefuse.errors import SettingsError
-from edgefuse.uri import safe
+from edgefuse.settings.check import check
 
 Colour = Literal["keep", "balanced", "benchmark"]
 Precision = Literal["int8", "fp32"]
@@ -89,81 +83,27 @@ class RunSettings:
     frames: int | None = field(default=None, metadata={"help": "stop after N pairs", "min": 1, "max": 10**12})
 
 
-def load_file(path: Path) -> dict[str, Any]:
-    """The [run] table of a settings file, checked. Raises SettingsError naming file, key and what was expected."""
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except OSError as e:
-        raise SettingsError(f"cannot read {path}: {e.strerror}; give an existing settings file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise SettingsError(f"{path}: not valid TOML ({e})") from None
-    for table in raw:
-        if table != "run":
-            raise SettingsError(f"{path}: unknown table or key '{table}'; there is [run]")
-    run = raw.get("run", {})
-    if not isinstance(run, dict):
-        raise SettingsError(f"{path}: 'run' is to be a table: [run]")
-    return check(run, f"{path}: run.")
+def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """`lower` with what `upper` has on top of it. A source in `upper` takes the place of cameras in `lower`, and the other way round;
+    `--camera` alone stands for those of `lower`."""
+    lower, upper = dict(lower), dict(upper)
+    if upper.get("camera") == (AUTO_CAMERAS,) and "camera" in lower:
+        del upper["camera"]
+        lower.pop("source", None)
+    elif upper.keys() & {"source", "camera"}:
+        lower = {k: v for k, v in lower.items() if k not in ("source", "camera")}
+    return {**lower, **upper}
 
 
 def make(file: Mapping[str, Any], command_line: Mapping[str, Any]) -> RunSettings:
-    """One object of both, the command line first. Both are checked already or come from typed options."""
-    given = check(command_line, "--", dashes=True)
+    """One object of both, the command line first. `file` is checked already."""
+    given = check(RunSettings, command_line, "--", dashes=True)
     if "source" in given and "camera" in given:
         raise SettingsError("--source and --camera: give one of them")
-    file = dict(file)
-    if given.get("camera") == (AUTO_CAMERAS,) and "camera" in file:
-        del given["camera"]
-        file.pop("source", None)
-    elif given.keys() & {"source", "camera"}:
-        file = {k: v for k, v in file.items() if k not in ("source", "camera")}
-    if "source" in file and "camera" in file:
+    values = merge(file, given)
+    if "source" in values and "camera" in values:
         raise SettingsError("the settings file has both source and camera; take one out, or give --source or --camera")
-    settings = RunSettings(**{**file, **given})
+    settings = RunSettings(**values)
     if not settings.source and not settings.camera:
         raise SettingsError("no source; give --source URI, such as --source demo or --source folder:DIR, or --camera for live cameras")
     return settings
-
-
-def check(values: Mapping[str, Any], where: str, dashes: bool = False) -> dict[str, Any]:
-    """`values` with lists made tuples. Raises SettingsError for an unknown key or a value of the wrong type or range."""
-    hints, known = get_type_hints(RunSettings), {f.name: f for f in fields(RunSettings)}
-    checked = {}
-    for key, value in values.items():
-        shown = where + (key.replace("_", "-") if dashes else key)
-        if key not in known:
-            raise SettingsError(f"{shown}: unknown key; there is {', '.join(known)}")
-        if isinstance(value, list):
-            value = tuple(value)
-        expected = _mismatch(value, hints[key])
-        low, high = known[key].metadata.get("min"), known[key].metadata.get("max")
-        if expected is None and low is not None and value is not None and not low <= value <= high:
-            expected = (
-                f"{'a number' if hints[key] is float else 'a whole number'} from {low} to {f'{high:g}' if hints[key] is float else high}"
-            )
-        if expected is None and (value == "" or (isinstance(value, tuple) and "" in value)):
-            expected = "some text"
-        if expected is not None:
-            raise SettingsError(f"{shown} = {safe(repr(value))}: expected {expected}")
-        checked[key] = value
-    return checked
-
-
-def _mismatch(value: Any, hint: Any) -> str | None:
-    """None where `value` is of the type `hint`, else what was expected, in words."""
-    if get_origin(hint) in (Union, types.UnionType):
-        wrong = [_mismatch(value, h) for h in get_args(hint)]
-        return None if None in wrong else wrong[0]
-    if get_origin(hint) is Literal:
-        return None if value in get_args(hint) else f"one of {', '.join(get_args(hint))}"
-    if get_origin(hint) is tuple:
-        return None if isinstance(value, tuple) and all(isinstance(v, str) for v in value) else "a list of texts"
-    if hint is bool:
-        return None if isinstance(value, bool) else "true or false"
-    if hint is float:
-        return None if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else "a number"
-    if hint is int:
-        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
-    if hint is str:
-        return None if isinstance(value, str) else "a text"
-    return None if value is None else "nothing"

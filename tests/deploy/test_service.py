@@ -30,7 +30,7 @@ def test_it_starts_a_command_that_there_is() -> None:
 
 
 def test_its_settings_are_settings() -> None:
-    assert settings.make(settings.load_file(DEPLOY / "edgefuse.toml"), {}).source
+    assert settings.load(DEPLOY / "edgefuse.toml").run.source
 
 
 def test_it_is_watched_limited_and_comes_back() -> None:

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("msgspec")
 from edgefuse import settings
 from edgefuse.cli import main as cli
 from edgefuse.errors import SettingsError
-from edgefuse.settings import RunSettings
+from edgefuse.settings import RunSettings, file
 
 
 def load(folder: Path, text: str) -> dict[str, Any]:
     path = folder / "edgefuse.toml"
     path.write_text(text, "utf-8")
-    return settings.load_file(path)
+    return file.read(path).get("run", {})
 
 
 def test_defaults() -> None:
@@ -29,15 +30,15 @@ def test_defaults() -> None:
 
 
 def test_camera_and_source_beat_what_the_file_has_of_either() -> None:
-    file = {"camera": ("visible=a:1", "infrared=b:2")}
-    assert settings.make(file, {"camera": ["auto"]}).camera == file["camera"]
+    cameras = {"camera": ("visible=a:1", "infrared=b:2")}
+    assert settings.make(cameras, {"camera": ["auto"]}).camera == cameras["camera"]
     assert settings.make({"source": "demo"}, {"camera": ["auto"]}).camera == ("auto",)
     assert settings.make({"source": "demo"}, {"camera": ["auto"]}).source == ""
-    assert settings.make(file, {"source": "demo"}).camera == ()
-    assert settings.make(file, {"camera": ["visible=c:3", "infrared=d:4"]}).camera == ("visible=c:3", "infrared=d:4")
+    assert settings.make(cameras, {"source": "demo"}).camera == ()
+    assert settings.make(cameras, {"camera": ["visible=c:3", "infrared=d:4"]}).camera == ("visible=c:3", "infrared=d:4")
     for both in ({"source": "demo", "camera": ["auto"]}, {}):
         with pytest.raises(SettingsError, match="camera"):
-            settings.make({**file, "source": "demo"}, both)
+            settings.make({**cameras, "source": "demo"}, both)
 
 
 def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
@@ -74,8 +75,8 @@ def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
 
 
 def test_the_command_line_beats_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
-    file = load(tmp_path, '[run]\nsource = "demo"\nthreads = 2\ncolour = "keep"\n')
-    made = settings.make(file, {"source": "folder:x", "threads": 3})
+    read = load(tmp_path, '[run]\nsource = "demo"\nthreads = 2\ncolour = "keep"\n')
+    made = settings.make(read, {"source": "folder:x", "threads": 3})
     assert (made.source, made.threads, made.colour, made.runtime) == ("folder:x", 3, "keep", "auto")
 
 
@@ -84,7 +85,7 @@ def test_options_that_are_not_given_leave_the_file_s(tmp_path: Path, monkeypatch
     made = []
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "SILENT")
     monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    monkeypatch.setattr("edgefuse.cli.run.run", lambda s, as_json: made.append((s, as_json)) or 0)
+    monkeypatch.setattr("edgefuse.cli.run.run", lambda s, as_json: made.append((s.run, as_json)) or 0)
     assert cli.main(["run", "--config", str(tmp_path / "f.toml"), "--save-format", "png", "--frames", "5"]) == 0
     assert cli.main(["run", "--config", str(tmp_path / "f.toml"), "--sink", "folder:b", "--sink", "folder:c", "--json"]) == 0
     assert made == [
@@ -164,9 +165,10 @@ def test_an_empty_text_in_a_list_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[run]\nsave-format = 'png'\n", "run.save-format: unknown key; there is source, camera, max_skew, "),
+        ("[run]\nsave-format = 'png'\n", "run.save-format: unknown key; did you mean save_format?"),
         ("[run.colour]\nx = 1\n", "run.colour = {'x': 1}: expected one of keep, balanced, benchmark"),
-        ("[runs]\n", "unknown table or key 'runs'; there is [run]"),
+        ("[run]\nx = 1\n", "run.x: unknown key; there is source, camera, max_skew, "),
+        ("[runs]\n", "unknown table or key 'runs'; did you mean [run]?"),
         ("source = 'demo'\n", "unknown table or key 'source'; there is [run]"),
         ("run = 5\n", "'run' is to be a table: [run]"),
         ("[[run]]\nsource = 'demo'\n", "'run' is to be a table: [run]"),
@@ -184,14 +186,14 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "f.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"f\.toml: not valid TOML \("):
-        settings.load_file(path)
+        file.read(path)
 
 
 def test_a_file_that_can_t_be_read(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^cannot read .*/none\.toml: No such file or directory; give an existing settings file$"):
-        settings.load_file(tmp_path / "none.toml")
+        file.read(tmp_path / "none.toml")
     with pytest.raises(SettingsError, match=r": Is a directory; "):
-        settings.load_file(tmp_path)
+        file.read(tmp_path)
 
 
 def test_wrong_values_on_the_command_line_are_named_as_options() -> None:

@@ -1,0 +1,224 @@
+"""All that a run is told, as one typed, validated object: the command line beats the environment, that the file, that the defaults.
+
+The file is TOML, one table a part of EdgeFuse (edgefuse.settings.tables). EDGEFUSE_RUN_MODEL is [run]'s model; a list is written with
+blanks, as a shell has it. Types are checked by msgspec, which is imported with a file to read or a variable to take, and only then.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_args, get_origin
+
+from edgefuse.errors import MissingDependencyError, SettingsError
+from edgefuse.settings import tables
+from edgefuse.settings.check import check, expected, hints, near
+from edgefuse.settings.run import RunSettings, make, merge
+from edgefuse.uri import expand, safe
+
+Values = dict[str, Any]  # of a table; of one that there may be many of: name -> values
+_PREFIX = "EDGEFUSE_"
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """run: the table [run]. tables: those others that were asked for, by name; of one that there may be many of, a mapping of names.
+    origins: "run.model" -> "/etc/edgefuse.toml:3", "EDGEFUSE_RUN_MODEL" or "--model"; what is not in it has its default."""
+
+    run: RunSettings
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(path: Path | None, environment: Mapping[str, str] = _NONE, given: Mapping[str, Mapping[str, Any]] = _NONE) -> Settings:
+    """path: the file, if any. environment: as `os.environ`. given: table -> values, typed, as the command line has them.
+
+    Raises SettingsError, which names file (or variable, or option), key and what was expected; MissingDependencyError without msgspec."""
+    file = read(path) if path else {}
+    variables, names = _from_environment(environment, file)
+    origins = _lines(path, file) if path else {}
+    origins |= names
+    merged: dict[str, Values] = {}
+    for table in tables.TABLES:
+        if table in tables.SEVERAL:
+            both = file.get(table, {}).keys() | variables.get(table, {}).keys()
+            ordered = sorted(both)
+            if ordered:
+                merged[table] = {n: {**file.get(table, {}).get(n, {}), **variables.get(table, {}).get(n, {})} for n in ordered}
+        elif table == "run":
+            merged[table] = merge(file.get("run", {}), variables.get("run", {}))
+        elif any(table in layer for layer in (file, variables, given)):
+            over = check(tables.kind(table), given.get(table, {}), "--", dashes=True)
+            merged[table] = {**file.get(table, {}), **variables.get(table, {}), **over}
+    for table, values in given.items():
+        for key in values:
+            option = key if table == "run" else next(f.metadata["option"] for f in fields(tables.kind(table)) if f.name == key)
+            origins[f"{table}.{key}"] = "--" + option.replace("_", "-")
+    run = make(merged.pop("run"), given.get("run", {}))
+    return Settings(run, {t: _made(t, v, path) for t, v in merged.items()}, origins)
+
+
+def _made(table: str, values: Values, path: Path | None) -> Any:
+    kind, name = tables.kind(table), table
+    try:
+        if table not in tables.SEVERAL:
+            return kind(**values)
+        made = {}
+        for one, its in values.items():
+            name = f"{table}.{one}"
+            made[one] = kind(**its)
+        return made
+    except (SettingsError, TypeError) as e:
+        missing = [f"'{n}'" for n in _needed(kind, values if name == table else values[name.partition(".")[2]])]
+        said = f"{', '.join(missing)} missing; give {'it' if len(missing) == 1 else 'them'}" if missing else str(e)
+        raise SettingsError(f"{f'{path}: ' if path else ''}{name}: {said}") from None
+
+
+def _needed(kind: type[Any], values: Values) -> list[str]:
+    from dataclasses import MISSING
+
+    return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING and f.name not in values]
+
+
+def read(path: Path) -> dict[str, Values]:
+    """A file's tables, their values checked. Raises as `load`."""
+    raw = _toml(path)
+    known = tables.TABLES
+    for table, values in raw.items():
+        if table not in known:
+            raise SettingsError(f"{path}: unknown table or key '{table}'; {near(table, known, brackets=True)}")
+        several = table in tables.SEVERAL
+        if not isinstance(values, dict):
+            raise SettingsError(f"{path}: '{table}' is to be a table: [{table}{'.NAME' if several else ''}]")
+        for name, its in values.items() if several else ():
+            if not isinstance(its, dict):
+                raise SettingsError(f"{path}: '{table}.{name}' is to be a table: [{table}.{name}]")
+    return {t: _checked(t, v, f"{path}: ") for t, v in raw.items()}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as e:
+        raise SettingsError(f"cannot read {path}: {e.strerror}; give an existing settings file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise SettingsError(f"{path}: not valid TOML ({e})") from None
+
+
+def _checked(table: str, values: Values, where: str) -> Values:
+    kind = tables.kind(table)
+    if table in tables.SEVERAL:
+        return {name: _typed(kind, its, f"{where}{table}.{name}.") for name, its in values.items()}
+    return _typed(kind, values, f"{where}{table}.")
+
+
+def _typed(kind: type[Any], values: Values, where: str) -> Values:
+    """`values` in range, and converted to the types of the table `kind`; secrets are read from their files."""
+    secrets = {key: secret for key in values if (secret := _secret(kind, key)) is not None}
+    types_ = hints(kind)
+    plain = check(kind, {k: v for k, v in values.items() if k not in secrets}, where)
+    made = {key: convert(value, types_[key], where + key) for key, value in plain.items()}
+    for key, secret in secrets.items():
+        if secret in made:
+            raise SettingsError(f"{where}{key}: there is {secret}, too; give one of them")
+        made[secret] = _secret_file(values[key], where + key)
+    return made
+
+
+def convert(value: Any, hint: Any, where: str, text: bool = False) -> Any:
+    """`value` as the type `hint`; text: it is written out, as a variable is. Raises SettingsError that begins with `where`."""
+    try:
+        import msgspec
+    except ImportError:
+        raise MissingDependencyError("msgspec", "a settings file", "'edgefuse[config]'") from None
+    try:
+        return msgspec.convert(value, hint, strict=not text)
+    except (msgspec.ValidationError, OverflowError):
+        raise SettingsError(f"{where} = {safe(repr(value))}: expected {expected(hint)}") from None
+
+
+def _secret(kind: type[Any], key: str) -> str | None:
+    """The secret whose file `key` names, if it does."""
+    return next((f.name for f in fields(kind) if f.metadata.get("secret") and key == f.name + "_file"), None)
+
+
+def _secret_file(value: Any, where: str) -> str:
+    path = convert(value, str, where)
+    try:
+        text = expand(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError, ValueError) as e:
+        why = e.strerror if isinstance(e, OSError) else "not UTF-8 text"
+        raise SettingsError(f"{where} = {path!r}: cannot read it ({why}); give a file that holds the secret alone") from None
+    if not text:
+        raise SettingsError(f"{where} = {path!r}: the file is empty; give one that holds the secret alone")
+    return text
+
+
+def _from_environment(environment: Mapping[str, str], file: Mapping[str, Values]) -> tuple[dict[str, Values], dict[str, str]]:
+    """(values by table, "run.model" -> the variable's name) of the EDGEFUSE_TABLE_KEY variables."""
+    found: dict[str, Values] = {}
+    origins: dict[str, str] = {}
+    for variable in sorted(environment):
+        table, _, rest = variable.removeprefix(_PREFIX).lower().partition("_")
+        if not variable.startswith(_PREFIX) or table not in tables.TABLES or not rest:
+            continue
+        kind = tables.kind(table)
+        names = [f.name for f in fields(kind)] + [f.name + "_file" for f in fields(kind) if f.metadata.get("secret")]
+        into, path, key = found.setdefault(table, {}), table, rest
+        if table in tables.SEVERAL:
+            key = max((n for n in names if rest.endswith("_" + n)), key=len, default="")
+            name = rest.removesuffix("_" + key) if key else ""
+            name = next((n for n in file.get(table, {}) if n.lower() == name), name)
+            into, path = into.setdefault(name, {}), f"{table}.{name}"
+        if key not in names:
+            raise SettingsError(f"{variable}: unknown setting of [{table}]; {near(rest, names)}")
+        into |= _variable(kind, key, environment[variable], variable)
+        origins[f"{path}.{_secret(kind, key) or key}"] = variable
+    return found, origins
+
+
+def _variable(kind: type[Any], key: str, text: str, variable: str) -> Values:
+    if (secret := _secret(kind, key)) is not None:
+        return {secret: _secret_file(text, variable)}
+    hint = hints(kind)[key]
+    value: Any = text
+    if any(get_origin(h) is tuple for h in (hint, *get_args(hint))):
+        try:
+            value = shlex.split(text)
+        except ValueError as e:
+            raise SettingsError(f"{variable} = {safe(repr(text))}: expected {expected(hint)} with blanks between ({e})") from None
+    made = convert(value, hint, variable, text=True)
+    try:
+        return check(kind, {key: made}, "")
+    except SettingsError as e:
+        raise SettingsError(variable + str(e).removeprefix(key)) from None
+
+
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
+_KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
+
+
+def _lines(path: Path, file: Mapping[str, Values]) -> dict[str, str]:
+    """ "run.model" -> "FILE:LINE" where the line is plain to see, "FILE" where it isn't."""
+    seen: dict[str, list[int]] = {}
+    header = ""
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if found := _HEADER.match(line):
+            header = re.sub(r"[\s\"']", "", found[1]) + "."
+        elif found := _KEY.match(line):
+            seen.setdefault(header + found[1], []).append(number)
+    origins = {}
+    for table, values in file.items():
+        rows = values.items() if table in tables.SEVERAL else [("", values)]
+        for name, its in rows:
+            kind, place = tables.kind(table), f"{table}.{name}." if name else f"{table}."
+            for key in its:
+                at = seen.get(place + key) or seen.get(f"{place}{key}_file" if _secret(kind, key + "_file") else "") or []
+                origins[place + key] = f"{path}:{at[0]}" if len(at) == 1 else str(path)
+    return origins
