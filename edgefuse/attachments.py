@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgefuse.errors import EdgeFuseError
 from edgefuse.live import Live
 
 log = logging.getLogger(__name__)
@@ -62,14 +63,46 @@ class Attachments:
             module, _, attribute = KINDS[name].partition(":")
             self._open[name] = table, getattr(import_module(module), attribute)(table, self._live, self._info)
 
+    def exchange(self, tables: Mapping[str, Any], info: Info) -> None:
+        """Close those whose table changed or is gone, all of them where the source changed, and open what `tables` asks for. Where one
+        can't be opened, those of before are, and EdgeFuseError is raised."""
+        before, info_before = {name: table for name, (table, _) in self._open.items()}, self._info
+        try:
+            self._move(tables, info)
+        except EdgeFuseError:
+            self._move(before, info_before)
+            raise
+
+    def _move(self, tables: Mapping[str, Any], info: Info) -> None:
+        same = replace(info, model=self._info.model) == self._info
+        self._info = info
+        for name in reversed(list(self._open)):
+            if not same or self._open[name][0] != tables.get(name):
+                self._close(name, self._open.pop(name)[1])
+        for name, table in tables.items():
+            if name not in self._open:
+                self._add(name, table)
+
     def report(self) -> dict[str, Any]:
         """Each one's report under its table's name."""
-        return {name: one.report() for name, (_, one) in list(self._open.items())}
+        return {name: _reported(one) for name, (_, one) in list(self._open.items())}
 
     def close(self) -> None:
         """Close all, in the reverse order; they can still report. A fault of one keeps none of the others open, and is logged."""
         for name, (_, one) in reversed(list(self._open.items())):
-            try:
-                one.close()
-            except Exception as e:
-                log.warning("%s: closing failed (%s: %s)", name, type(e).__name__, e)
+            self._close(name, one)
+
+    def _close(self, name: str, one: Attachment) -> None:
+        try:
+            one.close()
+        except Exception as e:
+            log.warning("%s: closing failed (%s: %s)", name, type(e).__name__, e)
+
+
+def _reported(one: Attachment) -> dict[str, Any]:
+    try:
+        return one.report()
+    except Exception as e:
+        # its fault is no reason for the run to have no report
+        log.exception("a report failed")
+        return {"error": f"{type(e).__name__}: {e}"}

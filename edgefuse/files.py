@@ -66,6 +66,15 @@ def check_file(path: Path) -> None:
     check_folder(path.parent)
 
 
+def unused(path: Path) -> Path:
+    """`path`, or where that is taken NAME-1, NAME-2, ..."""
+    number, free = 0, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_stem(f"{path.stem}-{number}")
+    return free
+
+
 def check_space(path: Path, needed: int) -> None:
     """Raises OutputError where fewer than `needed` bytes are free at `path`."""
     try:

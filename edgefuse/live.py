@@ -51,7 +51,12 @@ class Live(Sink):
             self._count, self._fused = self._count + 1, fused
             watchers = list(self._on_frame)
         for watcher in watchers:
-            watcher(self._count, fused)
+            try:
+                watcher(self._count, fused)
+            except Exception:
+                # nobody outside may end a run
+                log.exception("a watcher of the frames failed and is let go")
+                self._remove(self._on_frame, watcher)
 
     @property
     def newest(self) -> tuple[int, FusedFrame] | None:
@@ -79,12 +84,12 @@ class Live(Sink):
         with self._lock:
             to.append(what)
 
-        def end() -> None:
-            with self._lock:
-                if what in to:
-                    to.remove(what)
+        return lambda: self._remove(to, what)
 
-        return end
+    def _remove(self, of: list[Any], what: Any) -> None:
+        with self._lock:
+            if what in of:
+                of.remove(what)
 
     def tell(self, event: Event) -> None:
         """Something happened: to the log, and to all who listen."""
@@ -92,7 +97,10 @@ class Live(Sink):
         with self._lock:
             listeners = list(self._on_event)
         for listener in listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                log.exception("a listener failed at %s %s", event.kind, event.name)
 
     def offer(self, command: str, do: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Answer `ask(command)` with `do(arguments)`: "snapshot", "record", "reload". It raises EdgeFuseError for what can't be done."""

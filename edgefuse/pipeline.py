@@ -2,6 +2,8 @@
 
 Recorded sources wait and lose nothing; live ones wait for nobody, and the oldest pair gives way to the newest ("overrun" where the
 network is late, "slow-sink" where writing is). Every pair read ends as fused or dropped, and drops are counted by cause.
+
+Fuser, sinks and source can be exchanged while it runs, between two frames.
 """
 
 from __future__ import annotations
@@ -24,49 +26,105 @@ T = TypeVar("T")
 
 _AHEAD = 2  # pairs and fused frames in wait: enough to hide a slow read, few enough for 1 GB of memory
 _AHEAD_LIVE = 1  # each one in wait is a frame's time of delay
+_POLL_S = 0.02  # while the source is exchanged
 
 
 class Pipeline:
     """One run. `stop` (from any thread or signal handler) ends it after the frames already read."""
 
-    def __init__(self, source: Source, fuser: Fuser, sinks: Sequence[Sink], telemetry: Telemetry) -> None:
+    def __init__(self, source: Source, fuser: Fuser, sinks: Sequence[Sink], telemetry: Telemetry, limit: int | None = None) -> None:
+        """limit: pairs to read at most; may be set anew while it runs."""
         self._source, self._fuser, self._sinks, self._telemetry = source, fuser, sinks, telemetry
-        ahead = _AHEAD_LIVE if source.info.live else _AHEAD
-        self._pairs: queue.Queue[FramePair | FrameError | None] = queue.Queue(ahead)
-        self._frames: queue.Queue[FusedFrame | None] = queue.Queue(ahead)
-        self._stop = threading.Event()
+        self.limit = limit
+        self._pairs: queue.Queue[FramePair | FrameError | None] = queue.Queue(_AHEAD)
+        self._frames: queue.Queue[FusedFrame | None] = queue.Queue(_AHEAD)
+        self._fit_queues()
+        self._fusing, self._writing = threading.Lock(), threading.Lock()
+        self._turn = threading.Lock()  # held by who waits to exchange them, so that the next frame gives way
+        self._park, self._parked, self._ended = False, False, threading.Event()
+        self._stop = False  # set by a signal handler, which must take no lock
         self._failures: list[BaseException] = []
 
-    def stop(self) -> None:
-        self._source.stop()
-        self._stop.set()
+    def _fit_queues(self) -> None:
+        self._pairs.maxsize = self._frames.maxsize = _AHEAD_LIVE if self._source.info.live else _AHEAD
 
-    def run(self, limit: int | None = None, on_frame: Callable[[], None] | None = None) -> None:
+    def stop(self) -> None:
+        self._stop = True
+        self._source.stop()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was stopped, or has ended."""
+        return self._stop or self._ended.is_set()
+
+    def exchange(self, fuser: Fuser, sinks: Sequence[Sink]) -> None:
+        """From another thread: go on with these from the next frame on. The old ones are nobody's any more when this returns."""
+        with self._turn, self._fusing:
+            self._fuser = fuser
+        with self._turn, self._writing:
+            self._sinks = sinks
+
+    def park(self, stop: bool) -> None:
+        """From another thread: read no more until `go_on`; returns when all that was read is written or dropped, or the run has ended.
+        stop: the source is not to be read again, and is stopped."""
+        self._park = True
+        if stop:
+            self._source.stop()
+        while not (self._parked or self._ended.is_set()):
+            self._ended.wait(_POLL_S)
+
+    def go_on(self, source: Source) -> None:
+        """After `park`: read on, from `source`."""
+        self._source = source
+        self._fit_queues()
+        self._park = False
+        while self._parked and not self._ended.is_set():
+            self._ended.wait(_POLL_S)
+        if self._stop:
+            source.stop()
+
+    def run(self, on_frame: Callable[[], None] | None = None) -> None:
         """Run to the source's end, to `limit` pairs or to `stop`; `on_frame` is called after each pair in the caller's thread.
 
         Raises what a source, the fuser or a sink raised, after the queues have drained; FrameErrors are counted instead.
         """
-        reader = threading.Thread(target=self._read, args=(limit,), name="edgefuse-read", daemon=True)
+        reader = threading.Thread(target=self._read, name="edgefuse-read", daemon=True)
         writer = threading.Thread(target=self._write, name="edgefuse-write", daemon=True)
         reader.start()
         writer.start()
         try:
             while (item := self._pairs.get()) is not None:
-                self._fuse(item)
+                with self._turn:
+                    pass
+                with self._fusing:
+                    self._fuse(item)
+                self._pairs.task_done()
                 del item  # a pair held while waiting for the next is memory for nothing; so below
                 if on_frame:
                     on_frame()
         finally:
+            self._ended.set()
             self.stop()
             self._frames.put(None)
             writer.join()
         if self._failures:
             raise self._failures[0]
 
-    def _read(self, limit: int | None) -> None:
+    def _wait_parked(self) -> None:
+        self._pairs.join()
+        self._frames.join()
+        self._parked = True
+        while self._park and not self._stop:
+            self._ended.wait(_POLL_S)
+        self._parked = False
+
+    def _read(self) -> None:
         count = 0
         try:
-            while not self._stop.is_set() and (limit is None or count < limit):
+            while not self._stop and (self.limit is None or count < self.limit):
+                if self._park:
+                    self._wait_parked()
+                    continue
                 begin = time.perf_counter_ns()
                 item: FramePair | FrameError | None
                 try:
@@ -74,6 +132,8 @@ class Pipeline:
                 except FrameError as e:
                     item = e
                 if item is None:
+                    if self._park:
+                        continue
                     break
                 count += 1
                 if isinstance(item, FramePair):
@@ -119,6 +179,7 @@ class Pipeline:
                 # one thread puts, so at most one item has to go
                 with contextlib.suppress(queue.Empty):
                     oldest = line.get_nowait()
+                    line.task_done()
 
     def _drop(self, item: FramePair | FrameError, cause: str, why: str) -> None:
         if isinstance(item, FrameError):
@@ -129,18 +190,25 @@ class Pipeline:
 
     def _write(self) -> None:
         while (fused := self._frames.get()) is not None:
-            if self._failures:
-                self._drop(fused.pair, "unwritten", "it was fused but not written, as the run had failed")
-                continue
-            begin = time.perf_counter_ns()
-            try:
-                for sink in self._sinks:
-                    sink.write(fused)
-            except BaseException as e:
-                self._failures.append(e)
-                self.stop()
-                self._drop(fused.pair, "unwritten", f"it was fused but not written: {e}")
-            else:
-                self._telemetry.fused(fused, time.perf_counter_ns() - begin)
-                self._source.settle(fused.pair, None)
+            with self._turn:
+                pass
+            with self._writing:
+                self._put(fused)
+            self._frames.task_done()
             del fused
+
+    def _put(self, fused: FusedFrame) -> None:
+        if self._failures:
+            self._drop(fused.pair, "unwritten", "it was fused but not written, as the run had failed")
+            return
+        begin = time.perf_counter_ns()
+        try:
+            for sink in self._sinks:
+                sink.write(fused)
+        except BaseException as e:
+            self._failures.append(e)
+            self.stop()
+            self._drop(fused.pair, "unwritten", f"it was fused but not written: {e}")
+        else:
+            self._telemetry.fused(fused, time.perf_counter_ns() - begin)
+            self._source.settle(fused.pair, None)

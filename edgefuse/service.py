@@ -1,4 +1,4 @@
-"""Living under a terminal or an init system: signals, and word to systemd that frames go through."""
+"""Living under a terminal or an init system: signals, and word to systemd that frames go through and of reloads."""
 
 from __future__ import annotations
 
@@ -35,6 +35,19 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[str]]:
             signal.signal(n, handler)
 
 
+@contextmanager
+def reload_on_hangup(reload: Callable[[], None]) -> Iterator[None]:
+    """Call `reload` at each SIGHUP; it is called in a signal handler, so it must take no lock."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGHUP, lambda *_: reload())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
 def notify(state: str) -> None:
     """Tell systemd (sd_notify(3)); nothing where it did not start us as Type=notify, or no longer listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
@@ -53,11 +66,26 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._frames, self._told_at = 0, -math.inf
+        self._lock = threading.Lock()  # READY is told, or it isn't
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """While new settings are read and applied. Before the first frame systemd waits for READY anyway, which is not ours to give."""
+        with self._lock:
+            ready = self._frames > 0
+        if ready:
+            notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            yield
+        finally:
+            if ready:
+                notify("READY=1")
 
     def beat(self, frames: int) -> None:
         """frames: written by every sink so far. A source that froze, or frames that are all lost, don't add to it."""
         now = time.monotonic()
         if frames > self._frames and now - self._told_at >= self.INTERVAL_S:
-            ready = "" if self._frames else "READY=1\n"
-            notify(f"{ready}WATCHDOG=1\nSTATUS={frames} frames fused")
-            self._frames, self._told_at = frames, now
+            with self._lock:
+                ready = "" if self._frames else "READY=1\n"
+                notify(f"{ready}WATCHDOG=1\nSTATUS={frames} frames fused")
+                self._frames, self._told_at = frames, now

@@ -117,7 +117,7 @@ def test_stop_drains_what_was_read() -> None:
 
 def test_limit_counts_pairs_read() -> None:
     source, telemetry = Pairs(None, bad=(1,)), Telemetry()
-    Pipeline(source, Halves(), [], telemetry).run(limit=4)  # type: ignore[arg-type]
+    Pipeline(source, Halves(), [], telemetry, 4).run()  # type: ignore[arg-type]
     assert source.reads == 4
     assert telemetry.frames_fused == 3
 
@@ -137,5 +137,5 @@ def test_the_queues_are_bounded() -> None:
             gate.wait(0.3)
         ahead.append(source.reads - fused.pair.index)
 
-    Pipeline(source, Halves(), [Kept(hook=slow)], Telemetry()).run(limit=40)  # type: ignore[arg-type]
+    Pipeline(source, Halves(), [Kept(hook=slow)], Telemetry(), 40).run()  # type: ignore[arg-type]
     assert max(ahead) <= 9

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import edgefuse
 from edgefuse import files, settings
 from edgefuse.cli.progress import Progress
-from edgefuse.cli.run import model_facts, model_line, warn
+from edgefuse.cli.run import model_line, warn
 from edgefuse.errors import MeasurementError, OutputError, SettingsError, SourceError
 from edgefuse.settings import DEFAULT_SHARPNESS, Colour, Precision, RunSettings
 from edgefuse.uri import expand
@@ -198,6 +198,7 @@ def _row(row: Row, threshold: int | None) -> dict[str, Any]:
 
 def _facts(row: Row) -> dict[str, Any]:
     from edgefuse.evaluation import ModelMethod
+    from edgefuse.running import model_facts
 
     assert isinstance(row.method, ModelMethod)
     return model_facts(row.method.fuser)

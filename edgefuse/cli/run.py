@@ -6,25 +6,21 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-import edgefuse
-from edgefuse import files, registration, settings
+from edgefuse import files, settings
 from edgefuse.cli.progress import Progress, log_lines
-from edgefuse.errors import EdgeFuseError, OutputError, SourceError
+from edgefuse.errors import EdgeFuseError, SourceError
 from edgefuse.settings import AUTO_CAMERAS, RunSettings, Settings, tables
 from edgefuse.settings.check import hints
-from edgefuse.uri import expand, safe
+from edgefuse.uri import expand
 
 if TYPE_CHECKING:
     from edgefuse.fusion.fuser import Fuser
-    from edgefuse.sinks import Sink
-    from edgefuse.sources import Source
-    from edgefuse.sources.recorded import RecordedSource
 
 _EPILOG = """\
 sources (docs/sources.md):
@@ -107,120 +103,62 @@ def command(args: argparse.Namespace) -> int:
     for table, f in tables.options():
         if hasattr(args, f"{table}.{f.name}"):
             given.setdefault(table, {})[f.name] = getattr(args, f"{table}.{f.name}")
-    return run(settings.load(args.config, os.environ, given), args.json)
+
+    def read() -> Settings:
+        return settings.load(args.config, os.environ, given)
+
+    return run(read(), args.json, read if args.config else None)
 
 
-def run(given: Settings, as_json: bool) -> int:
-    """Returns 0, or raises what the run ended with, after the sinks are closed and the report is written."""
-    from edgefuse.attachments import Attachments, Info
-    from edgefuse.live import Live
+def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = None) -> int:
+    """Returns 0, or raises what the run ended with, after the sinks are closed and the report is written.
+
+    reread: the settings as they are now, for SIGHUP and for who asks from outside."""
     from edgefuse.memory import release_unused
-    from edgefuse.pipeline import Pipeline
+    from edgefuse.reload import Reloader
+    from edgefuse.running import Running, model_facts
     from edgefuse.service import Heartbeat, notify, stop_on_signals
-    from edgefuse.sources import open_source
-    from edgefuse.telemetry import Telemetry, as_text
+    from edgefuse.telemetry import as_text
 
-    s, telemetry = given.run, Telemetry()
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         stack.enter_context(log_lines())
-        calibration = registration.load(expand(s.calibration)) if s.calibration else None
-        source = stack.enter_context(_open_cameras(s, calibration) if s.camera else open_source(s.source))
-        named = source.info.uri if s.camera else s.source
-        inputs = (*source.info.paths, *([expand(s.calibration)] if s.calibration else []))
-        _refuse_inputs(s, inputs)
-        if s.report:
-            files.check_file(expand(s.report))
-        sinks = _open_sinks(s, source.info.fps)
-        fuser = stack.enter_context(_load(s, source.info.sequence, calibration))
-        warn(fuser)
-        model = model_facts(fuser)
+        running = stack.enter_context(Running(given))
+        warn(running.fuser)
         if not as_json:
-            print(f"model      {model_line(model)}", flush=True)
-        recorded = stack.enter_context(_record_raw(s, source)) if s.record_raw else None
-
-        def measured() -> dict[str, Any]:
-            report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": named, "model": model, **telemetry.report()}
-            report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks)
-            report["calibration"] = s.calibration
-            report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
-            return report | (recorded or source).report() | attachments.report()
-
-        live = Live(measured)
-        attachments = Attachments(given.tables, live, Info(safe(named), source.info.fps, source.info.pairs is None, model, inputs))
-        stack.callback(attachments.close)
-        pipeline = Pipeline(recorded or source, fuser, [*sinks, live], telemetry)
-        heartbeat = Heartbeat()
-        progress = Progress("fusing", min((n for n in (source.info.pairs, s.frames) if n is not None), default=None))
+            print(f"model      {model_line(model_facts(running.fuser))}", flush=True)
+        heartbeat, telemetry = Heartbeat(), running.telemetry
+        reloader = stack.enter_context(Reloader(running, reread, heartbeat))
+        progress = Progress("fusing", min((n for n in (running.source.info.pairs, given.run.frames) if n is not None), default=None))
 
         def show() -> None:
             heartbeat.beat(telemetry.frames_fused)
             progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS  {telemetry.thermal.note}")
 
         # the handlers stay until all is written: a signal must not cut the video's closing short
-        with stop_on_signals(pipeline.stop) as signals:
+        with stop_on_signals(running.stop) as signals, reloader.on_hangup():
             release_unused()
             with _collect(failures):
-                pipeline.run(s.frames, show)
+                running.run(show)
             show()
             notify("STOPPING=1")
             progress.close()
-            outputs: list[Sink | RecordedSource] = [*sinks, *([recorded] if recorded else [])]
-            for output in outputs:
-                with _collect(failures):
-                    output.close()
-            source.close()
-            attachments.close()
-            report = measured() | {"interrupted": bool(signals)}
+            reloader.close()
+            failures += running.close()
+            report = running.report() | {"interrupted": bool(signals)}
             text = json.dumps(report, indent=1)
-            if s.report:
+            if path := running.settings.run.report:
                 with _collect(failures):
-                    files.write_atomic(expand(s.report), (text + "\n").encode())
+                    files.write_atomic(expand(path), (text + "\n").encode())
         print(text if as_json else as_text(report))
     if failures:
         raise failures[0]
     lost = telemetry.frames_dropped
     # a live source's frames don't wait, so some are always dropped
-    if lost and (not source.info.live or telemetry.frames_fused == 0):
+    if lost and (not running.source.info.live or telemetry.frames_fused == 0):
         rest = f" (and {lost - 1} more; --report lists them)" if lost > 1 else ""
-        raise SourceError(f"{lost} of {report['frames']['in']} pairs of {named} not fused: {telemetry.first_loss}{rest}")
+        raise SourceError(f"{lost} of {report['frames']['in']} pairs of {report['source']} not fused: {telemetry.first_loss}{rest}")
     return 0
-
-
-def _open_cameras(s: RunSettings, calibration: registration.Calibration | None) -> Source:
-    from edgefuse.sources.cameras import CamerasSource, How
-
-    source = CamerasSource(s.camera, How(s.max_skew, s.delay, s.fresh, s.pass_through))
-    try:
-        # said now: later it would be said of every pair, for as long as it runs
-        _check_sizes(calibration, *source.sizes)
-    except EdgeFuseError:
-        source.close()
-        raise
-    return source
-
-
-def _check_sizes(calibration: registration.Calibration | None, visible: tuple[int, int] | None, infrared: tuple[int, int] | None) -> None:
-    if visible is None or infrared is None:
-        return
-    if calibration:
-        registration.Registration(calibration, visible, infrared)
-    elif visible != infrared:
-        told = "visible is {}x{}, infrared {}x{}".format(*visible, *infrared)
-        raise SourceError(f"{told}; run edgefuse calibrate once, then give --calibration FILE")
-
-
-def _load(s: RunSettings, sequence: bool, calibration: registration.Calibration | None) -> Fuser:
-    from edgefuse.fusion.fuser import load
-
-    steady = sequence if s.steady == "auto" else s.steady == "on"
-    return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration)
-
-
-def _record_raw(s: RunSettings, source: Source) -> RecordedSource:
-    from edgefuse.sources.recorded import RecordedSource
-
-    return RecordedSource(source, expand(s.record_raw or ""))
 
 
 @contextmanager
@@ -230,39 +168,6 @@ def _collect(failures: list[EdgeFuseError]) -> Iterator[None]:
         yield
     except EdgeFuseError as e:
         failures.append(e)
-
-
-def model_facts(fuser: Fuser) -> dict[str, Any]:
-    """What runs a model, for a report."""
-    choice = fuser.choice
-    return {
-        "name": fuser.card.name,
-        "runtime": choice.name,
-        "version": choice.version,
-        "precision": choice.precision,
-        "threads": choice.threads,
-        "why": choice.why,
-    }
-
-
-def _open_sinks(s: RunSettings, fps: float) -> list[Sink]:
-    from edgefuse.sinks import open_sink
-    from edgefuse.sinks.folder import FolderSink
-    from edgefuse.sinks.video import VideoSink
-
-    sinks: list[Sink] = []
-    if s.save:
-        sinks.append(FolderSink(expand(s.save), f".{s.save_format}"))
-    if s.record:
-        sinks.append(VideoSink(expand(s.record), fps))
-    return sinks + [open_sink(uri, fps) for uri in s.sink]
-
-
-def _refuse_inputs(s: RunSettings, inputs: tuple[Path, ...]) -> None:
-    taken = {os.path.realpath(p) for p in inputs}
-    for option, text in (("--save", s.save), ("--record", s.record), ("--record-raw", s.record_raw), ("--report", s.report)):
-        if text and os.path.realpath(expand(text)) in taken:
-            raise OutputError(f"{option} {text} is what this run reads from; choose another place")
 
 
 def warn(fuser: Fuser) -> None:

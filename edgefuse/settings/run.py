@@ -79,6 +79,10 @@ class RunSettings:
         default=None, metadata={"help": "write the pairs as they came, lossless, for replay:FILE (docs/recording.md)"}
     )
     sink: tuple[str, ...] = field(default=(), metadata={"help": "another sink by URI; may be given again"})
+    unattended: Literal["auto", "on", "off"] = field(
+        default="auto",
+        metadata={"help": "go on while an output fails, and try it again: on, off, or for sources that have no end (auto)"},
+    )
     report: str | None = field(default=None, metadata={"help": "write the report to this JSON file"})
     frames: int | None = field(default=None, metadata={"help": "stop after N pairs", "min": 1, "max": 10**12})
 

@@ -30,6 +30,9 @@ class Sink(ABC):
     def close(self) -> None:
         """Finish what is open; safe to call twice. Raises OutputError where that fails."""
 
+    def resume(self) -> None:
+        """After a `write` that failed and a `close`: get ready to write on, what was finished staying as it is. Raises OutputError."""
+
     def __enter__(self) -> Self:
         return self
 

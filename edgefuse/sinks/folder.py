@@ -36,3 +36,6 @@ class FolderSink(Sink):
         except ValueError as e:
             raise OutputError(f"cannot write {path}: the picture {e}; use --save-format png") from None
         self.bytes_written += files.write_atomic(path, data)
+
+    def resume(self) -> None:
+        files.check_folder(self._folder)

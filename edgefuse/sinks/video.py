@@ -61,7 +61,7 @@ class VideoSink(Sink):
         self._writer.release()
         self._writer = None
         try:
-            self.bytes_written = self._part.stat().st_size
+            self.bytes_written += self._part.stat().st_size
             # an index that could not be written leaves a file that does not open
             if not cv2.VideoCapture(self._target, cv2.CAP_FFMPEG).isOpened():
                 self._discard()
@@ -70,6 +70,11 @@ class VideoSink(Sink):
         except OSError as e:
             self._discard()
             raise files.output_error(self._path, e) from None
+
+    def resume(self) -> None:
+        """What was recorded so far keeps its name; the rest gets the next one that is free."""
+        self._path = files.unused(self._path)
+        files.check_file(self._path)
 
     def _discard(self) -> None:
         self._writer = None

@@ -85,7 +85,7 @@ def test_options_that_are_not_given_leave_the_file_s(tmp_path: Path, monkeypatch
     made = []
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "SILENT")
     monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    monkeypatch.setattr("edgefuse.cli.run.run", lambda s, as_json: made.append((s.run, as_json)) or 0)
+    monkeypatch.setattr("edgefuse.cli.run.run", lambda s, as_json, _: made.append((s.run, as_json)) or 0)
     assert cli.main(["run", "--config", str(tmp_path / "f.toml"), "--save-format", "png", "--frames", "5"]) == 0
     assert cli.main(["run", "--config", str(tmp_path / "f.toml"), "--sink", "folder:b", "--sink", "folder:c", "--json"]) == 0
     assert made == [
@@ -138,6 +138,7 @@ WRONG = [
     ('sink = "folder:a"', "sink", "'folder:a'", "a list of texts"),
     ('sink = ["folder:a", 1]', "sink", "('folder:a', 1)", "a list of texts"),
     ('sink = [["folder:a"]]', "sink", "(['folder:a'],)", "a list of texts"),
+    ("unattended = true", "unattended", "True", "one of auto, on, off"),
     ("report = 1979-05-27", "report", "datetime.date(1979, 5, 27)", "a text"),
     ("frames = 0", "frames", "0", "a whole number from 1 to 1000000000000"),
     ("frames = -1", "frames", "-1", "a whole number from 1 to 1000000000000"),
