@@ -20,6 +20,7 @@ examples:
   edgefuse eval --source folder:pairs --masks masks    measure it: metrics, ranks, targets kept
   edgefuse bench --tune                                measure this board, remember what is fastest on it
   edgefuse models verify                               check every model on every runtime here
+  edgefuse config show edgefuse.toml                   each setting, and where it comes from
   edgefuse doctor                                      check this machine, say what mends it
 
 exit codes: 0 done, 1 a fault, 2 bad input, 3 a measurement that can't be trusted
@@ -34,7 +35,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from edgefuse.cli import bench, calibrate, doctor, eval, export, models, run
+    from edgefuse.cli import bench, calibrate, config, doctor, eval, export, models, run
 
     top = Parser(
         prog="edgefuse", description="Two cameras into one picture, on a small computer.", epilog=_EPILOG,
@@ -42,7 +43,7 @@ def parser() -> Parser:
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"edgefuse {edgefuse.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (run, calibrate, eval, bench, models, export, doctor):
+    for module in (run, calibrate, eval, bench, models, export, config, doctor):
         module.add(commands)
     return top
 

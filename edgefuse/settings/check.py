@@ -57,7 +57,7 @@ def out_of_range(value: Any, hint: Any, field: Field[Any]) -> str | None:
         if leaf == "":
             return "some text"
         if isinstance(leaf, int | float) and not isinstance(leaf, bool):
-            if not math.isfinite(leaf):
+            if isinstance(leaf, float) and not math.isfinite(leaf):
                 return expected(hint)
             if not low <= leaf <= high:
                 return f"{expected(hint)} {_between(low, high)}"

@@ -36,8 +36,11 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(path: Path | None, environment: Mapping[str, str] = _NONE, given: Mapping[str, Mapping[str, Any]] = _NONE) -> Settings:
-    """path: the file, if any. environment: as `os.environ`. given: table -> values, typed, as the command line has them.
+def load(
+    path: Path | None, environment: Mapping[str, str] = _NONE, given: Mapping[str, Mapping[str, Any]] = _NONE, whole: bool = True
+) -> Settings:
+    """path: the file, if any. environment: as `os.environ`. given: table -> values, typed, as the command line has them. whole: there
+    has to be a source.
 
     Raises SettingsError, which names file (or variable, or option), key and what was expected; MissingDependencyError without msgspec."""
     file = read(path) if path else {}
@@ -60,7 +63,7 @@ def load(path: Path | None, environment: Mapping[str, str] = _NONE, given: Mappi
         for key in values:
             option = key if table == "run" else next(f.metadata["option"] for f in fields(tables.kind(table)) if f.name == key)
             origins[f"{table}.{key}"] = "--" + option.replace("_", "-")
-    run = make(merged.pop("run"), given.get("run", {}))
+    run = make(merged.pop("run"), given.get("run", {}), whole)
     return Settings(run, {t: _made(t, v, path) for t, v in merged.items()}, origins)
 
 
@@ -107,7 +110,8 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as e:
         raise SettingsError(f"cannot read {path}: {e.strerror}; give an existing settings file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
+    except (ValueError, RecursionError) as e:
+        # a TOMLDecodeError, bytes that are no UTF-8, a number of thousands of digits
         raise SettingsError(f"{path}: not valid TOML ({e})") from None
 
 

@@ -99,8 +99,8 @@ def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     return {**lower, **upper}
 
 
-def make(file: Mapping[str, Any], command_line: Mapping[str, Any]) -> RunSettings:
-    """One object of both, the command line first. `file` is checked already."""
+def make(file: Mapping[str, Any], command_line: Mapping[str, Any], whole: bool = True) -> RunSettings:
+    """One object of both, the command line first. `file` is checked already. whole: there has to be a source."""
     given = check(RunSettings, command_line, "--", dashes=True)
     if "source" in given and "camera" in given:
         raise SettingsError("--source and --camera: give one of them")
@@ -108,6 +108,6 @@ def make(file: Mapping[str, Any], command_line: Mapping[str, Any]) -> RunSetting
     if "source" in values and "camera" in values:
         raise SettingsError("the settings file has both source and camera; take one out, or give --source or --camera")
     settings = RunSettings(**values)
-    if not settings.source and not settings.camera:
+    if whole and not settings.source and not settings.camera:
         raise SettingsError("no source; give --source URI, such as --source demo or --source folder:DIR, or --camera for live cameras")
     return settings

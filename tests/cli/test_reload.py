@@ -37,19 +37,22 @@ def test_a_good_file_is_applied_and_a_bad_one_is_refused_with_one_line(tmp_path:
                 while not systemd.recv(1000).decode().startswith(wanted):
                     assert time.monotonic() < deadline, wanted
 
-        assert systemd.recv(1000).startswith(b"READY=1\n")
-        for text in (
-            GOOD + 'save = "b"\nsharpness = 2\n',
-            GOOD + "shapness = 1\n",
-            "[run\n",
-            GOOD + 'runtime = "onnx"\n',
-        ):
-            path.write_text(text)
+        try:
+            assert systemd.recv(1000).startswith(b"READY=1\n")
+            for text in (
+                GOOD + 'save = "b"\nsharpness = 2\n',
+                GOOD + "shapness = 1\n",
+                "[run\n",
+                GOOD + 'runtime = "onnx"\n',
+            ):
+                path.write_text(text)
+                reload()
+            path.unlink()
             reload()
-        path.unlink()
-        reload()
-        process.terminate()
-        _, errors = process.communicate(timeout=60)
+            process.terminate()
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0, errors
     lines = [line.removeprefix("edgefuse: reload settings: state ") for line in errors.splitlines()]
     assert lines[0] == "applied, changed run.sharpness, run.save"
