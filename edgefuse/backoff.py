@@ -1,10 +1,10 @@
-"""When to try again what failed: soon, then seldom, never later than five seconds."""
+"""When to try again what failed: soon, then seldom, and so that what works again is in use within five seconds."""
 
 from __future__ import annotations
 
 import time
 
-FIRST_S, LAST_S = 0.5, 5.0  # doubled from one to the other
+FIRST_S, LAST_S = 0.5, 4.0  # doubled from one to the other; a second is left for the attempt itself
 _STEADY_S = 10.0  # without a failure, and the waiting starts over
 
 

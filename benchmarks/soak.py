@@ -1,0 +1,111 @@
+"""Does a run keep its memory, threads and descriptors? python benchmarks/soak.py --frames 200000 [--config edgefuse.toml]
+
+`edgefuse run` in a process of its own: the demo source at full speed into every sink there is (pictures, a video, a raw recording; a
+settings file adds what other tables ask for), watched from outside. Pictures are removed as they come, whole or it is said. Memory is
+the process's own (USS), its slope a line through the samples after the first --warm-up share of the frames. Exit code 1 where it grows by
+--slope MB per 100,000 frames or more, where threads or descriptors grow, or a frame is not accounted for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import psutil
+
+_HERE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Sample:
+    frames: int
+    uss_mb: float
+    threads: int
+    descriptors: int
+
+
+def _sample(process: psutil.Process, pictures: Path) -> Sample | None:
+    """What the process holds now; the newest picture's number is the frames so far. Removes the pictures but the newest few."""
+    names = sorted(e.name for e in os.scandir(pictures) if not e.name.startswith("."))
+    for name in names[:-4]:
+        (pictures / name).unlink()
+    if not names:
+        return None
+    frames = int(names[-1].removesuffix(".jpg").rpartition("_")[2]) + 1
+    try:
+        return Sample(frames, process.memory_full_info().uss / 1e6, process.num_threads(), process.num_fds())
+    except psutil.Error:
+        return None
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--frames", type=int, default=200_000)
+    p.add_argument("--size", default="96x80")
+    p.add_argument("--model", default="mobilefuse-edge")
+    p.add_argument("--config", type=Path, help="settings file with further tables")
+    p.add_argument("--warm-up", type=float, default=0.25, help="share of the frames (default: 0.25)")
+    p.add_argument("--slope", type=float, default=1.0, help="MB per 100,000 frames (default: 1)")
+    p.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
+    args = p.parse_args()
+    folder = Path(tempfile.mkdtemp(dir=args.folder))
+    pictures, report = folder / "pictures", folder / "report.json"
+    command = [
+        sys.executable, "-m", "edgefuse", "run", "--source", f"demo?frames={args.frames}&size={args.size}", "--model", args.model,
+        "--save", pictures, "--save-format", "jpg", "--record", folder / "fused.mp4", "--record-raw", folder / "pairs.efr",
+        "--report", report, *(["--config", args.config] if args.config else []),
+    ]  # fmt: skip
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(_HERE), os.environ.get("PYTHONPATH"))))}
+    samples: list[Sample] = []
+    began = time.monotonic()
+    try:
+        child = subprocess.Popen(list(map(str, command)), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = psutil.Process(child.pid)
+        while child.poll() is None:
+            time.sleep(0.5)
+            if pictures.is_dir() and (sample := _sample(process, pictures)) is not None:
+                samples.append(sample)
+        if child.returncode:
+            print(f"the run ended with exit code {child.returncode}", file=sys.stderr)
+            return 1
+        return _judge(samples, json.loads(report.read_text()), args, time.monotonic() - began)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Namespace, took_s: float) -> int:
+    warm = [s for s in samples if s.frames >= args.warm_up * args.frames]
+    # the last ones may be of a run that is closing
+    warm = [s for s in warm if s.frames < args.frames - 10]
+    if len(warm) < 20:
+        print(f"only {len(warm)} samples after the warm-up; take more frames", file=sys.stderr)
+        return 1
+    x, y = np.array([s.frames for s in warm]) / 1e5, np.array([s.uss_mb for s in warm])
+    slope, base = np.polyfit(x, y, 1)
+    error = float(np.sqrt(((y - slope * x - base) ** 2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum()))
+    half = len(warm) // 2
+    frames = report["frames"]
+    assert isinstance(frames, dict)
+    whole = frames["in"] == args.frames == frames["fused"] + frames["dropped"]
+    # medians: a file that is written just now is a descriptor
+    grown = {k: median(getattr(s, k) for s in warm[half:]) - median(getattr(s, k) for s in warm[:half]) for k in ("threads", "descriptors")}
+    print(f"frames       {frames['in']} in, {frames['fused']} fused, {frames['dropped']} dropped of {args.frames}, in {took_s:.0f} s")
+    print(f"memory       {y.min():.1f} to {y.max():.1f} MB after the warm-up; {slope:+.3f} +- {error:.3f} MB per 100,000 frames")
+    for key, more in grown.items():
+        values = [getattr(s, key) for s in warm]
+        print(f"{key:12s} {min(values)} to {max(values)}; second half's median less the first's: {more:+g}")
+    return 0 if whole and slope < args.slope and not any(more > 0 for more in grown.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""What can happen to a run. A fault does its harm, takes it away, and says what has to work again: a function and a line in FAULTS.
+
+Faults of another part (a broker that goes, a client that stalls) put their tables into `world.settings`, write and reload.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.world import World
+from tests.settings.garbage import garbage
+
+Count = Callable[[], int]
+
+
+@contextmanager
+def _while(path: Path) -> Iterator[None]:
+    """A file is there."""
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def damaged_frames(world: World) -> list[Count]:
+    with _while(world.folder / "source.bad"):
+        time.sleep(world.rng.uniform(0, 0.3))
+    return []
+
+
+def stalled_source(world: World) -> list[Count]:
+    with _while(world.folder / "source.stall"):
+        time.sleep(world.rng.uniform(0, 0.5))
+    return []
+
+
+def failing_sink(world: World) -> list[Count]:
+    with _while(world.folder / "shaky.bad"):
+        time.sleep(world.rng.uniform(0, 0.5))
+    return [lambda: world.count("shaky")]
+
+
+def full_disk(world: World) -> list[Count]:
+    """Filled to the last byte where the disk is the world's own; else the folder can't be written."""
+    out = world.disk / "out"
+    if world.small_disk:
+        filler = world.disk / "filler"
+        try:
+            with open(filler, "wb", buffering=0) as f:
+                while True:
+                    f.write(bytes(1 << 14))
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
+        time.sleep(world.rng.uniform(0, 0.3))
+        filler.unlink()
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            out.chmod(0o500)
+            time.sleep(world.rng.uniform(0, 0.3))
+            out.chmod(0o700)
+    return [world.saved]
+
+
+def folder_gone(world: World) -> list[Count]:
+    world.saved()
+    shutil.rmtree(world.disk / "out", ignore_errors=True)
+    return [world.saved]
+
+
+def good_reload(world: World) -> list[Count]:
+    """One or a few settings anew: the fuser, the sinks, a recording, the source."""
+    run, rng = world.settings["run"], world.rng
+    for change in rng.sample(range(5), rng.randrange(1, 4)):
+        if change == 0:
+            run["sharpness"] = rng.choice((1.0, 1.5, 2.0))
+        elif change == 1:
+            run["colour"] = rng.choice(("keep", "balanced", "benchmark"))
+        elif change == 2:
+            run["source"] = f"faulty:{world.folder}?seed={rng.randrange(100)}"
+        elif change == 3 and run.pop("record", None) is None:
+            run["record"] = str(world.disk / f"{rng.randrange(10**6)}.mp4")
+        elif change == 4 and run.pop("record_raw", None) is None:
+            run["record_raw"] = str(world.disk / f"{rng.randrange(10**6)}.efr")
+    world.write_settings()
+    world.reload()
+    return []
+
+
+def bad_reload(world: World) -> list[Count]:
+    """A file that is none, or that asks for what can't be had; or no file at all."""
+    bad = world.rng.randrange(4)
+    if bad == 0:
+        world.config.unlink()
+    elif bad == 1:
+        world.write_settings("[run\n" + garbage(world.rng).decode("utf-8", "surrogateescape"))
+    elif bad == 2:
+        world.write_settings(world.config.read_text() + "\n[nowhere]\n")
+    else:
+        world.write_settings(f'[run]\nsource = "faulty:{world.folder}"\nmodel = "no-such-model"\n')
+    world.reload()
+    world.write_settings()
+    return []
+
+
+def many_hangups(world: World) -> list[Count]:
+    for _ in range(world.rng.randrange(2, 6)):
+        world.signal(signal.SIGHUP)
+        time.sleep(world.rng.uniform(0, 0.05))
+    world.reload()
+    return []
+
+
+def terminated(world: World) -> list[Count]:
+    """SIGTERM at any time, during a reload, too; a new process takes over."""
+    if world.rng.random() < 0.5:
+        world.signal(signal.SIGHUP)
+    time.sleep(world.rng.uniform(0, 0.2))
+    world.end(signal.SIGTERM, (0,))
+    return _anew(world)
+
+
+def terminated_at_start(world: World) -> list[Count]:
+    """SIGTERM before it is ready: nothing is open yet, so it may just end."""
+    world.end(signal.SIGTERM, (0,))
+    world.start()
+    time.sleep(world.rng.uniform(0, 1.0))
+    world.end(signal.SIGTERM, (0, -signal.SIGTERM))
+    return _anew(world)
+
+
+def killed(world: World) -> list[Count]:
+    world.end(signal.SIGKILL, (-signal.SIGKILL,))
+    return _anew(world)
+
+
+def _anew(world: World) -> list[Count]:
+    world.saved()
+    world.tidy()
+    world.start()
+    world.await_ready()
+    return []
+
+
+FAULTS: dict[Callable[[World], list[Count]], int] = {
+    # how often each, of all
+    damaged_frames: 4,
+    stalled_source: 4,
+    failing_sink: 4,
+    full_disk: 3,
+    folder_gone: 3,
+    good_reload: 6,
+    bad_reload: 4,
+    many_hangups: 2,
+    terminated: 2,
+    terminated_at_start: 1,
+    killed: 1,
+}
+
+
+def inject(world: World, within_s: float) -> tuple[str, float]:
+    """One fault at random: its name, and the seconds from its end to when all that has to work did again. Raises Broken."""
+    (fault,) = world.rng.choices(list(FAULTS), list(FAULTS.values()))
+    try:
+        counts = fault(world)
+        took = world.recovered(lambda: world.count("probe"), *counts, within_s=within_s)
+        world.saved()
+        if world.rng.random() < 0.2:
+            world.tidy()
+    except AssertionError as e:
+        raise type(e)(f"{fault.__name__}: {e}") from None
+    return fault.__name__, took

@@ -1,0 +1,73 @@
+"""`faulty:DIR?fps=60&seed=0` and `faulty:DIR?name=a`: a live source and a sink that fail while a file says so. A plugin for the harness.
+
+The source raises FrameError while DIR/source.bad is there and gives nothing while DIR/source.stall is; the sink raises OutputError while
+DIR/NAME.bad is there, and keeps in DIR/NAME.count how many frames it took.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from edgefuse.errors import FrameError, OutputError
+from edgefuse.frames import Frame, FramePair, FusedFrame
+from edgefuse.sinks.base import Sink
+from edgefuse.sources.base import Source, SourceInfo
+from edgefuse.uri import Uri, real, whole
+
+
+class FaultySource(Source):
+    OPTIONS = ("fps", "seed")
+
+    def __init__(self, uri: str, folder: Path, fps: float, seed: int) -> None:
+        self.info = SourceInfo(uri, None, fps, live=True)
+        self._folder, self._index, self._stopped = folder, 0, False
+        self._planes = np.random.default_rng(seed).integers(0, 256, (2, 64, 64), np.uint8)
+        self._began = time.time_ns()  # names differ from run to run
+
+    @classmethod
+    def from_uri(cls, uri: Uri) -> Self:
+        (folder,) = uri.paths(1)
+        return cls(uri.text, folder, uri.option("fps", 60.0, real(1, 1000)), uri.option("seed", 0, whole(0, 10**9)))
+
+    def read(self) -> FramePair | None:
+        time.sleep(1 / self.info.fps)
+        while (self._folder / "source.stall").exists() and not self._stopped:
+            time.sleep(0.01)
+        if self._stopped:
+            return None
+        index, self._index = self._index, self._index + 1
+        name = f"{self._began}_{index}"
+        if (self._folder / "source.bad").exists():
+            raise FrameError(name, "unreadable", f"{name} is damaged")
+        visible, infrared = self._planes
+        return FramePair(
+            Frame(visible, "visible", time.monotonic_ns(), name), Frame(infrared, "infrared", time.monotonic_ns(), name), index
+        )
+
+    def stop(self) -> None:
+        self._stopped = True
+
+
+class FaultySink(Sink):
+    OPTIONS = ("name",)
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._bad = folder / f"{name}.bad"
+        self._file = os.open(folder / f"{name}.count", os.O_RDWR | os.O_CREAT)
+        self._count = struct.unpack("<q", os.pread(self._file, 8, 0) or bytes(8))[0]
+
+    @classmethod
+    def from_uri(cls, uri: Uri, fps: float) -> Self:
+        return cls(uri.paths(1)[0], uri.option("name", "a", str))
+
+    def write(self, fused: FusedFrame) -> None:
+        if self._bad.exists():
+            raise OutputError(f"{self._bad} is there")
+        self._count += 1
+        os.pwrite(self._file, struct.pack("<q", self._count), 0)

@@ -1,0 +1,32 @@
+"""A few seeded faults of each kind; python benchmarks/faults.py does thousands."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("msgspec")
+
+from tests.faults import faults
+from tests.faults.world import World
+
+_WITHIN_S = 30.0  # what a busy machine may take; benchmarks/faults.py says five seconds
+
+
+def test_a_run_survives_one_fault_of_each_kind(tmp_path: Path) -> None:
+    world = World(tmp_path / "world", random.Random(6))
+    order = list(faults.FAULTS)
+    world.rng.shuffle(order)
+    try:
+        world.start()
+        world.await_ready()
+        for fault in order:
+            world.recovered(lambda: world.count("probe"), *fault(world), within_s=_WITHIN_S)
+        assert world.saved() > 0
+        world.end(signal.SIGTERM, (0,))
+        assert "Traceback" not in world.log_tail(10**6)
+    finally:
+        world.close()

@@ -1,0 +1,189 @@
+"""A run in a process of its own, with all that can be done to it, and what has to hold whatever is done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+PLUGIN = Path(__file__).with_name("plugin")
+_PATIENCE_S = 60.0  # for a process to start or to end: a machine may be busy with other things
+
+
+class Broken(AssertionError):  # noqa: N818
+    """Something that has to hold did not."""
+
+
+class World:
+    """One process `edgefuse run --config edgefuse.toml` in `folder`, started again when it was ended.
+
+    settings: table -> key -> value, as the file has them; a fault changes them and calls `write_settings`. disk: a small disk of its own
+    where this is root, else a folder.
+    """
+
+    def __init__(self, folder: Path, rng: random.Random) -> None:
+        self.folder, self.rng = folder, rng
+        folder.mkdir(parents=True, exist_ok=True)
+        self.disk = folder / "disk"
+        self.disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(self.disk)]
+        self.small_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        self.config = folder / "edgefuse.toml"
+        self.settings: dict[str, dict[str, Any]] = {"run": {
+            "source": f"faulty:{folder}", "model": "blend-classic", "save": str(self.disk / "out"), "report": str(folder / "report.json"),
+            "sink": [f"faulty:{folder}?name=probe", f"faulty:{folder}?name=shaky"],
+        }}  # fmt: skip
+        self.write_settings()
+        self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._systemd.bind(str(folder / "notify"))
+        self._systemd.settimeout(1.0)
+        self._log = open(folder / "log", "ab")  # noqa: SIM115
+        self.process: subprocess.Popen[bytes] | None = None
+        self.pictures = self.starts = 0
+
+    def write_settings(self, text: str | None = None) -> None:
+        """The settings, or something else, as the file, whole at once as an editor does."""
+        if text is None:
+            lines = (
+                [f"[{table}]", *(f"{key} = {json.dumps(v)}" for key, v in values.items()), ""] for table, values in self.settings.items()
+            )
+            text = "\n".join(line for part in lines for line in part)
+        part = self.folder / "new.toml"
+        part.write_text(text, errors="surrogateescape")
+        part.replace(self.config)
+
+    def start(self) -> None:
+        """Start the process; return at once."""
+        path = os.pathsep.join(filter(None, (str(PLUGIN), os.environ.get("PYTHONPATH"))))
+        env = os.environ | {"NOTIFY_SOCKET": str(self.folder / "notify"), "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"}
+        command = [sys.executable, "-m", "edgefuse", "run", "--config", str(self.config)]
+        self.process = subprocess.Popen(
+            command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log
+        )
+        self.starts += 1
+
+    def await_ready(self) -> None:
+        self._hear("READY=1", _PATIENCE_S)
+
+    def reload(self) -> None:
+        """SIGHUP, as systemctl reload sends it; returns when the process said that it is done."""
+        self.forget()
+        self.signal(signal.SIGHUP)
+        self._hear("RELOADING=1", _PATIENCE_S)
+        self._hear("READY=1", _PATIENCE_S)
+
+    def forget(self) -> None:
+        """What systemd was told and nobody waits for."""
+        self._systemd.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._systemd.recv(1000)
+        self._systemd.settimeout(1.0)
+
+    def _hear(self, word: str, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            self.alive()
+            with contextlib.suppress(TimeoutError):
+                if self._systemd.recv(1000).decode().startswith(word):
+                    return
+        raise Broken(f"no {word} within {within_s:g} s\n{self.log_tail()}")
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def alive(self) -> None:
+        """The process has not ended; nobody asked it to."""
+        if self.process is None or self.process.poll() is not None:
+            code = None if self.process is None else self.process.returncode
+            raise Broken(f"the run ended by itself, exit code {code}\n{self.log_tail()}")
+
+    def end(self, number: int, allowed: tuple[int, ...]) -> None:
+        """Send a signal that ends the process. It has to end, with one of the exit codes, and leave nothing torn."""
+        assert self.process is not None
+        self.signal(number)
+        try:
+            code = self.process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler tells where it hangs
+            self.process.wait(_PATIENCE_S)
+            raise Broken(f"a run that got signal {number} went on for {_PATIENCE_S:g} s\n{self.log_tail(80)}") from None
+        self.process = None
+        self.forget()
+        if code not in allowed:
+            raise Broken(f"signal {number} ended the run with {code}, not one of {allowed}\n{self.log_tail()}")
+        report = self.folder / "report.json"
+        if code == 0 and report.exists():
+            frames = json.loads(report.read_text())["frames"]
+            if frames["in"] != frames["fused"] + frames["dropped"]:
+                raise Broken(f"frames that are not accounted for: {frames}")
+        report.unlink(missing_ok=True)
+
+    def count(self, sink: str) -> int:
+        """Frames that a faulty: sink took, of all processes."""
+        with contextlib.suppress(FileNotFoundError, struct.error):
+            return int(struct.unpack("<q", (self.folder / f"{sink}.count").read_bytes())[0])
+        return 0
+
+    def saved(self) -> int:
+        """Look at the pictures that were saved, all whole, and make room for others; how many there were so far."""
+        for path in sorted((self.disk / "out").glob("*")):
+            if path.name.startswith("."):
+                # of a process that was killed; one that lives is at it
+                if self.process is None:
+                    path.unlink(missing_ok=True)
+                continue
+            if cv2.imread(str(path)) is None and path.exists():
+                raise Broken(f"{path} is torn")
+            path.unlink(missing_ok=True)
+            self.pictures += 1
+        for path in self.disk.glob("*.mp4"):
+            if not path.name.startswith(".") and not cv2.VideoCapture(str(path)).isOpened():
+                raise Broken(f"{path} does not play")
+        return self.pictures
+
+    def tidy(self) -> None:
+        """Remove finished and forsaken files of the small disk. The video that is being written keeps its place."""
+        for path in self.disk.glob("*"):
+            if path.is_file() and (self.process is None or not path.name.startswith(".")):
+                path.unlink(missing_ok=True)
+
+    def recovered(self, *grow: Callable[[], int], within_s: float) -> float:
+        """Seconds until each of these counts grew. Raises Broken where one doesn't within `within_s`."""
+        begin = time.monotonic()
+        before = [count() for count in grow]
+        left = list(range(len(grow)))
+        while left:
+            self.alive()
+            left = [k for k in left if grow[k]() <= before[k]]
+            if time.monotonic() - begin > within_s:
+                raise Broken(f"no recovery within {within_s:g} s\n{self.log_tail()}")
+            time.sleep(0.02)
+        return time.monotonic() - begin
+
+    def log_tail(self, lines: int = 15) -> str:
+        return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-lines:])
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self._systemd.close()
+        self._log.close()
+        if self.small_disk:
+            subprocess.run(["umount", "-l", str(self.disk)], check=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
