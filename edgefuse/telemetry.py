@@ -199,6 +199,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         + (f", {report['bytes']['written'] / 1e6:.1f} MB written to files" if report["bytes"].get("written") else ""),
         *(thermal_text(report["thermal"]) if report.get("thermal") else ()),
         *(recording_text(report["recording"]) if report.get("recording") else ()),
+        *sinks_text(report.get("sinks", {})),
         f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
     ]
     return "\n".join([*lines, *bandwidth_text(report), *cameras_text(report)])
@@ -219,6 +220,14 @@ def recording_text(recording: Mapping[str, Any]) -> list[str]:
     r, lost = recording, f", {recording['dropped']} dropped: the disk was too slow" if recording["dropped"] else ""
     ratio = f", {r['bytes_raw'] / r['bytes']:.2f} times smaller than raw" if r["bytes_raw"] else ""
     return [f"recording  {r['pairs']} pairs in {r['bytes'] / 1e6:.1f} MB{ratio}{lost}"]
+
+
+def sinks_text(sinks: Mapping[str, Any]) -> list[str]:
+    """Those outputs that lost frames, for people."""
+    lost = [
+        f"{name}: {s['written']} frames written, {s['lost']} lost, set aside {s['faults']} times" for name, s in sinks.items() if s["lost"]
+    ]
+    return [f"{'' if k else 'sinks':11s}{text}" for k, text in enumerate(lost)]
 
 
 def _causes(dropped: Mapping[str, int]) -> str:

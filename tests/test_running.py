@@ -17,6 +17,7 @@ from edgefuse.rawfile import RawReader
 from edgefuse.running import Running
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.sources.demo import DemoSource
+from tests.cameras.servers import MjpegServer, noise
 
 
 def told(**run: Any) -> Settings:
@@ -173,3 +174,20 @@ def test_a_run_that_can_t_open_leaves_nothing_open() -> None:
     with pytest.raises(InputError):
         Running(told(save="/dev/null/x", record_raw="/tmp/x.efr"))
     assert threading.active_count() == threads
+
+
+def test_cameras_stay_open_but_where_they_are_what_changes() -> None:
+    with MjpegServer(30, noise(64, 64)) as visible, MjpegServer(30, noise(64, 64, 1)) as infrared:
+        cameras: dict[str, Any] = {"source": "", "camera": (f"visible={visible.url}", f"infrared={infrared.url}")}
+        with going(told(**cameras)) as running:
+            source = running.source
+            assert running.exchange(told(**cameras, sharpness=2.0)) == ["run.sharpness"]
+            assert running.source is source
+            more(running)
+            assert running.exchange(told(**cameras, sharpness=2.0, delay=1.0)) == ["run.delay"]
+            assert running.source is not source
+            more(running)
+            with pytest.raises(InputError):
+                running.exchange(told(source="", camera=(f"visible={visible.url}", "infrared=v4l2:/dev/nowhere"), sharpness=2.0))
+            assert running.settings.run.delay == 1.0
+            more(running)

@@ -49,7 +49,7 @@ def near(wrong: str, known: Iterable[str], brackets: bool = False) -> str:
 
 def out_of_range(value: Any, hint: Any, field: Field[Any]) -> str | None:
     """None for a value a field can take, else what was expected, in words."""
-    low, high = field.metadata.get("min", -math.inf), field.metadata.get("max", math.inf)
+    low, high = field.metadata.get("min"), field.metadata.get("max")
     for one in (hint, *get_args(hint)):
         if get_origin(one) is Literal and value is not None and value not in get_args(one):
             return expected(hint)
@@ -59,8 +59,8 @@ def out_of_range(value: Any, hint: Any, field: Field[Any]) -> str | None:
         if isinstance(leaf, int | float) and not isinstance(leaf, bool):
             if isinstance(leaf, float) and not math.isfinite(leaf):
                 return expected(hint)
-            if not low <= leaf <= high:
-                return f"{expected(hint)} {_between(low, high)}"
+            if (low is not None and leaf < low) or (high is not None and leaf > high):
+                return f"{expected(hint)} {between(low, high)}"
     return None
 
 
@@ -74,9 +74,12 @@ def _leaves(value: Any) -> Iterable[Any]:
         yield from _leaves(item)
 
 
-def _between(low: float, high: float) -> str:
-    ends = [f"{n:g}" if isinstance(n, float) else str(n) for n in (low, high)]
-    return f"from {ends[0]} to {ends[1]}" if math.isfinite(high) else f"of at least {ends[0]}"
+def between(low: float | None, high: float | None) -> str:
+    """A range in words; one of its ends may be open."""
+    least, most = (f"{n:g}" if isinstance(n, float) else str(n) for n in (low, high))
+    if low is None:
+        return f"of at most {most}"
+    return f"of at least {least}" if high is None else f"from {least} to {most}"
 
 
 _ONE = {bool: "true or false", float: "a number", int: "a whole number", str: "a text", types.NoneType: "nothing"}

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -295,3 +296,35 @@ def test_a_calibration_puts_infrared_frames_of_their_own_size_in_place(run: Run,
     none = run("run", "--source", source, "--calibration", "none.toml")
     assert none.returncode == 2
     assert "cannot read none.toml" in one_line(none.stderr)
+
+
+def test_a_run_without_an_end_outlives_its_outputs(run: Run, tmp_path: Path) -> None:
+    args = ["run", "--source", "demo?frames=0&size=64x64", "--model", "blend-classic", "--save", "out"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgefuse", *args, "--report", "r.json"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+
+    def more() -> None:
+        before, deadline = {p.name for p in (tmp_path / "out").glob("*.png")}, time.monotonic() + 60
+        while not {p.name for p in (tmp_path / "out").glob("*.png")} - before:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    try:
+        more()
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        (tmp_path / "out").touch()
+        assert "sink out: state set aside, error cannot write out/" in process.stderr.readline()
+        (tmp_path / "out").unlink()
+        more()
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "sink out: state back, away_s " in errors
+    sink = json.loads((tmp_path / "r.json").read_text())["sinks"]["out"]
+    assert sink["lost"] > 0
+    assert sink["faults"] == 1
