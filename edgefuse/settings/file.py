@@ -43,10 +43,9 @@ def load(
     has to be a source.
 
     Raises SettingsError, which names file (or variable, or option), key and what was expected; MissingDependencyError without msgspec."""
-    file = read(path) if path else {}
+    file, lines = read(path) if path else ({}, {})
     variables, names = _from_environment(environment, file)
-    origins = _lines(path, file) if path else {}
-    origins |= names
+    origins = {**lines, **names}
     merged: dict[str, Values] = {}
     for table in tables.TABLES:
         if table in tables.SEVERAL:
@@ -89,9 +88,14 @@ def _needed(kind: type[Any], values: Values) -> list[str]:
     return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING and f.name not in values]
 
 
-def read(path: Path) -> dict[str, Values]:
-    """A file's tables, their values checked. Raises as `load`."""
-    raw = _toml(path)
+def read(path: Path) -> tuple[dict[str, Values], dict[str, str]]:
+    """A file's tables, their values checked, and "run.model" -> where in the file it is. Raises as `load`."""
+    text = _text(path)
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as e:
+        # a TOMLDecodeError, or a number of thousands of digits
+        raise SettingsError(f"{path}: not valid TOML ({e})") from None
     known = tables.TABLES
     for table, values in raw.items():
         if table not in known:
@@ -102,16 +106,16 @@ def read(path: Path) -> dict[str, Values]:
         for name, its in values.items() if several else ():
             if not isinstance(its, dict):
                 raise SettingsError(f"{path}: '{table}.{name}' is to be a table: [{table}.{name}]")
-    return {t: _checked(t, v, f"{path}: ") for t, v in raw.items()}
+    values = {t: _checked(t, v, f"{path}: ") for t, v in raw.items()}
+    return values, _lines(path, text, values)
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return path.read_text("utf-8")
     except OSError as e:
         raise SettingsError(f"cannot read {path}: {e.strerror}; give an existing settings file") from None
-    except (ValueError, RecursionError) as e:
-        # a TOMLDecodeError, bytes that are no UTF-8, a number of thousands of digits
+    except UnicodeDecodeError as e:
         raise SettingsError(f"{path}: not valid TOML ({e})") from None
 
 
@@ -140,7 +144,7 @@ def convert(value: Any, hint: Any, where: str, text: bool = False) -> Any:
     try:
         import msgspec
     except ImportError:
-        raise MissingDependencyError("msgspec", "a settings file", "'edgefuse[config]'") from None
+        raise MissingDependencyError("msgspec", where if text else "a settings file", "'edgefuse[config]'") from None
     try:
         return msgspec.convert(value, hint, strict=not text)
     except (msgspec.ValidationError, OverflowError):
@@ -208,11 +212,11 @@ _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
 
 
-def _lines(path: Path, file: Mapping[str, Values]) -> dict[str, str]:
+def _lines(path: Path, text: str, file: Mapping[str, Values]) -> dict[str, str]:
     """ "run.model" -> "FILE:LINE" where the line is plain to see, "FILE" where it isn't."""
     seen: dict[str, list[int]] = {}
     header = ""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         if found := _HEADER.match(line):
             header = re.sub(r"[\s\"']", "", found[1]) + "."
         elif found := _KEY.match(line):

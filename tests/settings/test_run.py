@@ -18,7 +18,7 @@ from edgefuse.settings import RunSettings, file
 def load(folder: Path, text: str) -> dict[str, Any]:
     path = folder / "edgefuse.toml"
     path.write_text(text, "utf-8")
-    return file.read(path).get("run", {})
+    return file.read(path)[0].get("run", {})
 
 
 def test_defaults() -> None:
