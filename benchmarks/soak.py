@@ -1,9 +1,10 @@
 """Does a run keep its memory, threads and descriptors? python benchmarks/soak.py --frames 200000 [--config edgefuse.toml]
 
 `edgefuse run` in a process of its own: the demo source at full speed into every sink there is (pictures, a video, a raw recording; a
-settings file adds what other tables ask for), watched from outside. Pictures are removed as they come, whole or it is said. Memory is
-the process's own (USS), its slope a line through the samples after the first --warm-up share of the frames. Exit code 1 where it grows by
---slope MB per 100,000 frames or more, where threads or descriptors grow, or a frame is not accounted for.
+settings file adds what other tables ask for), watched from outside. The video is .mkv: .mp4 has its index in memory until it ends. Pictures
+are removed as they come. Memory is the process's own (USS), its slope a line through the samples after the first --warm-up share of the
+frames. Exit code 1 where it grows by --slope MB per 100,000 frames or more, where threads or descriptors grow, or a frame is not accounted
+for.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> int:
     pictures, report = folder / "pictures", folder / "report.json"
     command = [
         sys.executable, "-m", "edgefuse", "run", "--source", f"demo?frames={args.frames}&size={args.size}", "--model", args.model,
-        "--save", pictures, "--save-format", "jpg", "--record", folder / "fused.mp4", "--record-raw", folder / "pairs.efr",
+        "--save", pictures, "--save-format", "jpg", "--record", folder / "fused.mkv", "--record-raw", folder / "pairs.efr",
         "--report", report, *(["--config", args.config] if args.config else []),
     ]  # fmt: skip
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(_HERE), os.environ.get("PYTHONPATH"))))}
@@ -101,6 +102,9 @@ def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Name
     grown = {k: median(getattr(s, k) for s in warm[half:]) - median(getattr(s, k) for s in warm[:half]) for k in ("threads", "descriptors")}
     print(f"frames       {frames['in']} in, {frames['fused']} fused, {frames['dropped']} dropped of {args.frames}, in {took_s:.0f} s")
     print(f"memory       {y.min():.1f} to {y.max():.1f} MB after the warm-up; {slope:+.3f} +- {error:.3f} MB per 100,000 frames")
+    parts = ([s.uss_mb for s in samples if k <= 10 * s.frames / args.frames < k + 1] for k in range(10))
+    tenths = [median(part) for part in parts if part]
+    print(f"by tenths    {', '.join(f'{mb:.1f}' for mb in tenths)} MB (medians)")
     for key, more in grown.items():
         values = [getattr(s, key) for s in warm]
         print(f"{key:12s} {min(values)} to {max(values)}; second half's median less the first's: {more:+g}")

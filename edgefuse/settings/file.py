@@ -216,7 +216,7 @@ def _lines(path: Path, text: str, file: Mapping[str, Values]) -> dict[str, str]:
     """ "run.model" -> "FILE:LINE" where the line is plain to see, "FILE" where it isn't."""
     seen: dict[str, list[int]] = {}
     header = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if found := _HEADER.match(line):
             header = re.sub(r"[\s\"']", "", found[1]) + "."
         elif found := _KEY.match(line):
