@@ -19,7 +19,9 @@ from edgefuse.live import Live
 log = logging.getLogger(__name__)
 
 # a settings table's name -> what opens it; imported where the table is asked for
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "alarm": "edgefuse.alarms:Alarms",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,121 @@
+"""Programs run at an alarm: one at a time, each for so long, none of them able to hold up a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgefuse.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+_WAITING = 16  # events in wait for a hook; a further one is lost, and counted
+_CLOSING_S = 4.0  # what closing waits for hooks under way, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A program with its arguments, how long it may take, and what it is told: JSON values."""
+
+    argv: tuple[str, ...]
+    timeout_s: float
+    facts: Mapping[str, Any]
+
+
+def check(argv: Sequence[str], where: str) -> None:
+    """Raises SettingsError where there is no such program."""
+    if argv and shutil.which(argv[0]) is None:
+        raise SettingsError(f"{where}: there is no program {argv[0]!r}; give the path of an executable file")
+
+
+class Hooks:
+    """A thread that runs calls in turn. A program gets the facts as a line of JSON on standard input and as EDGEFUSE_* variables; what
+    it prints is dropped, its complaints (standard error) go where ours go."""
+
+    def __init__(self) -> None:
+        self._calls: queue.Queue[Call | None] = queue.Queue(_WAITING)
+        self.done, self.failed, self.lost = 0, 0, 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._run, name="edgefuse-hooks", daemon=True)
+        self._thread.start()
+
+    def call(self, call: Call) -> None:
+        """Run it when its turn comes; returns at once."""
+        try:
+            self._calls.put_nowait(call)
+        except queue.Full:
+            self.lost += 1
+
+    def report(self) -> dict[str, int]:
+        return {"done": self.done, "failed": self.failed, "lost": self.lost, "waiting": self._calls.qsize()}
+
+    def close(self) -> None:
+        """Let those in wait run, for four seconds at most; kill what is left."""
+        deadline = time.monotonic() + _CLOSING_S
+        with contextlib.suppress(queue.Full):
+            self._calls.put(None, timeout=_CLOSING_S)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        while self._thread.is_alive():
+            self._drain()
+            if process := self._process:
+                _kill(process)
+            self._thread.join(0.1)
+
+    def _drain(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if self._calls.get_nowait() is not None:
+                    self.lost += 1
+        with contextlib.suppress(queue.Full):
+            self._calls.put_nowait(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            failure = self._one(call)
+            if failure:
+                self.failed += 1
+                log.warning("hook %s: %s", call.argv[0], failure)
+            else:
+                self.done += 1
+
+    def _one(self, call: Call) -> str | None:
+        """In words what failed."""
+        text = json.dumps(call.facts)
+        environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
+        environment |= {f"EDGEFUSE_{k.upper()}": v if isinstance(v, str) else json.dumps(v) for k, v in call.facts.items()}
+        try:
+            # a session of its own: what it started dies with it, and Ctrl-C is not for it
+            process = subprocess.Popen(
+                call.argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=environment
+            )  # fmt: skip
+        except (OSError, ValueError) as e:
+            return f"it can't be started ({e})"
+        self._process = process
+        try:
+            process.communicate(text.encode() + b"\n", call.timeout_s)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            process.wait()
+            return f"it took longer than {call.timeout_s:g} s and was killed"
+        finally:
+            self._process = None
+            if process.stdin:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+        return f"it ended with code {process.returncode}" if process.returncode else None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,148 @@
+"""Alarms on a run's frames: what is told, and when it is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefuse.alarms import Alarms
+from edgefuse.attachments import Info
+from edgefuse.errors import SettingsError
+from edgefuse.frames import Frame, FramePair, FusedFrame, Modality, Radiometry
+from edgefuse.live import Event, Live
+from edgefuse.settings.alarm import AlarmSettings
+from tests.conftest import Run
+
+LAW = Radiometry("lepton", 0.01, -273.15)
+INFO = Info("test", 9.0, True, {})
+
+
+class Bench:
+    """A run of made-up frames at 10 Hz."""
+
+    def __init__(self, **alarms: AlarmSettings) -> None:
+        self.live = Live(dict)
+        self.events: list[Event] = []
+        self.live.listen(self.events.append)
+        self.alarms = Alarms(alarms, self.live, INFO)
+        self.time_ns, self._noise = 10**9, np.random.default_rng(0)
+
+    def show(
+        self, celsius: float, frames: int = 1, law: Radiometry | None = LAW, still: bool = False, missing: Modality | None = None
+    ) -> None:
+        for _ in range(frames):
+            counts = np.full((12, 16), 29315, np.uint16)
+            if not still:
+                counts += self._noise.integers(0, 3, counts.shape, np.uint16)
+            counts[5, 7] = round((celsius + 273.15) * 100)
+            self.time_ns += 10**8
+            visible = Frame(np.zeros((12, 16), np.uint8), "visible", self.time_ns, str(self.time_ns))
+            infrared = Frame(counts, "infrared", self.time_ns, visible.name, law)
+            self.live.write(FusedFrame(visible.data, FramePair(visible, infrared, 0, missing)))
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        return [(e.name, e.facts["state"]) for e in self.events]
+
+    def state(self, name: str) -> Mapping[str, Any]:
+        return self.alarms.report()["alarms"][name]
+
+
+def test_an_alarm_is_told_with_its_facts_and_told_to_be_over() -> None:
+    bench = Bench(stove=AlarmSettings(above=80, hysteresis=5, duration=1, zone="8x8+4+2"))
+    bench.show(20, 5)
+    bench.show(91.5, 10)
+    assert (bench.told, bench.state("stove")["state"]) == ([], "pending")
+    bench.show(95, 5)
+    bench.show(78, 5)
+    bench.show(70)
+    assert bench.told == [("stove", "raised"), ("stove", "cleared")]
+    raised, cleared = (e.facts for e in bench.events)
+    assert {k: v for k, v in raised.items() if k != "frame"} == {
+        "state": "raised", "measure": "hottest", "celsius": 95.0, "above_celsius": 80, "x": 7, "y": 5, "zone": "8x8+4+2",
+    }  # fmt: skip
+    assert (cleared["celsius"], cleared["extreme_celsius"], cleared["lasted_s"]) == (70.0, 95.0, 1.0)
+    assert bench.state("stove") == {"state": "quiet", "held": False, "raised": 1, "celsius": 70.0, "fault": None}
+    json.dumps([dict(e.facts) for e in bench.events])
+
+
+def test_a_closed_shutter_and_a_camera_that_is_gone_hold_an_alarm() -> None:
+    bench = Bench(hot=AlarmSettings(above=80, duration=0))
+    bench.show(90)
+    calibrating = Radiometry("lepton", 0.01, -273.15, "calibrating")
+    bench.show(20, 10, calibrating)
+    bench.show(20, 10, missing="infrared")
+    assert (bench.told, bench.state("hot")["held"]) == ([("hot", "raised")], True)
+    bench.show(20)
+    assert bench.told == [("hot", "raised"), ("hot", "cleared")]
+
+
+def test_a_frozen_picture_raises_and_clears_nothing() -> None:
+    bench = Bench(hot=AlarmSettings(above=80, duration=2))
+    bench.show(90, 5)
+    bench.show(90, 100, still=True)
+    # the first four still frames may be a slow sensor's repeats
+    assert (bench.told, bench.state("hot")["held"]) == ([], True)
+    bench.show(90, 21)
+    assert bench.told == [("hot", "raised")]
+
+
+def test_degrees_that_nobody_knows_are_a_fault_told_once() -> None:
+    bench = Bench(hot=AlarmSettings(above=80), counts=AlarmSettings(above=30000, unit="counts", duration=0, hysteresis=10))
+    bench.show(90, 50, law=None)
+    assert bench.told == [("hot", "fault"), ("counts", "raised")]
+    assert "counts, not degrees" in bench.state("hot")["fault"]
+    assert bench.state("counts")["counts"] == 36315
+    bench.show(90, 15)
+    assert bench.state("hot") == {"state": "raised", "held": False, "raised": 1, "celsius": 90.0, "fault": None}
+
+
+def test_a_frame_that_is_held_over_counts_once() -> None:
+    bench = Bench(hot=AlarmSettings(above=80, duration=1))
+    for _ in range(50):
+        bench.time_ns = 10**9
+        bench.show(90)
+    assert bench.told == []
+
+
+def test_after_closing_nothing_is_measured() -> None:
+    bench = Bench(hot=AlarmSettings(above=80, duration=0))
+    bench.alarms.close()
+    bench.alarms.close()
+    bench.show(90)
+    assert bench.told == []
+
+
+def test_settings_that_can_not_be_are_refused() -> None:
+    with pytest.raises(SettingsError, match="above or below, one of them"):
+        AlarmSettings()
+    with pytest.raises(SettingsError, match="above or below, one of them"):
+        AlarmSettings(above=1, below=0)
+    with pytest.raises(SettingsError, match="is no zone"):
+        AlarmSettings(above=1, zone="here")
+    with pytest.raises(SettingsError, match="an alarm's name"):
+        Alarms({"a b": AlarmSettings(above=1)}, Live(dict), INFO)
+    with pytest.raises(SettingsError, match="no program"):
+        Alarms({"a": AlarmSettings(above=1, hook=("/nowhere",))}, Live(dict), INFO)
+
+
+def test_a_real_run_raises_an_alarm_and_runs_its_hook(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("msgspec")
+    (tmp_path / "alarms.toml").write_text(
+        '[run]\nsource = "demo?size=96x80&depth=16&frames=60&scene=night"\nruntime = "numpy"\n'
+        '[alarm.person]\nabove = 28\nduration = 0.2\nhook = ["/bin/sh", "-c", "cat >> hook.json"]\n'
+        '[alarm.fire]\nabove = 150\n'
+    )  # fmt: skip
+    done = run("run", "--config", "alarms.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    alarm = json.loads(done.stdout)["alarm"]
+    assert (alarm["alarms"]["person"]["raised"], alarm["alarms"]["fire"]["raised"]) == (1, 0)
+    assert alarm["hooks"]["failed"] == 0
+    first = json.loads((tmp_path / "hook.json").read_text().splitlines()[0])
+    assert (first["alarm"], first["state"], first["above_celsius"]) == ("person", "raised", 28)
+    assert "edgefuse: alarm person: state raised" in done.stderr

@@ -1,0 +1,97 @@
+"""Hooks: real programs, that do as they are told, take too long, or are not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgefuse.alarms.hook import Call, Hooks, check
+from edgefuse.errors import SettingsError
+
+FACTS = {"alarm": "stove", "state": "raised", "celsius": 91.5, "zone": "8x8+0+0"}
+
+
+@pytest.fixture
+def hooks() -> Iterator[Hooks]:
+    made = Hooks()
+    yield made
+    made.close()
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def shell(script: str, timeout_s: float = 30.0) -> Call:
+    return Call(("/bin/sh", "-c", script), timeout_s, FACTS)
+
+
+def test_a_hook_is_told_the_facts_as_json_and_in_variables(hooks: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    script = 'cat > "$0/json"; echo "$EDGEFUSE_ALARM $EDGEFUSE_STATE $EDGEFUSE_CELSIUS $NOTIFY_SOCKET." > "$0/variables"'
+    hooks.call(Call(("/bin/sh", "-c", script, str(tmp_path)), 30.0, FACTS))
+    until(lambda: hooks.done)
+    assert json.loads((tmp_path / "json").read_text()) == FACTS
+    assert (tmp_path / "variables").read_text() == "stove raised 91.5 .\n"
+    assert hooks.report() == {"done": 1, "failed": 0, "lost": 0, "waiting": 0}
+
+
+def test_one_runs_at_a_time_in_their_order(hooks: Hooks, tmp_path: Path) -> None:
+    # mkdir fails where the one before is still at it
+    for k in range(5):
+        hooks.call(shell(f"mkdir {tmp_path}/at-it && echo {k} >> {tmp_path}/order && sleep 0.02 && rmdir {tmp_path}/at-it"))
+    until(lambda: hooks.done + hooks.failed == 5)
+    assert hooks.failed == 0
+    assert (tmp_path / "order").read_text().split() == ["0", "1", "2", "3", "4"]
+
+
+def test_failures_are_counted(hooks: Hooks) -> None:
+    hooks.call(shell("exit 3"))
+    hooks.call(Call(("/nonexistent/hook",), 1.0, FACTS))
+    hooks.call(shell("exec 0<&-; exit 0"))  # one that does not care what it is told
+    until(lambda: hooks.done + hooks.failed == 3)
+    assert (hooks.done, hooks.failed) == (1, 2)
+
+
+def test_one_that_takes_too_long_is_killed_with_all_it_started(hooks: Hooks, tmp_path: Path) -> None:
+    hooks.call(shell(f"sleep 600 & echo $! > {tmp_path}/pid; wait", timeout_s=1.0))
+    until(lambda: hooks.failed)
+    child = int((tmp_path / "pid").read_text())
+
+    def gone() -> bool:
+        # an orphan may stay a zombie where nobody reaps
+        try:
+            return "\nState:\tZ" in Path(f"/proc/{child}/status").read_text()
+        except OSError:
+            return True
+
+    until(gone)
+
+
+def test_those_that_find_no_room_are_counted_and_closing_ends_all(tmp_path: Path) -> None:
+    hooks = Hooks()
+    begin = time.monotonic()
+    for _ in range(40):
+        hooks.call(shell("sleep 600", timeout_s=600.0))
+    assert hooks.lost >= 40 - 17
+    hooks.close()
+    hooks.close()
+    assert time.monotonic() - begin < 60
+    report = hooks.report()
+    assert report["done"] == 0
+    assert report["lost"] + report["failed"] == 40
+
+
+def test_a_program_that_is_not_there_is_said_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"alarm\.x\.hook: there is no program 'nowhere'"):
+        check(["nowhere", "arg"], "alarm.x.hook")
+    check([], "alarm.x.hook")
+    check([os.path.realpath("/bin/sh")], "alarm.x.hook")
