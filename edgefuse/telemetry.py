@@ -46,7 +46,7 @@ class Latency:
     def summary_ms(self) -> dict[str, float]:
         quantiles = {f"p{round(q * 100)}": self.quantile(q) for q in (0.5, 0.95, 0.99)}
         mean = self.total_ns / self.count if self.count else 0.0
-        return {k: round(v / 1e6, 6) for k, v in (quantiles | {"max": self.max_ns, "mean": mean}).items()}
+        return {k: round(v / 1e6, 6) for k, v in (quantiles | {"max": self.max_ns, "mean": mean}).items()} | {"count": self.count}
 
 
 def bandwidth_mb_s(bytes_in: float, bytes_out: float, fps: float = BANDWIDTH_FPS) -> dict[str, dict[str, float]]:

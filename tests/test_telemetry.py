@@ -81,7 +81,7 @@ def test_summary_of_random_durations(seed: int, scale: float, spread: float) -> 
 
 
 def test_a_histogram_of_nothing_and_of_zero() -> None:
-    assert Latency().summary_ms() == {"p50": 0, "p95": 0, "p99": 0, "max": 0, "mean": 0}
+    assert Latency().summary_ms() == {"p50": 0, "p95": 0, "p99": 0, "max": 0, "mean": 0, "count": 0}
     latency = Latency()
     latency.add(0)
     assert latency.quantile(0.5) == 0
@@ -128,7 +128,7 @@ def test_a_report_counts_what_came_and_what_became_of_it(clock: SimpleNamespace)
     assert report["bandwidth_mb_s"] == bandwidth_mb_s(1_228_800, 921_600)
     assert list(report["latency_ms"]) == ["read", "prepare", "network", "write"]
     assert report["latency_ms"]["network"]["p50"] == pytest.approx(5.0, rel=0.01)
-    assert report["latency_ms"]["write"] == pytest.approx(dict.fromkeys(("p50", "p95", "p99", "max", "mean"), 3.0), rel=0.01)
+    assert report["latency_ms"]["write"] == pytest.approx(dict.fromkeys(("p50", "p95", "p99", "max", "mean"), 3.0) | {"count": 2}, rel=0.01)
     assert json.loads(json.dumps(report)) == report
 
 

@@ -1,0 +1,52 @@
+"""A report with everything in it, made by what makes it in a run, but for cameras: their shapes are `CamerasSource.report`'s."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgefuse.alarms import Alarms
+from edgefuse.attachments import Info
+from edgefuse.errors import FrameError
+from edgefuse.frames import Frame, FramePair, FusedFrame, Radiometry
+from edgefuse.live import Live
+from edgefuse.settings.alarm import AlarmSettings
+from edgefuse.telemetry import Telemetry
+
+INFO = Info("demo", 25.0, True, {"name": "mobilefuse-edge", "runtime": "numpy", "precision": "fp32"})
+
+
+def frame(celsius: float = 40.0, law: bool = True, time_ns: int = 10**9) -> FusedFrame:
+    """A frame of 8 x 6 with a spot."""
+    counts = np.full((6, 8), 29315, np.uint16)
+    counts[2, 3] = round((celsius + 273.15) * 100)
+    visible = Frame(np.zeros((6, 8), np.uint8), "visible", time_ns, f"f{time_ns}")
+    infrared = Frame(counts, "infrared", time_ns, visible.name, Radiometry("lepton", 0.01, -273.15) if law else None)
+    return FusedFrame(visible.data, FramePair(visible, infrared, 0), {"prepare": 10**6, "network": 5 * 10**6})
+
+
+def full_report(law: bool = True) -> dict[str, Any]:
+    """Three frames fused, three lost, two cameras, an alarm that is raised, one that can't tell, an MQTT link with losses."""
+    telemetry, live = Telemetry(), Live(dict)
+    telemetry.lost(FrameError("a", "size", "a: sizes differ"))
+    for _ in range(2):
+        telemetry.lost(FrameError("b", "overrun", "b: too late"))
+    tables = {"stove": AlarmSettings(above=30, duration=0, hook=("/bin/true",)), "odd": AlarmSettings(above=30, zone="99x99+0+0")}
+    alarms = Alarms(tables, live, INFO)
+    for k in range(3):
+        fused = frame(40.0 + k, law, (k + 1) * 10**9)
+        telemetry.read(fused.pair.nbytes, 2 * 10**6)
+        telemetry.infrared(fused.pair.infrared)
+        telemetry.fused(fused, 10**6)
+        live.write(fused)
+    alarms.close()
+    camera = {"camera": "x", "state": "live", "received": 90, "fused": 80, "dropped": {"overrun": 10}, "fps": 9.0, "faults": {"gone": 1}}
+    return {
+        "model": dict(INFO.model),
+        **telemetry.report(),
+        "cameras": {"visible": camera, "infrared": camera | {"state": "lost"}},
+        "pairing": {"pairs": 80, "held": 20, "alone": 5},
+        "alarm": alarms.report(),
+        "mqtt": {"state": "connected", "sent": 7, "lost": {"telemetry": 3, "event": 1}, "waiting": 2},
+    }
