@@ -120,13 +120,16 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
     from edgefuse.service import Heartbeat, notify, stop_on_signals
     from edgefuse.telemetry import as_text
 
+    lines = given.tables.get("telemetry")
+    # --telemetry -: whoever reads the lines reads nothing else
+    out = sys.stderr if lines and lines.file == "-" else sys.stdout
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         stack.enter_context(log_lines())
         running = stack.enter_context(Running(given))
         warn(running.fuser)
         if not as_json:
-            print(f"model      {model_line(model_facts(running.fuser))}", flush=True)
+            print(f"model      {model_line(model_facts(running.fuser))}", file=out, flush=True)
         heartbeat, telemetry = Heartbeat(), running.telemetry
         reloader = stack.enter_context(Reloader(running, reread, heartbeat))
         progress = Progress("fusing", min((n for n in (running.source.info.pairs, given.run.frames) if n is not None), default=None))
@@ -150,7 +153,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
             if path := running.settings.run.report:
                 with _collect(failures):
                     files.write_atomic(expand(path), (text + "\n").encode())
-        print(text if as_json else as_text(report))
+        print(text if as_json else as_text(report), file=out)
     if failures:
         raise failures[0]
     lost = telemetry.frames_dropped

@@ -12,6 +12,7 @@ from typing import Any
 
 TABLES: dict[str, str] = {
     "run": "edgefuse.settings.run:RunSettings",
+    "telemetry": "edgefuse.settings.telemetry:TelemetrySettings",
     "alarm": "edgefuse.settings.alarm:AlarmSettings",
 }
 SEVERAL = frozenset({"alarm"})  # there may be many of them, each with a name: [alarm.stove]
