@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 # a settings table's name -> what opens it; imported where the table is asked for
 KINDS: dict[str, str] = {
+    "mqtt": "edgefuse.mqtt:Mqtt",
     "telemetry": "edgefuse.jsonlines:JsonLines",
     "alarm": "edgefuse.alarms:Alarms",
 }

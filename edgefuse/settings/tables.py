@@ -12,6 +12,7 @@ from typing import Any
 
 TABLES: dict[str, str] = {
     "run": "edgefuse.settings.run:RunSettings",
+    "mqtt": "edgefuse.settings.mqtt:MqttSettings",
     "telemetry": "edgefuse.settings.telemetry:TelemetrySettings",
     "alarm": "edgefuse.settings.alarm:AlarmSettings",
 }

@@ -1,0 +1,301 @@
+"""A run and a real Mosquitto: what is told, asked, refused, and what an outage costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgefuse.errors import EdgeFuseError
+from edgefuse.live import Event, Live
+from edgefuse.mqtt import Mqtt
+from edgefuse.settings.mqtt import MqttSettings
+from tests.mqtt.broker import Broker, Watcher, until
+from tests.reports import INFO, frame, full_report
+
+Watch = Callable[..., Watcher]
+BASE = "edgefuse/cam-1"
+
+
+@pytest.fixture
+def device() -> Iterator[Callable[..., Mqtt]]:
+    made: list[Mqtt] = []
+
+    def start(live: Live, broker: Broker | str, **more: Any) -> Mqtt:
+        url = broker if isinstance(broker, str) else broker.url
+        made.append(Mqtt(MqttSettings(**{"url": url, "device": "cam-1", "interval": 0.1, "retry": 0.2} | more), live, INFO))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def connected(mqtt: Mqtt) -> None:
+    until(lambda: mqtt.report()["state"] == "connected", lambda: mqtt.report())
+
+
+def answers(watcher: Watcher) -> list[dict[str, Any]]:
+    return [json.loads(p) for p in watcher.on(f"{BASE}/answer")]
+
+
+def test_state_telemetry_and_events_are_told_each_on_its_topic(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+    live, watcher = Live(full_report), watch(broker.port)
+    mqtt = device(live, broker)
+    connected(mqtt)
+    live.tell(Event("alarm", "stove", {"state": "raised", "celsius": 91.5}))
+    live.tell(Event("camera", "infrared", {"state": "lost"}))
+    until(lambda: watcher.on(f"{BASE}/event/camera") and len(watcher.on(f"{BASE}/telemetry")) >= 2)
+    mqtt.close()
+    until(lambda: len(watcher.on(f"{BASE}/state")) == 2)
+    assert watcher.on(f"{BASE}/state") == [b"online", b"offline"]
+    told = [json.loads(p) for p in watcher.on(f"{BASE}/telemetry")]
+    assert [t["sequence"] for t in told] == list(range(len(told)))
+    assert told[0]["frames_fused"] == 3
+    # the state at the broker's begin, and the event
+    alarms = [json.loads(p) for p in watcher.on(f"{BASE}/alarm/stove")]
+    assert [a["state"] for a in alarms] == ["raised", "raised"]
+    assert (alarms[1]["name"], alarms[1]["celsius"]) == ("stove", 91.5)
+    assert json.loads(watcher.on(f"{BASE}/event/camera")[0])["name"] == "infrared"
+    report = mqtt.report()
+    assert (report["state"], report["waiting"], report["lost"]) == ("closed", 0, {})
+    assert report["sent"] == len(watcher.heard)
+
+
+def test_who_comes_later_finds_state_alarms_and_discovery(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+    live = Live(full_report)
+    live.offer("record", dict)
+    connected(device(live, broker))
+    live.tell(Event("alarm", "stove", {"state": "cleared", "celsius": 20.0}))
+    first = watch(broker.port)
+    until(lambda: any(b"cleared" in p for p in first.on(f"{BASE}/alarm/stove")))
+    late = watch(broker.port)
+    until(lambda: late.on("homeassistant/switch/cam-1/record/config"))
+    kept = {topic: payload for topic, payload, retained in late.heard if retained}
+    assert kept[f"{BASE}/state"] == b"online"
+    assert json.loads(kept[f"{BASE}/alarm/stove"])["state"] == "cleared"
+    assert json.loads(kept[f"{BASE}/info"])["model"]["name"] == "mobilefuse-edge"
+    config = json.loads(kept["homeassistant/sensor/cam-1/fps/config"])
+    assert config["state_topic"] == f"{BASE}/telemetry"
+    assert "homeassistant/binary_sensor/cam-1/alarm_stove/config" in kept
+    # nothing that grows old is kept
+    assert {t.split("/")[2] for t in kept if t.startswith(BASE)} == {"state", "info", "alarm"}
+
+
+def test_an_alarm_that_came_or_went_with_a_reload_is_told_to_home_assistant(
+    broker: Broker, watch: Watch, device: Callable[..., Mqtt]
+) -> None:
+    names, watcher = ["stove"], watch(broker.port, "homeassistant/#")
+
+    class Now(Live):
+        def report(self) -> Mapping[str, Any]:
+            report = full_report()
+            return report | {"alarm": {"alarms": dict.fromkeys(names, report["alarm"]["alarms"]["stove"])}}
+
+    connected(device(Now(dict), broker))
+    topic = "homeassistant/binary_sensor/cam-1/alarm_{}/config".format
+    until(lambda: watcher.on(topic("stove")))
+    names[:] = ["door"]
+    until(lambda: watcher.on(topic("door")) and watcher.on(topic("stove"))[-1] == b"")
+
+
+def test_pictures_come_on_request_and_at_an_interval(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+    live, watcher = Live(full_report), watch(broker.port)
+    mqtt = device(live, broker)
+    connected(mqtt)
+    watcher.say(f"{BASE}/command", b'{"command": "snapshot", "id": "1"}')
+    until(lambda: answers(watcher))
+    live.write(frame())
+    watcher.say(f"{BASE}/command", b'{"command": "snapshot", "id": "2"}')
+    until(lambda: watcher.on(f"{BASE}/snapshot") and len(answers(watcher)) == 2)
+    first, second = answers(watcher)
+    assert (first["id"], first["ok"], first["error"]) == ("1", False, "there is no frame yet")
+    assert (second["id"], second["ok"]) == ("2", True)
+    picture = cv2.imdecode(np.frombuffer(watcher.on(f"{BASE}/snapshot")[0], np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (6, 8)
+    mqtt.close()
+    device(live, broker, device="cam-2", snapshots=0.1, commands=False)
+    until(lambda: len(watcher.on("edgefuse/cam-2/snapshot")) >= 3)
+
+
+def test_commands_are_asked_of_the_run_and_answered(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+    live, watcher, asked = Live(full_report), watch(broker.port, f"{BASE}/answer"), []
+
+    def record(given: Mapping[str, Any]) -> Mapping[str, Any]:
+        asked.append(dict(given))
+        return {"recording": given["on"]}
+
+    def reload(given: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise EdgeFuseError("the settings file is gone")
+
+    live.offer("record", record)
+    live.offer("reload", reload)
+    mqtt = device(live, broker)
+    connected(mqtt)
+    for payload in (
+        b'{"command": "record", "on": true}',
+        b'{"command": "reload", "id": "r"}',
+        b'{"command": "record", "path": "/x", "on": true}',
+    ):
+        watcher.say(f"{BASE}/command", payload)
+    until(lambda: len(answers(watcher)) == 3)
+    by_error = {a.get("error", ""): a for a in answers(watcher)}
+    assert by_error[""]["recording"] is True
+    assert by_error["the settings file is gone"]["id"] == "r"
+    assert by_error["record takes on (true or false) and an id"]["ok"] is False
+    assert asked == [{"on": True}]
+    assert mqtt.report()["commands"] == {"done": 1, "failed": 1, "refused": 1, "ignored": 0}
+
+
+def test_hostile_commands_change_nothing(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+    live, watcher = Live(full_report), watch(broker.port, f"{BASE}/#")
+    live.offer("reload", lambda given: pytest.fail("nobody asked for that"))
+    # one that is kept would come back with every connection
+    watcher.say(f"{BASE}/command", b'{"command": "reload"}', retain=True)
+    mqtt = device(live, broker)
+    connected(mqtt)
+    until(lambda: mqtt.report()["commands"]["ignored"] == 1)
+    # the broker itself keeps what is too large from the device
+    watcher.say(f"{BASE}/command", b"{" * 200_000)
+    for payload in (b"", b"\xff" * 1024, b"[" * 1000, b'{"command": "reload", "path": "../../x"}', b"\0" * 2000):
+        watcher.say(f"{BASE}/command", payload)
+    until(lambda: sum(mqtt.report()["commands"].values()) == 6)
+    for _ in range(300):
+        watcher.client.publish(f"{BASE}/command", b"flood", qos=1)
+    until(lambda: sum(mqtt.report()["commands"].values()) == 306)
+    before = len(watcher.on(f"{BASE}/telemetry"))
+    until(lambda: len(watcher.on(f"{BASE}/telemetry")) > before)
+    counts = mqtt.report()["commands"]
+    assert (counts["done"], counts["failed"]) == (0, 0)
+    assert counts["ignored"] > 200
+    assert mqtt.report()["connections"] == 1
+
+
+def test_an_outage_is_buffered_and_what_falls_out_is_counted(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+    live, watcher = Live(full_report), watch(broker.port, f"{BASE}/#")
+    mqtt = device(live, broker, buffer=20)
+    connected(mqtt)
+    until(lambda: len(watcher.on(f"{BASE}/telemetry")) >= 2)
+    broker.stop()
+    live.tell(Event("alarm", "stove", {"state": "raised", "celsius": 99.0, "while": "away"}))
+    until(lambda: mqtt.report()["lost"].get("telemetry", 0) >= 5, lambda: mqtt.report())
+    assert mqtt.report()["state"] not in ("connected", "connecting")
+    assert mqtt.report()["waiting"] <= 20 + 20
+    broker.start()
+    connected(mqtt)
+    until(lambda: any(b"away" in p for p in watcher.on(f"{BASE}/alarm/stove")))
+    mqtt.close()
+    until(lambda: watcher.on(f"{BASE}/state")[-1] == b"offline")
+    # every message is there, or counted
+    sequence = {json.loads(p)["sequence"] for p in watcher.on(f"{BASE}/telemetry")}
+    assert mqtt.report()["waiting"] == 0
+    assert len(sequence) + mqtt.report()["lost"]["telemetry"] == max(sequence) + 1
+    assert mqtt.report()["lost"].keys() == {"telemetry"}
+
+
+def test_a_broker_that_is_not_there_or_hangs_holds_up_nobody(broker: Broker, device: Callable[..., Mqtt]) -> None:
+    live = Live(full_report)
+    mqtt = device(live, broker, buffer=10)
+    connected(mqtt)
+    broker.process.send_signal(signal.SIGSTOP)
+    done = threading.Event()
+
+    def busy() -> None:
+        for k in range(2000):
+            live.tell(Event("alarm", "stove", {"state": "raised", "k": k}))
+            live.write(frame())
+        mqtt.report()
+        done.set()
+
+    threading.Thread(target=busy, daemon=True).start()
+    assert done.wait(30)
+    assert mqtt.report()["waiting"] <= 10 + 20
+    assert mqtt.report()["lost"]["alarm"] > 1900
+    closed = threading.Thread(target=mqtt.close, daemon=True)
+    closed.start()
+    closed.join(30)
+    assert not closed.is_alive()
+    nowhere = device(live, "mqtt://127.0.0.1:1")
+    until(lambda: nowhere.report()["state"] == "connection refused")
+
+
+def test_a_wrong_password_is_said_and_tried_again(tmp_path: Path, watch: Watch, device: Callable[..., Mqtt], broker: Broker) -> None:
+    import shutil
+    import subprocess
+
+    tool = shutil.which("mosquitto_passwd")
+    if tool is None:
+        pytest.skip("mosquitto_passwd is not installed")
+    users = tmp_path / "users"
+    subprocess.run([tool, "-c", "-b", str(users), "cam-1", "right"], check=True, capture_output=True)
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    guarded = Broker(closed, ["allow_anonymous false", f"password_file {users}"])
+    try:
+        live, events = Live(full_report), list[Event]()
+        live.listen(events.append)
+        wrong = device(live, guarded, user="cam-1", password="wrong")
+        until(lambda: wrong.report()["state"].startswith("the broker refused: "))
+        assert wrong.report()["state"] in ("the broker refused: not authorized", "the broker refused: bad user name or password")
+        until(lambda: any(e.name == "mqtt" and "refused" in e.facts["state"] for e in events))
+        assert all("wrong" not in str(e) for e in events)
+        wrong.close()
+        right = device(live, guarded, user="cam-1", password="right")
+        connected(right)
+        assert watch(guarded.port, "#", "cam-1", "right")
+        right.close()
+    finally:
+        guarded.stop()
+
+
+def test_two_devices_of_one_name_are_told_so(broker: Broker, device: Callable[..., Mqtt]) -> None:
+    first, events = Live(full_report), list[Event]()
+    first.listen(events.append)
+    connected(device(first, broker))
+    connected(device(Live(full_report), broker))
+    until(lambda: any("is another client called cam-1?" in e.facts["state"] for e in events), lambda: events)
+
+
+def test_runs_that_come_and_go_leak_no_thread_and_no_descriptor(broker: Broker, device: Callable[..., Mqtt]) -> None:
+    live = Live(full_report)
+    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(10):
+        mqtt = device(live, broker)
+        connected(mqtt)
+        mqtt.close()
+    until(lambda: threading.active_count() <= threads)
+    import gc
+
+    gc.collect()
+    until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors + 2)  # noqa: PTH208
+
+
+def test_settings_that_can_not_be_are_refused_at_once() -> None:
+    pytest.importorskip("paho.mqtt")
+    for wrong, said in (
+        ({"url": "broker"}, "mqtt.url"), ({"device": "a/b"}, "mqtt.device"), ({"prefix": "#"}, "mqtt.prefix"),
+        ({"discovery": "x y"}, "mqtt.discovery"), ({"url": "mqtts://h", "ca_file": "/nowhere.pem"}, "mqtt.ca_file"),
+    ):  # fmt: skip
+        with pytest.raises(EdgeFuseError, match=said):
+            Mqtt(MqttSettings(**{"url": "mqtt://h"} | wrong), Live(dict), INFO)
+
+
+def test_time_is_of_the_event_not_of_the_delivery(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+    live, watcher = Live(full_report), watch(broker.port, f"{BASE}/#")
+    mqtt = device(live, broker)
+    connected(mqtt)
+    broker.stop()
+    event = Event("camera", "visible", {"state": "lost"}, time.time() - 3600)
+    live.tell(event)
+    broker.start()
+    until(lambda: watcher.on(f"{BASE}/event/camera"))
+    assert json.loads(watcher.on(f"{BASE}/event/camera")[0])["time_s"] == round(event.time_s, 3)

@@ -1,0 +1,74 @@
+"""What Home Assistant is told: only what it knows, and templates that find their values."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from edgefuse.live import Live
+from edgefuse.mqtt import commands, discovery
+from edgefuse.vitals import Vitals
+from tests.reports import full_report
+
+BASE = "edgefuse/cam-1"
+# keys by component, after https://www.home-assistant.io/integrations/mqtt/ and its pages by component
+_ALL = {"name", "unique_id", "availability_topic", "device", "origin", "entity_category"}
+_KNOWN = {
+    "sensor": ({"state_topic"}, {"value_template", "unit_of_measurement", "device_class", "state_class"}),
+    "binary_sensor": ({"state_topic"}, {"value_template", "device_class", "json_attributes_topic"}),
+    "camera": ({"topic"}, set()),
+    "button": ({"command_topic"}, {"payload_press"}),
+    "switch": ({"command_topic"}, {"payload_on", "payload_off", "optimistic"}),
+}
+_CLASSES = {"data_size", "temperature", "problem", "heat"}
+
+
+def made() -> dict[str, dict[str, object]]:
+    found = discovery.configs(BASE, "cam-1", "mobilefuse-edge", ["stove", "odd"], ["snapshot", "record", "reload"])
+    return {topic: dict(config) for topic, config in found.items()}
+
+
+def test_every_config_has_what_home_assistant_wants_and_nothing_else() -> None:
+    configs = made()
+    assert len({c["unique_id"] for c in configs.values()}) == len(configs) == 8 + 1 + 2 + 1 + 2 + 1
+    for topic, config in configs.items():
+        found = re.fullmatch(r"(\w+)/([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)/config", topic)
+        assert found, topic
+        needed, more = _KNOWN[found[1]]
+        assert needed <= config.keys() <= needed | more | _ALL, topic
+        assert config.get("device_class", "heat") in _CLASSES
+        assert config["availability_topic"] == f"{BASE}/state"
+        assert config["device"]["identifiers"] == ["edgefuse_cam-1"]  # type: ignore[index]
+        json.dumps(config)
+
+
+def test_buttons_and_switches_send_commands_that_are_taken() -> None:
+    sent = [v for c in made().values() for k, v in c.items() if k in ("payload_press", "payload_on", "payload_off")]
+    parsed = [commands.parse(str(p).encode()) for p in sent]
+    assert [(c.name, dict(c.arguments)) for c in parsed] == [
+        ("snapshot", {}), ("record", {"on": True}), ("record", {"on": False}), ("reload", {}),
+    ]  # fmt: skip
+
+
+def test_templates_find_their_values_in_what_is_really_sent() -> None:
+    jinja2 = pytest.importorskip("jinja2")
+    telemetry = json.loads(json.dumps(Vitals(Live(full_report)).read()))
+    alarm = {"name": "stove", "state": "raised"}
+    shown = {}
+    for topic, config in made().items():
+        if "value_template" in config:
+            value = alarm if "/alarm/" in str(config["state_topic"]) else telemetry
+            environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+            shown[topic.split("/")[2]] = environment.from_string(config["value_template"]).render(value_json=value)
+    assert shown["frames_fused"] == "3"
+    assert shown["hottest_celsius"] == "42.0"
+    assert shown["infrared_state"] == "normal"
+    assert shown["throttled"] == "OFF"
+    assert shown["alarm_stove"] == "ON"
+    assert shown["fps"] == "None"  # Home Assistant's word for unknown
+
+
+def test_a_command_that_is_not_taken_has_no_button() -> None:
+    assert not any(t.startswith(("button/", "switch/")) for t in discovery.configs(BASE, "cam-1", "m", [], []))
