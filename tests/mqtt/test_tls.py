@@ -20,7 +20,7 @@ from tests.reports import INFO, full_report
 
 # paho leaves a socket whose handshake failed to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
-_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
 def openssl(folder: Path, *arguments: str) -> None:
@@ -29,7 +29,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 def signed(folder: Path, name: str, authority: str, extension: str) -> None:
     """NAME.pem and NAME.key, signed by the authority."""
-    openssl(folder, "req", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr",
+    openssl(folder, "req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr",
             "-subj", f"/CN={name}")  # fmt: skip
     (folder / f"{name}.ext").write_text(extension)
     openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial",
@@ -44,7 +44,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("papers")
     for authority in ("ours", "theirs"):
         named = ("-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-subj", f"/CN={authority}", "-days", "2")
-        openssl(folder, "req", "-x509", *_KEY, *named, "-addext", "keyUsage=critical,keyCertSign")
+        openssl(folder, "req", "-x509", *KEY, *named, "-addext", "keyUsage=critical,keyCertSign")
     signed(folder, "broker", "ours", "subjectAltName=IP:127.0.0.1\n")
     signed(folder, "elsewhere", "ours", "subjectAltName=DNS:elsewhere.example\n")
     signed(folder, "cam-1", "ours", "extendedKeyUsage=clientAuth\n")
