@@ -55,7 +55,11 @@ class Running:
             self._sinks = self._open_sinks(s, undo)
             self.fuser = undo.enter_context(opening.fuser(s, self._calibration.made, self.source.info.sequence))
             self._tap = undo.enter_context(opening.tapped(self.source, s, self.live.tell))
-            self._attachments = Attachments(given.tables, self.live, self._info(s, self.fuser))
+            # those that are opened first may ask for a report while the others are opened
+            info = self._info(s, self.fuser)
+            self._attachments = Attachments({}, self.live, info)
+            undo.callback(self._attachments.close)
+            self._attachments.exchange(given.tables, info)
             self._pipeline = Pipeline(self._tap, self.fuser, self._all(self._sinks), self.telemetry, s.frames)
             undo.pop_all()
 
