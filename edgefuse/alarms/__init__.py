@@ -70,6 +70,11 @@ class Alarms:
 
     def close(self) -> None:
         self._end()
+        with self._lock:
+            raised = [name for name, alarm in self._alarms.items() if alarm.end()]
+        for name in raised:
+            # nobody watches it any more: neither raised nor over
+            self._live.tell(Event("alarm", name, {"state": "ended"}))
         if self._hooks:
             self._hooks.close()
 
@@ -84,6 +89,7 @@ class _Alarm:
         self.settings, self._name = s, name
         self._machine = Machine(s.duration, s.cooldown)
         self._count, self._fault, self._held = 0, "", False
+        self._ended = False
         self._told: set[str] = set()  # a fault is told once; there are few
         self._newest: Reading | None = None
         self._since, self._extreme = 0, 0.0
@@ -106,6 +112,12 @@ class _Alarm:
             extreme = max if self.settings.above is not None else min
             self._extreme = found.value if change else extreme(self._extreme, found.value)
         return self._event(change, found, frame) if change else None
+
+    def end(self) -> bool:
+        """Whether it was raised, the first time it is asked."""
+        ends = self._machine.raised and not self._ended
+        self._ended = True
+        return ends
 
     def _event(self, change: Change, found: Reading, frame: Frame) -> Event:
         s = self.settings

@@ -110,12 +110,14 @@ def test_a_frame_that_is_held_over_counts_once() -> None:
     assert bench.told == []
 
 
-def test_after_closing_nothing_is_measured() -> None:
-    bench = Bench(hot=AlarmSettings(above=80, duration=0))
-    bench.alarms.close()
-    bench.alarms.close()
+def test_closing_ends_what_is_raised_and_nothing_is_measured_any_more() -> None:
+    bench = Bench(hot=AlarmSettings(above=80, duration=0), fire=AlarmSettings(above=280, duration=0))
     bench.show(90)
-    assert bench.told == []
+    bench.alarms.close()
+    bench.alarms.close()
+    bench.show(20)
+    bench.show(300)
+    assert bench.told == [("hot", "raised"), ("hot", "ended")]
 
 
 def test_settings_that_can_not_be_are_refused() -> None:
