@@ -136,6 +136,9 @@ class Link:
                 wait_s = _FIRST_RETRY_S
             self._closing.wait(min(wait_s, self._most_retry_s) * random.uniform(0.5, 1))
             wait_s = min(2 * wait_s, self._most_retry_s)
+        if (sock := self._client.socket()) is not None:
+            # the goodbye could not be sent, so paho did not hang up
+            sock.close()
         self._inner.close()
         self._outer.close()
 

@@ -102,3 +102,5 @@ class Watcher:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        if (sock := self.client.socket()) is not None:
+            sock.close()
