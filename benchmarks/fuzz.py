@@ -36,7 +36,15 @@ def settings(rng: random.Random, folder: Path) -> None:
     settings.load(path, variables, whole=rng.random() < 0.5)
 
 
-TARGETS: dict[str, Feed] = {"settings": settings}
+def mqtt(rng: random.Random, folder: Path) -> None:
+    """A payload for the command topic; what passes is looked at, too."""
+    from tests.mqtt.hostile import check, payload
+
+    if check(payload(rng)) is None:
+        raise EdgeFuseError("refused")
+
+
+TARGETS: dict[str, Feed] = {"settings": settings, "mqtt": mqtt}
 
 
 def main() -> int:
