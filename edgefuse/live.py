@@ -39,6 +39,7 @@ class Live(Sink):
     def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
         """report: everything there is to tell of the run now (`edgefuse run --json`'s report)."""
         self._make_report, self._lock = report, threading.Lock()
+        self._report_lock = threading.Lock()  # of its own: no frame waits for a report that is being made
         self._count = 0
         self._fused: FusedFrame | None = None
         self._report: tuple[float, Mapping[str, Any]] | None = None
@@ -66,7 +67,7 @@ class Live(Sink):
 
     def report(self) -> Mapping[str, Any]:
         """The run's report, up to a second old."""
-        with self._lock:
+        with self._report_lock:
             if self._report is None or time.monotonic() - self._report[0] >= _REPORT_S:
                 self._report = time.monotonic(), self._make_report()
             return self._report[1]

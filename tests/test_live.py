@@ -51,6 +51,25 @@ def test_many_who_ask_cost_one_report_a_second() -> None:
     assert live.report()["n"] == len(made)
 
 
+def test_no_frame_waits_for_a_report_and_a_report_may_ask_for_the_newest_frame() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def report() -> Mapping[str, Any]:
+        begun.set()
+        assert go.wait(30)
+        return {"newest": live.newest}
+
+    live = Live(report)
+    told: list[Mapping[str, Any]] = []
+    thread = threading.Thread(target=lambda: told.append(live.report()))
+    thread.start()
+    assert begun.wait(30)
+    live.write(fused(1))
+    go.set()
+    thread.join(30)
+    assert told[0]["newest"][0] == 1
+
+
 def test_events_reach_the_log_and_who_listens(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "edgefuse")
     live, heard = Live(dict), []
