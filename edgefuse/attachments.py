@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "mqtt": "edgefuse.mqtt:Mqtt",
     "telemetry": "edgefuse.jsonlines:JsonLines",
     "alarm": "edgefuse.alarms:Alarms",
+    "web": "edgefuse.web:Web",
 }
 
 

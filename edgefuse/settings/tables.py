@@ -15,6 +15,7 @@ TABLES: dict[str, str] = {
     "mqtt": "edgefuse.settings.mqtt:MqttSettings",
     "telemetry": "edgefuse.settings.telemetry:TelemetrySettings",
     "alarm": "edgefuse.settings.alarm:AlarmSettings",
+    "web": "edgefuse.settings.web:WebSettings",
 }
 SEVERAL = frozenset({"alarm"})  # there may be many of them, each with a name: [alarm.stove]
 

@@ -1,0 +1,115 @@
+"""The web page of a run ([web], `edgefuse run --web`): an attachment in its own thread and event loop. The run never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from edgefuse.errors import MissingDependencyError
+from edgefuse.live import Event, Live
+from edgefuse.settings.web import WebSettings
+from edgefuse.web import address
+
+if TYPE_CHECKING:
+    from edgefuse.attachments import Info
+    from edgefuse.web.app import Site
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 5.0
+_END_S = 4.0
+_BESIDE = 32  # connections beyond two a viewer: pages loading, Prometheus, what is being shut
+
+
+class Web:
+    """Serves from when it is made until `close`. Raises SettingsError and MissingDependencyError; an address that can't be had is tried
+    again, and told."""
+
+    def __init__(self, settings: WebSettings, live: Live, info: Info) -> None:
+        host, self._port = address.split(settings.listen)
+        self._secured = address.token(settings) is not None
+        try:
+            from edgefuse.web import app, connection, state
+        except ModuleNotFoundError as e:
+            raise MissingDependencyError(e.name or "uvicorn", "the web page", "'edgefuse[web]'") from e
+        self._app, self._connection = app, connection
+        self._s, self._live, self._host = settings, live, host
+        self._state = state.State(live, info.fps)
+        self._site: Site | None = None
+        self._trouble = ""
+        self._closing = threading.Event()
+        sock = self._listen()
+        self._thread = threading.Thread(target=self._run, args=(sock,), name="edgefuse-web", daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where the page is; port 0 became the one that was free."""
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}/"
+
+    def report(self) -> dict[str, Any]:
+        site = self._site
+        return {
+            "url": self.url,
+            "token": self._secured,
+            "trouble": self._trouble,
+            "viewers": site.relay.viewers if site else 0,
+            "viewers_turned_away": site.viewers_turned_away if site else 0,
+            "pictures_encoded": site.studio.encoded if site else 0,
+            "bytes_sent": site.sent_bytes if site else 0,
+        }
+
+    def close(self) -> None:
+        self._closing.set()
+        self._state.close()
+        self._thread.join(_END_S)
+
+    def _listen(self) -> socket.socket | None:
+        try:
+            sock = self._connection.listen(self._host, self._port)
+        except OSError as e:
+            trouble = f"cannot serve on {self._s.listen}: {e.strerror}; trying again every {_RETRY_S:g} s"
+            if trouble != self._trouble:
+                self._trouble = trouble
+                self._live.tell(Event("sink", "web", {"trouble": trouble}))
+            return None
+        self._port, self._trouble = sock.getsockname()[1], ""
+        log.info("web page on %s%s", self.url, " (with the token)" if self._secured else "")
+        return sock
+
+    def _run(self, sock: socket.socket | None) -> None:
+        while not self._closing.is_set():
+            if sock is not None:
+                try:
+                    with sock:
+                        asyncio.run(self._serve(sock))
+                except Exception as e:
+                    self._trouble = f"failed ({type(e).__name__}: {e}); trying again every {_RETRY_S:g} s"
+                    self._live.tell(Event("sink", "web", {"trouble": self._trouble}))
+            if not self._closing.wait(_RETRY_S):
+                sock = self._listen()
+
+    async def _serve(self, sock: socket.socket) -> None:
+        site = self._site = self._app.Site(self._s, self._live, self._state, self._port)
+        server = self._connection.server(site.app, 2 * self._s.clients + _BESIDE)
+        watch = asyncio.create_task(site.watch())
+        end = asyncio.create_task(self._end(site, server))
+        try:
+            await server.serve(sockets=[sock])
+        finally:
+            site.close()
+            for task in (watch, end):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def _end(self, site: Site, server: Any) -> None:
+        """Films have no end of their own; they are ended before the server waits for them."""
+        while not self._closing.is_set():
+            await asyncio.sleep(0.1)
+        site.relay.close()
+        server.should_exit = True

@@ -1,0 +1,117 @@
+"""Who is let in, before anything else is looked at: Host and Origin against other pages in the same browser, then the token.
+
+The browser is given a cookie for the token, made of it but not telling it; a program sends it as `Authorization: Bearer TOKEN`, or as
+`?token=TOKEN` where it can do no better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edgefuse.web import address
+
+WRONG_S = 1.0  # a wrong token is answered after this
+_COOKIE_S = 30 * 86400
+_LONGEST = 2048  # of a path with its query
+_HEADER_BYTES, _HEADER_COUNT = 16384, 100
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # with none at all, a form's Origin would be null
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
+_NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+
+class Gate:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp, names: frozenset[str], token: str | None, port: int, login: Response) -> None:
+        """names: what Host may say (`address.known`). token: None lets everybody in. login: what a browser without one is shown."""
+        self._app, self._names, self._login = app, names, login
+        self._token = token.encode() if token else None
+        self._cookie = f"edgefuse-{port}"
+        self._pass = hmac.new(self._token, b"edgefuse web cookie", hashlib.sha256).hexdigest() if self._token else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
+                own = {name for name, _ in headers}
+                headers.extend(h for h in (*_HEADERS, _NO_CONTENT) if h[0] not in own)
+            await send(message)
+
+        headers = Headers(scope=scope)
+        answer = self._refuse(scope, headers) or await self._unknown(scope, headers)
+        await (answer or self._app)(scope, receive, guarded)
+
+    def _refuse(self, scope: MutableMapping[str, Any], headers: Headers) -> Response | None:
+        if len(headers.raw) > _HEADER_COUNT or sum(len(name) + len(value) for name, value in headers.raw) > _HEADER_BYTES:
+            return _said(431, "too many headers")
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not address.known(hosts[0], self._names):
+            return _said(421, "this name is not known here; ask for the IP address, or add the name to hosts in [web]")
+        if len(scope.get("raw_path", b"")) + len(scope.get("query_string", b"")) > _LONGEST:
+            return _said(414, "the address is too long")
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin is not None and origin.partition("://")[2] != hosts[0]:
+            return _said(403, "this was asked by another page")
+        if site in ("cross-site", "same-site") and not (headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"):
+            return _said(403, "this was asked by another page")
+        return None
+
+    async def _unknown(self, scope: Scope, headers: Headers) -> Response | None:
+        if self._token is None or scope["path"] == "/login":
+            return None
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+        if hmac.compare_digest(cookie.encode("utf-8", "replace"), self._pass.encode()):
+            return None
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        offered = given.strip() if kind.lower() == "bearer" else (_query(scope).get("token") or [""])[0]
+        if offered:
+            if not await self.right(offered):
+                return _said(401, "wrong token", {"WWW-Authenticate": "Bearer"})
+            return self.welcome() if scope["path"] == "/" and kind.lower() != "bearer" else None
+        if scope["path"] == "/":
+            return self._login
+        return _said(401, "a token is needed: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+
+    async def right(self, offered: str) -> bool:
+        """Is this the token? Says no slowly."""
+        if self._token is not None and hmac.compare_digest(offered.encode("utf-8", "replace"), self._token):
+            return True
+        await asyncio.sleep(WRONG_S)
+        return False
+
+    def welcome(self) -> Response:
+        """To the page, with the cookie, and without the token in the address."""
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(self._cookie, self._pass, max_age=_COOKIE_S, httponly=True, samesite="lax", path="/")
+        return answer
+
+
+def _query(scope: Scope) -> dict[str, list[str]]:
+    try:
+        return parse_qs(scope["query_string"].decode("ascii", "replace"), max_num_fields=16)
+    except ValueError:
+        return {}
+
+
+def _said(code: int, text: str, headers: dict[str, str] | None = None) -> Response:
+    return PlainTextResponse(f"{text}\n", code, headers)

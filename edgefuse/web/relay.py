@@ -1,0 +1,131 @@
+"""The newest frame to whoever looks: encoded once a frame and view, and only while somebody looks.
+
+A viewer is woken, takes the newest part when its connection has taken the last one, and knows nothing of those between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
+
+from edgefuse.frames import FusedFrame
+from edgefuse.live import Live
+from edgefuse.web.views import Studio, View
+
+log = logging.getLogger(__name__)
+
+BOUNDARY = "edgefuse"
+
+
+class Relay:
+    """Lives in one event loop; `pool` has one thread, which draws."""
+
+    def __init__(self, live: Live, studio: Studio, pool: Executor, fps: float, quality: int) -> None:
+        self._live, self._studio, self._pool, self._interval_s, self._quality = live, studio, pool, 1 / fps, quality
+        self._viewers: dict[object, tuple[tuple[View, ...], asyncio.Event]] = {}
+        self._count = 0  # of the frame that the parts show
+        self._parts: dict[View, bytes] = {}
+        self._joined: dict[tuple[View, ...], bytes] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._come = asyncio.Event()
+        self._told = False
+        self._closing = False
+
+    @property
+    def viewers(self) -> int:
+        return len(self._viewers)
+
+    async def look(self, views: tuple[View, ...], gone: asyncio.Future[None]) -> AsyncGenerator[bytes, None]:
+        """Parts of a multipart/x-mixed-replace body, each the newest frame's views when it is asked for. Ends with the relay, or
+        when `gone` is done."""
+        key, wake, seen = object(), asyncio.Event(), 0
+        self._viewers[key] = views, wake
+        gone.add_done_callback(lambda _: wake.set())
+        try:
+            self._begin()
+            while not self._closing and not gone.done():
+                wake.clear()
+                if self._count != seen and all(v in self._parts for v in views):
+                    seen = self._count
+                    if views not in self._joined:
+                        self._joined[views] = b"".join(self._parts[v] for v in views)
+                    yield self._joined[views]
+                else:
+                    await wake.wait()
+        finally:
+            del self._viewers[key]
+            if not self._viewers:
+                self._come.set()
+
+    def close(self) -> None:
+        """End every `look`."""
+        self._closing = True
+        self._wake_all()
+        self._come.set()
+
+    def _begin(self) -> None:
+        """Somebody came: shown at once what there is, be it of a run that stands still, but not what was shown to those who left."""
+        newest = self._live.newest
+        if newest is None or newest[0] != self._count:
+            self._parts, self._joined = {}, {}
+        self._come.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def came(_count: int, _fused: FusedFrame) -> None:
+            # in the run's own thread: a word, and only where one is waited for
+            if not self._told:
+                self._told = True
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(self._come.set)
+
+        end = self._live.watch(came)
+        try:
+            while self._viewers and not self._closing:
+                begin = loop.time()
+                self._come.clear()
+                self._told = False
+                newest = self._live.newest
+                views = {v for wanted, _ in self._viewers.values() for v in wanted}
+                if newest is None or (newest[0] == self._count and views <= self._parts.keys()):
+                    await self._come.wait()
+                    continue
+                await self._make(*newest, views)
+                del newest
+                await asyncio.sleep(max(0.0, begin + self._interval_s - loop.time()))
+        finally:
+            end()
+            with contextlib.suppress(RuntimeError):
+                self._pool.submit(self._studio.forget)
+
+    async def _make(self, count: int, fused: FusedFrame, views: set[View]) -> None:
+        done = self._parts if count == self._count else {}
+        try:
+            made = await asyncio.get_running_loop().run_in_executor(self._pool, self._encode, count, fused, views - done.keys())
+        except Exception as e:
+            # the next frame may be another matter
+            log.warning("the web page can't show %s (%s: %s)", fused.name, type(e).__name__, e)
+            made = {}
+        self._count, self._parts, self._joined = count, {**done, **made}, {}
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for _, wake in self._viewers.values():
+            wake.set()
+
+    def _encode(self, count: int, fused: FusedFrame, views: set[View]) -> dict[View, bytes]:
+        facts = json.dumps({"frame": count, "name": fused.name, "map": fused.decided_map is not None, **self._studio.spots(fused)})
+        return {view: part(self._studio.jpeg(fused, view, self._quality), str(view), facts) for view in views}
+
+
+def part(jpeg: bytes, view: str, facts: str) -> bytes:
+    """One picture of the body, its boundary before it."""
+    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\nX-View: {view}\r\nX-Frame: {facts}\r\n\r\n"
+    return head.encode("ascii") + jpeg + b"\r\n"

@@ -1,0 +1,148 @@
+"""How the run is, for the page's plots and words: a sample a second for the last minutes, events, warnings, health."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgefuse.board import Throttling, read_throttling
+from edgefuse.board.state import temperature_c
+from edgefuse.live import Event, Live
+
+SAMPLES = 300  # seconds of history
+_EVENTS = 30
+_THROTTLING_S = 30.0  # asking the firmware may start a process
+_STALLED_S = 5.0
+_WARM_C = 80.0  # a Raspberry Pi 3B+ slows down from here (60 degrees for the fastest of its clocks)
+_SHOWN = ("frames", "dropped_by_cause", "source", "model", "edgefuse", "calibration", "peak_resident_mb", "thermal", "recording", "alarm")
+
+
+class State:
+    """`sample` it once a second; the rest may be asked from any thread."""
+
+    def __init__(self, live: Live, fps: float) -> None:
+        """fps: the source's nominal rate, Hz."""
+        self._live = live
+        self._patience_s = max(_STALLED_S, 3 / fps if fps > 0 else 0)
+        self._lock = threading.Lock()
+        self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
+        self._events: deque[Event] = deque(maxlen=_EVENTS)
+        self._count, self._moved_at, self._sampled_at = 0, time.monotonic(), time.monotonic()
+        self._sent = 0
+        self._throttling, self._throttling_at = Throttling(), -_THROTTLING_S
+        self._stop = live.listen(self._heard)
+
+    def close(self) -> None:
+        self._stop()
+
+    def _heard(self, event: Event) -> None:
+        with self._lock:
+            self._events.append(event)
+
+    def sample(self, sent: int) -> None:
+        """Note how it is now. sent: bytes of pictures sent to viewers so far."""
+        now, newest = time.monotonic(), self._live.newest
+        temperature = temperature_c()
+        if now - self._throttling_at >= _THROTTLING_S:
+            self._throttling, self._throttling_at = read_throttling(), now
+        with self._lock:
+            elapsed = max(now - self._sampled_at, 1e-3)
+            count = newest[0] if newest else 0
+            # from the first frame on: waiting for it is no speed
+            fps = (count - self._count) / elapsed if newest and self._count else None
+            self._see(count, now)
+            fused = newest[1] if newest else None
+            self._samples.append(
+                {
+                    "time_s": round(time.time(), 1),
+                    "fps": _rounded(fps, 2),
+                    "latency_ms": _rounded(sum(fused.stages_ns.values()) / 1e6 if fused else None, 2),
+                    "memory_mb": round(resident_bytes() / 1e6, 1),
+                    "temperature_c": _rounded(temperature, 1),
+                    "in_mb_s": _rounded(fused.pair.nbytes * fps / 1e6 if fused and fps is not None else None, 2),
+                    "out_mb_s": _rounded(fused.data.nbytes * fps / 1e6 if fused and fps is not None else None, 2),
+                    "sent_mb_s": round((sent - self._sent) / elapsed / 1e6, 3),
+                }
+            )
+            self._sampled_at, self._sent = now, sent
+
+    def _see(self, count: int, now: float) -> None:
+        if count != self._count:
+            self._count, self._moved_at = count, now
+
+    def health(self) -> dict[str, Any]:
+        """ok: do frames go through? frames: how many so far. still_s: seconds since it was last seen that there was one more."""
+        newest, now = self._live.newest, time.monotonic()
+        count = newest[0] if newest else 0
+        with self._lock:
+            # between samples the count may have moved on: that is as good as a sample
+            moved = count != self._count
+            still_s = 0.0 if moved else now - self._moved_at
+        ok = count > 0 and still_s < self._patience_s
+        why = "" if ok else "no frame yet" if count == 0 else f"no frame for {still_s:.0f} s"
+        return {"ok": ok, "frames": count, "still_s": round(still_s, 1), "why": why}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return list(self._samples)
+
+    def now(self) -> dict[str, Any]:
+        """All that the page shows in words and figures; takes a moment, as the report does."""
+        report, health = self._live.report(), self.health()
+        with self._lock:
+            sample = self._samples[-1] if self._samples else None
+            events = list(self._events)
+        cameras = {m: {"state": c["state"], "fps": c["fps"]} for m, c in report.get("cameras", {}).items()}
+        newest = self._live.newest
+        missing = newest[1].pair.missing if newest else None
+        return {
+            "health": health,
+            "sample": sample,
+            "report": {key: report[key] for key in _SHOWN if key in report},
+            "cameras": cameras,
+            "warnings": warnings(report, health, missing, self._throttling, sample),
+            "events": [{"kind": e.kind, "name": e.name, "facts": dict(e.facts), "time_s": round(e.time_s, 1)} for e in reversed(events)],
+            "commands": list(self._live.commands),
+        }
+
+
+def warnings(
+    report: Mapping[str, Any], health: Mapping[str, Any], missing: str | None, throttling: Throttling, sample: Mapping[str, Any] | None
+) -> list[str]:
+    """What a person should look at, most urgent first."""
+    found = [] if health["ok"] else [f"{health['why']}: the picture stands still" if health["frames"] else "waiting for the first frame"]
+    if missing:
+        found.append(f"the {missing} camera gives nothing: what is shown is the other one's picture")
+    for modality, camera in report.get("cameras", {}).items():
+        if camera["state"] not in ("live", "held"):
+            found.append(f"{modality} camera: {camera['state']}")
+    thermal = report.get("thermal") or {}
+    if thermal.get("state") not in (None, "normal") and "infrared" not in report.get("cameras", {}):
+        found.append(f"infrared camera: {thermal['state']}")
+    # what stands beside the run, each under its table's name, says itself what ails it
+    found += [f"{name}: {part['trouble']}" for name, part in report.items() if isinstance(part, Mapping) and part.get("trouble")]
+    if throttling.now:
+        found.append(f"the board is slowed down: {', '.join(throttling.now)}")
+    if sample and (sample["temperature_c"] or 0) >= _WARM_C:
+        found.append(f"the processor is at {sample['temperature_c']:.0f} °C")
+    return found
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def resident_bytes() -> int:
+    """What this process holds of the machine's memory now."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,136 @@
+"""What can be looked at: the fused picture, what it was made of, and the map that made it; as arrays, JPEG or PNG."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse import images, registration
+from edgefuse.errors import CalibrationError, EdgeFuseError
+from edgefuse.frames import FusedFrame
+from edgefuse.fusion.prepare import infrared_8, visible_8
+from edgefuse.thermal import PercentileAgc, palettes
+from edgefuse.thermal.spots import Spot, spots
+from edgefuse.uri import expand
+
+log = logging.getLogger(__name__)
+
+NAMES = ("fused", "visible", "infrared", "map")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """name: of NAMES. palette: of `thermal.palettes.NAMES`, for the infrared picture; the others have none."""
+
+    name: str
+    palette: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> View:
+        """fused, visible, map, infrared or infrared:PALETTE. Raises ValueError, which says what there is."""
+        name, _, palette = text.partition(":")
+        if name not in NAMES or (palette and (name != "infrared" or palette not in palettes.NAMES)):
+            raise ValueError(f"no such view; there is {', '.join(NAMES)}, and infrared:PALETTE with {', '.join(palettes.NAMES)}")
+        return cls(name, palette or palettes.NAMES[0] if name == "infrared" else "")
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.palette}" if self.palette else self.name
+
+
+class Studio:
+    """Draws views of the frames it is given. Keeps state from frame to frame (gain control, registration): one thread at a time."""
+
+    def __init__(self) -> None:
+        self.encoded = 0  # pictures, ever
+        self._agc = PercentileAgc()
+        self._calibration_path: str | None = None
+        self._calibration: registration.Calibration | None = None
+        self._registration: registration.Registration | None = None
+        self._frame: FusedFrame | None = None
+        self._pictures: dict[View, NDArray[np.uint8]] = {}
+
+    def calibrate(self, path: str | None) -> None:
+        """Put infrared frames on the visible grid as the run does: its calibration file, or None. A file that can't be read is left out."""
+        if path == self._calibration_path:
+            return
+        self._calibration_path, self._calibration, self._registration = path, None, None
+        if path:
+            try:
+                self._calibration = registration.load(expand(path))
+            except EdgeFuseError as e:
+                log.warning("the web page shows infrared frames out of register: %s", e)
+
+    def picture(self, fused: FusedFrame, view: View) -> NDArray[np.uint8]:
+        """uint8, (H, W) or BGR (H, W, 3), of the fused frame's size. Drawn once a frame and view."""
+        if fused is not self._frame:
+            self._frame, self._pictures = fused, {}
+        if view not in self._pictures:
+            self._pictures[view] = self._draw(fused, view)
+        return self._pictures[view]
+
+    def forget(self) -> None:
+        """Let go of the last frame: nobody looks."""
+        self._frame, self._pictures = None, {}
+
+    def jpeg(self, fused: FusedFrame, view: View, quality: int) -> bytes:
+        self.encoded += 1
+        return bytes(images.encode(self.picture(fused, view), ".jpg", quality))
+
+    def png(self, fused: FusedFrame, view: View, over: View | None = None, share: float = 0.0) -> bytes:
+        """The view, with a `share` (0 to 1) of the view `over` laid over it."""
+        picture = self.picture(fused, view)
+        if over is not None and share > 0:
+            first, second = (cv2.cvtColor(p, cv2.COLOR_GRAY2BGR) if p.ndim == 2 else p for p in (picture, self.picture(fused, over)))
+            picture = np.asarray(cv2.addWeighted(first, 1 - share, second, share, 0), np.uint8)
+        return bytes(images.encode(picture, ".png"))
+
+    def _draw(self, fused: FusedFrame, view: View) -> NDArray[np.uint8]:
+        if view.name == "fused":
+            return fused.data
+        if view.name == "visible":
+            return visible_8(fused.pair)
+        if view.name == "map":
+            shares = fused.blending_map
+            return np.zeros(fused.data.shape[:2], np.uint8) if shares is None else np.rint(shares * 255).astype(np.uint8)
+        grey = View("infrared", palettes.NAMES[0])
+        if view != grey:
+            return palettes.show(self.picture(fused, grey), view.palette)
+        return self._on_grid(fused, infrared_8(fused.pair, self._agc))
+
+    def _on_grid(self, fused: FusedFrame, infrared: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        size = fused.data.shape[1], fused.data.shape[0]
+        if self._calibration is not None:
+            there = infrared.shape[1], infrared.shape[0]
+            try:
+                if self._registration is None or (self._registration.visible_size, self._registration.infrared_size) != (size, there):
+                    self._registration = registration.Registration(self._calibration, size, there)
+                return self._registration.apply(infrared).copy()
+            except CalibrationError as e:
+                log.warning("the web page shows infrared frames out of register: %s", e)
+                self._calibration = None
+        resized: Any = infrared if infrared.shape == size[::-1] else cv2.resize(infrared, size, interpolation=cv2.INTER_LINEAR)
+        return resized
+
+    def spots(self, fused: FusedFrame) -> dict[str, Any]:
+        """The coldest and the hottest spot of a raw infrared frame: value (degrees Celsius or counts, as `unit` says), x and y as shares
+        of the fused frame's width and height; {} where the frame is not raw."""
+        infrared = fused.pair.infrared
+        found = spots(infrared) if fused.pair.missing != "infrared" else None
+        if found is None:
+            return {}
+        law = infrared.radiometry
+        unit = "celsius" if law is not None and law.scale is not None else "counts"
+        return {"unit": unit} | {key: self._placed(spot, infrared.size) for key, spot in zip(("coldest", "hottest"), found, strict=True)}
+
+    def _placed(self, spot: Spot, size: tuple[int, int]) -> dict[str, float]:
+        x, y = (spot.x + 0.5) / size[0], (spot.y + 0.5) / size[1]
+        if self._calibration is not None:
+            # without the lenses' distortion: a mark may be off by as much as they bend
+            there = registration.project(self._calibration.homography, np.array([[spot.x, spot.y]], np.float64))[0] + 0.5
+            x, y = (float(v) for v in there / self._calibration.visible_size)
+        return {"value": spot.value, "x": round(x, 4), "y": round(y, 4)}

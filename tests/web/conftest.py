@@ -1,0 +1,104 @@
+"""A page that is served on loopback, of a run whose frames the test hands in."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgefuse
+from edgefuse.attachments import Info
+from edgefuse.frames import Frame, FramePair, FusedFrame, Radiometry
+from edgefuse.live import Live
+from edgefuse.settings.web import WebSettings
+
+DEADLINE_S = 30.0
+TOKEN = "correct-horse-battery"
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What `condition` returns once it is true; fails after half a minute."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    return found
+
+
+class Served:
+    """`live` is the run; `get` and `ask` talk to the page."""
+
+    def __init__(self, **settings: Any) -> None:
+        from edgefuse.web import Web
+
+        self.facts: dict[str, Any] = {"frames": {"in": 0, "fused": 0, "dropped": 0}}
+        self.live = Live(lambda: self.facts)
+        self.web = Web(WebSettings(**{"listen": "127.0.0.1:0", **settings}), self.live, Info("test", 25.0, True, {}))
+        self.port = int(self.web.url.rsplit(":", 1)[1].strip("/"))
+        self.address = "127.0.0.1", self.port
+        self._feeding = threading.Event()
+        self._feeder: threading.Thread | None = None
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> http.client.HTTPResponse:
+        """The answer, not read yet; closed by whoever asked. Header names with underscores."""
+        connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_S)
+        # the answer then owns the socket
+        connection.request(method, path, body, {"Connection": "close"} | {n.replace("_", "-"): v for n, v in headers.items()})
+        return connection.getresponse()
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        answer = self.ask("GET", path, **headers)
+        with answer:
+            return answer.status, answer.read()
+
+    def json(self, path: str) -> Any:
+        return json.loads(self.get(path)[1])
+
+    def feed(self, frames: list[FusedFrame]) -> None:
+        """Write them again and again, until `close`."""
+
+        def run() -> None:
+            k = 0
+            while not self._feeding.wait(0.01):
+                self.live.write(frames[k % len(frames)])
+                k += 1
+
+        self._feeder = threading.Thread(target=run)
+        self._feeder.start()
+
+    def close(self) -> None:
+        self._feeding.set()
+        if self._feeder is not None:
+            self._feeder.join()
+        self.web.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    """`serve(**settings)`: a page, closed with the test."""
+    made: list[Served] = []
+
+    def make(**settings: Any) -> Served:
+        made.append(Served(**settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def frames() -> list[FusedFrame]:
+    """Four fused frames of the demo scene, 96 x 80, with raw infrared in degrees."""
+    with edgefuse.open_source("demo?size=96x80&frames=4&scene=day&depth=16") as source, edgefuse.load("blend-classic") as fuser:
+        return [fuser.fuse(pair) for _ in range(4) if (pair := source.read()) is not None]
+
+
+def raw_pair(counts: np.ndarray[Any, Any], visible: np.ndarray[Any, Any], law: Radiometry | None = None) -> FramePair:
+    return FramePair(Frame(visible, "visible", 1, "a"), Frame(counts, "infrared", 1, "a", law), 0)

@@ -1,0 +1,247 @@
+"""The page in a real Chromium: what is seen is what the server sends, by mouse, touch and keyboard."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgefuse.frames import FusedFrame, Radiometry
+from edgefuse.live import Event
+from tests.web.conftest import DEADLINE_S, TOKEN, Served, raw_pair, until
+
+pytest.importorskip("edgefuse.web.app")
+playwright = pytest.importorskip("playwright.sync_api")
+Serve = Callable[..., Served]
+_WAIT_MS = DEADLINE_S * 1000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, from the system or from playwright."""
+    with playwright.sync_playwright() as p:
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        if path is None and not Path(p.chromium.executable_path).exists():
+            pytest.skip("no Chromium: apt install chromium, or playwright install chromium")
+        chromium = p.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Callable[..., Any]]:
+    """`tab(url, **context)`: a page that has no errors of its own."""
+    contexts, troubles = [], []
+
+    def make(url: str, **context: Any) -> Any:
+        contexts.append(browser.new_context(**context))
+        made = contexts[-1].new_page()
+        made.set_default_timeout(_WAIT_MS)
+        made.on("pageerror", lambda e: troubles.append(str(e)))
+        made.on("console", lambda m: troubles.append(m.text) if m.type == "error" and "Failed to load resource" not in m.text else None)
+        made.goto(url)
+        return made
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+@pytest.fixture(scope="module")
+def plain() -> FusedFrame:
+    """Fused green, visible blue, infrared from black to a hot spot of 40 degrees at a quarter of the width, half of the height."""
+    counts = np.full((96, 128), 29315, np.uint16)
+    counts[48, 32] = 31315
+    counts[10, 120] = 27315
+    visible, green = np.zeros((96, 128, 3), np.uint8), np.zeros((96, 128, 3), np.uint8)
+    visible[..., 0], green[..., 1] = 255, 255
+    return FusedFrame(
+        green, raw_pair(counts, visible, Radiometry("test", 0.01, -273.15)), {"blend": 2_000_000}, np.ones((12, 16), np.float32), 8
+    )
+
+
+def colour(page: Any, selector: str = "#picture") -> list[int]:
+    """Red, green, blue of a canvas's middle."""
+    found = page.evaluate(
+        "s => { const c = document.querySelector(s); return [...c.getContext('2d').getImageData(c.width * .7, c.height * .7, 1, 1).data] }",
+        selector,
+    )
+    return [int(v) for v in found[:3]]
+
+
+def becomes(page: Any, expression: str) -> None:
+    """Wait for it from outside: the page's policy runs no text as a program."""
+    until(lambda: page.wait_for_timeout(20) or page.evaluate(expression))
+
+
+def near(page: Any, expected: tuple[int, int, int], selector: str = "#picture") -> None:
+    until(lambda: page.wait_for_timeout(20) or max(abs(a - b) for a, b in zip(colour(page, selector), expected, strict=True)) < 20)
+
+
+def test_the_picture_is_live_and_the_slider_goes_from_camera_to_camera(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served = serve()
+    served.feed([plain])
+    page = tab(served.web.url)
+    page.wait_for_selector("#picture")
+    near(page, (0, 255, 0))
+    page.click("[data-view=visible]")
+    near(page, (0, 0, 255))
+    page.locator("#blend").evaluate("e => { e.value = -50; e.dispatchEvent(new Event('input')) }")
+    near(page, (0, 128, 128))
+    assert page.get_attribute("#blend", "aria-valuetext") == "Fused, 50 % visible"
+    page.click("[data-view=map]")
+    near(page, (255, 255, 255))
+    assert page.text_content("#badge") == "Map"
+    becomes(page, "document.getElementById('status').textContent.startsWith('Live')")
+
+
+def test_the_keyboard_alone_will_do(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served = serve()
+    served.feed([plain])
+    page = tab(served.web.url)
+    near(page, (0, 255, 0))
+    page.keyboard.press("1")
+    near(page, (0, 0, 255))
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    near(page, (0, 255, 0))
+    page.keyboard.press("i")
+    near(page, (0, 0, 255), "[data-source=visible]")
+    near(page, (255, 255, 255), "[data-source=map]")
+    page.keyboard.press("p")
+    assert page.input_value("#palette") == "black-hot"
+    page.keyboard.press("?")
+    assert page.evaluate("document.getElementById('keys').open && document.activeElement.textContent") == "Close"
+    page.keyboard.press("Escape")
+    becomes(page, "document.activeElement === document.body")
+    page.keyboard.press(" ")
+    until(lambda: page.wait_for_timeout(20) or served.web.report()["viewers"] == 0)
+    page.keyboard.press(" ")
+    until(lambda: page.wait_for_timeout(20) or served.web.report()["viewers"] == 1)
+    # every control is reached by Tab, in the order it is seen
+    page.evaluate("document.activeElement.blur()")
+    reached = []
+    for _ in range(16):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.dataset.view || ''"))
+    wanted = ["help", "blend", "visible", "fused", "infrared", "palette", "map", "inputs", "spots", "pause", "full", "snapshot"]
+    assert [name for name in reached if name in wanted][: len(wanted)] == wanted
+
+
+def test_hot_and_cold_are_drawn_where_they_are_and_said(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served = serve()
+    served.feed([plain])
+    page = tab(served.web.url)
+    page.wait_for_selector("#hot:not([hidden])")
+    assert page.text_content("#hot") == page.text_content("#hottest") == "40.0 °C"
+    assert page.text_content("#coldest") == "0.0 °C"
+    mark, picture = page.locator("#hot").bounding_box(), page.locator("#picture").bounding_box()
+    assert (mark["x"] + mark["width"] / 2 - picture["x"]) / picture["width"] == pytest.approx(32.5 / 128, abs=0.01)
+    assert (mark["y"] + mark["height"] / 2 - picture["y"]) / picture["height"] == pytest.approx(48.5 / 96, abs=0.01)
+    page.keyboard.press("t")
+    page.wait_for_selector("#hot", state="hidden")
+
+
+def test_a_snapshot_is_downloaded_and_is_the_view(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served = serve()
+    served.feed([plain])
+    page = tab(served.web.url)
+    near(page, (0, 255, 0))
+    page.click("[data-view=visible]")
+    with page.expect_download() as download:
+        page.keyboard.press("s")
+    assert download.value.suggested_filename.startswith("edgefuse-visible-")
+    picture = cv2.imread(str(download.value.path()))
+    np.testing.assert_array_equal(picture, plain.pair.visible.data)
+
+
+def test_record_is_for_runs_that_can(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served, asked = serve(), []
+    served.feed([plain])
+    page = tab(served.web.url)
+    near(page, (0, 255, 0))
+    assert page.is_disabled("#record")
+
+    def do(given: Any) -> dict[str, Any]:
+        asked.append(given)
+        served.facts["recording"] = {"state": "recording" if given["on"] else "off", "file": None}
+        return {"on": given["on"]}
+
+    served.live.offer("record", do)
+    page.wait_for_selector("#record:not([disabled])")
+    page.click("#record")
+    page.wait_for_selector("#recording:not([hidden])")
+    page.click("#record")
+    page.wait_for_selector("#recording", state="hidden")
+    assert asked == [{"on": True}, {"on": False}]
+
+
+def test_states_warnings_events_and_plots(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served = serve()
+    served.feed([plain])
+    served.facts["cameras"] = {"visible": {"state": "live", "fps": 25.0}, "infrared": {"state": "retrying", "fps": None}}
+    served.live.tell(Event("alarm", "stove <b>", {"celsius": 91.5}))
+    page = tab(served.web.url)
+    page.wait_for_selector("#warnings:not([hidden])")
+    assert page.text_content("#warnings") == "infrared camera: retrying"
+    becomes(page, "document.getElementById('events').textContent.includes('alarm stove <b>: celsius 91.5')")
+    assert "live, 25.0 FPS" in page.text_content("#states")
+    becomes(page, "[...document.querySelectorAll('.plot path:nth-of-type(2)')].filter(p => p.getAttribute('d')).length >= 4")
+    served.web._state._patience_s = 0.0
+    becomes(page, "document.getElementById('status').textContent === 'Stalled'")
+
+
+def test_a_page_outlives_its_server(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served = serve()
+    served.feed([plain])
+    page = tab(served.web.url)
+    near(page, (0, 255, 0))
+    served.close()
+    page.wait_for_selector("#veil:not([hidden])")
+    becomes(page, "document.getElementById('status').textContent === 'Offline'")
+    again = serve(listen=f"127.0.0.1:{served.port}")
+    again.feed([plain])
+    page.wait_for_selector("#veil", state="hidden")
+    becomes(page, "document.getElementById('status').textContent.startsWith('Live')")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (390, "dark"), (1440, "dark")])
+def test_it_fits_phones_and_desks_by_day_and_night(serve: Serve, tab: Any, plain: FusedFrame, width: int, scheme: str) -> None:
+    served = serve()
+    served.feed([plain])
+    page = tab(
+        served.web.url, viewport={"width": width, "height": 800}, color_scheme=scheme, has_touch=width < 1000, is_mobile=width < 1000
+    )
+    page.wait_for_selector("#veil", state="hidden")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    picture = page.locator("#picture").bounding_box()
+    assert picture["width"] / picture["height"] == pytest.approx(128 / 96, rel=0.02)
+    assert picture["y"] + picture["height"] < 800
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).every(v => v > 128)")
+    assert light == (scheme == "light")
+    if width < 1000:
+        page.tap("[data-view=visible]")
+        near(page, (0, 0, 255))
+        for button in page.locator("button:visible").all():
+            assert button.bounding_box()["height"] >= 32
+
+
+def test_the_token_is_asked_for_once(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served = serve(token=TOKEN)
+    served.feed([plain])
+    page = tab(served.web.url)
+    page.fill("#token", TOKEN)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#picture")
+    near(page, (0, 255, 0))
+    assert TOKEN not in page.url
+    page.reload()
+    page.wait_for_selector("#picture")
+    near(page, (0, 255, 0))
+    assert page.evaluate("document.cookie") == ""

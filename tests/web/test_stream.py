@@ -1,0 +1,217 @@
+"""The live picture: newest only, encoded once, and never waited for."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgefuse.frames import FusedFrame
+from tests.web.conftest import DEADLINE_S, Served, raw_pair, until
+
+connection = pytest.importorskip("edgefuse.web.connection")
+Serve = Callable[..., Served]
+
+
+def parts(answer: HTTPResponse) -> Iterator[tuple[str, str, bytes]]:
+    """(view, facts, JPEG) of a body's parts."""
+    while (line := answer.readline()).startswith(b"--edgefuse") and not line.startswith(b"--edgefuse--"):
+        head: dict[str, str] = {}
+        while (line := answer.readline()) != b"\r\n":
+            name, _, value = line.decode().partition(":")
+            head[name] = value.strip()
+        yield head["X-View"], head["X-Frame"], answer.read(int(head["Content-Length"]))
+        assert answer.read(2) == b"\r\n"
+
+
+def decoded(jpeg: bytes) -> np.ndarray[Any, Any]:
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_a_film_of_the_frames_as_they_come(serve: Serve, frames: list[FusedFrame]) -> None:
+    page = serve(fps=100.0, quality=95)
+    page.live.write(frames[0])
+    with page.ask("GET", "/stream.mjpg") as answer:
+        assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=edgefuse"
+        film = parts(answer)
+        for k, fused in enumerate(frames):
+            if k:
+                page.live.write(fused)
+            view, facts, jpeg = next(film)
+            assert view == "fused"
+            assert f'"frame": {k + 1}' in facts
+            assert np.abs(decoded(jpeg).astype(int) - fused.data).mean() < 6
+    assert page.web.report()["pictures_encoded"] == len(frames)
+
+
+def test_several_views_are_of_one_frame(serve: Serve, frames: list[FusedFrame]) -> None:
+    page = serve(fps=120.0)
+    page.feed(frames)
+    with page.ask("GET", "/stream.mjpg?view=fused,infrared:ironbow,map,visible") as answer:
+        film = parts(answer)
+        for _ in range(5):
+            group = [next(film) for _ in range(4)]
+            assert [view for view, _, _ in group] == ["fused", "infrared:ironbow", "map", "visible"]
+            assert len({facts for _, facts, _ in group}) == 1
+            assert {decoded(jpeg).shape[:2] for _, _, jpeg in group} == {(80, 96)}
+
+
+def test_many_clients_cost_one_picture_a_frame_and_none_while_nobody_looks(serve: Serve, frames: list[FusedFrame]) -> None:
+    page = serve(clients=12, fps=120.0)
+    for fused in frames:
+        page.live.write(fused)
+    answers = [page.ask("GET", "/stream.mjpg") for _ in range(10)]
+    films = [parts(answer) for answer in answers]
+    assert all('"frame": 4' in next(film)[1] for film in films)
+    assert page.web.report()["pictures_encoded"] == 1
+    page.live.write(frames[0])
+    for film in films:
+        assert '"frame": 5' in next(film)[1]
+    assert page.web.report()["pictures_encoded"] == 2
+    for answer in answers:
+        answer.close()
+    until(lambda: page.web.report()["viewers"] == 0)
+    for fused in frames * 5:
+        page.live.write(fused)
+    assert page.json("/healthz")["frames"] == 25
+    assert page.web.report()["pictures_encoded"] == 2
+
+
+def test_no_more_pictures_than_asked_for_a_second(serve: Serve, frames: list[FusedFrame]) -> None:
+    page = serve(fps=5.0)
+    page.feed(frames)
+    with page.ask("GET", "/stream.mjpg") as answer:
+        film = parts(answer)
+        next(film)
+        begin = time.monotonic()
+        for _ in range(5):
+            next(film)
+        # a busy machine makes it longer, never shorter
+        assert time.monotonic() - begin > 0.7
+
+
+def test_too_many_viewers_are_told_so_and_a_place_is_free_again(serve: Serve, frames: list[FusedFrame]) -> None:
+    page = serve(clients=2)
+    page.live.write(frames[0])
+    first, second = page.ask("GET", "/stream.mjpg"), page.ask("GET", "/stream.mjpg")
+    next(parts(first)), next(parts(second))
+    with page.ask("GET", "/stream.mjpg") as third:
+        assert third.status == 503
+        assert b"raise clients in [web]" in third.read()
+    first.close()
+    until(lambda: page.get("/healthz")[0] == 200 and page.web.report()["viewers"] == 1)
+    with page.ask("GET", "/stream.mjpg") as again:
+        assert again.status == 200
+    second.close()
+
+
+def test_a_crowd_that_comes_at_once_is_no_larger_than_allowed(serve: Serve, frames: list[FusedFrame]) -> None:
+    page = serve(clients=3)
+    page.live.write(frames[0])
+    crowd = [socket.create_connection(page.address, DEADLINE_S) for _ in range(12)]
+    for sock in crowd:
+        sock.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answers = [sock.recv(12) for sock in crowd]
+    assert answers.count(b"HTTP/1.1 200") == 3
+    assert answers.count(b"HTTP/1.1 503") == 9
+    for sock in crowd:
+        sock.close()
+
+
+def test_who_does_not_read_is_closed_and_keeps_nobody_waiting(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "WRITE_S", 1.0)
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    grey = np.ascontiguousarray(noise[..., 0])
+    frames = [FusedFrame(np.roll(noise, k), raw_pair(grey, noise)) for k in range(3)]
+    page = serve(fps=120.0, quality=95)
+    page.feed(frames)
+    stalled = []
+    for _ in range(3):
+        sock = socket.create_connection(page.address, DEADLINE_S)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        stalled.append(sock)
+    until(lambda: page.web.report()["viewers"] == 3)
+    with page.ask("GET", "/stream.mjpg") as answer:
+        film = parts(answer)
+        numbers = [int(re.findall(r'"frame": (\d+)', next(film)[1])[0]) for _ in range(10)]
+        assert numbers == sorted(set(numbers))
+        until(lambda: page.web.report()["viewers"] == 1)
+        assert next(film)
+    for sock in stalled:
+        sock.close()
+
+
+def test_a_slow_reader_gets_the_newest_picture_not_the_next(serve: Serve) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    fused = FusedFrame(noise, raw_pair(np.ascontiguousarray(noise[..., 0]), noise))
+    page = serve(fps=120.0, quality=95)
+    page.feed([fused])
+    with socket.socket() as sock:
+        # what a network holds on the way is not the page's doing
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.settimeout(DEADLINE_S)
+        sock.connect(page.address)
+        sock.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = HTTPResponse(sock, method="GET")
+        answer.begin()
+        film = parts(answer)
+        next(film)
+        count = page.live.newest[0] if page.live.newest else 0
+        until(lambda: page.live.newest and page.live.newest[0] > count + 100)
+        numbers = [int(re.findall(r'"frame": (\d+)', next(film)[1])[0]) for _ in range(4)]
+        answer.close()
+    # a picture is larger than what is held, so one was on its way; after it, it is now
+    assert max(b - a for a, b in itertools.pairwise(numbers)) > 50
+
+
+@pytest.mark.parametrize(
+    "query", ["view=nothing", "view=fused:ironbow", "view=infrared:pink", "view=", "view=fused,,map", "view=" + "fused," * 50]
+)
+def test_what_is_no_view_is_told_what_there_is(serve: Serve, query: str) -> None:
+    status, body = serve().get(f"/stream.mjpg?{query}")
+    assert status == 400
+    assert b"there is fused, visible, infrared, map" in body
+
+
+def test_head_is_no_film(serve: Serve) -> None:
+    page = serve()
+    with page.ask("HEAD", "/stream.mjpg") as answer:
+        assert answer.status == 200
+        assert answer.read() == b""
+    assert page.web.report()["viewers"] == 0
+
+
+def test_closing_ends_films_and_threads_and_frees_the_port(serve: Serve, frames: list[FusedFrame]) -> None:
+    before = set(threading.enumerate())
+    page = serve()
+    page.feed(frames)
+    with page.ask("GET", "/stream.mjpg") as answer:
+        film = parts(answer)
+        next(film)
+        page.close()
+        assert sum(1 for _ in film) < 50
+    until(lambda: set(threading.enumerate()) <= before)
+    socket.create_server(page.address).close()
+    page.web.close()
+
+
+def test_a_port_that_is_taken_is_tried_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    import edgefuse.web
+
+    monkeypatch.setattr(edgefuse.web, "_RETRY_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        page = serve(listen=f"127.0.0.1:{port}")
+        assert "cannot serve on" in page.web.report()["trouble"]
+    until(lambda: page.web.report()["trouble"] == "")
+    assert page.get("/healthz")[0] == 503
