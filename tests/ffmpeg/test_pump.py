@@ -1,0 +1,164 @@
+"""Frames through a real FFmpeg: all accounted for, whatever becomes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgefuse.ffmpeg import pump as pump_module
+from edgefuse.ffmpeg.pump import Pump, captured_ns
+from edgefuse.frames import Frame, FramePair, FusedFrame
+from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, until
+
+pytestmark = needs_ffmpeg
+
+
+class ToFiles:
+    """A job: a Matroska file for each FFmpeg, beside what happened."""
+
+    encoders = ("libx264",)
+    keyframe_s, bitrate_kbit, send_s = 1.0, 1000, 20.0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.on = folder, True
+        self.files: list[Path] = []
+        self.began, self.ended = 0, 0
+        self.failures: list[str] = []
+
+    def wanted(self) -> bool:
+        return self.on
+
+    def outputs(self) -> list[str]:
+        self.files.append(self.folder / f"{len(self.files)}.mkv")
+        return ["-f", "matroska", str(self.files[-1])]
+
+    def begin(self, encoder: str) -> None:
+        self.began += 1
+
+    def output(self, data: bytes) -> None:
+        raise AssertionError("it writes to a file")
+
+    def end(self) -> int:
+        self.ended += 1
+        return 0
+
+    def failed(self, why: str) -> None:
+        self.failures.append(why)
+
+    def hide(self, words: str) -> str:
+        return words
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> ToFiles:
+    return ToFiles(tmp_path)
+
+
+@pytest.fixture
+def pump(job: ToFiles) -> Iterator[Pump]:
+    pump = Pump("test", job, 10.0)
+    pump.start()
+    yield pump
+    pump.close(30)
+
+
+def _offer(pump: Pump, frame: FusedFrame) -> None:
+    """As a source that waits."""
+    until(lambda: len(pump._frames) < 4)
+    pump.offer(frame)
+
+
+def test_frames_of_another_size_or_time_begin_a_new_video(job: ToFiles, pump: Pump) -> None:
+    for k in range(5):
+        _offer(pump, fused(k, k * 100_000_000))
+    for k in range(5, 9):
+        _offer(pump, fused(k, k * 100_000_000, (128, 64)))
+    for k in range(9, 12):
+        _offer(pump, fused(k, k * 100_000_000 + 3600 * 10**9, (128, 64)))
+    # the source began anew, as a replay does
+    for k in range(12, 16):
+        _offer(pump, fused(k, k * 100_000_000, (128, 64)))
+    pump.close(30)
+    assert [numbers(f) for f in job.files] == [[*range(5)], [*range(5, 9)], [*range(9, 12)], [*range(12, 16)]]
+    assert (pump.offered, pump.dropped, pump.restarts, job.began, job.ended) == (16, 0, 0, 4, 4)
+    assert job.failures == []
+
+
+def test_a_killed_encoder_is_replaced(job: ToFiles, pump: Pump) -> None:
+    _offer(pump, fused(0, 0))
+    until(lambda: pump.pid)
+    first = pump.pid
+    os.kill(first or 0, signal.SIGKILL)
+    k = 1
+    while job.began < 2 or not pump.pid:
+        _offer(pump, fused(k, k * 100_000_000))
+        k += 1
+        assert k < 4000
+        threading.Event().wait(0.01)
+    assert pump.pid != first
+    assert (pump.restarts, len(job.failures)) == (1, 1)
+    assert "FFmpeg died of signal 9" in job.failures[0]
+    pump.close(30)
+    assert pump.offered == k
+    # this job tells nothing of what went through
+    assert pump.offered == pump.lost + pump.dropped + pump.refused
+
+
+def test_an_encoder_that_hangs_is_replaced(job: ToFiles, pump: Pump) -> None:
+    job.send_s = 0.5
+    _offer(pump, fused(0, 0, (960, 640)))
+    until(lambda: pump.pid)
+    os.kill(pump.pid or 0, signal.SIGSTOP)
+    for k in range(1, 5):
+        pump.offer(fused(k, k * 100_000_000, (960, 640)))
+    until(lambda: pump.restarts)
+    assert "takes no frames for 0.5 s" in job.failures[0]
+
+
+def test_nobody_waits_for_a_full_queue(job: ToFiles, pump: Pump) -> None:
+    for k in range(2000):
+        pump.offer(fused(0, k * 10_000_000))
+    assert len(pump._frames) <= 8
+    pump.close(30)
+    assert pump.offered == 2000 == pump.dropped + pump.lost
+    assert pump.dropped > 0
+
+
+def test_what_is_not_wanted_is_refused_and_ffmpeg_let_go(job: ToFiles, pump: Pump) -> None:
+    for k in range(3):
+        _offer(pump, fused(k, k * 100_000_000))
+    until(lambda: not pump._frames)
+    job.on = False
+    pump.offer(fused(3, 300_000_000))
+    until(lambda: job.ended == 1)
+    assert numbers(job.files[0]) == [0, 1, 2]
+    assert (pump.refused, pump.pid) == (1, None)
+
+
+def test_without_frames_ffmpeg_is_let_go(job: ToFiles, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "_IDLE_S", 0.2)
+    _offer(pump, fused(7, 0))
+    until(lambda: job.ended == 1)
+    assert numbers(job.files[0]) == [7]
+
+
+def test_times_that_stutter_stay_in_order(job: ToFiles, pump: Pump) -> None:
+    for k, time_ms in enumerate((0, 100, 100, 90, 200)):
+        _offer(pump, fused(k, time_ms * 1_000_000))
+    pump.close(30)
+    assert numbers(job.files[0]) == [0, 1, 2, 3, 4]
+
+
+def test_a_pair_was_taken_when_its_newer_camera_took_it() -> None:
+    def frame(modality: str, time_ns: int) -> Frame:
+        return Frame(np.zeros((2, 2), np.uint8), modality, time_ns, "")  # type: ignore[arg-type]
+
+    data = np.zeros((2, 2), np.uint8)
+    assert captured_ns(FusedFrame(data, FramePair(frame("visible", 5), frame("infrared", 9), 0))) == 9
+    assert captured_ns(FusedFrame(data, FramePair(frame("visible", 5), frame("infrared", 9), 0, "infrared"))) == 5
