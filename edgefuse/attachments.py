@@ -24,6 +24,7 @@ KINDS: dict[str, str] = {
     "telemetry": "edgefuse.jsonlines:JsonLines",
     "alarm": "edgefuse.alarms:Alarms",
     "web": "edgefuse.web:Web",
+    "recording": "edgefuse.recording:Recording",
 }
 
 

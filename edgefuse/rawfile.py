@@ -59,6 +59,14 @@ class RawWriter:
         self._chunk(b"PAIR", _json({"index": pair.index, "missing": pair.missing}))
         self.pairs += 1
 
+    def sync(self) -> None:
+        """Have what was written on the disk, not only in its cache. Raises OutputError."""
+        if self._file is not None:
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as e:
+                raise output_error(self.path, e) from None
+
     def close(self, dropped: int = 0) -> None:
         """Finish the file; safe to call twice. dropped: pairs that were captured but not written."""
         if self._file is not None:

@@ -198,7 +198,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         f"bytes      {report['bytes']['in'] / 1e6:.1f} MB in, {report['bytes']['out'] / 1e6:.1f} MB out (uncompressed)"
         + (f", {report['bytes']['written'] / 1e6:.1f} MB written to files" if report["bytes"].get("written") else ""),
         *(thermal_text(report["thermal"]) if report.get("thermal") else ()),
-        *(recording_text(report["recording"]) if report.get("recording") else ()),
+        *(recording_text(report["record_raw"]) if report.get("record_raw") else ()),
         *sinks_text(report.get("sinks", {})),
         f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
     ]

@@ -16,6 +16,7 @@ TABLES: dict[str, str] = {
     "telemetry": "edgefuse.settings.telemetry:TelemetrySettings",
     "alarm": "edgefuse.settings.alarm:AlarmSettings",
     "web": "edgefuse.settings.web:WebSettings",
+    "recording": "edgefuse.settings.recording:RecordingSettings",
 }
 SEVERAL = frozenset({"alarm"})  # there may be many of them, each with a name: [alarm.stove]
 

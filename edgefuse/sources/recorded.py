@@ -92,7 +92,7 @@ class RecordedSource(Source):
         self.source.settle(pair, cause)
 
     def report(self) -> dict[str, Any]:
-        return self.source.report() | {"recording": self.facts}
+        return self.source.report() | {"record_raw": self.facts}
 
     def close(self) -> None:
         """Close the source and finish the file. Raises OutputError where that fails."""

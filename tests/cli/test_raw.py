@@ -36,8 +36,8 @@ def test_what_was_recorded_is_fused_again_to_the_same_bytes(run: Run, tmp_path: 
     assert "recording  6 pairs in" in done.stdout
     assert "hottest    " in done.stdout
     report = json.loads((tmp_path / "r.json").read_text())
-    assert report["recording"]["pairs"] == 6
-    assert report["recording"]["bytes"] == (tmp_path / "a.efr").stat().st_size
+    assert report["record_raw"]["pairs"] == 6
+    assert report["record_raw"]["bytes"] == (tmp_path / "a.efr").stat().st_size
     assert "a.efr" in report["outputs"]
     assert report["thermal"]["unit"] == "celsius"
     assert 20 < report["thermal"]["hottest"]["value"] < 100
@@ -45,7 +45,7 @@ def test_what_was_recorded_is_fused_again_to_the_same_bytes(run: Run, tmp_path: 
     assert done.returncode == 0, done.stderr
     again = json.loads(done.stdout)
     assert again["thermal"] == report["thermal"]
-    assert "recording" not in again
+    assert "record_raw" not in again
     for path in sorted((tmp_path / "first").iterdir()):
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
 

@@ -1,0 +1,128 @@
+"""The pairs behind the fused frames, lossless, in files of their own beside the videos (`raw = true`): edgefuse.rawfile's format."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import edgefuse
+from edgefuse.errors import OutputError
+from edgefuse.frames import FramePair
+from edgefuse.rawfile import RawWriter
+from edgefuse.recording.folder import Folder
+
+log = logging.getLogger(__name__)
+
+_AHEAD = 8  # pairs in wait
+_HURRY = 3  # with more in wait, they are written as they are: more bytes, less time
+_TICK_S = 0.25
+_SYNC_S = 0.5
+_RETRY_S = 5.0
+
+
+class RawRecorder:
+    """`offer` pairs while they are wanted; where none come, its file is finished."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        wanted: Callable[[], bool],
+        segment_s: float,
+        largest: int,
+        head: Mapping[str, Any],
+        tell: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        """head: `source` and `fps`, for the files' head. largest: bytes after which a file is finished; 0 for any. tell: as Recorder's."""
+        self._folder, self._wanted, self._head, self._tell = folder, wanted, {**head, "edgefuse": edgefuse.__version__}, tell
+        self._segment_s, self._largest = segment_s, largest
+        self._pairs: queue.Queue[FramePair | None] = queue.Queue(_AHEAD)
+        self._writer: RawWriter | None = None
+        self._until = self._sync_at = self._retry_at = 0.0
+        self.pairs = self.dropped = self.nbytes = 0
+        self.trouble: str | None = None
+        self._thread = threading.Thread(target=self._run, name="edgefuse-recorder-raw", daemon=True)
+        self._thread.start()
+
+    def offer(self, pair: FramePair) -> None:
+        """Take a pair, at once; dropped and counted where the disk is behind."""
+        try:
+            self._pairs.put_nowait(pair)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self, timeout_s: float) -> None:
+        """Write what waits and finish, in `timeout_s` at most; safe to call twice."""
+        if self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._pairs.put(None, timeout=timeout_s)
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            pair = None
+            try:
+                pair = self._pairs.get(timeout=_TICK_S)
+                closing = pair is None
+            except queue.Empty:
+                pass
+            try:
+                self._step(pair, closing)
+            except OutputError as e:
+                self._fail(str(e), pair is not None)
+            except Exception as e:  # ours; told, and tried again
+                log.exception("raw recording failed")
+                self._fail(f"{type(e).__name__}: {e}", pair is not None)
+
+    def _step(self, pair: FramePair | None, closing: bool) -> None:
+        now = time.monotonic()
+        if self._writer and (closing or now >= self._until or (pair is None and not self._wanted()) or self._large()):
+            self._finish()
+        if pair is None:
+            return
+        if now < self._retry_at:
+            self.dropped += 1
+            return
+        if not self._folder.has_room(pair.nbytes):
+            self._folder.tidy()
+            raise OutputError(f"{self._folder.path}: no more of this disk may be taken (keep_free_mb); free some space")
+        if self._writer is None:
+            began_s = time.time()
+            self._writer = RawWriter(self._folder.new(".efr", began_s), {**self._head, "created_s": began_s, "sequence": True})
+            self._until = now + self._segment_s
+        before = self._writer.bytes_written
+        self._writer.write(pair, pack=self._pairs.qsize() < _HURRY)
+        self.nbytes += self._writer.bytes_written - before
+        self.pairs += 1
+        if now >= self._sync_at:
+            self._writer.sync()
+            self._sync_at = now + _SYNC_S
+        if self.trouble is not None:
+            self.trouble = None
+            self._tell({"state": "resumed", "file": self._writer.path.name})
+
+    def _large(self) -> bool:
+        return bool(self._writer and self._largest and self._writer.bytes_written >= self._largest)
+
+    def _finish(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer:
+            writer.sync()
+            writer.close()
+            self._folder.finish(writer.path)
+
+    def _fail(self, why: str, with_pair: bool) -> None:
+        self.dropped += with_pair
+        try:
+            self._finish()
+        except OutputError:
+            self._writer = None
+        self._retry_at = time.monotonic() + _RETRY_S
+        if self.trouble is None:
+            self._tell({"state": "stopped", "why": why})
+        self.trouble = why

@@ -1,0 +1,168 @@
+"""The folder of recordings: what is kept, in which order, and what a crash left."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgefuse.errors import OutputError
+from edgefuse.recording.folder import Folder, Limits, Recording, to_delete
+from tests.ffmpeg.pictures import needs_ffmpeg, numbers
+from tests.recording.conftest import Stream
+
+NONE = Limits(0, 0)
+Open = Callable[..., Folder]
+NOW = 1_790_000_000.0
+DAY = 86400.0
+
+_ages = st.one_of(st.floats(-40 * DAY, 400 * DAY), st.just(NOW))
+_recordings = st.lists(st.tuples(st.integers(0, 1000), _ages, st.booleans()), max_size=12).map(
+    lambda rows: [Recording(Path(f"{n:08d}.mp4"), n, size, NOW - age, is_open) for n, (size, age, is_open) in enumerate(rows)]
+)
+
+
+@given(_recordings, st.integers(0, 3000), st.sampled_from([0.0, 10 * DAY, 100 * DAY]), st.integers(0, 500))
+def test_what_goes_is_old_or_makes_room(here: list[Recording], nbytes: int, age_s: float, coming: int) -> None:
+    gone = to_delete(here[::-1], Limits(nbytes, age_s), NOW, coming)
+    left = [r for r in here if r not in gone]
+    assert not any(r.open for r in gone)
+    assert [r.number for r in gone] == sorted(r.number for r in gone)
+    old = [r for r in here if age_s and NOW - r.time_s > age_s and r.time_s > 1735689600 and not r.open]
+    assert set(old) <= set(gone)
+    closed = [r for r in left if not r.open]
+    if nbytes:
+        # either it fits, or nothing more could go
+        assert sum(r.nbytes for r in left) + coming <= nbytes or not closed
+    for r in set(gone) - set(old):
+        # it had to: with it and what is left, it would not have fitted
+        assert nbytes
+        younger = sum(x.nbytes for x in here if x.number >= r.number and x not in old) + sum(
+            x.nbytes for x in here if x.open and x.number < r.number
+        )
+        assert younger + sum(x.nbytes for x in old if x.number > r.number) + coming > nbytes
+    if not nbytes and not age_s:
+        assert gone == []
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Iterator[Open]:
+    with ExitStack() as stack:
+
+        def make(limits: Limits = NONE, keep_free: int = 0, path: Path = tmp_path) -> Folder:
+            folder = Folder(path, limits, keep_free)
+            stack.callback(folder.close)
+            return folder
+
+        yield make
+
+
+def _write(folder: Folder, nbytes: int, time_s: float = NOW) -> Path:
+    part = folder.new(".mp4", time_s)
+    part.write_bytes(bytes(nbytes))
+    return folder.finish(part)
+
+
+def test_names_sort_by_time_whatever_the_clock_does(tmp_path: Path, open_folder: Open) -> None:
+    names = []
+    for time_s in (NOW, NOW + 60, 5.0, 4.0, NOW + 3e8, NOW):
+        folder = open_folder()
+        names += [_write(folder, 1, time_s).name, _write(folder, 1, time_s).name]
+        folder.close()
+    assert names == sorted(names)
+    assert len(set(names)) == 12 == len(list(tmp_path.glob("*.mp4")))
+    assert names[0] == "edgefuse-00000001-20260921T141320Z.mp4"
+    assert names[4] == "edgefuse-00000005-19700101T000005Z.mp4"
+
+
+def test_nothing_is_ever_overwritten(tmp_path: Path, open_folder: Open) -> None:
+    folder = open_folder()
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(NOW))
+    taken = [tmp_path / f"edgefuse-0000000{n}-{stamp}{part}.mp4" for n, part in ((1, ""), (2, ".part"))]
+    for path in taken:
+        path.write_bytes(b"theirs")
+    assert _write(folder, 1).name.startswith("edgefuse-00000003-")
+    assert [p.read_bytes() for p in taken] == [b"theirs"] * 2
+
+
+def test_only_ours_are_counted_and_deleted(tmp_path: Path, open_folder: Open) -> None:
+    folder = open_folder(Limits(100, 0))
+    ours = [_write(folder, 80) for _ in range(3)]
+    others = [
+        tmp_path / n
+        for n in ("notes.txt", "edgefuse.mp4", "edgefuse-1-x.mp4", ours[0].name + "~", "edgefuse-00000009-20260921T141320Z.avi")
+    ]
+    for path in others:
+        path.write_bytes(bytes(1000))
+    aside = tmp_path / "edgefuse-00000000-20200101T000000Z.mp4"
+    aside.symlink_to(others[0])
+    (tmp_path / "edgefuse-00000000-20210101T000000Z.mp4").mkdir()
+    assert folder.tidy() == 80
+    assert (folder.deleted, folder.deleted_bytes) == (2, 160)
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == sorted(
+        [ours[2].name, aside.name, "edgefuse-00000000-20210101T000000Z.mp4", *(p.name for p in others)]
+    )
+
+
+def test_a_clock_that_is_set_late_makes_nothing_old(tmp_path: Path, open_folder: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_folder(Limits(0, 7 * DAY))
+    path, before = _write(folder, 1), _write(folder, 1)
+    now = time.time()
+    # written by this run while the clock was a month behind
+    os.utime(path, (now - 30 * DAY, now - 30 * DAY))
+    folder.tidy()
+    assert path.exists()
+    folder.close()
+    # another run can't know
+    open_folder(Limits(0, 7 * DAY)).tidy()
+    assert (path.exists(), before.exists()) == (False, True)
+
+
+def test_one_recorder_a_folder(tmp_path: Path, open_folder: Open) -> None:
+    first = open_folder()
+    with pytest.raises(OutputError, match="another run records here; give each its own folder"):
+        open_folder()
+    first.close()
+    first.close()
+    open_folder().close()
+
+
+@needs_ffmpeg
+def test_what_a_crash_left_is_kept_as_far_as_it_plays(tmp_path: Path, open_folder: Open, stream: Stream) -> None:
+    first = open_folder()
+    good = len(stream.head) + sum(len(f.data) for f in stream.fragments[:5])
+    torn, whole_, _, head, raw, png = (first.new(e, NOW) for e in (".mp4", ".mp4", ".mp4", ".mp4", ".efr", ".png"))
+    torn.write_bytes(stream.data[: good + 77])
+    whole_.write_bytes(stream.data)
+    head.write_bytes(stream.head)
+    raw.write_bytes(b"some chunks")
+    png.write_bytes(b"half a picture")
+    os.utime(torn, (NOW - 5, NOW - 5))
+    first.close()
+    second = open_folder()
+    found = sorted(p.name for p in tmp_path.glob("edgefuse-*"))
+    assert [n[:17] + n[-4:] for n in found] == [f"edgefuse-{n:08d}{e}" for n, e in ((1, ".mp4"), (2, ".mp4"), (5, ".efr"))]
+    assert second.recovered == 3
+    assert not any(".part" in n for n in found)
+    assert numbers(tmp_path / found[0]) == list(range(sum(f.frames for f in stream.fragments[:5])))
+    assert numbers(tmp_path / found[1]) == list(range(60))
+    assert (tmp_path / found[0]).stat().st_mtime == NOW - 5
+    assert _write(second, 1).name.startswith("edgefuse-00000006-")
+
+
+def test_room_is_what_is_left_over(tmp_path: Path, open_folder: Open) -> None:
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    assert open_folder(path=tmp_path / "a").has_room(1000)
+    assert not open_folder(keep_free=free + 10**12, path=tmp_path / "b").has_room(0)
+
+
+def test_a_folder_that_can_not_be_written(tmp_path: Path, open_folder: Open) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        open_folder(path=tmp_path / "file")
