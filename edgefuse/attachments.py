@@ -25,6 +25,7 @@ KINDS: dict[str, str] = {
     "alarm": "edgefuse.alarms:Alarms",
     "web": "edgefuse.web:Web",
     "recording": "edgefuse.recording:Recording",
+    "stream": "edgefuse.streaming:Streaming",
 }
 
 

@@ -125,7 +125,7 @@ class Child:
             file.close()
 
     def _ended(self) -> str:
-        """Its last words, in a line, without what URLs keep secret."""
+        """Its last words, in one line, without what URLs keep secret."""
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.wait(1)
             while data := os.read(self._err.fileno(), 1 << 16):
@@ -133,4 +133,5 @@ class Child:
         lines = [line.strip() for line in self._words.decode(errors="replace").splitlines() if line.strip()]
         code = self._process.returncode
         how = "ended" if code is None else f"died of signal {-code}" if code < 0 else f"ended with code {code}"
-        return f"{how}: {self._hide(lines[-1])}" if lines else how
+        # the cause comes before what follows from it
+        return f"{how}: {'; '.join(map(self._hide, lines[-3:]))}" if lines else how

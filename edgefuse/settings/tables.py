@@ -17,6 +17,7 @@ TABLES: dict[str, str] = {
     "alarm": "edgefuse.settings.alarm:AlarmSettings",
     "web": "edgefuse.settings.web:WebSettings",
     "recording": "edgefuse.settings.recording:RecordingSettings",
+    "stream": "edgefuse.settings.stream:StreamSettings",
 }
 SEVERAL = frozenset({"alarm"})  # there may be many of them, each with a name: [alarm.stove]
 

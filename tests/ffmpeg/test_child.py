@@ -37,7 +37,7 @@ def test_one_that_takes_nothing_is_not_waited_for() -> None:
 
 def test_its_last_words_are_told_without_secrets() -> None:
     child = Child(_python("import sys; sys.stderr.write('one\\nrtsp://me:S3cret@host/x: refused\\n'); sys.exit(4)"), lambda data: None)
-    with pytest.raises(ChildError, match=r"^ended with code 4: rtsp://\*\*\*@host/x: refused$"):
+    with pytest.raises(ChildError, match=r"^ended with code 4: one; rtsp://\*\*\*@host/x: refused$"):
         until(lambda: child.poll(0.1))
     child.kill()
     child.kill()

@@ -1,0 +1,42 @@
+"""The table [stream]: the fused picture to a video server (docs/streaming.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgefuse.errors import SettingsError
+
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSettings:
+    """Settings of the stream to a server."""
+
+    url: str = field(
+        metadata={
+            "help": "send the fused picture as H.264 to a server: rtsp://, rtsps://, rtmp://, rtmps:// or srt://",
+            "option": "stream",
+            "metavar": "URL",
+        }
+    )
+    user: str = field(default="", metadata={"help": "user at an RTSP or RTMP server"})
+    password: str = field(default="", metadata={"help": "the user's password, or an SRT passphrase", "secret": True})
+    key: str = field(default="", metadata={"help": "stream key, put behind an RTMP URL", "secret": True})
+    encoder: Literal["auto", "h264_v4l2m2m", "libx264"] = field(
+        default="auto", metadata={"help": "FFmpeg's: h264_v4l2m2m (a Raspberry Pi's own), libx264, or the first that works (auto)"}
+    )
+    bitrate_kbit: int = field(default=2000, metadata={"help": "kilobits a second, at most in the mean", "min": 100, "max": 100000})
+    keyframe_s: float = field(default=2.0, metadata={"help": "seconds between key frames: a viewer waits for one", "min": 0.2, "max": 60.0})
+
+    def __post_init__(self) -> None:
+        scheme, found, rest = self.url.partition("://")
+        if scheme not in SCHEMES or not found or not rest.strip("/"):
+            raise SettingsError(f"url is to begin with {'://, '.join(SCHEMES)}:// and name a server, such as rtsp://server:8554/edgefuse")
+        if self.key and not scheme.startswith("rtmp"):
+            raise SettingsError("key is for RTMP servers; others have their stream's name in url")
+        if self.user and scheme == "srt":
+            raise SettingsError(
+                "user is for RTSP and RTMP servers; SRT has a passphrase (password) and a stream id (in url: ?streamid=NAME)"
+            )
