@@ -158,12 +158,12 @@ def run(
             machine.kill()
         ports.drain()
         print(f"pi: {sum(os.times()[2:4]) - used:.0f} s of processor time", file=sys.stderr)
+        if out:  # of a machine that was reset, too: what had reached its disk
+            stages.sh("debugfs", "-R", f"rdump /out {work}", disk, stderr=subprocess.DEVNULL)
+            shutil.copytree(work / "out", out, dirs_exist_ok=True)
         if ports.code is None:
             console = (work / "console.log").read_text(errors="replace")[-3000:]
             sys.exit(f"pi: the machine stopped before the job ended; qemu's exit code is {machine.returncode}, its console ends\n{console}")
-        if out:
-            stages.sh("debugfs", "-R", f"rdump /out {work}", disk, stderr=subprocess.DEVNULL)
-            shutil.copytree(work / "out", out, dirs_exist_ok=True)
         return ports.code
     finally:
         shutil.rmtree(work)

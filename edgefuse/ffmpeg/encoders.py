@@ -25,12 +25,13 @@ class Encoder:
     name: str
 
     def options(self, bitrate_kbit: int, keyframe_s: float) -> list[str]:
-        """FFmpeg's: at most `bitrate_kbit` in the mean, no frame held back, a key frame every `keyframe_s`."""
+        """FFmpeg's: at most `bitrate_kbit` in the mean (mpeg4: a fixed quality), no frame held back, a key frame every `keyframe_s`."""
         rate = f"{bitrate_kbit}k"
         how = {
             "libx264": ["-preset", "ultrafast", "-tune", "zerolatency", "-crf", "23", "-maxrate", rate, "-bufsize", rate, "-threads", "2"],
             "h264_v4l2m2m": ["-b:v", rate, "-pix_fmt", "yuv420p"],
-            "mpeg4": ["-q:v", "4", "-maxrate", rate, "-bufsize", rate],
+            # with times this fine it would take a frame for a 60,000th of a second, and its limit for one of that
+            "mpeg4": ["-q:v", "4"],
         }[self.name]
         # the key frames are forced by time: at 8.7 Hz a count of frames means little
         keys = ["-g", "600", "-bf", "0", "-force_key_frames", f"expr:gte(t,n_forced*{keyframe_s:g})"]

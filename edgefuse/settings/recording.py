@@ -43,4 +43,7 @@ class RecordingSettings:
     encoder: Literal["auto", "h264_v4l2m2m", "libx264", "mpeg4"] = field(
         default="auto", metadata={"help": "FFmpeg's: h264_v4l2m2m (a Raspberry Pi's own), libx264, mpeg4, or the first that works (auto)"}
     )
-    bitrate_kbit: int = field(default=4000, metadata={"help": "kilobits a second of video, at most in the mean", "min": 100, "max": 100000})
+    bitrate_kbit: int = field(
+        default=4000,
+        metadata={"help": "kilobits a second of video, at most in the mean (mpeg4: a fixed quality)", "min": 100, "max": 100000},
+    )

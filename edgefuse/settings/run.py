@@ -75,9 +75,7 @@ class RunSettings:
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
     save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})
     record: str | None = field(default=None, metadata={"help": "write the fused frames to a video: .mp4, .mkv, .mov or .avi"})
-    record_raw: str | None = field(
-        default=None, metadata={"help": "write the pairs as they came, lossless, for replay:FILE (docs/recording.md)"}
-    )
+    record_raw: str | None = field(default=None, metadata={"help": "write the pairs as they came, lossless, for replay:FILE (docs/raw.md)"})
     sink: tuple[str, ...] = field(default=(), metadata={"help": "another sink by URI; may be given again"})
     unattended: Literal["auto", "on", "off"] = field(
         default="auto",

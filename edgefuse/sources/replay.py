@@ -1,4 +1,4 @@
-"""`replay:FILE.efr?fps=8.7&loop=1`: what `--record-raw` recorded, to the byte. docs/recording.md describes the file."""
+"""`replay:FILE.efr?fps=8.7&loop=1`: what `--record-raw` recorded, to the byte. docs/raw.md describes the file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,125 @@
+"""`edgefuse run --recordings DIR`: a real run, killed, ended and started again."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import one_line
+from tests.ffmpeg.pictures import needs_ffmpeg, probe, until
+
+pytestmark = needs_ffmpeg
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def _start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    args = ["--source", "demo?frames=0&size=96x80", "--recordings", "rec", *more]
+    command = [sys.executable, "-m", "edgefuse", "run", *args]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _videos(folder: Path) -> list[Path]:
+    return sorted((folder / "rec").glob("edgefuse-*.mp4"))
+
+
+def _plays(path: Path) -> int:
+    """The frames of a video that FFmpeg decodes without a word."""
+    command = ["ffmpeg", "-v", "warning", "-xerror", "-i", str(path), "-fps_mode", "passthrough", "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return len(probe(path)["packets"])
+
+
+def test_kill_9_at_any_moment_costs_no_more_than_what_was_on_its_way(tmp_path: Path, run: Run) -> None:
+    rng = random.Random(7)
+    killed: dict[str, int] = {}
+    for round_ in range(4):
+        process = _start(tmp_path)
+        until(lambda n=round_: len(_videos(tmp_path)) > n and _videos(tmp_path)[-1].stat().st_size > 5000)  # type: ignore[misc]
+        time.sleep(rng.random() * 1.5)
+        child = psutil.Process(process.pid).children()
+        process.kill()
+        process.communicate(timeout=60)
+        # FFmpeg goes with it
+        until(lambda c=child: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in c))  # type: ignore[misc]
+        part = _videos(tmp_path)[-1]
+        assert part.name.endswith(".part.mp4")
+        killed[part.name.replace(".part", "")] = part.stat().st_size
+    done = run("run", "--source", "demo?frames=30&size=96x80", "--recordings", "rec", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)["recording"]
+    # the earlier ones were recovered by the runs that followed them
+    assert report["recovered"] == 1
+    videos = _videos(tmp_path)
+    assert [v.name for v in videos[:4]] == list(killed)
+    for video in videos[:4]:
+        # at most the fragment that was being written is cut off
+        assert killed[video.name] - 40_000 <= video.stat().st_size <= killed[video.name]
+        assert _plays(video) > 0
+    assert sum(map(_plays, videos[4:])) == report["frames"]["recorded"]
+
+
+@pytest.mark.pi
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_file(tmp_path: Path, number: signal.Signals) -> None:
+    process = _start(tmp_path, "--json")
+    until(lambda: _videos(tmp_path) and _videos(tmp_path)[0].stat().st_size > 5000)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    frames = report["recording"]["frames"]
+    assert frames["seen"] == report["frames"]["fused"] == frames["recorded"] + frames["dropped"] + frames["lost"]
+    (video,) = _videos(tmp_path)
+    assert not video.name.endswith(".part.mp4")
+    assert _plays(video) == frames["recorded"] > 0
+
+
+def test_both_kinds_of_recording_are_told_apart(run: Run, tmp_path: Path) -> None:
+    done = run("run", "--source", "demo?frames=10&size=96x80", "--recordings", "rec", "--record-raw", "a.efr", "--report", "r.json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["record_raw"]["pairs"] == 10
+    assert report["recording"]["frames"]["seen"] == 10
+    assert "recording  10 pairs" in done.stdout
+
+
+def test_two_runs_need_two_folders(run: Run, tmp_path: Path) -> None:
+    process = _start(tmp_path)
+    until(lambda: _videos(tmp_path))
+    done = run("run", "--source", "demo?frames=3&size=96x80", "--recordings", "rec")
+    assert (done.returncode, one_line(done.stderr)) == (2, "edgefuse: rec: another run records here; give each its own folder")
+    process.kill()
+    process.communicate(timeout=60)
+
+
+def test_modes_and_settings(run: Run, tmp_path: Path) -> None:
+    done = run("run", "--source", "demo?frames=5&size=96x80", "--recordings", "rec", "--recordings-mode", "request", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["recording"]["frames"]["not_wanted"] == 5
+    assert _videos(tmp_path) == []
+    assert run("run", "--source", "demo", "--recordings", "rec", "--recordings-mode", "never").returncode == 2
+
+
+def test_a_stream_that_can_not_be(run: Run) -> None:
+    done = run("run", "--source", "demo", "--stream", "http://host/x")
+    assert done.returncode == 2
+    assert "url is to begin with rtsp://" in one_line(done.stderr)
+
+
+def test_a_stream_without_a_server_costs_no_frame_and_shows_no_password(run: Run) -> None:
+    done = run("run", "--source", "demo?frames=20&size=96x80", "--stream", "rtsp://me:S3cret@127.0.0.1:9/x", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["frames"]["fused"], report["stream"]["frames"]["sent"]) == (20, 0)
+    assert report["stream"]["url"] == "rtsp://***@127.0.0.1:9/x"
+    assert "S3cret" not in done.stdout + done.stderr
