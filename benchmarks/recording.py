@@ -160,6 +160,23 @@ def memory(rounds: int) -> None:
         print(f"{name:28s}{own:7.1f} MB, FFmpeg {other:6.1f} MB")
 
 
+def numbered(picture: Any, k: int) -> Any:
+    """A picture with a number in 12 bars along its upper edge."""
+    picture, wide = picture.copy(), picture.shape[1] // 12
+    for bit in range(12):
+        picture[:16, bit * wide : (bit + 1) * wide] = 235 if k >> bit & 1 else 20
+    return picture
+
+
+def newest(path: Path) -> int:
+    """The number of a video's last frame."""
+    video, last = cv2.VideoCapture(str(path)), None
+    while (read := video.read())[0]:
+        last = read[1]
+    wide = last.shape[1] // 12
+    return sum((last[8, bit * wide + wide // 2].mean() > 128) << bit for bit in range(12))
+
+
 def feed(folder: Path, size: str, fps: float, seconds: float, cut: int) -> None:
     """Record frames of `fps`, and tell of each as it is given, and of each length of a file that was synced. After `cut` frames, reset
     the machine without a word to its file systems."""
@@ -186,7 +203,7 @@ def feed(folder: Path, size: str, fps: float, seconds: float, cut: int) -> None:
         now = time.monotonic_ns()
         pair = picture.pair
         visible, infrared = (type(f)(f.data, f.modality, now, f.name) for f in (pair.visible, pair.infrared))
-        live.write(FusedFrame(picture.data, type(pair)(visible, infrared, k)))
+        live.write(FusedFrame(numbered(picture.data, k), type(pair)(visible, infrared, k)))
         tell("given", k + 1)
         if k + 1 == cut:
             Path("/proc/sysrq-trigger").write_text("b")
@@ -218,15 +235,17 @@ def decoded(path: Path) -> int:
     return max(int(line[6:]) for line in done.stdout.splitlines() if line.startswith("frame="))
 
 
-def survived(folder: Path) -> int:
-    """Frames in a folder after the next start."""
+def survived(folder: Path) -> tuple[int, int]:
+    """Frames in a folder after the next start, and the newest one's number."""
     Folder(folder, Limits(0, 0), 0).close()
-    return sum(decoded(p) for p in sorted(folder.glob("edgefuse-*.mp4")))
+    files = sorted(folder.glob("edgefuse-*.mp4"))
+    return sum(map(decoded, files)), newest(files[-1])
 
 
 def cuts(times: int, seed: int) -> None:
     rng = random.Random(seed)
     lost: dict[str, list[float]] = {"kill -9": [], "power cut": []}
+    dropped = dict.fromkeys(lost, 0)
     for _ in range(times):
         with tempfile.TemporaryDirectory() as name:
             folder, cut = Path(name, "killed"), Path(name, "cut")
@@ -258,10 +277,15 @@ def cuts(times: int, seed: int) -> None:
                 shutil.copy(path, cut / path.name)
                 os.truncate(cut / path.name, min(length, path.stat().st_size))
                 assert whole(cut / path.name).nbytes in (0, length)
-            lost["kill -9"].append((given - survived(folder)) / FPS)
-            lost["power cut"].append((given - survived(cut)) / FPS)
+            for what, where in (("kill -9", folder), ("power cut", cut)):
+                count, last = survived(where)
+                lost[what].append((given - 1 - last) / FPS)
+                dropped[what] += last + 1 - count
     for what, values in lost.items():
-        print(f"{what}: {len(values)} times, seconds lost: median {np.median(values):.2f}, most {max(values):.2f}")
+        print(
+            f"{what}: {len(values)} times, seconds lost: median {np.median(values):.2f}, most {max(values):.2f}; "
+            f"{dropped[what]} frames dropped before, as this machine was too busy"
+        )
 
 
 def main() -> None:
@@ -283,7 +307,8 @@ def main() -> None:
     elif args.what == "cuts":
         cuts(args.times, args.seed)
     elif args.what == "survived":
-        print(f"{survived(args.folder)} frames")
+        count, last = survived(args.folder)
+        print(f"{count} frames, the newest is number {last + 1}")
     else:
         feed(args.folder, args.size, args.fps, args.seconds, args.cut)
 

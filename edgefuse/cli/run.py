@@ -40,6 +40,8 @@ examples:
   edgefuse run --source video:day.mp4,thermal.mp4 --record fused.mp4 --frames 500
   edgefuse run --source replay:night.efr --agc clahe --save fused
   edgefuse run --source folder:pairs --calibration calibration.toml --save fused
+  edgefuse run --camera --recordings /srv/edgefuse --recordings-mode alarm
+  edgefuse run --camera --stream rtsp://server:8554/edgefuse
   edgefuse run --source demo --runtime numpy --json
   edgefuse run --config edgefuse.toml --threads 2
 """

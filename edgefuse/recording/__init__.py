@@ -30,7 +30,7 @@ from edgefuse.uri import expand
 
 __all__ = ["Recording"]
 
-_CLOSE_S = 4.0
+_CLOSE_S, _FLUSH_S = 4.8, 3.0  # all of it; of that for FFmpeg's last fragment
 
 
 class Recording:
@@ -87,10 +87,11 @@ class Recording:
         self._closed = True
         for end in self._ends:
             end()
-        self._pump.close(_CLOSE_S)
-        self._recorder.close(_CLOSE_S)
+        until = time.monotonic() + _CLOSE_S
+        self._pump.close(_FLUSH_S)
+        self._recorder.close(max(0.5, until - time.monotonic()))
         if self._raw:
-            self._raw.close(_CLOSE_S)
+            self._raw.close(max(0.5, until - time.monotonic()))
         self._folder.close()
 
     def _see(self, count: int, fused: FusedFrame) -> None:
