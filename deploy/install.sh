@@ -55,12 +55,15 @@ USERS=/etc/sysusers.d/edgefuse.conf SETTINGS=/etc/edgefuse
 # in an image that is being made there is no systemd to talk to
 running() { [ -d /run/systemd/system ]; }
 
-exec 9>/run/lock/edgefuse-install.lock 2>/dev/null || exec 9>/tmp/edgefuse-install.lock
+lock=/run/lock
+[ -d "$lock" ] || lock=/tmp
+exec 9>"$lock/edgefuse-install.lock"
 flock -n 9 || fail "another install.sh is at work; wait for it"
 
 uninstall() {
     if running; then systemctl disable --now edgefuse.service 2>/dev/null || true; else systemctl disable edgefuse.service 2>/dev/null || true; fi
     rm -rf "$UNIT" "$UNIT.d" "$RULES" "$VERSIONS" "$LINK" "$USERS"
+    if [ "$(readlink /usr/local/bin/edgefuse)" = "$LINK/bin/edgefuse" ]; then rm /usr/local/bin/edgefuse; fi
     if running; then
         systemctl daemon-reload
         udevadm control --reload 2>/dev/null || true
@@ -136,7 +139,7 @@ point_to() {
 }
 point_to "$new"
 made=yes
-ln -sfn "$LINK/bin/edgefuse" /usr/local/bin/edgefuse
+[ -e /usr/local/bin/edgefuse ] || ln -sfn "$LINK/bin/edgefuse" /usr/local/bin/edgefuse
 systemctl --quiet enable edgefuse.service
 
 if running && [ -n "$start" ]; then
