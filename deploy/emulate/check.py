@@ -75,14 +75,23 @@ class Root:
         return ["env", "-i", path, *(f"{k}={v}" for k, v in variables.items()), *stages.tied("sh", "-c", ENTER, self.path, *inside)]
 
 
-def install(root: Root, wheel: Path) -> Path:
-    """pip install, as a user would, with what the wheel asks for found in the guest; what that added to the root, for the machines."""
-    shutil.copy(wheel, root.job)
+def install(root: Root, cache: Path, wheel: Path) -> Path:
+    """deploy/install.sh, as a user runs it without a network, on a root with nothing of EdgeFuse; what it added, for the machines."""
+    shutil.rmtree(root.path / stages.VENV)
+    shutil.copytree(cache / "wheels", root.job / "wheels")
+    shutil.copy(wheel, root.job / "wheels")
+    shutil.copy(machine.CHECKOUT / "deploy/install.sh", root.job)
+    # compiling by the guest's Python takes minutes, by this one seconds
+    by_pip = ("env", "PIP_NO_COMPILE=1")
     with machine.told("install"):
-        pip = ("python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--no-index")
-        stages.sh(*root.command(*pip, f"./{wheel.name}[litert]"))
+        stages.sh(*root.command(*by_pip, "./install.sh", "--wheels", "wheels", "--extras", "service,litert", "--no-start"))
+        pip = ("python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore")
+        stages.sh(*root.command(*by_pip, *pip, "--no-index", "--find-links", "wheels", "pytest", "hypothesis"))
+        stages.compile_for_guest(root.path, root.path / "opt")
+    shutil.rmtree(root.job / "wheels")
     added = root.changes.with_name("added")
-    shutil.copytree(root.changes / "opt", added / "opt", symlinks=True)
+    for folder in ("opt", "etc", "usr/local"):
+        shutil.copytree(root.changes / folder, added / folder, symlinks=True)
     return added
 
 
@@ -181,7 +190,7 @@ def worse(counted: Table, table: Table) -> list[str]:
 def test(cache: Path, count: list[str] | None) -> int:
     begin, wrong = time.monotonic(), []
     with installed(cache) as (root, wheel):
-        added = install(root, wheel)
+        added = install(root, cache, wheel)
         log = root.job / "pytest.log"
         # two processors: the tests on one, the machines on the other
         with background(pytest_there(root), log) as tests:
@@ -203,7 +212,7 @@ def self_test(cache: Path) -> int:
     """Break a thing at a time: a unit file's key, the memory a model takes, the instructions a wheel holds. Each must be noticed."""
     unnoticed = []
     with installed(cache) as (root, wheel):
-        added = install(root, wheel)
+        added = install(root, cache, wheel)
         broken = root.changes.with_name("deploy")
         for name, file, text, instead in (
             ("a unit file with an unknown key", "edgefuse.service", "WatchdogSec=", "WatchdogSecs="),

@@ -29,7 +29,7 @@ CLONE_NEWNS = 0x20000
 HOST = ("qemu-user-static", "binfmt-support", "qemu-system-arm", "mmdebstrap", "arch-test", "cpio", "e2fsprogs", "kmod")
 # so that the wheel holds EdgeFuse's compiled core for the guest, as a published one does
 HOST += ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")
-GUEST = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "ca-certificates", "libgomp1")
+GUEST = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "ca-certificates", "libgomp1", "ffmpeg")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4")
 # never install the kernel under qemu-user: its initramfs takes minutes
 FETCH = (
@@ -52,11 +52,13 @@ def sh(*command: object, check: bool = True, **options: Any) -> None:
     subprocess.run([str(c) for c in command], stdout=sys.stderr, check=check, **options)
 
 
+_PIP = ("-qq", "--disable-pip-version-check", "--only-binary=:all:", "--python-version=3.11")
+_PLATFORMS = [f"--platform=manylinux{tag}_aarch64" for tag in ("_2_36", "_2_35", "_2_34", "_2_31", "_2_28", "_2_27", "_2_17", "2014")]
+
+
 def pip_target(target: Path, *what: object) -> None:
     """Install wheels for the guest (CPython 3.11, aarch64) into a folder. Nothing of them runs here."""
-    platforms = [f"--platform=manylinux{tag}_aarch64" for tag in ("_2_36", "_2_35", "_2_34", "_2_31", "_2_28", "_2_27", "_2_17", "2014")]
-    options = ("-qq", "--disable-pip-version-check", "--root-user-action=ignore", "--no-compile", "--only-binary=:all:")
-    sh(sys.executable, "-m", "pip", "install", *options, "--python-version=3.11", *platforms, "--target", target, *what)
+    sh(sys.executable, "-m", "pip", "install", *_PIP, "--root-user-action=ignore", "--no-compile", *_PLATFORMS, "--target", target, *what)
 
 
 def size(folder: Path) -> int:
@@ -134,16 +136,26 @@ def root_filesystem(cache: Path) -> None:
     (root / "etc/systemd/system/serial-getty@ttyAMA0.service").symlink_to("/dev/null")
 
 
+def wheels(cache: Path) -> None:
+    """What EdgeFuse and its tests need in the guest, as wheels: for python_packages, and for the installer without a network."""
+    shutil.rmtree(cache / "wheels", ignore_errors=True)
+    sh(sys.executable, "-m", "pip", "download", *_PIP, *_PLATFORMS, "-d", cache / "wheels", "-r", HERE / "requirements.txt")
+
+
 def python_packages(cache: Path) -> None:
     site = cache / "root" / SITE
     shutil.rmtree(site, ignore_errors=True)
-    pip_target(site, "-r", HERE / "requirements.txt")
+    pip_target(site, "--no-index", "--find-links", cache / "wheels", "-r", HERE / "requirements.txt")
+    compile_for_guest(cache / "root", site)
+
+
+def compile_for_guest(root: Path, folder: Path) -> None:
     # some packages carry files of a later Python, which don't compile
     compiled = ("-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash")
     if sys.version_info[:2] == (3, 11):  # the guest's Python, many times as fast
-        sh(sys.executable, *compiled, "-s", cache / "root", "-p", "/", site, check=False)
+        sh(sys.executable, *compiled, "-s", root, "-p", "/", folder, check=False)
     else:
-        sh("chroot", cache / "root", "python3", *compiled, f"/{SITE}", check=False)
+        sh("chroot", root, "python3", *compiled, f"/{folder.relative_to(root)}", check=False)
 
 
 def twins(cache: Path) -> None:
@@ -193,6 +205,7 @@ def build(cache: Path) -> IO[str]:
     requirements = (HERE / "requirements.txt").read_text()
     stages: tuple[tuple[Callable[[Path], None], object], ...] = (
         (root_filesystem, (GUEST, VENV, FETCH)),
+        (wheels, requirements),
         (python_packages, requirements),
         (twins, sys.version_info[:2]),
         (kernel, (MODULES, INIT)),
