@@ -1,9 +1,10 @@
-"""Writes the tables of docs/settings.md from the settings' dataclasses: python docs/make_settings.py [--check]"""
+"""Writes the tables of docs/settings.md, and deploy/edgefuse.toml, from the settings' dataclasses: python docs/make_settings.py [--check]"""
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,14 @@ from edgefuse.settings import tables
 from edgefuse.settings.check import between, expected, hints
 
 PAGE = Path(__file__).with_name("settings.md")
+FILE = PAGE.parents[1] / "deploy/edgefuse.toml"
+HEAD = """\
+# /etc/edgefuse/edgefuse.toml: what the service runs. Every setting there is stands here, switched off by its #, at its default where it
+# has one. After a change: edgefuse config check /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse
+# Written by docs/make_settings.py; docs/settings.md says more.
+"""
+# what a new device runs until it is told of its cameras
+NEW = {"source": '"demo?frames=0"'}
 BEGIN = "<!-- from here on written by docs/make_settings.py -->\n"
 
 
@@ -43,15 +52,38 @@ def made() -> str:
     return "\n".join(parts)
 
 
+def _lines(table: str, hint: Any, f: Field[Any]) -> list[str]:
+    """A setting of the file, its explanation above it."""
+    low, high = f.metadata.get("min"), f.metadata.get("max")
+    what = expected(hint) + ("" if low is None and high is None else " " + between(low, high))
+    explained = textwrap.wrap(f"{f.metadata['help']}: {what}", 132, initial_indent="## ", subsequent_indent="##   ")
+    if table == "run" and f.name in NEW:
+        return [*explained, f"{f.name} = {NEW[f.name]}"]
+    value = f.default_factory() if f.default_factory is not MISSING else f.default
+    return [*explained, f"#{f.name} = {'' if value in (MISSING, None, '') else json.dumps(value)}".rstrip()]
+
+
+def file() -> str:
+    """The settings file of a new device."""
+    parts = [HEAD]
+    for table in tables.TABLES:
+        kind = tables.kind(table)
+        rows = [line for f in fields(kind) for line in _lines(table, hints(kind)[f.name], f)]
+        name = f"{table}.name" if table in tables.SEVERAL else table
+        parts.append("\n".join([f"{'' if table == 'run' else '#'}[{name}]", *rows, ""]))
+    return "\n".join(parts)
+
+
 def main() -> int:
-    before, mark, now = PAGE.read_text("utf-8").partition(BEGIN)
-    wanted = f"\n{made()}"
+    before, mark, _ = PAGE.read_text("utf-8").partition(BEGIN)
+    wanted = {PAGE: f"{before}{mark}\n{made()}", FILE: file()}
     if sys.argv[1:] == ["--check"]:
-        if now == wanted:
-            return 0
-        print(f"{PAGE} is not what the settings are; run: python docs/make_settings.py", file=sys.stderr)
-        return 1
-    PAGE.write_text(before + mark + wanted, "utf-8")
+        wrong = [str(path) for path, text in wanted.items() if path.read_text("utf-8") != text]
+        if wrong:
+            print(f"{', '.join(wrong)}: not what the settings are; run: python docs/make_settings.py", file=sys.stderr)
+        return 1 if wrong else 0
+    for path, text in wanted.items():
+        path.write_text(text, "utf-8")
     return 0
 
 
