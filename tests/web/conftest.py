@@ -17,6 +17,7 @@ from edgefuse.attachments import Info
 from edgefuse.frames import Frame, FramePair, FusedFrame, Radiometry
 from edgefuse.live import Live
 from edgefuse.settings.web import WebSettings
+from edgefuse.telemetry import Telemetry
 
 DEADLINE_S = 30.0
 TOKEN = "correct-horse-battery"
@@ -37,7 +38,8 @@ class Served:
     def __init__(self, **settings: Any) -> None:
         from edgefuse.web import Web
 
-        self.facts: dict[str, Any] = {"frames": {"in": 0, "fused": 0, "dropped": 0}}
+        model = {"name": "none", "runtime": "none", "version": "0", "precision": "fp32", "threads": 1, "why": "a test's"}
+        self.facts: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": "test", "model": model, **Telemetry().report()}
         self.live = Live(lambda: self.facts)
         self.web = Web(WebSettings(**{"listen": "127.0.0.1:0", **settings}), self.live, Info("test", 25.0, True, {}))
         self.port = int(self.web.url.rsplit(":", 1)[1].strip("/"))

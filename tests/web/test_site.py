@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,10 +27,13 @@ def test_health_follows_the_frames(serve: Serve, frames: list[FusedFrame]) -> No
     assert page.get("/healthz")[0] == 503
     assert page.json("/healthz")["why"] == "no frame yet"
     page.live.write(frames[0])
-    assert page.get("/healthz") == (200, b'{"ok":true,"frames":1,"still_s":0.0,"why":""}')
+    page.web._state._patience_s = 60.0
+    assert page.get("/healthz")[0] == 200
+    assert page.json("/healthz")["frames"] == 1
     page.web._state._patience_s = 0.05
     until(lambda: page.get("/healthz")[0] == 503)
     assert page.json("/healthz")["why"].startswith("no frame for")
+    page.web._state._patience_s = 60.0
     page.live.write(frames[0])
     assert page.get("/healthz")[0] == 200
 
@@ -76,11 +81,11 @@ def test_the_report_and_the_state_say_what_the_run_says(serve: Serve, frames: li
 
 def test_many_who_ask_for_the_state_cost_one_answer(serve: Serve) -> None:
     made: list[int] = []
-    page = serve()
+    page, begin = serve(), time.monotonic()
     page.live._make_report = lambda: made.append(1) or page.facts
-    answers = {page.get("/state.json")[1] for _ in range(20)}
-    assert len(answers) < 20
-    assert len(made) <= len(answers)
+    for _ in range(20):
+        assert page.get("/state.json")[0] == 200
+    assert len(made) <= time.monotonic() - begin + 1
 
 
 def test_record_is_passed_on_where_it_is_offered(serve: Serve) -> None:
@@ -118,6 +123,14 @@ def test_metrics_are_the_expositions(serve: Serve, frames: list[FusedFrame]) -> 
         assert answer.status == 200
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         assert b"edgefuse_" in answer.read()
+
+
+def test_metrics_without_their_package_say_how_to_get_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("edgefuse.prometheus", reason="edgefuse/prometheus.py is another part's, and not here yet")
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    status, body = serve().get("/metrics")
+    assert status == 501
+    assert b"pip install" in body
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/"), ("GET", "/record"), ("DELETE", "/stream.mjpg"), ("PUT", "/report.json")])

@@ -87,16 +87,16 @@ def test_many_clients_cost_one_picture_a_frame_and_none_while_nobody_looks(serve
 
 
 def test_no_more_pictures_than_asked_for_a_second(serve: Serve, frames: list[FusedFrame]) -> None:
+    begin = time.monotonic()
     page = serve(fps=5.0)
     page.feed(frames)
     with page.ask("GET", "/stream.mjpg") as answer:
         film = parts(answer)
-        next(film)
-        begin = time.monotonic()
-        for _ in range(5):
+        for _ in range(8):
             next(film)
-        # a busy machine makes it longer, never shorter
-        assert time.monotonic() - begin > 0.7
+        made = page.web.report()["pictures_encoded"]
+        # a busy machine makes fewer, never more
+        assert 8 <= made <= 5 * (time.monotonic() - begin) + 1
 
 
 def test_too_many_viewers_are_told_so_and_a_place_is_free_again(serve: Serve, frames: list[FusedFrame]) -> None:
@@ -108,7 +108,7 @@ def test_too_many_viewers_are_told_so_and_a_place_is_free_again(serve: Serve, fr
         assert third.status == 503
         assert b"raise clients in [web]" in third.read()
     first.close()
-    until(lambda: page.get("/healthz")[0] == 200 and page.web.report()["viewers"] == 1)
+    until(lambda: page.web.report()["viewers"] == 1)
     with page.ask("GET", "/stream.mjpg") as again:
         assert again.status == 200
     second.close()
@@ -128,7 +128,7 @@ def test_a_crowd_that_comes_at_once_is_no_larger_than_allowed(serve: Serve, fram
 
 
 def test_who_does_not_read_is_closed_and_keeps_nobody_waiting(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "WRITE_S", 1.0)
+    monkeypatch.setattr(connection, "WRITE_S", 4.0)
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     grey = np.ascontiguousarray(noise[..., 0])
     frames = [FusedFrame(np.roll(noise, k), raw_pair(grey, noise)) for k in range(3)]
@@ -145,13 +145,13 @@ def test_who_does_not_read_is_closed_and_keeps_nobody_waiting(serve: Serve, monk
         film = parts(answer)
         numbers = [int(re.findall(r'"frame": (\d+)', next(film)[1])[0]) for _ in range(10)]
         assert numbers == sorted(set(numbers))
-        until(lambda: page.web.report()["viewers"] == 1)
-        assert next(film)
+        until(lambda: next(film) and page.web.report()["viewers"] == 1)
     for sock in stalled:
         sock.close()
 
 
-def test_a_slow_reader_gets_the_newest_picture_not_the_next(serve: Serve) -> None:
+def test_a_slow_reader_gets_the_newest_picture_not_the_next(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "WRITE_S", 60.0)
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     fused = FusedFrame(noise, raw_pair(np.ascontiguousarray(noise[..., 0]), noise))
     page = serve(fps=120.0, quality=95)
