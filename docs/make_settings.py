@@ -1,4 +1,4 @@
-"""Writes the tables of docs/settings.md, and deploy/edgefuse.toml, from the settings' dataclasses: python docs/make_settings.py [--check]"""
+"""Writes docs/settings.md's tables, and deploy/edgefuse.toml, from the settings' dataclasses: python docs/make_settings.py [--check]"""
 
 from __future__ import annotations
 
