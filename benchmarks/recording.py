@@ -144,13 +144,13 @@ def memory(rounds: int) -> None:
             for name, rest in rows.items():
                 more = [] if name == "without" else ["--recordings", folder]
                 more += ["--recordings-mode", "alarm"] if "alarms" in name else []
-                command = [sys.executable, "-m", "edgefuse", "run", "--source", "demo?size=640x480&frames=900", "--json", *more]
+                command = [sys.executable, "-m", "edgefuse", "run", "--source", "demo?size=640x480&frames=250", "--json", *more]
                 run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
                 child = 0.0
                 while run.poll() is None:
                     for p in psutil.Process(run.pid).children():
                         try:
-                            child = max(child, p.memory_info().rss / 1e6)
+                            child = max(child, p.memory_info().rss / 1e6 if p.name() == "ffmpeg" else 0.0)
                         except psutil.Error:
                             continue
                     time.sleep(0.05)
