@@ -44,6 +44,7 @@ examples:
   edgefuse run --camera --stream rtsp://server:8554/edgefuse
   edgefuse run --source demo --runtime numpy --json
   edgefuse run --config edgefuse.toml --threads 2
+  edgefuse run --camera --mqtt mqtts://cam-1@broker.example --telemetry state.jsonl
 """
 _METAVARS = {
     "source": "URI",
