@@ -18,6 +18,8 @@ from edgefuse.settings.telemetry import TelemetrySettings
 from edgefuse.uri import expand
 from edgefuse.vitals import Vitals
 
+_CLOSING_S = 4.0
+
 
 class JsonLines:
     """A thread that writes `Vitals.read` as lines; a last one when it is closed."""
@@ -40,7 +42,8 @@ class JsonLines:
     def close(self) -> None:
         if not self._stop.is_set():
             self._stop.set()
-            self._thread.join()
+            # a pipe that nobody reads is to hold up nobody
+            self._thread.join(_CLOSING_S)
 
     def _run(self) -> None:
         while not self._stop.wait(self._s.interval):
