@@ -2,9 +2,9 @@
 
 `edgefuse run` in a process of its own: the demo source at full speed into every sink there is (pictures, a video, a raw recording; a
 settings file adds what other tables ask for), watched from outside. The video is .mkv: .mp4 has its index in memory until it ends. Pictures
-are removed as they come. Memory is the process's own (USS), its slope a line through the samples after the first --warm-up share of the
-frames. Exit code 1 where it grows by --slope MB per 100,000 frames or more, where threads or descriptors grow, or a frame is not accounted
-for.
+are removed as they come. Memory is what the process allocated (RssAnon; USS would grow when another process that shares our libraries
+ends), its slope a line through the samples after the first --warm-up share of the frames. Exit code 1 where it grows by --slope MB per
+100,000 frames or more, where threads or descriptors grow, or a frame is not accounted for.
 """
 
 from __future__ import annotations
@@ -30,9 +30,14 @@ _HERE = Path(__file__).resolve().parents[1]
 @dataclass(frozen=True)
 class Sample:
     frames: int
-    uss_mb: float
+    memory_mb: float
     threads: int
     descriptors: int
+
+
+def _anonymous_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("RssAnon:"))
 
 
 def _sample(process: psutil.Process, pictures: Path) -> Sample | None:
@@ -44,8 +49,8 @@ def _sample(process: psutil.Process, pictures: Path) -> Sample | None:
         return None
     frames = int(names[-1].removesuffix(".jpg").rpartition("_")[2]) + 1
     try:
-        return Sample(frames, process.memory_full_info().uss / 1e6, process.num_threads(), process.num_fds())
-    except psutil.Error:
+        return Sample(frames, _anonymous_mb(process.pid), process.num_threads(), process.num_fds())
+    except (psutil.Error, OSError, StopIteration):
         return None
 
 
@@ -91,7 +96,7 @@ def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Name
     if len(warm) < 20:
         print(f"only {len(warm)} samples after the warm-up; take more frames", file=sys.stderr)
         return 1
-    x, y = np.array([s.frames for s in warm]) / 1e5, np.array([s.uss_mb for s in warm])
+    x, y = np.array([s.frames for s in warm]) / 1e5, np.array([s.memory_mb for s in warm])
     slope, base = np.polyfit(x, y, 1)
     error = float(np.sqrt(((y - slope * x - base) ** 2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum()))
     half = len(warm) // 2
@@ -102,7 +107,7 @@ def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Name
     grown = {k: median(getattr(s, k) for s in warm[half:]) - median(getattr(s, k) for s in warm[:half]) for k in ("threads", "descriptors")}
     print(f"frames       {frames['in']} in, {frames['fused']} fused, {frames['dropped']} dropped of {args.frames}, in {took_s:.0f} s")
     print(f"memory       {y.min():.1f} to {y.max():.1f} MB after the warm-up; {slope:+.3f} +- {error:.3f} MB per 100,000 frames")
-    parts = ([s.uss_mb for s in samples if k <= 10 * s.frames / args.frames < k + 1] for k in range(10))
+    parts = ([s.memory_mb for s in samples if k <= 10 * s.frames / args.frames < k + 1] for k in range(10))
     tenths = [median(part) for part in parts if part]
     print(f"by tenths    {', '.join(f'{mb:.1f}' for mb in tenths)} MB (medians)")
     for key, more in grown.items():
