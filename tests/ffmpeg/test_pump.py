@@ -117,7 +117,7 @@ def test_an_encoder_that_hangs_is_replaced(job: ToFiles, pump: Pump) -> None:
     os.kill(pump.pid or 0, signal.SIGSTOP)
     for k in range(1, 5):
         pump.offer(fused(k, k * 100_000_000, (960, 640)))
-    until(lambda: pump.restarts)
+    until(lambda: job.failures)
     assert "takes no frames for 0.5 s" in job.failures[0]
 
 
