@@ -125,11 +125,20 @@ def pytest_there(root: Root) -> list[str]:
     return root.command("sh", "-ec", f"edgefuse models verify; {tests}")
 
 
-def service(cache: Path, added: Path, deploy: Path) -> int:
-    """The service's life on a machine that boots systemd; the exit code of guest-service."""
-    files = [f"{stages.HERE / 'guest-service'}", f"{deploy}=deploy", f"{machine.CHECKOUT / 'tests/frozen'}=tests/frozen"]
+def service(cache: Path, added: Path) -> int:
+    """The service's life on a machine that boots systemd, and after its power was cut; the exit code of guest-service."""
+    script, frozen = str(stages.HERE / "guest-service"), f"{machine.CHECKOUT / 'tests/frozen'}=tests/frozen"
+
+    def boot(verb: str, *files: str, **options: Any) -> int:
+        return machine.run(cache, ["./guest-service", verb], [script, *files], changes=added, systemd=True, skip_idle=True, **options)
+
     print("== the service, under systemd with 1 GB", flush=True)
-    return machine.run(cache, ["./guest-service"], files, changes=added, systemd=True, skip_idle=True, timeout=1800)
+    if code := boot("life", frozen):
+        return code
+    with tempfile.TemporaryDirectory(prefix="edgefuse-pi-") as name:
+        if (code := boot("power-cut", out=Path(name), may_reset=True)) != machine.RESET:
+            return code or 1
+        return boot("after", f"{name}=before", out=Path(name))
 
 
 def twin(cache: Path, *command: object) -> int:
@@ -194,7 +203,7 @@ def test(cache: Path, count: list[str] | None) -> int:
         log = root.job / "pytest.log"
         # two processors: the tests on one, the machines on the other
         with background(pytest_there(root), log) as tests:
-            if service(cache, added, machine.CHECKOUT / "deploy"):
+            if service(cache, added):
                 wrong.append("service: see above")
             wrong += counts(cache, added, count)
             with machine.told("waiting for the tests"):
@@ -213,19 +222,18 @@ def self_test(cache: Path) -> int:
     unnoticed = []
     with installed(cache) as (root, wheel):
         added = install(root, cache, wheel)
-        broken = root.changes.with_name("deploy")
-        for name, file, text, instead in (
-            ("a unit file with an unknown key", "edgefuse.service", "WatchdogSec=", "WatchdogSecs="),
-            ("a unit file with a wrong path", "edgefuse.service", "/opt/edgefuse/bin/edgefuse run", "/opt/edgefuse/edgefuse run"),
-            ("a model over the memory limit", "edgefuse.toml", "[run]\n", '[run]\nmodel = "mobilefuse"\n'),
+        unit, settings = added / "etc/systemd/system/edgefuse.service", added / "etc/edgefuse/edgefuse.toml"
+        for name, path, text, instead in (
+            ("a unit file with an unknown key", unit, "WatchdogSec=", "WatchdogSecs="),
+            ("a unit file with a wrong path", unit, "/opt/edgefuse/bin/edgefuse run", "/opt/edgefuse/edgefuse run"),
+            ("a model over the memory limit", settings, "\n[run]\n", '\n[run]\nmodel = "mobilefuse"\n'),
         ):
-            shutil.rmtree(broken, ignore_errors=True)
-            shutil.copytree(machine.CHECKOUT / "deploy", broken, ignore=shutil.ignore_patterns("emulate"))
-            whole = (broken / file).read_text()
+            whole = path.read_text()
             assert text in whole
-            (broken / file).write_text(whole.replace(text, instead))
+            path.write_text(whole.replace(text, instead))
             print(f"== self-test: {name}", flush=True)
-            unnoticed += [] if service(cache, added, broken) else [name]
+            unnoticed += [] if service(cache, added) else [name]
+            path.write_text(whole)
         name = "a wheel that uses SDOT"
         print(f"== self-test: {name}", flush=True)
         module = root.path / stages.SITE / "edgefuse/__init__.py"

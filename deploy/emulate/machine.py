@@ -20,6 +20,7 @@ CHECKOUT = stages.HERE.parents[1]
 SPARE = 256 << 20  # bytes that a job may write below /job
 ENTRY = "#!/opt/edgefuse/bin/python3\nimport sys\nfrom edgefuse.cli.main import entry\nsys.exit(entry())\n"
 TIMED_OUT = 124
+RESET = 125
 
 
 @contextlib.contextmanager
@@ -137,8 +138,10 @@ def run(
     systemd: bool = False,
     skip_idle: bool = False,
     timeout: float = 1800,
+    may_reset: bool = False,
 ) -> int:
-    """Boot, run the command in /job, power off; the command's exit code. What it wrote to /job/out is copied to `out`."""
+    """Boot, run the command in /job, power off; the command's exit code, or RESET where the machine was reset and that is wanted. What it
+    wrote to /job/out is copied to `out`."""
     work = cache / "jobs" / f"{time.time_ns():x}"
     work.mkdir(parents=True)
     try:
@@ -161,6 +164,8 @@ def run(
         if out:  # of a machine that was reset, too: what had reached its disk
             stages.sh("debugfs", "-R", f"rdump /out {work}", disk, stderr=subprocess.DEVNULL)
             shutil.copytree(work / "out", out, dirs_exist_ok=True)
+        if ports.code is None and may_reset:
+            return RESET
         if ports.code is None:
             console = (work / "console.log").read_text(errors="replace")[-3000:]
             sys.exit(f"pi: the machine stopped before the job ended; qemu's exit code is {machine.returncode}, its console ends\n{console}")
