@@ -1,0 +1,169 @@
+"""Planes of integers into few bytes and back: an adaptive binary range coder, all in integers, so that every machine reads the same.
+
+A plane's bands (bands.py) are gone through sample by sample, the planes one after another. A magnitude is a row of yes or no: is it more
+than 0, than 1, than 2, and by how much as an exponent and its bits; a sign is a bit. How likely a yes is, six tables tell, each addressed by
+what is known around the sample: its neighbours in the band, the same place in the two planes before, in the coarser band, in the level's
+other band, and the band's running mean. The six are mixed by weights that learn with every bit (logistic mixing, M. Mahoney's PAQ).
+
+With a quantiser (`lam`), the encoder rounds a magnitude to that of 0, 1 and 2 which costs least, distortion and lambda times the bits that
+the tables would take for it just now. `exact` planes are sent as they are.
+
+The compiled coder (planes.c) and the one in Python (planes_python.py) write the same bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse import compiled
+from edgefuse.hyperspectral.bands import Band, bands
+
+Integers = NDArray[np.int32]
+
+ONE = 256  # a step of the quantiser
+BIAS = 9  # a magnitude is taken for so much more than its step says: rounding is done downwards
+LAMBDA = 0.16  # of a bit, in squared steps
+
+
+class Tables(NamedTuple):
+    stretch: NDArray[np.int16]
+    """4096: 256 ln(p / (1 - p)) of a probability's first 12 bits."""
+    squash: NDArray[np.uint16]
+    """4096: a probability in 65536ths, of its stretched value + 2048."""
+    cost: NDArray[np.uint16]
+    """4096: bits, in 64ths, of what had this probability. The encoder's alone."""
+    rate: NDArray[np.uint16]
+    """256: what the n-th time counts, in 65536ths."""
+    level: NDArray[np.uint8]
+    """4096: sums of magnitudes, ever coarser."""
+
+
+@functools.cache
+def tables() -> Tables:
+    """The coder's tables. They are part of the format: their check sum is the same wherever `math` rounds to 12 places."""
+    p = [(i + 0.5) / 4096 for i in range(4096)]
+    starts = 0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38, 48, 60, 76, 96, 120, 152, 192, 240, 300, 380, 480, 600, 760, 960, 1200, 1500, 1900
+    made = Tables(
+        np.array([min(2047, max(-2047, round(256 * math.log(q / (1 - q))))) for q in p], np.int16),
+        np.array([min(65520, max(16, round(65536 / (1 + math.exp(-d / 256))))) for d in range(-2048, 2048)], np.uint16),
+        np.array([round(-64 * math.log2(q)) for q in p], np.uint16),
+        np.array([min(65535, round(65536 / (n + 1.5))) for n in range(256)], np.uint16),
+        (np.searchsorted(starts, np.arange(4096), "right") - 1).astype(np.uint8),
+    )
+    if zlib.crc32(b"".join(t.astype("<i4").tobytes() for t in made)) != CHECK:
+        raise ArithmeticError("this machine's logarithms are wrong, so what it writes could not be read elsewhere")
+    return made
+
+
+CHECK = 2180190995
+
+
+class _Tables(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in Tables._fields]
+
+
+class _Band(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int32) for name in Band._fields]
+
+
+class _Job(ctypes.Structure):
+    """`Job` of planes.c, field by field."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("tables", "bands", "into", "out", "bytes")),
+        *((name, ctypes.c_int64) for name in ("size", "room", "error")),
+        *((name, ctypes.c_int32) for name in ("height", "width", "planes", "band_count", "scale", "lam", "bias", "exact")),
+    ]
+
+
+class Coded(NamedTuple):
+    data: bytes
+    error: float
+    """The sum of squared differences to what a decoder makes of it, in squared steps; truncated bands count."""
+
+
+def encode(planes: Integers, levels: int, scale: float = 1, out: Integers | None = None, lam: float = LAMBDA, limit: int | None = None) -> Coded | None:
+    """Quantise and encode `planes`, (height, width, count), transformed by `levels`; `scale` times a sample is in 256ths of a step.
+
+    `out`, of the same shape, becomes what a decoder makes of it, in samples times `scale`. None: more than `limit` bytes.
+    """
+    return _encode(planes, levels, round(scale * 65536), out, round(lam * ONE * ONE * 256 / 64), limit, exact=False)
+
+
+def encode_exact(planes: Integers) -> bytes:
+    """Encode `planes`, (height, width, count), |sample| < 2^28, as they are."""
+    coded = _encode(planes, 0, 65536, None, 0, None, exact=True)
+    assert coded is not None
+    return coded.data
+
+
+def decode(data: bytes, shape: tuple[int, int, int], levels: int) -> Integers:
+    """What `encode` wrote: (height, width, count), in 256ths of a step, to be transformed back. Any bytes give some planes."""
+    return _decode(data, shape, levels, exact=False)
+
+
+def decode_exact(data: bytes, shape: tuple[int, int, int]) -> Integers:
+    """What `encode_exact` wrote. Any bytes give some planes."""
+    return _decode(data, shape, 0, exact=True)
+
+
+def _encode(planes: Integers, levels: int, scale: int, out: Integers | None, lam: int, limit: int | None, exact: bool) -> Coded | None:
+    planes = np.ascontiguousarray(planes, np.int32)
+    # an exact sample takes up to 60 bits, were the tables all wrong
+    size = planes.size * 8 + 1024 if limit is None else max(limit, 0)
+    if not compiled.library():
+        from edgefuse.hyperspectral import planes_python
+
+        return planes_python.encode(planes, levels, scale, out, lam, size, exact)
+    room = np.empty(size, np.uint8)
+    job, keep = _job(planes.shape, levels, exact)
+    job.into, job.out, job.bytes, job.size, job.scale, job.lam = planes.ctypes.data, _address(out), room.ctypes.data, size, scale, lam
+    done = _run("edgefuse_planes_encode", job)
+    del keep
+    return None if done < 0 else Coded(room[:done].tobytes(), job.error / ONE**2)
+
+
+def _decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -> Integers:
+    if not compiled.library():
+        from edgefuse.hyperspectral import planes_python
+
+        return planes_python.decode(data, shape, levels, exact)
+    out, source = np.empty(shape, np.int32), np.frombuffer(data, np.uint8)
+    job, keep = _job(shape, levels, exact)
+    job.out, job.bytes, job.size = out.ctypes.data, source.ctypes.data, len(data)
+    _run("edgefuse_planes_decode", job)
+    del keep
+    return out
+
+
+def _job(shape: tuple[int, ...], levels: int, exact: bool) -> tuple[_Job, object]:
+    height, width, count = shape
+    found, room = bands(height, width, levels)
+    plan, numbers = (_Band * len(found))(*(_Band(*b) for b in found)), _Tables(*(t.ctypes.data for t in tables()))
+    job = _Job(room=room, height=height, width=width, planes=count, band_count=len(found), bias=0 if exact else BIAS, exact=exact)
+    job.tables, job.bands = ctypes.addressof(numbers), ctypes.addressof(plan)
+    return job, (plan, numbers)
+
+
+def _run(name: str, job: _Job) -> int:
+    function = getattr(compiled.library(), name)
+    function.restype = ctypes.c_int64
+    done = int(function(ctypes.byref(job)))
+    if done == -2:
+        raise MemoryError
+    return done
+
+
+def _address(array: Integers | None) -> int | None:
+    if array is None:
+        return None
+    assert array.flags.c_contiguous
+    assert array.dtype == np.int32
+    return array.ctypes.data
