@@ -29,7 +29,7 @@ Integers = NDArray[np.int32]
 
 ONE = 256  # a step of the quantiser
 BIAS = 9  # a magnitude is taken for so much more than its step says: rounding is done downwards
-LAMBDA = 0.16  # of a bit, in squared steps
+LAMBDA = 0.14  # of a bit, in squared steps
 
 
 class Tables(NamedTuple):
