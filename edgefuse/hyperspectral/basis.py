@@ -6,6 +6,7 @@ order and use any instruction, and every machine decodes the same.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,7 +53,8 @@ class Basis:
         shift = 28 - self.bits
         return np.asarray(self.numbers * factors[:, None] + (1 << shift - 1) >> shift)
 
-    def to_bytes(self) -> bytes:
+    @functools.cached_property
+    def encoded(self) -> bytes:
         rows = np.concatenate([self.mean[None], self.numbers])
         steps = np.diff(rows, axis=1, prepend=0)
         smooth = np.log2(np.abs(steps) + 1).sum(1) < np.log2(np.abs(rows) + 1).sum(1)
@@ -62,7 +64,7 @@ class Basis:
 
     @classmethod
     def from_bytes(cls, data: bytes, bands: int) -> Basis:
-        """Raises InputError for what `to_bytes` never wrote."""
+        """Raises InputError for what `encoded` never was."""
         if len(data) < _HEAD.size:
             raise InputError("a tile's basis is cut short")
         step, bits, count, size = _HEAD.unpack_from(data)

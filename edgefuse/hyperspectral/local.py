@@ -17,7 +17,8 @@ _PLACES = 4, 2  # and there are at most so many of them to a side, in the finest
 def covariances(coefficients: Integers, levels: int) -> tuple[Floats, Floats]:
     """Of transformed components (h, w, K) in 256ths of a step: (m, K, K) in squared steps, and of how many coefficients each is."""
     height, width, count = coefficients.shape
-    found, gathered = bands(height, width, levels)[0], {}
+    found = bands(height, width, levels)[0]
+    gathered: dict[tuple[int, int, int], list[NDArray[np.float32]]] = {}
     for i, band in enumerate(found):
         samples = coefficients[band.y :: band.step, band.x :: band.step].astype(np.float32)
         samples *= band.gain / (4096 * ONE)
@@ -33,10 +34,9 @@ def covariances(coefficients: Integers, levels: int) -> tuple[Floats, Floats]:
     return np.array([c / n for c, n in kept], np.float64).reshape(-1, count, count), np.array([n for _, n in kept], np.float64)
 
 
-def bits(variances: Floats, counts: Floats, step: float) -> float:
-    """About what coefficients take, whose local variances are (m, K), at a quantiser of `step`."""
-    x = variances / step**2
-    return float((counts[:, None] * 0.5 * np.log2(1 + _SHAPE * x)).sum()) * _SHARE
+def bits(variances: Floats, counts: Floats, steps: Floats) -> Floats:
+    """About what coefficients take, whose local variances are (m, K), at quantisers of `steps` (n,)."""
+    return 0.5 * (counts[:, None] * np.log2(1 + _SHAPE * variances / np.square(steps)[:, None, None])).sum((1, 2))
 
 
-_SHAPE, _SHARE = 6.0, 0.95
+_SHAPE = 6.0

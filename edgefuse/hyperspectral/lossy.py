@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from edgefuse.hyperspectral.planes import ONE, Integers
 
 Floats = NDArray[np.float64]
 
-_HEAD = struct.Struct("<BIdI")  # levels, 65536ths of the basis's step in a step, bytes of the basis
+_HEAD = struct.Struct("<BII")  # levels, 65536ths of the basis's step in a step, bytes of the basis
 
-_KEPT = 0.08  # of a squared step: the variance from which on a component is sent
+_KEPT = 0.08, 0.3  # of a squared step: the variance from which on a component is sent, where few are and where many are
+_FEW = 40
 _NEAR = 1.35  # a basis that was made for so much more, or less, of a step is taken for it
 _TRIES = 8
-_TOLERANCE = 0.01  # of the bytes that were asked for may stay unused
+_TOLERANCE = 0.015  # of the bytes that were asked for may stay unused
 _RANGE = 2.0**18  # steps that a component may span: more would pass 32 bits
 
 
@@ -37,15 +37,15 @@ class Lossy:
     planes: bytes
 
     def to_bytes(self) -> bytes:
-        basis = self.basis.to_bytes()
-        return _HEAD.pack(self.levels, self.scale, 0, len(basis)) + basis + self.planes
+        basis = self.basis.encoded
+        return _HEAD.pack(self.levels, self.scale, len(basis)) + basis + self.planes
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: tuple[int, int, int]) -> Lossy:
         """Raises InputError for what `to_bytes` never wrote."""
         if len(data) < _HEAD.size:
             raise InputError("a tile is cut short")
-        levels, scale, _, size = _HEAD.unpack_from(data)
+        levels, scale, size = _HEAD.unpack_from(data)
         begin = _HEAD.size + size
         if levels > wavelet.MOST_LEVELS or not scale or begin > len(data):
             raise InputError("a tile is damaged")
@@ -62,6 +62,27 @@ class Lossy:
         return spectra(pixels, self.basis, self.basis.step * 65536 / self.scale)
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """A basis, and what the encoder knows of the components in it."""
+
+    basis: Basis
+    coefficients: Integers
+    """(h, w, K), transformed, in 256ths of the basis's step."""
+    variances: Floats
+    """(m, K): of each place, in squared steps."""
+    counts: Floats
+
+    def step_for(self, size: float, step: float, took: int | None = None) -> float:
+        """About the step with which `size` bytes are taken, as `took` are with `step`."""
+        steps = step / self.basis.step * np.geomspace(1 / 8, 8, 49)
+        taken = local.bits(np.maximum(self.variances, 0), self.counts, steps) / 8
+        fixed = len(self.basis.encoded)
+        if took is not None:
+            taken *= max(took - fixed, 1) / max(taken[24], 1)
+        return float(self.basis.step * np.exp(np.interp(fixed - size, -taken, np.log(steps))))
+
+
 class Analysis:
     """A tile that is encoded: pixels (h w, B) of any real type, all finite."""
 
@@ -72,27 +93,39 @@ class Analysis:
         largest = float(np.sqrt(self.variances[:1].sum()))
         # where everything is one colour, any step will do
         self.least_step = max(8 * largest / _RANGE, 1e-9 * (float(np.abs(self.mean).max(initial=0)) + 1e-12))
-        self._fitted: tuple[Basis, Integers] | None = None
+        self._fitted: _Fit | None = None
 
     def at(self, step: float, limit: int | None = None) -> Lossy | None:
         """Encoded with a quantiser of `step`; None: that takes more than `limit` bytes."""
         step = max(step, self.least_step)
-        basis, coefficients = self._fit(step)
-        scale = min(max(round(basis.step / step * 65536), 1), 1 << 31)
+        return self._coded(self._fit(step), step, limit)
+
+    def _coded(self, fit: _Fit, step: float, limit: int | None = None) -> Lossy | None:
+        scale = min(max(round(fit.basis.step / step * 65536), 1), 1 << 31)
         sent = b""
-        if coefficients.shape[2]:
-            coded = planes.encode(coefficients, self.levels, scale / 65536, limit=limit)
+        if fit.coefficients.shape[2]:
+            coded = planes.encode(fit.coefficients, self.levels, scale / 65536, limit=limit)
             if coded is None:
                 return None
             sent = coded.data
-        return Lossy(basis, scale, self.levels, self.height, self.width, sent)
+        return Lossy(fit.basis, scale, self.levels, self.height, self.width, sent)
 
     def within(self, size: int) -> Lossy:
         """Encoded in `size` bytes at most, and few fewer; in as few as possible where that is too little."""
-        step, best, fewest = self.step_for(size), None, None
+        step, best, fewest = self._guessed(size), None, None
+        # a basis that was made for another step costs more
+        for _ in range(3):
+            fit = self._fit(step)
+            wanted = fit.step_for(size, step)
+            if 1 / _NEAR < wanted / step < _NEAR:
+                break
+            step = wanted
         low, high = 0.0, np.inf  # steps that take too many bytes, and that don't
+        points: list[tuple[float, float]] = []  # logarithms of steps and bytes
+        step = wanted
         for _ in range(_TRIES):
-            made = self.at(step)
+            step = max(step, self.least_step)
+            made = self._coded(fit, step)
             assert made is not None
             took = len(made.to_bytes())
             if fewest is None or took < fewest[0]:
@@ -105,35 +138,45 @@ class Analysis:
                     break
             else:
                 low = max(low, step)
-            # aimed a little below; bits fall by some 1.3 of the step's logarithm
-            step *= (took / (size * (1 - _TOLERANCE / 3))) ** 0.75
+            aim = np.log(size * (1 - _TOLERANCE / 2))
+            points.append((float(np.log(step)), float(np.log(took))))
+            if len(points) > 1 and points[-1][1] != points[-2][1]:
+                (x0, y0), (x1, y1) = points[-2:]
+                step = float(np.exp(x1 + (aim - y1) * (x1 - x0) / (y1 - y0)))
+            else:
+                step *= float((fit.step_for(np.exp(aim), step, took) / step) ** _CAUTION)
             if not low < step < high:
-                step = float(np.sqrt(low * high)) if high < np.inf and low else (step * 2 if low else step / 2)
+                step = float(np.sqrt(low * high)) if high < np.inf and low else (low * 1.5 if low else high / 1.5)
         chosen = best or fewest
         assert chosen is not None
         return chosen[1]
 
-    def step_for(self, size: int) -> float:
-        """About the step that takes `size` bytes."""
-        some = self.variances[self.variances > 0]
-        return _solve(lambda step: local.bits(some[None] * _SMOOTH, np.array([len(self.pixels)]), step) / 8 - size, self.least_step)
+    def _guessed(self, size: int) -> float:
+        """About the step that takes `size` bytes, by the components' variances alone."""
+        some = self.variances[self.variances > 0][None]
+        if not some.size:
+            return self.least_step
+        steps = np.geomspace(np.sqrt(some.max()) / _RANGE + self.least_step, 64 * np.sqrt(some.max()), 64)
+        # what the formula sees of the bits, by how many there are for a sample
+        share = np.clip(0.56 - 0.126 * np.log2(8 * size / self.pixels.size), 0.3, 1.2)
+        taken = local.bits(some * _SMOOTH, np.array([len(self.pixels)]), steps) / 8
+        return float(np.exp(np.interp(-size * share, -taken, np.log(steps))))
 
-    def _fit(self, step: float) -> tuple[Basis, Integers]:
+    def _fit(self, step: float) -> _Fit:
         """A basis for about this step, and the transformed components in 256ths of its own."""
-        if self._fitted and 1 / _NEAR < self._fitted[0].step / step < _NEAR:
+        if self._fitted and 1 / _NEAR < self._fitted.basis.step / step < _NEAR:
             return self._fitted
-        count = int((self.variances > _KEPT * step**2).sum())
-        vectors = self.vectors[:, :count]
-        deviations = np.sqrt(self.variances[:count])
-        if count > 1:
-            matrix = vectors * (ONE / step)
-            first = self._transformed(scores(self.pixels, matrix, self.mean @ matrix))
-            turn = spectrum.rotation(*local.covariances(first, self.levels), 1.0)
-            deviations = np.sqrt(np.square(turn).T @ self.variances[:count])
-            order = np.argsort(-deviations, kind="stable")
-            vectors, deviations = vectors @ turn[:, order], deviations[order]
-        basis = quantised(self.mean, vectors, deviations, len(self.pixels), step)
-        self._fitted = basis, self._transformed(project(self.pixels, basis))
+        few, many = (int((self.variances > kept * step**2).sum()) for kept in _KEPT)
+        count = max(many, min(few, _FEW))
+        vectors, turn = self.vectors[:, :count], np.eye(count)
+        matrix = vectors * (ONE / step)
+        found, counts = local.covariances(self._transformed(scores(self.pixels, matrix, self.mean @ matrix)), self.levels)
+        turn = spectrum.rotation(found, counts, 1.0)
+        deviations = np.sqrt(np.square(turn).T @ self.variances[:count])
+        order = np.argsort(-deviations, kind="stable")
+        basis = quantised(self.mean, vectors @ turn[:, order], deviations[order], len(self.pixels), step)
+        variances = np.einsum("ki,mkl,li->mi", turn, found, turn, optimize=True)
+        self._fitted = _Fit(basis, self._transformed(project(self.pixels, basis)), variances, counts)
         return self._fitted
 
     def _transformed(self, components: Integers) -> Integers:
@@ -142,15 +185,5 @@ class Analysis:
         return shaped
 
 
+_CAUTION = 0.72  # bytes fall faster with the step than `local.bits` does
 _SMOOTH = 0.25  # of a component's variance, about, is what its coefficients' logarithms amount to
-
-
-def _solve(excess, least: float) -> float:  # type: ignore[no-untyped-def]
-    low, high = np.log(least), np.log(1e30)
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if excess(float(np.exp(middle))) > 0 else (low, middle)
-    return float(np.exp((low + high) / 2))
-
-
-del functools

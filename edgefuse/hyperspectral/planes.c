@@ -6,15 +6,15 @@
 #include <string.h>
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3") /* unrolls the six guesses of a mix: a fifth of the time */
+#pragma GCC optimize("O3") /* unrolls the guesses of a mix: a fifth of the time */
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
 /* as in planes.py */
-enum { INPUTS = 6, SLOTS = 1024, FLAGS = 16, SETS = 24, BITS = 256, PAD = 2, MOST_BANDS = 32, LONGEST = 24 };
-enum { SLOW = 60, LEARN = 10, WARM = 40, FIRST_WEIGHT = 16384, ONE = 256, EMPTY = 160 };
+enum { INPUTS = 4, SLOTS = 1024, FLAGS = 16, SETS = 24, BITS = 256, PAD = 2, MOST_BANDS = 32, LONGEST = 24, TILE = 64 };
+enum { SLOW = 60, LEARN = 10, WARM = 40, FIRST_WEIGHT = 24576, ONE = 256, EMPTY = 160 };
 
 typedef struct {
     const int16_t *stretch;
@@ -91,7 +91,7 @@ INLINE int code_bit(Coder *c, const int encode, uint32_t p, int bit)
 
 INLINE void learn_slot(const Tables *t, Slot *s, int bit)
 {
-    s->p = (uint16_t)(s->p + ((((bit ? 65535 : 0) - (int32_t)s->p) * (int64_t)t->rate[s->n]) >> 16));
+    s->p = (uint16_t)(s->p + ((((bit ? 65535 : 0) - (int32_t)s->p) * (int32_t)t->rate[s->n]) >> 15));
     if (s->n < SLOW) s->n++;
 }
 
@@ -181,37 +181,66 @@ INLINE int64_t scaled(const Job *job, const Band *b, int32_t in) { return job->e
 
 typedef struct { uint16_t *now, *last, *before; } Magnitudes;
 
+/* what a row's samples know before the first of them is coded; `above`: of the row above and those next to it */
+typedef struct { int32_t around[TILE], above[TILE]; uint16_t far[TILE], planes[TILE], pattern[TILE]; } Row;
+
+INLINE int32_t level_of(const uint8_t *level, int32_t v, int32_t most) { return least(level[least(v, 4095)], most); }
+
+INLINE void look_around(Row *row, const uint8_t *level, const Band *b, int32_t from, int32_t n, const uint16_t *restrict q, const uint16_t *restrict p,
+    const uint16_t *restrict r, const uint16_t *restrict parent, const uint16_t *restrict sibling, ptrdiff_t t)
+{
+    const ptrdiff_t s = b->stride;
+    uint16_t beside[TILE];
+    int32_t planes[TILE];
+    for (int i = 0; i < n; i++) {
+        const int x = from + i;
+        const int32_t above = q[x - s], corners = q[x - s - 1] + q[x - s + 1];
+        const int32_t p4 = p[x - 1] + p[x + 1] + p[x - s] + p[x + s], p8 = p[x - s - 1] + p[x - s + 1] + p[x + s - 1] + p[x + s + 1];
+        const int32_t older = 2 * r[x] + ((r[x - 1] + r[x + 1] + r[x - s] + r[x + s]) >> 1);
+        row->above[i] = 2 * above + corners;
+        row->far[i] = q[x - 2 * s];
+        row->around[i] = 3 * row->above[i] + 2 * q[x - 2 * s] + 4 * p[x] + p4 + older + 1;
+        planes[i] = least(4 * p[x] + 2 * p4 + p8, 4095);
+        row->pattern[i] = (uint16_t)((least(above, 2) * 3 + least(p[x], 2)) * 27 + least(corners, 2) * 9);
+        beside[i] = (uint16_t)least(older, 8);
+    }
+    if (sibling) for (int i = 0; i < n; i++) {
+        const int x = from + i;
+        const int32_t more = 2 * sibling[x] + ((sibling[x - 1] + sibling[x + 1] + sibling[x - t] + sibling[x + t]) >> 1);
+        row->around[i] += more;
+        beside[i] = (uint16_t)(beside[i] + least(more, 8));
+    }
+    if (parent) for (int i = 0; i < n; i++) row->around[i] += 2 * parent[(from + i) / 2];
+    for (int i = 0; i < n; i++) {
+        row->pattern[i] = (uint16_t)(row->pattern[i] + least(beside[i] >> 1, 2));
+        row->planes[i] = (uint16_t)(least(level[planes[i]], 15) * 16 + (b->fine ? 0 : 1));
+    }
+}
+
 INLINE int32_t code_band(Coder *c, const int encode, Job *job, const Band *b, int32_t k, const Magnitudes *m, int32_t average)
 {
     const uint8_t *level = c->t->level;
     const ptrdiff_t s = b->stride, apart = (ptrdiff_t)b->step * job->planes;
+    Row known;
     for (int y = 0; y < b->height; y++) {
         const ptrdiff_t row = b->offset + (y + PAD) * s + PAD, at = ((ptrdiff_t)(b->y + y * b->step) * job->width + b->x) * job->planes + k;
         const int32_t *in = encode ? job->in + at : NULL;
         int32_t *out = job->out ? job->out + at : NULL;
         uint16_t *q = m->now + row;
-        const uint16_t *p = m->last + row, *r = m->before + row, *parent = NULL, *sibling = NULL;
-        if (b->parent >= 0) parent = m->now + job->bands[b->parent].offset + (y / 2 + PAD) * (ptrdiff_t)job->bands[b->parent].stride + PAD;
+        const uint16_t *parent = NULL, *sibling = NULL;
         const ptrdiff_t t = b->sibling >= 0 ? job->bands[b->sibling].stride : 0;
+        if (b->parent >= 0) parent = m->now + job->bands[b->parent].offset + (y / 2 + PAD) * (ptrdiff_t)job->bands[b->parent].stride + PAD;
         if (b->sibling >= 0) sibling = m->now + job->bands[b->sibling].offset + (y + PAD) * t + PAD;
         for (int x = 0; x < b->width; x++) {
-            const int32_t left = q[x - 1], above = q[x - s], corners = q[x - s - 1] + q[x - s + 1], far = q[x - 2] + q[x - 2 * s];
-            const int32_t near = 2 * (left + above) + corners;
-            const int32_t p4 = p[x - 1] + p[x + 1] + p[x - s] + p[x + s], p8 = p[x - s - 1] + p[x - s + 1] + p[x + s - 1] + p[x + s + 1];
-            const int32_t older = 2 * r[x] + ((r[x - 1] + r[x + 1] + r[x - s] + r[x + s]) >> 1);
-            const int32_t coarse = parent ? parent[x / 2] : 0;
-            const int32_t beside = sibling ? 2 * sibling[x] + ((sibling[x - 1] + sibling[x + 1] + sibling[x - t] + sibling[x + t]) >> 1) : 0;
-            const int32_t all = (3 * near + 2 * far + 4 * p[x] + p4 + older + 2 * coarse + beside + 1 + (average >> 9)) >> 1;
-#define LEVEL(v, top) least(level[least(v, 4095)], top)
-            const int32_t expected = LEVEL(all, 23);
+            const int i = x % TILE;
+            if (!i) look_around(&known, level, b, x, least(TILE, b->width - x), q, m->last + row, m->before + row, parent, sibling, t);
+            const int32_t left = q[x - 1], near = 2 * left + known.above[i];
+            const int32_t expected = level_of(level, (6 * left + 2 * q[x - 2] + known.around[i] + (average >> 9)) >> 1, 23);
             c->set = expected;
-            c->index[0] = LEVEL(2 * near + far, 15) * 8 + b->type;
-            c->index[1] = (LEVEL(4 * p[x] + 2 * p4 + p8, 15) * 8 + LEVEL(near, 7)) * 2 + (b->fine ? 0 : 1);
-            c->index[2] = (LEVEL(2 * coarse + beside, 11) * 12 + LEVEL(near + ((2 * p[x] + p4) >> 1), 11)) * 3 + b->kind;
-            c->index[3] = expected * 8 + b->type;
-            c->index[4] = LEVEL(average >> 7, 23) * 24 + expected;
-            c->index[5] = ((least(left, 2) * 3 + least(above, 2)) * 3 + least(p[x], 2)) * 27 + (least(corners, 2) * 3 + least(far, 2)) * 3
-                + least((older + beside) >> 1, 2);
+            c->index[0] = known.planes[i] + level_of(level, near, 7) * 2;
+            c->index[1] = expected * 8 + b->type;
+            c->index[2] = level_of(level, average >> 7, 23) * 24 + expected;
+            c->index[3] = least(left, 2) * 243 + known.pattern[i] + least(q[x - 2] + known.far[i], 2) * 3;
             int64_t v = 0;
             int32_t value = 0;
             int negative = 0;

@@ -13,8 +13,8 @@ from edgefuse.hyperspectral.bands import PAD, Band, bands
 if TYPE_CHECKING:
     from edgefuse.hyperspectral.planes import Coded, Integers
 
-INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 6, 1024, 16, 24, 256, 24
-SLOW, LEARN, WARM, FIRST_WEIGHT, ONE, EMPTY = 60, 10, 40, 16384, 256, 160
+INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 4, 1024, 16, 24, 256, 24
+SLOW, LEARN, WARM, FIRST_WEIGHT, ONE, EMPTY = 60, 10, 40, 24576, 256, 160
 _HALF = 32768
 
 
@@ -73,7 +73,7 @@ class _Coder:
         return bit
 
     def _learn_slot(self, p: list[int], n: list[int], at: int, bit: int) -> None:
-        p[at] += ((65535 if bit else 0) - p[at]) * self.rate[n[at]] >> 16
+        p[at] += ((65535 if bit else 0) - p[at]) * self.rate[n[at]] >> 15
         if n[at] < SLOW:
             n[at] += 1
 
@@ -209,15 +209,14 @@ def _band(
             if other:
                 o, t = other.offset + (y + PAD) * other.stride + PAD + x, other.stride
                 beside = 2 * q[o] + (q[o - 1] + q[o + 1] + q[o - t] + q[o + t] >> 1)
+            before = min(older, 8) + (min(beside, 8) if other else 0) >> 1
             expected = lv(3 * near + 2 * far + 4 * p0 + p4 + older + 2 * coarse + beside + 1 + (average >> 9) >> 1, 23)
             c.set = expected
             c.index = (
-                lv(2 * near + far, 15) * 8 + b.type,
-                (lv(4 * p0 + 2 * p4 + p8, 15) * 8 + lv(near, 7)) * 2 + (0 if b.fine else 1),
-                (lv(2 * coarse + beside, 11) * 12 + lv(near + (2 * p0 + p4 >> 1), 11)) * 3 + b.kind,
+                lv(4 * p0 + 2 * p4 + p8, 15) * 16 + lv(near, 7) * 2 + (0 if b.fine else 1),
                 expected * 8 + b.type,
                 lv(average >> 7, 23) * 24 + expected,
-                ((min(left, 2) * 3 + min(above, 2)) * 3 + min(p0, 2)) * 27 + (min(corners, 2) * 3 + min(far, 2)) * 3 + min(older + beside >> 1, 2),
+                ((min(left, 2) * 3 + min(above, 2)) * 3 + min(p0, 2)) * 27 + (min(corners, 2) * 3 + min(far, 2)) * 3 + min(before, 2),
             )
             value = negative = 0
             zero = c.guess(0)
