@@ -30,7 +30,8 @@ _INDEX = struct.Struct("<4sI")  # "INDX", tiles; then an offset each, CRC-32C of
 _END = struct.Struct("<Q4s")  # the index's offset, "EFZE"
 _LARGEST_HEADER = 1 << 24
 _LARGEST_SIDE = 1 << 24
-_LARGEST_TILE = 1 << 26  # samples
+_LARGEST_TILE = 1 << 25  # samples
+_LARGEST_SAMPLE = 8  # bytes, on the mean of a tile
 _CHUNK = 1 << 16
 
 
@@ -122,7 +123,7 @@ class Reader:
     """Reads a container from `stream`, front to back. Raises InputError for what is none."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._ahead = stream, b""
+        self._stream, self._ahead, self._read = stream, b"", 0
         start = self._take(_START.size)
         if start[:4] != MAGIC[: len(start[:4])] or not start:
             raise InputError("this is no .efz file")
@@ -142,8 +143,9 @@ class Reader:
     def tiles(self) -> Iterator[tuple[int, bytes]]:
         """The intact tiles, each once; those that never come are lost."""
         rows, columns = self.header.tile
-        largest = rows * columns * self.header.shape[2] * 16 + _CHUNK
+        largest = rows * columns * self.header.shape[2] * _LARGEST_SAMPLE + _CHUNK
         seen: set[int] = set()
+        wasted = 0  # bytes of what only looked like tiles: a file made of nothing else would take for ever
         while True:
             self._fill(_TILE.size)
             at = self._ahead.find(b"TILE")
@@ -168,6 +170,9 @@ class Reader:
                     if len(seen) == self.header.count:
                         return
                     continue
+                wasted += len(payload)
+                if wasted > 4 * self._read + largest:
+                    return
             self._ahead = self._ahead[4:]
 
     def _take(self, size: int) -> bytes:
@@ -182,6 +187,7 @@ class Reader:
     def _more(self, size: int = _CHUNK) -> bool:
         data = self._stream.read(min(max(size, _CHUNK), 1 << 24))
         self._ahead += data
+        self._read += len(data)
         return bool(data)
 
 

@@ -24,6 +24,7 @@ _NEAR = 1.35  # a basis that was made for so much more, or less, of a step is ta
 _TRIES = 8
 _TOLERANCE = 0.015  # of the bytes that were asked for may stay unused
 _RANGE = 2.0**18  # steps that a component may span: more would pass 32 bits
+_MEAN_RANGE = 2.0**26  # and the mean, in its steps
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Lossy:
 
     def made(self, coefficients: Integers) -> Iterator[tuple[slice, Floats]]:
         wavelet.transform(coefficients, self.levels, inverse=True)
-        pixels = coefficients.reshape(self.height * self.width, -1)
+        pixels = coefficients.reshape(self.height * self.width, coefficients.shape[2])
         return spectra(pixels, self.basis, self.basis.step * 65536 / self.scale)
 
 
@@ -75,12 +76,17 @@ class _Fit:
 
     def step_for(self, size: float, step: float, took: int | None = None) -> float:
         """About the step with which `size` bytes are taken, as `took` are with `step`."""
-        steps = step / self.basis.step * np.geomspace(1 / 8, 8, 49)
-        taken = local.bits(np.maximum(self.variances, 0), self.counts, steps) / 8
+        steps = step * np.geomspace(1 / 8, 8, 49)
+        taken = self.taken(steps)
         fixed = len(self.basis.encoded)
         if took is not None:
-            taken *= max(took - fixed, 1) / max(taken[24], 1)
-        return float(self.basis.step * np.exp(np.interp(fixed - size, -taken, np.log(steps))))
+            taken = fixed + (taken - fixed) * max(took - fixed, 1) / max(taken[24] - fixed, 1)
+        return float(np.exp(np.interp(-size, -taken, np.log(steps))))
+
+    def taken(self, steps: Floats) -> Floats:
+        """About the bytes that each of `steps` takes."""
+        coded = local.bits(np.maximum(self.variances, 0), self.counts, steps / self.basis.step) / 8
+        return np.asarray(coded + len(self.basis.encoded))
 
 
 class Analysis:
@@ -91,8 +97,9 @@ class Analysis:
         self.levels = wavelet.levels_for(height, width)
         self.mean, self.variances, self.vectors = spectrum.principal(pixels)
         largest = float(np.sqrt(self.variances[:1].sum()))
-        # where everything is one colour, any step will do
-        self.least_step = max(8 * largest / _RANGE, 1e-9 * (float(np.abs(self.mean).max(initial=0)) + 1e-12))
+        middle = float(np.abs(self.mean).max(initial=0))
+        self.least_step = max(8 * largest / _RANGE, middle * np.sqrt(len(pixels)) / _MEAN_RANGE, 1e-12)
+        self.most_step = 64 * largest + middle + 2 * self.least_step
         self._fitted: _Fit | None = None
 
     def at(self, step: float, limit: int | None = None) -> Lossy | None:
@@ -112,7 +119,8 @@ class Analysis:
 
     def within(self, size: int) -> Lossy:
         """Encoded in `size` bytes at most, and few fewer; in as few as possible where that is too little."""
-        step, best, fewest = self._guessed(size), None, None
+        size = max(size, 1)
+        step, best, fewest = self.guessed(size), None, None
         # a basis that was made for another step costs more
         for _ in range(3):
             fit = self._fit(step)
@@ -124,7 +132,7 @@ class Analysis:
         points: list[tuple[float, float]] = []  # logarithms of steps and bytes
         step = wanted
         for _ in range(_TRIES):
-            step = max(step, self.least_step)
+            step = min(max(step, self.least_step), self.most_step)
             made = self._coded(fit, step)
             assert made is not None
             took = len(made.to_bytes())
@@ -136,13 +144,15 @@ class Analysis:
                     best = took, made
                 if took >= size * (1 - _TOLERANCE) or step <= self.least_step:
                     break
-            else:
+            elif step >= self.most_step:
+                break
+            if took > size:
                 low = max(low, step)
             aim = np.log(size * (1 - _TOLERANCE / 2))
             points.append((float(np.log(step)), float(np.log(took))))
             if len(points) > 1 and points[-1][1] != points[-2][1]:
                 (x0, y0), (x1, y1) = points[-2:]
-                step = float(np.exp(x1 + (aim - y1) * (x1 - x0) / (y1 - y0)))
+                step = float(np.exp(x1 + np.clip((aim - y1) * (x1 - x0) / (y1 - y0), -2, 2)))
             else:
                 step *= float((fit.step_for(np.exp(aim), step, took) / step) ** _CAUTION)
             if not low < step < high:
@@ -151,7 +161,46 @@ class Analysis:
         assert chosen is not None
         return chosen[1]
 
-    def _guessed(self, size: int) -> float:
+    def with_error(self, error: float) -> Lossy:
+        """Encoded with a mean squared error of at most `error`, in the cube's units, and little less."""
+        variances = np.concatenate([self.variances, [0.0]])
+        steps = np.geomspace(self.least_step, self.most_step, 256)
+        pixels, bands = self.pixels.shape
+        expected = np.minimum(variances, np.square(steps)[:, None] / 9).sum(1) / bands + np.square(steps) / (6 * pixels)
+        step = float(np.exp(np.interp(np.log(error), np.log(expected), np.log(steps))))
+        best: tuple[float, Lossy] | None = None
+        points: list[tuple[float, float]] = []
+        for _ in range(_TRIES):
+            step = min(max(step, self.least_step), self.most_step)
+            made = self.at(step)
+            assert made is not None
+            found = max(self.error(made), 1e-300)
+            if found <= error and (best is None or step > best[0]):
+                best = step, made
+            if error * (1 - _TOLERANCE) <= found <= error or (step <= self.least_step):
+                best = best or (step, made)
+                break
+            points.append((float(np.log(step)), float(np.log(found))))
+            slope = 1.3
+            if len(points) > 1 and abs(points[-1][0] - points[-2][0]) > 1e-6:
+                slope = min(4.0, max(0.3, (points[-1][1] - points[-2][1]) / (points[-1][0] - points[-2][0])))
+            step *= float((error * (1 - _TOLERANCE / 2) / found) ** (1 / slope))
+        return best[1] if best else made
+
+    def error(self, made: Lossy) -> float:
+        """The mean squared error of what is decoded, in the cube's units, before it is rounded to its type."""
+        total = 0.0
+        for strip, spectra in made.spectra():
+            spectra -= self.pixels[strip]
+            total += float(np.vdot(spectra, spectra))
+        return total / self.pixels.size
+
+    def sizes(self, step: float, steps: Floats) -> Floats:
+        """About the bytes that a tile takes with each of `steps`, by a basis for `step`."""
+        fit = self._fit(max(step, self.least_step))
+        return fit.taken(steps)
+
+    def guessed(self, size: int) -> float:
         """About the step that takes `size` bytes, by the components' variances alone."""
         some = self.variances[self.variances > 0][None]
         if not some.size:
@@ -168,9 +217,11 @@ class Analysis:
             return self._fitted
         few, many = (int((self.variances > kept * step**2).sum()) for kept in _KEPT)
         count = max(many, min(few, _FEW))
-        vectors, turn = self.vectors[:, :count], np.eye(count)
-        matrix = vectors * (ONE / step)
-        found, counts = local.covariances(self._transformed(scores(self.pixels, matrix, self.mean @ matrix)), self.levels)
+        vectors = self.vectors[:, :count]
+        found, counts = np.zeros((1, count, count)), np.ones(1)
+        if count:
+            matrix = vectors * (ONE / step)
+            found, counts = local.covariances(self._transformed(scores(self.pixels, matrix, self.mean @ matrix)), self.levels)
         turn = spectrum.rotation(found, counts, 1.0)
         deviations = np.sqrt(np.square(turn).T @ self.variances[:count])
         order = np.argsort(-deviations, kind="stable")
@@ -180,7 +231,7 @@ class Analysis:
         return self._fitted
 
     def _transformed(self, components: Integers) -> Integers:
-        shaped = components.reshape(self.height, self.width, -1)
+        shaped = components.reshape(self.height, self.width, components.shape[1])
         wavelet.transform(shaped, self.levels)
         return shaped
 

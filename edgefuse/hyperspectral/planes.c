@@ -13,7 +13,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* as in planes.py */
-enum { INPUTS = 4, SLOTS = 1024, FLAGS = 16, SETS = 24, BITS = 256, PAD = 2, MOST_BANDS = 32, LONGEST = 24, TILE = 64 };
+enum { INPUTS = 4, SLOTS = 1024, FLAGS = 16, SETS = 24, BITS = 256, PAD = 2, MOST_BANDS = 32, LONGEST = 28, TILE = 64 };
 enum { SLOW = 60, LEARN = 10, WARM = 40, FIRST_WEIGHT = 24576, ONE = 256, EMPTY = 160 };
 
 typedef struct {

@@ -13,7 +13,7 @@ from edgefuse.hyperspectral.bands import PAD, Band, bands
 if TYPE_CHECKING:
     from edgefuse.hyperspectral.planes import Coded, Integers
 
-INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 4, 1024, 16, 24, 256, 24
+INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 4, 1024, 16, 24, 256, 28
 SLOW, LEARN, WARM, FIRST_WEIGHT, ONE, EMPTY = 60, 10, 40, 24576, 256, 160
 _HALF = 32768
 
