@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,14 @@ class Lossy:
         return spectra(pixels, self.basis, self.basis.step * 65536 / self.scale)
 
 
+class _Places(NamedTuple):
+    """What the encoder knows of the principal components' coefficients, place by place."""
+
+    covariances: Floats
+    """(m, K, K), in the cube's units."""
+    counts: Floats
+
+
 @dataclass(frozen=True)
 class _Fit:
     """A basis, and what the encoder knows of the components in it."""
@@ -73,6 +82,8 @@ class _Fit:
     variances: Floats
     """(m, K): of each place, in squared steps."""
     counts: Floats
+    samples: int
+    """Of the tile."""
 
     def step_for(self, size: float, step: float, took: int | None = None) -> float:
         """About the step with which `size` bytes are taken, as `took` are with `step`."""
@@ -85,8 +96,7 @@ class _Fit:
 
     def taken(self, steps: Floats) -> Floats:
         """About the bytes that each of `steps` takes."""
-        coded = local.bits(np.maximum(self.variances, 0), self.counts, steps / self.basis.step) / 8
-        return np.asarray(coded + len(self.basis.encoded))
+        return local.size(self.variances, self.counts, steps / self.basis.step, self.samples) + len(self.basis.encoded)
 
 
 class Analysis:
@@ -100,6 +110,7 @@ class Analysis:
         middle = float(np.abs(self.mean).max(initial=0))
         self.least_step = max(8 * largest / _RANGE, middle * np.sqrt(len(pixels)) / _MEAN_RANGE, 1e-12)
         self.most_step = 64 * largest + middle + 2 * self.least_step
+        self._places: _Places | None = None
         self._fitted: _Fit | None = None
 
     def at(self, step: float, limit: int | None = None) -> Lossy | None:
@@ -120,14 +131,18 @@ class Analysis:
     def within(self, size: int) -> Lossy:
         """Encoded in `size` bytes at most, and few fewer; in as few as possible where that is too little."""
         size = max(size, 1)
-        step, best, fewest = self.guessed(size), None, None
-        # a basis that was made for another step costs more
+        best, fewest = None, None
+        # a lower step needs more components, a higher one leaves some out
+        wanted = self.guessed(size) * 0.8
         for _ in range(3):
-            fit = self._fit(step)
-            wanted = fit.step_for(size, step)
-            if 1 / _NEAR < wanted / step < _NEAR:
+            step, places = wanted, self._measured(wanted)
+            steps = step * np.geomspace(1 / 8, 8, 49)
+            diagonals = np.einsum("mkk->mk", places.covariances)
+            wanted = float(np.exp(np.interp(-size, -local.size(diagonals, places.counts, steps, self.pixels.size), np.log(steps))))
+            if self._count(wanted) <= diagonals.shape[1]:
                 break
-            step = wanted
+        fit = self._fit(wanted)
+        wanted = fit.step_for(size * (1 - _TOLERANCE / 2), wanted)
         low, high = 0.0, np.inf  # steps that take too many bytes, and that don't
         points: list[tuple[float, float]] = []  # logarithms of steps and bytes
         step = wanted
@@ -215,20 +230,31 @@ class Analysis:
         """A basis for about this step, and the transformed components in 256ths of its own."""
         if self._fitted and 1 / _NEAR < self._fitted.basis.step / step < _NEAR:
             return self._fitted
-        few, many = (int((self.variances > kept * step**2).sum()) for kept in _KEPT)
-        count = max(many, min(few, _FEW))
-        vectors = self.vectors[:, :count]
-        found, counts = np.zeros((1, count, count)), np.ones(1)
-        if count:
-            matrix = vectors * (ONE / step)
-            found, counts = local.covariances(self._transformed(scores(self.pixels, matrix, self.mean @ matrix)), self.levels)
-        turn = spectrum.rotation(found, counts, 1.0)
+        places, count = self._measured(step), self._count(step)
+        found = places.covariances[:, :count, :count] / step**2
+        turn = spectrum.rotation(found, places.counts, 1.0)
         deviations = np.sqrt(np.square(turn).T @ self.variances[:count])
         order = np.argsort(-deviations, kind="stable")
-        basis = quantised(self.mean, vectors @ turn[:, order], deviations[order], len(self.pixels), step)
-        variances = np.einsum("ki,mkl,li->mi", turn, found, turn, optimize=True)
-        self._fitted = _Fit(basis, self._transformed(project(self.pixels, basis)), variances, counts)
+        basis = quantised(self.mean, self.vectors[:, :count] @ turn[:, order], deviations[order], len(self.pixels), step)
+        variances = np.einsum("ki,mki->mi", turn, found @ turn)
+        counts = places.counts
+        self._fitted = _Fit(basis, self._transformed(project(self.pixels, basis)), variances, counts, self.pixels.size)
         return self._fitted
+
+    def _count(self, step: float) -> int:
+        few, many = (int((self.variances > kept * step**2).sum()) for kept in _KEPT)
+        return max(many, min(few, _FEW))
+
+    def _measured(self, step: float) -> _Places:
+        """Of the principal components that a quantiser of `step` needs, at least."""
+        count = self._count(step)
+        if self._places is None or self._places.covariances.shape[1] < count:
+            found, counts = np.zeros((1, count, count)), np.ones(1)
+            if count:
+                matrix = self.vectors[:, :count] * (ONE / step)
+                found, counts = local.covariances(self._transformed(scores(self.pixels, matrix, self.mean @ matrix)), self.levels)
+            self._places = _Places(found * step**2, counts)
+        return self._places
 
     def _transformed(self, components: Integers) -> Integers:
         shaped = components.reshape(self.height, self.width, components.shape[1])
@@ -236,5 +262,5 @@ class Analysis:
         return shaped
 
 
-_CAUTION = 0.72  # bytes fall faster with the step than `local.bits` does
+_CAUTION = 0.88  # bytes fall faster with the step than `local.size` does
 _SMOOTH = 0.25  # of a component's variance, about, is what its coefficients' logarithms amount to
