@@ -23,10 +23,6 @@ class Band(NamedTuple):
     width: int
     type: int
     """What its models share: 0 the coarsest picture, then the finest, second and other levels, diagonal or not."""
-    kind: int
-    """0 the coarsest picture, 1 details across, 2 down or both."""
-    fine: int
-    """Of the finest level?"""
     parent: int
     """Its place among the bands, as the next; -1: none. The same details half as fine."""
     sibling: int
@@ -49,11 +45,9 @@ def bands(height: int, width: int, levels: int) -> tuple[tuple[Band, ...], int]:
     def add(y: int, x: int, step: int, level: int, direction: int, parent: int, sibling: int, gain: int) -> int:
         nonlocal room
         h, w = max(0, -(-(height - y) // step)), max(0, -(-(width - x) // step))
-        kind = 0 if direction < 0 else 1 + min(level, 2) * 2 + (direction == 2)
+        type_ = 0 if direction < 0 else 1 + min(level, 2) * 2 + (direction == 2)
         inverse = (4096 * 4096 + gain // 2) // gain
-        found.append(
-            Band(y, x, step, h, w, kind, min(direction + 1, 2), level == 0, parent, sibling, room, w + 2 * PAD, gain, inverse)
-        )  # fmt: skip
+        found.append(Band(y, x, step, h, w, type_, parent, sibling, room, w + 2 * PAD, gain, inverse))
         room += (h + 2 * PAD + 1) * (w + 2 * PAD)
         return len(found) - 1
 

@@ -13,8 +13,8 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* as in planes.py */
-enum { INPUTS = 4, SLOTS = 1024, FLAGS = 16, SETS = 24, BITS = 256, PAD = 2, MOST_BANDS = 32, LONGEST = 28, TILE = 64 };
-enum { SLOW = 60, LEARN = 10, WARM = 40, FIRST_WEIGHT = 24576, ONE = 256, EMPTY = 160 };
+enum { INPUTS = 2, SLOTS = 1024, FLAGS = 16, SETS = 24, BITS = 256, PAD = 2, MOST_BANDS = 32, LONGEST = 28, TILE = 64 };
+enum { SLOW = 60, LEARN = 10, WARM = 40, FIRST_WEIGHT = 36000, ONE = 256, EMPTY = 160 };
 
 typedef struct {
     const int16_t *stretch;
@@ -24,7 +24,7 @@ typedef struct {
 
 typedef struct {
     int32_t y, x, step, height, width;      /* samples (y + step i, x + step j) of the plane */
-    int32_t type, kind, fine, parent, sibling;
+    int32_t type, parent, sibling;
     int32_t offset, stride;                 /* its magnitudes in the padded memory */
     int32_t gain, inverse;                  /* 4096ths: to units of the quantiser, and back */
 } Band;
@@ -181,47 +181,25 @@ INLINE int64_t scaled(const Job *job, const Band *b, int32_t in) { return job->e
 
 typedef struct { uint16_t *now, *last, *before; } Magnitudes;
 
-/* what a row's samples know before the first of them is coded; `above`: of the row above and those next to it */
-typedef struct { int32_t around[TILE], above[TILE]; uint16_t far[TILE], planes[TILE], pattern[TILE]; } Row;
-
 INLINE int32_t level_of(const uint8_t *level, int32_t v, int32_t most) { return least(level[least(v, 4095)], most); }
 
-INLINE void look_around(Row *row, const uint8_t *level, const Band *b, int32_t from, int32_t n, const uint16_t *restrict q, const uint16_t *restrict p,
+/* what a row's samples know before the first of them is coded */
+INLINE void look_around(int32_t *restrict around, int32_t n, ptrdiff_t s, const uint16_t *restrict q, const uint16_t *restrict p,
     const uint16_t *restrict r, const uint16_t *restrict parent, const uint16_t *restrict sibling, ptrdiff_t t)
 {
-    const ptrdiff_t s = b->stride;
-    uint16_t beside[TILE];
-    int32_t planes[TILE];
-    for (int i = 0; i < n; i++) {
-        const int x = from + i;
-        const int32_t above = q[x - s], corners = q[x - s - 1] + q[x - s + 1];
-        const int32_t p4 = p[x - 1] + p[x + 1] + p[x - s] + p[x + s], p8 = p[x - s - 1] + p[x - s + 1] + p[x + s - 1] + p[x + s + 1];
-        const int32_t older = 2 * r[x] + ((r[x - 1] + r[x + 1] + r[x - s] + r[x + s]) >> 1);
-        row->above[i] = 2 * above + corners;
-        row->far[i] = q[x - 2 * s];
-        row->around[i] = 3 * row->above[i] + 2 * q[x - 2 * s] + 4 * p[x] + p4 + older + 1;
-        planes[i] = least(4 * p[x] + 2 * p4 + p8, 4095);
-        row->pattern[i] = (uint16_t)((least(above, 2) * 3 + least(p[x], 2)) * 27 + least(corners, 2) * 9);
-        beside[i] = (uint16_t)least(older, 8);
-    }
-    if (sibling) for (int i = 0; i < n; i++) {
-        const int x = from + i;
-        const int32_t more = 2 * sibling[x] + ((sibling[x - 1] + sibling[x + 1] + sibling[x - t] + sibling[x + t]) >> 1);
-        row->around[i] += more;
-        beside[i] = (uint16_t)(beside[i] + least(more, 8));
-    }
-    if (parent) for (int i = 0; i < n; i++) row->around[i] += 2 * parent[(from + i) / 2];
-    for (int i = 0; i < n; i++) {
-        row->pattern[i] = (uint16_t)(row->pattern[i] + least(beside[i] >> 1, 2));
-        row->planes[i] = (uint16_t)(least(level[planes[i]], 15) * 16 + (b->fine ? 0 : 1));
-    }
+    for (int x = 0; x < n; x++)
+        around[x] = 6 * q[x - s] + 3 * (q[x - s - 1] + q[x - s + 1]) + 2 * q[x - 2 * s] + 4 * p[x] + p[x - 1] + p[x + 1] + p[x - s] + p[x + s]
+            + 2 * r[x] + ((r[x - 1] + r[x + 1] + r[x - s] + r[x + s]) >> 1) + 1;
+    if (sibling) for (int x = 0; x < n; x++)
+        around[x] += 2 * sibling[x] + ((sibling[x - 1] + sibling[x + 1] + sibling[x - t] + sibling[x + t]) >> 1);
+    if (parent) for (int x = 0; x < n; x++) around[x] += 2 * parent[x / 2];
 }
 
 INLINE int32_t code_band(Coder *c, const int encode, Job *job, const Band *b, int32_t k, const Magnitudes *m, int32_t average)
 {
     const uint8_t *level = c->t->level;
     const ptrdiff_t s = b->stride, apart = (ptrdiff_t)b->step * job->planes;
-    Row known;
+    int32_t around[TILE];
     for (int y = 0; y < b->height; y++) {
         const ptrdiff_t row = b->offset + (y + PAD) * s + PAD, at = ((ptrdiff_t)(b->y + y * b->step) * job->width + b->x) * job->planes + k;
         const int32_t *in = encode ? job->in + at : NULL;
@@ -232,15 +210,14 @@ INLINE int32_t code_band(Coder *c, const int encode, Job *job, const Band *b, in
         if (b->parent >= 0) parent = m->now + job->bands[b->parent].offset + (y / 2 + PAD) * (ptrdiff_t)job->bands[b->parent].stride + PAD;
         if (b->sibling >= 0) sibling = m->now + job->bands[b->sibling].offset + (y + PAD) * t + PAD;
         for (int x = 0; x < b->width; x++) {
-            const int i = x % TILE;
-            if (!i) look_around(&known, level, b, x, least(TILE, b->width - x), q, m->last + row, m->before + row, parent, sibling, t);
-            const int32_t left = q[x - 1], near = 2 * left + known.above[i];
-            const int32_t expected = level_of(level, (6 * left + 2 * q[x - 2] + known.around[i] + (average >> 9)) >> 1, 23);
+            if (x % TILE == 0) {
+                look_around(around, least(TILE, b->width - x), s, q + x, m->last + row + x, m->before + row + x,
+                    parent ? parent + x / 2 : NULL, sibling ? sibling + x : NULL, t);
+            }
+            const int32_t expected = level_of(level, (6 * q[x - 1] + 2 * q[x - 2] + around[x % TILE] + (average >> 9)) >> 1, 23);
             c->set = expected;
-            c->index[0] = known.planes[i] + level_of(level, near, 7) * 2;
-            c->index[1] = expected * 8 + b->type;
-            c->index[2] = level_of(level, average >> 7, 23) * 24 + expected;
-            c->index[3] = least(left, 2) * 243 + known.pattern[i] + least(q[x - 2] + known.far[i], 2) * 3;
+            c->index[0] = expected * 8 + b->type;
+            c->index[1] = level_of(level, average >> 7, 23) * 24 + expected;
             int64_t v = 0;
             int32_t value = 0;
             int negative = 0;

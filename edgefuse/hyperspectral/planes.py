@@ -1,9 +1,10 @@
 """Planes of integers into few bytes and back: an adaptive binary range coder, all in integers, so that every machine reads the same.
 
 A plane's bands (bands.py) are gone through sample by sample, the planes one after another. A magnitude is a row of yes or no: is it more
-than 0, than 1, than 2, and by how much as an exponent and its bits; a sign is a bit. How likely a yes is, four tables tell, each addressed by
-what is known around the sample: its neighbours in the band, the same place in the two planes before, in the coarser band, in the level's
-other band, and the band's running mean. More tables gain 0.2 % for a fifth of the time. The four are mixed by weights that learn with every bit (logistic mixing, M. Mahoney's PAQ).
+than 0, than 1, than 2, and by how much as an exponent and its bits; a sign is a bit. How likely a yes is, two tables tell, addressed by the
+magnitude that is expected (of the neighbours in the band, the same place in the two planes before, in the coarser band and in the level's
+other band), by the sort of band and by the band's running mean. The two are mixed by weights that learn with every bit (logistic mixing,
+M. Mahoney's PAQ). Four more tables gained 0.2 % for half of the time.
 
 With a quantiser (`lam`), the encoder rounds a magnitude to that of 0, 1 and 2 which costs least, distortion and lambda times the bits that
 the tables would take for it just now. `exact` planes are sent as they are.

@@ -13,8 +13,8 @@ from edgefuse.hyperspectral.bands import PAD, Band, bands
 if TYPE_CHECKING:
     from edgefuse.hyperspectral.planes import Coded, Integers
 
-INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 4, 1024, 16, 24, 256, 28
-SLOW, LEARN, WARM, FIRST_WEIGHT, ONE, EMPTY = 60, 10, 40, 24576, 256, 160
+INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 2, 1024, 16, 24, 256, 28
+SLOW, LEARN, WARM, FIRST_WEIGHT, ONE, EMPTY = 60, 10, 40, 36000, 256, 160
 _HALF = 32768
 
 
@@ -191,33 +191,25 @@ def _band(
     level, top = c.level, len(c.level) - 1
     made = [[0] * b.width for _ in range(b.height)]
 
-    def lv(v: int, most: int) -> int:
-        return min(level[min(v, top)], most)
+    def lv(v: int) -> int:
+        return min(level[min(v, top)], SETS - 1)
 
     for y in range(b.height):
         row = b.offset + (y + PAD) * s + PAD
         coarser, other = (found[i] if i >= 0 else None for i in (b.parent, b.sibling))
         for x in range(b.width):
             at = row + x
-            left, above, corners, far = q[at - 1], q[at - s], q[at - s - 1] + q[at - s + 1], q[at - 2] + q[at - 2 * s]
-            near = 2 * (left + above) + corners
-            p0, p4 = p[at], p[at - 1] + p[at + 1] + p[at - s] + p[at + s]
-            p8 = p[at - s - 1] + p[at - s + 1] + p[at + s - 1] + p[at + s + 1]
-            older = 2 * r[at] + (r[at - 1] + r[at + 1] + r[at - s] + r[at + s] >> 1)
-            coarse = q[coarser.offset + (y // 2 + PAD) * coarser.stride + PAD + x // 2] if coarser else 0
-            beside = 0
+            around = 6 * (q[at - 1] + q[at - s]) + 3 * (q[at - s - 1] + q[at - s + 1]) + 2 * (q[at - 2] + q[at - 2 * s])
+            around += 4 * p[at] + p[at - 1] + p[at + 1] + p[at - s] + p[at + s]
+            around += 2 * r[at] + (r[at - 1] + r[at + 1] + r[at - s] + r[at + s] >> 1)
+            if coarser:
+                around += 2 * q[coarser.offset + (y // 2 + PAD) * coarser.stride + PAD + x // 2]
             if other:
                 o, t = other.offset + (y + PAD) * other.stride + PAD + x, other.stride
-                beside = 2 * q[o] + (q[o - 1] + q[o + 1] + q[o - t] + q[o + t] >> 1)
-            before = min(older, 8) + (min(beside, 8) if other else 0) >> 1
-            expected = lv(3 * near + 2 * far + 4 * p0 + p4 + older + 2 * coarse + beside + 1 + (average >> 9) >> 1, 23)
+                around += 2 * q[o] + (q[o - 1] + q[o + 1] + q[o - t] + q[o + t] >> 1)
+            expected = lv(around + 1 + (average >> 9) >> 1)
             c.set = expected
-            c.index = (
-                lv(4 * p0 + 2 * p4 + p8, 15) * 16 + lv(near, 7) * 2 + (0 if b.fine else 1),
-                expected * 8 + b.type,
-                lv(average >> 7, 23) * 24 + expected,
-                ((min(left, 2) * 3 + min(above, 2)) * 3 + min(p0, 2)) * 27 + (min(corners, 2) * 3 + min(far, 2)) * 3 + min(before, 2),
-            )
+            c.index = expected * 8 + b.type, lv(average >> 7) * 24 + expected
             value = negative = 0
             zero = c.guess(0)
             if c.encodes:
