@@ -1,7 +1,7 @@
 """The spectral basis as it is sent: a mean spectrum and K vectors, quantised; and from components to spectra and back.
 
-A decoder's spectra are sums of products of integers, below 2^52: floating-point numbers of 64 bits hold them exactly, so BLAS may sum in any
-order and use any instruction, and every machine decodes the same.
+A decoder's spectra are sums of products of integers, below 2^52: floating-point numbers of 64 bits hold them exactly, so BLAS may sum in
+any order and use any instruction, and every machine decodes the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`spectral-edge`: hyperspectral cubes into few bytes and back.
 
-A cube (rows, columns, bands) is cut into tiles that know nothing of one another: one that is lost takes none with it, and a cube may be larger
-than memory. A tile is a spectral basis of its own (spectrum.py, basis.py), a wavelet along rows and columns (wavelet.py), one quantiser for
-all of it, and an adaptive coder (planes.py); what may not be off by more than a bound gets the rest, too (near.py).
+A cube (rows, columns, bands) is cut into tiles that know nothing of one another: one that is lost takes none with it, and a cube may be
+larger than memory. A tile is a spectral basis of its own (spectrum.py, basis.py), a wavelet along rows and columns (wavelet.py), one
+quantiser for all of it, and an adaptive coder (planes.py); what may not be off by more than a bound gets the rest, too (near.py).
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ class _Rate:
         samples = header.shape[0] * header.shape[1] * header.shape[2]
         around = len(header.to_bytes()) + header.count * (_SLACK + 8) + 24
         self.left = int((target.bpppc or 0) * samples / 8) - around
-        self._pixels = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in map(header.place, range(header.count))]
+        places = map(header.place, range(header.count))
+        self._pixels = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in places]
         self._todo = sum(self._pixels)
         self._factor = 1.0  # bytes taken, of those expected
-        self._curves: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
         if header.count == 1:
             return
         steps: NDArray[np.float64] | None = None
@@ -155,10 +155,7 @@ class _Rate:
         if self._todo == self._pixels[number] or self._steps is None:
             return analysis.within(self._share(number) - overhead)
         wanted = self.left / self._todo / self._factor
-        self._step = float(np.exp(np.interp(-wanted, -self._expected, np.log(self._steps))))
-        made = analysis.at(self._step)
-        assert made is not None
-        return made
+        return analysis.at(float(np.exp(np.interp(-wanted, -self._expected, np.log(self._steps)))))
 
     def spent(self, number: int, size: int) -> None:
         self.left -= size
@@ -215,7 +212,7 @@ class Decoder:
 
 
 def decode(data: bytes, *, damaged: bool = False, limit: int = 1 << 32) -> Array:
-    """The cube of an `.efz` file, of at most `limit` bytes. `damaged`: lost tiles are left missing, where they raise InputError otherwise."""
+    """The cube of an `.efz` file, of at most `limit` bytes. Raises InputError; `damaged`: not for lost tiles, which are left missing."""
     decoder = Decoder(io.BytesIO(data))
     shape, dtype = decoder.header.shape, decoder.dtype
     size = shape[0] * shape[1] * shape[2] * dtype.itemsize

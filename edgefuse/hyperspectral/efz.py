@@ -63,7 +63,7 @@ class Header:
         return slice(top, min(top + self.tile[0], self.shape[0])), slice(left, min(left + self.tile[1], self.shape[1]))
 
     def to_bytes(self) -> bytes:
-        named = {"shape": self.shape, "dtype": self.dtype, "tile": self.tile, "model": self.model}
+        named: dict[str, Any] = {"shape": self.shape, "dtype": self.dtype, "tile": self.tile, "model": self.model}
         named |= {k: v for k, v in (("settings", self.settings), ("about", self.about)) if v}
         text = json.dumps(named, separators=(",", ":"), allow_nan=False).encode()
         start = _START.pack(MAGIC, VERSION, len(text)) + text
@@ -74,9 +74,8 @@ class Header:
         """Raises InputError for one that can't be."""
         try:
             named = json.loads(text)
-            header = cls(
-                tuple(named["shape"]), named["dtype"], tuple(named["tile"]), named["model"], named.get("settings", {}), named.get("about", {})
-            )
+            shape, tile = tuple(named["shape"]), tuple(named["tile"])
+            header = cls(shape, named["dtype"], tile, named["model"], named.get("settings", {}), named.get("about", {}))
         except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise InputError(f"the .efz header can't be read ({type(e).__name__}: {e})") from None
         sizes = *header.shape, *header.tile
@@ -209,7 +208,7 @@ def offsets(stream: BinaryIO) -> list[int] | None:
 
 
 def default_tile(shape: tuple[int, int, int], side: int = 256, samples: int = 1 << 23) -> tuple[int, int]:
-    """Even tiles of about `side` pixels, fewer where there are many bands: a basis and a coder's statistics want many pixels, memory few."""
+    """Even tiles of about `side` pixels, fewer where there are many bands: statistics want many pixels, memory few."""
     side = max(8, min(side, math.isqrt(max(1, samples // shape[2]))))
     height, width = (-(-n // max(1, round(n / side))) for n in shape[:2])
     return height, width

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 _HEAD = struct.Struct("<BII")  # levels, 65536ths of the basis's step in a step, bytes of the basis
 
-_KEPT = 0.08, 0.3  # of a squared step: the variance from which on a component is sent, where few are and where many are
+_KEPT = 0.1, 0.35  # of a squared step: the variance from which on a component is sent, where few are and where many are
 _FEW = 40
 _NEAR = 1.35  # a basis that was made for so much more, or less, of a step is taken for it
 _TRIES = 8
@@ -113,19 +113,14 @@ class Analysis:
         self._places: _Places | None = None
         self._fitted: _Fit | None = None
 
-    def at(self, step: float, limit: int | None = None) -> Lossy | None:
-        """Encoded with a quantiser of `step`; None: that takes more than `limit` bytes."""
+    def at(self, step: float) -> Lossy:
+        """Encoded with a quantiser of `step`."""
         step = max(step, self.least_step)
-        return self._coded(self._fit(step), step, limit)
+        return self._coded(self._fit(step), step)
 
-    def _coded(self, fit: _Fit, step: float, limit: int | None = None) -> Lossy | None:
+    def _coded(self, fit: _Fit, step: float) -> Lossy:
         scale = min(max(round(fit.basis.step / step * 65536), 1), 1 << 31)
-        sent = b""
-        if fit.coefficients.shape[2]:
-            coded = planes.encode(fit.coefficients, self.levels, scale / 65536, limit=limit)
-            if coded is None:
-                return None
-            sent = coded.data
+        sent = planes.encode(fit.coefficients, self.levels, scale / 65536) if fit.coefficients.shape[2] else b""
         return Lossy(fit.basis, scale, self.levels, self.height, self.width, sent)
 
     def within(self, size: int) -> Lossy:
@@ -149,7 +144,6 @@ class Analysis:
         for _ in range(_TRIES):
             step = min(max(step, self.least_step), self.most_step)
             made = self._coded(fit, step)
-            assert made is not None
             took = len(made.to_bytes())
             if fewest is None or took < fewest[0]:
                 fewest = took, made
@@ -188,7 +182,6 @@ class Analysis:
         for _ in range(_TRIES):
             step = min(max(step, self.least_step), self.most_step)
             made = self.at(step)
-            assert made is not None
             found = max(self.error(made), 1e-300)
             if found <= error and (best is None or step > best[0]):
                 best = step, made
@@ -205,9 +198,9 @@ class Analysis:
     def error(self, made: Lossy) -> float:
         """The mean squared error of what is decoded, in the cube's units, before it is rounded to its type."""
         total = 0.0
-        for strip, spectra in made.spectra():
-            spectra -= self.pixels[strip]
-            total += float(np.vdot(spectra, spectra))
+        for strip, decoded in made.spectra():
+            decoded -= self.pixels[strip].astype(np.float64)
+            total += float(np.vdot(decoded, decoded))
         return total / self.pixels.size
 
     def sizes(self, step: float, steps: Floats) -> Floats:

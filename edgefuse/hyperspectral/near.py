@@ -1,7 +1,7 @@
 """One tile with a largest absolute error: a lossy base, and what it misses, quantised so that no sample is off by more than the bound.
 
-The base is a decoder's, bit for bit (lossy.py), so encoder and decoder miss the same. Where it stops, neighbouring bands still resemble each
-other: a band's misses are predicted from those of the four bands before, by weights that are sent, and the rest is coded.
+The base is a decoder's, bit for bit (lossy.py), so encoder and decoder miss the same. Where it stops, neighbouring bands still resemble
+each other: a band's misses are predicted from those of the four bands before, by weights that are sent, and the rest is coded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ def encode(pixels: NDArray[np.integer], height: int, width: int, bound: int, lim
     # the weaker half of the components is noise, or nothing
     noise = float(np.sqrt(np.median(analysis.variances)))
     base = analysis.at(max(2 * bound + 1, _NOISE * noise))
-    assert base is not None
     missed = np.ascontiguousarray((pixels - _rounded(base, limits, pixels.shape)).T, np.int32)
     weights = _weights(missed)
     sent = np.empty_like(missed)

@@ -32,12 +32,11 @@ typedef struct {
 typedef struct {
     const Tables *tables;
     const Band *bands;
-    const int32_t *in;     /* height x width x planes */
-    int32_t *out;          /* the same: what a decoder makes of it */
+    const int32_t *in;     /* height x width x planes, for an encoder */
+    int32_t *out;          /* the same, for a decoder */
     uint8_t *bytes;
     int64_t size;          /* of bytes */
     int64_t room;          /* magnitudes of all bands of a plane, padded */
-    int64_t error;         /* out: sum of (in - out)^2 in units of the quantiser, by 65536 */
     int32_t height, width, planes, band_count, scale /* 65536ths, on top of gain */, lambda, bias, exact;
 } Job;
 
@@ -195,7 +194,7 @@ INLINE void look_around(int32_t *restrict around, int32_t n, ptrdiff_t s, const 
     if (parent) for (int x = 0; x < n; x++) around[x] += 2 * parent[x / 2];
 }
 
-INLINE int32_t code_band(Coder *c, const int encode, Job *job, const Band *b, int32_t k, const Magnitudes *m, int32_t average)
+INLINE int32_t code_band(Coder *c, const int encode, const Job *job, const Band *b, int32_t k, const Magnitudes *m, int32_t average)
 {
     const uint8_t *level = c->t->level;
     const ptrdiff_t s = b->stride, apart = (ptrdiff_t)b->step * job->planes;
@@ -203,7 +202,7 @@ INLINE int32_t code_band(Coder *c, const int encode, Job *job, const Band *b, in
     for (int y = 0; y < b->height; y++) {
         const ptrdiff_t row = b->offset + (y + PAD) * s + PAD, at = ((ptrdiff_t)(b->y + y * b->step) * job->width + b->x) * job->planes + k;
         const int32_t *in = encode ? job->in + at : NULL;
-        int32_t *out = job->out ? job->out + at : NULL;
+        int32_t *out = encode ? NULL : job->out + at;
         uint16_t *q = m->now + row;
         const uint16_t *parent = NULL, *sibling = NULL;
         const ptrdiff_t t = b->sibling >= 0 ? job->bands[b->sibling].stride : 0;
@@ -243,9 +242,8 @@ INLINE int32_t code_band(Coder *c, const int encode, Job *job, const Band *b, in
             } else value = 0;
             q[x] = (uint16_t)least(value, 65535);
             average += (least(value, 4000) * 4096 - average + 16) >> 5;
-            const int64_t magnitude = !some ? 0 : job->exact ? value : (int64_t)value * ONE + job->bias;
-            if (encode) job->error += (v - magnitude) * (v - magnitude);
-            if (out) {
+            if (!encode) {
+                const int64_t magnitude = !some ? 0 : job->exact ? value : (int64_t)value * ONE + job->bias;
                 const int64_t made = negative ? -magnitude : magnitude;
                 out[x * apart] = job->exact ? (int32_t)made : (int32_t)(uint32_t)((uint64_t)(made * b->inverse + 2048) >> 12);
             }
@@ -267,20 +265,16 @@ INLINE int any_in(const Job *job, const Band *b, int32_t k)
     return 0;
 }
 
-INLINE void leave_out(const int encode, Job *job, const Band *b, int32_t k)
+INLINE void leave_out(const Job *job, const Band *b, int32_t k)
 {
-    for (int y = 0; y < b->height; y++) for (int x = 0; x < b->width; x++) {
-        const ptrdiff_t at = ((ptrdiff_t)(b->y + y * b->step) * job->width + b->x + (ptrdiff_t)x * b->step) * job->planes + k;
-        if (encode) {
-            const int64_t v = scaled(job, b, job->in[at]);
-            job->error += v * v;
-        }
-        if (job->out) job->out[at] = 0;
+    for (int y = 0; y < b->height; y++) {
+        int32_t *out = job->out + ((ptrdiff_t)(b->y + y * b->step) * job->width + b->x) * job->planes + k;
+        for (int x = 0; x < b->width; x++) out[(ptrdiff_t)x * b->step * job->planes] = 0;
     }
 }
 
 /* bytes written or read; -1: they don't suffice, -2: no memory */
-INLINE int64_t code(const int encode, Job *job)
+INLINE int64_t code(const int encode, const Job *job)
 {
     int32_t averages[MOST_BANDS] = {0};
     int64_t done = -2;
@@ -297,7 +291,6 @@ INLINE int64_t code(const int encode, Job *job)
             for (int s = 0; s < SETS; s++) for (int i = 0; i < INPUTS; i++) c->weights[f][s][i] = FIRST_WEIGHT;
         }
         for (int i = 0; i < BITS; i++) c->bits[i].p = 32768;
-        job->error = 0;
         if (!encode) for (int i = 0; i < 4; i++) c->code = c->code << 8 | (c->at < c->end ? *c->at++ : 0);
         for (int32_t k = 0; k < job->planes && !c->overflow; k++) {
             memset(m.now, 0, (size_t)job->room * sizeof *memory);
@@ -308,7 +301,7 @@ INLINE int64_t code(const int encode, Job *job)
                     averages[i] = code_band(c, encode, job, b, k, &m, averages[i]);
                 } else {
                     averages[i] = 0;
-                    leave_out(encode, job, b, k);
+                    if (!encode) leave_out(job, b, k);
                 }
             }
             uint16_t *oldest = m.before;

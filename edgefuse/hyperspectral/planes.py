@@ -50,13 +50,13 @@ class Tables(NamedTuple):
 def tables() -> Tables:
     """The coder's tables. They are part of the format: their check sum is the same wherever `math` rounds to 12 places."""
     p = [(i + 0.5) / 4096 for i in range(4096)]
-    starts = 0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38, 48, 60, 76, 96, 120, 152, 192, 240, 300, 380, 480, 600, 760, 960, 1200, 1500, 1900
+    starts = "0 1 2 3 4 5 6 8 10 12 15 19 24 30 38 48 60 76 96 120 152 192 240 300 380 480 600 760 960 1200 1500 1900"
     made = Tables(
         np.array([min(2047, max(-2047, round(256 * math.log(q / (1 - q))))) for q in p], np.int16),
         np.array([min(65520, max(16, round(65536 / (1 + math.exp(-d / 256))))) for d in range(-2048, 2048)], np.uint16),
         np.array([round(-64 * math.log2(q)) for q in p], np.uint16),
         np.array([round(32768 / (n + 1.5)) for n in range(256)], np.uint16),
-        (np.searchsorted(starts, np.arange(4096), "right") - 1).astype(np.uint8),
+        (np.searchsorted([*map(int, starts.split())], np.arange(4096), "right") - 1).astype(np.uint8),
     )
     if zlib.crc32(b"".join(t.astype("<i4").tobytes() for t in made)) != CHECK:
         raise ArithmeticError("this machine's logarithms are wrong, so what it writes could not be read elsewhere")
@@ -79,30 +79,19 @@ class _Job(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("tables", "bands", "into", "out", "bytes")),
-        *((name, ctypes.c_int64) for name in ("size", "room", "error")),
+        *((name, ctypes.c_int64) for name in ("size", "room")),
         *((name, ctypes.c_int32) for name in ("height", "width", "planes", "band_count", "scale", "lam", "bias", "exact")),
     ]
 
 
-class Coded(NamedTuple):
-    data: bytes
-    error: float
-    """The sum of squared differences to what a decoder makes of it, in squared steps; truncated bands count."""
-
-
-def encode(planes: Integers, levels: int, scale: float = 1, out: Integers | None = None, lam: float = LAMBDA, limit: int | None = None) -> Coded | None:
-    """Quantise and encode `planes`, (height, width, count), transformed by `levels`; `scale` times a sample is in 256ths of a step.
-
-    `out`, of the same shape, becomes what a decoder makes of it, in samples times `scale`. None: more than `limit` bytes.
-    """
-    return _encode(planes, levels, round(scale * 65536), out, round(lam * ONE * ONE * 256 / 64), limit, exact=False)
+def encode(planes: Integers, levels: int, scale: float = 1) -> bytes:
+    """Quantise and encode `planes`, (height, width, count), transformed by `levels`; `scale` times a sample is in 256ths of a step."""
+    return _encode(planes, levels, round(scale * 65536), exact=False)
 
 
 def encode_exact(planes: Integers) -> bytes:
     """Encode `planes`, (height, width, count), |sample| < 2^28, as they are."""
-    coded = _encode(planes, 0, 65536, None, 0, None, exact=True)
-    assert coded is not None
-    return coded.data
+    return _encode(planes, 0, 65536, exact=True)
 
 
 def decode(data: bytes, shape: tuple[int, int, int], levels: int) -> Integers:
@@ -115,20 +104,20 @@ def decode_exact(data: bytes, shape: tuple[int, int, int]) -> Integers:
     return _decode(data, shape, 0, exact=True)
 
 
-def _encode(planes: Integers, levels: int, scale: int, out: Integers | None, lam: int, limit: int | None, exact: bool) -> Coded | None:
+def _encode(planes: Integers, levels: int, scale: int, exact: bool) -> bytes:
     planes = np.ascontiguousarray(planes, np.int32)
-    # an exact sample takes up to 60 bits, were the tables all wrong
-    size = planes.size * 8 + 1024 if limit is None else max(limit, 0)
+    lam = round(LAMBDA * ONE * ONE * 256 / 64)
     if not compiled.library():
         from edgefuse.hyperspectral import planes_python
 
-        return planes_python.encode(planes, levels, scale, out, lam, size, exact)
-    room = np.empty(size, np.uint8)
+        return planes_python.encode(planes, levels, scale, lam, exact)
+    # no sample takes more than 60 bits, were the tables ever so wrong
+    room = np.empty(planes.size * 8 + 1024, np.uint8)
     job, keep = _job(planes.shape, levels, exact)
-    job.into, job.out, job.bytes, job.size, job.scale, job.lam = planes.ctypes.data, _address(out), room.ctypes.data, size, scale, lam
+    job.into, job.bytes, job.size, job.scale, job.lam = planes.ctypes.data, room.ctypes.data, room.size, scale, lam
     done = _run("edgefuse_planes_encode", job)
     del keep
-    return None if done < 0 else Coded(room[:done].tobytes(), job.error / ONE**2)
+    return room[:done].tobytes()
 
 
 def _decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -> Integers:
@@ -157,14 +146,6 @@ def _run(name: str, job: _Job) -> int:
     function = getattr(compiled.library(), name)
     function.restype = ctypes.c_int64
     done = int(function(ctypes.byref(job)))
-    if done == -2:
+    if done < 0:
         raise MemoryError
     return done
-
-
-def _address(array: Integers | None) -> int | None:
-    if array is None:
-        return None
-    assert array.flags.c_contiguous
-    assert array.dtype == np.int32
-    return array.ctypes.data

@@ -11,26 +11,22 @@ import numpy as np
 from edgefuse.hyperspectral.bands import PAD, Band, bands
 
 if TYPE_CHECKING:
-    from edgefuse.hyperspectral.planes import Coded, Integers
+    from edgefuse.hyperspectral.planes import Integers
 
 INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 2, 1024, 16, 24, 256, 28
 SLOW, LEARN, WARM, FIRST_WEIGHT, ONE, EMPTY = 60, 10, 40, 36000, 256, 160
 _HALF = 32768
 
 
-class _FullError(Exception):
-    """More bytes than there is room for."""
-
-
 class _Coder:
     """The range coder, and the models that tell it how likely a one is. Reads where `source` is given, else writes."""
 
-    def __init__(self, source: bytes | None, size: int) -> None:
+    def __init__(self, source: bytes | None) -> None:
         from edgefuse.hyperspectral.planes import tables
 
         self.stretch, self.squash, self.cost, self.rate, self.level = (t.tolist() for t in tables())
         self.low, self.high, self.code = 0, 0xFFFFFFFF, 0
-        self.written, self.size = bytearray(), size
+        self.written = bytearray()
         self.encodes = source is None
         self.source = itertools.chain(source or b"", itertools.repeat(0))
         if not self.encodes:
@@ -55,17 +51,12 @@ class _Coder:
             self.low = middle + 1
         while not (self.low ^ self.high) >> 24:
             if self.encodes:
-                self.write(self.high >> 24)
+                self.written.append(self.high >> 24)
             else:
                 self.code = (self.code << 8 & 0xFFFFFFFF) | next(self.source)
             self.low = self.low << 8 & 0xFFFFFFFF
             self.high = (self.high << 8 & 0xFFFFFFFF) | 255
         return bit
-
-    def write(self, byte: int) -> None:
-        if len(self.written) >= self.size:
-            raise _FullError
-        self.written.append(byte)
 
     def slot(self, context: int, bit: int) -> int:
         bit = self.bit(min(65504, max(32, self.bit_p[context])), bit)
@@ -130,30 +121,25 @@ class _Coder:
         return 1 if j1 < j2 else 2
 
 
-def encode(planes: Integers, levels: int, scale: int, out: Integers | None, lam: int, size: int, exact: bool) -> Coded | None:
+def encode(planes: Integers, levels: int, scale: int, lam: int, exact: bool) -> bytes:
     """`planes._encode`; `scale` in 65536ths, `lam` in 64ths of a bit, 256ths of squared 256ths of a step."""
-    from edgefuse.hyperspectral.planes import Coded
-
-    coder = _Coder(None, size)
-    try:
-        error = _planes(coder, planes, out, levels, scale, lam, exact)
-        coder.write(coder.high >> 24)
-    except _FullError:
-        return None
-    return Coded(bytes(coder.written), error / ONE**2)
+    coder = _Coder(None)
+    _planes(coder, planes, levels, scale, lam, exact)
+    coder.written.append(coder.high >> 24)
+    return bytes(coder.written)
 
 
 def decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -> Integers:
-    out = np.empty(shape, np.int32)
-    _planes(_Coder(data, 0), out, out, levels, 65536, 0, exact)
+    out = np.zeros(shape, np.int32)
+    _planes(_Coder(data), out, levels, 65536, 0, exact)
     return out
 
 
-def _planes(coder: _Coder, planes: Integers, out: Integers | None, levels: int, scale: int, lam: int, exact: bool) -> int:
-    """Go through all planes; the sum of squared errors, in 65536ths of a squared step."""
+def _planes(coder: _Coder, planes: Integers, levels: int, scale: int, lam: int, exact: bool) -> None:
+    """Go through all planes; a decoder's are zeros, and are filled in."""
     height, width, count = planes.shape
     found, room = bands(height, width, levels)
-    averages, error = [0] * len(found), 0
+    averages = [0] * len(found)
     now, last, before = ([0] * room for _ in range(3))
     for k in range(count):
         now = [0] * room
@@ -163,22 +149,15 @@ def _planes(coder: _Coder, planes: Integers, out: Integers | None, levels: int, 
             samples = planes[b.y :: b.step, b.x :: b.step, k].astype(np.int64)
             if not exact:
                 samples = ((samples * b.gain >> 12) * scale) >> 16
-            v = samples.tolist()
-            some = bool((np.abs(samples) > (0 if exact else EMPTY)).any()) if coder.encodes else False
-            made: list[list[int]] | None = None
-            if coder.slot(i * 2 + (averages[i] > 40), int(some)):
-                made, averages[i] = _band(coder, found, b, v, (now, last, before), averages[i], lam, exact)
-            else:
+            some = bool((np.abs(samples) > (0 if exact else EMPTY)).any())
+            if not coder.slot(i * 2 + (averages[i] > 40), int(some)):
                 averages[i] = 0
-            values = np.array(made, np.int64) if made else np.zeros((b.height, b.width), np.int64)
-            if coder.encodes:
-                # in Python's integers, where a sum may pass 64 bits
-                error += sum(int(d) ** 2 for d in (samples - values).ravel())
-            if out is not None:
-                back = values if exact else values * b.inverse + 2048 >> 12
-                out[b.y :: b.step, b.x :: b.step, k] = back.astype(np.int32)
+                continue
+            made, averages[i] = _band(coder, found, b, samples.tolist(), (now, last, before), averages[i], lam, exact)
+            if not coder.encodes:
+                values = np.array(made, np.int64)
+                planes[b.y :: b.step, b.x :: b.step, k] = (values if exact else values * b.inverse + 2048 >> 12).astype(np.int32)
         now, last, before = before, now, last
-    return error
 
 
 def _band(

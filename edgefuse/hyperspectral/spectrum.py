@@ -22,7 +22,7 @@ _FLOOR = 0.08  # of a squared step: variances much below cost no bits
 
 def principal(pixels: NDArray[np.generic]) -> tuple[Floats, Floats, Floats]:
     """The mean spectrum (B,), the variances of the principal components (B,), falling, and these (B, B), of (n, B) finite pixels."""
-    count, width = pixels.shape
+    count = len(pixels)
     stride = max(1, count // max(_PIXELS, count // 8))
     some = pixels[_spread(count, stride)].astype(np.float32)
     mean = some.mean(0, dtype=np.float64)
