@@ -24,6 +24,8 @@ Array = NDArray[np.generic]
 
 _EXACT = "uint8", "int8", "uint16", "int16"
 _SAMPLED = 12  # tiles that tell how many bytes a step takes
+_MOST = 2.0  # shares of what is left, for a tile
+_SAMPLES = 1 << 23  # of a tile
 _SLACK = 16  # bytes of a tile that its record may need
 
 
@@ -95,9 +97,9 @@ def encode_to(
     target.check(dtype)
     settings = {"bound": target.max_error, "nodata": nodata if nodata is None or nodata == nodata else None}
     sizes = shape[0], shape[1], shape[2]
-    header = efz.Header(
-        sizes, dtype.name, efz.default_tile(sizes, side), MODEL, {k: v for k, v in settings.items() if v is not None}, about or {}
-    )
+    # what keeps every miss needs more memory for each sample
+    tile_size = efz.default_tile(sizes, side, _SAMPLES if target.max_error is None else _SAMPLES // 2)
+    header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
 
     def part(number: int) -> tile.Prepared:
         return tile.prepared(np.asarray(cube[header.place(number)]).astype(dtype, copy=False), nodata)
@@ -131,20 +133,21 @@ class _Rate:
         places = map(header.place, range(header.count))
         self._pixels = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in places]
         self._todo = sum(self._pixels)
-        self._factor = 1.0  # bytes taken, of those expected
+        # bytes of the tiles done, as they were expected and as they are; at first as if some were done, and as expected
+        self._foreseen = self._taken = self.left / 8
         if header.count == 1:
             return
         steps: NDArray[np.float64] | None = None
-        total, seen, step = np.zeros(0), 0, 0.0
+        total, seen = np.zeros(0), 0
         for number in np.unique(np.linspace(0, header.count - 1, _SAMPLED).astype(int)).tolist():
             analysis = tile.analysed(part(number))
             seen += self._pixels[number]
             if analysis is None:
                 continue
             if steps is None:
-                step = analysis.guessed(self._share(number))
-                steps, total = step * np.geomspace(1 / 64, 64, 121), np.zeros(121)
-            total = total + analysis.sizes(step, steps)
+                steps = analysis.guessed(self._share(number)) * np.geomspace(1 / 4, 16, 97)
+                total = np.zeros(len(steps))
+            total = total + analysis.sizes(steps)
         self._steps, self._expected = steps, total / max(1, seen)  # bytes a pixel
 
     def _share(self, number: int) -> int:
@@ -154,8 +157,17 @@ class _Rate:
         """The tile in about its share; the last one in what is left."""
         if self._todo == self._pixels[number] or self._steps is None:
             return analysis.within(self._share(number) - overhead)
-        wanted = self.left / self._todo / self._factor
-        return analysis.at(float(np.exp(np.interp(-wanted, -self._expected, np.log(self._steps)))))
+        share = self._share(number) - overhead
+        wanted = self.left / self._todo * self._foreseen / max(self._taken, 1)
+        step = float(np.exp(np.interp(-wanted, -self._expected, np.log(self._steps))))
+        made = analysis.at(step)
+        # the others must have something left
+        if len(made.to_bytes()) > _MOST * share:
+            made = analysis.within(int(_MOST * share))
+            step = made.basis.step * 65536 / made.scale
+        self._foreseen += float(np.interp(np.log(step), np.log(self._steps), self._expected)) * self._pixels[number]
+        self._taken += len(made.to_bytes())
+        return made
 
     def spent(self, number: int, size: int) -> None:
         self.left -= size

@@ -207,7 +207,7 @@ def offsets(stream: BinaryIO) -> list[int] | None:
     return [int(n) for n in found] if len(found) == _INDEX.unpack_from(body)[1] else None
 
 
-def default_tile(shape: tuple[int, int, int], side: int = 256, samples: int = 1 << 23) -> tuple[int, int]:
+def default_tile(shape: tuple[int, int, int], side: int, samples: int) -> tuple[int, int]:
     """Even tiles of about `side` pixels, fewer where there are many bands: statistics want many pixels, memory few."""
     side = max(8, min(side, math.isqrt(max(1, samples // shape[2]))))
     height, width = (-(-n // max(1, round(n / side))) for n in shape[:2])

@@ -203,10 +203,10 @@ class Analysis:
             total += float(np.vdot(decoded, decoded))
         return total / self.pixels.size
 
-    def sizes(self, step: float, steps: Floats) -> Floats:
-        """About the bytes that a tile takes with each of `steps`, by a basis for `step`."""
-        fit = self._fit(max(step, self.least_step))
-        return fit.taken(steps)
+    def sizes(self, steps: Floats) -> Floats:
+        """About the bytes that a tile takes with each of `steps`."""
+        places = self._measured(max(float(steps.min()), self.least_step))
+        return local.size(np.einsum("mkk->mk", places.covariances), places.counts, steps, self.pixels.size)
 
     def guessed(self, size: int) -> float:
         """About the step that takes `size` bytes, by the components' variances alone."""

@@ -14,6 +14,7 @@ from edgefuse.hyperspectral import near, planes
 from edgefuse.hyperspectral.lossy import Analysis, Lossy
 
 _HEAD = struct.Struct("<BI")  # what follows, and bytes of the mask
+_LARGEST = 1e12  # what single precision squares and sums
 _NOTHING, _LOSSY, _NEAR = range(3)
 
 Array = NDArray[np.generic]
@@ -40,12 +41,14 @@ class Prepared(NamedTuple):
 
 
 def prepared(cube: Array, nodata: float | None) -> Prepared:
-    """`cube` (h, w, B). Missing is what equals `nodata`, and what is no finite number."""
+    """`cube` (h, w, B). Missing is what equals `nodata`, and what is no finite number. Raises InputError."""
     height, width, bands = cube.shape
     pixels = np.ascontiguousarray(cube).reshape(-1, bands)
     mask = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
     if nodata is not None and not math.isnan(nodata):
         mask |= pixels == nodata
+    if pixels.dtype.kind == "f" and np.abs(np.where(mask, 0, pixels)).max() > _LARGEST:
+        raise InputError(f"samples beyond {_LARGEST:g} can't be compressed; scale the cube, or name such samples as nodata")
     if not mask.any():
         return Prepared(pixels, height, width, None)
     same = bool((mask == mask[:, :1]).all())

@@ -1,0 +1,188 @@
+"""The container: damage costs the tiles it touches and no more, and nothing that is read can hang or fill the memory."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgefuse import compiled
+from edgefuse.errors import InputError
+from edgefuse.hyperspectral import codec, efz
+from edgefuse.hyperspectral.crc32c import crc32c
+from tests.hyperspectral.cubes import mixed
+
+CUBE = mixed((48, 40, 4))
+
+
+def written(**target: float) -> bytes:
+    stream = io.BytesIO()
+    codec.encode_to(stream, CUBE, codec.Target(**(target or {"max_error": 0})), side=16, about={"wavelengths": [400.5, 500, 600, 700]})
+    return stream.getvalue()
+
+
+DATA = written()
+HEADER = efz.Reader(io.BytesIO(DATA)).header
+OFFSETS = efz.offsets(io.BytesIO(DATA))
+
+
+def test_check_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert crc32c(b"123456789") == 0xE3069283  # RFC 3720
+    assert crc32c(b"6789", crc32c(b"12345")) == 0xE3069283
+    monkeypatch.setattr(compiled, "library", lambda: None)
+    assert crc32c(b"123456789") == 0xE3069283
+
+
+def test_round_trip_and_index() -> None:
+    assert HEADER.about == {"wavelengths": [400.5, 500, 600, 700]}
+    assert HEADER.grid == (3, 3) or HEADER.count > 1
+    assert OFFSETS is not None
+    assert len(OFFSETS) == HEADER.count
+    assert all(DATA[at : at + 4] == b"TILE" for at in OFFSETS)
+    assert np.array_equal(codec.decode(DATA), CUBE)
+
+
+class Pipe(io.RawIOBase):
+    """Gives a few bytes at a time, and can't seek."""
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._rest.read(min(size, 7))
+
+
+def test_pipes() -> None:
+    decoder = codec.Decoder(Pipe(DATA))  # type: ignore[arg-type]
+    assert sum(1 for _ in decoder.tiles()) == HEADER.count
+    assert decoder.lost == []
+
+
+@pytest.mark.parametrize("tile", range(HEADER.count))
+def test_a_flipped_bit_costs_one_tile(tile: int) -> None:
+    assert OFFSETS
+    end = [*OFFSETS, DATA.rindex(b"INDX")][tile + 1]
+    for at in range(OFFSETS[tile], end, 13):
+        data = bytearray(DATA)
+        data[at] ^= 4
+        decoder = codec.Decoder(io.BytesIO(bytes(data)))
+        for place, samples in decoder.tiles():
+            assert np.array_equal(samples, CUBE[place])
+        assert decoder.lost == [tile]
+        with pytest.raises(InputError, match=f"1 of {HEADER.count} tiles of the .efz file are lost: {tile}"):
+            codec.decode(bytes(data))
+
+
+def test_a_cut_costs_the_tiles_behind_it() -> None:
+    assert OFFSETS
+    for tile in range(HEADER.count):
+        decoder = codec.Decoder(io.BytesIO(DATA[: OFFSETS[tile] + 5]))
+        assert sum(1 for _ in decoder.tiles()) == tile
+        assert decoder.lost == list(range(tile, HEADER.count))
+    made = codec.decode(DATA[: OFFSETS[2]], damaged=True)
+    assert np.array_equal(made[HEADER.place(0)], CUBE[HEADER.place(0)])
+    assert not made[HEADER.place(2)].any()
+
+
+def test_bytes_that_came_in_between_cost_nothing() -> None:
+    assert OFFSETS
+    data = DATA[: OFFSETS[3]] + b"TILETILExxTILE" + bytes(1000) + DATA[OFFSETS[3] :]
+    assert np.array_equal(codec.decode(data), CUBE)
+    # nor does a tile that comes twice
+    assert np.array_equal(codec.decode(DATA[: OFFSETS[3]] + DATA[OFFSETS[1] :]), CUBE)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(1, 255)), max_size=6), st.integers(0, len(DATA)))
+def test_damage_is_an_error_or_lost_tiles(flips: list[tuple[int, int]], end: int) -> None:
+    data = bytearray(DATA)
+    for at, bits in flips:
+        data[at] ^= bits
+    try:
+        decoder = codec.Decoder(io.BytesIO(bytes(data[:end])))
+    except InputError:
+        return
+    for place, samples in decoder.tiles():
+        assert np.array_equal(samples, CUBE[place])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from([{"max_error": 1}, {"bpppc": 2.0}]),
+    st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=6),
+)
+def test_payloads_that_were_made_to_harm(target: dict[str, float], changes: list[tuple[int, int]]) -> None:
+    """Their check sums are right, so only the decoder stands between them and us."""
+    data = WRITTEN[next(iter(target))]
+    reader = efz.Reader(io.BytesIO(data))
+    stream = io.BytesIO()
+    writer = efz.Writer(stream, reader.header)
+    for number, payload in reader.tiles():
+        harmed = bytearray(payload)
+        for at, byte in changes:
+            harmed[at % len(harmed)] = byte
+        writer.tile(number, bytes(harmed))
+    writer.close()
+    with np.errstate(all="raise"):
+        made = codec.decode(stream.getvalue(), damaged=True)
+    assert made.shape == CUBE.shape
+
+
+WRITTEN = {"max_error": written(max_error=1), "bpppc": written(bpppc=2.0)}
+
+
+def headed(text: bytes) -> bytes:
+    start = struct.pack("<4sBI", efz.MAGIC, efz.VERSION, len(text)) + text
+    return start + struct.pack("<I", crc32c(start))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "no .efz file"),
+        (b"GIF89a", "no .efz file"),
+        (DATA[:6], "ends in its header"),
+        (DATA[:40], "ends in its header"),
+        (DATA[:4] + b"\x09" + DATA[5:], "version 9 is not known here"),
+        (DATA[:20] + b"!" + DATA[21:], "header is damaged"),
+        (DATA[:5] + b"\xff\xff\xff\xff" + DATA[9:], "ends in its header"),
+        (headed(b"{"), "can't be read"),
+        (headed(b"[" * 100_000), "can't be read"),
+        (headed(b"{}"), "can't be read"),
+        (headed(b'{"shape":[1e9,2,3],"dtype":"int16","tile":[1,2],"model":"spectral-edge"}'), "makes no sense"),
+        (headed(b'{"shape":[1,2,3],"dtype":"object","tile":[1,2],"model":"spectral-edge"}'), "makes no sense"),
+        (headed(b'{"shape":[1,2,3],"dtype":[],"tile":[1,2],"model":"spectral-edge"}'), "makes no sense"),
+        (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,0],"model":"spectral-edge"}'), "makes no sense"),
+        (headed(b'{"shape":[90000,90000,300],"dtype":"int16","tile":[9000,9000],"model":"spectral-edge"}'), "more than this program gives"),
+        (headed(b'{"shape":[90000,90000,300],"dtype":"int16","tile":[90,90],"model":"spectral-edge"}'), "GB of memory"),
+        (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"other"}'), "made by 'other'"),
+        (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"spectral-edge","settings":{"bound":-1}}'), "bound"),
+        (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"spectral-edge","settings":{"nodata":"x"}}'), "nodata"),
+        (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"spectral-edge"}'), "1 of 1 tiles"),
+    ],
+)
+def test_what_is_no_container_is_said(data: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        codec.decode(data)
+
+
+def test_a_file_of_beginnings_ends_soon() -> None:
+    """Every 16 bytes claim to begin the largest tile there may be."""
+    tile = b"TILE" + struct.pack("<III", 0, 200_000_000, 0)
+    header = headed(b'{"shape":[4096,4096,2],"dtype":"int16","tile":[4096,4096],"model":"spectral-edge"}')
+    decoder = codec.Decoder(io.BytesIO(header + tile * 20_000))
+    assert list(decoder.tiles()) == []
+    assert decoder.lost == [0]
+
+
+@pytest.mark.parametrize("at", [-3, -10, -30])
+def test_a_damaged_index_is_none(at: int) -> None:
+    data = bytearray(DATA)
+    data[at] ^= 1
+    assert efz.offsets(io.BytesIO(bytes(data))) is None
+    assert np.array_equal(codec.decode(bytes(data)), CUBE)
+    assert efz.offsets(io.BytesIO(b"EFZE")) is None
