@@ -7,6 +7,7 @@ EdgeFuseError                 exit 1: a fault, ours or the machine's
 |  |  |- CameraError          a camera is missing, or gone; it may come back (counted by `cause`)
 |  |  `- FrameError           one pair of it can't be used; the others can (counted by `cause`)
 |  |- CalibrationError        a calibration file, or pictures that none can be made of
+|  |- CubeError              a hyperspectral cube, or a compressed one, that can't be used
 |  |- ModelError              an unknown model, a broken card, a file whose sha256 is wrong
 |  |- OutputError             a place that can't be written: permission, a full disk
 |  `- MissingDependencyError  an extra that is not installed; the message ends with the pip command
@@ -53,6 +54,10 @@ class FrameError(SourceError):
 
 
 class CalibrationError(InputError):
+    pass
+
+
+class CubeError(InputError):
     pass
 
 

@@ -22,6 +22,7 @@ EXIT_CODES = {
     "CameraError": 2,
     "FrameError": 2,
     "CalibrationError": 2,
+    "CubeError": 2,
     "ModelError": 2,
     "OutputError": 2,
     "MissingDependencyError": 2,

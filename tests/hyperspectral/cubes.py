@@ -1,10 +1,48 @@
-"""Cubes for the tests: a few spectra, mixed by smooth fields, and noise."""
+"""Small cubes for tests."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from edgefuse.hyperspectral.cube import CubeInfo, Georeference
+
+UTM = Georeference((30.0, 0.0, 500015.0, 0.0, -30.0, 5000025.0), "EPSG:32633")
+
+
+def samples(shape: tuple[int, int, int], dtype: Any = np.uint16, seed: int = 0) -> NDArray[Any]:
+    """Any values of the type, extremes among them."""
+    rng, dtype = np.random.default_rng(seed), np.dtype(dtype)
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        return rng.integers(limits.min, limits.max, shape, dtype.newbyteorder("="), endpoint=True).astype(dtype)
+    plain = rng.normal(0, 1000, shape)
+    return (plain + 1j * plain[::-1] if dtype.kind == "c" else plain).astype(dtype)
+
+
+def scene(shape: tuple[int, int, int] = (24, 20, 12), seed: int = 0) -> NDArray[np.uint16]:
+    """Smooth spectra in 0..10000 with a little noise: what a codec is made for."""
+    rng = np.random.default_rng(seed)
+    height, width, bands = shape
+    spectra = np.cumsum(rng.normal(0, 1, (4, bands)), 1)
+    y, x = np.mgrid[:height, :width]
+    weights = np.stack([np.sin(x / 5 + k) + np.cos(y / (4 + k)) for k in range(4)], -1)
+    cube = weights @ spectra
+    cube = 1000 + 8000 * (cube - cube.min()) / (np.ptp(cube) or 1)
+    return (cube + rng.normal(0, 5, shape)).clip(0, 10000).astype(np.uint16)
+
+
+def described(shape: tuple[int, int, int], dtype: Any = np.uint16) -> CubeInfo:
+    """A cube that says all there is to say."""
+    bands = shape[2]
+    return CubeInfo(
+        shape, np.dtype(dtype), tuple(400.1 + 10 * k for k in range(bands)), tuple(5.5 + k / 7 for k in range(bands)),
+        tuple(f"band {k}" for k in range(bands)), 0, (1e-4,) * bands, (0.25,) * bands, UTM,
+        {"sensor type": "EdgeFuse", "description": "a, b"},
+    )  # fmt: skip
 
 
 def mixed(shape: tuple[int, int, int], dtype: str = "int16", seed: int = 0, noise: float = 3.0) -> NDArray[np.generic]:

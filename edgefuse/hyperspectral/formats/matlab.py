@@ -1,0 +1,140 @@
+"""MATLAB's files: to version 7 through SciPy, 7.3 (which is HDF5) through h5py. Variable `cube`, or the only one of three axes; its meaning
+in variable `info` (JSON).
+
+A file of version 7 and before is read whole (its variables end at 2 GB); 7.3 is read in windows, and is what is written.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError, MissingDependencyError
+from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats import hdf5
+from edgefuse.hyperspectral.formats.base import CubeSource
+
+_CLASSES = {"f4": "single", "f8": "double", **{f"{k}{n}": f"{'u' * (k == 'u')}int{8 * n}" for k in "iu" for n in (1, 2, 4, 8)}}
+_USERBLOCK = 512
+
+
+class MatSource(CubeSource):
+    """A .mat file of either kind."""
+
+    def __init__(self, path: Path, dataset: str | None = None) -> None:
+        self.path = path
+        self._file: Any = None
+        self._samples: Any = None
+        try:
+            with open(path, "rb") as f:
+                newer = f.read(19) == b"MATLAB 7.3 MAT-file"
+        except OSError as e:
+            raise CubeError(f"cannot read {path}: {e.strerror}") from None
+        self._newer = newer
+        if newer:
+            self._open_newer(dataset)
+        else:
+            self._open_older(dataset)
+
+    @property
+    def form(self) -> str:
+        return "MATLAB 7.3" if self._newer else "MATLAB 5"
+
+    def _open_newer(self, wanted: str | None) -> None:
+        self._file = hdf5.opened(self.path)
+        try:
+            self._samples = hdf5.choose(self.path, hdf5.cubes(self._file), wanted)
+            hdf5.check_chunks(self.path, self._samples)
+            said = self._file.get("info")
+            text = None
+            if said is not None and said.attrs.get("MATLAB_class") in (b"char", "char") and said.size < 1 << 24:
+                text = np.ravel(said[()]).astype("<u2").tobytes().decode("utf-16-le", "replace")
+            self.info = hdf5.meaning(self.path, self._samples.shape[::-1], self._samples.dtype, text)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as e:
+            self.close()
+            raise CubeError(f"{self.path} can't be read as a cube ({str(e)[:120]})") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_older(self, wanted: str | None) -> None:
+        try:
+            from scipy import io
+        except ImportError as e:
+            raise MissingDependencyError("scipy", "reading MATLAB files", "'edgefuse[matlab]'") from e
+        try:
+            listed = io.whosmat(self.path)
+        except Exception as e:  # what SciPy raises for a file that is not whole is not written down anywhere
+            raise CubeError(f"{self.path} is no MATLAB file that can be read ({str(e)[:120]})") from None
+        solid = {name: (shape, kind) for name, shape, kind in listed if len(shape) == 3 and kind in _CLASSES.values()}
+        name = wanted or ("cube" if "cube" in solid else next(iter(solid), "cube"))
+        if name not in solid or (len(solid) > 1 and not wanted and name != "cube"):
+            raise CubeError(f"{self.path} has no one variable that must be the cube ({', '.join(solid) or 'none'}); give --dataset NAME")
+        shape, kind = solid[name]
+        self._check_memory(shape, kind)
+        try:
+            found = io.loadmat(self.path, variable_names=[name, "info"])
+            self._samples = np.asarray(found[name])
+        except Exception as e:
+            raise CubeError(f"{self.path}: '{name}' can't be read ({str(e)[:120]}); it may not be whole") from None
+        said = found.get("info")
+        text = str(said[0]) if isinstance(said, np.ndarray) and said.dtype.kind == "U" and said.shape == (1,) else None
+        self.info = hdf5.meaning(self.path, self._samples.shape, self._samples.dtype, text)
+
+    def _check_memory(self, shape: tuple[int, ...], kind: str) -> None:
+        import psutil
+
+        size = next(int(code[1]) for code, name in _CLASSES.items() if name == kind)
+        # twice: SciPy unpacks, then makes the array
+        needed, free = 2 * size * int(np.prod(shape, dtype=object)), psutil.virtual_memory().available
+        if needed > free:
+            raise CubeError(
+                f"{self.path} is of MATLAB 7 or before and read whole: {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; "
+                "save it in MATLAB with -v7.3, which is read piece by piece"
+            )
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
+        if self._file is None:
+            return self._samples[rows, columns, bands].astype(self.dtype, order="C")
+        taken = hdf5.take(self.path, self._samples, (bands, columns, rows))
+        return taken.transpose(2, 1, 0).astype(self.dtype, order="C")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class MatSink(hdf5.Hdf5Sink):
+    """Writes version 7.3: HDF5 with MATLAB's mark in its first 128 bytes and the class of each variable in an attribute."""
+
+    userblock = _USERBLOCK
+    turned = True
+
+    def __init__(self, path: Path, info: CubeInfo) -> None:
+        code = f"{info.dtype.kind}{info.dtype.itemsize}"
+        if code not in _CLASSES:
+            raise CubeError(f"MATLAB has no samples of type {info.dtype}; write another format, such as .npy")
+        self._class = _CLASSES[code]
+        super().__init__(path, info)
+
+    def describe(self, file: Any, cube: Any) -> None:
+        cube.attrs["MATLAB_class"] = np.bytes_(self._class)
+        said = self.info.as_json()
+        if len(said) > 2:
+            units = np.frombuffer(json.dumps(said).encode("utf-16-le"), "<u2").reshape(-1, 1)
+            text = file.create_dataset("info", data=units)
+            text.attrs["MATLAB_class"] = np.bytes_("char")
+            text.attrs["MATLAB_int_decode"] = np.int32(2)
+
+    def finish(self) -> None:
+        super().finish()
+        mark = b"MATLAB 7.3 MAT-file, written by EdgeFuse, HDF5 schema 1.00 .".ljust(116) + bytes(8) + struct.pack("<H", 0x0200) + b"IM"
+        with open(self.part, "r+b") as f:
+            f.write(mark)
+
+    discard = hdf5.Hdf5Sink.finish

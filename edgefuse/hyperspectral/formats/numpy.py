@@ -1,0 +1,238 @@
+"""NumPy's files: `.npy`, its meaning in NAME.npy.json beside it, and `.npz`, array `cube`, its meaning in array `info` (JSON)."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError
+from edgefuse.files import check_space, output_error, write_atomic
+from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
+from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatWriter, Layout
+from edgefuse.hyperspectral.spool import spool_folder
+
+_JSON = 1 << 24  # bytes of a cube's meaning
+
+
+def npy_layout(file: IO[bytes], name: object) -> Layout:
+    """What the file's header says of the samples after it. Raises CubeError unless they are numbers in three axes (two: one band)."""
+    try:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ValueError(f"version {version}")
+        # version 3 differs from 2 by its encoding alone, which matters for names of fields; a cube has none
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+        if len(shape) == 2:
+            shape = (*shape, 1)
+        height, width, bands = shape
+        CubeInfo((height, width, bands), dtype)
+    except CubeError as e:
+        raise CubeError(f"{name}: {e}") from None
+    except Exception as e:  # what a hostile header makes of NumPy's parser is not written down anywhere
+        raise CubeError(f"{name} is no NumPy file that holds a cube ({str(e)[:120]})") from None
+    return Layout((height, width, bands), dtype, FORTRAN if fortran else BIP, file.tell())
+
+
+def npy_head(info: CubeInfo) -> bytes:
+    """The header of a .npy file of such a cube."""
+    head = io.BytesIO()
+    npy.write_array_header_1_0(head, {"descr": npy.dtype_to_descr(info.dtype), "fortran_order": False, "shape": info.shape})
+    return head.getvalue()
+
+
+def _meant(layout: Layout, text: bytes | None, name: object) -> CubeInfo:
+    """`text` as the cube's meaning; it can't change its shape and type."""
+    plain = CubeInfo(layout.shape, layout.dtype)
+    if text is None:
+        return plain
+    try:
+        raw = json.loads(text)
+        return CubeInfo.from_json({**raw, **{k: v for k, v in plain.as_json().items() if k in ("shape", "dtype")}})
+    except (ValueError, TypeError, RecursionError, CubeError) as e:
+        raise CubeError(f"{name}: {e}; mend it, or remove it to read the samples alone") from None
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+class NpySource(CubeSource):
+    """A .npy file in either order."""
+
+    form = "NumPy .npy"
+
+    def __init__(self, path: Path, dataset: str | None = None) -> None:
+        if dataset is not None:
+            raise CubeError(f"{path}: a .npy file holds one array; leave --dataset out")
+        self.path = path
+        beside = _sidecar(path)
+        self._beside = beside if beside.is_file() else None
+        try:
+            with open(path, "rb") as f:
+                layout = npy_layout(f, path)
+            text = None
+            if self._beside:
+                with open(beside, "rb") as f:
+                    text = f.read(_JSON)
+        except OSError as e:
+            raise CubeError(f"cannot read {e.filename}: {e.strerror}") from None
+        self.info = _meant(layout, text, beside)
+        self._reader = FlatReader(path, layout)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path, self._beside) if self._beside else (self.path,)
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
+        return self._reader.read(rows, columns, bands)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class NpySink(CubeSink):
+    """Writes a .npy file, and .npy.json where there is something to say."""
+
+    def __init__(self, path: Path, info: CubeInfo) -> None:
+        super().__init__(path, info)
+        head = npy_head(info)
+        self._writer = FlatWriter(self.part, Layout(info.shape, np.dtype(info.dtype), BIP, len(head)), head)
+        said = info.as_json()
+        self._said = json.dumps(said, indent=1) if len(said) > 2 else None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path, _sidecar(self.path)) if self._said else (self.path,)
+
+    def write(self, window: Window, samples: NDArray[Any]) -> None:
+        self._writer.write(window, samples)
+
+    def finish(self) -> None:
+        self._writer.close()
+
+    discard = finish
+
+    def beside(self) -> None:
+        if self._said:
+            write_atomic(_sidecar(self.path), (self._said + "\n").encode())
+        else:
+            _sidecar(self.path).unlink(missing_ok=True)
+
+
+class NpzSource(CubeSource):
+    """A .npz file: array `cube`, or the only one of three axes. A compressed array is unpacked to a file first, not to memory."""
+
+    form = "NumPy .npz"
+
+    def __init__(self, path: Path, dataset: str | None = None) -> None:
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
+                name, layout = self._chosen(archive, members, dataset)
+                said = self._text(archive, members)
+                if members[name].file_size < layout.end:
+                    raise CubeError(
+                        f"{path}: '{name}' holds {members[name].file_size} bytes where its header promises {layout.end}; it is not whole"
+                    )
+                stored = members[name].compress_type == zipfile.ZIP_STORED
+                file = None if stored else self._unpacked(archive, members[name])
+                skip = self._start(members[name].header_offset) if stored else 0
+        except OSError as e:
+            raise CubeError(f"cannot read {path}: {e.strerror or e}") from None
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error, struct.error) as e:
+            raise CubeError(f"{path} is no .npz file that can be read ({str(e)[:120]})") from None
+        self.info = _meant(layout, said, f"{path}, array 'info'")
+        moved = Layout(layout.shape, layout.dtype, layout.order, layout.offset + skip)
+        self._reader = FlatReader(path, moved, file)
+
+    def _chosen(self, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], wanted: str | None) -> tuple[str, Layout]:
+        found = {}
+        for name in [wanted] if wanted else ["cube"] if "cube" in members else list(members):
+            if name not in members:
+                raise CubeError(f"{self.path} has no array '{name}'; there is {', '.join(members) or 'none'}")
+            with archive.open(members[name]) as f:
+                try:
+                    found[name] = npy_layout(f, f"{self.path}, array '{name}'")
+                except CubeError:
+                    if wanted or name == "cube":
+                        raise
+        solid = {k: v for k, v in found.items() if v.shape[2] > 1} or found
+        if len(solid) != 1:
+            raise CubeError(f"{self.path} holds {len(solid)} arrays that may be the cube ({', '.join(solid)}); give --dataset NAME")
+        return next(iter(solid.items()))
+
+    @staticmethod
+    def _text(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> bytes | None:
+        if "info" not in members or members["info"].file_size > _JSON:
+            return None
+        with archive.open(members["info"]) as f:
+            array = npy.read_array(f, allow_pickle=False)
+        return str(array[()]).encode() if array.dtype.kind == "U" and array.ndim == 0 else None
+
+    def _unpacked(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+        folder = spool_folder()
+        check_space(folder, member.file_size)
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        with archive.open(member) as f:
+            try:
+                shutil.copyfileobj(f, file, 1 << 20)
+                file.flush()
+            except OSError as e:
+                raise output_error(folder, e) from None
+        return file
+
+    def _start(self, header: int) -> int:
+        """Where a stored member's bytes begin: after its local header, whose names may be of another length than the directory's."""
+        with open(self.path, "rb") as f:
+            f.seek(header)
+            local = f.read(30)
+        name, extra = struct.unpack("<HH", local[26:30])
+        return int(header + 30 + name + extra)
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
+        return self._reader.read(rows, columns, bands)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class NpzSink(CubeSink):
+    """Writes a .npz file, not compressed: `cube`, and `info` where there is something to say. Windows go to a file beside it first."""
+
+    def __init__(self, path: Path, info: CubeInfo) -> None:
+        super().__init__(path, info)
+        self._samples = self.part.with_name(self.part.name + ".samples")
+        head = npy_head(info)
+        self._writer = FlatWriter(self._samples, Layout(info.shape, np.dtype(info.dtype), BIP, len(head)), head)
+
+    def write(self, window: Window, samples: NDArray[Any]) -> None:
+        self._writer.write(window, samples)
+
+    def finish(self) -> None:
+        self._writer.close()
+        said = self.info.as_json()
+        with zipfile.ZipFile(self.part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            archive.write(self._samples, "cube.npy")
+            if len(said) > 2:
+                text = io.BytesIO()
+                npy.write_array(text, np.array(json.dumps(said)), allow_pickle=False)
+                archive.writestr("info.npy", text.getvalue())
+        self._samples.unlink()
+
+    def discard(self) -> None:
+        self._writer.close()
+        self._samples.unlink(missing_ok=True)

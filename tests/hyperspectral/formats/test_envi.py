@@ -1,0 +1,213 @@
+"""ENVI headers as they are found, and as they should not be."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgefuse.errors import CubeError
+from edgefuse.hyperspectral.cube import CubeInfo, Georeference
+from edgefuse.hyperspectral.formats import create_cube, envi_header, open_cube
+from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ
+from tests.hyperspectral.cubes import described, samples
+from tests.hyperspectral.mutate import HEADER, mutations, survive
+
+SHAPE = (4, 3, 5)  # rows, columns, bands
+PLAIN = "ENVI\nsamples = 3\nlines = 4\nbands = 5\ndata type = 12\ninterleave = bsq\n"
+
+
+def write(folder: Path, header: str, data: bytes, name: str = "a.img", beside: str = "a.hdr") -> Path:
+    (folder / name).write_bytes(data)
+    (folder / beside).write_bytes(header.encode("latin-1"))
+    return folder / name
+
+
+@pytest.mark.parametrize("number", sorted(envi_header.TYPES))
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize(("interleave", "axes"), [("bsq", BSQ), ("BIL", BIL), ("Bip", BIP)])
+def test_every_type_order_and_interleave(tmp_path: Path, number: int, order: int, interleave: str, axes: tuple[int, int, int]) -> None:
+    dtype = np.dtype(envi_header.TYPES[number])
+    cube = samples(SHAPE, dtype)
+    data = cube.transpose(axes).astype(dtype.newbyteorder("<>"[order])).tobytes()
+    head = PLAIN.replace("12", str(number)).replace("bsq", interleave) + f"byte order = {order}\nheader offset = 7\n"
+    with open_cube(write(tmp_path, head, b"trailer" + data)) as source:
+        assert source.dtype == dtype
+        assert np.array_equal(source[:], cube)
+        assert np.array_equal(source[1:3, 2, ::2], cube[1:3, 2, ::2])
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("a.img", "a.hdr"),
+        ("a.img", "a.img.hdr"),
+        ("a", "a.hdr"),
+        ("a.dat", "a.HDR"),
+        ("A.BSQ", "A.HDR"),
+        ("a.b.img", "a.b.hdr"),
+        ("a.x", "a.x.hdr"),
+    ],
+)
+def test_the_header_is_found_under_its_names(tmp_path: Path, name: str, beside: str) -> None:
+    path = write(tmp_path, PLAIN, bytes(120), name, beside)
+    for given_path in (path, tmp_path / beside):
+        with open_cube(given_path) as source:
+            assert source.path.samefile(path)
+            assert source.header.samefile(tmp_path / beside)  # type: ignore[attr-defined]
+
+
+def test_a_header_elsewhere_can_be_named(tmp_path: Path) -> None:
+    write(tmp_path, PLAIN, bytes(120), "a.img", "other.hdr")
+    with pytest.raises(CubeError, match=r"no ENVI header|is no cube"):
+        open_cube(tmp_path / "a.img")
+    with open_cube(tmp_path / "a.img", header=tmp_path / "other.hdr") as source:
+        assert source.shape == SHAPE
+
+
+TRAPS = """\
+\ufeffENVI
+; a comment = with an equals sign
+description = {
+  File made by somebody, with = signs;
+  over lines }
+SAMPLES   =   3
+Lines=4
+bands   = 5
+Header  Offset = 0
+file type = ENVI Standard
+data type = 12
+interleave = bsq
+sensor type = Unknown
+byte order = 0
+map info = {UTM, 1.500, 2.000, 500030.0, 4999995.0, 30.0, 20.0, 33, South, WGS-84, units=Meters}
+wavelength units = Micrometers
+wavelength = {
+ 0.4, 0.5,
+; a comment between
+ 0.6,
+ 0.7, 0.8
+}
+fwhm = { 0.01,0.01,0.01,0.01,0.02 }
+band names = {one, two,
+ three, four , five}
+data ignore value = -9999
+reflectance scale factor = 10000
+bbl = {1,1,0,1,1}
+"""
+
+
+def test_traps(tmp_path: Path) -> None:
+    (tmp_path / "a.hdr").write_text(TRAPS.replace("\n", "\r\n"), "utf-8")
+    (tmp_path / "a.img").write_bytes(bytes(120))
+    with open_cube(tmp_path / "a.img") as source:
+        info = source.info
+    assert info.wavelengths == pytest.approx((400, 500, 600, 700, 800))
+    assert info.fwhm == pytest.approx((10, 10, 10, 10, 20))
+    assert info.band_names == ("one", "two", "three", "four", "five")
+    assert info.nodata == -9999
+    assert info.gain == (1e-4,) * 5
+    assert info.georeference == Georeference((30.0, 0.0, 500015.0, 0.0, -20.0, 5000015.0), "EPSG:32733")
+    assert info.metadata["bbl"] == "1,1,0,1,1"
+    assert info.metadata["description"] == "File made by somebody, with = signs;\n  over lines"
+    # and back: the same meaning, in the words it came in
+    again = envi_header.fields(envi_header.text(info, "bil").encode())
+    assert envi_header.info(again, envi_header.layout(again)) == info
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("samples = 3", ""), "samples = nothing"),
+        (("samples = 3", "samples = 0"), "samples = 0"),
+        (("lines = 4", "lines = -4"), "lines = -4"),
+        (("lines = 4", "lines = 1e3"), "1e3"),
+        (("bands = 5", "bands = 99999999999999999999"), "whole number"),
+        (("bands = 5", f"bands = {2**31}"), "2147483648|62"),
+        (("data type = 12", "data type = 7"), "data type = 7"),
+        (("data type = 12", "data type = float"), "float"),
+        (("interleave = bsq", "interleave = bsx"), "bsq, bil or bip"),
+        (("interleave = bsq", ""), "bsq, bil or bip"),
+        (("ENVI", "ENVY"), "first line"),
+        (("bands = 5", "bands = 5\nbyte order = 2"), "byte order"),
+        (("bands = 5", "bands = 5\ndescription = {never"), "never closed"),
+        (("bands = 5", "bands = 5\nfile compression = 1"), "gunzip"),
+        (("bands = 5", "bands = 5\nfile type = ENVI Meta File"), "Meta"),
+        (("bands = 5", "bands = 5\nmajor frame offsets = {4, 0}"), "frame offsets"),
+        (("bands = 5", "bands = 6"), "holds 120 bytes where a.hdr promises 144.*not whole"),
+        (("data type = 12", "data type = 1"), "holds 120 bytes where a.hdr promises 60"),
+        (("bands = 5", "bands = 5\nheader offset = 1"), "promises 121"),
+    ],
+)
+def test_a_bad_header_is_told_in_a_line(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    path = write(tmp_path, PLAIN.replace(*change), bytes(120))
+    with pytest.raises(CubeError, match=says) as e:
+        open_cube(path)
+    assert "a.hdr" in str(e.value)
+    assert len(str(e.value).splitlines()) == 1
+
+
+def test_lists_of_a_wrong_length_are_left_as_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    head = PLAIN + "wavelength = {1, 2, 3}\nfwhm = {a, b, c, d, e}\ndata ignore value = none\nmap info = {Arbitrary, 1}\n"
+    with caplog.at_level(logging.WARNING), open_cube(write(tmp_path, head, bytes(120))) as source:
+        assert source.info.wavelengths is source.info.fwhm is source.info.nodata is source.info.georeference is None
+        assert source.info.metadata["wavelength"] == "1, 2, 3"
+    assert len(caplog.records) == 4
+
+
+def test_wavelengths_without_a_unit_are_told_by_their_size() -> None:
+    for text, nanometres in (("0.4, 2.5", (400, 2500)), ("400, 2500", (400, 2500))):
+        found = envi_header.fields(f"ENVI\nsamples=1\nlines=1\nbands=2\ndata type=1\ninterleave=bip\nwavelength={{{text}}}".encode())
+        assert envi_header.info(found, envi_header.layout(found)).wavelengths == pytest.approx(nanometres)
+
+
+def test_wavenumbers_are_kept_as_they_are() -> None:
+    found = envi_header.fields((PLAIN + "wavelength units = Wavenumber\nwavelength = {1,2,3,4,5}").encode())
+    info = envi_header.info(found, envi_header.layout(found))
+    assert info.wavelengths is None
+    assert info.metadata["wavelength units"] == "Wavenumber"
+    again = envi_header.fields(envi_header.text(info, "bsq").encode())
+    assert again["wavelength"] == "1,2,3,4,5"
+
+
+@given(angle=st.floats(-180, 180), dx=st.floats(0.1, 100), dy=st.floats(0.1, 100), column=st.floats(1, 50), row=st.floats(1, 50))
+def test_a_turned_grid_goes_there_and_back(angle: float, dx: float, dy: float, column: float, row: float) -> None:
+    where = envi_header.place(f"UTM, {column}, {row}, 500000, 5e6, {dx}, {dy}, 33, North, WGS-84, rotation={angle}", "")
+    text = envi_header.text(described((2, 2, 2)).like(georeference=where), "bsq")
+    found = envi_header.fields(text.encode())
+    again = envi_header.info(found, envi_header.layout(found)).georeference
+    assert again is not None
+    assert again.crs == where.crs == "EPSG:32633"
+    assert again.transform == pytest.approx(where.transform, rel=1e-9, abs=1e-6)
+
+
+def test_a_grid_that_moved_is_written_where_it_is() -> None:
+    found = envi_header.fields((PLAIN + "map info = {UTM, 1, 1, 500000, 5000000, 30, 30, 33, North, WGS-84}").encode())
+    info = envi_header.info(found, envi_header.layout(found))
+    moved = info.like(georeference=Georeference((30.0, 0.0, 500300.0, 0.0, -30.0, 5000000.0), "EPSG:32633"))
+    again = envi_header.fields(envi_header.text(moved, "bsq").encode())
+    assert envi_header.info(again, envi_header.layout(again)).georeference == moved.georeference
+
+
+def test_a_type_that_envi_has_not_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CubeError, match="float16"):
+        create_cube(tmp_path / "a.img", CubeInfo((1, 2, 3), np.dtype("f2")))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cube_that_shrinks_while_it_is_read_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, PLAIN, bytes(120))
+    with open_cube(path) as source:
+        with open(path, "r+b") as f:
+            f.truncate(60)
+        assert source[0, 0, 0] == 0
+        with pytest.raises(CubeError, match="shorter"):
+            source[:]
+
+
+def test_mutated_headers_are_read_or_told() -> None:
+    survive(mutations(HEADER, 3000, seed=1))
