@@ -1,0 +1,100 @@
+"""How far a decoded cube is from what it was: error, spectral angle and the worst band, gathered piece by piece in constant memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+_BLOCK = 1 << 16  # samples compared at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Spectral:
+    """What `SpectralScore` found; NaN where nothing could be compared.
+
+    psnr_db: 10 log10(peak^2 / mean squared error) over all samples; infinite where all are equal. rmse, max_error: in the cube's units.
+    sam_degrees: the angle between a pixel's spectrum and the decoded one, arccos(x y / |x| |y|), mean over the pixels that have one
+    (Kruse et al. 1993). worst_band: from 0, the one with the lowest PSNR, which is worst_band_psnr_db. peak: the PSNR's.
+    """
+
+    psnr_db: float
+    rmse: float
+    max_error: float
+    sam_degrees: float
+    worst_band: int
+    worst_band_psnr_db: float
+    peak: float
+    samples: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For JSON, which has neither: "inf" for the PSNR of equal samples, null for NaN."""
+        named = {name: getattr(self, name) for name in self.__slots__}
+        return {k: v if math.isfinite(v) else None if math.isnan(v) else "inf" for k, v in named.items()}
+
+
+class SpectralScore:
+    """Compares samples as they come. Those that are `nodata` or not finite in the reference are left out, and their pixel's angle."""
+
+    def __init__(self, bands: int, peak: float, nodata: float | None = None) -> None:
+        self._peak, self._nodata = peak, nodata
+        self._squares, self._counts = np.zeros(bands), np.zeros(bands, np.int64)
+        self._largest = self._angles = 0.0
+        self._pixels = 0
+
+    def add(self, reference: Array, decoded: Array) -> None:
+        """Pixels of all bands: (..., bands), both of one shape; integers or floats."""
+        if reference.shape != decoded.shape or reference.shape[-1] != len(self._squares):
+            raise ValueError(f"expected two of (..., {len(self._squares)}), got {reference.shape} and {decoded.shape}")
+        bands = reference.shape[-1]
+        x, y = reference.reshape(-1, bands), decoded.reshape(-1, bands)
+        step = max(1, _BLOCK // bands)
+        for at in range(0, len(x), step):
+            self._block(x[at : at + step], y[at : at + step])
+
+    def _block(self, counts: Array, decoded: Array) -> None:
+        x, y = counts.astype(np.float64), decoded.astype(np.float64)
+        used = np.isfinite(x)
+        if self._nodata is not None:
+            used &= counts != self._nodata
+        x, error = np.where(used, x, 0.0), np.where(used, y - x, 0.0)
+        self._squares += np.einsum("pb,pb->b", error, error)
+        self._counts += used.sum(0)
+        # not max(): a NaN where there was a number is to be seen
+        self._largest = float(np.maximum(self._largest, np.abs(error).max(initial=0.0)))
+        whole = used.all(1)
+        x, y = x[whole], y[whole]
+        xx, yy = (np.einsum("pb,pb->p", a, a) for a in (x, y))
+        lit = (xx > 0) & (yy > 0)
+        if lit.any():
+            # by the difference of the unit vectors: arccos of nearly 1 has no digits left
+            apart = x[lit] / np.sqrt(xx[lit, None]) - y[lit] / np.sqrt(yy[lit, None])
+            half = np.minimum(np.sqrt(np.einsum("pb,pb->p", apart, apart)) / 2, 1.0)
+            self._angles += float(np.degrees(2 * np.arcsin(half)).sum())
+            self._pixels += int(lit.sum())
+
+    def result(self) -> Spectral:
+        total, samples = float(self._squares.sum()), int(self._counts.sum())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            each = self._squares / self._counts
+        worst = int(np.nanargmax(each)) if np.isfinite(each).any() else 0
+        mean = total / samples if samples else math.nan
+        return Spectral(
+            _psnr(mean, self._peak), math.sqrt(mean), self._largest if samples else math.nan,
+            self._angles / self._pixels if self._pixels else math.nan, worst, _psnr(float(each[worst]), self._peak), self._peak, samples,
+        )  # fmt: skip
+
+
+def _psnr(mean_square: float, peak: float) -> float:
+    return math.inf if mean_square == 0 else 10 * math.log10(peak * peak / mean_square)
+
+
+def compare(reference: Array, decoded: Array, peak: float, nodata: float | None = None) -> Spectral:
+    """Two whole cubes (H, W, B)."""
+    score = SpectralScore(reference.shape[-1], peak, nodata)
+    score.add(reference, decoded)
+    return score.result()
