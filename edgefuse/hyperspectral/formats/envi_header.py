@@ -20,6 +20,7 @@ from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ, Layout
 
 LARGEST = 1 << 24  # bytes of a header
 _SIDE = 1 << 31
+_BANDS = 65535  # what is said of each is held in memory
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 ORDERS = {"bsq": BSQ, "bil": BIL, "bip": BIP}
 NANOMETRES = {
@@ -71,7 +72,8 @@ def layout(found: Mapping[str, str]) -> Layout:
     for name in ("major frame offsets", "minor frame offsets"):
         if any(v.strip() not in ("", "0") for v in found.get(name, "").split(",")):
             raise CubeError(f"'{name}' other than 0 are not read; save the cube again without them")
-    samples, lines, bands = (_whole(found, name, 1, _SIDE) for name in ("samples", "lines", "bands"))
+    samples, lines = (_whole(found, name, 1, _SIDE) for name in ("samples", "lines"))
+    bands = _whole(found, "bands", 1, _BANDS)
     offset = _whole(found, "header offset", 0, 1 << 62, 0)
     number = _whole(found, "data type", 0, 99)
     if number not in TYPES:
