@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
-from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, copy, pieces
+from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FORMATS", "CubeInfo", "CubeSink", "CubeSource", "Georeference", "copy", "create_cube", "detect", "open_cube", "pieces"]
+__all__ = [
+    "FORMATS",
+    "CubeInfo",
+    "CubeSink",
+    "CubeSource",
+    "Georeference",
+    "by_name",
+    "create_cube",
+    "detect",
+    "open_cube",
+]
 
 # format: suffixes that it is written to by, module, class that reads, class that writes
 FORMATS: Mapping[str, tuple[tuple[str, ...], str, str, str]] = {
@@ -73,10 +83,16 @@ def open_cube(path: Path, dataset: str | None = None, header: Path | None = None
     return source
 
 
+def by_name(name: str | Path) -> str:
+    """The format that a suffix stands for; ENVI, whose samples have any, where it stands for none."""
+    suffix = Path(name).suffix.lower()
+    return next((form for form, (suffixes, *_) in FORMATS.items() if suffix in suffixes), "envi")
+
+
 def create_cube(path: Path, info: CubeInfo, form: str | None = None) -> CubeSink:
-    """A cube file to write windows to; `form` as in FORMATS, else by the name's suffix. Raises SettingsError, CubeError, OutputError."""
-    chosen = form or next((k for k, v in FORMATS.items() if path.suffix.lower() in v[0]), None)
-    if chosen is None or chosen not in FORMATS:
-        raise SettingsError(f"{path}: no format has the suffix {path.suffix}; give --format {', '.join(FORMATS)}")
+    """A cube file to write windows to; `form` as in FORMATS, else `by_name`. Raises SettingsError, CubeError, OutputError."""
+    chosen = form or by_name(path)
+    if chosen not in FORMATS:
+        raise SettingsError(f"no format is called '{chosen}'; there is {', '.join(FORMATS)}")
     sink: CubeSink = _class(chosen, False)(path, info)
     return sink

@@ -6,7 +6,6 @@ import contextlib
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,12 +13,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.errors import CubeError
 from edgefuse.files import check_file, check_space, output_error
 from edgefuse.hyperspectral.cube import CubeInfo
 
 Window = tuple[slice, slice, slice]  # rows, columns, bands: start, stop and no step
-PIECE = 1 << 23  # bytes that a pass over a whole cube takes at a time
 
 
 class CubeSource(ABC):
@@ -97,6 +94,11 @@ class CubeSink(ABC):
     def files(self) -> tuple[Path, ...]:
         """What is written; the samples' file first."""
         return (self.path,)
+
+    @property
+    def form(self) -> str:
+        """The format in words."""
+        return type(self).__name__
 
     @abstractmethod
     def write(self, window: Window, samples: NDArray[Any]) -> None:
@@ -177,22 +179,3 @@ def _window(key: Any, shape: tuple[int, int, int]) -> tuple[Window, tuple[Any, .
             window.append(slice(index % n, index % n + 1))
             rest.append(0)
     return (window[0], window[1], window[2]), tuple(rest)
-
-
-def pieces(info: CubeInfo, size: int = PIECE) -> Iterator[Window]:
-    """Windows that cover a cube once, of whole lines and all bands where they fit in `size` bytes, else of less; in reading order."""
-    height, width, bands = info.shape
-    line = width * bands * info.dtype.itemsize
-    rows = max(1, min(height, size // line))
-    columns = max(1, min(width, size * width // line)) if rows == 1 else width
-    for r in range(0, height, rows):
-        for c in range(0, width, columns):
-            yield slice(r, min(r + rows, height)), slice(c, min(c + columns, width)), slice(0, bands)
-
-
-def copy(source: CubeSource, sink: CubeSink) -> None:
-    """All samples of `source` into `sink`, which is of the same shape and type; piece by piece."""
-    if source.shape != sink.info.shape or source.dtype != sink.info.dtype:
-        raise CubeError(f"{sink.path}: made for {sink.info.shape} {sink.info.dtype}, given {source.shape} {source.dtype}")
-    for window in pieces(source.info):
-        sink.write(window, source.read(*window))

@@ -100,6 +100,8 @@ class EnviSource(CubeSource):
 class EnviSink(CubeSink):
     """Writes PATH and its header, PATH.hdr. Interleave by suffix .bil or .bip, else bsq."""
 
+    form = "ENVI"
+
     def __init__(self, path: Path, info: CubeInfo) -> None:
         super().__init__(path, info)
         suffix = path.suffix.lower()[1:]

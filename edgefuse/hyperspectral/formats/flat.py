@@ -23,6 +23,7 @@ ROWS, COLUMNS, BANDS = 0, 1, 2
 BSQ, BIL, BIP = (BANDS, ROWS, COLUMNS), (ROWS, BANDS, COLUMNS), (ROWS, COLUMNS, BANDS)
 FORTRAN = (BANDS, COLUMNS, ROWS)
 _RUN = 1 << 22  # bytes moved at a time, where a line is no longer
+_NARROW = 4  # lines are read whole where more than a fourth of them is wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,29 @@ class FlatReader:
         out = np.empty([s.stop - s.start for s in window], dtype.newbyteorder("="))
         turned = out.transpose(order)
         for at, shape, part, fastest in self._layout.runs(window):
-            turned[part] = self._take(at, shape)[:, :, fastest]
+            width = fastest.stop - fastest.start
+            if width * _NARROW < shape[2]:
+                turned[part] = self._take_parts(at, (*shape[:2], width), shape[2], fastest.start)
+            else:
+                turned[part] = self._take(at, shape)[:, :, fastest]
         return out
 
     def _take(self, at: int, shape: tuple[int, int, int]) -> NDArray[Any]:
+        """Whole lines that lie together."""
         samples = np.empty(shape, self._layout.dtype)
-        left = _bytes(samples)
+        self._fill(_bytes(samples), at)
+        return samples
+
+    def _take_parts(self, at: int, shape: tuple[int, int, int], line: int, first: int) -> NDArray[Any]:
+        """A small part of each line, from its sample `first`."""
+        samples = np.empty(shape, self._layout.dtype)
+        size = samples.dtype.itemsize
+        view, part = _bytes(samples), shape[2] * size
+        for k in range(shape[0] * shape[1]):
+            self._fill(view[k * part : (k + 1) * part], at + (k * line + first) * size)
+        return samples
+
+    def _fill(self, left: memoryview, at: int) -> None:
         try:
             while left:
                 got = os.preadv(self._file.fileno(), [left], at)
@@ -97,7 +115,6 @@ class FlatReader:
                 left, at = left[got:], at + got
         except OSError as e:
             raise CubeError(f"cannot read {self._path}: {e.strerror}") from None
-        return samples
 
     def close(self) -> None:
         self._file.close()

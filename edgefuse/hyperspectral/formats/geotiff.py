@@ -22,6 +22,7 @@ from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 from edgefuse.hyperspectral.formats.envi_header import NANOMETRES
 
 _CACHE_MB = 48  # of GDAL's blocks; its own choice is a share of all memory
+_STRIP = 16  # rows
 _OURS = "EDGEFUSE"  # namespace of our tags
 
 
@@ -111,15 +112,15 @@ class TiffSource(CubeSource):
 
 
 class TiffSink(CubeSink):
-    """Writes a tiled GeoTIFF, band after band, not compressed; BigTIFF where it must be."""
+    """Writes a GeoTIFF in strips, band after band, not compressed; BigTIFF where it must be."""
+
+    form = "GeoTIFF"
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
         self._rasterio = library()
         super().__init__(path, info)
         height, width, bands = info.shape
-        how: dict[str, Any] = {"interleave": "band", "BIGTIFF": "IF_SAFER"}
-        if min(height, width) >= 256:
-            how |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
+        how: dict[str, Any] = {"interleave": "band", "BIGTIFF": "IF_SAFER", "blockysize": min(height, _STRIP)}
         where = info.georeference
         try:
             with _quiet(self._rasterio):

@@ -136,6 +136,8 @@ class Hdf5Source(CubeSource):
 class Hdf5Sink(CubeSink):
     """Writes dataset `cube`, not compressed, in chunks."""
 
+    form = "HDF5"
+
     userblock = 0
     turned = False  # MATLAB keeps its axes the other way round
 
@@ -143,7 +145,9 @@ class Hdf5Sink(CubeSink):
         super().__init__(path, info)
         h5py = library()
         self._file = h5py.File(self.part, "w", libver="earliest", userblock_size=self.userblock, rdcc_nbytes=_CACHE)
-        shape, chunk = info.shape, tuple(min(c, n) for c, n in zip(CHUNK, info.shape, strict=True))
+        shape = info.shape
+        # of one size, so that the last one is not half empty
+        chunk = tuple(-(-n // -(-n // c)) for c, n in zip(CHUNK, shape, strict=True))
         way = -1 if self.turned else 1
         self._cube = self._file.create_dataset("cube", shape[::way], info.dtype, chunks=chunk[::way])
         self.describe(self._file, self._cube)

@@ -112,6 +112,8 @@ class MatSource(CubeSource):
 class MatSink(hdf5.Hdf5Sink):
     """Writes version 7.3: HDF5 with MATLAB's mark in its first 128 bytes and the class of each variable in an attribute."""
 
+    form = "MATLAB 7.3"
+
     userblock = _USERBLOCK
     turned = True
 

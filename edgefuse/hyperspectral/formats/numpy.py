@@ -106,6 +106,8 @@ class NpySource(CubeSource):
 class NpySink(CubeSink):
     """Writes a .npy file, and .npy.json where there is something to say."""
 
+    form = "NumPy .npy"
+
     def __init__(self, path: Path, info: CubeInfo) -> None:
         super().__init__(path, info)
         head = npy_head(info)
@@ -212,6 +214,8 @@ class NpzSource(CubeSource):
 
 class NpzSink(CubeSink):
     """Writes a .npz file, not compressed: `cube`, and `info` where there is something to say. Windows go to a file beside it first."""
+
+    form = "NumPy .npz"
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
         super().__init__(path, info)
