@@ -98,14 +98,15 @@ class EnviSource(CubeSource):
 
 
 class EnviSink(CubeSink):
-    """Writes PATH and its header, PATH.hdr. Interleave by suffix .bil or .bip, else bsq."""
+    """Writes PATH and its header, PATH.hdr. Interleave by suffix .bsq, .bil or .bip, else the one it came in, else bsq."""
 
     form = "ENVI"
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
         super().__init__(path, info)
         suffix = path.suffix.lower()[1:]
-        chosen = suffix if suffix in envi_header.ORDERS else "bsq"
+        came = info.metadata.get("interleave", "")
+        chosen = next((way for way in (suffix, came) if way in envi_header.ORDERS), "bsq")
         self._text = envi_header.text(info, chosen).encode()
         # not NAME.hdr, which may be that of NAME with another suffix
         self.header = path.with_name(path.name + ".hdr")

@@ -89,7 +89,8 @@ def layout(found: Mapping[str, str]) -> Layout:
 
 def info(found: Mapping[str, str], lay: Layout) -> CubeInfo:
     """What the samples mean. A field that can't be what it says is left as text in `metadata`, with a warning logged."""
-    rest = {k: v for k, v in found.items() if k not in _LAYOUT}
+    # kept, so that the cube can be written again as it was
+    rest = {k: v for k, v in found.items() if k not in _LAYOUT} | {"interleave": found["interleave"].lower()}
     known: dict[str, Any] = {}
 
     def take(name: str, key: str, convert: Any) -> None:

@@ -95,6 +95,19 @@ def _keys(n: int) -> st.SearchStrategy[Any]:
     return st.one_of(st.integers(-n, n - 1), st.slices(n))
 
 
+def test_envi_is_written_as_it_came(tmp_path: Path) -> None:
+    for first, second, form in (("a.bil", "b.npy", "ENVI bil"), ("a.bip", "b.img", "ENVI bip"), ("a.img", "b.bil", "ENVI bsq")):
+        for a, b in pairwise((first, second, "c.img")):
+            if a == first:
+                with create_cube(tmp_path / a, described((3, 4, 5))) as sink:
+                    sink[:] = samples((3, 4, 5))
+            with open_cube(tmp_path / a) as source, create_cube(tmp_path / b, source.info) as sink:
+                sink[:] = source[:]
+        with open_cube(tmp_path / "c.img") as source:
+            assert source.form == (form if second != "b.bil" else "ENVI bil")
+            assert np.array_equal(source[:], samples((3, 4, 5)))
+
+
 def test_slices_as_an_array_does(tmp_path: Path) -> None:
     cube = samples((6, 5, 4))
     with create_cube(tmp_path / "a.npy", CubeInfo(cube.shape, cube.dtype)) as sink:
