@@ -66,7 +66,9 @@ class ModelError(InputError):
 
 
 class OutputError(InputError):
-    pass
+    """`full`: there is no room, and there may be later."""
+
+    full = False
 
 
 class MissingDependencyError(InputError):

@@ -30,7 +30,9 @@ _WORDS = {
 def output_error(path: Path, error: OSError) -> OutputError:
     """`error` in one line: the path, what is wrong, what to do."""
     words = _WORDS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
-    return OutputError(f"cannot write {path}: {words}")
+    found = OutputError(f"cannot write {path}: {words}")
+    found.full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return found
 
 
 def utf8(path: Path, error: type[InputError]) -> str:

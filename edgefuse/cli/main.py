@@ -17,6 +17,7 @@ examples:
   edgefuse run --source demo --record fused.mp4        fuse a made-up scene, day into night
   edgefuse run --source folder:pairs --save fused      fuse pairs/visible and pairs/infrared
   edgefuse calibrate --source folder:pairs             find where the infrared camera looks: calibration.toml
+  edgefuse compress scene.img scene.efz --bpppc 0.25   a hyperspectral cube into few bytes
   edgefuse eval --source folder:pairs --masks masks    measure it: metrics, ranks, targets kept
   edgefuse bench --tune                                measure this board, remember what is fastest on it
   edgefuse models verify                               check every model on every runtime here
@@ -35,15 +36,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from edgefuse.cli import bench, calibrate, config, doctor, eval, export, models, run
+    from edgefuse.cli import bench, calibrate, compress, config, decompress, doctor, eval, export, info, models, run
 
     top = Parser(
-        prog="edgefuse", description="Two cameras into one picture, on a small computer.", epilog=_EPILOG,
+        prog="edgefuse", description="Two cameras into one picture, a cube into few bytes, on a small computer.", epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"edgefuse {edgefuse.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (run, calibrate, eval, bench, models, export, config, doctor):
+    for module in (run, calibrate, compress, decompress, info, eval, bench, models, export, config, doctor):
         module.add(commands)
     return top
 

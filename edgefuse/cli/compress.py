@@ -1,0 +1,121 @@
+"""`edgefuse compress`: a hyperspectral cube into an .efz file, decoded again and measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edgefuse.cli import pipes
+from edgefuse.cli.progress import Progress, log_lines
+from edgefuse.settings.cubes import Quality
+from edgefuse.uri import expand
+
+_EPILOG = """\
+CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A) or HDF5 (PRISMA L2D): docs/hyperspectral.md.
+Without --bpppc, --psnr or --max-error nothing is lost. OUT appears when it is whole and was decoded again.
+
+examples:
+  edgefuse compress scene.img scene.efz                    lossless
+  edgefuse compress scene.img scene.efz --max-error 5      no sample off by more than 5 counts
+  edgefuse compress scene.npy scene.efz --bpppc 0.25       a quarter bit a pixel and channel
+  edgefuse compress scene.tif scene.efz --psnr 45 --json
+  ssh pi cat scene.npy | edgefuse compress - - --bpppc 0.1 > scene.efz
+"""
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "compress", help="a hyperspectral cube into few bytes", description="Compress a hyperspectral cube and measure what is lost.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    p.add_argument("cube", metavar="CUBE", help="the cube's file; - reads it from a pipe")
+    p.add_argument("out", metavar="OUT.efz", help="the file to write; - writes it to a pipe")
+    add_quality(p)
+    p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
+    p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, where it is not beside the samples")
+    p.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="decode and measure (default: yes)")
+    p.add_argument("--json", action="store_true", help="print the report as JSON")
+    p.set_defaults(command=command)
+
+
+def add_quality(p: argparse.ArgumentParser, model: bool = True) -> None:
+    """--bpppc, --psnr, --max-error, and --model where the parser has none of its own."""
+    metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "N"}
+    for f in fields(Quality)[0 if model else 1 :]:
+        kind = str if f.name == "model" else float
+        text = f.metadata["help"] + (f" (default: {f.default})" if f.name == "model" else "")
+        p.add_argument(f"--{f.name.replace('_', '-')}", metavar=metavars[f.name], type=kind, help=text)
+
+
+def command(args: argparse.Namespace) -> int:
+    from edgefuse.hyperspectral.compress import compress_file
+
+    quality = Quality.of(vars(args))
+    progress = Percent("compressing")
+    with log_lines(), pipes.source(args.cube) as path, pipes.target(args.out, ".efz") as out:
+        pipes.refuse_same(path, out, "OUT")
+        try:
+            header = expand(args.header) if args.header else None
+            report = compress_file(path, out, quality, args.dataset, header, args.check, progress.update)
+        finally:
+            progress.close()
+    show(report, args.json, args.cube, args.out)
+    return 0
+
+
+class Percent:
+    """A progress line of bytes done, of those there are."""
+
+    def __init__(self, label: str) -> None:
+        self._progress = Progress(label, 100)
+
+    def update(self, done: int, total: int) -> None:
+        self._progress.update(100 * done // total, "%")
+
+    def close(self) -> None:
+        self._progress.close()
+
+
+def show(report: dict[str, Any], as_json: bool, reads: str, writes: str) -> None:
+    """Print a report: on standard error where the bytes went to standard output."""
+    from edgefuse.telemetry import peak_resident_bytes
+
+    report["peak_resident_mb"] = round(peak_resident_bytes() / 1e6, 1)
+    for key in ("cube", "efz"):
+        for text in (reads, writes):
+            if text == pipes.PIPE and Path(report[key]).stem in ("stdin", "stdout"):
+                report[key] = pipes.PIPE
+    print(json.dumps(report, indent=1) if as_json else as_text(report), file=sys.stderr if writes == pipes.PIPE else sys.stdout)
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """A report for people: aligned lines, units in every figure."""
+    height, width, bands = report["shape"]
+    size, q = report["bytes"], report["quality"]
+    lines = [
+        f"cube       {report['cube']} ({report['format']}): {height} rows x {width} columns x {bands} bands, {report['dtype']}, "
+        f"{size['samples'] / 1e6:.2f} MB",
+        f"efz        {report['efz']}: {size['efz'] / 1e6:.3f} MB, {report['bpppc']:.4f} bits a pixel and channel, "
+        f"{report['ratio']:.2f} times smaller",
+    ]
+    if q is not None:
+        exact = q["psnr_db"] == "inf"
+        psnr = "exact" if exact else f"{_figure(q['psnr_db'], 'dB')} (peak {q['peak']:g})"
+        worst = "" if exact else f", worst band {q['worst_band']} {_figure(q['worst_band_psnr_db'], 'dB')}"
+        lines.append(
+            f"quality    PSNR {psnr}{worst}, spectral angle {_figure(q['sam_degrees'], 'degrees', 4)}, "
+            f"largest error {_figure(q['max_error'], 'in samples', 6)}"
+        )
+    speeds = [f"{n} {report[f'{n}_mb_s']:.2f} MB/s ({report[f'{n}_s']:.2f} s)" for n in ("encode", "decode") if report[f"{n}_mb_s"]]
+    lines += [f"speed      {', '.join(speeds)}", f"memory     {report['peak_resident_mb']:.1f} MB peak resident"]
+    if report.get("lost"):
+        lines.append(f"lost       {len(report['lost'])} tiles, zero or no data; the first: rows, columns {report['lost'][0]}")
+    return "\n".join(lines)
+
+
+def _figure(value: float | None, unit: str, digits: int = 2) -> str:
+    return "not measured" if value is None else f"{round(value, digits):g} {unit}"

@@ -1,0 +1,51 @@
+"""`edgefuse decompress`: an .efz file back into a cube file."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from edgefuse.cli import pipes
+from edgefuse.cli.compress import Percent, show
+from edgefuse.cli.progress import log_lines
+from edgefuse.hyperspectral.formats import FORMATS, by_name
+
+_EPILOG = """\
+The format goes by OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5; into a pipe .npy.
+
+examples:
+  edgefuse decompress scene.efz scene.img                  ENVI, with scene.img.hdr
+  edgefuse decompress scene.efz scene.tif                  GeoTIFF, wavelengths and place kept
+  edgefuse decompress damaged.efz scene.npy --keep-intact  the tiles that are whole
+  ssh pi cat scene.efz | edgefuse decompress - - | python -c 'import numpy, sys; print(numpy.load(sys.stdin.buffer).shape)'
+"""
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "decompress", help="an .efz file back into a cube", description="Decode an .efz file into a cube file.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    p.add_argument("efz", metavar="IN.efz", help="the file to decode; - reads it from a pipe")
+    p.add_argument("out", metavar="OUT", help="the cube's file; - writes it to a pipe")
+    p.add_argument(
+        "--format", choices=tuple(FORMATS), help="whatever the suffix (default: by it, ENVI where it tells none, npy for a pipe)"
+    )
+    p.add_argument("--keep-intact", action="store_true", help="write what is whole of a damaged file; the rest is zero or no data")
+    p.add_argument("--json", action="store_true", help="print the report as JSON")
+    p.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    from edgefuse.hyperspectral.compress import decompress_file
+
+    progress = Percent("decompressing")
+    form = args.format or ("npy" if args.out == pipes.PIPE else by_name(args.out))
+    with log_lines(), pipes.source(args.efz, ".efz") as path, pipes.target(args.out, "") as out:
+        pipes.refuse_same(path, out, "OUT")
+        try:
+            report = decompress_file(path, out, form, args.keep_intact, progress.update)
+        finally:
+            progress.close()
+    show(report, args.json, args.efz, args.out)
+    return 0

@@ -1,0 +1,158 @@
+"""`edgefuse info`: what a file is, of all the kinds that EdgeFuse reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from edgefuse import images
+from edgefuse.cli import pipes
+from edgefuse.cli.progress import log_lines
+from edgefuse.errors import CubeError, InputError
+from edgefuse.uri import expand
+
+_EPILOG = """\
+Knows cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5), .efz files, raw recordings (.efr), calibrations (.toml), images, and models (a folder
+with a card.toml).
+
+examples:
+  edgefuse info scene.hdr
+  edgefuse info scene.efz --json
+  edgefuse info PRS_L2D_STD_20200101.he5 --dataset "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/PIXEL_L2_ERR_MATRIX"
+"""
+_LISTED = 6  # values of a long list that a person is shown
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "info", help="what a file is", description="Describe a cube, a compressed cube, a recording, a calibration, an image or a model.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    p.add_argument("file", metavar="FILE", help="the file; - reads it from a pipe")
+    p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
+    p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, where it is not beside the samples")
+    p.add_argument("--json", action="store_true", help="print JSON")
+    p.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    with log_lines(), pipes.source(args.file) as path:
+        found = describe(path, args.dataset, expand(args.header) if args.header else None)
+    found["file"] = args.file
+    print(json.dumps(found, indent=1, allow_nan=False) if args.json else as_text(found))
+    return 0
+
+
+def describe(path: Path, dataset: str | None = None, header: Path | None = None) -> dict[str, Any]:
+    """What `path` is: `kind`, and what there is to say of that kind. Raises InputError for what EdgeFuse does not know."""
+    try:
+        if path.is_dir():
+            return _model(path)
+        with open(path, "rb") as f:
+            head = f.read(16)
+    except OSError as e:
+        raise CubeError(f"cannot read {path}: {e.strerror}") from None
+    kinds: list[tuple[bool, Callable[[], dict[str, Any]]]] = [
+        (_is_efz(head), lambda: _efz(path)),
+        (head.startswith(b"\x89EFR"), lambda: _recording(path)),
+        (path.suffix.lower() == ".toml", lambda: _calibration(path)),
+        (path.suffix.lower() in images.EXTENSIONS - {".tif", ".tiff"}, lambda: _image(path)),
+    ]
+    for told, how in kinds:
+        if told and header is None:
+            return how()
+    return _cube(path, dataset, header)
+
+
+def _cube(path: Path, dataset: str | None, header: Path | None) -> dict[str, Any]:
+    from edgefuse.hyperspectral.formats import open_cube
+
+    with open_cube(path, dataset, header) as source:
+        size = sum(f.stat().st_size for f in source.files)
+        facts = {"kind": "cube", "file": str(path), "format": source.form, "files": [str(f) for f in source.files], "bytes": size}
+        return facts | source.info.as_json()
+
+
+def _is_efz(head: bytes) -> bool:
+    return head.startswith(b"EFZ\x1a")
+
+
+def _efz(path: Path) -> dict[str, Any]:
+    from edgefuse.hyperspectral.compressed import Compressed
+
+    with Compressed(path) as efz:
+        size, info = path.stat().st_size, efz.info
+        facts = {
+            "kind": "compressed cube",
+            "file": str(path),
+            "format": "efz",
+            "bytes": size,
+            "settings": efz.settings,
+            "tile": list(efz.header.tile),
+        }
+        facts |= {"bpppc": 8 * size * info.dtype.itemsize / info.nbytes, "ratio": info.nbytes / size}
+        return facts | info.as_json()
+
+
+def _recording(path: Path) -> dict[str, Any]:
+    from edgefuse.rawfile import RawReader
+
+    with closing(RawReader(path)) as reader:
+        facts = {"kind": "recording", "file": str(path), "format": "efr", "bytes": path.stat().st_size, "pairs": reader.pairs}
+        return facts | {"head": reader.head}
+
+
+def _calibration(path: Path) -> dict[str, Any]:
+    from edgefuse import registration
+
+    c = registration.load(path)
+    said = {"made": str(c.made), "method": c.method, "error_px": c.error_px, "distance_m": c.distance_m}
+    return {"kind": "calibration", "file": str(path), "visible_size": list(c.visible_size), "infrared_size": list(c.infrared_size), **said}
+
+
+def _image(path: Path) -> dict[str, Any]:
+    try:
+        data = images.read(path)
+    except ValueError as e:
+        raise InputError(f"{path} {e}") from None
+    facts = {"kind": "image", "file": str(path), "bytes": path.stat().st_size, "width": data.shape[1], "height": data.shape[0]}
+    return facts | {"channels": 1 if data.ndim == 2 else data.shape[2], "dtype": data.dtype.name}
+
+
+def _model(path: Path) -> dict[str, Any]:
+    from edgefuse import zoo
+
+    card = zoo.read_card(path.resolve())
+    return {"kind": "model", "file": str(path), "name": card.name, "task": card.task, "title": card.title, **card.cost}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """`describe` for people: a line a fact."""
+    lines = [f"{found['file']}: {found['kind']}" + (f", {found['format']}" if "format" in found else "")]
+    for key, value in found.items():
+        if key in ("file", "kind", "format"):
+            continue
+        if isinstance(value, dict):
+            lines += [f"{key}"] if value else []
+            lines += [f"  {k:22s} {_value(k, v)}" for k, v in value.items()]
+        else:
+            lines.append(f"{key.replace('_', ' '):24s} {_value(key, value)}")
+    return "\n".join(lines)
+
+
+def _value(key: str, value: Any) -> str:
+    if key == "shape":
+        return "{} rows x {} columns x {} bands".format(*value)
+    if key == "bytes":
+        return f"{value} ({value / 1e6:.2f} MB)"
+    unit = " nm" if key in ("wavelengths", "fwhm") else ""
+    if isinstance(value, list):
+        shown = value if len(value) <= _LISTED or key == "transform" else [*value[: _LISTED // 2], "...", *value[-_LISTED // 2 :]]
+        return ", ".join(f"{v:g}" if isinstance(v, float) and key != "transform" else str(v) for v in shown) + unit
+    if isinstance(value, float):
+        return f"{value:.4f}" if key in ("bpppc", "ratio") else f"{value:g}"
+    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())[:160]

@@ -1,0 +1,73 @@
+"""`-` for a file: what comes through a pipe is laid down in a file, to be read in windows; what goes out is sent when it is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgefuse.errors import CubeError, SettingsError
+from edgefuse.files import output_error
+from edgefuse.hyperspectral.spool import spool_folder
+from edgefuse.uri import expand
+
+PIPE = "-"
+_PIECE = 1 << 20
+
+
+@contextmanager
+def source(text: str, suffix: str = "") -> Iterator[Path]:
+    """The file `text`, or standard input's bytes in a file that lasts as long as the context. Raises CubeError, OutputError."""
+    if text != PIPE:
+        yield expand(text)
+        return
+    if sys.stdin.isatty():
+        raise SettingsError("- reads from a pipe, and here is a terminal; give a file, or pipe one in")
+    with _scratch() as folder:
+        path = folder / f"stdin{suffix}"
+        try:
+            with open(path, "wb") as f:
+                shutil.copyfileobj(sys.stdin.buffer, f, _PIECE)
+                empty = f.tell() == 0
+        except OSError as e:
+            raise output_error(folder, e) from None
+        if empty:
+            raise CubeError("nothing came through the pipe")
+        yield path
+
+
+@contextmanager
+def target(text: str, suffix: str) -> Iterator[Path]:
+    """The file `text`, or one whose bytes go to standard output where the context ends well. Raises OutputError, SettingsError."""
+    if text != PIPE:
+        yield expand(text)
+        return
+    if sys.stdout.isatty():
+        raise SettingsError("- writes bytes, and here is a terminal; give a file, or pipe it on")
+    with _scratch() as folder:
+        path = folder / f"stdout{suffix}"
+        yield path
+        sys.stdout.flush()
+        with open(path, "rb") as f:
+            shutil.copyfileobj(f, sys.stdout.buffer, _PIECE)
+        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(dir=spool_folder(), prefix="edgefuse-")
+    except OSError as e:
+        raise output_error(spool_folder(), e) from None
+    with folder as name:
+        yield Path(name)
+
+
+def refuse_same(reads: Path, writes: Path, option: str) -> None:
+    """Raises SettingsError where both are one file."""
+    if os.path.realpath(reads) == os.path.realpath(writes):
+        raise SettingsError(f"{option} {writes} is what is read; choose another name")

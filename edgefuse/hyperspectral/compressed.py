@@ -1,0 +1,77 @@
+"""A compressed cube's file: what it holds, and its tiles as windows. Which codec decodes it is for its header to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError, InputError, SettingsError
+from edgefuse.hyperspectral import efz
+from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats.base import Window
+
+# each module has `encode_to`, `Target` and `Decoder`
+CODECS = {"spectral-edge": "edgefuse.hyperspectral.codec"}
+
+
+def codec(name: str) -> Any:
+    """The module of a codec. Raises SettingsError for an unknown one."""
+    if name not in CODECS:
+        raise SettingsError(f"unknown model '{name}' of cubes; there is {', '.join(CODECS)}")
+    return import_module(CODECS[name])
+
+
+class Compressed:
+    """An .efz file, read once from its begin to its end. `lost`, once `tiles` is through: windows that are damaged. Raises CubeError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lost: list[Window] = []
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115
+        except OSError as e:
+            raise CubeError(f"cannot read {path}: {e.strerror}") from None
+        try:
+            model = efz.Reader(self._file).header.model
+            if model not in CODECS:
+                raise InputError(f"it was made by {model[:40]!r}, which is not known here; update edgefuse")
+            self._file.seek(0)
+            self._decoder = codec(model).Decoder(self._file)
+            self.header = self._decoder.header
+            self.info = CubeInfo.from_json({**self.header.about, "shape": list(self.header.shape), "dtype": self.header.dtype})
+        except (InputError, OSError) as e:
+            self.close()
+            raise CubeError(f"{path}: {e}") from None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was asked for, as far as the file says."""
+        return {"model": self.header.model, **self.header.settings}
+
+    @property
+    def missing(self) -> float:
+        """What stands for samples that are lost."""
+        return float(self._decoder.missing)
+
+    def tiles(self) -> Iterator[tuple[Window, NDArray[Any]]]:
+        """Each intact tile: its window, of all bands, and its samples."""
+        bands = slice(0, self.info.shape[2])
+        try:
+            for (rows, columns), samples in self._decoder.tiles():
+                yield (rows, columns, bands), samples
+        except OSError as e:
+            raise CubeError(f"cannot read {self.path}: {e.strerror}") from None
+        self.lost = [(*self.header.place(number), bands) for number in self._decoder.lost]
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Compressed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,164 @@
+"""What is written is decoded before it appears: a codec that fails is found out, and nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefuse.errors import CubeError, EdgeFuseError, InputError
+from edgefuse.hyperspectral import archive, compress
+from edgefuse.hyperspectral.archive import Job
+from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats import create_cube, open_cube
+from edgefuse.settings.cubes import Quality
+from tests.hyperspectral.cubes import described, samples, scene
+
+SHAPE = (30, 20, 6)
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Path:
+    with create_cube(tmp_path / "a.npy", described(SHAPE)) as sink:
+        sink[:] = scene(SHAPE)
+    return tmp_path / "a.npy"
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
+    """Decoded samples go through `change`, or don't come where that gives None."""
+    honest = Compressed.tiles
+
+    def tiles(self: Any) -> Any:
+        for window, found in honest(self):
+            changed = change(found.copy())
+            if changed is not None:
+                yield window, changed
+
+    monkeypatch.setattr(Compressed, "tiles", tiles)
+
+
+def off(by: int) -> Callable[[Any], Any]:
+    def change(found: Any) -> Any:
+        found[1, 2, 3] += by
+        return found
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("quality", "change", "says"),
+    [
+        (Quality(), off(1), "not what went in"),
+        (Quality(max_error=3), off(20), "3 were allowed"),
+        (Quality(bpppc=4), lambda found: None, "decoded whole"),
+    ],
+)
+def test_a_codec_that_fails_is_found_out(
+    cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: Quality, change: Callable[[Any], Any], says: str
+) -> None:
+    (tmp_path / "a.efz").write_bytes(b"before")
+    spoil(monkeypatch, change)
+    with pytest.raises(EdgeFuseError, match=says):
+        compress.compress_file(cube, tmp_path / "a.efz", quality)
+    assert (tmp_path / "a.efz").read_bytes() == b"before"
+    assert {p.name for p in tmp_path.iterdir()} == {"a.npy", "a.npy.json", "a.efz"}
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2"])
+def test_lossless_is_lossless_for_every_type(tmp_path: Path, dtype: str) -> None:
+    x = samples(SHAPE, dtype)
+    with create_cube(tmp_path / "a.npy", CubeInfo(SHAPE, x.dtype)) as sink:
+        sink[:] = x
+    report = compress.compress_file(tmp_path / "a.npy", tmp_path / "a.efz", Quality())
+    assert report["quality"]["psnr_db"] == "inf"
+    assert report["quality"]["peak"] == {"u1": 255, "i1": 127}.get(dtype, 10000)
+    compress.decompress_file(tmp_path / "a.efz", tmp_path / "b.npz")
+    with open_cube(tmp_path / "b.npz") as source:
+        assert np.array_equal(source[:], x)
+
+
+def test_no_data_survives(tmp_path: Path) -> None:
+    x = scene(SHAPE)
+    x[:5, :5] = 65535
+    with create_cube(tmp_path / "a.npy", described(SHAPE).like(nodata=65535)) as sink:
+        sink[:] = x
+    report = compress.compress_file(tmp_path / "a.npy", tmp_path / "a.efz", Quality(max_error=2))
+    assert report["quality"]["samples"] == (30 * 20 - 25) * 6
+    compress.decompress_file(tmp_path / "a.efz", tmp_path / "b.npy")
+    with open_cube(tmp_path / "b.npy") as source:
+        assert source.info.nodata == 65535
+        assert np.abs(source[:].astype(int) - x).max() <= 2
+
+
+def test_progress_is_told_up_to_the_end(cube: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    compress.compress_file(cube, tmp_path / "a.efz", Quality(), beat=lambda done, total: told.append((done, total)))
+    whole = 30 * 20 * 6 * 2
+    # there, and back to be measured
+    assert told[-1] == (2 * whole, 2 * whole)
+    assert {total for _, total in told} == {2 * whole}
+    compress.decompress_file(tmp_path / "a.efz", tmp_path / "b.npy", beat=lambda done, total: told.append((done, total)))
+    assert told[-1] == (whole, whole)
+
+
+def test_a_source_that_changes_while_it_is_read_is_not_done(cube: Path, tmp_path: Path) -> None:
+    job = Job("compress", "a.npy", cube, tmp_path / "out/a.npy.efz", tmp_path / "out", Quality())
+    record = archive.run(job, lambda done, total: cube.with_name("a.npy.json").write_text("{}\n") and None)
+    assert record["state"] == "changed"
+    assert not job.target.exists()
+    cube.with_name("a.npy.json").unlink()
+    record = archive.run(job)
+    assert record["state"] == "done"
+    assert record["target"]["file"] == "a.npy.efz"
+
+
+def test_what_can_not_be_asked_for() -> None:
+    for wrong in ({"bpppc": 1.0, "max_error": 0.0}, {"bpppc": -1.0}, {"psnr": 0.0}, {"max_error": float("nan")}):
+        with pytest.raises(InputError):
+            Quality(**wrong)  # type: ignore[arg-type]
+    assert Quality().as_json() == {"model": "spectral-edge", "max_error": 0}
+
+
+def test_a_cube_of_complex_numbers_is_told(tmp_path: Path) -> None:
+    with create_cube(tmp_path / "a.npy", CubeInfo(SHAPE, np.dtype("c8"))) as sink:
+        sink[:] = samples(SHAPE, "c8")
+    with pytest.raises(CubeError, match="complex"):
+        compress.compress_file(tmp_path / "a.npy", tmp_path / "a.efz", Quality())
+    assert not (tmp_path / "a.efz").exists()
+
+
+def test_floats_at_a_rate_and_lossless_ones_told(tmp_path: Path) -> None:
+    x = (scene((40, 40, 12)) / np.float32(10000)).astype(np.float32)
+    x[3, 4] = np.nan
+    with create_cube(tmp_path / "a.npy", CubeInfo(x.shape, x.dtype, nodata=float("nan"))) as sink:
+        sink[:] = x
+    report = compress.compress_file(tmp_path / "a.npy", tmp_path / "a.efz", Quality(psnr=50))
+    assert report["quality"]["psnr_db"] >= 50
+    assert report["quality"]["peak"] == 1
+    compress.decompress_file(tmp_path / "a.efz", tmp_path / "b.npy")
+    with open_cube(tmp_path / "b.npy") as source:
+        assert np.array_equal(np.isnan(source[:]), np.isnan(x))
+        assert np.isnan(source.info.nodata or 0)
+    with pytest.raises(CubeError, match="float32"):
+        compress.compress_file(tmp_path / "a.npy", tmp_path / "c.efz", Quality())
+    assert not (tmp_path / "c.efz").exists()
+
+
+def test_no_data_that_no_sample_can_be_is_kept_as_a_word(tmp_path: Path) -> None:
+    for nodata in (-9999, 0.5, 1e300):
+        with create_cube(tmp_path / "a.npy", described(SHAPE).like(nodata=nodata)) as sink:
+            sink[:] = scene(SHAPE)
+        compress.compress_file(tmp_path / "a.npy", tmp_path / "a.efz", Quality())
+        compress.decompress_file(tmp_path / "a.efz", tmp_path / "b.npy")
+        with open_cube(tmp_path / "b.npy") as source:
+            assert source.info.nodata == nodata
+
+
+def test_a_rate_that_is_too_low_is_warned_of(cube: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    report = compress.compress_file(cube, tmp_path / "a.efz", Quality(bpppc=0.001))
+    assert report["bpppc"] > 0.001
+    assert "too small for so few" in caplog.text
