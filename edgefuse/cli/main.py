@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from edgefuse.cli import bench, calibrate, compress, config, decompress, doctor, eval, export, info, models, run
+    from edgefuse.cli import batch, bench, calibrate, compress, config, decompress, doctor, eval, export, info, models, run
 
     top = Parser(
         prog="edgefuse", description="Two cameras into one picture, a cube into few bytes, on a small computer.", epilog=_EPILOG,
@@ -44,7 +44,7 @@ def parser() -> Parser:
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"edgefuse {edgefuse.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (run, calibrate, compress, decompress, info, eval, bench, models, export, config, doctor):
+    for module in (run, calibrate, compress, decompress, batch, info, eval, bench, models, export, config, doctor):
         module.add(commands)
     return top
 

@@ -1,0 +1,207 @@
+"""`edgefuse batch` as a real process: on this machine and on a real Dask cluster, with workers killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats import create_cube
+from tests.conftest import Run, one_line
+from tests.hyperspectral.cubes import described, scene
+
+SHAPE = (24, 24, 6)
+DEADLINE_S = 120.0
+
+
+def fill(folder: Path, count: int, shape: tuple[int, int, int] = SHAPE) -> None:
+    for n in range(count):
+        path = folder / f"in/{n % 3}/{n}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with create_cube(path, CubeInfo(shape, np.dtype("u2"))) as sink:
+            sink[:] = scene(shape, n)
+
+
+def start(folder: Path, *more: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "edgefuse", "batch", "compress", "in", "out", "--json", *map(str, more)]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
+    end = time.monotonic() + DEADLINE_S
+    while not (found := condition()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)
+    return found
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "out/manifest.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")] if path.exists() else []
+
+
+def whole(folder: Path, run: Run, count: int, shape: tuple[int, int, int] = SHAPE) -> None:
+    """Everything comes back, to the bit."""
+    report = json.loads(run("batch", "decompress", "out", "back", "--jobs", 2, "--json").stdout)
+    assert report["done"] == count
+    for n in range(count):
+        assert np.array_equal(np.load(folder / f"back/{n % 3}/{n}.npy"), scene(shape, n))
+
+
+def test_an_archive_there_and_back_of_several_formats(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in/sub").mkdir(parents=True)
+    for name in ("a.img", "a.npy", "sub/b.bip"):
+        with create_cube(tmp_path / "in" / name, described(SHAPE)) as sink:
+            sink[:] = scene(SHAPE)
+    (tmp_path / "in/readme.md").write_text("no cube")
+    report = json.loads(run("batch", "compress", "in", "out", "--json").stdout)
+    assert (report["found"], report["done"], report["failed"]) == (3, 3, [])
+    assert {str(p.relative_to(tmp_path / "out")) for p in tmp_path.glob("out/**/*.efz")} == {"a.img.efz", "a.npy.efz", "sub/b.bip.efz"}
+    report = json.loads(run("batch", "compress", "in", "out", "--json").stdout)
+    assert (report["already_done"], report["done"]) == (3, 0)
+    assert "3 found, 0 done before, 3 done now" in run("batch", "decompress", "out", "back", "--format", "npy").stdout
+    for name in ("a.img.npy", "a.npy", "sub/b.bip.npy"):
+        assert np.array_equal(np.load(tmp_path / "back" / name), scene(SHAPE))
+
+
+def test_a_bad_cube_is_counted_and_the_others_are_done(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    (tmp_path / "in/0/bad.npy").write_bytes(b"\x93NUMPY no")
+    done = run("batch", "compress", "in", "out", "--jobs", 1)
+    assert done.returncode == 2
+    assert "1 of 4 not done: in/0/bad.npy" in one_line(done.stderr)
+    assert "3 done now, 1 failed" in done.stdout
+    (tmp_path / "in/0/bad.npy").unlink()
+    assert run("batch", "compress", "in", "out").returncode == 0
+
+
+def test_killed_it_goes_on(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 12)
+    process = start(tmp_path, "--jobs", 2)
+    until(lambda: len(lines(tmp_path)) >= 2, process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    # its processes end with it
+    assert not psutil.wait_procs(children, DEADLINE_S)[1]
+    before = len(lines(tmp_path))
+    report = json.loads(run("batch", "compress", "in", "out", "--json").stdout)
+    assert report["already_done"] >= before - 1
+    assert report["already_done"] + report["done"] == 12
+    whole(tmp_path, run, 12)
+
+
+def test_interrupted_it_ends_the_jobs_it_is_at_and_goes_on(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 12)
+    process = start(tmp_path, "--jobs", 1)
+    until(lambda: lines(tmp_path), process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1, err
+    assert "the same command goes on" in one_line(err)
+    assert 1 <= json.loads(out)["done"] < 12
+    whole(tmp_path, run, json.loads(run("batch", "compress", "in", "out", "--json").stdout)["found"])
+
+
+def test_a_process_that_dies_costs_nothing(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 12)
+    process = start(tmp_path, "--jobs", 2)
+    pid = until(lambda: {r["by"] for r in lines(tmp_path)}, process).pop().rpartition(":")[2]
+    os.kill(int(pid), signal.SIGKILL)
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, err
+    assert json.loads(out)["done"] == 12
+    whole(tmp_path, run, 12)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A scheduler and two workers, processes of their own."""
+    pytest.importorskip("distributed")
+    file, quiet = tmp_path / "scheduler.json", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    common = ["--scheduler-file", str(file), "--no-dashboard"]
+    started: list[subprocess.Popen[bytes]] = []
+    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *common]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1", *common]
+    try:
+        for command in (scheduler, [*worker, "--name", "one"], [*worker, "--name", "two"]):
+            started.append(subprocess.Popen(command, cwd=tmp_path, **quiet))  # type: ignore[call-overload]
+        end = time.monotonic() + DEADLINE_S
+        while not file.exists():
+            assert started[0].poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        yield json.loads(file.read_text())["address"], started[1:]
+    finally:
+        for process in started:
+            process.kill()
+        for process in started:
+            process.wait()
+
+
+def test_a_cluster_that_loses_a_worker_on_the_way(run: Run, tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]) -> None:
+    address, workers = cluster
+    count = 60
+    # paths are the workers' too
+    fill(tmp_path, count, (64, 64, 12))
+    process = start(tmp_path, "--dask", address)
+    pids = {w.pid for w in workers}
+
+    def both() -> bool:
+        # both have begun: the one that is killed is at work
+        return {int(r["by"].rpartition(":")[2]) for r in lines(tmp_path)} == pids
+
+    until(both, process)
+    workers[0].kill()
+    workers[0].wait()
+    before = len(lines(tmp_path))
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert before < count, "the worker was killed too late to prove anything"
+    assert (report["done"], report["failed"]) == (count, [])
+    assert report["workers"] == f"Dask at {address}"
+    assert {int(r["by"].rpartition(":")[2]) for r in lines(tmp_path)[before + 2 :]} == {workers[1].pid}
+    whole(tmp_path, run, count, (64, 64, 12))
+
+
+def test_no_cluster_is_one_line(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    fill(tmp_path, 1)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgefuse", "batch", "compress", "in", "out", "--dask", "tcp://127.0.0.1:1"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no scheduler answers" in one_line(done.stderr)
+
+
+def test_wrong_things_are_one_line(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    (tmp_path / "empty").mkdir()
+    for args, says in (
+        (("compress", "missing", "out"), "missing"),
+        (("compress", "empty", "out"), "holds no cubes"),
+        (("decompress", "in", "out"), "no .efz files"),
+        (("compress", "in", "in"), "choose another place"),
+        (("compress", "in", "out", "--format", "npy"), "--format"),
+        (("decompress", "in", "out", "--psnr", 40), "leave"),
+        (("compress", "in", "out", "--jobs", 0), "--jobs"),
+        (("compress", "in", "out", "--jobs", 2, "--dask", "x"), "--dask"),
+        (("sharpen", "in", "out"), "sharpen"),
+    ):
+        done = run("batch", *args)
+        assert done.returncode == 2, (args, done.stderr)
+        assert says in one_line(done.stderr), args
