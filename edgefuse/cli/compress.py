@@ -42,12 +42,12 @@ def add(commands: Any) -> None:
     p.set_defaults(command=command)
 
 
-def add_quality(p: argparse.ArgumentParser, model: bool = True) -> None:
-    """--bpppc, --psnr, --max-error, and --model where the parser has none of its own."""
+def add_quality(p: argparse.ArgumentParser) -> None:
+    """--model, --bpppc, --psnr, --max-error."""
     metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "N"}
-    for f in fields(Quality)[0 if model else 1 :]:
+    for f in fields(Quality):
         kind = str if f.name == "model" else float
-        text = f.metadata["help"] + (f" (default: {f.default})" if f.name == "model" else "")
+        text = f.metadata["help"].removeprefix("of cubes: ") + (f" (default: {f.default})" if f.name == "model" else "")
         p.add_argument(f"--{f.name.replace('_', '-')}", metavar=metavars[f.name], type=kind, help=text)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from edgefuse import files, settings
+from edgefuse.cli import watch
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import EdgeFuseError, SourceError
 from edgefuse.settings import AUTO_CAMERAS, RunSettings, Settings, tables
@@ -27,6 +28,7 @@ sources (docs/sources.md):
   folder:DIR                  DIR/visible and DIR/infrared, paired by name     folder:VISIBLE_DIR,INFRARED_DIR
   video:VISIBLE,INFRARED      two video files, paired by time
   replay:FILE.efr             what --record-raw recorded, to the byte          replay:FILE.efr?loop=0
+  cubes:DIR                   hyperspectral cubes, into DIR/*.efz of --save (docs/hyperspectral.md)
   demo                        a made-up scene                                  demo?scene=night&size=320x240&seed=7
 
 cameras (docs/cameras.md):
@@ -43,6 +45,7 @@ examples:
   edgefuse run --camera --recordings /srv/edgefuse --recordings-mode alarm
   edgefuse run --camera --stream rtsp://server:8554/edgefuse
   edgefuse run --source demo --runtime numpy --json
+  edgefuse run --source cubes:incoming --watch --save outgoing --bpppc 0.25 --delete-originals
   edgefuse run --config edgefuse.toml --threads 2
   edgefuse run --camera --mqtt mqtts://cam-1@broker.example --telemetry state.jsonl
 """
@@ -110,7 +113,10 @@ def command(args: argparse.Namespace) -> int:
     def read() -> Settings:
         return settings.load(args.config, os.environ, given)
 
-    return run(read(), args.json, read if args.config else None)
+    made = read()
+    if watch.takes(made):
+        return watch.run(made, args.json)
+    return run(made, args.json, read if args.config else None)
 
 
 def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = None) -> int:

@@ -1,4 +1,13 @@
-"""How cubes are compressed, and what `edgefuse run --source cubes:DIR` does beside that."""
+"""How cubes are compressed, and [cubes]: what `edgefuse run --source cubes:DIR` does.
+
+[run]
+source = "cubes:/srv/incoming"
+save = "/srv/outgoing"
+
+[cubes]
+watch = true
+bpppc = 0.25
+"""
 
 from __future__ import annotations
 
@@ -9,16 +18,21 @@ from typing import Any, Self
 
 from edgefuse.errors import SettingsError
 
+TARGETS = ("bpppc", "psnr", "max_error")
+_HOW: dict[str, dict[str, Any]] = {
+    "bpppc": {"help": "of cubes: bits a pixel and channel, from real bytes, such as 0.25", "min": 1e-4, "max": 64.0},
+    "psnr": {"help": "of cubes: dB to reach, such as 45", "min": 1.0, "max": 200.0},
+    "max_error": {"help": "of cubes: the most that any sample may be off, in its own units; 0: lossless (default)", "min": 0, "max": 1e9},
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
     """One of bpppc, psnr and max_error, or none: lossless. Raises SettingsError for more, and for values out of range."""
 
     model: str = field(default="spectral-edge", metadata={"help": "spectral-edge, or sscnet: the paper's network, at its own rates"})
-    bpppc: float | None = field(
-        default=None, metadata={"help": "bits a pixel and channel, from real bytes, such as 0.25", "min": 1e-4, "max": 64.0}
-    )
-    psnr: float | None = field(default=None, metadata={"help": "dB to reach, such as 45", "min": 1.0, "max": 200.0})
+    bpppc: float | None = field(default=None, metadata=_HOW["bpppc"])
+    psnr: float | None = field(default=None, metadata=_HOW["psnr"])
     max_error: float | None = field(
         default=None,
         metadata={"help": "the most that any sample may be off, in its own units; 0: lossless (default)", "min": 0, "max": 1e300},
@@ -52,13 +66,18 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchSettings:
-    """What a run of `cubes:DIR` does beside compressing. Field names are, with dashes, the command line's options."""
+class CubesSettings:
+    """The table [cubes]: a run of `cubes:DIR`, where [run] says which model and where to save. `quality` is of the first three."""
 
-    watch: bool = field(default=False, metadata={"help": "of cubes: go on, and compress what lands in the folder"})
+    bpppc: float | None = field(default=None, metadata={**_HOW["bpppc"], "option": "bpppc", "metavar": "R"})
+    psnr: float | None = field(default=None, metadata={**_HOW["psnr"], "option": "psnr", "metavar": "D"})
+    max_error: float | None = field(default=None, metadata={**_HOW["max_error"], "option": "max-error", "metavar": "N"})
+    watch: bool = field(default=False, metadata={"help": "go on, and compress what lands in the folder of cubes", "option": "watch"})
     delete_originals: bool = field(
-        default=False, metadata={"help": "of cubes: delete each once its .efz was decoded, and read back from the disk"}
+        default=False,
+        metadata={"help": "delete each cube once its .efz was decoded, and read back from the disk", "option": "delete-originals"},
     )
 
-
-TARGETS = ("bpppc", "psnr", "max_error")
+    def quality(self, model: str | None) -> Quality:
+        """Raises SettingsError where it can't be."""
+        return Quality.of({"model": model, **{name: getattr(self, name) for name in TARGETS}})

@@ -18,6 +18,7 @@ TABLES: dict[str, str] = {
     "web": "edgefuse.settings.web:WebSettings",
     "recording": "edgefuse.settings.recording:RecordingSettings",
     "stream": "edgefuse.settings.stream:StreamSettings",
+    "cubes": "edgefuse.settings.cubes:CubesSettings",
 }
 SEVERAL = frozenset({"alarm"})  # there may be many of them, each with a name: [alarm.stove]
 

@@ -1,0 +1,121 @@
+"""`edgefuse run --source cubes:DIR [--watch] --save OUT`: hyperspectral cubes of a folder, compressed as they land."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import fields
+from typing import Any
+
+import edgefuse
+from edgefuse import files
+from edgefuse.cli.progress import log_lines
+from edgefuse.errors import CubeError, SettingsError
+from edgefuse.settings import RunSettings, Settings
+from edgefuse.settings.cubes import CubesSettings, Quality
+from edgefuse.uri import expand, parse
+
+_USED = ("source", "model", "save", "report")
+
+
+def takes(given: Settings) -> bool:
+    """Whether the source is a folder of cubes. Raises SettingsError where something else is asked for that such a run has no use for."""
+    s, plain = given.run, RunSettings(source=given.run.source)
+    if s.source.partition(":")[0] != "cubes":
+        if "cubes" in given.tables:
+            raise SettingsError("[cubes], --watch, --bpppc and the like are about cubes; give --source cubes:DIR")
+        return False
+    if wrong := [f.name for f in fields(s) if f.name not in _USED and getattr(s, f.name) != getattr(plain, f.name)]:
+        raise SettingsError(f"--{wrong[0].replace('_', '-')} is about pairs of frames, not cubes; leave it out")
+    if other := [table for table in given.tables if table != "cubes"]:
+        raise SettingsError(f"[{other[0]}] is about pairs of frames, not cubes; leave it out")
+    return True
+
+
+def run(given: Settings, as_json: bool) -> int:
+    """Returns 0, or raises: OutputError, and after the report CubeError where cubes could not be used."""
+    import logging
+
+    from edgefuse.hyperspectral.landing import PATIENCE_S, SETTLE_S, Landing
+    from edgefuse.hyperspectral.manifest import Manifest
+    from edgefuse.hyperspectral.watch import Watch, events
+    from edgefuse.service import notify, stop_on_signals
+
+    s, cubes = given.run, given.tables.get("cubes") or CubesSettings()
+    uri = parse(s.source)
+    uri.allow()
+    (folder,) = uri.paths(1)
+    if not os.path.isdir(folder):  # noqa: PTH112
+        raise CubeError(f"{folder}: no such folder; give one that cubes are in, or land in")
+    if not s.save:
+        raise SettingsError("--save DIR: where the .efz files and their manifest go")
+    out = expand(s.save)
+    if os.path.realpath(out) == os.path.realpath(folder):
+        raise SettingsError(f"--save {s.save} is the folder that cubes land in; choose another place")
+    if s.report:
+        files.check_file(expand(s.report))
+    # what the model is by default is for pairs
+    quality = cubes.quality(None if s.model == RunSettings(source=s.source).model else s.model)
+    began, fed = time.monotonic(), [-1.0]
+    say = logging.getLogger("edgefuse.watch").info
+    with ExitStack() as stack:
+        stack.enter_context(log_lines())
+        manifest = stack.enter_context(Manifest(out))
+        landing = Landing(folder, SETTLE_S, PATIENCE_S) if cubes.watch else Landing(folder, 0.0, 0.0)
+        watch = Watch(landing, manifest, quality, cubes.delete_originals, say)
+
+        def beat() -> None:
+            if time.monotonic() - fed[0] >= 1:
+                ready = "READY=1\n" if fed[0] < 0 else ""
+                notify(f"{ready}WATCHDOG=1\nSTATUS={watch.counts.done} cubes compressed")
+                fed[0] = time.monotonic()
+
+        signals = stack.enter_context(stop_on_signals(watch.stop))
+        if cubes.watch:
+            told = stack.enter_context(events(folder, watch.told))
+            say(f"watching {folder}" + ("" if told else f", looking every second and waiting {SETTLE_S:g} s for each to be whole"))
+        try:
+            watch.run(cubes.watch, beat)
+        finally:
+            notify("STOPPING=1")
+            report = _report(s, watch, quality, bool(signals), time.monotonic() - began)
+            text = json.dumps(report, indent=1)
+            if s.report:
+                files.write_atomic(expand(s.report), (text + "\n").encode())
+            print(text if as_json else _text(report), flush=True)
+    if watch.counts.bad:
+        name, why = watch.counts.set_aside[0]
+        rest = f" (and {watch.counts.bad - 1} more; {manifest.path} lists them)" if watch.counts.bad > 1 else ""
+        raise CubeError(f"{watch.counts.bad} cubes of {folder} can't be used: {name}: {why}{rest}")
+    return 0
+
+
+def _report(s: RunSettings, watch: Any, quality: Quality, interrupted: bool, elapsed: float) -> dict[str, Any]:
+    from edgefuse.telemetry import peak_resident_bytes
+
+    c = watch.counts
+    return {
+        "edgefuse": edgefuse.__version__,
+        "source": s.source,
+        "interrupted": interrupted,
+        "settings": quality.as_json(),
+        "cubes": {"done": c.done, "already_done": c.already, "deleted": c.deleted, "bad": c.bad, "full_disk": c.full},
+        "bad_cubes": [{"name": name, "message": why} for name, why in c.set_aside],
+        "bytes": {"in": c.bytes_in, "out": c.bytes_out},
+        "elapsed_s": round(elapsed, 3),
+        "peak_resident_mb": round(peak_resident_bytes() / 1e6, 1),
+        "outputs": [s.save],
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    c, size = report["cubes"], report["bytes"]
+    ratio = f", {size['in'] / size['out']:.2f} times smaller" if size["out"] else ""
+    return (
+        f"cubes      {c['done']} compressed, {c['already_done']} done before, {c['bad']} bad, {c['deleted']} originals deleted"
+        + (f", {c['full_disk']} times without room" if c["full_disk"] else "")
+        + f"\nbytes      {size['in'] / 1e6:.2f} MB in, {size['out'] / 1e6:.2f} MB out{ratio}\n"
+        f"memory     {report['peak_resident_mb']:.1f} MB peak resident"
+    )

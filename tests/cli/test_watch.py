@@ -1,0 +1,203 @@
+"""`edgefuse run --source cubes:DIR` as a real process, killed at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgefuse.hyperspectral.compress import decompress_file
+from edgefuse.hyperspectral.formats import create_cube
+from tests.conftest import Run, one_line
+from tests.hyperspectral.cubes import described, scene
+
+SHAPE = (32, 32, 8)
+DEADLINE_S = 60.0
+
+
+def cube(path: Path, seed: int = 0) -> Path:
+    with create_cube(path, described(SHAPE)) as sink:
+        sink[:] = scene(SHAPE, seed)
+    return path
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "error", "-m", "edgefuse", "run", "--source", "cubes:in", "--save", "out", "--watch", *more]
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
+    until(lambda: "watching" in (folder / "log").read_text(), process)
+    return process
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert process.poll() is None, process.returncode
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    path = folder / "out/manifest.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+    return out
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path
+
+
+def test_what_is_there_is_compressed_once(run: Run, folder: Path) -> None:
+    for n in range(3):
+        cube(folder / f"in/{n}.npy", n)
+    report = json.loads(run("run", "--source", "cubes:in", "--save", "out", "--json").stdout)
+    assert report["cubes"] == {"done": 3, "already_done": 0, "deleted": 0, "bad": 0, "full_disk": 0}
+    report = json.loads(run("run", "--source", "cubes:in", "--save", "out", "--json").stdout)
+    assert report["cubes"]["already_done"] == 3
+    for n in range(3):
+        decompress_file(folder / f"out/{n}.npy.efz", folder / "back.npy")
+        assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE, n))
+    # other settings: again, and not over what is there
+    assert json.loads(run("run", "--source", "cubes:in", "--save", "out", "--max-error", 4, "--json").stdout)["cubes"]["done"] == 3
+    assert (folder / "out/0.npy.2.efz").exists()
+
+
+def test_a_bad_cube_is_left_and_the_others_are_done(run: Run, folder: Path) -> None:
+    cube(folder / "in/a.npy")
+    (folder / "in/bad.npy").write_bytes((folder / "in/a.npy").read_bytes()[:-5])
+    done = run("run", "--source", "cubes:in", "--save", "out", "--json")
+    assert done.returncode == 2
+    assert "bad.npy" in done.stderr
+    assert json.loads(done.stdout)["cubes"] == {"done": 1, "already_done": 0, "deleted": 0, "bad": 1, "full_disk": 0}
+    assert (folder / "in/bad.npy").exists()
+
+
+def test_what_lands_is_handed_on_and_deleted(folder: Path) -> None:
+    cube(folder / "in/first.npy")
+    process = start(folder, "--delete-originals")
+    until(lambda: len(lines(folder)) == 1, process)
+    cube(folder / "later.img")
+    (folder / "later.img").rename(folder / "in/later.img")
+    (folder / "later.img.hdr").rename(folder / "in/later.img.hdr")
+    until(lambda: len(lines(folder)) == 2, process)
+    # another cube of a name that was there before
+    cube(folder / "first.npy", 5)
+    (folder / "first.npy").rename(folder / "in/first.npy")
+    until(lambda: len(lines(folder)) == 3, process)
+    until(lambda: not [p for p in (folder / "in").iterdir() if p.suffix != ".json"], process)
+    assert "3 compressed" in stop(process)
+    for name, seed in (("first.npy", 0), ("first.npy.2", 5), ("later.img", 0)):
+        decompress_file(folder / f"out/{name}.efz", folder / "back.npy")
+        assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE, seed))
+    record = lines(folder)[0]
+    assert record["state"] == "done"
+    assert record["settings"] == {"verb": "compress", "model": "spectral-edge", "max_error": 0}
+    assert record["target"]["bytes"] == (folder / "out/first.npy.efz").stat().st_size  # type: ignore[index]
+
+
+def test_killed_at_any_moment_nothing_is_lost(folder: Path) -> None:
+    count, rng = 12, random.Random(3)
+    for n in range(count):
+        cube(folder / f"in/{n}.npy", n)
+        (folder / f"in/{n}.npy.json").unlink()
+    for _ in range(4):
+        process, before = start(folder, "--delete-originals"), len(lines(folder))
+        until(lambda before=before: len(lines(folder)) > before or not any((folder / "in").iterdir()), process)  # type: ignore[misc]
+        time.sleep(rng.random() / 20)
+        process.kill()
+        process.communicate()
+        # a cube is where it landed, or whole where it was handed on
+        there = {p.name for p in (folder / "in").iterdir()}
+        for n in range(count):
+            if f"{n}.npy" not in there:
+                decompress_file(folder / f"out/{n}.npy.efz", folder / "back.npy")
+                assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE, n))
+    process = start(folder, "--delete-originals")
+    until(lambda: not any((folder / "in").iterdir()), process)
+    stop(process)
+    assert {p.name for p in (folder / "out").iterdir()} == {"manifest.jsonl", *(f"{n}.npy.efz" for n in range(count))}
+    assert {r["name"] for r in lines(folder) if r["state"] == "done"} == {f"{n}.npy" for n in range(count)}
+
+
+def test_a_copy_that_is_damaged_keeps_its_original(folder: Path, run: Run) -> None:
+    cube(folder / "in/a.npy")
+    assert run("run", "--source", "cubes:in", "--save", "out").returncode == 0
+    data = bytearray((folder / "out/a.npy.efz").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "out/a.npy.efz").write_bytes(data)
+    report = json.loads(run("run", "--source", "cubes:in", "--save", "out", "--delete-originals", "--json").stdout)
+    # compressed again, beside the damaged one, before the original went
+    assert report["cubes"]["done"] == report["cubes"]["deleted"] == 1
+    decompress_file(folder / "out/a.npy.2.efz", folder / "back.npy")
+    assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE))
+
+
+def test_a_full_disk_is_waited_for(folder: Path) -> None:
+    out = folder / "out"
+    out.mkdir()
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", out], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("mounting a small file system needs root, and a container that may")
+    try:
+        with open(out / "filler", "wb", buffering=0) as f:
+            while f.write(bytes(4096)) == 4096 and shutil.disk_usage(out).free:
+                pass
+        cube(folder / "in/a.npy")
+        process = start(folder, "--delete-originals", "--report", "report.json")
+        until(lambda: "disk is full" in (folder / "log").read_text(), process)
+        assert (folder / "in/a.npy").exists()
+        (out / "filler").unlink()
+        until(lambda: lines(folder), process)
+        assert "1 compressed" in stop(process)
+        assert json.loads((folder / "report.json").read_text())["cubes"]["full_disk"] >= 1
+        decompress_file(out / "a.npy.efz", folder / "back.npy")
+        assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE))
+    finally:
+        subprocess.run(["umount", "-l", out], check=True)
+
+
+def test_wrong_things_are_one_line(run: Run, folder: Path) -> None:
+    shutil.copytree(folder / "in", folder / "pairs")
+    for args, says in (
+        (("--source", "cubes:missing", "--save", "out"), "missing"),
+        (("--source", "cubes:in"), "--save"),
+        (("--source", "cubes:in", "--save", "in"), "choose another place"),
+        (("--source", "cubes:in", "--save", "out", "--record", "a.mp4"), "--record"),
+        (("--source", "cubes:in?x=1", "--save", "out"), "no option 'x'"),
+        (("--source", "demo", "--watch"), "--watch, --bpppc and the like are about cubes"),
+        (("--source", "demo", "--bpppc", "1"), "are about cubes"),
+    ):
+        done = run("run", *args)
+        assert done.returncode == 2, args
+        assert says in one_line(done.stderr)
+
+
+def test_a_settings_file_says_the_same(run: Run, folder: Path) -> None:
+    pytest.importorskip("msgspec")
+    cube(folder / "in/a.npy")
+    (folder / "a.toml").write_text('[run]\nsource = "cubes:in"\nsave = "out"\n\n[cubes]\nmax_error = 3\n')
+    report = json.loads(run("run", "--config", "a.toml", "--json").stdout)
+    assert report["settings"] == {"model": "spectral-edge", "max_error": 3}
+    assert report["cubes"]["done"] == 1
+    (folder / "b.toml").write_text('[run]\nsource = "cubes:in"\nsave = "out"\n\n[cubes]\nmax_error = 3\nbpppc = 1\n')
+    assert "give one of them" in one_line(run("run", "--config", "b.toml").stderr)
