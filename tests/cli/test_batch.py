@@ -22,7 +22,7 @@ from tests.conftest import Run, one_line
 from tests.hyperspectral.cubes import described, scene
 
 SHAPE = (24, 24, 6)
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 
 
 def fill(folder: Path, count: int, shape: tuple[int, int, int] = SHAPE) -> None:
@@ -173,7 +173,8 @@ def test_a_cluster_that_loses_a_worker_on_the_way(run: Run, tmp_path: Path, clus
     assert before < count, "the worker was killed too late to prove anything"
     assert (report["done"], report["failed"]) == (count, [])
     assert report["workers"] == f"Dask at {address}"
-    assert {int(r["by"].rpartition(":")[2]) for r in lines(tmp_path)[before + 2 :]} == {workers[1].pid}
+    # four jobs at most were under way, done or not
+    assert {int(r["by"].rpartition(":")[2]) for r in lines(tmp_path)[before + 4 :]} == {workers[1].pid}
     whole(tmp_path, run, count, (64, 64, 12))
 
 

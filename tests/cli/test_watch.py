@@ -22,7 +22,7 @@ from tests.conftest import Run, one_line
 from tests.hyperspectral.cubes import described, scene
 
 SHAPE = (32, 32, 8)
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 def cube(path: Path, seed: int = 0) -> Path:
