@@ -3,8 +3,8 @@
 Rate, distortion and time beside others on the same cubes in one run: one thread, real bytes, processor seconds. The others are JPEG 2000
 per band, principal components and JPEG 2000 (the best of a grid of components and levels; its time is that of one pass with the best), and,
 lossless, JPEG-LS and JPEG XL per band, JPEG 2000 per band and zstd. PSNR is over the cube, counts / 10000 clipped to 0..1 (a cube up to 2:
-as it is). Times are minima of passes in turn. Needs imagecodecs; the picture needs matplotlib. CCSDS-123 is not among them: no
-implementation is packaged for Python.
+as it is). Times are minima of passes in turn. Needs imagecodecs; the picture needs matplotlib. CCSDS-123 is not among them: we
+found no implementation that pip installs.
 """
 
 from __future__ import annotations

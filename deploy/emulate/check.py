@@ -86,12 +86,16 @@ def install(root: Root, cache: Path, wheel: Path) -> Path:
     with machine.told("install"):
         stages.sh(*root.command(*by_pip, "./install.sh", "--wheels", "wheels", "--extras", "service,litert", "--no-start"))
         pip = ("python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore")
-        stages.sh(*root.command(*by_pip, *pip, "--no-index", "--find-links", "wheels", "pytest", "hypothesis"))
+        stages.sh(*root.command(*by_pip, *pip, "--no-index", "--find-links", "wheels", "pytest", "hypothesis", "imageio-ffmpeg"))
         stages.compile_for_guest(root.path, root.path / "opt")
     shutil.rmtree(root.job / "wheels")
+    ffmpeg = next((root.path / "opt").glob("edgefuse.d/*/lib/python3*/site-packages/imageio_ffmpeg/binaries/ffmpeg-*"))
+    (root.path / "usr/local/bin/ffmpeg").symlink_to("/" / ffmpeg.relative_to(root.path))
     added = root.changes.with_name("added")
     for folder in ("opt", "etc", "usr/local"):
-        shutil.copytree(root.changes / folder, added / folder, symlinks=True)
+        (added / folder).parent.mkdir(parents=True, exist_ok=True)
+        # owners, too: the settings are for the service's group alone
+        stages.sh("cp", "-a", root.changes / folder, added / folder)
     return added
 
 

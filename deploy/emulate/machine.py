@@ -57,7 +57,7 @@ def unpack_wheel(folder: Path, requirements: list[str]) -> None:
 def fill(folder: Path, command: list[str], files: list[str], requirements: list[str], changes: Path | None, systemd: bool) -> None:
     """The job's disk: the files, EdgeFuse (unpacked, or installed as the changes to the guest's root that pip made), the command."""
     if changes:
-        shutil.copytree(changes, folder / ".root", symlinks=True)
+        stages.sh("cp", "-a", changes, folder / ".root")
     else:
         unpack_wheel(folder, requirements)
     (folder / ".init").write_text((stages.HERE / "guest-init").read_text())

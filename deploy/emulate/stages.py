@@ -29,7 +29,7 @@ CLONE_NEWNS = 0x20000
 HOST = ("qemu-user-static", "binfmt-support", "qemu-system-arm", "mmdebstrap", "arch-test", "cpio", "e2fsprogs", "kmod")
 # so that the wheel holds EdgeFuse's compiled core for the guest, as a published one does
 HOST += ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")
-GUEST = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "ca-certificates", "libgomp1", "ffmpeg")
+GUEST = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "ca-certificates", "libgomp1")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4")
 # never install the kernel under qemu-user: its initramfs takes minutes
 FETCH = (
