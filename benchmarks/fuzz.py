@@ -8,14 +8,18 @@ printed with the seed of their input: --first SEED --inputs 1 makes it again. Ex
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -44,7 +48,82 @@ def mqtt(rng: random.Random, folder: Path) -> None:
         raise EdgeFuseError("refused")
 
 
-TARGETS: dict[str, Feed] = {"settings": settings, "mqtt": mqtt}
+def calibration(rng: random.Random, folder: Path) -> None:
+    """A calibration file, looked through where it is one; or a file of points, fitted."""
+    from tests.calibration import hostile
+
+    path = folder / "calibration.toml"
+    if rng.random() < 0.7:
+        path.write_bytes(hostile.calibration_file(rng))
+        hostile.check_calibration(path)
+    else:
+        path.write_bytes(hostile.points_file(rng))
+        hostile.check_points(path)
+
+
+def replay(rng: random.Random, folder: Path) -> None:
+    """A raw recording through replay: and a fuser, within bounded memory."""
+    from tests.sources import hostile
+
+    path = folder / "a.efr"
+    path.write_bytes(hostile.recording(rng))
+    if hostile.check(path, rng.choice((0, 1, 1, 3))) == 0:
+        raise EdgeFuseError("no pair in it")
+
+
+def http(rng: random.Random, folder: Path) -> None:
+    """A request to a page that runs, with a token or without."""
+    from tests.web import hostile
+
+    token = rng.random() < 0.3
+    page = _page(token)
+    raw = next(hostile.requests(rng.getrandbits(32)))
+    answer = hostile.attack(page.address, raw)
+    code = hostile.status(answer)
+    assert b"root:" not in answer, raw
+    assert code != 500, raw
+    assert code not in (200, 303) or not token, raw
+    assert not _COMPLAINTS, (raw, _COMPLAINTS[-1].getMessage())
+    if rng.random() < 0.01:
+        from tests.web.conftest import TOKEN
+
+        assert page.get("/state.json", **({"Authorization": f"Bearer {TOKEN}"} if token else {}))[0] == 200
+        assert page.get("/healthz")[0] in (200, 503)
+    if code is None or code >= 400:
+        raise EdgeFuseError("refused")
+
+
+_COMPLAINTS: list[logging.LogRecord] = []
+
+
+@cache
+def _page(token: bool) -> Any:
+    import edgefuse
+    from edgefuse.web import access
+    from tests.web.conftest import TOKEN, Served
+
+    class Ears(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info or record.levelno >= logging.ERROR:
+                _COMPLAINTS.append(record)
+
+    logging.getLogger().addHandler(Ears())
+    access.WRONG_S = 0.0  # a wrong token's waiting time
+    page = Served(token=TOKEN if token else None)
+    with edgefuse.open_source("demo?size=96x80&frames=1&scene=day&depth=16") as source, edgefuse.load("blend-classic") as fuser:
+        if pair := source.read():
+            page.live.write(fuser.fuse(pair))
+
+    def record(given: Any) -> dict[str, Any]:
+        assert given in ({"on": True}, {"on": False}), given
+        return {}
+
+    page.live.offer("record", record)
+    page.live.offer("snapshot", lambda given: {})
+    return page
+
+
+TARGETS: dict[str, Feed] = {"settings": settings, "mqtt": mqtt, "calibration": calibration, "replay": replay, "http": http}
 
 
 def main() -> int:
@@ -56,6 +135,8 @@ def main() -> int:
     args = p.parse_args()
     feed, answers, findings, slowest = TARGETS[args.target], Counter[str](), 0, 0.0
     began = time.perf_counter()
+    # one would be printed to whoever gave the file
+    warnings.simplefilter("error")
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(args.seed, args.seed + args.inputs):
             begin = time.perf_counter()
@@ -74,6 +155,9 @@ def main() -> int:
                 print(f"seed {seed}: took {took:.1f} s")
     told = ", ".join(f"{n} {what}" for what, n in answers.most_common())
     print(f"{args.inputs} inputs in {time.perf_counter() - began:.0f} s: {told}; slowest {slowest * 1e3:.1f} ms; {findings} findings")
+    for token in (False, True):
+        if args.target == "http":
+            _page(token).close()
     return 1 if findings else 0
 
 

@@ -1,10 +1,11 @@
-"""Does a run keep its memory, threads and descriptors? python benchmarks/soak.py --frames 200000 [--config edgefuse.toml]
+"""Does a run keep its memory, threads and descriptors? python benchmarks/soak.py --frames 200000 [--all | --config edgefuse.toml]
 
 `edgefuse run` in a process of its own: the demo source at full speed into every sink there is (pictures, a video, a raw recording; a
-settings file adds what other tables ask for), watched from outside. The video is .mkv: .mp4 has its index in memory until it ends. Pictures
-are removed as they come. Memory is what the process allocated (RssAnon; USS would grow when another process that shares our libraries
-ends), its slope a line through the samples after the first --warm-up share of the frames. Exit code 1 where it grows by --slope MB per
-100,000 frames or more, where threads or descriptors grow, or a frame is not accounted for.
+settings file adds what other tables ask for, --all every table there is and its other side, benchmarks/everything.py), watched from
+outside. The video is .mkv: .mp4 has its index in memory until it ends. Pictures are removed as they come. Memory is what the process
+allocated (RssAnon; USS would grow when another process that shares our libraries ends), its slope a line through the samples after the
+first --warm-up share of the frames; FFmpeg's children are watched apart. Exit code 1 where one grows by --slope MB per 100,000 frames or
+more, where threads or descriptors grow, or a frame is not accounted for. --minutes ends it early, and then what was done by then is judged.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,9 +22,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 _HERE = Path(__file__).resolve().parents[1]
 
@@ -31,6 +36,7 @@ _HERE = Path(__file__).resolve().parents[1]
 class Sample:
     frames: int
     memory_mb: float
+    children_mb: float
     threads: int
     descriptors: int
 
@@ -42,14 +48,14 @@ def _anonymous_mb(pid: int) -> float:
 
 def _sample(process: psutil.Process, pictures: Path) -> Sample | None:
     """What the process holds now; the newest picture's number is the frames so far. Removes the pictures but the newest few."""
-    names = sorted(e.name for e in os.scandir(pictures) if not e.name.startswith("."))
-    for name in names[:-4]:
-        (pictures / name).unlink()
-    if not names:
+    numbers = sorted(int(e.name.removesuffix(".jpg").rpartition("_")[2]) for e in os.scandir(pictures) if not e.name.startswith("."))
+    for number in numbers[:-4]:
+        (pictures / f"demo_{number:05d}.jpg").unlink()
+    if not numbers:
         return None
-    frames = int(names[-1].removesuffix(".jpg").rpartition("_")[2]) + 1
     try:
-        return Sample(frames, _anonymous_mb(process.pid), process.num_threads(), process.num_fds())
+        children = sum(_anonymous_mb(c.pid) for c in process.children() if "ffmpeg" in c.name())
+        return Sample(numbers[-1] + 1, _anonymous_mb(process.pid), children, process.num_threads(), process.num_fds())
     except (psutil.Error, OSError, StopIteration):
         return None
 
@@ -58,35 +64,64 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--frames", type=int, default=200_000)
     p.add_argument("--size", default="96x80")
+    p.add_argument("--minutes", type=float, default=float("inf"), help="end it then, whatever is done (default: never)")
     p.add_argument("--model", default="mobilefuse-edge")
-    p.add_argument("--config", type=Path, help="settings file with further tables")
+    tables = p.add_mutually_exclusive_group()
+    tables.add_argument("--config", type=Path, help="settings file with further tables")
+    tables.add_argument("--all", action="store_true", help="every table there is, with what is on its other side")
     p.add_argument("--warm-up", type=float, default=0.25, help="share of the frames (default: 0.25)")
     p.add_argument("--slope", type=float, default=1.0, help="MB per 100,000 frames (default: 1)")
     p.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
     args = p.parse_args()
     folder = Path(tempfile.mkdtemp(dir=args.folder))
     pictures, report = folder / "pictures", folder / "report.json"
+    everything = None
+    if args.all:
+        from benchmarks.everything import Everything
+
+        everything = Everything(folder)
+        print(*(f"without {what}" for what in everything.without), sep="\n", end="", flush=True)
+    config = everything.config if everything else args.config
     command = [
-        sys.executable, "-m", "edgefuse", "run", "--source", f"demo?frames={args.frames}&size={args.size}", "--model", args.model,
+        sys.executable, "-m", "edgefuse", "run", "--source", f"demo?frames={args.frames}&size={args.size}&depth=16", "--model", args.model,
         "--save", pictures, "--save-format", "jpg", "--record", folder / "fused.mkv", "--record-raw", folder / "pairs.efr",
-        "--report", report, *(["--config", args.config] if args.config else []),
+        "--report", report, *(["--config", config] if config else []),
     ]  # fmt: skip
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(_HERE), os.environ.get("PYTHONPATH"))))}
     samples: list[Sample] = []
-    began = time.monotonic()
+    began, ended = time.monotonic(), False
     try:
         child = subprocess.Popen(list(map(str, command)), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         process = psutil.Process(child.pid)
         while child.poll() is None:
             time.sleep(0.5)
-            if pictures.is_dir() and (sample := _sample(process, pictures)) is not None:
+            if not ended and pictures.is_dir() and (sample := _sample(process, pictures)) is not None:
                 samples.append(sample)
+            if not ended and time.monotonic() - began > 60 * args.minutes:
+                child.send_signal(signal.SIGTERM)
+                ended = True
         if child.returncode:
             print(f"the run ended with exit code {child.returncode}", file=sys.stderr)
             return 1
-        return _judge(samples, json.loads(report.read_text()), args, time.monotonic() - began)
+        told = json.loads(report.read_text())
+        if ended:
+            print(f"ended after {args.minutes:g} minutes: {told['frames']['in']} of {args.frames} frames")
+            args.frames = told["frames"]["in"]
+        code = _judge(samples, told, args, time.monotonic() - began)
+        wrong = everything.judge(told) if everything else []
+        for what in wrong:
+            print(f"WRONG        {what}")
+        return 1 if wrong else code
     finally:
+        if everything:
+            everything.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _line(x: Any, y: Any) -> tuple[float, float]:
+    """(slope, its standard error) of the line through these."""
+    slope, base = np.polyfit(x, y, 1)
+    return float(slope), float(np.sqrt(((y - slope * x - base) ** 2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum()))
 
 
 def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Namespace, took_s: float) -> int:
@@ -97,8 +132,8 @@ def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Name
         print(f"only {len(warm)} samples after the warm-up; take more frames", file=sys.stderr)
         return 1
     x, y = np.array([s.frames for s in warm]) / 1e5, np.array([s.memory_mb for s in warm])
-    slope, base = np.polyfit(x, y, 1)
-    error = float(np.sqrt(((y - slope * x - base) ** 2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum()))
+    slope, error = _line(x, y)
+    children = np.array([s.children_mb for s in warm])
     half = len(warm) // 2
     frames = report["frames"]
     assert isinstance(frames, dict)
@@ -107,6 +142,10 @@ def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Name
     grown = {k: median(getattr(s, k) for s in warm[half:]) - median(getattr(s, k) for s in warm[:half]) for k in ("threads", "descriptors")}
     print(f"frames       {frames['in']} in, {frames['fused']} fused, {frames['dropped']} dropped of {args.frames}, in {took_s:.0f} s")
     print(f"memory       {y.min():.1f} to {y.max():.1f} MB after the warm-up; {slope:+.3f} +- {error:.3f} MB per 100,000 frames")
+    if children.any():
+        more, within = _line(x, children)
+        print(f"FFmpeg's     {children.min():.1f} to {children.max():.1f} MB; {more:+.3f} +- {within:.3f} MB per 100,000 frames")
+        slope = max(slope, more)
     parts = ([s.memory_mb for s in samples if k <= 10 * s.frames / args.frames < k + 1] for k in range(10))
     tenths = [median(part) for part in parts if part]
     print(f"by tenths    {', '.join(f'{mb:.1f}' for mb in tenths)} MB (medians)")
