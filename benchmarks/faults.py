@@ -1,8 +1,9 @@
 """Faults at random, for hours: python benchmarks/faults.py --faults 2000 --seed 6
 
-Source errors, sink errors, full disks, folders that go, reloads good and bad, SIGHUP, SIGTERM and SIGKILL at any time, in real processes
-(tests/faults/faults.py has them all). Of each it is checked that the run goes on or ends as asked, that nothing is torn, no frame is
-uncounted, and all works again within --within seconds. Several runs go side by side, each with a generator of its own made of the seed.
+Source errors, sink errors, full disks, folders that go, reloads good and bad, SIGHUP, SIGTERM and SIGKILL at any time, a broker that
+dies or hangs, slow and hostile clients of the page, encoders killed, hooks that hang, in real processes (tests/faults has them all). Of
+each it is checked that the run goes on or ends as asked, that nothing is torn, no frame is uncounted, and all works again within --within
+seconds. Several runs go side by side, each with a generator of its own made of the seed.
 Exit code 1 where anything did not hold.
 """
 
@@ -35,7 +36,10 @@ class Tally:
 
 def live(number: int, faults: int, seed: int, within_s: float, folder: Path, tally: Tally) -> None:
     """One run and what befalls it."""
-    world = World(folder / str(number), random.Random(f"{seed}-{number}"))
+    world = World(folder / str(number), random.Random(f"{seed}-{number}"), around=True)
+    if number == 0 and world.around:
+        for table, why in world.around.missing.items():
+            print(f"without the faults of [{table}]: {why}", flush=True)
     try:
         done = 0
         while done < faults:
@@ -49,6 +53,7 @@ def live(number: int, faults: int, seed: int, within_s: float, folder: Path, tal
             except Broken as e:
                 with tally.lock:
                     tally.broken.append(f"run {number}, fault {done}: {e}")
+                    print(f"BROKEN {tally.broken[-1]}", file=sys.stderr, flush=True)
                 if world.process is not None:
                     world.process.kill()
                     world.process.wait()

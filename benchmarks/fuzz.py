@@ -87,8 +87,9 @@ def http(rng: random.Random, folder: Path) -> None:
     if rng.random() < 0.01:
         from tests.web.conftest import TOKEN
 
-        assert page.get("/state.json", **({"Authorization": f"Bearer {TOKEN}"} if token else {}))[0] == 200
-        assert page.get("/healthz")[0] in (200, 503)
+        headers = {"Authorization": f"Bearer {TOKEN}"} if token else {}
+        assert page.get("/state.json", **headers)[0] == 200
+        assert page.get("/healthz", **headers)[0] in (200, 503)
     if code is None or code >= 400:
         raise EdgeFuseError("refused")
 

@@ -28,7 +28,7 @@ _IDLE_S = 10.0  # without frames for so long, FFmpeg is let go, and with it what
 _JUMP_NS = 10_000_000_000  # a gap that no player should sit through
 _BACK_NS = 1_000_000_000  # times less far back than this are a stutter
 _STUTTER_NS = 1_000_000
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 5.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
 _FORGET = 3  # failures in a row after which the encoders are tried anew
 
 

@@ -22,7 +22,7 @@ _AHEAD = 8  # pairs in wait
 _HURRY = 3  # with more in wait, they are written as they are: more bytes, less time
 _TICK_S = 0.25
 _SYNC_S = 0.5
-_RETRY_S = 5.0
+_RETRY_S = 2.0
 
 
 class RawRecorder:

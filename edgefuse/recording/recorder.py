@@ -1,6 +1,6 @@
 """A thread that puts FFmpeg's fragments into files, or holds the newest in memory until an alarm wants them.
 
-A slow disk holds up this thread alone: the fragments in wait are compressed, and few. A full disk stops it; it looks again every 5 s.
+A slow disk holds up this thread alone: the fragments in wait are compressed, and few. A full disk stops it; it looks again every 2 s.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _INBOX = 64  # fragments: half a minute for a disk to come back
 _TICK_S = 0.25
 _TIDY_S = 2.0
-_RETRY_S = 5.0
+_RETRY_S = 2.0
 _STALE_S = 15.0
 
 

@@ -1,5 +1,5 @@
 """The fused picture to an existing video server (`--stream URL`, the table [stream], docs/streaming.md): H.264 through FFmpeg over RTSP,
-RTMP or SRT; the server, MediaMTX for one, hands it on to browsers. A server that is gone is tried again, after 5 s at most."""
+RTMP or SRT; the server, MediaMTX for one, hands it on to browsers. A server that is gone is tried again, after 4 s at most."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RETRY_S = 5.0
+_RETRY_S = 2.0
 _END_S = 4.0
 _BESIDE = 32  # connections beyond two a viewer: pages loading, Prometheus, what is being shut
 

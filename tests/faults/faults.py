@@ -1,6 +1,6 @@
 """What can happen to a run. A fault does its harm, takes it away, and says what has to work again: a function and a line in FAULTS.
 
-Faults of another part (a broker that goes, a client that stalls) put their tables into `world.settings`, write and reload.
+Those of what stands around a run (a broker that goes, a client that stalls) are in around.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.faults import around
 from tests.faults.world import World
 from tests.settings.garbage import garbage
 
@@ -45,7 +46,7 @@ def stalled_source(world: World) -> list[Count]:
 def failing_sink(world: World) -> list[Count]:
     with _while(world.folder / "shaky.bad"):
         time.sleep(world.rng.uniform(0, 0.5))
-    return [lambda: world.count("shaky")]
+    return [world.shaky]
 
 
 def full_disk(world: World) -> list[Count]:
@@ -166,12 +167,19 @@ FAULTS: dict[Callable[[World], list[Count]], int] = {
 }
 
 
+def possible(world: World) -> dict[Callable[[World], list[Count]], int]:
+    """Each fault that can be had in this world, and how often it comes of all."""
+    more = world.around.tables if world.around else {}
+    return FAULTS | {fault: weight for fault, (weight, table) in around.FAULTS.items() if table in more}
+
+
 def inject(world: World, within_s: float) -> tuple[str, float]:
     """One fault at random: its name, and the seconds from its end to when all that has to work did again. Raises Broken."""
-    (fault,) = world.rng.choices(list(FAULTS), list(FAULTS.values()))
+    faults = possible(world)
+    (fault,) = world.rng.choices(list(faults), list(faults.values()))
     try:
         counts = fault(world)
-        took = world.recovered(lambda: world.count("probe"), *counts, within_s=within_s)
+        took = world.recovered(world.probed, *counts, within_s=within_s)
         world.saved()
         if world.rng.random() < 0.2:
             world.tidy()

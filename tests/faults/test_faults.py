@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("msgspec")
 
-from tests.faults import faults
+from tests.faults import around, faults
 from tests.faults.world import World
 
 _WITHIN_S = 30.0  # what a busy machine may take; benchmarks/faults.py says five seconds
@@ -24,9 +24,28 @@ def test_a_run_survives_one_fault_of_each_kind(tmp_path: Path) -> None:
         world.start()
         world.await_ready()
         for fault in order:
-            world.recovered(lambda: world.count("probe"), *fault(world), within_s=_WITHIN_S)
+            world.recovered(world.probed, *fault(world), within_s=_WITHIN_S)
         assert world.saved() > 0
         world.end(signal.SIGTERM, (0,))
+        assert "Traceback" not in world.log_tail(10**6)
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("table", sorted({table for _, table in around.FAULTS.values()}))
+def test_a_run_survives_what_befalls_those_around_it(tmp_path: Path, table: str) -> None:
+    world = World(tmp_path / "world", random.Random(6), around=True)
+    try:
+        assert world.around is not None
+        if table in world.around.missing:
+            pytest.skip(world.around.missing[table])
+        world.start()
+        world.await_ready()
+        for fault in (f for f, (_, of) in around.FAULTS.items() if of == table):
+            world.recovered(world.probed, *fault(world), within_s=_WITHIN_S)
+        world.saved()
+        world.end(signal.SIGTERM, (0,))
+        assert world.around.torn() == ""
         assert "Traceback" not in world.log_tail(10**6)
     finally:
         world.close()

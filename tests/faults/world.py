@@ -19,6 +19,8 @@ from typing import Any
 
 import cv2
 
+from tests.faults.around import Around
+
 PLUGIN = Path(__file__).with_name("plugin")
 _PATIENCE_S = 60.0  # for a process to start or to end: a machine may be busy with other things
 
@@ -34,7 +36,8 @@ class World:
     where this is root, else a folder.
     """
 
-    def __init__(self, folder: Path, rng: random.Random) -> None:
+    def __init__(self, folder: Path, rng: random.Random, around: bool = False) -> None:
+        """around: with a broker, a page, recordings and an alarm."""
         self.folder, self.rng = folder, rng
         folder.mkdir(parents=True, exist_ok=True)
         self.disk = folder / "disk"
@@ -46,6 +49,9 @@ class World:
             "source": f"faulty:{folder}", "model": "blend-classic", "save": str(self.disk / "out"), "report": str(folder / "report.json"),
             "sink": [f"faulty:{folder}?name=probe", f"faulty:{folder}?name=shaky"],
         }}  # fmt: skip
+        self.around = Around(folder, rng) if around else None
+        if self.around:
+            self.settings |= self.around.tables
         self.write_settings()
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._systemd.bind(str(folder / "notify"))
@@ -139,6 +145,12 @@ class World:
             return int(struct.unpack("<q", (self.folder / f"{sink}.count").read_bytes())[0])
         return 0
 
+    def probed(self) -> int:
+        return self.count("probe")
+
+    def shaky(self) -> int:
+        return self.count("shaky")
+
     def saved(self) -> int:
         """Look at the pictures that were saved, all whole, and make room for others; how many there were so far."""
         for path in sorted((self.disk / "out").glob("*")):
@@ -154,6 +166,8 @@ class World:
         for path in self.disk.glob("*.mp4"):
             if not path.name.startswith(".") and not cv2.VideoCapture(str(path)).isOpened():
                 raise Broken(f"{path} does not play")
+        if self.around and (torn := self.around.torn()):
+            raise Broken(f"{torn} does not play")
         return self.pictures
 
     def tidy(self) -> None:
@@ -171,7 +185,8 @@ class World:
             self.alive()
             left = [k for k in left if grow[k]() <= before[k]]
             if time.monotonic() - begin > within_s:
-                raise Broken(f"no recovery within {within_s:g} s\n{self.log_tail()}")
+                still = ", ".join(getattr(grow[k], "__name__", "?") for k in left)
+                raise Broken(f"no recovery within {within_s:g} s: {still}\n{self.log_tail()}")
             time.sleep(0.02)
         return time.monotonic() - begin
 
@@ -184,6 +199,8 @@ class World:
             self.process.wait()
         self._systemd.close()
         self._log.close()
+        if self.around:
+            self.around.close()
         if self.small_disk:
             subprocess.run(["umount", "-l", str(self.disk)], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """`faulty:DIR?fps=60&seed=0` and `faulty:DIR?name=a`: a live source and a sink that fail while a file says so. A plugin for the harness.
 
-The source raises FrameError while DIR/source.bad is there and gives nothing while DIR/source.stall is; the sink raises OutputError while
+The source raises FrameError while DIR/source.bad is there, gives nothing while DIR/source.stall is, and something hot while DIR/source.hot
+is; the sink raises OutputError while
 DIR/NAME.bad is there, and keeps in DIR/NAME.count how many frames it took.
 """
 
@@ -27,7 +28,11 @@ class FaultySource(Source):
     def __init__(self, uri: str, folder: Path, fps: float, seed: int) -> None:
         self.info = SourceInfo(uri, None, fps, live=True)
         self._folder, self._index, self._stopped = folder, 0, False
-        self._planes = np.random.default_rng(seed).integers(0, 256, (2, 64, 64), np.uint8)
+        noise = np.random.default_rng(seed)
+        self._visible = noise.integers(0, 256, (64, 64), np.uint8)
+        self._infrared = noise.integers(29000, 31000, (64, 64), np.uint16)
+        self._hot = self._infrared.copy()
+        self._hot[20:30, 20:30] += 15000
         self._began = time.time_ns()  # names differ from run to run
 
     @classmethod
@@ -45,7 +50,7 @@ class FaultySource(Source):
         name = f"{self._began}_{index}"
         if (self._folder / "source.bad").exists():
             raise FrameError(name, "unreadable", f"{name} is damaged")
-        visible, infrared = self._planes
+        visible, infrared = self._visible, self._hot if (self._folder / "source.hot").exists() else self._infrared
         return FramePair(
             Frame(visible, "visible", time.monotonic_ns(), name), Frame(infrared, "infrared", time.monotonic_ns(), name), index
         )

@@ -1,0 +1,258 @@
+"""What stands around a run, and what befalls that: a broker, clients of the page, FFmpeg, the recordings' disk, an alarm's hook.
+
+`Around` is made for a World and puts its tables into the world's settings. FAULTS: how often each of all, and the table it is about; where
+what that table needs is not installed, `missing` says so and the fault is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import psutil
+
+from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher, free_port
+from tests.web import hostile
+
+Count = Callable[[], int]
+
+
+class Around:
+    def __init__(self, folder: Path, rng: random.Random) -> None:
+        """folder: the world's."""
+        self.rng, self.folder, self.port = rng, folder, free_port()
+        self.missing: dict[str, str] = {}
+        self.tables: dict[str, dict[str, Any]] = {}
+        self._guests: list[socket.socket] = []
+        self.broker: Broker | None = None
+        self.small_disk = False
+        if find_spec("uvicorn") and find_spec("starlette"):
+            self.tables["web"] = {"listen": f"127.0.0.1:{self.port}", "clients": 4}
+        else:
+            self.missing["web"] = "uvicorn and starlette are not installed (pip install 'edgefuse[web]')"
+        if MOSQUITTO and find_spec("paho"):
+            (folder / "broker").mkdir()
+            self.broker = Broker(folder / "broker")
+            self.watcher = Watcher(self.broker.port)
+            self.tables["mqtt"] = {"url": self.broker.url, "device": "faulty", "interval": 0.2, "snapshots": 0.5}
+        else:
+            self.missing["mqtt"] = NEEDED
+        self.records = folder / "records"
+        if shutil.which("ffmpeg") and "web" in self.tables:
+            self.records.mkdir()
+            mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(self.records)]
+            self.small_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+            self.tables["recording"] = {"folder": str(self.records), "segment_s": 2.0, "keep_gb": 0.0015, "keep_free_mb": 0.2}
+        else:
+            self.missing["recording"] = "FFmpeg is not installed (apt-get install ffmpeg)" if "web" in self.tables else self.missing["web"]
+        script = f"[ -e {folder}/hook.hang ] && sleep 60; echo $EDGEFUSE_STATE >> {folder}/hooks"
+        self.tables["alarm.hot"] = {
+            "above": 40000.0, "unit": "counts", "hysteresis": 100.0, "duration": 0.0,
+            "hook": ["/bin/sh", "-c", script], "hook_timeout": 0.5,
+        }  # fmt: skip
+
+    def close(self) -> None:
+        self.leave()
+        if self.broker:
+            self.watcher.close()
+            self.broker.stop()
+        if self.small_disk:
+            subprocess.run(["umount", "-l", str(self.records)], check=True)
+
+    def told(self) -> int:
+        """Telemetry messages that someone else heard at the broker."""
+        return len(self.watcher.on("edgefuse/faulty/telemetry"))
+
+    def served(self) -> int:
+        """Frames by the page's word; 0 where it does not answer."""
+        return int(self._get("/healthz").get("frames", 0))
+
+    def recorded(self) -> int:
+        """Frames in files by the report's word; 0 where there is none."""
+        return int(self._get("/report.json").get("recording", {}).get("frames", {}).get("recorded", 0))
+
+    def hooked(self) -> int:
+        """Hooks that ended well. Heats and cools the scene, so that there are more."""
+        hot = self.folder / "source.hot"
+        hot.unlink() if hot.exists() else hot.touch()
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "hooks").stat().st_size
+        return 0
+
+    def _get(self, path: str) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return {}
+        finally:
+            connection.close()
+
+    def ask_record(self) -> None:
+        """Have it record, whatever was asked for before."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection.request("POST", "/record", b'{"on": true}', {"Content-Type": "application/json"})
+            connection.getresponse().read()
+        connection.close()
+
+    def visit(self, request: bytes) -> None:
+        """A client that says this, then neither reads nor goes."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(5)
+        try:
+            sock.connect(("127.0.0.1", self.port))
+            sock.sendall(request)
+        except OSError:
+            sock.close()
+        else:
+            self._guests.append(sock)
+
+    def leave(self) -> None:
+        """All who came."""
+        for sock in self._guests:
+            sock.close()
+        self._guests.clear()
+
+    def torn(self) -> str:
+        """The finished recording that does not play; empty where all do."""
+        if "recording" in self.tables:
+            for path in self.records.glob("edgefuse-*.mp4"):
+                # one that is retained no longer goes while we look
+                if ".part" not in path.name and not cv2.VideoCapture(str(path)).read()[0] and path.exists():
+                    return str(path)
+        return ""
+
+
+def _alive(world: Any) -> list[Count]:
+    """All that there is has to work."""
+    around: Around = world.around
+    counts = {"mqtt": around.told, "web": around.served, "recording": around.recorded, "alarm.hot": around.hooked}
+    return [count for table, count in counts.items() if table in around.tables]
+
+
+def broker_killed(world: Any) -> list[Count]:
+    around: Around = world.around
+    assert around.broker is not None
+    around.broker.process.kill()
+    around.broker.process.wait()
+    time.sleep(world.rng.uniform(0, 1.0))
+    around.broker.start()
+    return [around.told]
+
+
+def broker_hangs(world: Any) -> list[Count]:
+    around: Around = world.around
+    assert around.broker is not None
+    around.broker.process.send_signal(signal.SIGSTOP)
+    time.sleep(world.rng.uniform(0, 1.5))
+    around.broker.process.send_signal(signal.SIGCONT)
+    return [around.told]
+
+
+def slow_clients(world: Any) -> list[Count]:
+    """Viewers that stall, and requests that never end; some stay until the next come."""
+    around: Around = world.around
+    around.leave()
+    for _ in range(world.rng.randrange(1, 12)):
+        around.visit(
+            world.rng.choice((b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /stream.mjpg HTTP/1.1\r\nHost: lo", b""))
+        )
+    time.sleep(world.rng.uniform(0, 0.3))
+    return [around.served]
+
+
+def hostile_clients(world: Any) -> list[Count]:
+    around: Around = world.around
+    attacks = hostile.requests(world.rng.randrange(10**6))
+    for _ in range(world.rng.randrange(1, 20)):
+        with contextlib.suppress(OSError):
+            assert hostile.status(hostile.attack(("127.0.0.1", around.port), next(attacks))) != 500
+    # one of them may have asked for no recording, as it may without a token
+    around.ask_record()
+    return [around.served]
+
+
+def recordings_disk_full(world: Any) -> list[Count]:
+    around: Around = world.around
+    if around.small_disk:
+        filler = around.records / "filler"
+        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as f:
+            while f.write(bytes(1 << 14)):
+                pass
+        time.sleep(world.rng.uniform(0, 1.0))
+        filler.unlink()
+    else:
+        # not root, so a folder that can't be written is one
+        around.records.chmod(0o500)
+        time.sleep(world.rng.uniform(0, 1.0))
+        around.records.chmod(0o700)
+    return [around.recorded]
+
+
+def encoder_killed(world: Any) -> list[Count]:
+    """Or it hangs for a while."""
+    around: Around = world.around
+    for child in psutil.Process(world.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name() == "ffmpeg":
+                if world.rng.random() < 0.7:
+                    child.kill()
+                else:
+                    child.suspend()
+                    time.sleep(world.rng.uniform(0, 1.0))
+                    child.resume()
+    return [around.recorded]
+
+
+def hanging_hooks(world: Any) -> list[Count]:
+    around: Around = world.around
+    hang = world.folder / "hook.hang"
+    hang.touch()
+    for _ in range(world.rng.randrange(1, 12)):
+        around.hooked()
+        time.sleep(0.05)
+    hang.unlink()
+    return [around.hooked]
+
+
+def tables_reloaded(world: Any) -> list[Count]:
+    """Some are taken out, then put in again."""
+    around: Around = world.around
+    out = world.rng.sample(list(around.tables), world.rng.randrange(1, len(around.tables) + 1))
+    for table in out:
+        world.settings.pop(table)
+    world.write_settings()
+    world.reload()
+    for table in out:
+        world.settings[table] = around.tables[table]
+    world.write_settings()
+    world.reload()
+    return _alive(world)
+
+
+FAULTS: dict[Callable[[Any], list[Count]], tuple[int, str]] = {
+    broker_killed: (3, "mqtt"),
+    broker_hangs: (2, "mqtt"),
+    slow_clients: (3, "web"),
+    hostile_clients: (3, "web"),
+    recordings_disk_full: (2, "recording"),
+    encoder_killed: (3, "recording"),
+    hanging_hooks: (3, "alarm.hot"),
+    tables_reloaded: (3, "alarm.hot"),
+}
