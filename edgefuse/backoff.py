@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-FIRST_S, LAST_S = 0.5, 4.0  # doubled from one to the other; a second is left for the attempt itself
+FIRST_S, LAST_S = 0.5, 3.0  # doubled from one to the other; of five seconds two are left for the attempt, on a busy machine
 _STEADY_S = 10.0  # without a failure, and the waiting starts over
 
 

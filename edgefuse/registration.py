@@ -33,6 +33,7 @@ SMALLEST, LARGEST = 8, 8192  # pixels of a side
 _LEAST_SHARE = 0.02  # of either frame that the other's view has to cover
 _DISTORTIONS = (4, 5, 8, 12, 14)  # how many coefficients OpenCV knows
 _EXACT = 1e-6  # pixels
+_FARTHEST = 1e6  # pixels of a lens's focal length or centre, and its coefficients: beyond is no lens
 _LENSES = "visible_lens", "infrared_lens"
 
 
@@ -45,10 +46,13 @@ class Lens:
 
     def __post_init__(self) -> None:
         m, d = self.matrix, self.distortion
-        if m.shape != (3, 3) or not np.isfinite(m).all() or m[0, 0] <= 0 or m[1, 1] <= 0 or abs(m[1, 0]) + abs(m[2] - (0, 0, 1)).sum() > 0:
-            raise CalibrationError("camera_matrix: expected [[fx, s, cx], [0, fy, cy], [0, 0, 1]] with fx and fy above 0, in pixels")
-        if d.shape not in [(n,) for n in _DISTORTIONS] or not np.isfinite(d).all():
-            raise CalibrationError(f"distortion: expected {', '.join(map(str, _DISTORTIONS))} finite numbers, as OpenCV orders them")
+        form = m.shape == (3, 3) and m[1, 0] == 0 and (m[2] == (0, 0, 1)).all()
+        if not form or not (np.abs(m) <= _FARTHEST).all() or m[0, 0] < 1 or m[1, 1] < 1:
+            raise CalibrationError("camera_matrix: expected [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels, fx and fy 1 or more")
+        if d.shape not in [(n,) for n in _DISTORTIONS] or not (np.abs(d) <= _FARTHEST).all():
+            raise CalibrationError(
+                f"distortion: expected {', '.join(map(str, _DISTORTIONS))} numbers, none above 1e6, as OpenCV orders them"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -316,15 +320,15 @@ class Registration:
             m = visible_lens.matrix
             grid = np.asarray(cv2.undistortPoints(grid[:, None], m, visible_lens.distortion, P=m), np.float64).reshape(-1, 2)
         inverse = np.asarray(np.linalg.inv(homography), np.float64)
-        # beyond the horizon a point would come back from behind the camera
-        behind = grid @ inverse[2, :2] + inverse[2, 2] <= 0
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # far out, a lens's polynomial comes to more than a number holds; nothing is seen there
+        with np.errstate(all="ignore"):
+            # beyond the horizon a point would come back from behind the camera
+            behind = grid @ inverse[2, :2] + inverse[2, 2] <= 0
             there = project(inverse, grid)
-        if infrared_lens is not None:
-            there, folded = _distort(there, infrared_lens)
-            behind |= folded
-        last = np.array(self.infrared_size) - 1.0
-        with np.errstate(invalid="ignore"):
+            if infrared_lens is not None:
+                there, folded = _distort(there, infrared_lens)
+                behind |= folded
+            last = np.array(self.infrared_size) - 1.0
             seen = ~behind & ((there >= -0.5) & (there <= last + 0.5)).all(axis=1)
         # half a pixel is left around the outermost centres: it shows what they do; -2 is where nothing of the frame is mixed in. Steps of
         # a 32nd keep the arithmetic exact, so that every machine makes the same picture

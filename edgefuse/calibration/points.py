@@ -14,7 +14,7 @@ from edgefuse.errors import CalibrationError
 from edgefuse.registration import Array, Lens, Size, misfit, project
 
 FEWEST = 4
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"  # one way to read each, or a long one takes for ever
 _POINT = re.compile(rf"\s*({_NUMBER})[\s,]+({_NUMBER})[\s,=:]+({_NUMBER})[\s,]+({_NUMBER})\s*")
 _INLIER = 0.01  # of the visible width: further off, a point is a mistake
 _LEAST_SPREAD = 1e-3  # of the design's largest singular value: below this the points leave a parameter open

@@ -100,7 +100,7 @@ def test_a_file_of_points(tmp_path: Path) -> None:
     path = tmp_path / "points.txt"
     path.write_text("# visible x y, infrared x y\n320 240 80 60\n\n1.5,2=.5,-1  # a corner\n")
     assert points.read(path) == [(320, 240, 80, 60), (1.5, 2, 0.5, -1)]
-    for wrong in ("1 2 3", "1 2 3 4 5", "1 2 3 nan", "1e3 2 3 4", "a b c d"):
+    for wrong in ("1 2 3", "1 2 3 4 5", "1 2 3 nan", "1e3 2 3 4", "a b c d", ",".join(["9" * 3000] * 3)):
         path.write_text(f"1 2 3 4\n{wrong}\n")
         with pytest.raises(CalibrationError, match=r"points\.txt, line 2: expected VISIBLE_X"):
             points.read(path)

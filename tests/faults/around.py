@@ -51,13 +51,13 @@ class Around:
         else:
             self.missing["mqtt"] = NEEDED
         self.records = folder / "records"
-        if shutil.which("ffmpeg") and "web" in self.tables:
+        if shutil.which("ffmpeg"):
             self.records.mkdir()
             mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(self.records)]
             self.small_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
             self.tables["recording"] = {"folder": str(self.records), "segment_s": 2.0, "keep_gb": 0.0015, "keep_free_mb": 0.2}
         else:
-            self.missing["recording"] = "FFmpeg is not installed (apt-get install ffmpeg)" if "web" in self.tables else self.missing["web"]
+            self.missing["recording"] = "FFmpeg is not installed (apt-get install ffmpeg)"
         script = f"[ -e {folder}/hook.hang ] && sleep 60; echo $EDGEFUSE_STATE >> {folder}/hooks"
         self.tables["alarm.hot"] = {
             "above": 40000.0, "unit": "counts", "hysteresis": 100.0, "duration": 0.0,
@@ -81,8 +81,13 @@ class Around:
         return int(self._get("/healthz").get("frames", 0))
 
     def recorded(self) -> int:
-        """Frames in files by the report's word; 0 where there is none."""
-        return int(self._get("/report.json").get("recording", {}).get("frames", {}).get("recorded", 0))
+        """Grows with what is in the recordings' folder: their numbers are never used again."""
+        found = [0]
+        for path in self.records.glob("edgefuse-*"):
+            with contextlib.suppress(FileNotFoundError):
+                nbytes = path.stat().st_size
+                found.append((int(path.name.split("-")[1]) * 10**9 + nbytes) if nbytes else 0)
+        return max(found)
 
     def hooked(self) -> int:
         """Hooks that ended well. Heats and cools the scene, so that there are more."""

@@ -85,7 +85,7 @@ def _peak_bytes() -> int:
 
 def _play(source: Source, fuser: Any) -> int:
     played = 0
-    for _ in range(12):
+    for _ in range(8):
         try:
             pair = source.read()
             if pair is None:
@@ -132,7 +132,7 @@ def _lying(rng: random.Random, kind: bytes, payload: bytes) -> bytes:
     end = 4 + struct.unpack_from("<I", payload)[0] if start and len(payload) > 3 else len(payload)
     try:
         header = json.loads(payload[start:end])
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload
     if not isinstance(header, dict) or not header:
         return payload

@@ -1,4 +1,4 @@
-"""`faulty:DIR?fps=60&seed=0` and `faulty:DIR?name=a`: a live source and a sink that fail while a file says so. A plugin for the harness.
+"""`faulty:DIR?fps=25&seed=0` and `faulty:DIR?name=a`: a live source and a sink that fail while a file says so. A plugin for the harness.
 
 The source raises FrameError while DIR/source.bad is there, gives nothing while DIR/source.stall is, and something hot while DIR/source.hot
 is; the sink raises OutputError while
@@ -29,8 +29,9 @@ class FaultySource(Source):
         self.info = SourceInfo(uri, None, fps, live=True)
         self._folder, self._index, self._stopped = folder, 0, False
         noise = np.random.default_rng(seed)
-        self._visible = noise.integers(0, 256, (64, 64), np.uint8)
-        self._infrared = noise.integers(29000, 31000, (64, 64), np.uint16)
+        # little of it: what is recorded is not to fill the harness's small disks
+        self._visible = noise.integers(0, 16, (64, 64), np.uint8) * 16
+        self._infrared = noise.integers(30000, 30004, (64, 64), np.uint16)
         self._hot = self._infrared.copy()
         self._hot[20:30, 20:30] += 15000
         self._began = time.time_ns()  # names differ from run to run
@@ -38,7 +39,7 @@ class FaultySource(Source):
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:
         (folder,) = uri.paths(1)
-        return cls(uri.text, folder, uri.option("fps", 60.0, real(1, 1000)), uri.option("seed", 0, whole(0, 10**9)))
+        return cls(uri.text, folder, uri.option("fps", 25.0, real(1, 1000)), uri.option("seed", 0, whole(0, 10**9)))
 
     def read(self) -> FramePair | None:
         time.sleep(1 / self.info.fps)
