@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MOST = 32  # values of one label; what lies beyond is summed up as "other"
 _STATES = ("normal", "calibrating", "frozen")
+_RECORDING = ("recording", "armed", "off", "stopped")
 
 
 def exposition(live: Live) -> bytes:
@@ -53,6 +54,12 @@ class RunCollector:
             yield from _alarms(r["alarm"])
         if r.get("mqtt"):
             yield from _mqtt(r["mqtt"])
+        if r.get("recording"):
+            yield from _recording(r["recording"])
+        if r.get("stream"):
+            yield from _stream(r["stream"])
+        if r.get("web"):
+            yield from _web(r["web"])
 
 
 def _run(r: Mapping[str, Any]) -> Iterator[Metric]:
@@ -130,6 +137,30 @@ def _mqtt(m: Mapping[str, Any]) -> Iterator[Metric]:
     outcomes = {"sent": m["sent"], "lost": sum(m["lost"].values())}
     yield _counter("edgefuse_mqtt_messages", "Messages to the broker, by outcome", _items(outcomes), "outcome")
     yield _gauge("edgefuse_mqtt_backlog_messages", "Messages in wait for the broker", [((), m["waiting"])])
+
+
+def _recording(c: Mapping[str, Any]) -> Iterator[Metric]:
+    states = [((s,), float(c["state"] == s)) for s in _RECORDING]
+    yield _gauge("edgefuse_recording_state", "1 for the recording's state; stopped: it wants to, and can't", states, "state")
+    outcomes = {k: n for k, n in c["frames"].items() if k != "seen"}
+    yield _counter("edgefuse_recording_frames", "Frames that came to the recording, by outcome", _items(outcomes), "outcome")
+    yield _counter("edgefuse_recording_written_bytes", "Bytes of video written", [((), c["bytes"])])
+    yield _gauge("edgefuse_recording_kept_bytes", "Bytes of all recordings in the folder", [((), c["kept_bytes"])])
+    yield _counter("edgefuse_recording_files", "Files, by what became of them", _items({k: c[k] for k in ("segments", "deleted")}), "kind")
+    yield _counter("edgefuse_recording_encoder_restarts", "How often the encoder died or hung", [((), c["encoder_restarts"])])
+
+
+def _stream(c: Mapping[str, Any]) -> Iterator[Metric]:
+    yield _gauge("edgefuse_stream_connected", "1 while the server takes frames", [((), float(c["state"] == "streaming"))])
+    outcomes = {k: n for k, n in c["frames"].items() if k != "seen"}
+    yield _counter("edgefuse_stream_frames", "Frames that came to the stream, by outcome", _items(outcomes), "outcome")
+    yield _counter("edgefuse_stream_reconnects", "How often the connection, or its encoder, was lost", [((), c["reconnects"])])
+
+
+def _web(c: Mapping[str, Any]) -> Iterator[Metric]:
+    yield _gauge("edgefuse_web_viewers", "Who looks at the live picture now", [((), c["viewers"])])
+    yield _counter("edgefuse_web_viewers_turned_away", "Viewers beyond those allowed at once", [((), c["viewers_turned_away"])])
+    yield _counter("edgefuse_web_sent_bytes", "Bytes of the live picture sent", [((), c["bytes_sent"])])
 
 
 Samples = Iterable[tuple[tuple[str, ...], float]]

@@ -199,6 +199,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         + (f", {report['bytes']['written'] / 1e6:.1f} MB written to files" if report["bytes"].get("written") else ""),
         *(thermal_text(report["thermal"]) if report.get("thermal") else ()),
         *(recording_text(report["record_raw"]) if report.get("record_raw") else ()),
+        *ffmpeg_text(report),
         *sinks_text(report.get("sinks", {})),
         f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
     ]
@@ -220,6 +221,23 @@ def recording_text(recording: Mapping[str, Any]) -> list[str]:
     r, lost = recording, f", {recording['dropped']} dropped: the disk was too slow" if recording["dropped"] else ""
     ratio = f", {r['bytes_raw'] / r['bytes']:.2f} times smaller than raw" if r["bytes_raw"] else ""
     return [f"recording  {r['pairs']} pairs in {r['bytes'] / 1e6:.1f} MB{ratio}{lost}"]
+
+
+def ffmpeg_text(report: Mapping[str, Any]) -> list[str]:
+    """`Recording.report` and `Streaming.report` for people."""
+    lines = []
+    if r := report.get("recording"):
+        done = f"{r['frames']['recorded']} frames in {r['segments']} files, {r['bytes'] / 1e6:.1f} MB, in {r['folder']}"
+        lines.append(f"recordings {done}{_missing(r, ('dropped', 'lost', 'unwritten'))}")
+    if r := report.get("stream"):
+        lines.append(f"stream     {r['frames']['sent']} frames to {r['url']}{_missing(r, ('dropped', 'lost'))}")
+    return lines
+
+
+def _missing(part: Mapping[str, Any], causes: tuple[str, ...]) -> str:
+    """What of the frames is not there, and why, where anything is wrong."""
+    counts = _causes({c: part["frames"][c] for c in causes if part["frames"][c]})
+    return "; ".join(("", *filter(None, (counts, part["trouble"]))))
 
 
 def sinks_text(sinks: Mapping[str, Any]) -> list[str]:

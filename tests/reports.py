@@ -1,4 +1,5 @@
-"""A report with everything in it, made by what makes it in a run, but for cameras: their shapes are `CamerasSource.report`'s."""
+"""A report with everything in it, made by what makes it in a run, but for cameras, links and what FFmpeg makes: their shapes are those of
+the `report` of each."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def frame(celsius: float = 40.0, law: bool = True, time_ns: int = 10**9) -> Fuse
 
 
 def full_report(law: bool = True) -> dict[str, Any]:
-    """Three frames fused, three lost, two cameras, an alarm that is raised, one that can't tell, an MQTT link with losses."""
+    """Three frames fused, three lost, two cameras, an alarm that is raised, one that can't tell, an MQTT link with losses, a recording
+    that stopped, a stream whose server is gone, and two viewers."""
     telemetry, live = Telemetry(), Live(dict)
     telemetry.lost(FrameError("a", "size", "a: sizes differ"))
     for _ in range(2):
@@ -49,4 +51,37 @@ def full_report(law: bool = True) -> dict[str, Any]:
         "pairing": {"pairs": 80, "held": 20, "alone": 5},
         "alarm": alarms.report(),
         "mqtt": {"state": "connected", "sent": 7, "lost": {"telemetry": 3, "event": 1}, "waiting": 2},
+        "recording": {
+            "state": "stopped",
+            "mode": "always",
+            "trouble": "the disk is full",
+            "folder": "/srv/edgefuse",
+            "file": None,
+            "segments": 4,
+            "recovered": 1,
+            "deleted": 2,
+            "bytes": 5_000_000,
+            "kept_bytes": 3_000_000,
+            "held_bytes": 0,
+            "encoder": "libx264",
+            "encoder_restarts": 1,
+            "frames": {"seen": 100, "recorded": 80, "dropped": 9, "lost": 5, "unwritten": 6, "not_wanted": 0},
+        },
+        "stream": {
+            "state": "connecting",
+            "url": "rtsp://server:8554/edgefuse",
+            "trouble": "FFmpeg ended",
+            "encoder": "libx264",
+            "reconnects": 3,
+            "frames": {"seen": 100, "sent": 90, "dropped": 4, "lost": 6},
+        },
+        "web": {
+            "url": "http://127.0.0.1:8080/",
+            "token": False,
+            "trouble": "",
+            "viewers": 2,
+            "viewers_turned_away": 1,
+            "pictures_encoded": 50,
+            "bytes_sent": 250_000,
+        },
     }

@@ -48,6 +48,16 @@ def test_a_full_report_is_told_in_base_units() -> None:
         ("edgefuse_hooks_total", (("outcome", "done"),)): 1,
         ("edgefuse_mqtt_connected", ()): 1,
         ("edgefuse_mqtt_messages_total", (("outcome", "lost"),)): 4,
+        ("edgefuse_recording_state", (("state", "stopped"),)): 1,
+        ("edgefuse_recording_state", (("state", "recording"),)): 0,
+        ("edgefuse_recording_frames_total", (("outcome", "unwritten"),)): 6,
+        ("edgefuse_recording_kept_bytes", ()): 3_000_000,
+        ("edgefuse_recording_files_total", (("kind", "deleted"),)): 2,
+        ("edgefuse_stream_connected", ()): 0,
+        ("edgefuse_stream_frames_total", (("outcome", "sent"),)): 90,
+        ("edgefuse_stream_reconnects_total", ()): 3,
+        ("edgefuse_web_viewers", ()): 2,
+        ("edgefuse_web_sent_bytes_total", ()): 250_000,
     }
     assert {k: found.get(k) for k in expected} == expected
     assert found["edgefuse_stage_latency_seconds_sum", (("stage", "network"),)] == pytest.approx(0.015)

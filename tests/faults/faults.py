@@ -68,13 +68,13 @@ def full_disk(world: World) -> list[Count]:
             out.chmod(0o500)
             time.sleep(world.rng.uniform(0, 0.3))
             out.chmod(0o700)
-    return [world.saved]
+    return [world.newest]
 
 
 def folder_gone(world: World) -> list[Count]:
     world.saved()
     shutil.rmtree(world.disk / "out", ignore_errors=True)
-    return [world.saved]
+    return [world.newest]
 
 
 def good_reload(world: World) -> list[Count]:

@@ -58,7 +58,8 @@ class World:
         self._systemd.settimeout(1.0)
         self._log = open(folder / "log", "ab")  # noqa: SIM115
         self.process: subprocess.Popen[bytes] | None = None
-        self.pictures = self.starts = 0
+        self.pictures = self.starts = self._newest = 0
+        self._played: set[Path] = set()
 
     def write_settings(self, text: str | None = None) -> None:
         """The settings, or something else, as the file, whole at once as an editor does."""
@@ -151,6 +152,13 @@ class World:
     def shaky(self) -> int:
         return self.count("shaky")
 
+    def newest(self) -> int:
+        """Grows with the pictures that are saved: a quick look at their names."""
+        for path in (self.disk / "out").glob("[!.]*"):
+            began, _, index = path.stem.partition("_")
+            self._newest = max(self._newest, int(began) * 10**6 + int(index))
+        return self._newest
+
     def saved(self) -> int:
         """Look at the pictures that were saved, all whole, and make room for others; how many there were so far."""
         for path in sorted((self.disk / "out").glob("*")):
@@ -163,9 +171,10 @@ class World:
                 raise Broken(f"{path} is torn")
             path.unlink(missing_ok=True)
             self.pictures += 1
-        for path in self.disk.glob("*.mp4"):
+        for path in set(self.disk.glob("*.mp4")) - self._played:
             if not path.name.startswith(".") and not cv2.VideoCapture(str(path)).isOpened():
                 raise Broken(f"{path} does not play")
+            self._played.add(path)
         if self.around and (torn := self.around.torn()):
             raise Broken(f"{torn} does not play")
         return self.pictures
