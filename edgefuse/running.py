@@ -49,9 +49,9 @@ class Running:
         s = given.run
         with ExitStack() as undo:
             self._calibration = Calibrated.of(s)
-            self.source = undo.enter_context(opening.source(s, self._calibration.made))
-            opening.check_outputs(s, opening.inputs(s, self.source))
             self.live = Live(self.report)
+            self.source = undo.enter_context(self._open_source(s, self._calibration))
+            opening.check_outputs(s, opening.inputs(s, self.source))
             self._sinks = self._open_sinks(s, undo)
             self.fuser = undo.enter_context(opening.fuser(s, self._calibration.made, self.source.info.sequence))
             self._tap = undo.enter_context(opening.tapped(self.source, s, self.live.tell))
@@ -109,6 +109,11 @@ class Running:
     def _info(self, s: RunSettings, fuser: Fuser) -> Info:
         info = self.source.info
         return Info(safe(self._name(s)), info.fps, info.pairs is None, model_facts(fuser), opening.inputs(s, self.source))
+
+    def _open_source(self, s: RunSettings, calibration: Calibrated) -> Source:
+        source = opening.source(s, calibration.made)
+        source.listen(lambda camera, facts: self.live.tell(Event("camera", camera, facts)))
+        return source
 
     def _all(self, sinks: dict[Output, GuardedSink]) -> list[Sink]:
         return [*sinks.values(), self.live]
@@ -187,7 +192,7 @@ class Running:
             self._let_go("the source", self._tap.close)
         try:
             with ExitStack() as undo:
-                source = undo.enter_context(opening.source(s, calibration.made))
+                source = undo.enter_context(self._open_source(s, calibration))
                 tap = self._tapped(source, s)
                 undo.pop_all()
         except EdgeFuseError:
@@ -207,7 +212,7 @@ class Running:
         s, backoff = self.settings.run, Backoff()
         while not self._pipeline.stopping:
             try:
-                self.source = self._tap = opening.source(s, self._calibration.made)
+                self.source = self._tap = self._open_source(s, self._calibration)
                 self._tap = self._tapped(self.source, s)
                 return
             except OutputError as e:

@@ -13,6 +13,7 @@ import cv2
 import pytest
 
 from edgefuse.errors import EdgeFuseError, InputError
+from edgefuse.live import Event
 from edgefuse.rawfile import RawReader
 from edgefuse.running import Running
 from edgefuse.settings import RunSettings, Settings
@@ -191,3 +192,20 @@ def test_cameras_stay_open_but_where_they_are_what_changes() -> None:
                 running.exchange(told(source="", camera=(f"visible={visible.url}", "infrared=v4l2:/dev/nowhere"), sharpness=2.0))
             assert running.settings.run.delay == 1.0
             more(running)
+
+
+def test_a_camera_that_goes_and_comes_back_is_told_and_still_so_after_the_source_was_exchanged() -> None:
+    with MjpegServer(30, noise(64, 64)) as visible, MjpegServer(30, noise(64, 64, 1)) as infrared:
+        cameras: dict[str, Any] = {
+            "source": "", "camera": (f"visible={visible.url}", f"infrared={infrared.url}"), "pass_through": True,
+        }  # fmt: skip
+        with going(told(**cameras)) as running:
+            heard: list[Event] = []
+            running.live.listen(heard.append)
+            running.exchange(told(**cameras, delay=1.0))
+            infrared.mode = "down"
+            wait(lambda: any((e.kind, e.name, e.facts["state"]) == ("camera", "infrared", "lost") for e in heard))
+            infrared.mode = "live"
+            wait(lambda: heard[-1].facts["state"] == "live")
+            assert {e.name for e in heard if e.kind == "camera"} == {"infrared"}
+            assert "held" not in {e.facts["state"] for e in heard}

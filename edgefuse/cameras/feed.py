@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -43,7 +43,8 @@ class Patience:
 
 
 class Feed:
-    """`start`, then `take` frames as they come. `state` changes are logged and kept; `book` counts what came and what became of it.
+    """`start`, then `take` frames as they come. `state` changes are told or else logged, and kept; `book` counts what came
+    and what became of it.
 
     Frames keep the size and depth of the first one: one of another is dropped ("size").
     """
@@ -53,6 +54,7 @@ class Feed:
         self.camera, self.book = camera, Book()
         self.error: InputError | None = None
         self.changes = 0
+        self.told: Callable[[Mapping[str, Any]], None] | None = None  # of each coming and going, once there is someone to tell
         self.faults: dict[str, int] = {}
         self._came, self._patience, self._delay_ns = came, patience or Patience(), delay_ns
         self._lock = threading.Lock()
@@ -250,10 +252,14 @@ class Feed:
             # the watcher may be late: a frame came meanwhile
             if state == "held" and self._state != "live":
                 return
+            # a frame that is late by a moment is no news to those outside
+            news = state != "held" and (self._state, state) != ("held", "live")
             self._state = state
             self.changes += 1
             self._history.append({"state": state, "after_s": round(time.monotonic() - self._born, 3), "note": note})
-        if self._announced or state == "live":
+        if self.told and news:
+            self.told({"state": state, "camera": self.camera.label} | ({"note": note} if note else {}))
+        elif self._announced or state == "live":
             self._log(logging.WARNING if state in ("lost", "frozen") else logging.INFO, state, note)
 
     def _log(self, level: int, state: State, note: str) -> None:

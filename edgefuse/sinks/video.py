@@ -32,7 +32,7 @@ class VideoSink(Sink):
         if path.suffix.lower() not in CODECS:
             raise SettingsError(f"{path}: a video ends in {', '.join(CODECS)}; rename it")
         files.check_file(path)
-        self._path, self._fps = path, fps
+        self._path, self._fps = path, _expressible(fps)
         # FFmpeg takes a relative path with a colon for a protocol
         self._part = path.absolute().with_name(f".{os.getpid()}.{id(self):x}.part{path.suffix.lower()}")
         self._target = files.utf8(self._part, OutputError)
@@ -79,6 +79,12 @@ class VideoSink(Sink):
     def _discard(self) -> None:
         self._writer = None
         self._part.unlink(missing_ok=True)
+
+
+def _expressible(fps: float) -> float:
+    """The rate as MPEG-4 can say it: OpenCV makes it a whole number over a power of ten, and MPEG-4 has 16 bits for that."""
+    decimals = next((n for n in (3, 2, 1) if fps * 10**n < 65535), 0)
+    return round(fps, decimals)
 
 
 def _fit(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,9 @@ class Source(ABC):
 
     def settle(self, pair: FramePair, cause: str | None) -> None:
         """From any thread: what became of a pair that was read: None for fused and written, else why it was dropped."""
+
+    def listen(self, on_change: Callable[[str, Mapping[str, Any]], None]) -> None:
+        """From now on call `on_change(which camera, {"state": ..., ...})` where one comes, goes or stands still; in any thread, at once."""
 
     def report(self) -> dict[str, Any]:
         """What this source adds to a run's report."""

@@ -10,8 +10,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -111,6 +112,10 @@ class CamerasSource(Source):
 
     def stop(self) -> None:
         self._stopped = True
+
+    def listen(self, on_change: Callable[[str, Mapping[str, Any]], None]) -> None:
+        for modality, feed in self.feeds.items():
+            feed.told = partial(on_change, modality)
 
     def settle(self, pair: FramePair, cause: str | None) -> None:
         with self._lock:

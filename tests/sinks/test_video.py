@@ -46,7 +46,7 @@ def play(path: Path) -> tuple[float, list[NDArray[Any]]]:
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-@pytest.mark.parametrize("fps", [8.7, 25.0, 30000 / 1001, 0.5])
+@pytest.mark.parametrize("fps", [8.7, 25.0, 30000 / 1001, 0.5, 200 / 3, 700.123])
 def test_a_video_plays_frame_by_frame_at_its_own_rate(tmp_path: Path, extension: str, fps: float) -> None:
     path = tmp_path / f"out{extension}"
     with open_sink(f"video:{path}", fps) as sink:
