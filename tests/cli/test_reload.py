@@ -70,9 +70,15 @@ def test_a_good_file_is_applied_and_a_bad_one_is_refused_with_one_line(tmp_path:
 
 def test_without_a_settings_file_a_hangup_ends_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgefuse", "run", "--source", "demo?frames=0&size=64x64", "--model", "blend-classic"]
-    process = subprocess.Popen(command, cwd=tmp_path, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("model")
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == -signal.SIGHUP
-    process.communicate()
+    # under nohup, which these tests may be, hangups are ignored, and a child inherits that
+    with subprocess.Popen(
+        command, cwd=tmp_path, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("model")
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(60) == -signal.SIGHUP
+        finally:
+            process.kill()
