@@ -10,8 +10,9 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,18 +40,20 @@ def share_of_rate(step: int, steps: int, warm: int, fall: float) -> float:
 
 def descend(
     args: argparse.Namespace, name: str, network: nn.Module, loss_of: Callable[[np.random.Generator], Tensor],
-    score: Callable[[], dict[str, float]], warm: int, fall: float, begun: float | None = None,
+    score: Callable[[], dict[str, float]], warm: int, fall: float, begun: float | None = None, clip: float | None = None,
+    groups: Sequence[dict[str, Any]] = (),
 ) -> float | None:  # fmt: skip
     """Train `network` by AdamW from its last checkpoint on; the seconds spent, or None where `--stop-after` ended it.
 
     loss_of: a step's loss, all its randomness from the generator given. score: the validation's figures. warm, fall: as
-    `share_of_rate` says. begun: when the clock started (`time.monotonic`), now by default.
+    `share_of_rate` says. begun: when the clock started (`time.monotonic`), now by default. clip: the gradient's largest norm. groups:
+    the optimiser's, where not all parameters learn at one rate; each may have a `share` of it.
     """
     begun = time.monotonic() if begun is None else begun
     folder = args.runs / name
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, first = folder / "last.pt", 0
-    optimiser = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(list(groups) if groups else network.parameters(), lr=args.rate, weight_decay=1e-4)
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(state["network"])
@@ -60,10 +63,12 @@ def descend(
     running = 0.0
     for step in range(first, args.steps):
         for group in optimiser.param_groups:
-            group["lr"] = args.rate * share_of_rate(step, args.steps, warm, fall)
+            group["lr"] = args.rate * share_of_rate(step, args.steps, warm, fall) * group.get("share", 1.0)
         loss = loss_of(np.random.default_rng((args.seed, step)))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimiser.step()
         running += loss.item()
         if (step + 1) % args.every == 0 or step + 1 == args.steps:

@@ -52,23 +52,37 @@ class SSCNet(nn.Module):
 
 
 def _unit(convolution: nn.Conv2d | nn.ConvTranspose2d) -> tuple[nn.Module, nn.Module]:
-    nn.init.kaiming_normal_(convolution.weight, a=0.25, mode="fan_in" if isinstance(convolution, nn.Conv2d) else "fan_out")
+    # of a transposed convolution with a stride, each output pixel sees one tap
+    taps = 1 if convolution.stride[0] > 1 else convolution.kernel_size[0] ** 2
+    nn.init.normal_(convolution.weight, std=(2 / (1 + 0.25**2) / (convolution.in_channels * taps)) ** 0.5)
     nn.init.zeros_(convolution.bias)
     return convolution, nn.PReLU(convolution.out_channels)
 
 
-def begin_at_mean(network: SSCNet, spectra: np.ndarray) -> None:
-    """Start the decoder at the mean spectrum, its last layer at the spectra's principal directions, so that training begins with
-    something like a spectrum and not with the sigmoid's middle. spectra: float32 (N, bands) in [0, 1]."""
-    last = network.decoder[-2]
-    logit = np.log(np.clip(spectra, 1e-3, 1 - 1e-3) / (1 - np.clip(spectra, 1e-3, 1 - 1e-3)))
-    mean = logit.mean(axis=0)
-    _, _, directions = np.linalg.svd((logit - mean)[:: max(1, len(logit) // 4000)], full_matrices=False)
-    count = min(len(directions), last.in_channels)
-    with torch.no_grad():
-        last.bias.copy_(torch.from_numpy(mean.astype(np.float32)))
-        last.weight.mul_(0.1)
-        last.weight[:count, :, 1, 1] += torch.from_numpy(directions[:count].astype(np.float32))
+def begin_with_spectra(network: SSCNet, spectra: np.ndarray) -> None:
+    """Let the first layer see the spectra's principal components, each of about unit variance, and the last one draw with them, around
+    the mean spectrum: bands are so alike that a random start sees brightness and nothing else. spectra: float32 (N, bands) in [0, 1].
+    """
+    first, last = network.encoder[0], network.decoder[-2]
+    chosen = spectra[:: max(1, len(spectra) // 8000)].astype(np.float64)
+    for layer, values in ((first, chosen), (last, np.log(np.clip(chosen, 1e-3, 1 - 1e-3) / (1 - np.clip(chosen, 1e-3, 1 - 1e-3))))):
+        mean = values.mean(axis=0)
+        _, size, directions = np.linalg.svd(values - mean, full_matrices=False)
+        deviation = np.maximum(size / len(values) ** 0.5, 1e-3)
+        channels = layer.out_channels if layer is first else layer.in_channels
+        take = np.arange(channels) % (channels // 4)  # the strongest quarter, four times: signs and neighbours differ
+        with torch.no_grad():
+            if layer is first:
+                basis = torch.from_numpy((directions / deviation[:, None])[take].astype(np.float32))
+                spread = torch.randn(channels, 1, 3, 3) * 0.25
+                spread[:, :, 1, 1] += torch.from_numpy(np.where(np.arange(channels) < channels // 2, 1.0, -1.0).astype(np.float32))[:, None]
+                layer.weight.copy_(basis[:, :, None, None] * spread)
+                layer.bias.copy_(-(layer.weight.sum((2, 3)) @ torch.from_numpy(mean.astype(np.float32))))
+            else:
+                basis = torch.from_numpy((directions * deviation[:, None])[take].astype(np.float32))
+                layer.weight.zero_()
+                layer.weight[:, :, 1, 1] = basis * 0.5
+                layer.bias.copy_(torch.from_numpy(mean.astype(np.float32)))
 
 
 def macs_per_pixel(network: SSCNet) -> float:
