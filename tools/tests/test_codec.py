@@ -1,0 +1,113 @@
+"""SSCNet: its scenes, its network, and the committed commands from training to pruning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tools import prune, train_codec
+from tools.data.cubes import BANDS, DROPPED, batch, enmap, load, resampled, scaled
+from tools.networks.sscnet import SSCNet, begin_with_spectra, macs_per_pixel, parameters
+
+WIDTHS = (16, 16, 16, 24, 24, 16, 16, 16)
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> str:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    spectra = np.cumsum(rng.normal(0, 1, (3, 60)), 1)
+    for name in ("one", "sandiego"):
+        fields = np.cumsum(np.cumsum(rng.normal(0, 1, (20, 27, 3)), 0), 1)
+        cube = fields @ spectra
+        np.savez(folder / f"{name}.npz", cube=(9000 * (cube - cube.min()) / np.ptp(cube)).astype(np.uint16))
+    np.savez(folder / "enmap_tiles.npz", cube=rng.integers(0, 4000, (2, 16, 16, 218)).astype(np.int16))
+    return f"scenes:{folder}"
+
+
+def test_scenes_have_202_bands_and_a_held_out_part(scenes: str) -> None:
+    found = {s.name: s for s in load([scenes])}
+    assert {n: s.part for n, s in found.items()} == {"one": "train", "sandiego": "test", "enmap_00": "train", "enmap_01": "train"}
+    assert all(s.cube.shape[0] == BANDS and s.cube.dtype == np.float32 for s in found.values())
+    with pytest.raises(ValueError, match="expected scenes:DIR or hyspecnet:DIR"):
+        load(["cubes:x"])
+
+
+def test_enmap_loses_its_water_vapour_bands_with_and_without_the_missing_ones() -> None:
+    numbered = np.broadcast_to(np.arange(224), (1, 1, 224))
+    kept = [b for b in range(224) if b not in DROPPED]
+    assert enmap(numbered)[0, 0].tolist() == kept
+    assert len(kept) == BANDS
+    assert enmap(np.delete(numbered, range(129, 135), axis=2))[0, 0].tolist() == kept
+
+
+def test_scaling_is_fixed_and_resampling_keeps_the_ends() -> None:
+    assert scaled(np.array([[[-5, 5000, 20000]]], np.int16)).tolist() == [[[0.0, 0.5, 1.0]]]
+    assert scaled(np.array([[[0.25, 1.5]]], np.float32)).tolist() == [[[0.25, 1.0]]]
+    ramp = resampled(np.linspace(0, 1, 60, dtype=np.float32)[None, None])
+    np.testing.assert_allclose(ramp[0, 0], np.linspace(0, 1, BANDS), atol=1e-6)
+
+
+def test_hyspecnet_s_splits(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        (tmp_path / "splits/easy").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"splits/easy/{part}.csv").write_text(f"tile/{part}-DATA.npy\n")
+        (tmp_path / "patches/tile").mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / f"patches/tile/{part}-DATA.npy", np.full((BANDS, 8, 8), 0.5, np.float32))
+    assert [s.part for s in load([f"hyspecnet:{tmp_path}"])] == ["train", "validation", "test"]
+
+
+def test_batches_repeat_by_seed(scenes: str) -> None:
+    found = load([scenes])
+    one, two = (batch(found, 3, 32, np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    assert one.shape == (3, BANDS, 32, 32)
+    assert one.min() >= 0
+    assert one.max() <= 1
+
+
+def test_the_published_network_has_the_published_size_and_rate() -> None:
+    network = SSCNet()
+    latent = network.encoder(torch.zeros(1, BANDS, 16, 24))
+    assert latent.shape == (1, 1024, 2, 3)
+    # the paper's 2.53 bpppc, latents as float32
+    assert 32 * latent.numel() / (BANDS * 16 * 24) == pytest.approx(2.535, abs=0.001)
+    assert parameters(network) == 13_783_242
+    assert macs_per_pixel(network) == 1_979_392
+
+
+def test_it_begins_near_the_mean_spectrum() -> None:
+    rng = np.random.default_rng(0)
+    spectra = np.clip(0.4 + 0.05 * rng.normal(size=(500, 3)) @ rng.normal(size=(3, BANDS)), 0.01, 0.99).astype(np.float32)
+    torch.manual_seed(0)
+    network = SSCNet(latent=8, widths=WIDTHS)
+    begin_with_spectra(network, spectra)
+    with torch.no_grad():
+        made = network(torch.from_numpy(spectra[:64].T.reshape(1, BANDS, 8, 8).copy()))
+    assert abs(float(made.mean()) - float(spectra.mean())) < 0.1
+
+
+def test_pruning_takes_size_and_work_and_leaves_rate_and_bands() -> None:
+    network = SSCNet(latent=8, widths=WIDTHS)
+    size, work = parameters(network), macs_per_pixel(network)
+    pruned = prune.prune(network, 0.5)
+    assert pruned.shape == {"bands": BANDS, "latent": 8, "widths": (8, 8, 8, 12, 12, 8, 8, 8)}
+    assert parameters(pruned) < 0.6 * size
+    assert macs_per_pixel(pruned) < 0.6 * work
+
+
+def test_train_prune_and_go_on_where_it_was(scenes: str, tmp_path: Path) -> None:
+    common = ["--data", scenes, "--runs", str(tmp_path / "runs"), "--every", "1", "--batch", "1", "--size", "16"]
+    first = train_codec.train(train_codec.parser().parse_args([*common, "--latent", "8", "--steps", "2", "--stop-after", "1"]))
+    assert first == {"stopped_at": 1}
+    result = train_codec.train(train_codec.parser().parse_args([*common, "--latent", "8", "--steps", "2"]))
+    assert result["steps"] == 2
+    assert set(result["test"]) == {"mean_db", "sandiego"}
+    compared = prune.run(prune.parser().parse_args([*common, "--from", "sscnet-8", "--rounds", "2", "--steps", "3"]))
+    assert compared["size_share"] <= 0.55
+    assert compared["macs_share"] <= 0.5
+    assert (tmp_path / "runs/sscnet-8-pruned-compared/result.json").is_file()
