@@ -5,7 +5,7 @@ No label says which device: Prometheus adds the instance it asked. Labels have f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import edgefuse
@@ -42,24 +42,10 @@ class RunCollector:
         self._report = report
 
     def collect(self) -> Iterator[Metric]:
-        r = self._report
-        yield from _run(r)
-        if r.get("thermal"):
-            yield from _thermal(r["thermal"])
-        if r.get("cameras"):
-            yield from _cameras(r["cameras"])
-        if r.get("pairing"):
-            yield from _pairing(r["pairing"])
-        if r.get("alarm"):
-            yield from _alarms(r["alarm"])
-        if r.get("mqtt"):
-            yield from _mqtt(r["mqtt"])
-        if r.get("recording"):
-            yield from _recording(r["recording"])
-        if r.get("stream"):
-            yield from _stream(r["stream"])
-        if r.get("web"):
-            yield from _web(r["web"])
+        yield from _run(self._report)
+        for part, tell in _PARTS.items():
+            if told := self._report.get(part):
+                yield from tell(told)
 
 
 def _run(r: Mapping[str, Any]) -> Iterator[Metric]:
@@ -193,3 +179,16 @@ def _counter(name: str, what: str, samples: Samples, *labels: str) -> Metric:
     for values, value in samples:
         metric.add_metric(values, value)
     return metric
+
+
+# what only some runs have: a report's key -> its metrics
+_PARTS: dict[str, Callable[[Any], Iterator[Metric]]] = {
+    "thermal": _thermal,
+    "cameras": _cameras,
+    "pairing": _pairing,
+    "alarm": _alarms,
+    "mqtt": _mqtt,
+    "recording": _recording,
+    "stream": _stream,
+    "web": _web,
+}

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.files import write_atomic
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import envi_header
-from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
-from edgefuse.hyperspectral.formats.flat import FlatReader, FlatWriter, Layout
+from edgefuse.hyperspectral.formats.flat import FlatReader, FlatSink, FlatSource, FlatWriter, Layout
 
 _SAMPLES = ("", ".img", ".dat", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cube", ".envi", ".hsi")
 
@@ -53,7 +50,7 @@ def layout_of(header: Path) -> tuple[Layout, CubeInfo]:
         raise CubeError(f"{header}: {e}; mend the header") from None
 
 
-class EnviSource(CubeSource):
+class EnviSource(FlatSource):
     """An ENVI cube. The file's size is held against the header's before anything else."""
 
     def __init__(self, path: Path, dataset: str | None = None, header: Path | None = None) -> None:
@@ -90,14 +87,8 @@ class EnviSource(CubeSource):
     def form(self) -> str:
         return f"ENVI {self._interleave}"
 
-    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        return self._reader.read(rows, columns, bands)
 
-    def close(self) -> None:
-        self._reader.close()
-
-
-class EnviSink(CubeSink):
+class EnviSink(FlatSink):
     """Writes PATH and its header, PATH.hdr. Interleave by suffix .bsq, .bil or .bip, else the one it came in, else bsq."""
 
     form = "ENVI"
@@ -115,14 +106,6 @@ class EnviSink(CubeSink):
     @property
     def files(self) -> tuple[Path, ...]:
         return self.path, self.header
-
-    def write(self, window: Window, samples: NDArray[Any]) -> None:
-        self._writer.write(window, samples)
-
-    def finish(self) -> None:
-        self._writer.close()
-
-    discard = finish
 
     def beside(self) -> None:
         # last: without it there is no cube

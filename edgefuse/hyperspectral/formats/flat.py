@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.files import output_error
+from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 
 ROWS, COLUMNS, BANDS = 0, 1, 2
 BSQ, BIL, BIP = (BANDS, ROWS, COLUMNS), (ROWS, BANDS, COLUMNS), (ROWS, COLUMNS, BANDS)
@@ -157,3 +158,29 @@ class FlatWriter:
 
     def close(self) -> None:
         self._file.close()
+
+
+class FlatSource(CubeSource):
+    """A cube whose samples lie flat in a file. A subclass sets `_reader`."""
+
+    _reader: FlatReader
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
+        return self._reader.read(rows, columns, bands)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class FlatSink(CubeSink):
+    """Its twin for writing. A subclass sets `_writer`."""
+
+    _writer: FlatWriter
+
+    def write(self, window: Window, samples: NDArray[Any]) -> None:
+        self._writer.write(window, samples)
+
+    def finish(self) -> None:
+        self._writer.close()
+
+    discard = finish

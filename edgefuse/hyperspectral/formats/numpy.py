@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError
 from edgefuse.files import check_space, output_error, write_atomic
 from edgefuse.hyperspectral.cube import CubeInfo
-from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
-from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatWriter, Layout
+from edgefuse.hyperspectral.formats.base import CubeSink, Window
+from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatSink, FlatSource, FlatWriter, Layout
 from edgefuse.hyperspectral.spool import spool_folder
 
 _JSON = 1 << 24  # bytes of a cube's meaning
@@ -69,7 +69,7 @@ def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-class NpySource(CubeSource):
+class NpySource(FlatSource):
     """A .npy file in either order."""
 
     form = "NumPy .npy"
@@ -96,14 +96,8 @@ class NpySource(CubeSource):
     def files(self) -> tuple[Path, ...]:
         return (self.path, self._beside) if self._beside else (self.path,)
 
-    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        return self._reader.read(rows, columns, bands)
 
-    def close(self) -> None:
-        self._reader.close()
-
-
-class NpySink(CubeSink):
+class NpySink(FlatSink):
     """Writes a .npy file, and .npy.json where there is something to say."""
 
     form = "NumPy .npy"
@@ -119,14 +113,6 @@ class NpySink(CubeSink):
     def files(self) -> tuple[Path, ...]:
         return (self.path, _sidecar(self.path)) if self._said else (self.path,)
 
-    def write(self, window: Window, samples: NDArray[Any]) -> None:
-        self._writer.write(window, samples)
-
-    def finish(self) -> None:
-        self._writer.close()
-
-    discard = finish
-
     def beside(self) -> None:
         if self._said:
             write_atomic(_sidecar(self.path), (self._said + "\n").encode())
@@ -134,7 +120,7 @@ class NpySink(CubeSink):
             _sidecar(self.path).unlink(missing_ok=True)
 
 
-class NpzSource(CubeSource):
+class NpzSource(FlatSource):
     """A .npz file: array `cube`, or the only one of three axes. A compressed array is unpacked to a file first, not to memory."""
 
     form = "NumPy .npz"
@@ -204,12 +190,6 @@ class NpzSource(CubeSource):
             local = f.read(30)
         name, extra = struct.unpack("<HH", local[26:30])
         return int(header + 30 + name + extra)
-
-    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        return self._reader.read(rows, columns, bands)
-
-    def close(self) -> None:
-        self._reader.close()
 
 
 class NpzSink(CubeSink):
