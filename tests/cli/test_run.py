@@ -217,7 +217,7 @@ def test_no_write_permission(pairs_folder: Path, tmp_path: Path) -> None:
     code = (
         "import os\n"
         "from edgefuse.cli.main import main\n"
-        "assert main(['run', '--source', 'demo?frames=1&size=64x64']) == 0\n"
+        f"assert main(['run', '--source', 'demo?frames=1&size=64x64', '--save', {str(tmp_path / 'first')!r}]) == 0\n"
         "os.setgid(65534); os.setuid(65534)\n"
         f"raise SystemExit(main(['run', '--source', 'demo?frames=1&size=64x64', '--save', {str(locked / 'out')!r}]))"
     )
