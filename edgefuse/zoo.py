@@ -49,9 +49,14 @@ class ModelFile:
     quantisation: str
     sha256: str
 
-    def tensor(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`plane` (H, W) as this file takes it: (1, 1, H, W) for NCHW, (1, H, W, 1) for NHWC; a view."""
-        return plane[None, None] if self.layout == "NCHW" else plane[None, ..., None]
+    def tensor(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A plane (H, W), or several (C, H, W), as this file takes them: (1, C, H, W) for NCHW, (1, H, W, C) for NHWC; a view."""
+        stacked = planes[None, None] if planes.ndim == 2 else planes[None]
+        return stacked if self.layout == "NCHW" else np.moveaxis(stacked, 1, -1)
+
+    def planes(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What `tensor` makes, (C, H, W) again; a view."""
+        return tensor[0] if self.layout == "NCHW" else np.moveaxis(tensor[0], -1, 0)
 
     def verified(self) -> bytes:
         """The file's bytes. Raises ModelError where it is missing or its sha256 is not the card's."""

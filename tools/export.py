@@ -21,6 +21,7 @@ from edgefuse import zoo
 from edgefuse.runtimes import choose
 from edgefuse.sources import open_source
 from tools import graph, onnx_writer, quantize
+from tools.cards import entry, store, to_toml
 from tools.data.pairs import batch, split
 from tools.data.photographs import IMAGES, load
 from tools.loop import ROOT
@@ -89,13 +90,6 @@ def golden_pair(size: str, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return cv2.cvtColor(pair.visible.data, cv2.COLOR_BGR2GRAY), pair.infrared.data
 
 
-def to_toml(value: Any) -> str:
-    """One TOML value; JSON's texts, numbers and lists are TOML's too."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {to_toml(v)}" for k, v in value.items()) + " }"
-    return json.dumps(value)
-
-
 def card_text(name: str, g: graph.Graph, files: list[dict[str, Any]], golden: str, tables: dict[str, dict[str, Any]]) -> str:
     tensor = '{{ name = "{}", shape = {}, layout = "NCHW", dtype = "float32", range = [0.0, 1.0], colour = "{}" }}'
     colours = {"visible": "luma", "infrared": "grey, white hot", "fused": "luma", "map": "none: share of visible"}
@@ -148,22 +142,15 @@ def export(args: argparse.Namespace) -> Path:
         (folder / f"{name}.{precision}.tflite").write_bytes(data)
     graph.save_npz(g, str(folder / f"{name}.npz"))
 
-    def entry(file: str, runtime: str, precision: str, layout: str, quantisation: str) -> dict[str, Any]:
-        data = (folder / file).read_bytes()
-        return {
-            "name": file, "runtime": runtime, "precision": precision, "layout": layout, "quantisation": quantisation,
-            "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
-        }  # fmt: skip
-
     ends = "channels equalised; " + (
         "first three and last convolution fp32" if name == NAME else "streams, last convolution and blend fp32"
     )
     files = [
-        entry(f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {ends}"),
-        entry(f"{name}.fp32.onnx", "onnx", "fp32", "NCHW", "none"),
-        entry(f"{name}.int8.tflite", "litert", "int8", "NHWC", f"static, per channel; {ends}"),
-        *(entry(f"{name}.fp32.tflite", "litert", "fp32", "NHWC", "none") for precision in tflite if precision == "fp32"),
-        entry(f"{name}.npz", "numpy", "fp32", "NCHW", "none"),
+        entry(folder / f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {ends}"),
+        entry(folder / f"{name}.fp32.onnx", "onnx", "fp32", "NCHW", "none"),
+        entry(folder / f"{name}.int8.tflite", "litert", "int8", "NHWC", f"static, per channel; {ends}"),
+        *(entry(folder / f"{name}.fp32.tflite", "litert", "fp32", "NHWC", "none") for precision in tflite if precision == "fp32"),
+        entry(folder / f"{name}.npz", "numpy", "fp32", "NCHW", "none"),
     ]
     visible, infrared = map(quarter, golden_pair(GOLDEN_EDGE_SIZE, 60)) if name == NAME else golden_pair(GOLDEN_SIZE)
     arrays: dict[str, np.ndarray] = {"visible": visible, "infrared": infrared}
@@ -192,11 +179,6 @@ def export(args: argparse.Namespace) -> Path:
     digest = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
     (folder / "card.toml").write_text(card_text(name, g, files, digest, tables | {"quality": quality}))
     return folder
-
-
-def store(x: np.ndarray) -> np.ndarray:
-    """[0, 1] as uint16: 256 times finer than the tolerance, a quarter of float32's size when packed."""
-    return np.round(np.clip(x, 0, 1) * 65535).astype(np.uint16)
 
 
 def run_file(folder: Path, runtime: str, visible: np.ndarray, infrared: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ import torch_pruning
 
 from tools import loop, train_codec
 from tools.data.cubes import load
-from tools.networks.sscnet import SPATIAL, SSCNet, macs_per_pixel, parameters
+from tools.networks.sscnet import SPATIAL, SSCNet, macs_per_pixel, parameters, read
 
 
 def prune(network: SSCNet, ratio: float) -> SSCNet:
@@ -37,12 +37,12 @@ def prune(network: SSCNet, ratio: float) -> SSCNet:
 def run(args: argparse.Namespace) -> dict[str, object]:
     name = args.name or f"{args.origin}-pruned"
     origin, per_round = args.origin, 1 - (1 - args.ratio) ** (1 / args.rounds)
-    whole = _network(args, origin)
+    whole = read(args.runs / origin)
     for k in range(1, args.rounds + 1):
         last = k == args.rounds
         begin, step = f"{name}-round{k}-begin", name if last else f"{name}-round{k}"
         if not (args.runs / begin / "final.pt").exists():
-            pruned = prune(_network(args, origin), per_round)
+            pruned = prune(read(args.runs / origin), per_round)
             (args.runs / begin).mkdir(parents=True, exist_ok=True)
             torch.save({"network": pruned.state_dict(), "shape": pruned.shape}, args.runs / begin / "final.pt")
         if not (args.runs / step / "final.pt").exists():
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             if "stopped_at" in result:
                 return result
         origin = step
-    made, found = _network(args, name), load(args.data)
+    made, found = read(args.runs / name), load(args.data)
     before, after = (train_codec.score(n, found) for n in (whole, made))
     return loop.write_result(args.runs, f"{name}-compared", {
         "from": args.origin, "ratio": args.ratio, "rounds": args.rounds, "widths": list(made.shape["widths"]),
@@ -59,13 +59,6 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         "macs_per_pixel": round(macs_per_pixel(made)), "macs_share": round(macs_per_pixel(made) / macs_per_pixel(whole), 4),
         "before": before, "after": after, "loss_db": round(before["mean_db"] - after["mean_db"], 3),
     })  # fmt: skip
-
-
-def _network(args: argparse.Namespace, name: str) -> SSCNet:
-    stored = torch.load(args.runs / name / "final.pt", weights_only=True)
-    network = SSCNet(**stored["shape"])
-    network.load_state_dict(stored["network"])
-    return network
 
 
 def parser() -> argparse.ArgumentParser:

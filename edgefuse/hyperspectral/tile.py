@@ -99,7 +99,7 @@ def decode(payload: bytes, shape: tuple[int, int, int], dtype: np.dtype[np.gener
         assert bound is not None
         out[...] = near.decode(payload[begin:], shape, bound, limits(dtype))
     if size:
-        mask = _mask(payload[_HEAD.size : begin], shape)
+        mask = decoded_mask(payload[_HEAD.size : begin], shape)
         out[mask] = missing_value(dtype, nodata)
     return out.reshape(shape)
 
@@ -124,7 +124,7 @@ def missing_value(dtype: np.dtype[np.generic], nodata: float | None) -> float:
     return math.nan if dtype.kind == "f" else 0
 
 
-def _mask(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+def decoded_mask(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
     same = data[0] == 1
     bands = 1 if same else shape[2]
     mask = planes.decode_exact(data[1:], (shape[0], shape[1], bands)) != 0

@@ -50,10 +50,15 @@ class Choice:
     why: str
     warning: str = ""
 
-    def tensor(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`plane` (H, W) as the model's file takes it."""
+    def tensor(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A plane (H, W), or several (C, H, W), as the model's file takes them."""
         assert self.file is not None
-        return self.file.tensor(plane)
+        return self.file.tensor(planes)
+
+    def planes(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the model's file returned, as (C, H, W)."""
+        assert self.file is not None
+        return self.file.planes(tensor)
 
 
 class NoRuntime(Runtime):

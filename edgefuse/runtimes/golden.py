@@ -59,7 +59,7 @@ def _difference(card: Card, file: ModelFile) -> tuple[float, str]:
         # an int8 file is held to its own rounding where that is on record, else to the fp32 reference
         own = f"{tensor.name}.{file.precision}.{file.runtime}"
         expected = golden[own if own in golden else f"{tensor.name}.fp32"].astype(np.float32) / 65535
-        worst = max(worst, float(np.abs(outputs[tensor.name].reshape(expected.shape) - expected).max()))
+        worst = max(worst, float(np.abs(file.planes(outputs[tensor.name]).reshape(expected.shape) - expected).max()))
     return worst, f"{choice.name} {choice.version}"
 
 

@@ -49,15 +49,18 @@ class Quality:
 
     @property
     def bound(self) -> int | None:
-        """Counts that a sample may be off, which are whole; 0 where nothing was asked for; None where something else was."""
+        """Counts that a sample may be off, which are whole; 0 where nothing was asked for; None where something else was.
+
+        sscnet holds none: nothing asked for is its own rate.
+        """
         if self.max_error is not None:
             return math.floor(self.max_error)
-        return 0 if self.bpppc is None and self.psnr is None else None
+        return 0 if self.bpppc is None and self.psnr is None and self.model != "sscnet" else None
 
     def as_json(self) -> dict[str, Any]:
         """What was asked for, without what was not."""
         asked = {k: v for k, v in asdict(self).items() if v is not None}
-        return asked if len(asked) > 1 else asked | {"max_error": 0}
+        return asked if len(asked) > 1 or self.bound is None else asked | {"max_error": 0}
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

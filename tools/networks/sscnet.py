@@ -8,6 +8,7 @@ entropy-coded. Widths as published; a pruned network has its own, read from its 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -49,6 +50,14 @@ class SSCNet(nn.Module):
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
         out = [m.out_channels for m in convolutions]
         return {"bands": convolutions[0].in_channels, "latent": out[4], "widths": (*out[:4], *out[5:9])}
+
+
+def read(run: Path) -> SSCNet:
+    """What a run (tools/train_codec.py, tools/prune.py) ended with."""
+    stored = torch.load(run / "final.pt", weights_only=True)
+    network = SSCNet(**stored["shape"])
+    network.load_state_dict(stored["network"])
+    return network.eval()
 
 
 def _unit(convolution: nn.Conv2d | nn.ConvTranspose2d) -> tuple[nn.Module, nn.Module]:

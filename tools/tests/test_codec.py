@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from tools import prune, train_codec
+from edgefuse import zoo
+from edgefuse.runtimes.golden import verify
+from tools import export_codec, prune, rate_distortion, train_codec
 from tools.data.cubes import BANDS, DROPPED, batch, enmap, load, resampled, scaled
-from tools.networks.sscnet import SSCNet, begin_with_spectra, macs_per_pixel, parameters
+from tools.networks.sscnet import SSCNet, begin_with_spectra, macs_per_pixel, parameters, read
 
 WIDTHS = (16, 16, 16, 24, 24, 16, 16, 16)
 
@@ -100,7 +102,7 @@ def test_pruning_takes_size_and_work_and_leaves_rate_and_bands() -> None:
     assert macs_per_pixel(pruned) < 0.6 * work
 
 
-def test_train_prune_and_go_on_where_it_was(scenes: str, tmp_path: Path) -> None:
+def test_train_prune_export_and_go_on_where_it_was(scenes: str, tmp_path: Path) -> None:
     common = ["--data", scenes, "--runs", str(tmp_path / "runs"), "--every", "1", "--batch", "1", "--size", "16"]
     first = train_codec.train(train_codec.parser().parse_args([*common, "--latent", "8", "--steps", "2", "--stop-after", "1"]))
     assert first == {"stopped_at": 1}
@@ -111,3 +113,39 @@ def test_train_prune_and_go_on_where_it_was(scenes: str, tmp_path: Path) -> None
     assert compared["size_share"] <= 0.55
     assert compared["macs_share"] <= 0.5
     assert (tmp_path / "runs/sscnet-8-pruned-compared/result.json").is_file()
+    models = tmp_path / "models"
+    arguments = ["--data", scenes, "--runs", str(tmp_path / "runs")]
+    folders = export_codec.export(
+        export_codec.parser().parse_args([*arguments, "--run", "sscnet-8-pruned", "--models", str(models), "--crops", "2"])
+    )
+    assert [f.name for f in folders] == ["sscnet-encoder", "sscnet-decoder"]
+    for folder in folders:
+        card = zoo.read_card(folder)
+        results = verify(card)
+        assert [(r.runtime, r.status) for r in results] == [("onnx", "ok"), ("litert", "ok")]
+        assert card.quality["golden_int8_onnx_psnr_db"] > 15
+        assert card.training["pruning"]["size_share"] == compared["size_share"]
+    report = rate_distortion.measure(
+        rate_distortion.parser().parse_args([*arguments, "--unpruned", "sscnet-8", "--pruned", "sscnet-8-pruned"])
+    )
+    assert set(report) == {"scenes", "unpruned", "pruned", "pruned int8"}
+    for name in ("unpruned", "pruned", "pruned int8"):
+        rates = [p["bpppc"] for p in report[name]["points"]]
+        assert rates == sorted(rates, reverse=True)
+
+
+def test_the_exported_decoder_draws_what_the_network_draws() -> None:
+    torch.manual_seed(0)
+    network = SSCNet(latent=8, widths=WIDTHS).eval()
+    limits = torch.full((8,), -1.0), torch.linspace(0.5, 2, 8)
+    latent = torch.rand(1, 8, 3, 2)
+    whole = network.decoder(latent * (limits[1] - limits[0])[:, None, None] + limits[0][:, None, None])
+    for blocks_first in (False, True):
+        torch.testing.assert_close(export_codec.Decoder(network, *limits, blocks_first=blocks_first)(latent), whole)
+
+
+def test_a_run_is_read_as_it_ended(tmp_path: Path) -> None:
+    network = SSCNet(latent=8, widths=WIDTHS)
+    torch.save({"network": network.state_dict(), "shape": network.shape}, tmp_path / "final.pt")
+    x = torch.rand(1, BANDS, 8, 8)
+    torch.testing.assert_close(read(tmp_path)(x), network(x))
