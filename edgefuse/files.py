@@ -27,7 +27,7 @@ _WORDS = {
 }
 
 
-def output_error(path: Path, error: OSError) -> OutputError:
+def output_error(path: Path | str, error: OSError) -> OutputError:
     """`error` in one line: the path, what is wrong, what to do."""
     words = _WORDS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
     found = OutputError(f"cannot write {path}: {words}")
@@ -87,15 +87,16 @@ def check_space(path: Path, needed: int) -> None:
         raise output_error(path, OSError(errno.ENOSPC, "full"))
 
 
-def write_atomic(path: Path, data: bytes | memoryview) -> int:
+def write_atomic(path: Path | str, data: bytes | memoryview) -> int:
     """Write `data` beside `path`, then rename it there: a reader sees the old file or the new one. Returns the bytes written."""
-    part = path.with_name(f".{os.getpid()}.{threading.get_ident():x}.part")
+    # no Path: each would leave its name in Python's table of interned strings, which grows with every file of a run until it is made anew
+    part = os.path.join(os.path.dirname(path), f".{os.getpid()}.{threading.get_ident():x}.part")  # noqa: PTH118, PTH120
     try:
         with open(part, "wb") as f:
             f.write(data)
-        part.replace(path)
+        os.replace(part, path)  # noqa: PTH105
     except OSError as e:
         with contextlib.suppress(OSError):
-            part.unlink()
+            os.unlink(part)  # noqa: PTH108
         raise output_error(path, e) from None
     return len(data)

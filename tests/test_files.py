@@ -69,13 +69,13 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path, monkeypat
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     seen = []
-    replace = Path.replace
+    replace = os.replace
 
-    def spy(self: Path, target: Path) -> Path:
-        seen.append((self.read_bytes(), self.parent, path.read_bytes()))
-        return replace(self, target)
+    def spy(part: str, target: Path) -> None:
+        seen.append((Path(part).read_bytes(), Path(part).parent, path.read_bytes()))
+        replace(part, target)
 
-    monkeypatch.setattr(Path, "replace", spy)
+    monkeypatch.setattr(os, "replace", spy)
     files.write_atomic(path, b"new")
     assert seen == [(b"new", tmp_path, b"old")]
     assert path.read_bytes() == b"new"

@@ -32,7 +32,7 @@ _SOUND_S = 1735689600.0  # 2025: a file dated before was written by a clock that
 class Recording:
     """A file of ours. time_s: when it was last written, seconds since the epoch. open: unfinished."""
 
-    path: Path
+    name: str
     number: int
     nbytes: int
     time_s: float
@@ -52,7 +52,7 @@ def to_delete(recordings: Iterable[Recording], limits: Limits, now_s: float, com
 
     A file from the future, or from before 2025, has no age: its clock was wrong, and only its size counts.
     """
-    ours = sorted(recordings, key=lambda r: (r.number, r.path.name))
+    ours = sorted(recordings, key=lambda r: (r.number, r.name))
     total = sum(r.nbytes for r in ours) + coming
     gone = []
     for r in ours:
@@ -103,7 +103,7 @@ class Folder:
             with contextlib.suppress(OSError):
                 if match and entry.is_file(follow_symlinks=False):
                     facts = entry.stat(follow_symlinks=False)
-                    found.append(Recording(Path(entry.path), int(match[1]), facts.st_size, facts.st_mtime, bool(match[2])))
+                    found.append(Recording(entry.name, int(match[1]), facts.st_size, facts.st_mtime, bool(match[2])))
         return found
 
     def new(self, extension: str, time_s: float) -> Path:
@@ -155,18 +155,23 @@ class Folder:
         now = time.time()
         with self._guard:
             known = {name: now - (time.monotonic() - at) for name, at in self._ages.items()}
-        here = [_dated(r, known.get(r.path.name)) for r in self.recordings()]
+        here = [_dated(r, known.get(r.name)) for r in self.recordings()]
+        with self._guard:
+            for name in known.keys() - {r.name for r in here}:
+                # deleted by somebody else
+                self._ages.pop(name, None)
         gone = to_delete(here, self._limits, now, coming)
         kept = sum(r.nbytes for r in here)
         for r in gone:
+            path = self.path / r.name
             try:
-                r.path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             except OSError as e:
-                raise files.output_error(r.path, e) from None
+                raise files.output_error(path, e) from None
             kept -= r.nbytes
             self.deleted, self.deleted_bytes = self.deleted + 1, self.deleted_bytes + r.nbytes
             with self._guard:
-                self._ages.pop(r.path.name, None)
+                self._ages.pop(r.name, None)
         return kept
 
     def close(self) -> None:
@@ -180,23 +185,24 @@ class Folder:
         for r in self.recordings():
             if not r.open:
                 continue
+            path = self.path / r.name
             try:
                 # a raw recording plays as far as it goes; of half a picture nothing is of use
-                nbytes = fragments.whole(r.path).nbytes if r.path.suffix == ".mp4" else r.nbytes if r.path.suffix == ".efr" else 0
+                nbytes = fragments.whole(path).nbytes if path.suffix == ".mp4" else r.nbytes if path.suffix == ".efr" else 0
                 if not nbytes:
-                    r.path.unlink()
+                    path.unlink()
                     continue
                 if nbytes < r.nbytes:
-                    with r.path.open("r+b") as file:
+                    with path.open("r+b") as file:
                         file.truncate(nbytes)
                         os.fsync(file.fileno())
-                os.utime(r.path, (r.time_s, r.time_s))
-                target = _finished(r.path)
+                os.utime(path, (r.time_s, r.time_s))
+                target = _finished(path)
                 if not target.exists():
-                    r.path.rename(target)
+                    path.rename(target)
                     self.recovered += 1
             except OSError as e:
-                raise files.output_error(r.path, e) from None
+                raise files.output_error(path, e) from None
         with contextlib.suppress(OSError):
             self.sync()
 
@@ -208,4 +214,4 @@ def _finished(part: Path) -> Path:
 def _dated(recording: Recording, time_s: float | None) -> Recording:
     if time_s is None:
         return recording
-    return Recording(recording.path, recording.number, recording.nbytes, time_s, recording.open)
+    return Recording(recording.name, recording.number, recording.nbytes, time_s, recording.open)

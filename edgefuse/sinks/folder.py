@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Self
 
@@ -28,8 +29,9 @@ class FolderSink(Sink):
         return cls(uri.paths(1)[0], extension, uri.option("quality", 95, whole(1, 100)))
 
     def write(self, fused: FusedFrame) -> None:
-        path = self._folder / (fused.name + self._extension)
-        if path.parent != self._folder or not fused.name or fused.name.startswith("."):
+        # no Path: see write_atomic
+        path = os.path.join(self._folder, fused.name + self._extension)  # noqa: PTH118
+        if os.sep in fused.name or not fused.name or fused.name.startswith("."):
             raise OutputError(f"frame name {fused.name!r} is not a file name; the source must give plain names")
         try:
             data = images.encode(fused.data, self._extension, self._quality)

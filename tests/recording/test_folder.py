@@ -24,7 +24,7 @@ DAY = 86400.0
 
 _ages = st.one_of(st.floats(-40 * DAY, 400 * DAY), st.just(NOW))
 _recordings = st.lists(st.tuples(st.integers(0, 1000), _ages, st.booleans()), max_size=12).map(
-    lambda rows: [Recording(Path(f"{n:08d}.mp4"), n, size, NOW - age, is_open) for n, (size, age, is_open) in enumerate(rows)]
+    lambda rows: [Recording(f"{n:08d}.mp4", n, size, NOW - age, is_open) for n, (size, age, is_open) in enumerate(rows)]
 )
 
 
@@ -122,6 +122,14 @@ def test_a_clock_that_is_set_late_makes_nothing_old(tmp_path: Path, open_folder:
     # another run can't know
     open_folder(Limits(0, 7 * DAY)).tidy()
     assert (path.exists(), before.exists()) == (False, True)
+
+
+def test_what_others_delete_is_forgotten(open_folder: Open) -> None:
+    folder = open_folder()
+    first, second = _write(folder, 1), _write(folder, 1)
+    first.unlink()
+    assert folder.tidy() == 1
+    assert list(folder._ages) == [second.name]
 
 
 def test_one_recorder_a_folder(tmp_path: Path, open_folder: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,23 @@ def test_bytes_written_are_those_of_the_files(tmp_path: Path) -> None:
     sink.close()
     assert sink.bytes_written == sum(p.stat().st_size for p in tmp_path.iterdir())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f0.png", "f1.png", "f2.png"]
+
+
+def test_a_frame_s_name_is_not_interned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the table of interned strings grows with each that comes, and lets go of what left when it is made anew: megabytes
+    interned: list[str] = []
+    intern = sys.intern
+
+    def spy(text: str) -> str:
+        interned.append(text)
+        return intern(text)
+
+    with open_sink(f"folder:{tmp_path}", 25) as sink:
+        monkeypatch.setattr(sys, "intern", spy)
+        sink.write(fused(COLOUR, "f7"))
+        seen = list(interned)
+        assert (tmp_path / "f7.png").is_file()
+    assert seen == []
 
 
 def test_a_file_of_that_name_is_replaced(tmp_path: Path) -> None:
