@@ -43,7 +43,10 @@ class Sample:
 
 def _anonymous_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("RssAnon:"))
+    for line in status.splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ProcessLookupError(f"{pid} has ended")
 
 
 def _sample(process: psutil.Process, pictures: Path) -> Sample | None:
@@ -56,7 +59,7 @@ def _sample(process: psutil.Process, pictures: Path) -> Sample | None:
     try:
         children = sum(_anonymous_mb(c.pid) for c in process.children() if "ffmpeg" in c.name())
         return Sample(numbers[-1] + 1, _anonymous_mb(process.pid), children, process.num_threads(), process.num_fds())
-    except (psutil.Error, OSError, StopIteration):
+    except (psutil.Error, OSError):
         return None
 
 

@@ -82,7 +82,7 @@ def read_throttling(root: Path = Path("/")) -> Throttling:
 
 
 def _vcgencmd(root: Path) -> int | None:
-    program = shutil.which("vcgencmd", path=f"{root / 'usr/bin'}:{root / 'opt/vc/bin'}")
+    program = shutil.which("vcgencmd", path=f"{root}/usr/bin:{root}/opt/vc/bin")
     if program is None:
         return None
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):

@@ -16,6 +16,7 @@ from edgefuse.live import Event, Live
 
 SAMPLES = 300  # seconds of history
 _EVENTS = 30
+_STATM = Path("/proc/self/statm")  # made once: what a new Path interns each second takes room for an hour
 _THROTTLING_S = 30.0  # asking the firmware may start a process
 _STALLED_S = 5.0
 _WARM_C = 80.0  # a Raspberry Pi 3B+ slows down from here (60 degrees for the fastest of its clocks)
@@ -141,7 +142,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
 def resident_bytes() -> int:
     """What this process holds of the machine's memory now."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         import psutil
 
