@@ -19,7 +19,7 @@ pytestmark = needs_ffmpeg
 
 
 def test_ffmpeg_keeps_no_index_of_what_it_wrote(stream: Stream) -> None:
-    # 40 bytes a fragment, 7 MB a day, for a table at the end that goes into no file
+    # 45 bytes a fragment, 8 MB a day, for a table at the end that goes into no file
     assert b"mfra" not in stream.data
 
 
