@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -94,6 +95,26 @@ def http(rng: random.Random, folder: Path) -> None:
         raise EdgeFuseError("refused")
 
 
+def efz(rng: random.Random, folder: Path) -> None:
+    """A compressed cube: bits flipped, cut short (what nothing touched must come out as it was), or made to harm with right check sums."""
+    from tests.hyperspectral import hostile
+
+    if rng.random() < 0.3:
+        if hostile.check_damaged(rng):
+            raise EdgeFuseError("tiles were lost")
+    elif hostile.check_made(rng) == 0:
+        raise EdgeFuseError("no tile in it")
+
+
+def envi(rng: random.Random, folder: Path) -> None:
+    """A cube's header."""
+    from tests.hyperspectral.mutate import HEADER, mutations, survive
+
+    logging.getLogger("edgefuse").setLevel(logging.CRITICAL)
+    if not survive(mutations(HEADER, 1, rng.getrandbits(32)))[0]:
+        raise EdgeFuseError("refused")
+
+
 _COMPLAINTS: list[logging.LogRecord] = []
 
 
@@ -124,7 +145,7 @@ def _page(token: bool) -> Any:
     return page
 
 
-TARGETS: dict[str, Feed] = {"settings": settings, "mqtt": mqtt, "calibration": calibration, "replay": replay, "http": http}
+TARGETS: dict[str, Feed] = {f.__name__: f for f in (settings, mqtt, calibration, replay, http, efz, envi)}
 
 
 def main() -> int:
@@ -132,10 +153,13 @@ def main() -> int:
     p.add_argument("target", choices=TARGETS)
     p.add_argument("--inputs", type=int, default=10_000)
     p.add_argument("--seed", "--first", type=int, default=0, help="of the first input; the next has the next one")
+    p.add_argument("--memory", type=int, default=0, metavar="MB", help="the process may have; more is a MemoryError, and a finding")
     p.add_argument("--limit", type=float, default=5.0, help="seconds an input may take (default: 5)")
     args = p.parse_args()
     feed, answers, findings, slowest = TARGETS[args.target], Counter[str](), 0, 0.0
     began = time.perf_counter()
+    if args.memory:
+        resource.setrlimit(resource.RLIMIT_AS, (args.memory << 20, args.memory << 20))
     # one would be printed to whoever gave the file
     warnings.simplefilter("error")
     with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +179,9 @@ def main() -> int:
                 findings += 1
                 print(f"seed {seed}: took {took:.1f} s")
     told = ", ".join(f"{n} {what}" for what, n in answers.most_common())
-    print(f"{args.inputs} inputs in {time.perf_counter() - began:.0f} s: {told}; slowest {slowest * 1e3:.1f} ms; {findings} findings")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    took = time.perf_counter() - began
+    print(f"{args.inputs} inputs in {took:.0f} s: {told}; slowest {slowest * 1e3:.1f} ms; at most {most:.0f} MB; {findings} findings")
     for token in (False, True):
         if args.target == "http":
             _page(token).close()

@@ -69,7 +69,7 @@ class Basis:
             raise InputError("a tile's basis is cut short")
         step, bits, count, size = _HEAD.unpack_from(data)
         flags = np.frombuffer(data, np.uint8, min(count + 1, len(data) - _HEAD.size), _HEAD.size)
-        if not (0 < step < 1e30 and bits <= _MOST_BITS and count <= bands and len(data) == _HEAD.size + count + 1 + size):
+        if not (1e-30 < step < 1e30 and bits <= _MOST_BITS and count <= bands and len(data) == _HEAD.size + count + 1 + size):
             raise InputError("a tile's basis is damaged")
         rows = planes.decode_exact(data[_HEAD.size + count + 1 :], (count + 1, bands, 1))[..., 0]
         smooth = flags >= _DELTA

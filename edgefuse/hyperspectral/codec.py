@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz, tile
+from edgefuse.hyperspectral.cube import can_hold
 from edgefuse.hyperspectral.lossy import Analysis, Lossy
 
 MODEL = "spectral-edge"
@@ -95,6 +96,8 @@ def encode_to(
     if dtype.name not in efz.DTYPES:
         raise InputError(f"{dtype.name} samples can't be compressed; convert them to one of {', '.join(efz.DTYPES)}")
     target.check(dtype)
+    if nodata is not None and nodata == nodata and not can_hold(dtype, nodata):
+        raise InputError(f"{dtype.name} samples can't be {nodata}, so none is missing; leave nodata out")
     settings = {"bound": target.max_error, "nodata": nodata if nodata is None or nodata == nodata else None}
     sizes = shape[0], shape[1], shape[2]
     # what keeps every miss needs more memory for each sample
@@ -186,7 +189,7 @@ class Decoder:
     def __post_init__(self) -> None:
         self._reader = efz.Reader(self.stream)
         self.header = self._reader.header
-        self.lost = list(range(self.header.count))
+        self._lost = set(range(self.header.count))
         settings = self.header.settings
         self._bound, self._nodata = settings.get("bound"), settings.get("nodata")
         dtype = self.dtype
@@ -194,11 +197,12 @@ class Decoder:
             raise InputError(f"the .efz file was made by {self.header.model!r}, which is not known here; update edgefuse")
         if self._bound is not None and not (type(self._bound) is int and 0 <= self._bound <= 65535 and dtype.name in _EXACT):
             raise InputError("the .efz header makes no sense: bound")
-        if self._nodata is not None:
-            try:
-                np.full(1, self._nodata, dtype)
-            except (ValueError, TypeError, OverflowError):
-                raise InputError("the .efz header makes no sense: nodata") from None
+        if self._nodata is not None and not can_hold(dtype, self._nodata):
+            raise InputError("the .efz header makes no sense: nodata")
+
+    @property
+    def lost(self) -> list[int]:
+        return sorted(self._lost)
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -219,7 +223,7 @@ class Decoder:
                 made = tile.decode(payload, shape, self.dtype, self._bound, self._nodata)
             except InputError:
                 continue
-            self.lost.remove(number)
+            self._lost.remove(number)
             yield place, made
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from edgefuse.errors import CubeError, EdgeFuseError, InputError
 from edgefuse.files import check_file, output_error
 from edgefuse.hyperspectral.compressed import Compressed, codec
-from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.cube import CubeInfo, can_hold
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.metrics.spectral import Spectral, SpectralScore
@@ -95,21 +95,13 @@ def _encode(source: CubeSource, file: BinaryIO, quality: Quality, beat: Callable
     kind, info = codec(quality.model), source.info
     target = kind.Target(bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound)
     about = {k: v for k, v in info.as_json().items() if k not in ("shape", "dtype")}
-    nodata = info.nodata if _holds(info) else None
+    nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
     try:
         kind.encode_to(file, source, target, nodata=nodata, about=about, progress=lambda done, of: beat(info.nbytes * done // of))
     except CubeError:
         raise
     except InputError as e:
         raise CubeError(f"{source.path}: {e}") from None
-
-
-def _holds(info: CubeInfo) -> bool:
-    """Whether samples can be what the cube calls no data: -9999 of unsigned ones is a header's mistake."""
-    if info.nodata is None or info.dtype.kind == "f":
-        return info.nodata is not None
-    limits = np.iinfo(info.dtype)
-    return float(info.nodata).is_integer() and limits.min <= info.nodata <= limits.max
 
 
 def _checked(source: CubeSource, part: Path, quality: Quality, beat: Beat | None) -> Spectral:

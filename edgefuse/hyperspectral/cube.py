@@ -149,3 +149,17 @@ def finite(values: Iterable[Any]) -> tuple[float, ...]:
     if not all(map(math.isfinite, found)):
         raise ValueError("a number that is not finite")
     return found
+
+
+def can_hold(dtype: np.dtype[Any], value: object) -> bool:
+    """Whether samples can be `value`: -9999 of unsigned ones is a header's mistake."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        number = float(value)
+    except OverflowError:
+        return False
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return number.is_integer() and limits.min <= number <= limits.max
+    return number != number or abs(number) <= float(np.finfo(dtype).max)

@@ -31,6 +31,7 @@ _END = struct.Struct("<Q4s")  # the index's offset, "EFZE"
 _LARGEST_HEADER = 1 << 24
 _LARGEST_SIDE = 1 << 24
 _LARGEST_TILE = 1 << 25  # samples
+_MOST_TILES = 1 << 18  # a list of those that are lost takes 100 MB
 _LARGEST_SAMPLE = 8  # bytes, on the mean of a tile
 _CHUNK = 1 << 16
 
@@ -89,8 +90,9 @@ class Header:
         )
         if not ok:
             raise InputError("the .efz header makes no sense: shape, tile, dtype or model")
-        if header.tile[0] * header.tile[1] * header.shape[2] > _LARGEST_TILE or header.count > _LARGEST_SIDE:
-            raise InputError(f"the .efz header asks for more than this program gives: tiles of {header.tile} x {header.shape[2]} samples")
+        if header.tile[0] * header.tile[1] * header.shape[2] > _LARGEST_TILE or header.count > _MOST_TILES:
+            asked = f"{header.count} tiles of {header.tile} x {header.shape[2]} samples"
+            raise InputError(f"the .efz header asks for more than this program gives: {asked}")
         return header
 
 
@@ -98,6 +100,8 @@ class Writer:
     """Writes a container to `stream`, front to back."""
 
     def __init__(self, stream: BinaryIO, header: Header) -> None:
+        if header.count > _MOST_TILES:
+            raise InputError(f"a cube of {header.count} tiles can't be compressed, only of {_MOST_TILES}; cut it, or use larger tiles")
         self._stream, self._at, self._offsets = stream, 0, [0] * header.count
         self._write(header.to_bytes())
 

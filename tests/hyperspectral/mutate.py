@@ -1,4 +1,4 @@
-"""Headers that nobody should write, made from one that somebody did. benchmarks/fuzz_headers.py makes 200,000 of them."""
+"""Headers that nobody should write, made from one that somebody did. benchmarks/fuzz.py envi makes 200,000 of them."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def headed(text: bytes) -> bytes:
         (headed(b'{"shape":[1,2,3],"dtype":[],"tile":[1,2],"model":"spectral-edge"}'), "makes no sense"),
         (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,0],"model":"spectral-edge"}'), "makes no sense"),
         (headed(b'{"shape":[90000,90000,300],"dtype":"int16","tile":[9000,9000],"model":"spectral-edge"}'), "more than this program gives"),
-        (headed(b'{"shape":[90000,90000,300],"dtype":"int16","tile":[90,90],"model":"spectral-edge"}'), "GB of memory"),
+        (headed(b'{"shape":[90000,90000,300],"dtype":"int16","tile":[300,300],"model":"spectral-edge"}'), "GB of memory"),
         (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"other"}'), "made by 'other'"),
         (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"spectral-edge","settings":{"bound":-1}}'), "bound"),
         (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"spectral-edge","settings":{"nodata":"x"}}'), "nodata"),

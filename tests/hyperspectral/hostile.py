@@ -1,0 +1,155 @@
+"""`.efz` files that somebody damaged, or made to harm. benchmarks/fuzz.py makes 200,000 of them."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+import json
+import random
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import InputError
+from edgefuse.hyperspectral import codec, efz
+from edgefuse.hyperspectral.crc32c import crc32c
+from tests.hyperspectral.cubes import mixed
+from tests.hyperspectral.mutate import mutations
+
+MOST_SAMPLES = 1 << 20  # that a file may ask for and still be decoded: more costs time, and nothing new
+_NUMBERS = -1, 0, 1, 7, 13, 255, 4096, 1 << 24, 1 << 31, 1 << 63, 1e300, 0.5, None, True, "7", "x" * 300, [], {}, [1, 2, 3]
+
+
+class Original(NamedTuple):
+    data: bytes
+    cube: NDArray[Any]
+    """What it is decoded to."""
+    offsets: list[int]
+    """Of the tiles, and of the index."""
+
+
+@functools.cache
+def originals() -> tuple[Original, ...]:
+    """Lossy, floating-point, lossless and near-lossless ones of a few tiles, with missing samples and without."""
+    found = []
+    kinds: list[tuple[str, int, dict[str, float]]] = [
+        ("int16", 9, {"bpppc": 2.0}),
+        ("float32", 5, {"psnr": 40.0}),
+        ("uint8", 6, {"max_error": 0}),
+        ("int16", 7, {"max_error": 3}),
+    ]
+    for dtype, bands, target in kinds:
+        cube = mixed((16, 18, bands), dtype)
+        if dtype == "int16":
+            cube[3:7, 2:12] = -9999
+        stream = io.BytesIO()
+        nodata = -9999 if dtype == "int16" else None
+        codec.encode_to(stream, cube, codec.Target(**target), nodata=nodata, about={"x": [1]}, side=8)  # type: ignore[arg-type]
+        data = stream.getvalue()
+        offsets = efz.offsets(stream)
+        assert offsets
+        found.append(Original(data, codec.decode(data), [*offsets, data.rindex(b"INDX")]))
+    return tuple(found)
+
+
+def damaged(rng: random.Random) -> tuple[Original, bytes, list[int]]:
+    """An original, what flipped bits and a cut made of it, and the tiles they touched."""
+    of = rng.choice(originals())
+    data, header = bytearray(of.data), of.offsets[0]
+    touched = []
+    for _ in range(rng.randint(0, 6)):
+        at = rng.randrange(header, len(data))
+        data[at] ^= 1 << rng.randrange(8)
+        touched.append(at)
+    if not touched or rng.random() < 0.5:
+        end = rng.randrange(header, len(data))
+        touched += range(end, len(data))
+        del data[end:]
+    tiles = [i for i, (begin, end) in enumerate(zip(of.offsets, of.offsets[1:], strict=False)) if any(begin <= at < end for at in touched)]
+    return of, bytes(data), tiles
+
+
+def made(rng: random.Random) -> bytes:
+    """A file whose check sums are right where it matters: the header's, a tile's, or all of them; or one of changed bytes anywhere."""
+    of = rng.choice(originals())
+    if rng.random() < 0.2:
+        return next(mutations(of.data, 1, rng.getrandbits(32)))
+    header, body = of.data[: of.offsets[0]], b""
+    if rng.random() < 0.4:
+        header = _header(header, rng)
+    for begin, end in zip(of.offsets, of.offsets[1:], strict=False):
+        if rng.random() < 0.3:
+            continue
+        _, number, _, _ = struct.unpack_from("<4sIII", of.data, begin)
+        payload = of.data[begin + 16 : end]
+        if rng.random() < 0.5:
+            payload = _payload(payload, rng)
+        if rng.random() < 0.05:
+            number = rng.choice((0, 1, number + 1, 0xFFFFFFFF))
+        named = struct.pack("<II", number, len(payload))
+        body += b"TILE" + named + struct.pack("<I", crc32c(payload, crc32c(named))) + payload
+    return header + body + of.data[of.offsets[-1] :]
+
+
+def _header(data: bytes, rng: random.Random) -> bytes:
+    named = json.loads(data[9:-4])
+    for _ in range(rng.randint(1, 3)):
+        key = rng.choice([*named, "bound", "nodata"])
+        if key in ("shape", "tile") and isinstance(named[key], list) and named[key] and rng.random() < 0.8:
+            named[key][rng.randrange(len(named[key]))] = copy.copy(rng.choice((*_NUMBERS, rng.randint(1, 40))))
+        elif key in ("bound", "nodata"):
+            settings = named.get("settings")
+            named["settings"] = {**(settings if isinstance(settings, dict) else {}), key: copy.copy(rng.choice(_NUMBERS))}
+        else:
+            named[key] = copy.copy(rng.choice((*_NUMBERS, *efz.DTYPES)))
+    text = json.dumps(named).encode()
+    if rng.random() < 0.2:
+        text = next(mutations(text, 1, rng.getrandbits(32)))
+    start = data[:5] + struct.pack("<I", len(text)) + text
+    return start + struct.pack("<I", crc32c(start))
+
+
+def _payload(data: bytes, rng: random.Random) -> bytes:
+    found = bytearray(data)
+    for _ in range(rng.randint(1, 6)):
+        # what is not yet coded, and bounds all that follows, comes first
+        at = rng.randrange(min(len(found), 60) if rng.random() < 0.6 else len(found)) if found else 0
+        how = rng.randrange(5)
+        if how == 0:
+            found[at : at + 1] = bytes([rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))])
+        elif how == 1:
+            found[at : at + 4] = struct.pack("<I", rng.choice((0, 1, len(found), 1 << 20, 1 << 31, 0xFFFFFFFF)))
+        elif how == 2:
+            found[at : at + 8] = struct.pack("<d", rng.choice((0.0, -1.0, 1e-300, 1e29, 1e300, float("inf"), float("nan"))))
+        elif how == 3:
+            del found[at : at + rng.randint(1, 40)]
+        else:
+            found[at:at] = rng.randbytes(rng.randint(1, 40))
+    return bytes(found)
+
+
+def check_damaged(rng: random.Random) -> bool:
+    """Whether a tile was lost. AssertionError where one was that nothing touched, or came out changed."""
+    of, data, touched = damaged(rng)
+    decoder = codec.Decoder(io.BytesIO(data))
+    for place, samples in decoder.tiles():
+        assert np.array_equal(samples, of.cube[place], equal_nan=samples.dtype.kind == "f")
+    assert set(decoder.lost) <= set(touched), (decoder.lost, touched)
+    return bool(decoder.lost)
+
+
+def check_made(rng: random.Random) -> int:
+    """How many tiles came out; each is what the header promised. Raises InputError."""
+    decoder = codec.Decoder(io.BytesIO(made(rng)))
+    header, count = decoder.header, 0
+    if header.tile[0] * header.tile[1] * header.shape[2] > MOST_SAMPLES:
+        raise InputError("would be decoded, in its time")
+    for place, samples in decoder.tiles():
+        assert samples.dtype == decoder.dtype
+        assert samples.shape == (*(s.stop - s.start for s in place), header.shape[2])
+        count += 1
+    assert count + len(decoder.lost) == header.count
+    return count
