@@ -110,7 +110,9 @@ def fill(out: Array, spectra: NDArray[np.float64]) -> None:
         lowest = limits(out.dtype)
         np.clip(spectra, lowest.least, lowest.most, out=spectra)
         np.rint(spectra, out=spectra)
-    out[...] = spectra
+    # a damaged basis may ask for more than the type holds
+    with np.errstate(over="ignore"):
+        out[...] = spectra
 
 
 def limits(dtype: np.dtype[np.generic]) -> near.Range:

@@ -81,11 +81,11 @@ def made(rng: random.Random) -> bytes:
     if rng.random() < 0.4:
         header = _header(header, rng)
     for begin, end in zip(of.offsets, of.offsets[1:], strict=False):
-        if rng.random() < 0.3:
+        if rng.random() < 0.6:
             continue
         _, number, _, _ = struct.unpack_from("<4sIII", of.data, begin)
         payload = of.data[begin + 16 : end]
-        if rng.random() < 0.5:
+        if rng.random() < 0.8:
             payload = _payload(payload, rng)
         if rng.random() < 0.05:
             number = rng.choice((0, 1, number + 1, 0xFFFFFFFF))
