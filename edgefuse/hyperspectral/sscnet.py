@@ -21,6 +21,7 @@ from edgefuse import runtimes, zoo
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz, planes, tile
 from edgefuse.hyperspectral.codec import Cube
+from edgefuse.hyperspectral.cube import can_hold
 
 MODEL = "sscnet"
 CELL = 8  # pixels of a side for one of the latent's
@@ -77,6 +78,7 @@ def encode_to(
     size = min(_SIDE, shape[0]), min(_SIDE, shape[1])
     header = efz.Header(shape, dtype.name, size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
     writer = efz.Writer(stream, header)
+    # what every tile takes beside its payload: its head and its place in the index
     left = (target.bpppc or 0) * math.prod(shape) / 8 - len(header.to_bytes()) - header.count * 24 - 24
     todo = shape[0] * shape[1]
     for number in range(header.count):
@@ -228,7 +230,7 @@ class Decoder:
     def __init__(self, stream: BinaryIO) -> None:
         self._reader = efz.Reader(stream)
         self.header = self._reader.header
-        self.lost = list(range(self.header.count))
+        self._lost = set(range(self.header.count))
         settings = self.header.settings
         self._half, self._nodata = Half(_DECODER), settings.get("nodata")
         if self.header.model != MODEL:
@@ -237,15 +239,16 @@ class Decoder:
         if type(peak) not in (int, float) or not 0 < peak <= 1e12:
             raise InputError("the .efz header makes no sense: peak")
         self._peak = float(peak)
-        if self._nodata is not None:
-            try:
-                np.full(1, self._nodata, self.header.dtype)
-            except (ValueError, TypeError, OverflowError):
-                raise InputError("the .efz header makes no sense: nodata") from None
+        if self._nodata is not None and not can_hold(np.dtype(self.header.dtype), self._nodata):
+            raise InputError("the .efz header makes no sense: nodata")
         if settings.get("weights") != self._half.weights:
             raise InputError(
                 f"it needs SSCNet's weights {str(settings.get('weights'))[:12]}, here are {self._half.weights}; update edgefuse"
             )
+
+    @property
+    def lost(self) -> list[int]:
+        return sorted(self._lost)
 
     @property
     def missing(self) -> float:
@@ -261,7 +264,7 @@ class Decoder:
                     made = self._tile(payload, (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
                 except InputError:
                     continue
-                self.lost.remove(number)
+                self._lost.remove(number)
                 yield place, made
         finally:
             self._half.close()

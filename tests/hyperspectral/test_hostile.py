@@ -29,7 +29,7 @@ def test_what_was_made_to_harm_is_decoded_or_refused() -> None:
                 decoded += hostile.check_made(random.Random(seed))
             except InputError:
                 refused += 1
-    assert decoded > 300
+    assert decoded > 200
     assert refused > 50
 
 
