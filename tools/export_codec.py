@@ -133,7 +133,19 @@ def onnx_int8(module: nn.Module, inputs: list[np.ndarray], name_in: str, name_ou
             ready, small, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, nodes_to_exclude=[convolutions[exact]],
         )  # fmt: skip
-        return Path(small).read_bytes()
+        return without_unused_domains(Path(small).read_bytes())
+
+
+def without_unused_domains(model: bytes) -> bytes:
+    """An ONNX model that asks for no operator sets but those it has operators of: an older onnxruntime refuses what it does not know."""
+    import onnx
+
+    read = onnx.load_from_string(model)
+    used = {node.domain for node in read.graph.node}
+    kept = [o for o in read.opset_import if o.domain in used]
+    del read.opset_import[:]
+    read.opset_import.extend(kept)
+    return read.SerializeToString()
 
 
 class _ChannelsLast(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -123,6 +124,7 @@ def test_train_prune_export_and_go_on_where_it_was(scenes: str, tmp_path: Path) 
         card = zoo.read_card(folder)
         results = verify(card)
         assert [(r.runtime, r.status) for r in results] == [("onnx", "ok"), ("litert", "ok")]
+        assert [o.domain for o in onnx.load(folder / f"{card.name}.int8.onnx").opset_import] == [""]
         assert card.quality["golden_int8_onnx_psnr_db"] > 15
         assert card.training["pruning"]["size_share"] == compared["size_share"]
     report = rate_distortion.measure(
