@@ -101,6 +101,11 @@ class Card:
         return max(int(size.partition("/")[2] or 1) for t in self.inputs for size in t.shape if isinstance(size, str))
 
     @property
+    def multiple(self) -> int:
+        """What the frame's sides are padded to a multiple of: 8 for a shape of "height%8" and "width%8", 1 for none."""
+        return max(int(size.partition("%")[2] or 1) for t in self.inputs for size in t.shape if isinstance(size, str))
+
+    @property
     def precisions(self) -> list[str]:
         return sorted({f.precision for f in self.files})
 

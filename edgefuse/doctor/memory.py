@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 from edgefuse.board import read_memory
-from edgefuse.board.text import number, read_text
+from edgefuse.board.limits import cgroup_limit
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 
 _NEEDED = 150_000_000  # what a run at 640 x 480 may take
-_UNLIMITED = 1 << 50  # version 1 of control groups writes a huge number for none
 
 
 def check_memory(host: Host) -> list[Finding]:
-    m, limit = read_memory(host.root), cgroup_limit(host)
+    m, limit = read_memory(host.root), cgroup_limit(host.root)
     total, available = m.get("MemTotal"), m.get("MemAvailable")
     facts = {"total": total, "available": available, "swap": m.get("SwapTotal"), "cgroup_limit": limit}
     if total is None:
@@ -37,23 +34,3 @@ def check_memory(host: Host) -> list[Finding]:
             )
         ]
     return [Finding("memory", "ok", what, None, facts)]
-
-
-def cgroup_limit(host: Host) -> int | None:
-    """Bytes that this process's control group, or one above it, may use; None for no limit, or where it is hidden."""
-    limits = []
-    for line in (read_text(host.root / "proc/self/cgroup") or "").splitlines():
-        hierarchy, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if hierarchy == "0":
-            place, name = "sys/fs/cgroup", "memory.max"
-        elif "memory" in controllers.split(","):
-            place, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-        else:
-            continue
-        group = PurePosixPath("/" + path.strip("/"))
-        # in a container the path may be the host's while the mount is our own group, so the mount's root is asked as well
-        for folder in (group, *group.parents):
-            limits.append(number(host.root / place / str(folder).strip("/") / name))
-    known = [v for v in limits if v is not None and 0 < v < _UNLIMITED]
-    return min(known, default=None)

@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 
 class NumpyRuntime(Runtime):
-    """Executes the steps centre, concat, conv, max, widen, sigmoid, clip and blend."""
+    """Executes the steps in `_OPERATIONS`."""
 
     package = "numpy"
     install = "numpy"
@@ -52,7 +52,7 @@ class NumpyRuntime(Runtime):
         made = set(self._inputs)
         for step in self._steps:
             inputs, arity = step["in"], _ARITY[step["op"]]
-            if len(inputs) != arity or not made.issuperset(inputs):
+            if (len(inputs) < 2 if step["op"] == "concat" else len(inputs) != arity) or not made.issuperset(inputs):
                 raise ValueError(f"step {step['out']!r} takes {arity} tensors made before it, not {inputs}")
             if step["op"] == "conv":
                 weight, bias = self._weights[step["weight"]], self._weights[step["bias"]]
@@ -98,8 +98,32 @@ class NumpyRuntime(Runtime):
     def _centre(self, step: dict[str, Any], x: Floats) -> Floats:
         return x - x.mean(axis=(1, 2), keepdims=True)
 
-    def _concat(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
-        return np.concatenate((a, b))
+    def _concat(self, step: dict[str, Any], *parts: Floats) -> Floats:
+        return np.concatenate(parts)
+
+    def _largest(self, step: dict[str, Any], x: Floats) -> Floats:
+        """The largest of each 2 x 2."""
+        tall = np.maximum(x[:, ::2], x[:, 1::2])
+        return np.maximum(tall[:, :, ::2], tall[:, :, 1::2])
+
+    def _enlarge(self, step: dict[str, Any], x: Floats) -> Floats:
+        """Each pixel as 2 x 2."""
+        return x.repeat(2, axis=1).repeat(2, axis=2)
+
+    def _shuffle(self, step: dict[str, Any], x: Floats) -> Floats:
+        """Four channels as the pixels of 2 x 2, row by row."""
+        channels, height, width = x.shape
+        return x.reshape(2, 2, channels // 4, height, width).transpose(2, 3, 0, 4, 1).reshape(channels // 4, 2 * height, 2 * width)
+
+    def _add(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
+        return a + b
+
+    def _attend(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
+        """NestFuse's fusion: the mean of spatial attention (by the features' mean in each pixel) and channel attention (over the frame)."""
+        apart = (a.mean(axis=0) - b.mean(axis=0)) * np.float32(step["contrast"])
+        p, q = (x.mean(axis=(1, 2)) if step["attention"] == "average" else x.max(axis=(1, 2)) for x in (a, b))
+        share = 0.25 * np.tanh(0.5 * apart) + np.float32(0.25) + (0.5 * p / (p + q + np.float32(1e-6)))[:, None, None]
+        return b + share * (a - b)
 
     def _widen(self, step: dict[str, Any], x: Floats) -> Floats:
         """The largest of each 3 x 3 neighbourhood."""
@@ -126,7 +150,10 @@ class NumpyRuntime(Runtime):
         return infrared + blending_map * (visible - infrared)
 
 
-_ARITY = {"centre": 1, "concat": 2, "conv": 1, "max": 2, "widen": 1, "sigmoid": 1, "clip": 1, "blend": 3}
+_ARITY = {
+    "centre": 1, "concat": 2, "conv": 1, "max": 2, "widen": 1, "sigmoid": 1, "clip": 1, "blend": 3,
+    "pool": 1, "enlarge": 1, "shuffle": 1, "add": 2, "attend": 2,
+}  # fmt: skip
 _OPERATIONS: dict[str, Callable[..., Floats]] = {
     "centre": NumpyRuntime._centre,
     "concat": NumpyRuntime._concat,
@@ -136,4 +163,9 @@ _OPERATIONS: dict[str, Callable[..., Floats]] = {
     "sigmoid": NumpyRuntime._sigmoid,
     "clip": NumpyRuntime._clip,
     "blend": NumpyRuntime._blend,
+    "pool": NumpyRuntime._largest,
+    "enlarge": NumpyRuntime._enlarge,
+    "shuffle": NumpyRuntime._shuffle,
+    "add": NumpyRuntime._add,
+    "attend": NumpyRuntime._attend,
 }

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from edgefuse.board.limits import cgroup_limit
 from edgefuse.doctor import Host
-from edgefuse.doctor.memory import cgroup_limit, check_memory
+from edgefuse.doctor.memory import check_memory
 from tests.board.trees import plant
 
 
@@ -38,6 +39,6 @@ def test_a_limit_of_a_group_above_counts_in_version_2(tmp_path: Path) -> None:
 
 def test_version_1_and_a_container_that_sees_its_own_group_as_root(tmp_path: Path) -> None:
     plant(tmp_path, {"proc/self/cgroup": "5:cpu:/x\n4:memory:/docker/abc\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "300000000\n"})
-    assert cgroup_limit(Host(tmp_path)) == 300_000_000
+    assert cgroup_limit(tmp_path) == 300_000_000
     plant(tmp_path, {"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"})
-    assert cgroup_limit(Host(tmp_path)) is None
+    assert cgroup_limit(tmp_path) is None

@@ -256,3 +256,40 @@ def test_widen_is_the_largest_neighbour(tmp_path: Path, size: tuple[int, int]) -
     y = runtime_for(tmp_path, [{"op": "widen", "in": ["x"], "out": "y"}]).run({"x": x})["y"]
     for c, row, column in np.ndindex(y.shape[1:]):
         assert y[0, c, row, column] == x[0, c, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].max()
+
+
+def test_pool_enlarge_and_shuffle_undo_each_other(tmp_path: Path) -> None:
+    x = np.random.default_rng(2).random((1, 2, 4, 6), np.float32)
+    enlarged = runtime_for(tmp_path / "a", [{"op": "enlarge", "in": ["x"], "out": "y"}]).run({"x": x})["y"]
+    assert enlarged.shape == (1, 2, 8, 12)
+    np.testing.assert_array_equal(enlarged[0, 1, 2:4, 4:6], np.full((2, 2), x[0, 1, 1, 2]))
+    pooled = [{"op": "pool", "in": ["x"], "out": "y"}]
+    np.testing.assert_array_equal(runtime_for(tmp_path / "b", pooled).run({"x": enlarged})["y"], x)
+    assert runtime_for(tmp_path / "c", pooled).run({"x": x})["y"][0, 1, 0, 2] == x[0, 1, :2, 4:6].max()
+    four = np.concatenate([x] * 4, axis=1)[:, ::2]  # two channels, four times
+    shuffled = runtime_for(tmp_path / "d", [{"op": "shuffle", "in": ["x"], "out": "y"}]).run({"x": four})["y"]
+    np.testing.assert_array_equal(shuffled, enlarged[:, :1])
+
+
+def test_shuffle_fills_two_by_two_row_by_row(tmp_path: Path) -> None:
+    x = np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1)
+    y = runtime_for(tmp_path, [{"op": "shuffle", "in": ["x"], "out": "y"}]).run({"x": x})["y"]
+    np.testing.assert_array_equal(y[0, 0], [[0, 1], [2, 3]])
+
+
+def test_concat_takes_three(tmp_path: Path) -> None:
+    x = np.random.default_rng(3).random((1, 2, 3, 5), np.float32)
+    y = runtime_for(tmp_path, [{"op": "concat", "in": ["x", "x", "x"], "out": "y"}]).run({"x": x})["y"]
+    np.testing.assert_array_equal(y[0], np.concatenate([x[0]] * 3))
+
+
+@pytest.mark.parametrize("attention", ["average", "max"])
+def test_attend_is_the_mean_of_spatial_and_channel_attention(tmp_path: Path, attention: str) -> None:
+    a, b = (np.random.default_rng(k).random((1, 3, 4, 5), np.float32) for k in (4, 5))
+    step = {"op": "attend", "in": ["x", "z"], "out": "y", "attention": attention, "contrast": 7.0}
+    y = runtime_for(tmp_path, [step], inputs=("x", "z")).run({"x": a, "z": b})["y"]
+    p, q = (np.exp(7 * x[0].mean(axis=0)) for x in (a, b))
+    spatial = (p * a[0] + q * b[0]) / (p + q)
+    over = np.mean if attention == "average" else np.max
+    p, q = (over(x[0], axis=(1, 2))[:, None, None] for x in (a, b))
+    np.testing.assert_allclose(y[0], (spatial + (p * a[0] + q * b[0]) / (p + q)) / 2, atol=1e-5)
