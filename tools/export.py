@@ -90,17 +90,23 @@ def golden_pair(size: str, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return cv2.cvtColor(pair.visible.data, cv2.COLOR_BGR2GRAY), pair.infrared.data
 
 
-def card_text(name: str, g: graph.Graph, files: list[dict[str, Any]], golden: str, tables: dict[str, dict[str, Any]]) -> str:
-    tensor = '{{ name = "{}", shape = {}, layout = "NCHW", dtype = "float32", range = [0.0, 1.0], colour = "{}" }}'
-    colours = {"visible": "luma", "infrared": "grey, white hot", "fused": "luma", "map": "none: share of visible"}
-    colours["target"] = "none: evidence for a warm target"
-    head = {
+def head_of(name: str) -> dict[str, str]:
+    return {
         "name": name, "title": TITLES[name], "task": "fusion", "source": EDGE if name == NAME else PAPER, "licence": "Apache-2.0",
         "default_precision": "fp32" if name == NAME else "int8",
     }  # fmt: skip
+
+
+def card_text(
+    head: dict[str, str], g: graph.Graph, files: list[dict[str, Any]], golden: str, tables: dict[str, dict[str, Any]],
+    tolerance: dict[str, float] = TOLERANCE,
+) -> str:  # fmt: skip
+    tensor = '{{ name = "{}", shape = {}, layout = "NCHW", dtype = "float32", range = [0.0, 1.0], colour = "{}" }}'
+    colours = {"visible": "luma", "infrared": "grey, white hot", "fused": "luma", "map": "none: share of visible"}
+    colours["target"] = "none: evidence for a warm target"
     lines = [f"{k} = {to_toml(v)}" for k, v in head.items()]
     for key, names, factor in (("inputs", ("visible", "infrared"), g.reduction), ("outputs", g.outputs, g.output_reduction)):
-        shape = to_toml(onnx_writer.reduced(factor))
+        shape = to_toml(onnx_writer.reduced(factor, g.multiple))
         lines += ["", f"{key} = ["] + [f"  {tensor.format(n, shape, colours[n])}," for n in names] + ["]"]
     for f in files:
         lines += ["", "[[files]]"] + [f"{k} = {to_toml(v)}" for k, v in f.items()]
@@ -109,7 +115,7 @@ def card_text(name: str, g: graph.Graph, files: list[dict[str, Any]], golden: st
         "[golden]",
         'file = "golden.npz"',
         f'sha256 = "{golden}"',
-        f"tolerance = {to_toml({k: round(v, 6) for k, v in TOLERANCE.items()})}",
+        f"tolerance = {to_toml({k: round(v, 6) for k, v in tolerance.items()})}",
     ]
     for table, values in tables.items():
         lines += ["", f"[{table}]"] + [f"{k} = {to_toml(v)}" for k, v in values.items()]
@@ -166,7 +172,7 @@ def export(args: argparse.Namespace) -> Path:
         | {"calibration": [p.name for p in args.calibration], "command": command},
     }
     # the card must exist for a runtime to load from it; its golden digest and quality follow
-    (folder / "card.toml").write_text(card_text(name, g, files, "", tables | {"quality": quality}))
+    (folder / "card.toml").write_text(card_text(head_of(name), g, files, "", tables | {"quality": quality}))
     first = g.outputs[0]
     reference = arrays[f"{first}.fp32"] / 65535
     for file in files:
@@ -177,7 +183,7 @@ def export(args: argparse.Namespace) -> Path:
             quality[f"golden_int8_{file['runtime']}_psnr_db"] = round(-10 * np.log10(max(mse, 1e-12)), 2)
     np.savez_compressed(folder / "golden.npz", **arrays)
     digest = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
-    (folder / "card.toml").write_text(card_text(name, g, files, digest, tables | {"quality": quality}))
+    (folder / "card.toml").write_text(card_text(head_of(name), g, files, digest, tables | {"quality": quality}))
     return folder
 
 

@@ -29,26 +29,32 @@ class Graph:
     arrays: dict[str, np.ndarray]
     outputs: tuple[str, ...]
     reduction: int = 1  # of the inputs, from the frame's size
+    multiple: int = 1  # of the frame's sides
+    exact: tuple[str, ...] = ()  # outputs of convolutions that stay in fp32, beside those that tools/onnx_writer.py names
 
     @property
     def parameters(self) -> int:
         return sum(a.size for a in self.arrays.values())
 
     @property
+    def shrunk(self) -> dict[str, float]:
+        """How many times smaller than the frame each tensor is, each way; a `stride` of 0.5 enlarges."""
+        found: dict[str, float] = {"visible": self.reduction, "infrared": self.reduction}
+        for step in self.steps:
+            found[step["out"]] = max(found[name] for name in step["in"]) * step.get("stride", 1)
+        return found
+
+    @property
     def macs_per_pixel(self) -> float:
         """Multiply-accumulates of the convolutions for each pixel of the frame."""
-        shrunk = {"visible": self.reduction, "infrared": self.reduction}
-        total = 0.0
-        for step in self.steps:
-            shrunk[step["out"]] = max(shrunk[name] for name in step["in"]) * step.get("stride", 1)
-            if step["op"] == "conv":
-                total += self.arrays[step["weight"]].size / shrunk[step["out"]] ** 2
+        shrunk = self.shrunk
+        total = sum(self.arrays[s["weight"]].size / shrunk[s["out"]] ** 2 for s in self.steps if s["op"] == "conv")
         return int(total) if total == int(total) else round(total, 2)
 
     @property
     def output_reduction(self) -> int:
         """Of the outputs, from the frame's size."""
-        return self.reduction * int(np.prod([step.get("stride", 1) for step in self.steps]))
+        return int(self.shrunk[self.outputs[0]])
 
 
 def folded(network: Network) -> Network:

@@ -7,7 +7,7 @@ their few channels are bound by memory. Eighty percent of the arithmetic is in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -23,12 +23,14 @@ EXACT = ("stream_", "stem.", "body.0", "body.1")  # units that see the frames, o
 def fp32_names(graph: Graph) -> set[str]:
     """Outputs of the convolutions that stay in fp32: those that see the frames, and the one that draws a single channel."""
     convs = [s for s in graph.steps if s["op"] == "conv"]
-    return {s["out"] for s in convs if s["out"].startswith(EXACT) or graph.arrays[s["weight"]].shape[0] == 1}
+    chosen = {s["out"] for s in convs if s["out"].startswith(EXACT) or graph.arrays[s["weight"]].shape[0] == 1}
+    return chosen | set(graph.exact)
 
 
-def reduced(factor: int) -> list[int | str]:
-    """The shape of a plane that is a `factor`-th of the frame, as cards and ONNX files give it."""
-    return [1, 1, *(n if factor == 1 else f"{n}/{factor}" for n in ("height", "width"))]
+def reduced(factor: int, multiple: int = 1) -> list[int | str]:
+    """The shape of a plane that is a `factor`-th of the frame, or the frame's padded to a `multiple`, as cards and ONNX files give it."""
+    how = f"/{factor}" if factor > 1 else f"%{multiple}" if multiple > 1 else ""
+    return [1, 1, *(f"{n}{how}" for n in ("height", "width"))]
 
 
 class _Writer:
@@ -80,14 +82,14 @@ class _Writer:
             rounded = np.clip(np.round(weight / scale[:, None, None, None]), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
             names = [self.constant(f"{step['weight']}.int8", rounded), self.constant(f"{step['weight']}.scale", scale)]
             names.append(self.constant(f"{step['weight']}.zero", np.zeros(len(scale), np.int8)))
-            w = self.add("DequantizeLinear", names, f"{step['weight']}.float", axis=0)
+            w = self.add("DequantizeLinear", names, f"{out}.weight.float", axis=0)
             both = (self.scales[source][0] * scale).astype(np.float32)
             names = [
-                self.constant(f"{step['bias']}.int32", np.round(bias / both).astype(np.int32)),
-                self.constant(f"{step['bias']}.scale", both),
+                self.constant(f"{out}.bias.int32", np.round(bias / both).astype(np.int32)),
+                self.constant(f"{out}.bias.scale", both),
             ]
-            names.append(self.constant(f"{step['bias']}.zero", np.zeros(len(both), np.int32)))
-            b = self.add("DequantizeLinear", names, f"{step['bias']}.float", axis=0)
+            names.append(self.constant(f"{out}.bias.zero", np.zeros(len(both), np.int32)))
+            b = self.add("DequantizeLinear", names, f"{out}.bias.float", axis=0)
         else:
             w, b = self.constant(step["weight"], weight), self.constant(step["bias"], bias)
         pad, k = d * (weight.shape[2] // 2), weight.shape[2]
@@ -108,6 +110,31 @@ class _Writer:
             # the zero point is the ReLU: what lies below it saturates
             self.quantised(out)
 
+    def kept(self, op: str, sources: list[str], out: str, others: Sequence[str] = (), **attributes: object) -> None:
+        """An operator that only moves values: int8 where what it takes is."""
+        self.add(op, [*(self.floats(t) for t in sources), *others], out, **attributes)
+        if all(t in self.integers for t in sources):
+            self.quantised(out)
+
+    def attend(self, step: dict) -> None:
+        """b + (a - b) (spatial share + channel share) / 2, both shares a's: tools/networks/nestfuse.py."""
+        (a, b), out = (self.floats(t) for t in step["in"]), step["out"]
+        means = [self.add("ReduceMean", [x], f"{out}.mean{k}", axes=[1], keepdims=1) for k, x in enumerate((a, b))]
+        apart = self.add("Sub", means, f"{out}.apart")
+        decided = self.add("Mul", [apart, self.constant(f"{out}.contrast", np.float32(step["contrast"]))], f"{out}.decided")
+        spatial = self.add("Sigmoid", [decided], f"{out}.spatial")
+        summed = {"average": "ReduceMean", "max": "ReduceMax"}[step["attention"]]
+        p, q = (self.add(summed, [x], f"{out}.sum{k}", axes=[2, 3], keepdims=1) for k, x in enumerate((a, b)))
+        both = self.add("Add", [self.add("Add", [p, q], f"{out}.sums"), self.constant("tiny", np.float32(1e-6))], f"{out}.both")
+        channel = self.add("Div", [p, both], f"{out}.channel")
+        half = self.constant("half", np.float32(0.5))
+        halves = [self.add("Mul", [x, half], f"{x}.half") for x in (spatial, channel)]
+        difference = self.add("Sub", [a, b], f"{out}.difference")
+        share = self.add("Add", halves, f"{out}.share")
+        self.add("Add", [b, self.add("Mul", [difference, share], f"{out}.part")], out)
+        if self.ranges is not None and out in self.ranges:
+            self.quantised(out)
+
     def build(self, name: str) -> onnx.ModelProto:
         in_fp32 = fp32_names(self.graph) if self.ranges is not None else {s["out"] for s in self.graph.steps}
         for step in self.graph.steps:
@@ -120,7 +147,19 @@ class _Writer:
                 self.add("ReduceMean", source, f"{out}.mean", axes=[2, 3], keepdims=1)
                 self.add("Sub", [source[0], f"{out}.mean"], out)
             elif step["op"] == "concat":
-                self.add("Concat", source, out, axis=1)
+                self.kept("Concat", source, out, axis=1)
+            elif step["op"] == "pool":
+                self.kept("MaxPool", source, out, kernel_shape=[2, 2], strides=[2, 2])
+            elif step["op"] == "enlarge":
+                scales = ["", self.constant("twice", np.array([1, 1, 2, 2], np.float32))]
+                how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+                self.kept("Resize", source, out, scales, **how)
+            elif step["op"] == "shuffle":
+                self.add("DepthToSpace", [self.floats(source[0])], out, blocksize=2)
+            elif step["op"] == "add":
+                self.add("Add", [self.floats(t) for t in source], out)
+            elif step["op"] == "attend":
+                self.attend(step)
             elif step["op"] == "widen":
                 self.add("MaxPool", [self.floats(source[0])], out, kernel_shape=[3, 3], pads=[1] * 4)
             elif step["op"] == "sigmoid":
@@ -135,8 +174,8 @@ class _Writer:
                 self.add("Add", [infrared, "share"], out)
             else:
                 raise ValueError(f"no ONNX form for step {step['op']!r}")
-        shapes = dict.fromkeys(("visible", "infrared"), reduced(self.graph.reduction))
-        shapes |= dict.fromkeys(self.graph.outputs, reduced(self.graph.output_reduction))
+        shapes = dict.fromkeys(("visible", "infrared"), reduced(self.graph.reduction, self.graph.multiple))
+        shapes |= dict.fromkeys(self.graph.outputs, reduced(self.graph.output_reduction, self.graph.multiple))
         values = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes.items()}
         graph = helper.make_graph(
             self.nodes, name, [values["visible"], values["infrared"]], [values[n] for n in self.graph.outputs],

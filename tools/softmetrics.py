@@ -93,7 +93,18 @@ def _joint(a: Picture, b: Picture) -> Tensor:
 
 
 def _ssim(a: Picture, b: Picture) -> Tensor:
-    product = a.mean * b.mean
-    covariance = _windowed(a.data * b.data) - product
+    return _likeness(a.data, a.mean, a.variance, b.data, b.mean, b.variance)
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Wang et al.'s SSIM of frames in [0, 1], (N, 1, H, W): the mean of all."""
+    a, b = a * 255, b * 255
+    mean, other = _windowed(a), _windowed(b)
+    return _likeness(a, mean, _windowed(a * a) - mean**2, b, other, _windowed(b * b) - other**2).mean()
+
+
+def _likeness(a: Tensor, mean: Tensor, variance: Tensor, b: Tensor, other_mean: Tensor, other_variance: Tensor) -> Tensor:
+    product = mean * other_mean
+    covariance = _windowed(a * b) - product
     likeness = (2 * product + _C1) * (2 * covariance + _C2)
-    return (likeness / ((a.mean**2 + b.mean**2 + _C1) * (a.variance + b.variance + _C2))).mean((1, 2, 3))
+    return (likeness / ((mean**2 + other_mean**2 + _C1) * (variance + other_variance + _C2))).mean((1, 2, 3))

@@ -57,7 +57,26 @@ def photos(root: Path) -> Iterator[Photograph]:
     return (_read(p, None) for p in _images(root))
 
 
-LOADERS = {"coco128": coco128, "voc": voc, "photos": photos}
+def coco(root: Path, most: int = 4000) -> Iterator[Photograph]:
+    """COCO as it is unpacked: train2017/, val2017/ or any other folder of a split; an even choice of `most`, as all would fill 20 GB."""
+    files = [p for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name != "annotations" for p in _images(folder)]
+    return (_read(p, None) for p in files[:: max(1, len(files) // most)][:most])
+
+
+LOADERS = {"coco": coco, "coco128": coco128, "voc": voc, "photos": photos}
+
+
+def crops(photographs: list[Photograph], count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` random squares of luma, float32 (count, 1, size, size) in [0, 1]; scaled by 0.5 to 1.2, half of them mirrored."""
+    made = np.empty((count, 1, size, size), np.float32)
+    for k in range(count):
+        luma = photographs[int(rng.integers(len(photographs)))].luma
+        scale = max(rng.uniform(0.5, 1.2), (size + 1) / min(luma.shape))
+        luma = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        y, x = (int(rng.integers(0, n - size + 1)) for n in luma.shape)
+        made[k, 0] = luma[y : y + size, x : x + size][:, :: -1 if rng.random() < 0.5 else 1]
+    made /= 255
+    return made
 
 
 def load(uris: list[str]) -> list[Photograph]:

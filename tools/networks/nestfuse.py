@@ -1,0 +1,115 @@
+"""NestFuse (Li, Wu and Durrani, 2020): an encoder, attention that fuses at four scales, and a nested decoder. Frames are luma.
+
+Beside the published network: convolutions pad with zeros, not by reflection (every runtime does that inside the convolution), and
+frames' sides are multiples of 8, so that what was pooled is enlarged to where it came from (the fuser pads). The nuclear-norm channel
+attention is left out: it needs a singular value decomposition of each channel, which neither ONNX nor TFLite has.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+NAME, SMALL = "nestfuse", "nestfuse-small"
+FILTERS = (64, 112, 160, 208)  # channels at full size, a half, a quarter, an eighth
+FIRST = 16
+ATTENTIONS = ("average", "max")
+CONTRAST = 255.0
+MULTIPLE = 8  # of a frame's sides
+
+
+def block(inputs: int, outputs: int, share: int) -> nn.Sequential:
+    """The light dense block: 3 x 3 to `inputs` / `share` intermediate channels, then 1 x 1."""
+    inner = inputs // share
+    return nn.Sequential(nn.Conv2d(inputs, inner, 3, padding=1), nn.ReLU(), nn.Conv2d(inner, outputs, 1), nn.ReLU())
+
+
+def enlarged(x: Tensor) -> Tensor:
+    """Each pixel as 2 x 2."""
+    return nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
+class NestFuse(nn.Module):
+    """2,732,761 parameters with `share` 2, as published; 4 halves the intermediate channels of every block (NestFuse small).
+
+    attention: how a channel is summed up over the frame, by its average or its maximum. contrast: how decidedly the spatial attention
+    takes sides; 255 stands for the published network, whose frames go from 0 to 255.
+    """
+
+    def __init__(self, share: int = 2, attention: str = "average", contrast: float = CONTRAST) -> None:
+        super().__init__()
+        if attention not in ATTENTIONS:
+            raise ValueError(f"unknown attention {attention!r}; one of {', '.join(ATTENTIONS)}")
+        self.share, self.attention, self.contrast = share, attention, contrast
+        a, b, c, d = FILTERS
+        self.first = nn.Sequential(nn.Conv2d(1, FIRST, 1), nn.ReLU())
+        self.encoder = nn.ModuleList(block(i, o, share) for i, o in ((FIRST, a), (a, b), (b, c), (c, d)))
+        self.decoder = nn.ModuleDict(
+            {
+                "11": block(a + b, a, share), "21": block(b + c, b, share), "31": block(c + d, c, share),
+                "12": block(2 * a + b, a, share), "22": block(2 * b + c, b, share), "13": block(3 * a + b, a, share),
+            }
+        )  # fmt: skip
+        self.last = nn.Conv2d(a, 1, 1)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """(N, 1, H, W) in [0, 1] -> features at full size, a half, a quarter and an eighth."""
+        y = self.first(x)
+        features = []
+        for k, part in enumerate(self.encoder):
+            y = part(y if k == 0 else nn.functional.max_pool2d(y, 2))
+            features.append(y)
+        return features
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """What `encode` gave, one frame's or fused -> (N, 1, H, W), not clipped."""
+        d = self.decoder
+        x10, x20, x30, x40 = features
+        x11 = d["11"](torch.cat([x10, enlarged(x20)], 1))
+        x21 = d["21"](torch.cat([x20, enlarged(x30)], 1))
+        x31 = d["31"](torch.cat([x30, enlarged(x40)], 1))
+        x12 = d["12"](torch.cat([x10, x11, enlarged(x21)], 1))
+        x22 = d["22"](torch.cat([x20, x21, enlarged(x31)], 1))
+        x13 = d["13"](torch.cat([x10, x11, x12, enlarged(x22)], 1))
+        out: Tensor = self.last(x13)
+        return out
+
+    def fuse(self, a: Tensor, b: Tensor) -> Tensor:
+        """The mean of spatial attention (shares by the features' mean, pixel by pixel) and channel attention (by the channel's sum)."""
+        share = torch.sigmoid((a.mean(1, keepdim=True) - b.mean(1, keepdim=True)) * self.contrast)
+        spatial = b + share * (a - b)
+        p, q = ((x.mean((2, 3), keepdim=True) if self.attention == "average" else x.amax((2, 3), keepdim=True)) for x in (a, b))
+        channel = b + p / (p + q + 1e-6) * (a - b)
+        return (spatial + channel) * 0.5
+
+    def forward(self, visible: Tensor, infrared: Tensor) -> Tensor:
+        """(N, 1, H, W) in [0, 1] each, sides multiples of 8 -> the fused luma in [0, 1]."""
+        both = zip(self.encode(visible), self.encode(infrared), strict=True)
+        return self.decode([self.fuse(a, b) for a, b in both]).clamp(0, 1)
+
+    def halved(self) -> NestFuse:
+        """NestFuse small: half of each block's intermediate channels kept, those that carry most to what follows."""
+        small = NestFuse(2 * self.share, self.attention, self.contrast)
+        small.load_state_dict(
+            self.state_dict() | {f"{name}.{k}": v for name, part in self.named_modules() if is_block(part) for k, v in kept(part).items()}
+        )
+        return small
+
+
+def is_block(module: nn.Module) -> bool:
+    return isinstance(module, nn.Sequential) and len(module) == 4
+
+
+def strongest(part: nn.Module, count: int) -> Tensor:
+    """The `count` intermediate channels of a block whose weights in and out are the largest, in order."""
+    state = part.state_dict()
+    strength = state["0.weight"].flatten(1).norm(dim=1) * state["2.weight"].flatten(1).norm(dim=0)
+    return strength.argsort(descending=True)[:count].sort().values
+
+
+def kept(part: nn.Module) -> dict[str, Tensor]:
+    """The weights of a block without the half of its intermediate channels whose weights in and out are the smallest."""
+    state = part.state_dict()
+    best = strongest(part, len(state["0.weight"]) // 2)
+    new = {"0.weight": state["0.weight"][best], "0.bias": state["0.bias"][best], "2.weight": state["2.weight"][:, best]}
+    return new | {"2.bias": state["2.bias"]}

@@ -1,0 +1,24 @@
+"""The most memory that a process took to fuse a frame, in bytes: `python -m tools.peak FOLDER onnx fp32 320x240`."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from edgefuse import zoo
+from edgefuse.runtimes import choose
+
+
+def main(folder: str, runtime: str, precision: str, size: str) -> None:
+    choice = choose(zoo.read_card(Path(folder)), runtime, precision, 1)
+    width, height = (int(n) for n in size.split("x"))
+    frame = choice.tensor(np.zeros((height, width), np.float32))
+    choice.runtime.run({"visible": frame, "infrared": frame})
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

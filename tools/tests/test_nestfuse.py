@@ -1,0 +1,161 @@
+"""NestFuse: the network, its halves, what is measured of it, and the committed commands from made-up data to verified models."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgefuse import zoo
+from edgefuse.runtimes.golden import verify
+from tools import distil, export_nestfuse, nested, plot_losses, sensitivity, train_nestfuse
+from tools.data.photographs import Photograph, crops, load
+from tools.networks.nestfuse import NestFuse, is_block
+from tools.networks.nestfuse_edge import EDGE, NestFuseEdge
+from tools.softmetrics import ssim
+
+
+@pytest.fixture(scope="module")
+def small() -> NestFuse:
+    """NestFuse small with random weights that let its output be seen."""
+    torch.manual_seed(0)
+    network = NestFuse(4).eval()
+    nn.init.normal_(network.last.weight, std=0.5)
+    return network
+
+
+def test_parameters_and_macs_are_the_published_ones() -> None:
+    graph = nested.trace(NestFuse())
+    assert graph.parameters == 2_732_761
+    assert graph.macs_per_pixel == 1_162_464
+    small = nested.trace(NestFuse().halved())
+    assert small.parameters / graph.parameters < 0.794
+    assert small.macs_per_pixel / graph.macs_per_pixel < 0.51
+    assert nested.trace(NestFuseEdge()).macs_per_pixel * 12 < graph.macs_per_pixel
+
+
+def test_attention_of_equal_features_changes_nothing(small: NestFuse) -> None:
+    x = torch.rand(1, 5, 4, 6)
+    for small.attention in ("max", "average"):
+        torch.testing.assert_close(small.fuse(x, x), x)
+
+
+def test_attention_sides_with_the_stronger_features(small: NestFuse) -> None:
+    a, b = torch.full((1, 2, 2, 2), 0.9), torch.full((1, 2, 2, 2), 0.1)
+    torch.testing.assert_close(small.fuse(a, b), torch.full_like(a, 0.9 * 0.95 + 0.1 * 0.05), atol=1e-4, rtol=0)
+
+
+def test_halving_keeps_the_strongest_channels() -> None:
+    torch.manual_seed(0)
+    network = NestFuse()
+    with torch.no_grad():
+        for part in network.modules():
+            if is_block(part):
+                count = len(part[0].weight)
+                part[2].weight[:, count // 2 :] = 0  # the second half of the intermediate channels goes nowhere
+    x = torch.rand(1, 1, 16, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(network.halved()(x, 1 - x), network(x, 1 - x))
+
+
+def test_an_unknown_attention_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown attention 'nuclear'; one of average, max"):
+        NestFuse(attention="nuclear")
+
+
+def test_ssim_of_equal_frames_is_one_and_of_noise_less() -> None:
+    a, b = torch.rand(2, 1, 1, 32, 32)
+    assert float(ssim(a, a)) == pytest.approx(1)
+    assert float(ssim(a, b)) < 0.2
+
+
+def test_crops_are_repeatable_and_in_range(photographs: list[Photograph]) -> None:
+    first, again = (crops(photographs, 6, 48, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert (first.shape, first.dtype) == ((6, 1, 48, 48), np.float32)
+    assert first.min() >= 0
+    assert first.max() <= 1
+
+
+def test_coco_is_read_as_it_is_unpacked(coco: Path) -> None:
+    (coco / "images").rename(coco / "val2017")
+    (coco / "masks").rename(coco / "annotations")
+    assert len(load([f"coco:{coco}"])) == 40
+
+
+def test_sensitivity_finds_what_goes_nowhere(small: NestFuse) -> None:
+    torch.manual_seed(1)
+    network = NestFuse().eval()
+    nn.init.normal_(network.last.weight)
+    with torch.no_grad():
+        network.last.bias += 0.5
+        network.decoder["13"][0].weight[:, 64:128] = 0  # what block 11 draws is not looked at by 13
+        network.decoder["12"][0].weight[:, 64:128] = 0  # nor by 12
+    pairs = np.random.default_rng(0).integers(0, 256, (2, 2, 32, 32), np.uint8)
+    rows = {r["part"]: r for r in sensitivity.measure(network, pairs)}
+    assert rows["11: its output"]["psnr_db"] == 100
+    assert rows["13: what comes from below"]["psnr_db"] < 100
+    assert rows["13: all but 1/2 of its channels"]["macs_per_pixel"] == round((304 * 152 * 9 + 152 * 64) / 2)
+    assert len(rows) == 23
+
+
+def _train(coco: Path, runs: Path, *more: object) -> dict:
+    args = ("--data", f"coco128:{coco}", "--runs", runs, "--steps", 4, "--every", 2, "--batch", 1, "--size", 32, *more)
+    return train_nestfuse.train(train_nestfuse.parser().parse_args([str(a) for a in args]))
+
+
+def _distil(pairs: Path, runs: Path, *more: object) -> dict:
+    args = ("--teacher", "nestfuse-100", "--pairs", pairs, "--runs", runs, "--crops", 8, "--size", 32, "--steps", 4, "--every", 2, *more)
+    return distil.train(distil.parser().parse_args([str(a) for a in args]))
+
+
+def _exported(models: Path, runs: Path, pairs: Path, *more: object) -> zoo.Card:
+    args = ("--runs", runs, "--models", models, "--calibration", pairs, *more)
+    card = zoo.read_card(export_nestfuse.export(export_nestfuse.parser().parse_args([str(a) for a in args])))
+    results = verify(card)
+    assert all(r.status == "ok" for r in results), results
+    return card
+
+
+def test_train_halve_distil_export_verify(coco: Path, pairs: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert _train(coco, runs, "--stop-after", 2) == {"stopped_at": 2}
+    result = _train(coco, runs)
+    assert {"pixel_loss", "ssim_loss", "psnr_db"} == result["test"].keys()
+    lines = plot_losses.read(runs, ["nestfuse-100"])["nestfuse-100"]
+    assert [line["step"] for line in lines] == [2, 4]
+    _train(coco, runs, "--model", "nestfuse-small", "--from", "nestfuse-100")
+    assert {"psnr_db", "lowest_psnr_db"} == _distil(pairs, runs)["test"].keys()
+    _distil(pairs, runs, "--model", "nestfuse-small", "--from", "nestfuse-small-100", "--batch", 1)
+
+    models = tmp_path / "models"
+    card = _exported(models, runs, pairs, "--model", EDGE, "--run", EDGE, "--precisions", "fp32", "int8")
+    assert {(f.runtime, f.precision) for f in card.files} == {
+        ("onnx", "fp32"), ("onnx", "int8"), ("litert", "fp32"), ("litert", "int8"), ("numpy", "fp32"),
+    }  # fmt: skip
+    assert (card.default_precision, card.multiple) == ("fp32", 8)
+    assert card.cost["int8_convolutions"] == {"fp32": 4, "int8": 7}
+    assert set(card.cost["peak_bytes_per_pixel"]) == {f"{f.runtime}_{f.precision}" for f in card.files}
+    card = _exported(models, runs, pairs, "--model", "nestfuse-small", "--run", "nestfuse-small", "--precisions", "int8")
+    assert {(f.runtime, f.precision) for f in card.files} == {("onnx", "int8"), ("litert", "int8")}
+    assert card.cost["int8_convolutions"] == {"fp32": 3, "int8": 28}
+
+
+def test_losses_are_plotted(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "a").mkdir()
+    lines = [{"step": k, "pixel_loss": 1 / k, "ssim_loss": 1 / k, "psnr_db": k} for k in (1, 2)]
+    (tmp_path / "a/log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plot_losses.plot(plot_losses.read(tmp_path, ["a"]), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_without_losses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["plot_losses", "nowhere", "--runs", str(tmp_path), "--out", str(tmp_path / "a.png")])
+    with pytest.raises(SystemExit, match=r"tools\.plot_losses: .*No such file"):
+        plot_losses.main()

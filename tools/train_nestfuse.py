@@ -1,0 +1,115 @@
+"""Train NestFuse as an autoencoder: `python -m tools.train_nestfuse --weight 100 --data coco128:DIR photos:DIR`.
+
+The loss is the pixels' mean squared error plus `--weight` (the paper's lambda) times 1 - SSIM; attention has nothing to learn, it
+joins only when two frames are fused. Each weight is a run of its own, RUNS/nestfuse-WEIGHT. `--model nestfuse-small` halves the
+intermediate channels of the run named by `--from` and goes on. tools/loop.py says what a run writes and how it is resumed;
+tools/plot_losses.py plots it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tools import loop
+from tools.data.pairs import split
+from tools.data.photographs import Photograph, crops, load
+from tools.networks.nestfuse import NAME, SMALL, NestFuse
+from tools.softmetrics import ssim
+from tools.train import PUBLIC
+
+SCORED, SCORED_SIZE = 8, 64  # crops of a validation, and their side
+
+
+def losses(network: NestFuse, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of frames (N, 1, H, W) in [0, 1] after coding and decoding: the mean squared error, and 1 - SSIM."""
+    with torch.autocast("cpu", torch.bfloat16):
+        y = network.decode(network.encode(x))
+    y = y.float()
+    return nn.functional.mse_loss(y, x), 1 - ssim(y, x)
+
+
+def score(network: NestFuse, x: Tensor) -> dict[str, float]:
+    """Both losses on fixed frames, and the PSNR (dB, peak 1)."""
+    with torch.no_grad():
+        made = [losses(network, part) for part in x.split(4)]
+    pixel, structure = (float(torch.stack(v).mean()) for v in zip(*made, strict=True))
+    return {"pixel_loss": round(pixel, 7), "ssim_loss": round(structure, 6), "psnr_db": round(-10 * float(np.log10(pixel)), 2)}
+
+
+def run_name(args: argparse.Namespace) -> str:
+    return f"{args.model}-{args.weight:g}"
+
+
+def start(args: argparse.Namespace) -> NestFuse:
+    """A fresh network, or `--from`'s: as it is, or halved for NestFuse small."""
+    if args.origin is None:
+        return NestFuse(2 if args.model == NAME else 4)
+    network = NestFuse()
+    network.load_state_dict(torch.load(args.runs / args.origin / "last.pt", weights_only=True)["network"])
+    return network if args.model == NAME else network.halved()
+
+
+def train(args: argparse.Namespace) -> dict[str, object]:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    parts = split(load(args.data))
+    network = start(args).to(memory_format=torch.channels_last)
+
+    def frames(photographs: list[Photograph], count: int, size: int, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(crops(photographs, count, size, rng)).contiguous(memory_format=torch.channels_last)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        pixel, structure = losses(network, frames(parts["train"], args.batch, args.size, rng))
+        return pixel + args.weight * structure
+
+    held_out, test = (frames(parts[k], SCORED, SCORED_SIZE, np.random.default_rng(args.seed)) for k in ("validation", "test"))
+    name = args.name or run_name(args)
+    spent = loop.descend(args, name, network, loss, lambda: score(network, held_out), warm=20, fall=0.99, clip=args.weight)
+    if spent is None:
+        return {"stopped_at": args.stop_after}
+    result: dict[str, object] = {
+        "model": args.model,
+        "data": [u.split(":")[0] + ":" + Path(u.split(":")[1]).name for u in args.data],
+        "photographs": {k: len(v) for k, v in parts.items()},
+        "weight": args.weight, "from": args.origin, "steps": args.steps, "batch": args.batch, "size": args.size, "rate": args.rate,
+        "seed": args.seed, "seconds": round(spent), "test": score(network, test),
+    }  # fmt: skip
+    return loop.write_result(args.runs, name, result)
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m tools.train_nestfuse", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--model", choices=(NAME, SMALL), default=NAME)
+    p.add_argument("--weight", type=float, default=100.0, help="lambda, of the SSIM loss; the paper compares 1, 10, 100 and 1000")
+    p.add_argument("--from", dest="origin", metavar="RUN", help="the run of nestfuse to start from")
+    p.add_argument("--name", help="the run's name (default: MODEL-WEIGHT)")
+    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="coco:DIR, coco128:DIR, voc:DIR or photos:DIR")
+    p.add_argument("--size", type=int, default=64, help="crop, pixels; a multiple of 8")
+    loop.add_options(p, steps=600, batch=4, rate=1e-3, every=20, threads=1)
+    return p
+
+
+def main() -> None:
+    args = parser().parse_args()
+    # glibc hands large buffers back to the kernel after every layer; keeping them is worth a third of the time
+    if os.environ.get("MALLOC_MMAP_MAX_") is None and sys.platform == "linux":
+        os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "500000000"}
+        os.execv(sys.executable, [sys.executable, "-m", "tools.train_nestfuse", *sys.argv[1:]])
+    try:
+        print(json.dumps(train(args), indent=1))
+    except (ValueError, OSError) as e:
+        sys.exit(f"tools.train_nestfuse: {e}")
+
+
+if __name__ == "__main__":
+    main()
