@@ -20,8 +20,8 @@ import onnx
 import torch
 
 from tools import graph, nested, onnx_writer, tflite_writer
-from tools.distil import crops
 from tools.cards import entry, store
+from tools.distil import crops
 from tools.export import card_text, golden_pair, run_file
 from tools.loop import ROOT
 from tools.networks.nestfuse import ATTENTIONS, CONTRAST, NAME, SMALL, NestFuse
@@ -128,8 +128,8 @@ def export(args: argparse.Namespace) -> Path:
         (folder / "card.toml").write_text(text)
 
     card("")  # it must exist for a runtime to load from it; its golden digest and quality follow
-    for entry in entries:
-        runtime, precision = entry["runtime"], entry["precision"]
+    for file in entries:
+        runtime, precision = file["runtime"], file["precision"]
         if precision == "int8":
             got = run_file(folder, runtime, visible, infrared)["fused"]
             arrays[f"fused.int8.{runtime}"] = store(got)
