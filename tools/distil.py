@@ -1,7 +1,8 @@
 """Distil NestFuse into NestFuse-edge, or carry NestFuse small on: `python -m tools.distil --model nestfuse-edge --teacher nestfuse`.
 
-Learns what the teacher (a run of tools.train_nestfuse) makes of real pairs: the loss is the mean squared error of the fused luma. The
-teacher's pictures of `--crops` random crops are drawn once and kept in RUNS/NAME-teacher.npz. tools/loop.py says what a run writes.
+Learns what the teacher (a run of tools.train_nestfuse) makes of real pairs: the loss is the mean squared error of the fused luma and of
+its steps from pixel to pixel. The teacher's pictures of `--crops` random crops are drawn once and kept in RUNS/TEACHER-teacher.npz.
+tools/loop.py says what a run writes and how it is resumed.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tools import loop, nested
 from tools.data.photographs import IMAGES
+from tools.data.targets import sensor
 from tools.networks.nestfuse import ATTENTIONS, CONTRAST, NAME, SMALL, NestFuse
 from tools.networks.nestfuse_edge import EDGE, NestFuseEdge
 from tools.train_edge import PUBLIC
 
+EDGES = 0.5  # of the loss, errors in the steps from pixel to pixel: they are few beside those of brightness, and better seen
 HELD_OUT = 6  # one crop in so many is for validation
 
 
@@ -40,8 +43,12 @@ def load_pairs(folders: list[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
-def crops(folders: list[Path], count: int, size: int, seed: int) -> np.ndarray:
-    """uint8 (count, 2, size, size); folders weigh alike, and one crop in four is of a pair at half of its size."""
+def crops(folders: list[Path], count: int, size: int, seed: int, varied: float = 0.0) -> np.ndarray:
+    """uint8 (count, 2, size, size); folders weigh alike, and one crop in four is of a pair at half of its size.
+
+    varied: the share of crops whose frames are each as another camera might see them, some inverted or in each other's place: the
+    teacher says what becomes of any two brightnesses, and the pairs alone have few of them.
+    """
     pools, made = [load_pairs([f]) for f in folders], []
     for k in range(count):
         rng = np.random.default_rng((seed, k))
@@ -50,7 +57,11 @@ def crops(folders: list[Path], count: int, size: int, seed: int) -> np.ndarray:
         if rng.random() < 0.25 and min(pair.shape[1:]) >= 2 * size:
             pair = np.stack([cv2.resize(f, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for f in pair])
         y, x = (int(rng.integers(n - size + 1)) for n in pair.shape[1:])
-        made.append(pair[:, y : y + size, x : x + size][:, :, :: -1 if rng.random() < 0.5 else 1])
+        pair = pair[:, y : y + size, x : x + size][:, :, :: -1 if rng.random() < 0.5 else 1]
+        if rng.random() < varied:
+            frames = [255 - f if rng.random() < 0.25 else f for f in pair]
+            pair = np.stack([sensor(f, rng) for f in (frames if rng.random() < 0.7 else frames[::-1])])
+        made.append(pair)
     return np.stack(made)
 
 
@@ -78,7 +89,10 @@ def psnr(mse: Tensor) -> float:
 
 def student(args: argparse.Namespace, teacher: NestFuse) -> NestFuse | NestFuseEdge:
     if args.model == EDGE:
-        return NestFuseEdge(args.attention, args.contrast)
+        network = NestFuseEdge(args.attention, args.contrast)
+        if args.origin:
+            network.load_state_dict(torch.load(args.runs / args.origin / "last.pt", weights_only=True)["network"])
+        return network
     return nested.load(args.runs / args.origin / "last.pt", 4, args.attention, args.contrast) if args.origin else teacher.halved()
 
 
@@ -86,7 +100,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     teacher = nested.load(args.runs / args.teacher / "last.pt", 2, args.attention, args.contrast)
-    pairs = crops(args.pairs, args.crops, args.size, args.seed)
+    pairs = crops(args.pairs, args.crops, args.size, args.seed, args.varied)
     args.runs.mkdir(parents=True, exist_ok=True)
     truth = torch.from_numpy(taught(teacher, pairs, args.runs / f"{args.teacher}-teacher.npz").astype(np.float32) / 65535)[:, None]
     frames = torch.from_numpy(pairs.astype(np.float32) / 255)
@@ -104,7 +118,9 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
     def loss(rng: np.random.Generator) -> Tensor:
         few = learned[torch.from_numpy(rng.integers(len(learned), size=args.batch))]
-        return nn.functional.mse_loss(drawn(frames[few]), truth[few])
+        error = drawn(frames[few]) - truth[few]
+        steps = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
+        return (error**2).mean() + EDGES * sum((d**2).mean() for d in steps)
 
     def score() -> dict[str, float]:
         network.eval()
@@ -120,7 +136,8 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         return {"stopped_at": args.stop_after}
     result: dict[str, object] = {
         "model": args.model, "teacher": args.teacher, "attention": args.attention, "contrast": args.contrast,
-        "pairs": [f.name for f in args.pairs], "crops": args.crops, "steps": args.steps, "batch": args.batch, "size": args.size,
+        "pairs": [f.name for f in args.pairs], "crops": args.crops, "varied": args.varied, "from": args.origin,
+        "steps": args.steps, "batch": args.batch, "size": args.size,
         "rate": args.rate, "seed": args.seed, "seconds": round(spent), "test": score(),
     }  # fmt: skip
     return loop.write_result(args.runs, name, result)
@@ -130,12 +147,15 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m tools.distil", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", choices=(EDGE, SMALL), default=EDGE)
     p.add_argument("--teacher", default=NAME, metavar="RUN", help="a run of tools.train_nestfuse (default: %(default)s)")
-    p.add_argument("--from", dest="origin", metavar="RUN", help="for NestFuse small: the run to go on from (default: the teacher, halved)")
+    p.add_argument(
+        "--from", dest="origin", metavar="RUN", help="the run to go on from (default: anew, and for NestFuse small the teacher, halved)"
+    )
     p.add_argument("--name", help="the run's name (default: MODEL)")
     p.add_argument("--pairs", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders with visible/ and infrared/ inside")
     p.add_argument("--attention", choices=ATTENTIONS, default="average")
     p.add_argument("--contrast", type=float, default=CONTRAST, help="of the spatial attention (default: %(default)s)")
     p.add_argument("--crops", type=int, default=240)
+    p.add_argument("--varied", type=float, default=0.6, help="share of crops seen as other cameras might (default: %(default)s)")
     p.add_argument("--size", type=int, default=128, help="of a crop, pixels; a multiple of 8")
     loop.add_options(p, steps=2000, batch=8, rate=2e-3, every=200, threads=1)
     return p
