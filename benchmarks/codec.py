@@ -3,8 +3,8 @@
 Rate, distortion and time beside others on the same cubes in one run: one thread, real bytes, processor seconds. The others are JPEG 2000
 per band, principal components and JPEG 2000 (the best of a grid of components and levels; its time is that of one pass with the best), and,
 lossless, JPEG-LS and JPEG XL per band, JPEG 2000 per band and zstd. PSNR is over the cube, counts / 10000 clipped to 0..1 (a cube up to 2:
-as it is). Times are minima of passes in turn. Needs imagecodecs; the picture needs matplotlib. CCSDS-123 is not among them: we
-found no implementation that pip installs.
+as it is). Times are minima of passes in turn. A file of tiles has them side by side. Needs imagecodecs; the picture needs matplotlib.
+CCSDS-123 is not among them: we found no implementation that pip installs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def at(front: list[tuple[float, float, int, int]], rate: float) -> float:
 
 def j2k_front(x: Floats) -> list[tuple[float, float]]:
     planes, points = np.round(x * 65535).astype(np.uint16), []
-    for level in LEVELS:
+    for level in LEVELS[::2]:
         sent = [imagecodecs.jpeg2k_encode(planes[..., i], level=level, codecformat="j2k") for i in range(x.shape[2])]
         made = np.stack([imagecodecs.jpeg2k_decode(s) for s in sent], -1) / 65535
         points.append((8 * sum(map(len, sent)) / x.size, psnr(x, made)))
@@ -144,7 +144,27 @@ def measure(cube: NDArray[Any], rates: list[float], passes: int) -> dict[str, An
     return found
 
 
-def draw(results: dict[str, Any], file: Path) -> None:
+def table(results: dict[str, Any], rates: list[float]) -> str:
+    """In Markdown, a row a scene."""
+    lines = [
+        "| scene | size | " + " | ".join(f"gain at {r}, dB" for r in rates) + " | " + " | ".join(f"encode / decode at {r}" for r in rates)
+        + " | lossless: JPEG 2000 | ours | 5 counts |"
+    ]  # fmt: skip
+    lines.append("|---" * (2 * len(rates) + 5) + "|")
+    for name, found in results.items():
+        rows = [r for r in found["rates"] if r["asked"] in rates]
+        cells = [name, "x".join(map(str, found["shape"]))] + [f"{r['gain']:+.2f}" for r in rows]
+        cells += [f"{r['encode_s'] / r['peer_encode_s']:.2f} / {r['decode_s'] / r['peer_decode_s']:.2f}" for r in rows]
+        exact = found.get("lossless", {})
+        cells += [f"{exact[n]:.2f}" if n in exact else "" for n in ("JPEG 2000", "spectral-edge, 0 counts", "spectral-edge, 5 counts")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(results: dict[str, Any], learned: dict[str, Any], file: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
@@ -153,11 +173,15 @@ def draw(results: dict[str, Any], file: Path) -> None:
         left.plot(*zip(*((r["bpppc"], r["psnr"]) for r in found["rates"]), strict=True), "o-", color=colour, label=name)
         left.plot(*zip(*found["pca_front"], strict=True), "--", color=colour, lw=1)
         left.plot(*zip(*found["j2k_front"], strict=True), ":", color=colour, lw=1)
+        if name in learned:
+            left.plot([p["rate"] for p in learned[name]], [p["psnr"] for p in learned[name]], "*", color=colour, ms=9)
         mega = np.prod(found["shape"]) / 1e6
         right.plot([r["bpppc"] for r in found["rates"]], [mega / r["encode_s"] for r in found["rates"]], "o-", color=colour)
         right.plot([r["bpppc"] for r in found["rates"]], [mega / r["peer_encode_s"] for r in found["rates"]], "--", color=colour, lw=1)
     left.set(xscale="log", xlim=(0.02, 4), xlabel="bits per pixel and band", ylabel="PSNR, dB")
-    left.set_title("spectral-edge (line), PCA + JPEG 2000 (dashes), JPEG 2000 per band (dots)", fontsize=9)
+    left.set_title(
+        "spectral-edge (line), PCA + JPEG 2000 (dashes), JPEG 2000 per band (dots)" + (", sscnet (stars)" if learned else ""), fontsize=9
+    )
     left.legend(fontsize=7)
     right.set(xscale="log", yscale="log", xlabel="bits per pixel and band", ylabel="million samples encoded a second")
     right.set_title("spectral-edge with rate control (line), PCA + JPEG 2000, one pass (dashes)", fontsize=9)
@@ -171,12 +195,14 @@ def main() -> None:
     p.add_argument("--passes", type=int, default=5, metavar="N", help="of each timing")
     p.add_argument("--json", type=Path, metavar="FILE")
     p.add_argument("--picture", type=Path, metavar="FILE.png")
+    p.add_argument("--sscnet", type=Path, metavar="FILE", help='JSON of {scene: [{"rate": bpppc, "psnr": dB}, ...]}, to be drawn beside it')
     args = p.parse_args()
+    learned = json.loads(args.sscnet.read_text()) if args.sscnet else {}
     results: dict[str, Any] = {}
     for file in args.cubes:
         cube = np.load(file)["cube"]
-        if cube.ndim != 3:
-            continue
+        if cube.ndim == 4:
+            cube = np.concatenate(list(cube), axis=1)
         found = results[file.stem] = measure(cube, args.rates, args.passes)
         for r in found["rates"]:
             ratios = r["encode_s"] / r["peer_encode_s"], r["decode_s"] / r["peer_decode_s"]
@@ -198,10 +224,11 @@ def main() -> None:
     if exact:
         mean = {name: float(np.mean([e[name] for e in exact])) for name in exact[0]}
         print("lossless, mean bpppc: " + ", ".join(f"{k} {v:.2f}" for k, v in mean.items()))
+    print(table(results, [r for r in (0.1, 0.25, 1.0) if r in args.rates]))
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n")
     if args.picture:
-        draw(results, args.picture)
+        draw(results, learned, args.picture)
 
 
 if __name__ == "__main__":

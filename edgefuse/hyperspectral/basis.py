@@ -90,14 +90,16 @@ def quantised(mean: Floats, vectors: Floats, deviations: Floats, pixels: int, st
     return Basis(step, bits, whole, numbers, fineness)
 
 
-def project(pixels: NDArray[np.generic], basis: Basis) -> Integers:
-    """The components (n, K) of pixels (n, B), least squares, in 256ths of a step."""
+def vector_bits(bands: int, pixels: int, deviations: Floats) -> Floats:
+    """About the bits that vectors take, of components with such standard deviations in steps."""
+    return np.asarray(0.5 * bands * np.log2(1 + 6 * pixels / bands * np.square(deviations / _COARSE)) + 10)
+
+
+def projection(basis: Basis) -> Floats:
+    """(B, K): what makes pixels, less the mean, their components, by least squares."""
     vectors = basis.vectors.T / (1 << basis.bits)
-    gram = vectors.T @ vectors
     # a vector that was rounded to nothing has no component
-    matrix = (vectors @ np.linalg.pinv(gram, rcond=1e-9, hermitian=True)) * (ONE / basis.step)
-    offset = (basis.mean * basis.mean_step) @ matrix
-    return scores(pixels, matrix, offset)
+    return np.asarray(vectors @ np.linalg.pinv(vectors.T @ vectors, rcond=1e-9, hermitian=True))
 
 
 def scores(pixels: NDArray[np.generic], matrix: Floats, offset: Floats) -> Integers:

@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import local, planes, spectrum, wavelet
-from edgefuse.hyperspectral.basis import Basis, project, quantised, scores, spectra
+from edgefuse.hyperspectral.basis import Basis, projection, quantised, scores, spectra, vector_bits
 from edgefuse.hyperspectral.planes import ONE, Integers
 
 Floats = NDArray[np.float64]
 
 _HEAD = struct.Struct("<BII")  # levels, 65536ths of the basis's step in a step, bytes of the basis
 
-_KEPT = 0.1, 0.35  # of a squared step: the variance from which on a component is sent, where few are and where many are
+_KEPT = 0.03, 0.35  # of a squared step: the variance from which on a component is looked at, where few are and where many are
 _FEW = 40
 _NEAR = 1.35  # a basis that was made for so much more, or less, of a step is taken for it
 _TRIES = 8
-_TOLERANCE = 0.015  # of the bytes that were asked for may stay unused
+_PRICE = 0.05  # bits that a component must be worth beyond those it takes, for a pixel: it takes time, too
+_FINE = 4  # components are measured anew where they were in so much more than a step
+_TOLERANCE = 0.03  # of the bytes that were asked for may stay unused
 _RANGE = 2.0**18  # steps that a component may span: more would pass 32 bits
 _MEAN_RANGE = 2.0**26  # and the mean, in its steps
 
@@ -67,6 +69,9 @@ class Lossy:
 class _Places(NamedTuple):
     """What the encoder knows of the principal components' coefficients, place by place."""
 
+    coefficients: Integers
+    """(h, w, K), transformed, in 256ths of `step`."""
+    step: float
     covariances: Floats
     """(m, K, K), in the cube's units."""
     counts: Floats
@@ -79,9 +84,8 @@ class _Fit:
     basis: Basis
     coefficients: Integers
     """(h, w, K), transformed, in 256ths of the basis's step."""
-    variances: Floats
-    """(m, K): of each place, in squared steps."""
-    counts: Floats
+    magnitudes: Floats
+    """Theirs, as `local.magnitudes` has them."""
     samples: int
     """Of the tile."""
 
@@ -96,7 +100,7 @@ class _Fit:
 
     def taken(self, steps: Floats) -> Floats:
         """About the bytes that each of `steps` takes."""
-        return local.size(self.variances, self.counts, steps / self.basis.step, self.samples) + len(self.basis.encoded)
+        return local.counted(self.magnitudes, steps / self.basis.step, self.samples) + len(self.basis.encoded)
 
 
 class Analysis:
@@ -163,7 +167,7 @@ class Analysis:
                 (x0, y0), (x1, y1) = points[-2:]
                 step = float(np.exp(x1 + np.clip((aim - y1) * (x1 - x0) / (y1 - y0), -2, 2)))
             else:
-                step *= float((fit.step_for(np.exp(aim), step, took) / step) ** _CAUTION)
+                step = fit.step_for(float(np.exp(aim)), step, took)
             if not low < step < high:
                 step = float(np.sqrt(low * high)) if high < np.inf and low else (low * 1.5 if low else high / 1.5)
         chosen = best or fewest
@@ -226,12 +230,19 @@ class Analysis:
         places, count = self._measured(step), self._count(step)
         found = places.covariances[:, :count, :count] / step**2
         turn = spectrum.rotation(found, places.counts, 1.0)
+        variances = np.einsum("ki,mki->mi", turn, found @ turn)
         deviations = np.sqrt(np.square(turn).T @ self.variances[:count])
         order = np.argsort(-deviations, kind="stable")
+        # a component must be worth its vector's bytes
+        price = vector_bits(len(self.vectors), len(self.pixels), deviations / step) + _PRICE * len(self.pixels)
+        worth = local.worth(variances, places.counts) > price
+        order = order[worth[order]]
         basis = quantised(self.mean, self.vectors[:, :count] @ turn[:, order], deviations[order], len(self.pixels), step)
-        variances = np.einsum("ki,mki->mi", turn, found @ turn)
-        counts = places.counts
-        self._fitted = _Fit(basis, self._transformed(project(self.pixels, basis)), variances, counts, self.pixels.size)
+        # what it can show of the components that were measured: all that matters
+        matrix = (self.vectors[:, : places.coefficients.shape[2]].T @ projection(basis)) * (places.step / step)
+        shown = scores(places.coefficients.reshape(len(self.pixels), -1), matrix, np.zeros(len(order)))
+        coefficients = shown.reshape(self.height, self.width, len(order))
+        self._fitted = _Fit(basis, coefficients, local.magnitudes(coefficients, self.levels), self.pixels.size)
         return self._fitted
 
     def _count(self, step: float) -> int:
@@ -241,19 +252,13 @@ class Analysis:
     def _measured(self, step: float) -> _Places:
         """Of the principal components that a quantiser of `step` needs, at least."""
         count = self._count(step)
-        if self._places is None or self._places.covariances.shape[1] < count:
-            found, counts = np.zeros((1, count, count)), np.ones(1)
-            if count:
-                matrix = self.vectors[:, :count] * (ONE / step)
-                found, counts = local.covariances(self._transformed(scores(self.pixels, matrix, self.mean @ matrix)), self.levels)
-            self._places = _Places(found * step**2, counts)
+        if self._places is None or self._places.covariances.shape[1] < count or self._places.step > _FINE * step:
+            matrix = self.vectors[:, :count] * (ONE / step)
+            made = scores(self.pixels, matrix, self.mean @ matrix).reshape(self.height, self.width, count)
+            wavelet.transform(made, self.levels)
+            found, counts = local.covariances(made, self.levels) if count else (np.zeros((1, 0, 0)), np.ones(1))
+            self._places = _Places(made, step, found * step**2, counts)
         return self._places
 
-    def _transformed(self, components: Integers) -> Integers:
-        shaped = components.reshape(self.height, self.width, components.shape[1])
-        wavelet.transform(shaped, self.levels)
-        return shaped
 
-
-_CAUTION = 0.88  # bytes fall faster with the step than `local.size` does
 _SMOOTH = 0.25  # of a component's variance, about, is what its coefficients' logarithms amount to

@@ -33,7 +33,7 @@ typedef struct {
     const Tables *tables;
     const Band *bands;
     const int32_t *in;     /* height x width x planes, for an encoder */
-    int32_t *out;          /* the same, for a decoder */
+    int32_t *out;          /* the same, for a decoder: zeros at first */
     uint8_t *bytes;
     int64_t size;          /* of bytes */
     int64_t room;          /* magnitudes of all bands of a plane, padded */
@@ -90,8 +90,8 @@ INLINE int code_bit(Coder *c, const int encode, uint32_t p, int bit)
 
 INLINE void learn_slot(const Tables *t, Slot *s, int bit)
 {
-    s->p = (uint16_t)(s->p + ((((bit ? 65535 : 0) - (int32_t)s->p) * (int32_t)t->rate[s->n]) >> 15));
-    if (s->n < SLOW) s->n++;
+    s->p = (uint16_t)(s->p + (((-bit & 65535) - (int32_t)s->p) * (int32_t)t->rate[s->n] >> 15));
+    s->n = (uint16_t)(s->n + (s->n < SLOW));
 }
 
 INLINE int code_slot(Coder *c, const int encode, int bit, int context)
@@ -242,8 +242,8 @@ INLINE int32_t code_band(Coder *c, const int encode, const Job *job, const Band 
             } else value = 0;
             q[x] = (uint16_t)least(value, 65535);
             average += (least(value, 4000) * 4096 - average + 16) >> 5;
-            if (!encode) {
-                const int64_t magnitude = !some ? 0 : job->exact ? value : (int64_t)value * ONE + job->bias;
+            if (!encode && some) {
+                const int64_t magnitude = job->exact ? value : (int64_t)value * ONE + job->bias;
                 const int64_t made = negative ? -magnitude : magnitude;
                 out[x * apart] = job->exact ? (int32_t)made : (int32_t)(uint32_t)((uint64_t)(made * b->inverse + 2048) >> 12);
             }
@@ -263,14 +263,6 @@ INLINE int any_in(const Job *job, const Band *b, int32_t k)
         }
     }
     return 0;
-}
-
-INLINE void leave_out(const Job *job, const Band *b, int32_t k)
-{
-    for (int y = 0; y < b->height; y++) {
-        int32_t *out = job->out + ((ptrdiff_t)(b->y + y * b->step) * job->width + b->x) * job->planes + k;
-        for (int x = 0; x < b->width; x++) out[(ptrdiff_t)x * b->step * job->planes] = 0;
-    }
 }
 
 /* bytes written or read; -1: they don't suffice, -2: no memory */
@@ -299,10 +291,7 @@ INLINE int64_t code(const int encode, const Job *job)
                 if (!b->height || !b->width) continue;
                 if (code_slot(c, encode, encode ? any_in(job, b, k) : 0, i * 2 + (averages[i] > 40))) {
                     averages[i] = code_band(c, encode, job, b, k, &m, averages[i]);
-                } else {
-                    averages[i] = 0;
-                    if (!encode) leave_out(job, b, k);
-                }
+                } else averages[i] = 0;
             }
             uint16_t *oldest = m.before;
             m.before = m.last;

@@ -125,7 +125,7 @@ def _decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) 
         from edgefuse.hyperspectral import planes_python
 
         return planes_python.decode(data, shape, levels, exact)
-    out, source = np.empty(shape, np.int32), np.frombuffer(data, np.uint8)
+    out, source = np.zeros(shape, np.int32), np.frombuffer(data, np.uint8)
     job, keep = _job(shape, levels, exact)
     job.out, job.bytes, job.size = out.ctypes.data, source.ctypes.data, len(data)
     _run("edgefuse_planes_decode", job)

@@ -44,6 +44,8 @@ def prepared(cube: Array, nodata: float | None) -> Prepared:
     """`cube` (h, w, B). Missing is what equals `nodata`, and what is no finite number. Raises InputError."""
     height, width, bands = cube.shape
     pixels = np.ascontiguousarray(cube).reshape(-1, bands)
+    if _whole(pixels, nodata):
+        return Prepared(pixels, height, width, None)
     mask = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
     if nodata is not None and not math.isnan(nodata):
         mask |= pixels == nodata
@@ -58,6 +60,12 @@ def prepared(cube: Array, nodata: float | None) -> Prepared:
     means = np.where(mask, 0, pixels).sum(0, dtype=np.float64) / np.maximum(counts, 1)
     means = means.astype(pixels.dtype) if pixels.dtype.kind == "f" else np.rint(means).astype(pixels.dtype)
     return Prepared(np.where(mask, means, pixels), height, width, Missing(mask, bytes([same]) + encoded))
+
+
+def _whole(pixels: Array, nodata: float | None) -> bool:
+    """Whether the extremes alone, which cost little, tell that no sample is missing or too large."""
+    low, high = float(pixels.min()), float(pixels.max())
+    return low >= -_LARGEST and high <= _LARGEST and (nodata is None or not low <= nodata <= high)
 
 
 def lossy_payload(tile: Prepared, made: Lossy | None) -> bytes:
