@@ -116,14 +116,26 @@ def scores(pixels: NDArray[np.generic], matrix: Floats, offset: Floats) -> Integ
 
 def spectra(components: Integers, basis: Basis, step: float) -> Iterator[tuple[slice, Floats]]:
     """The pixels (n, B), strip by strip, of components (n, K) in 256ths of `step`. A strip is valid until the next is asked for."""
+    mean, unit = units(basis, step)
+    for strip, part in sums(components, basis):
+        part += mean
+        part *= unit
+        yield strip, part
+
+
+def units(basis: Basis, step: float) -> tuple[Floats, float]:
+    """What is to be added to `sums`, whole numbers, and what the result is in then."""
     unit = step / (ONE << basis.bits)
-    vectors, mean = basis.vectors.astype(np.float64), np.rint(basis.mean * (basis.mean_step / unit))
-    made = np.empty((min(STRIP, len(components)), len(mean)))
+    return np.rint(basis.mean * (basis.mean_step / unit)), unit
+
+
+def sums(components: Integers, basis: Basis) -> Iterator[tuple[slice, Floats]]:
+    """The pixels (n, B) less the mean, in `units`. A strip is valid until the next is asked for."""
+    vectors = basis.vectors.astype(np.float64)
+    made = np.empty((min(STRIP, len(components)), vectors.shape[1]))
     for strip in strips(len(components)):
         part = made[: strip.stop - strip.start]
         np.matmul(components[strip].astype(np.float64), vectors, out=part)
-        part += mean
-        part *= unit
         yield strip, part
 
 

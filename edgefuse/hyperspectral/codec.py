@@ -234,6 +234,8 @@ def decode(data: bytes, *, damaged: bool = False, limit: int = 1 << 32) -> Array
     size = shape[0] * shape[1] * shape[2] * dtype.itemsize
     if size > limit:
         raise InputError(f"the cube takes {size / 1e9:.1f} GB of memory, more than {limit / 1e9:.1f} GB; decode it tile by tile")
+    if decoder.header.count == 1 and (only := next(decoder.tiles(), None)):
+        return only[1]
     cube = np.full(shape, decoder.missing, dtype)
     for place, samples in decoder.tiles():
         cube[place] = samples

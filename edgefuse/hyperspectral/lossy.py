@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral import local, planes, spectrum, wavelet
-from edgefuse.hyperspectral.basis import Basis, projection, quantised, scores, spectra, vector_bits
+from edgefuse.hyperspectral import local, planes, samples, spectrum, wavelet
+from edgefuse.hyperspectral.basis import Basis, projection, quantised, scores, spectra, sums, units, vector_bits
 from edgefuse.hyperspectral.planes import ONE, Integers
 
 Floats = NDArray[np.float64]
@@ -55,15 +55,26 @@ class Lossy:
             raise InputError("a tile is damaged")
         return cls(Basis.from_bytes(data[_HEAD.size : begin], shape[2]), scale, levels, shape[0], shape[1], data[begin:])
 
+    @property
+    def step(self) -> float:
+        """Of the quantiser, in the cube's units."""
+        return self.basis.step * 65536 / self.scale
+
     def spectra(self) -> Iterator[tuple[slice, Floats]]:
         """The pixels (h w, B), strip by strip; a strip is valid until the next is asked for."""
-        shape = self.height, self.width, len(self.basis.numbers)
-        return self.made(planes.decode(self.planes, shape, self.levels) if shape[2] else np.zeros(shape, np.int32))
+        return spectra(self._components(), self.basis, self.step)
 
-    def made(self, coefficients: Integers) -> Iterator[tuple[slice, Floats]]:
-        wavelet.transform(coefficients, self.levels, inverse=True)
-        pixels = coefficients.reshape(self.height * self.width, coefficients.shape[2])
-        return spectra(pixels, self.basis, self.basis.step * 65536 / self.scale)
+    def whole(self, out: NDArray[np.integer], least: int, most: int) -> None:
+        """Write the pixels to `out` (h w, B), rounded, within `least` and `most`."""
+        mean, unit = units(self.basis, self.step)
+        for strip, part in sums(self._components(), self.basis):
+            samples.fill(out[strip], part, mean, unit, least, most)
+
+    def _components(self) -> Integers:
+        shape = self.height, self.width, len(self.basis.numbers)
+        made = planes.decode(self.planes, shape, self.levels) if shape[2] else np.zeros(shape, np.int32)
+        wavelet.transform(made, self.levels, inverse=True)
+        return made.reshape(self.height * self.width, shape[2])
 
 
 class _Places(NamedTuple):

@@ -70,9 +70,7 @@ def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range) 
 
 def _rounded(base: Lossy, limits: Range, shape: tuple[int, ...]) -> Integers:
     made = np.empty(shape, np.int32)
-    for strip, spectra in base.spectra():
-        np.clip(spectra, limits.least, limits.most, out=spectra)
-        made[strip] = np.rint(spectra, out=spectra)
+    base.whole(made, limits.least, limits.most)
     return made
 
 

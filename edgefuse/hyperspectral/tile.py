@@ -101,8 +101,14 @@ def decode(payload: bytes, shape: tuple[int, int, int], dtype: np.dtype[np.gener
     flat = shape[0] * shape[1], shape[2]
     out = np.zeros(flat, dtype)
     if kind == _LOSSY:
-        for strip, spectra in Lossy.from_bytes(payload[begin:], shape).spectra():
-            fill(out[strip], spectra)
+        lossy = Lossy.from_bytes(payload[begin:], shape)
+        if out.dtype.kind != "f":
+            lossy.whole(out, *limits(dtype))
+        else:
+            # a damaged basis may ask for more than the type holds
+            with np.errstate(over="ignore"):
+                for strip, spectra in lossy.spectra():
+                    out[strip] = spectra
     elif kind == _NEAR:
         assert bound is not None
         out[...] = near.decode(payload[begin:], shape, bound, limits(dtype))
@@ -110,17 +116,6 @@ def decode(payload: bytes, shape: tuple[int, int, int], dtype: np.dtype[np.gener
         mask = decoded_mask(payload[_HEAD.size : begin], shape)
         out[mask] = missing_value(dtype, nodata)
     return out.reshape(shape)
-
-
-def fill(out: Array, spectra: NDArray[np.float64]) -> None:
-    """Write floating-point spectra as `out`'s type; they are overwritten."""
-    if out.dtype.kind != "f":
-        lowest = limits(out.dtype)
-        np.clip(spectra, lowest.least, lowest.most, out=spectra)
-        np.rint(spectra, out=spectra)
-    # a damaged basis may ask for more than the type holds
-    with np.errstate(over="ignore"):
-        out[...] = spectra
 
 
 def limits(dtype: np.dtype[np.generic]) -> near.Range:

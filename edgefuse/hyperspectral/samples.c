@@ -1,0 +1,36 @@
+/* Sums of a basis into samples: samples.py compiled, the same to the last bit. That module says what is done, and why. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3")
+#endif
+
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define EXPORT __attribute__((visibility("default"), target_clones("avx2", "default"), flatten))
+#else
+#define EXPORT __attribute__((visibility("default"), flatten))
+#endif
+
+/* what is added and taken away again leaves a whole number, halves rounded to the even one: below 2^51 */
+static const double WHOLE = 6755399441055744.0;
+
+#define FILL(type, name) \
+    EXPORT void edgefuse_samples_##name(const double *sums, const double *mean, int64_t pixels, int64_t bands, double unit, double low, \
+        double high, type *out) \
+    { \
+        for (int64_t i = 0; i < pixels; i++, sums += bands, out += bands) \
+            for (int64_t k = 0; k < bands; k++) { \
+                double v = (sums[k] + mean[k]) * unit; \
+                v = v < low ? low : v; \
+                v = v > high ? high : v; \
+                out[k] = (type)(int32_t)((v + WHOLE) - WHOLE); \
+            } \
+    }
+
+FILL(uint8_t, uint8)
+FILL(int8_t, int8)
+FILL(uint16_t, uint16)
+FILL(int16_t, int16)
+FILL(int32_t, int32)
