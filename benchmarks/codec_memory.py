@@ -2,7 +2,7 @@
 
     python benchmarks/codec_memory.py SCENE.npz [--gigabytes 2] [--bpppc 0.25 | --max-error N]
 
-The cube is ENVI, uint16: the scene (array `cube`, rows x columns x bands) side by side and mirrored, each copy with noise of its own. Memory
+The cube is ENVI, uint16: the scene (array `cube`, rows x columns x bands) side by side and mirrored, each with noise of its own. Memory
 is what the kernel says of the process, the interpreter and its libraries included. Exit code 1 where it is over --most.
 """
 

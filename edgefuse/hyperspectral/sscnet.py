@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgefuse import runtimes, zoo
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral import efz, planes, tile
+from edgefuse.hyperspectral import efz, planes, samples, tile
 from edgefuse.hyperspectral.codec import Cube
 from edgefuse.hyperspectral.cube import can_hold
 
@@ -279,8 +279,11 @@ class Decoder:
         out = np.zeros((shape[0] * shape[1], shape[2]), self.header.dtype)
         if step:
             cells = -(-shape[0] // CELL), -(-shape[1] // CELL), self._half.channels
-            spectra = drawn(self._half, decoded_latent(payload[begin:], cells), step, shape)
-            tile.fill(out, spectra.reshape(out.shape).astype(np.float64) * self._peak)
+            spectra = drawn(self._half, decoded_latent(payload[begin:], cells), step, shape).reshape(out.shape)
+            if out.dtype.kind == "f":
+                out[...] = spectra * self._peak
+            else:
+                samples.fill(out, spectra.astype(np.float64), np.zeros(shape[2]), self._peak, *tile.limits(out.dtype))
         if size:
             out[tile.decoded_mask(payload[_HEAD.size : begin], shape)] = self.missing
         return out.reshape(shape)
