@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,11 @@ import edgefuse
 # a busy machine is no reason for a test to fail
 settings.register_profile("edgefuse", deadline=None)
 settings.load_profile("edgefuse")
+
+
+# a shell ignores it for what it starts in the background, and the processes that tests interrupt would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
