@@ -1,8 +1,8 @@
 """A cube larger than memory through `edgefuse compress` and `decompress`: most memory held, seconds, bytes.
 
-python benchmarks/codec_memory.py SCENE.npz [--gigabytes 2] [--bpppc 0.25 | --max-error N]
+    python benchmarks/codec_memory.py SCENE.npz [--gigabytes 2] [--bpppc 0.25 | --max-error N]
 
-The cube is ENVI, uint16: the scene (array `cube`) side by side and mirrored, each copy with noise of its own. Memory is what the kernel says
+The cube is ENVI, uint16: the scene (array `cube`) side by side and mirrored, each copy with its own noise. Memory is what the kernel says
 of the process, the interpreter and its libraries included. Exit code 1 where it is over --most.
 """
 

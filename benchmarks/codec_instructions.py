@@ -1,0 +1,63 @@
+"""How many Cortex-A53 instructions does a pixel of a cube take? Counted where a nanosecond is an instruction: on the emulated Pi.
+
+    deploy/emulate/pi run --file benchmarks/codec_instructions.py --file SCENE.npz=scene.npz -- python3 codec_instructions.py scene.npz
+
+Of `spectral-edge`, rate control included, one thread. `--decoded SHA256` (of the samples that another machine decodes of --file FILE.efz)
+compares: exit code 1 where they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgefuse import compiled
+from edgefuse.hyperspectral import codec
+
+
+def count(work: Callable[[], Any]) -> tuple[int, Any]:
+    """Instructions of a call after one that settles, and what it gave."""
+    work()
+    began = time.perf_counter_ns()
+    made = work()
+    return time.perf_counter_ns() - began, made
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("scene", type=Path, metavar="SCENE.npz")
+    p.add_argument("--rates", type=lambda s: [float(r) for r in s.split(",")], default=[0.1, 0.25, 1.0], metavar="R,R,...")
+    p.add_argument("--out", type=Path, metavar="DIR", help="keep the files, for another machine to decode")
+    p.add_argument("--file", type=Path, metavar="FILE.efz")
+    p.add_argument("--decoded", metavar="SHA256")
+    args = p.parse_args()
+    cube = np.load(args.scene)["cube"]
+    pixels = cube.shape[0] * cube.shape[1]
+    print(json.dumps({"scene": args.scene.stem, "shape": cube.shape, "compiled": compiled.library() is not None}))
+    for rate in args.rates:
+        encode, data = count(lambda r=rate: codec.encode(cube, bpppc=r))  # type: ignore[misc]
+        decode, made = count(lambda d=data: codec.decode(d))  # type: ignore[misc]
+        found = {"bpppc": round(8 * len(data) / cube.size, 4), "encode": encode // pixels, "decode": decode // pixels}
+        print(json.dumps(found | {"decoded": _digest(made)}), flush=True)
+        if args.out:
+            (args.out / f"{rate}.efz").write_bytes(data)
+    if args.file:
+        same = _digest(codec.decode(args.file.read_bytes())) == args.decoded
+        print(json.dumps({"decodes_as_the_other_machine": same}))
+        return 0 if same else 1
+    return 0
+
+
+def _digest(cube: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(cube).tobytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
