@@ -47,6 +47,7 @@ def main() -> int:
         found = {"bpppc": round(8 * len(data) / cube.size, 4), "encode": encode // pixels, "decode": decode // pixels}
         print(json.dumps(found | {"decoded": _digest(made)}), flush=True)
         if args.out:
+            args.out.mkdir(exist_ok=True)
             (args.out / f"{rate}.efz").write_bytes(data)
     if args.file:
         same = _digest(codec.decode(args.file.read_bytes())) == args.decoded
