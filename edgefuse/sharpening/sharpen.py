@@ -1,0 +1,214 @@
+"""The whole of it: register, fit, estimate the noise, then tile by tile in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError
+from edgefuse.sharpening import noise
+from edgefuse.sharpening.kernel import Kernel
+from edgefuse.sharpening.kriging import Kriging, Tile, tiles
+from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, ratio_of
+from edgefuse.sharpening.psf import Psf
+from edgefuse.sharpening.registration import registered
+from edgefuse.sharpening.threads import side_by_side
+from edgefuse.sharpening.trend import Trend, fitted
+
+Floats = NDArray[np.float32]
+Beat = Callable[[int, int], None]  # tiles done, tiles in all
+
+SIDE = 16  # low-resolution pixels of a tile, to a side
+SIDES = 6, 48
+COMPONENTS = 32
+_SAMPLED = 6  # tiles that the noise is estimated on
+_LEAST = 6  # low-resolution pixels to a side
+_UNRELATED = 0.1  # of the cube's variance explained by the image: below it they do not show one scene
+_COARSE, _FINE = 2, 4  # cells to a low-resolution pixel, to a side
+_ROWS_BYTES = 8_000_000  # of spectra made at a time
+
+
+class Out(Protocol):
+    """What windows are written to: a NumPy array, or a `CubeSink`."""
+
+    def __setitem__(self, key: Any, samples: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """fwhm: of the cube's point spread function, in its own pixels; None: as the data tell. register: look for the shift between the two.
+    side: low-resolution pixels of a tile. fine: compare with cells of single pixels (a quarter of a low-resolution one's side, at most),
+    rather than of half its side: better, and several times slower. threads: 0 for as many as there are cores."""
+
+    fwhm: float | None = 1.0
+    register: bool = True
+    side: int = SIDE
+    fine: bool = False
+    components: int = COMPONENTS
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scene about which all is known but its high-resolution spectra. tile_s: about what a tile takes, measured on one. variances: (k,),
+    of what is kriged, per pixel."""
+
+    kriging: Kriging
+    variances: NDArray[np.float64]
+    side: int
+    threads: int
+    count: int
+    tile_s: float
+    prepared_s: float
+
+    @property
+    def pair(self) -> Pair:
+        return self.kriging.pair
+
+    @property
+    def trend(self) -> Trend:
+        return self.kriging.trend
+
+
+def prepare(
+    cube: Samples, image: Samples, options: Options | None = None, kernel: Kernel | None = None,
+    cube_nodata: float | None = None, image_nodata: float | None = None,
+) -> Prepared:  # fmt: skip
+    """cube (h, w, B), image (h r, w r, b), in any units. Raises CubeError where they can't be sharpened."""
+    with side_by_side(1):
+        return _prepared(cube, image, options or Options(), kernel or Kernel(), cube_nodata, image_nodata)
+
+
+def _prepared(
+    cube: Samples, image: Samples, options: Options, kernel: Kernel, cube_nodata: float | None, image_nodata: float | None
+) -> Prepared:
+    began = time.perf_counter()
+    ratio = ratio_of(cube.shape, image.shape)
+    if ratio < 2:
+        raise CubeError("the cube and the image have as many pixels: there is nothing to sharpen")
+    if min(cube.shape[:2]) < _LEAST:
+        raise CubeError(f"a cube of {cube.shape[0]} x {cube.shape[1]} pixels is too small; at least {_LEAST} x {_LEAST} are needed")
+    pair = Pair(cube, image, Psf(ratio, options.fwhm or 1.0), cube_nodata, image_nodata)
+    if options.register or options.fwhm is None:
+        psf = registered(pair, options.fwhm is None)
+        pair = replace(pair, psf=psf if options.register else replace(pair.psf, fwhm=psf.fwhm))
+    trend = fitted(pair, options.components)
+    if trend.explained < _UNRELATED:
+        raise CubeError(
+            f"the image explains {100 * trend.explained:.1f} % of the cube's variance: they do not show the same scene, or one of them "
+            "is turned or mirrored"
+        )
+    kriging = Kriging(pair, trend, kernel, np.full(trend.components.shape[1], noise.LEVELS[0]), _FINE if options.fine else _COARSE)
+    every = list(tiles(cube.shape, options.side))
+    levels, variances = noise.estimated(kriging, _spaced(every, _SAMPLED))
+    kriging = replace(kriging, noise=levels)
+    tried = time.perf_counter()
+    tile = every[len(every) // 2]
+    _components(kriging, tile, False)
+    now = time.perf_counter()
+    return Prepared(kriging, variances, options.side, options.threads, len(every), now - tried, now - began)
+
+
+def _spaced(every: list[Tile], count: int) -> list[Tile]:
+    return [every[i] for i in np.unique(np.linspace(0, len(every) - 1, count + 2).astype(int))]
+
+
+def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
+    """Write the high-resolution cube (h r, w r, B) into `out`, and into `uncertainty` (h r, w r, 1) the standard deviation of a sample's
+    error, root mean square over the bands, in the cube's units. Missing where the image's pixel or the cube's is: NaN."""
+    pair, kriging = scene.pair, scene.kriging
+    every, done = list(tiles(pair.low_shape, scene.side)), 0
+    with side_by_side(scene.threads) as count, ThreadPoolExecutor(count) as crew:
+        for rows in sorted({tile.core[0] for tile in every}):
+            row = [tile for tile in every if tile.core[0] == rows]
+            held = replace(kriging, pair=_held(pair, row[0].window[0]))
+            strip = _Strip(held.pair, rows, scene.trend, scene.variances)
+            made = [crew.submit(_components, held, tile, uncertainty is not None) for tile in row]
+            for tile, future in zip(row, made, strict=True):
+                found, unknown = future.result()
+                strip.put(tile, found, unknown)
+                done += 1
+                if beat is not None:
+                    beat(done, len(every))
+            strip.write(out, uncertainty)
+
+
+def _components(kriging: Kriging, tile: Tile, uncertain: bool) -> tuple[Floats, Floats | None]:
+    ratio = kriging.pair.psf.ratio
+    pixels, _ = kriging.pair.pixels(*((a * ratio, b * ratio) for a, b in tile.core))
+    return kriging.carried(tile, kriging.seen(tile), pixels, uncertain)
+
+
+class _Rows:
+    """Rows of samples in memory, under the whole's indices."""
+
+    def __init__(self, samples: Samples, rows: Span) -> None:
+        self.shape, self._first = samples.shape, rows[0]
+        self._held = samples[slice(*rows)]
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        rows, columns = key
+        return self._held[rows.start - self._first : rows.stop - self._first, columns]
+
+
+def _held(pair: Pair, rows: Span) -> Pair:
+    """The pair with what tiles of these low-resolution rows read in memory: sources are for one thread, and are read in long runs."""
+    psf, height = pair.psf, pair.high_shape[0]
+    top, weights = psf.rows(*rows, height)
+    first, last = min(top, rows[0] * psf.ratio), max(top + weights.shape[1], rows[1] * psf.ratio)
+    return replace(pair, cube=_Rows(pair.cube, rows), image=_Rows(pair.image, (first, last)))
+
+
+class _Strip:
+    """The components of a row of tiles, until they are spectra and written."""
+
+    def __init__(self, pair: Pair, rows: Span, trend: Trend, variances: NDArray[np.float64]) -> None:
+        ratio = pair.psf.ratio
+        self._pair, self._trend, self._variances = pair, trend, variances
+        self._top, self._bottom = rows[0] * ratio, rows[1] * ratio
+        self._left = rows
+        shape = self._bottom - self._top, pair.high_shape[1]
+        self._found = np.zeros((*shape, trend.components.shape[1]), np.float32)
+        self._unknown = np.full(shape, np.nan, np.float32)
+
+    def _place(self, tile: Tile) -> slice:
+        ratio = self._pair.psf.ratio
+        return slice(tile.core[1][0] * ratio, tile.core[1][1] * ratio)
+
+    def put(self, tile: Tile, found: Floats, unknown: Floats | None) -> None:
+        columns = self._place(tile)
+        shape = self._found[:, columns].shape
+        self._found[:, columns] = found.reshape(shape)
+        if unknown is not None:
+            bands = self._trend.components.shape[0]
+            squared = unknown @ (self._variances / bands).astype(np.float32) + np.float32(self._trend.rest)
+            self._unknown[:, columns] = np.sqrt(squared).reshape(shape[:2])
+
+    def write(self, out: Out, uncertainty: Out | None) -> None:
+        trend = self._trend
+        width, few = self._pair.high_shape[1:]
+        _, whole = self._pair.spectra(self._left, (0, self._pair.low_shape[1]))
+        across, bands = np.ascontiguousarray(trend.components.T), trend.components.shape[0]
+        step = max(1, _ROWS_BYTES // (4 * width * bands))
+        for top in range(self._top, self._bottom, step):
+            rows = slice(top, min(self._bottom, top + step))
+            inside = slice(rows.start - self._top, rows.stop - self._top)
+            pixels, there = self._pair.pixels((rows.start, rows.stop), (0, width))
+            known = there & _enlarged(whole, self._pair.psf.ratio)[inside]
+            spectra = self._found[inside].reshape(-1, len(across)) @ across
+            spectra += trend.spectra(pixels.reshape(-1, few))
+            spectra = spectra.reshape(*known.shape, bands)
+            spectra[~known] = np.nan
+            out[rows, :, :] = spectra
+            if uncertainty is not None:
+                uncertainty[rows, :, :] = np.where(known, self._unknown[inside], np.nan)[..., None]
+
+
+def _enlarged(known: Mask, ratio: int) -> Mask:
+    return known.repeat(ratio, 0).repeat(ratio, 1)

@@ -1,0 +1,118 @@
+"""The cube as a linear function of the image, and the principal components of what that leaves: one pass over both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError
+from edgefuse.sharpening.pair import Pair, Span
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+_BLOCK = 12_000_000  # bytes of spectra at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """weights: (b + 1, B), the last row for a constant. components: (B, k), orthonormal, by falling variance. variances: (k,), squared
+    units of the cube. rest: mean over the bands of what no component holds. centre: (b,), axes: (b, b), by falling variances `spread`
+    (b,): of the image's own pixels. explained: share of the cube's variance that the image explains, 0..1, corrected for chance.
+    correlations: (b, B), of the image's bands and the cube's. seen: low-resolution pixels used."""
+
+    weights: Floats
+    components: Floats
+    variances: Doubles
+    rest: float
+    centre: Floats
+    axes: Floats
+    spread: Doubles
+    explained: float
+    correlations: Doubles
+    seen: int
+
+    def spectra(self, pixels: Floats) -> Floats:
+        """(n, b) -> (n, B)."""
+        return np.asarray(pixels @ self.weights[:-1] + self.weights[-1])
+
+    def residual(self, spectra: Floats, pixels: Floats) -> Floats:
+        """What the trend leaves of spectra (n, B), by components (n, k)."""
+        return np.asarray((spectra - self.spectra(pixels)) @ self.components)
+
+
+class _Moments:
+    """Sums of columns and their products, about a place near their mean."""
+
+    def __init__(self, size: int) -> None:
+        self.count = 0
+        self._about: Doubles | None = None
+        self._sum, self._products = np.zeros(size), np.zeros((size, size))
+
+    def add(self, rows: Doubles) -> None:
+        if not len(rows):
+            return
+        if self._about is None:
+            self._about = rows.mean(0)
+        rows = rows - self._about
+        self.count += len(rows)
+        self._sum += rows.sum(0)
+        self._products += rows.T @ rows
+
+    @property
+    def mean(self) -> Doubles:
+        assert self._about is not None
+        return np.asarray(self._about + self._sum / self.count)
+
+    @property
+    def covariance(self) -> Doubles:
+        m = self._sum / self.count
+        return np.asarray(self._products / self.count - np.outer(m, m))
+
+
+def blocks(pair: Pair) -> Iterator[tuple[Span, Span]]:
+    """The low-resolution cube in windows of bounded memory."""
+    h, w, bands = pair.low_shape
+    width = min(w, max(16, _BLOCK // (4 * bands * 8)))
+    height = max(1, _BLOCK // (4 * bands * width))
+    for top in range(0, h, height):
+        for left in range(0, w, width):
+            yield (top, min(h, top + height)), (left, min(w, left + width))
+
+
+def fitted(pair: Pair, count: int) -> Trend:
+    """At most `count` components. Raises CubeError where too little is known of either."""
+    few, bands = pair.high_shape[2], pair.low_shape[2]
+    both, image = _Moments(few + bands), _Moments(few)
+    ratio = pair.psf.ratio
+    for rows, columns in blocks(pair):
+        low = pair.low(rows, columns)
+        both.add(np.concatenate([low.image[low.known], low.spectra[low.known]], 1).astype(np.float64))
+        pixels, there = pair.pixels((rows[0] * ratio, rows[1] * ratio), (columns[0] * ratio, columns[1] * ratio))
+        image.add(pixels[there].astype(np.float64))
+    if both.count < 2 * (few + 2):
+        raise CubeError(
+            f"the cube and the image share {both.count} low-resolution pixels without missing samples; at least {2 * (few + 2)} are needed "
+            f"for an image of {few} bands"
+        )
+    mean, covariance = both.mean, both.covariance
+    xx, xy, yy = covariance[:few, :few], covariance[:few, few:], covariance[few:, few:]
+    slopes = np.linalg.pinv(xx, rcond=1e-12, hermitian=True) @ xy
+    left = yy - xy.T @ slopes - slopes.T @ xy + slopes.T @ xx @ slopes
+    variances, vectors = np.linalg.eigh((left + left.T) / 2)
+    variances, vectors = np.maximum(variances[::-1], 0), vectors[:, ::-1]
+    kept = min(count, bands)
+    spread, axes = np.linalg.eigh(image.covariance)
+    total, freedom = float(np.trace(yy)), both.count - few - 1
+    # each slope explains a little of anything
+    chance = float(variances.sum()) * (both.count - 1) / max(1, freedom)
+    return Trend(
+        np.concatenate([slopes, mean[None, few:] - mean[None, :few] @ slopes]).astype(np.float32),
+        np.ascontiguousarray(vectors[:, :kept], np.float32), variances[:kept], float(variances[kept:].sum()) / bands,
+        image.mean.astype(np.float32), np.ascontiguousarray(axes[:, ::-1], np.float32), np.maximum(spread[::-1], 0),
+        min(1.0, max(0.0, 1 - chance / total)) if total > 0 else 1.0,
+        xy / np.sqrt(np.maximum(np.outer(xx.diagonal(), yy.diagonal()), 1e-30)), both.count,
+    )  # fmt: skip
