@@ -18,6 +18,7 @@ examples:
   edgefuse run --source folder:pairs --save fused      fuse pairs/visible and pairs/infrared
   edgefuse calibrate --source folder:pairs             find where the infrared camera looks: calibration.toml
   edgefuse compress scene.img scene.efz --bpppc 0.25   a hyperspectral cube into few bytes
+  edgefuse sharpen low.img image.tif sharp.img         a cube as sharp as an image of the same scene
   edgefuse eval --source folder:pairs --masks masks    measure it: metrics, ranks, targets kept
   edgefuse bench --tune                                measure this board, remember what is fastest on it
   edgefuse models verify                               check every model on every runtime here
@@ -36,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from edgefuse.cli import batch, bench, calibrate, compress, config, decompress, doctor, eval, export, info, models, run
+    from edgefuse.cli import batch, bench, calibrate, compress, config, decompress, doctor, eval, export, info, models, run, sharpen
 
     top = Parser(
         prog="edgefuse", description="Two cameras into one picture, a cube into few bytes, on a small computer.", epilog=_EPILOG,
@@ -44,7 +45,7 @@ def parser() -> Parser:
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"edgefuse {edgefuse.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (run, calibrate, compress, decompress, batch, info, eval, bench, models, export, config, doctor):
+    for module in (run, calibrate, compress, decompress, sharpen, batch, info, eval, bench, models, export, config, doctor):
         module.add(commands)
     return top
 

@@ -1,0 +1,132 @@
+"""`edgefuse sharpen`: a hyperspectral cube as sharp as a multispectral image of the same scene."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgefuse.cli.progress import Progress, log_lines
+from edgefuse.errors import SettingsError
+from edgefuse.uri import expand
+
+if TYPE_CHECKING:
+    from edgefuse.sharpening.sharpen import Prepared
+
+_EPILOG = """\
+Both are ENVI, .npy, .npz, .mat, GeoTIFF or HDF5, and cover the same ground; the image has a whole number of pixels to each of the cube's.
+OUT has the cube's bands, wavelengths and type on the image's grid, with the image's georeference. Its format goes by its suffix.
+How it is done, and how good it is: docs/sharpening.md
+
+examples:
+  edgefuse sharpen hyperion.img ali.tif sharp.img
+  edgefuse sharpen cube.npy image.npy sharp.npy --uncertainty unsure.npy --json
+  edgefuse sharpen cube.img image.img sharp.tif --psf auto     how wide the cube's pixels see, as the data tell
+  edgefuse sharpen low.npy image.npy sharp.npy --truth high.npy
+"""
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser(
+        "sharpen", help="a hyperspectral cube as sharp as a multispectral image",
+        description="Sharpen a low-resolution hyperspectral cube by a high-resolution multispectral image of the same scene.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    p.add_argument("cube", metavar="LR_HSI", help="the hyperspectral cube")
+    p.add_argument("image", metavar="HR_MSI", help="the multispectral image, of 2 or more pixels to each of the cube's, to a side")
+    p.add_argument("out", metavar="OUT", help="the sharpened cube to write")
+    p.add_argument("--model", metavar="NAME", default="sharpen-edge", help="what sharpens (default: sharpen-edge)")
+    p.add_argument(
+        "--tile", metavar="N", type=int, help="the image's pixels that are looked at together, to a side (default: 16 of the cube's)"
+    )
+    p.add_argument(
+        "--psf", metavar="W|auto", default="1", help="width at half maximum that a pixel of the cube sees, in its pixels (default: 1)"
+    )
+    p.add_argument("--no-register", action="store_true", help="take the images as they lie, rather than look for a shift of up to 2 pixels")
+    p.add_argument("--fine", action="store_true", help="half a decibel more, for several times the time")
+    p.add_argument("--uncertainty", metavar="FILE", help="write the standard deviation of a sample's error, one band")
+    p.add_argument("--report", action="store_true", help="read OUT back and hold it against the cube (with --truth against that, too)")
+    p.add_argument("--truth", metavar="CUBE", help="the true sharp cube: PSNR, SAM, ERGAS and RMSE against it")
+    p.add_argument("--threads", metavar="N", type=int, default=0, help="tiles done at a time (default: as many as there are cores)")
+    p.add_argument("--json", action="store_true", help="print the report as JSON")
+    p.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    from edgefuse.sharpening.files import Files, sharpen_file
+    from edgefuse.telemetry import peak_resident_bytes
+
+    if not 0 <= args.threads <= 256:
+        raise SettingsError(f"--threads {args.threads}: expected a whole number from 1 to 256")
+    files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *(_optional(p) for p in (args.uncertainty, args.truth)))
+    _refuse_same(files)
+    progress: list[Progress] = []
+
+    def tell(scene: Prepared) -> None:
+        line = f"{scene.count} tiles, {scene.tile_s:.3f} s each: about {scene.count * scene.tile_s:.0f} s on one core"
+        if sys.stderr.isatty():
+            print(f"edgefuse: {line}", file=sys.stderr)
+        progress.append(Progress("sharpening", scene.count))
+
+    with log_lines():
+        try:
+            report = sharpen_file(
+                files, args.model, _width(args.psf), not args.no_register, args.tile, args.threads, args.fine, args.report, tell,
+                lambda done, total: progress[0].update(done, "tiles"),
+            )  # fmt: skip
+        finally:
+            for p in progress:
+                p.close()
+    report["peak_resident_mb"] = round(peak_resident_bytes() / 1e6, 1)
+    print(json.dumps(report, indent=1) if args.json else as_text(report))
+    return 0
+
+
+def _optional(text: str | None) -> Path | None:
+    return expand(text) if text else None
+
+
+def _width(text: str) -> float | None:
+    if text == "auto":
+        return None
+    try:
+        width = float(text)
+    except ValueError:
+        width = 0.0
+    if not 0.1 <= width <= 5:
+        raise SettingsError(f"--psf {text}: expected 'auto', or a width from 0.1 to 5 of the cube's pixels")
+    return width
+
+
+def _refuse_same(files: Any) -> None:
+    reads = {os.path.realpath(p) for p in (files.cube, files.image, files.truth) if p}
+    writes = [os.path.realpath(p) for p in (files.out, files.uncertainty) if p]
+    for path in writes:
+        if path in reads or writes.count(path) > 1:
+            raise SettingsError(f"{path} is read, or written twice; choose another name")
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """A report for people: aligned lines, units in every figure."""
+    shapes = {name: "{} rows x {} columns x {} bands".format(*shape) for name, shape in report["shapes"].items()}
+    (dy, dx), explained = report["shift_pixels"], 100 * report["explained_by_image"]
+    lines = [
+        f"cube         {report['cube']}: {shapes['cube']}",
+        f"image        {report['image']}: {shapes['image']}, ratio {report['ratio']}, shifted by {dy:+g} rows and {dx:+g} columns",
+        f"psf          {report['psf_fwhm']:g} of the cube's pixels wide; of the cube the image explains {explained:.2f} %",
+        f"out          {report['out']}: {shapes['out']}",
+        f"speed        {report['s_per_megapixel']:.2f} s a megapixel ({report['elapsed_s']:.2f} s, {report['tiles']} tiles, "
+        f"{report['tile_predicted_s']:.3f} s each predicted)",
+        f"memory       {report['peak_resident_mb']:.1f} MB peak resident",
+    ]
+    for name in ("consistency", "truth"):
+        if name in report:
+            f = {k: "not measured" if v is None else v if isinstance(v, str) else f"{v:.6g}" for k, v in report[name].items()}
+            lines.append(
+                f"{name:12s} PSNR {f['psnr_db']} dB mean of bands, {f['psnr_whole_db']} dB of all samples (peak {f['peak']}), "
+                f"spectral angle {f['sam_degrees']} degrees, ERGAS {f['ergas']}, RMSE {f['rmse']} in samples"
+            )
+    return "\n".join(lines)

@@ -1,0 +1,157 @@
+"""Cube and image files into a sharpened cube's file, with what is known of both; and how good it is, as far as can be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError
+from edgefuse.hyperspectral.compress import peak_of
+from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats import create_cube, open_cube
+from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
+from edgefuse.metrics.sharpening import SharpeningScore
+from edgefuse.sharpening import check
+from edgefuse.sharpening.models import model
+from edgefuse.sharpening.pair import Pair
+from edgefuse.sharpening.sharpen import SIDES, Options, Prepared
+from edgefuse.sharpening.trend import blocks
+
+Tell = Callable[[Prepared], None]
+Beat = Callable[[int, int], None]
+_ROWS_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """cube, image: read. out: written, and where given `uncertainty`. truth: what OUT is to be held against."""
+
+    cube: Path
+    image: Path
+    out: Path
+    uncertainty: Path | None = None
+    truth: Path | None = None
+
+
+class _Typed:
+    """Windows of spectra into a file's type: rounded, within its limits, missing ones as it says."""
+
+    def __init__(self, sink: CubeSink) -> None:
+        self._sink, self._dtype = sink, sink.info.dtype
+        nodata = sink.info.nodata
+        self._missing = nodata if nodata is not None else math.nan if self._dtype.kind == "f" else 0
+
+    def __setitem__(self, key: Any, samples: NDArray[np.float32]) -> None:
+        missing = np.isnan(samples)
+        if self._dtype.kind != "f":
+            limits = np.iinfo(self._dtype)
+            samples = np.rint(np.clip(np.where(missing, 0, samples), limits.min, limits.max))
+        typed = samples.astype(self._dtype)
+        typed[missing] = self._missing
+        self._sink[key] = typed
+
+
+def sharpen_file(
+    files: Files, name: str = "sharpen-edge", fwhm: float | None = 1.0, register: bool = True, tile: int | None = None, threads: int = 0,
+    fine: bool = False, report: bool = False, tell: Tell | None = None, beat: Beat | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write `files.out`; returns the report. tile: pixels of the image to a side. report: hold the result against the cube, too.
+
+    Raises CubeError (what is read), OutputError (what is written), SettingsError, MissingDependencyError.
+    """
+    kind = model(name)
+    with ExitStack() as stack:
+        cube, image = (stack.enter_context(open_cube(path)) for path in (files.cube, files.image))
+        check.check_infos(cube.info, image.info, (str(files.cube), str(files.image)))
+        truth = stack.enter_context(open_cube(files.truth)) if files.truth else None
+        info = _sharpened(cube.info, image.info)
+        if truth is not None and truth.shape != info.shape:
+            raise CubeError(f"{files.truth} is {truth.shape}, the sharpened cube {info.shape}; give the truth on the image's grid")
+        ratio = image.shape[0] // cube.shape[0] or 1
+        options = Options(fwhm, register, _side(tile, ratio), fine, threads=threads)
+        scene = kind.prepare(cube, image, options, None, cube.info.nodata, image.info.nodata)
+        check.check_order(scene.trend.correlations, cube.info, image.info, str(files.image))
+        if tell is not None:
+            tell(scene)
+        began = scene.prepared_s
+        with ExitStack() as writing:
+            sink = writing.enter_context(create_cube(files.out, info))
+            unsure = None
+            if files.uncertainty is not None:
+                unsure = writing.enter_context(create_cube(files.uncertainty, _map(info)))
+            elapsed = _timed(lambda: kind.sharpen(scene, _Typed(sink), unsure, beat))
+        made = _figures(files, cube, image, scene, began + elapsed)
+        if report or truth is not None:
+            made |= _held(files.out, scene, cube, truth)
+        return made
+
+
+def _timed(work: Callable[[], None]) -> float:
+    import time
+
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _side(tile: int | None, ratio: int) -> int:
+    from edgefuse.errors import SettingsError
+    from edgefuse.sharpening.sharpen import SIDE
+
+    if tile is None:
+        return SIDE
+    side = tile // ratio
+    if tile % ratio or not SIDES[0] <= side <= SIDES[1]:
+        raise SettingsError(
+            f"--tile {tile}: expected {SIDES[0]} to {SIDES[1]} of the cube's pixels: a multiple of {ratio} from {SIDES[0] * ratio} to "
+            f"{SIDES[1] * ratio}"
+        )
+    return side
+
+
+def _sharpened(cube: CubeInfo, image: CubeInfo) -> CubeInfo:
+    """The cube's bands on the image's grid."""
+    shape = image.shape[0], image.shape[1], cube.shape[2]
+    return cube.like(shape=shape, georeference=check.georeference(cube, image))
+
+
+def _map(info: CubeInfo) -> CubeInfo:
+    return CubeInfo((*info.shape[:2], 1), np.dtype(np.float32), nodata=math.nan, georeference=info.georeference)
+
+
+def _figures(files: Files, cube: CubeSource, image: CubeSource, scene: Prepared, elapsed: float) -> dict[str, Any]:
+    psf, pixels = scene.pair.psf, image.shape[0] * image.shape[1]
+    return {
+        "cube": str(files.cube), "image": str(files.image), "out": str(files.out),
+        "shapes": {"cube": list(cube.shape), "image": list(image.shape), "out": [*image.shape[:2], cube.shape[2]]},
+        "ratio": psf.ratio, "psf_fwhm": psf.fwhm, "shift_pixels": [psf.dy, psf.dx],
+        "explained_by_image": scene.trend.explained, "tiles": scene.count, "tile_predicted_s": scene.tile_s,
+        "elapsed_s": round(elapsed, 3), "s_per_megapixel": round(elapsed / pixels * 1e6, 3),
+    }  # fmt: skip
+
+
+def _held(out: Path, scene: Prepared, cube: CubeSource, truth: CubeSource | None) -> dict[str, Any]:
+    """OUT, read back: seen through the point spread function, against the cube; and against the truth."""
+    with open_cube(out) as made:
+        again = Pair(cube, made, scene.pair.psf, cube.info.nodata, made.info.nodata)
+        score = SharpeningScore(cube.shape[2], peak_of(cube.info), scene.pair.psf.ratio)
+        for rows, columns in blocks(again):
+            low = again.low(rows, columns)
+            score.add(low.spectra[low.known], low.image[low.known])
+        found: dict[str, Any] = {"consistency": score.result().as_json()}
+        if truth is not None:
+            score = SharpeningScore(cube.shape[2], peak_of(cube.info), scene.pair.psf.ratio, truth.info.nodata)
+            height, width, bands = made.shape
+            step = max(1, _ROWS_BYTES // (4 * width * bands))
+            for top in range(0, height, step):
+                rows_ = slice(top, min(height, top + step))
+                score.add(truth[rows_], made[rows_])
+            found["truth"] = score.result().as_json()
+        return found

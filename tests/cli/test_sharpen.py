@@ -1,0 +1,103 @@
+"""`edgefuse sharpen` as a real process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgefuse.hyperspectral.cube import CubeInfo, Georeference
+from edgefuse.hyperspectral.formats import create_cube, open_cube
+from edgefuse.sharpening.psf import Psf
+from tests.conftest import Run, one_line
+from tests.sharpening.scenes import Floats, image, low, psnr, scene, trend_only
+
+SHARP = Georeference((10.0, 0.0, 500000.0, 0.0, -10.0, 5000000.0), "EPSG:32633")
+BLUNT = Georeference((40.0, 0.0, 500000.0, 0.0, -40.0, 5000000.0), "EPSG:32633")
+WAVES = tuple(400.0 + 20 * k for k in range(30))
+FEW = 470.0, 620.0, 780.0, 920.0
+
+
+def write(path: Path, samples: Floats, **known: object) -> None:
+    with create_cube(path, CubeInfo(samples.shape, samples.dtype, **known)) as sink:  # type: ignore[arg-type]
+        sink[:] = samples
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Floats:
+    cube = scene(80, 72)
+    write(tmp_path / "low.img", low(cube, Psf(4)), wavelengths=WAVES, georeference=BLUNT, metadata={"sensor type": "EdgeFuse"})
+    write(tmp_path / "image.img", image(cube), wavelengths=FEW, georeference=SHARP)
+    write(tmp_path / "truth.npy", cube)
+    return cube
+
+
+def test_sharper_with_the_images_place_and_the_cubes_wavelengths(run: Run, truth: Floats, tmp_path: Path) -> None:
+    done = run("sharpen", "low.img", "image.img", "out.img", "--json", "--truth", "truth.npy", "--uncertainty", "unsure.npy")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    with open_cube(tmp_path / "out.img") as out:
+        assert out.info.georeference == SHARP
+        assert out.info.wavelengths == WAVES
+        assert out.info.metadata["sensor type"] == "EdgeFuse"
+        assert psnr(out[:], truth) > psnr(trend_only(low(truth, Psf(4)), image(truth), Psf(4)), truth) + 1
+        assert report["truth"]["psnr_whole_db"] == pytest.approx(psnr(out[:], truth), abs=1e-6)
+    assert report["consistency"]["psnr_db"] > 50
+    assert report["shift_pixels"] == [0, 0]
+    assert report["ratio"] == 4
+    assert report["tile_predicted_s"] > 0
+    with open_cube(tmp_path / "unsure.npy") as unsure:
+        assert unsure.shape == (80, 72, 1)
+        assert unsure.info.georeference == SHARP
+        assert unsure[:].min() > 0
+
+
+def test_a_report_in_words(run: Run, truth: Floats) -> None:
+    done = run("sharpen", "low.img", "image.img", "out.npy", "--report", "--psf", "auto", "--fine", "--tile", "32")
+    assert done.returncode == 0, done.stderr
+    assert "s a megapixel" in done.stdout
+    assert "degrees" in done.stdout
+    assert not done.stderr
+
+
+def test_counts_stay_counts_and_missing_ones_missing(run: Run, tmp_path: Path) -> None:
+    cube = scene(80, 80) * 10000
+    counts = np.rint(low(cube, Psf(4))).astype(np.int16)
+    counts[3, 5] = -1
+    write(tmp_path / "low.npy", counts, nodata=-1)
+    write(tmp_path / "image.npy", image(cube))
+    assert run("sharpen", "low.npy", "image.npy", "out.npy").returncode == 0
+    with open_cube(tmp_path / "out.npy") as out:
+        assert (out.dtype, out.info.nodata) == (np.int16, -1)
+        missing = (out[:] == -1).all(2)
+    assert missing[12:16, 20:24].all()
+    assert missing.sum() == 16
+
+
+def test_refusals(run: Run, truth: Floats, tmp_path: Path) -> None:
+    write(tmp_path / "odd.npy", image(truth)[:79])
+    write(tmp_path / "away.img", image(truth), georeference=Georeference((10.0, 0.0, 500400.0, 0.0, -10.0, 5000000.0), "EPSG:32633"))
+    write(tmp_path / "other.img", image(truth), georeference=Georeference(SHARP.transform, "EPSG:32632"))
+    write(tmp_path / "one.npy", truth[:1, :1])
+    turned = image(truth)
+    turned[..., 1] = turned[..., 1].max() - turned[..., 1]
+    write(tmp_path / "order.img", turned, wavelengths=FEW)
+    for arguments, told in (
+        (("low.img", "odd.npy", "out.npy"), "not one whole number"),
+        (("low.img", "away.img", "out.npy"), "do not cover the same ground"),
+        (("low.img", "other.img", "out.npy"), "gdalwarp"),
+        (("one.npy", "one.npy", "out.npy"), "nothing to sharpen"),
+        (("low.img", "order.img", "out.npy"), "another order"),
+        (("low.img", "image.img", "out.npy", "--tile", "30"), "--tile 30"),
+        (("low.img", "image.img", "out.npy", "--psf", "wide"), "--psf wide"),
+        (("low.img", "image.img", "out.npy", "--model", "other"), "sharpen-edge"),
+        (("low.img", "image.img", "low.img"), "choose another name"),
+        (("low.img", "image.img", "out.npy", "--truth", "low.img"), "on the image's grid"),
+        (("nothing.img", "image.img", "out.npy"), "nothing.img"),
+    ):
+        done = run("sharpen", *arguments)
+        assert done.returncode == 2, arguments
+        assert told in one_line(done.stderr), arguments
+        assert not (tmp_path / "out.npy").exists()
