@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 Span = tuple[int, int]  # from, to
 
 _SEEN = 1e-3  # of a low-resolution pixel's weight may lie on missing pixels
+_INSIDE = 0.65  # of it must lie within the image, whose reflection stands for the rest
 _LARGEST = 1e12  # what single precision squares and sums
 
 
@@ -93,11 +94,13 @@ class Pair:
         left, across = self.psf.columns(*columns, width)
         pixels, there = self.pixels((top, top + down.shape[1]), (left, left + across.shape[1]))
         image = apply(down, across, pixels)
+        inside = self.psf.inside(*rows, height, self.psf.dy)[:, None] * self.psf.inside(*columns, width, self.psf.dx)
+        seen = inside >= _INSIDE
         if there.all():
-            return Observed(image, np.ones(image.shape[:2], bool))
+            return Observed(image, seen)
         missing = apply(down, across, (~there)[..., None].astype(np.float32))[..., 0]
         image /= np.maximum(1 - missing, np.float32(_SEEN))[..., None]
-        return Observed(image, missing <= _SEEN)
+        return Observed(image, seen & (missing <= _SEEN))
 
     def low(self, rows: Span, columns: Span) -> Low:
         """Low-resolution pixels of a window."""

@@ -40,6 +40,12 @@ class Psf:
     def columns(self, start: int, stop: int, count: int) -> tuple[int, Floats]:
         return self._weights(start, stop, count, self.dx)
 
+    def inside(self, start: int, stop: int, count: int, shift: float) -> Floats:
+        """The share of what each low-resolution pixel sees that lies within an image of `count` pixels (stop - start,)."""
+        centres = self.ratio * np.arange(start, stop) + (self.ratio - 1) / 2 + shift
+        scale = self._sigma * math.sqrt(2)
+        return np.array([(math.erf((count - 0.5 - c) / scale) + math.erf((c + 0.5) / scale)) / 2 for c in centres], np.float32)
+
     def _weights(self, start: int, stop: int, count: int, shift: float) -> tuple[int, Floats]:
         """Of low-resolution pixels start..stop: the first high-resolution pixel seen, and weights (stop - start, pixels), each row's sum 1.
         The image is reflected at its border, whose pixels are not repeated."""

@@ -90,8 +90,6 @@ def _prepared(
 ) -> Prepared:
     began = time.perf_counter()
     ratio = ratio_of(cube.shape, image.shape)
-    if ratio < 2:
-        raise CubeError("the cube and the image have as many pixels: there is nothing to sharpen")
     if min(cube.shape[:2]) < _LEAST:
         raise CubeError(f"a cube of {cube.shape[0]} x {cube.shape[1]} pixels is too small; at least {_LEAST} x {_LEAST} are needed")
     pair = Pair(cube, image, Psf(ratio, options.fwhm or 1.0), cube_nodata, image_nodata)

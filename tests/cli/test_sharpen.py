@@ -88,7 +88,7 @@ def test_refusals(run: Run, truth: Floats, tmp_path: Path) -> None:
         (("low.img", "odd.npy", "out.npy"), "not one whole number"),
         (("low.img", "away.img", "out.npy"), "do not cover the same ground"),
         (("low.img", "other.img", "out.npy"), "gdalwarp"),
-        (("one.npy", "one.npy", "out.npy"), "nothing to sharpen"),
+        (("one.npy", "one.npy", "out.npy"), "too small"),
         (("low.img", "order.img", "out.npy"), "another order"),
         (("low.img", "image.img", "out.npy", "--tile", "30"), "--tile 30"),
         (("low.img", "image.img", "out.npy", "--psf", "wide"), "--psf wide"),

@@ -21,12 +21,12 @@ def sharpened(lr: Samples, hr: Samples, options: Options | None = None, **nodata
     return out
 
 
-@pytest.mark.parametrize("ratio", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("ratio", [1, 2, 3, 4, 5, 8])
 def test_nearer_the_truth_than_the_regression_at_any_ratio(ratio: int) -> None:
     cube = scene(24 * ratio, 21 * ratio)
     psf = Psf(ratio)
     lr, hr = low(cube, psf), image(cube)
-    assert psnr(sharpened(lr, hr), cube) > psnr(trend_only(lr, hr, psf), cube) + 1
+    assert psnr(sharpened(lr, hr), cube) > psnr(trend_only(lr, hr, psf), cube) + (1 if ratio > 1 else 0)
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3])
@@ -47,10 +47,14 @@ def test_single_pixels_as_cells_are_better() -> None:
     assert psnr(sharpened(lr, hr, Options(fine=True)), cube) > psnr(sharpened(lr, hr), cube)
 
 
-def test_a_pixel_of_shift_costs_next_to_nothing() -> None:
-    cube = scene(96, 96)
-    here, there = (psnr(sharpened(low(cube, Psf(4, 1, d, d)), image(cube)), cube) for d in (0.0, 1.0))
-    assert abs(here - there) < 0.7
+def test_a_pixel_of_shift_costs_little_because_it_is_found() -> None:
+    cube, hr = scene(96, 96), image(scene(96, 96))
+    here, there = low(cube, Psf(4)), low(cube, Psf(4, 1, 1.0, 1.0))
+    made = sharpened(here, hr), sharpened(there, hr), sharpened(there, hr, Options(register=False))
+    # beyond the border nothing is known
+    unmoved, found, taken = (psnr(m[8:-8, 8:-8], cube[8:-8, 8:-8]) for m in made)
+    assert abs(found - unmoved) < 1
+    assert found > taken + 3
 
 
 def test_seen_again_by_the_low_camera_it_is_what_went_in() -> None:
@@ -130,7 +134,6 @@ def test_a_constant_cube_stays_constant() -> None:
         ((16, 16, 8), (63, 64, 4), "crop the image to 64 x 64"),
         ((16, 16, 8), (64, 32, 4), "not one whole number in both directions"),
         ((64, 64, 8), (16, 16, 4), "give the cube first"),
-        ((16, 16, 8), (16, 16, 4), "nothing to sharpen"),
         ((1, 1, 8), (4, 4, 4), "too small"),
     ],
 )
