@@ -33,8 +33,8 @@ class Tile:
 
 
 def tiles(shape: tuple[int, ...], side: int) -> Iterator[Tile]:
-    """Row by row, of `side` low-resolution pixels looked at, two thirds of which are sharpened. At the border the window moves inwards."""
-    core = max(1, 2 * side // 3)
+    """Row by row, of `side` low-resolution pixels looked at, three quarters of which are sharpened. At borders the window moves in."""
+    core = max(1, 3 * side // 4)
 
     def spans(count: int) -> list[tuple[Span, Span]]:
         found = []

@@ -68,7 +68,7 @@ def test_no_seams_between_tiles() -> None:
     cube = scene(160, 160)
     side = 16
     error = sharpened(low(cube, Psf(4)), image(cube), Options(side=side)) - cube
-    core = 4 * (2 * side // 3)
+    core = 4 * (3 * side // 4)
     for axis in (0, 1):
         steps = np.sqrt(np.square(np.diff(error, axis=axis)).mean((1 - axis, 2)))
         at = np.arange(core, 160, core) - 1
