@@ -167,7 +167,7 @@ def draw(results: dict[str, Any], learned: dict[str, Any], file: Path) -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 5), layout="constrained")
     for i, (name, found) in enumerate(results.items()):
         colour = f"C{i % 10}"
         left.plot(*zip(*((r["bpppc"], r["psnr"]) for r in found["rates"]), strict=True), "o-", color=colour, label=name)
@@ -182,7 +182,7 @@ def draw(results: dict[str, Any], learned: dict[str, Any], file: Path) -> None:
     left.set_title(
         "spectral-edge (line), PCA + JPEG 2000 (dashes), JPEG 2000 per band (dots)" + (", sscnet (stars)" if learned else ""), fontsize=9
     )
-    left.legend(fontsize=7)
+    figure.legend(fontsize=7, loc="outside right upper")
     right.set(xscale="log", yscale="log", xlabel="bits per pixel and band", ylabel="million samples encoded a second")
     right.set_title("spectral-edge with rate control (line), PCA + JPEG 2000, one pass (dashes)", fontsize=9)
     figure.savefig(file, dpi=110)
