@@ -72,7 +72,7 @@ def ours(card: zoo.Card, pairs: dict[str, FramePair], most: int, runtimes: list[
             about = {"model": card.name, "runtime": choice.name, "precision": choice.precision, "version": choice.version}
             for size, pair in pairs.items():
                 if choice.file is not None:
-                    width, height = (n // card.reduction for n in pair.visible.size)
+                    width, height = ((n + -n % card.multiple) // card.reduction for n in pair.visible.size)
                     rng = np.random.default_rng(0)
                     inputs = {t.name: choice.tensor(rng.random((height, width), np.float32)) for t in card.inputs}
                     yield about | {"size": size, "path": "network"} | count(lambda c=choice, i=inputs: c.runtime.run(i), most)
@@ -116,8 +116,9 @@ def show(rows: list[Row]) -> str:
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--models", nargs="+", metavar="NAME", help="only these (default: all that fuse)")
+    p.add_argument("--models", nargs="+", metavar="NAME", help="only these, by name or ./FOLDER (default: all that fuse)")
     p.add_argument("--runtimes", nargs="+", default=[], metavar="NAME", help="only on these (default: all the model has files for)")
+    p.add_argument("--sizes", nargs="+", default=list(SIZES), metavar="WxH", help="of the frames (default: %(default)s)")
     p.add_argument("--most", type=int, default=100, metavar="N", help="repetitions of a cheap row (default: %(default)s)")
     p.add_argument("--peer", type=Path, metavar="FILE.onnx", help="count IFCNN's weights, too")
     p.add_argument("--frames", type=Path, metavar="FILE.npz", help="the pairs, as deploy/emulate/outputs.py draws them")
@@ -128,8 +129,8 @@ def main() -> int:
         print(show(json.loads(TABLE.read_text())))
         return 0
     cv2.setNumThreads(1)
-    pairs = {size: first_pair(size, args.frames) for size in SIZES}
-    cards = [card for card in zoo.cards() if card.task == "fusion" and card.name in (args.models or [card.name])]
+    pairs = {size: first_pair(size, args.frames) for size in args.sizes}
+    cards = [zoo.find(n) for n in args.models] if args.models else [card for card in zoo.cards() if card.task == "fusion"]
     sources = [ours(card, pairs, args.most, args.runtimes) for card in cards] + ([ifcnn(args.peer, pairs, args.most)] if args.peer else [])
     rows: list[Row] = []
     for row in (row for source in sources for row in source):

@@ -133,7 +133,7 @@ def export(args: argparse.Namespace) -> Path:
     if "int8" in args.precisions:
         pairs = [tuple(p.astype(np.float32) / 255) for p in crops(args.calibration, CALIBRATION, CALIBRATION_SIZE, args.seed)]
         found = nested.ranges(g, pairs, args.headroom)
-        how = "per channel; first and last convolutions, attention and blend fp32"
+        how = "per channel; first and last convolutions and attention fp32"
         write("onnx", "int8", onnx_writer.int8(g, name, found), f"static QDQ, S8S8, {how}")
         write("litert", "int8", tflite_writer.int8(g, found), f"static, {how}")
     if "fp32" in args.precisions:

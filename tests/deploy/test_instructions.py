@@ -36,7 +36,9 @@ def test_it_has_ifcnn_the_closed_form_and_the_networks_but_the_ablations() -> No
     assert len(found) == len(rows)
     # the ablations are mobilefuse's network with other weights
     # and its network's LiteRT and NumPy files may be missing: they take hours to count
-    fusing = [c for c in zoo.cards() if c.task == "fusion" and not c.name.endswith("-only")]
+    # NestFuse and its small form don't fit a Pi's memory at 640 x 480
+    left_out = ("nestfuse", "nestfuse-small")
+    fusing = [c for c in zoo.cards() if c.task == "fusion" and not c.name.endswith("-only") and c.name not in left_out]
     for size in ("256x256", "640x480"):
         wanted = {("blend-classic", "closed form", "8 bit", size, "end to end")}
         for path in ("network", "end to end"):

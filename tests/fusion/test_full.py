@@ -6,15 +6,17 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+import edgefuse
 from edgefuse.errors import ModelError
 from edgefuse.fusion import headroom
 from edgefuse.fusion.full import FullResolution
 from edgefuse.runtimes import choose
 from edgefuse.zoo import Card
-from tests.fusion.pairs import random
+from tests.fusion.pairs import pair, random
 from tests.runtimes.tiny import card_for, graph_of, npz
 
 SHAPES = ("height%8", "width%8")
@@ -61,3 +63,19 @@ def test_a_model_that_does_not_say_what_it_takes_is_let_run(tmp_path: Path) -> N
     card = largest_of_four(tmp_path)
     assert headroom.needed(card, "numpy", "fp32", 1 << 40) is None
     headroom.check(card, choose(card, "numpy"), (1 << 20, 1 << 20))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 3), (63, 65), (96, 80)])
+def test_nestfuse_edge_takes_any_size_and_keeps_colour(size: tuple[int, int]) -> None:
+    with edgefuse.load("nestfuse-edge", threads=1) as fuser:
+        grey = fuser.fuse(pair(random(size, 1), random(size, 2)))
+        colour = fuser.fuse(pair(random((*size, 3), 1), random(size, 2)))
+    assert (grey.data.shape, colour.data.shape) == (size, (*size, 3))
+
+
+def test_nestfuse_edge_draws_little_beside_a_blend() -> None:
+    visible, infrared = random((64, 64), 1), random((64, 64), 2)
+    with edgefuse.load("nestfuse-edge", threads=1) as fuser:
+        for equal in (visible, infrared):
+            same = fuser.fuse(pair(cv2.blur(equal, (5, 5)), cv2.blur(equal, (5, 5))))
+            assert np.abs(same.data.astype(int) - cv2.blur(equal, (5, 5))).mean() < 4

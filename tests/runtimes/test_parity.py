@@ -10,12 +10,12 @@ from edgefuse.frames import FramePair
 from edgefuse.runtimes import choose
 from edgefuse.zoo import Card, cards, find
 
-FULL = [c.name for c in cards() if "fused" in {t.name for t in c.outputs}]
+FULL = [c.name for c in cards() if "fused" in {t.name for t in c.outputs} and c.multiple == 1]
 # the ablations are mobilefuse's network with other weights: once is enough on the emulated Pi
 ONCE = [pytest.param(m, marks=[] if "-only" in m else pytest.mark.pi) for m in FULL]
-# the other networks run on quarters of padded frames: multiples of 8
 CASES = [pytest.param(*m.values, s, marks=m.marks) for m in ONCE for s in [(80, 96), (33, 47), (1, 1), (5, 200)]]
-CASES += [pytest.param("mobilefuse-edge", s, marks=pytest.mark.pi) for s in [(80, 96), (8, 8), (24, 200)]]
+EVEN = ("mobilefuse-edge", "nestfuse-edge")  # frames' sides, or quarters' of them, are multiples of 8
+CASES += [pytest.param(m, s, marks=pytest.mark.pi) for m in EVEN for s in [(80, 96), (8, 8), (24, 200)]]
 
 
 def _run(card: Card, runtime: str, precision: str, inputs: dict[str, np.ndarray], threads: int = 1) -> dict[str, np.ndarray]:
