@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -233,3 +234,13 @@ def test_a_folder_that_can_t_be_resolved_is_a_model_error(tmp_path: Path, monkey
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(ModelError):
         zoo.find(name)
+
+
+def test_the_wheel_carries_every_model_but_the_large_one() -> None:
+    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("beside an installed wheel: there is no pyproject.toml")
+    carried = tomllib.loads(project.read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert {Path(p).name for p in carried if p.startswith("models/")} == {p.parent.name for p in zoo.BUILT_IN.glob("*/card.toml")} - {
+        "nestfuse"
+    }
