@@ -3,7 +3,8 @@
 Rate, distortion and time beside others on the same cubes in one run: one thread, real bytes, processor seconds. The others are JPEG 2000
 per band, principal components and JPEG 2000 (the best of a grid of components and levels; its time is that of one pass with the best), and,
 lossless, JPEG-LS and JPEG XL per band, JPEG 2000 per band and zstd. PSNR is over the cube, counts / 10000 clipped to 0..1 (a cube up to 2:
-as it is). Times are minima of passes in turn. A file of tiles has them side by side. Needs imagecodecs; the picture needs matplotlib.
+as it is). Times are minima of passes in turn. A file of tiles has them side by side. `sscnet` is drawn beside them, at these rates
+and at its own. Needs imagecodecs; the picture needs matplotlib.
 CCSDS-123 is not among them: we found no implementation that pip installs.
 """
 
@@ -17,6 +18,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
+import io
 import json
 import time
 from collections.abc import Callable
@@ -27,7 +29,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.hyperspectral import codec
+from edgefuse.hyperspectral import codec, sscnet
 
 COMPONENTS = 3, 6, 10, 16, 24, 32, 48
 LEVELS = 35, 40, 45, 50, 55, 60, 65, 70, 80
@@ -139,9 +141,23 @@ def measure(cube: NDArray[Any], rates: list[float], passes: int) -> dict[str, An
             }
         )  # fmt: skip
     found: dict[str, Any] = {"shape": cube.shape, "rates": rows, "pca_front": [p[:2] for p in front], "j2k_front": j2k_front(x)}
+    found["sscnet"] = learned(cube, x, [r for r in rates if r < 0.4])
     if cube.dtype.kind in "iu":
         found["lossless"] = lossless(cube)
     return found
+
+
+def learned(cube: NDArray[Any], x: Floats, rates: list[float]) -> list[dict[str, float]]:
+    """`sscnet`'s points: files of about these rates, as far as it goes, and of its own."""
+    points = []
+    for rate in (*rates, None):
+        stream = io.BytesIO()
+        size = sscnet.encode_to(stream, cube, sscnet.Target(bpppc=rate))
+        made = np.zeros(cube.shape, cube.dtype)
+        for place, samples in sscnet.Decoder(io.BytesIO(stream.getvalue())).tiles():
+            made[place] = samples
+        points.append({"rate": 8 * size / cube.size, "psnr": psnr(x, unit(made) if cube.max() > 2 else np.clip(made, 0, 1))})
+    return sorted(points, key=lambda p: p["rate"])
 
 
 def table(results: dict[str, Any], rates: list[float]) -> str:
@@ -161,7 +177,7 @@ def table(results: dict[str, Any], rates: list[float]) -> str:
     return "\n".join(lines)
 
 
-def draw(results: dict[str, Any], learned: dict[str, Any], file: Path) -> None:
+def draw(results: dict[str, Any], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
@@ -173,15 +189,12 @@ def draw(results: dict[str, Any], learned: dict[str, Any], file: Path) -> None:
         left.plot(*zip(*((r["bpppc"], r["psnr"]) for r in found["rates"]), strict=True), "o-", color=colour, label=name)
         left.plot(*zip(*found["pca_front"], strict=True), "--", color=colour, lw=1)
         left.plot(*zip(*found["j2k_front"], strict=True), ":", color=colour, lw=1)
-        if name in learned:
-            left.plot([p["rate"] for p in learned[name]], [p["psnr"] for p in learned[name]], "*", color=colour, ms=9)
+        left.plot([p["rate"] for p in found["sscnet"]], [p["psnr"] for p in found["sscnet"]], "*", color=colour, ms=8)
         mega = np.prod(found["shape"]) / 1e6
         right.plot([r["bpppc"] for r in found["rates"]], [mega / r["encode_s"] for r in found["rates"]], "o-", color=colour)
         right.plot([r["bpppc"] for r in found["rates"]], [mega / r["peer_encode_s"] for r in found["rates"]], "--", color=colour, lw=1)
     left.set(xscale="log", xlim=(0.02, 4), xlabel="bits per pixel and band", ylabel="PSNR, dB")
-    left.set_title(
-        "spectral-edge (line), PCA + JPEG 2000 (dashes), JPEG 2000 per band (dots)" + (", sscnet (stars)" if learned else ""), fontsize=9
-    )
+    left.set_title("spectral-edge (line), PCA + JPEG 2000 (dashes), JPEG 2000 per band (dots), sscnet (stars)", fontsize=9)
     figure.legend(fontsize=7, loc="outside right upper")
     right.set(xscale="log", yscale="log", xlabel="bits per pixel and band", ylabel="million samples encoded a second")
     right.set_title("spectral-edge with rate control (line), PCA + JPEG 2000, one pass (dashes)", fontsize=9)
@@ -195,9 +208,7 @@ def main() -> None:
     p.add_argument("--passes", type=int, default=5, metavar="N", help="of each timing")
     p.add_argument("--json", type=Path, metavar="FILE")
     p.add_argument("--picture", type=Path, metavar="FILE.png")
-    p.add_argument("--sscnet", type=Path, metavar="FILE", help='JSON of {scene: [{"rate": bpppc, "psnr": dB}, ...]}, to be drawn beside it')
     args = p.parse_args()
-    learned = json.loads(args.sscnet.read_text()) if args.sscnet else {}
     results: dict[str, Any] = {}
     for file in args.cubes:
         cube = np.load(file)["cube"]
@@ -228,7 +239,7 @@ def main() -> None:
         print("lossless, mean bpppc: " + ", ".join(f"{k} {v:.2f}" for k, v in mean.items()))
     print(table(results, [r for r in (0.1, 0.25, 1.0) if r in args.rates]))
     if args.picture:
-        draw(results, learned, args.picture)
+        draw(results, args.picture)
 
 
 if __name__ == "__main__":

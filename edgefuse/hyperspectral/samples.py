@@ -17,7 +17,7 @@ _COMPILED = "uint8", "int8", "uint16", "int16", "int32"
 
 
 def fill(out: NDArray[np.integer], sums: Floats, mean: Floats, unit: float, least: int, most: int) -> None:
-    """Write (sums + mean) * unit, (n, B), within `least` and `most`, to `out`, contiguous; `sums` may be overwritten."""
+    """Write (sums + mean) * unit, (n, B), within `least` and `most`, to `out`; all contiguous, `sums` may be overwritten."""
     if out.dtype.name in _COMPILED and (library := compiled.library()):
         getattr(library, f"edgefuse_samples_{out.dtype.name}")(
             ctypes.c_void_p(sums.ctypes.data), ctypes.c_void_p(mean.ctypes.data), *map(ctypes.c_int64, out.shape),

@@ -283,7 +283,7 @@ class Decoder:
             if out.dtype.kind == "f":
                 out[...] = spectra * self._peak
             else:
-                samples.fill(out, spectra.astype(np.float64), np.zeros(shape[2]), self._peak, *tile.limits(out.dtype))
+                samples.fill(out, np.ascontiguousarray(spectra, np.float64), np.zeros(shape[2]), self._peak, *tile.limits(out.dtype))
         if size:
             out[tile.decoded_mask(payload[_HEAD.size : begin], shape)] = self.missing
         return out.reshape(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefuse import compiled
+from edgefuse import compiled, runtimes, zoo
 from edgefuse.cli.main import main
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz, sscnet
@@ -74,7 +75,10 @@ def smooth(rows: int, columns: int, bands: int = 202) -> Any:
     return np.rint(10000 * np.clip(cube, 0, 1)).astype(np.uint16)
 
 
-def test_a_landscape_is_recognised_and_its_rate_is_below_the_published_one() -> None:
+@pytest.mark.parametrize("runtime", ["onnx", "litert"])
+def test_a_landscape_is_recognised_and_its_rate_is_below_the_published_one(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip({"onnx": "onnxruntime", "litert": "ai_edge_litert"}[runtime])
+    monkeypatch.setattr(runtimes, "choose", partial(runtimes.choose, name=runtime))
     cube = smooth(64, 80)
     data = encoded(cube)
     made, _ = decoded(data)
@@ -146,8 +150,6 @@ def test_headers_that_can_t_be_decoded(settings_: dict[str, Any], message: str) 
 
 def test_runtimes_draw_the_same_but_for_their_rounding() -> None:
     pytest.importorskip("ai_edge_litert")
-    from edgefuse import runtimes, zoo
-
     card = zoo.find("sscnet-decoder")
     latent = np.random.default_rng(0).integers(0, 256, (card.inputs[0].shape[1], 3, 4)).astype(np.float32) / np.float32(255)
     made = []
