@@ -85,6 +85,11 @@ def descend(
     return time.monotonic() - begun
 
 
+def named(uris: list[str]) -> list[str]:
+    """KIND:FOLDER of each KIND:PATH: a card says which data, not where it lay."""
+    return [f"{u.split(':')[0]}:{Path(u.split(':')[1]).name}" for u in uris]
+
+
 def write_result(runs: Path, name: str, result: dict[str, object]) -> dict[str, object]:
     """RUNS/NAME/result.json; `result` itself is given back."""
     (runs / name).mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -74,7 +73,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
     masked = sum(p.foreground is not None for p in parts["train"])
     result: dict[str, object] = {
         "model": args.model,
-        "data": [u.split(":")[0] + ":" + Path(u.split(":")[1]).name for u in args.data],
+        "data": loop.named(args.data),
         "photographs": {k: len(v) for k, v in parts.items()} | {"train_with_mask": masked},
         "steps": args.steps, "batch": args.batch, "size": args.size, "rate": args.rate, "seed": args.seed, "seconds": round(spent),
         "test": score(network, parts["test"], args.seed),

@@ -83,7 +83,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         return {"stopped_at": args.stop_after}
     torch.save({"network": network.state_dict(), "shape": network.shape}, args.runs / name / "final.pt")
     return loop.write_result(args.runs, name, {
-        "model": "sscnet", "data": args.data, "from": args.origin, "steps": args.steps, "batch": args.batch, "size": args.size,
+        "model": "sscnet", "data": loop.named(args.data), "from": args.origin, "steps": args.steps, "batch": args.batch, "size": args.size,
         "rate": args.rate, "seed": args.seed, "seconds": round(spent), "parameters": parameters(network),
         "macs_per_pixel": round(macs_per_pixel(network)), "test": score(network, found),
     })  # fmt: skip

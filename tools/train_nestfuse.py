@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -77,7 +76,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         return {"stopped_at": args.stop_after}
     result: dict[str, object] = {
         "model": args.model,
-        "data": [u.split(":")[0] + ":" + Path(u.split(":")[1]).name for u in args.data],
+        "data": loop.named(args.data),
         "photographs": {k: len(v) for k, v in parts.items()},
         "weight": args.weight, "from": args.origin, "steps": args.steps, "batch": args.batch, "size": args.size, "rate": args.rate,
         "seed": args.seed, "seconds": round(spent), "test": score(network, test),
