@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz, tile
-from edgefuse.hyperspectral.cube import can_hold
+from edgefuse.hyperspectral.cube import can_hold, peak_of
 from edgefuse.hyperspectral.lossy import Analysis, Lossy
 
 MODEL = "spectral-edge"
@@ -71,8 +71,7 @@ class Target:
 
     def squared_error(self, dtype: np.dtype[np.generic]) -> float:
         assert self.psnr is not None
-        peak = self.peak or (1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max) if dtype.itemsize == 1 else 10000.0)  # type: ignore[type-var]
-        return float(peak**2 / 10 ** (self.psnr / 10))
+        return float((self.peak or peak_of(dtype)) ** 2 / 10 ** (self.psnr / 10))
 
 
 def encode(cube: Cube, *, nodata: float | None = None, about: dict[str, Any] | None = None, **target: Any) -> bytes:
@@ -90,16 +89,9 @@ def encode_to(
 
     `nodata`: what missing samples hold, besides NaN. `about`: what JSON can hold, handed on. `side`: a tile's, in pixels, about.
     """
-    shape, dtype = cube.shape, np.dtype(cube.dtype).newbyteorder("=")
-    if len(shape) != 3 or 0 in shape:
-        raise InputError(f"a cube has rows, columns and bands, and this has shape {shape}")
-    if dtype.name not in efz.DTYPES:
-        raise InputError(f"{dtype.name} samples can't be compressed; convert them to one of {', '.join(efz.DTYPES)}")
+    sizes, dtype = sizes_of(cube, nodata)
     target.check(dtype)
-    if nodata is not None and nodata == nodata and not can_hold(dtype, nodata):
-        raise InputError(f"{dtype.name} samples can't be {nodata}, so none is missing; leave nodata out")
     settings = {"bound": target.max_error, "nodata": nodata if nodata is None or nodata == nodata else None}
-    sizes = shape[0], shape[1], shape[2]
     # what keeps every miss needs more memory for each sample
     tile_size = efz.default_tile(sizes, side, _SAMPLES if target.max_error is None else _SAMPLES // 2)
     header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
@@ -124,6 +116,18 @@ def encode_to(
             rate.spent(number, len(payload))
         progress(number + 1, header.count)
     return writer.close()
+
+
+def sizes_of(cube: Cube, nodata: float | None) -> tuple[tuple[int, int, int], np.dtype[Any]]:
+    """(rows, columns, bands), and the type in this machine's byte order. Raises InputError for what no codec takes."""
+    if len(cube.shape) != 3 or 0 in cube.shape:
+        raise InputError(f"a cube has rows, columns and bands, and this has shape {cube.shape}")
+    dtype = np.dtype(cube.dtype).newbyteorder("=")
+    if dtype.name not in efz.DTYPES:
+        raise InputError(f"{dtype.name} samples can't be compressed; convert them to one of {', '.join(efz.DTYPES)}")
+    if nodata is not None and nodata == nodata and not can_hold(dtype, nodata):
+        raise InputError(f"{dtype.name} samples can't be {nodata}, so none is missing; leave nodata out")
+    return (cube.shape[0], cube.shape[1], cube.shape[2]), dtype
 
 
 class _Rate:

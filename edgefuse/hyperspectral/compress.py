@@ -16,7 +16,7 @@ import numpy as np
 from edgefuse.errors import CubeError, EdgeFuseError, InputError
 from edgefuse.files import check_file, output_error
 from edgefuse.hyperspectral.compressed import Compressed, codec
-from edgefuse.hyperspectral.cube import CubeInfo, can_hold
+from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.metrics.spectral import Spectral, SpectralScore
@@ -25,11 +25,6 @@ from edgefuse.settings.cubes import Quality
 _logger = logging.getLogger(__name__)
 
 Beat = Callable[[int, int], None]  # bytes done, bytes in all
-
-
-def peak_of(info: CubeInfo) -> float:
-    """The PSNR's peak, fixed by type so that figures compare, and as the codec has it: 1 for floats, the largest of 8 bit, else 10000."""
-    return 1.0 if info.dtype.kind in "fc" else float(np.iinfo(info.dtype).max) if info.dtype.itemsize == 1 else 10000.0
 
 
 def compress_file(
@@ -106,7 +101,7 @@ def _encode(source: CubeSource, file: BinaryIO, quality: Quality, beat: Callable
 
 def _checked(source: CubeSource, part: Path, quality: Quality, beat: Beat | None) -> Spectral:
     """Decode what was written, and measure it. Raises EdgeFuseError where it is not what was asked for."""
-    score = SpectralScore(source.shape[2], peak_of(source.info), source.info.nodata)
+    score = SpectralScore(source.shape[2], peak_of(source.dtype), source.info.nodata)
     covered = 0
     with Compressed(part) as efz:
         for window, samples in efz.tiles():

@@ -163,3 +163,8 @@ def can_hold(dtype: np.dtype[Any], value: object) -> bool:
         limits = np.iinfo(dtype)
         return number.is_integer() and limits.min <= number <= limits.max
     return number != number or abs(number) <= float(np.finfo(dtype).max)
+
+
+def peak_of(dtype: np.dtype[Any]) -> float:
+    """What a PSNR is against, fixed by type so that figures compare: 1 of floats, the largest of 8 bits, else 10000 (reflectance)."""
+    return 1.0 if dtype.kind in "fc" else float(np.iinfo(dtype).max) if dtype.itemsize == 1 else 10000.0

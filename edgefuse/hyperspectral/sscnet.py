@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from edgefuse import runtimes, zoo
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz, planes, samples, tile
-from edgefuse.hyperspectral.codec import Cube
-from edgefuse.hyperspectral.cube import can_hold
+from edgefuse.hyperspectral.codec import Cube, sizes_of
+from edgefuse.hyperspectral.cube import can_hold, peak_of
 
 MODEL = "sscnet"
 CELL = 8  # pixels of a side for one of the latent's
@@ -29,7 +30,6 @@ _ENCODER, _DECODER = "sscnet-encoder", "sscnet-decoder"
 _SIDE = 128  # pixels of a tile's side: HySpecNet-11k's patches
 _HEAD = struct.Struct("<BI")  # the latent's step, 0 for no samples; bytes of the mask
 _COARSEST = 128
-_MOST_OF = {1: {"u": 255.0, "i": 127.0}}  # the peak of 8 bits; of others 10000, of floats 1
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -67,36 +67,30 @@ def encode_to(
     `nodata`: what missing samples hold, besides NaN. `about`: what JSON can hold, handed on.
     """
     target.check()
-    if len(cube.shape) != 3 or 0 in cube.shape:
-        raise InputError(f"a cube has rows, columns and bands, and this has shape {cube.shape}")
-    shape, dtype = (cube.shape[0], cube.shape[1], cube.shape[2]), np.dtype(cube.dtype).newbyteorder("=")
-    if dtype.name not in efz.DTYPES:
-        raise InputError(f"{dtype.name} samples can't be compressed; convert them to one of {', '.join(efz.DTYPES)}")
-    encoder, decoder = Half(_ENCODER), Half(_DECODER)
-    peak = peak_of(dtype)
-    settings = {"peak": peak, "weights": decoder.weights, "nodata": nodata if nodata is None or nodata == nodata else None}
-    size = min(_SIDE, shape[0]), min(_SIDE, shape[1])
-    header = efz.Header(shape, dtype.name, size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
-    writer = efz.Writer(stream, header)
-    # what every tile takes beside its payload: its head and its place in the index
-    left = (target.bpppc or 0) * math.prod(shape) / 8 - len(header.to_bytes()) - header.count * 24 - 24
-    todo = shape[0] * shape[1]
-    for number in range(header.count):
-        prepared = tile.prepared(np.asarray(cube[header.place(number)]).astype(dtype, copy=False), nodata)
-        mask = prepared.missing.encoded if prepared.missing else b""
-        coded, step = b"", 0
-        if not prepared.empty:
-            spectra = np.clip(prepared.pixels.astype(np.float32) / np.float32(peak), 0, 1)
-            latent = latents(encoder, spectra.reshape(prepared.height, prepared.width, -1))
-            share = left * prepared.height * prepared.width / todo - _HEAD.size - len(mask)
-            coded, step = _chosen(latent, target, share, lambda q, s: _psnr(spectra, _spectra(decoder, q, s, prepared)))  # noqa: B023
-        payload = _HEAD.pack(step, len(mask)) + mask + coded
-        writer.tile(number, payload)
-        left -= len(payload)
-        todo -= prepared.height * prepared.width
-        progress(number + 1, header.count)
-    encoder.close()
-    decoder.close()
+    shape, dtype = sizes_of(cube, nodata)
+    with closing(Half(_ENCODER)) as encoder, closing(Half(_DECODER)) as decoder:
+        peak = peak_of(dtype)
+        settings = {"peak": peak, "weights": decoder.weights, "nodata": nodata if nodata is None or nodata == nodata else None}
+        size = min(_SIDE, shape[0]), min(_SIDE, shape[1])
+        header = efz.Header(shape, dtype.name, size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
+        writer = efz.Writer(stream, header)
+        # what every tile takes beside its payload: its head and its place in the index
+        left = (target.bpppc or 0) * math.prod(shape) / 8 - len(header.to_bytes()) - header.count * 24 - 24
+        todo = shape[0] * shape[1]
+        for number in range(header.count):
+            prepared = tile.prepared(np.asarray(cube[header.place(number)]).astype(dtype, copy=False), nodata)
+            mask = prepared.missing.encoded if prepared.missing else b""
+            coded, step = b"", 0
+            if not prepared.empty:
+                spectra = np.clip(prepared.pixels.astype(np.float32) / np.float32(peak), 0, 1)
+                latent = latents(encoder, spectra.reshape(prepared.height, prepared.width, -1))
+                share = left * prepared.height * prepared.width / todo - _HEAD.size - len(mask)
+                coded, step = _chosen(latent, target, share, lambda q, s: _psnr(spectra, _spectra(decoder, q, s, prepared)))  # noqa: B023
+            payload = _HEAD.pack(step, len(mask)) + mask + coded
+            writer.tile(number, payload)
+            left -= len(payload)
+            todo -= prepared.height * prepared.width
+            progress(number + 1, header.count)
     return writer.close()
 
 
@@ -214,11 +208,6 @@ def _median(left: Integers, above: Integers, corner: Integers) -> Integers:
 
 def _psnr(a: Floats, b: Floats) -> float:
     return float(-10 * np.log10(max(float(np.mean((a.astype(np.float64) - b) ** 2)), 1e-20)))
-
-
-def peak_of(dtype: np.dtype[Any]) -> float:
-    """What is 1 to the network: 1 of floats, the largest of 8 bits, else 10000 (reflectance x 10000). More is clipped."""
-    return 1.0 if dtype.kind == "f" else _MOST_OF.get(dtype.itemsize, {}).get(dtype.kind, 10000.0)
 
 
 class Decoder:

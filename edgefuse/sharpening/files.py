@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.compress import peak_of
-from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.cube import CubeInfo, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
 from edgefuse.metrics.sharpening import SharpeningScore
@@ -141,13 +140,13 @@ def _held(out: Path, scene: Prepared, cube: CubeSource, truth: CubeSource | None
     """OUT, read back: seen through the point spread function, against the cube; and against the truth."""
     with open_cube(out) as made:
         again = Pair(cube, made, scene.pair.psf, cube.info.nodata, made.info.nodata)
-        score = SharpeningScore(cube.shape[2], peak_of(cube.info), scene.pair.psf.ratio)
+        score = SharpeningScore(cube.shape[2], peak_of(cube.dtype), scene.pair.psf.ratio)
         for rows, columns in blocks(again):
             low = again.low(rows, columns)
             score.add(low.spectra[low.known], low.image[low.known])
         found: dict[str, Any] = {"consistency": score.result().as_json()}
         if truth is not None:
-            score = SharpeningScore(cube.shape[2], peak_of(cube.info), scene.pair.psf.ratio, truth.info.nodata)
+            score = SharpeningScore(cube.shape[2], peak_of(cube.dtype), scene.pair.psf.ratio, truth.info.nodata)
             height, width, bands = made.shape
             step = max(1, _ROWS_BYTES // (4 * width * bands))
             for top in range(0, height, step):

@@ -120,6 +120,11 @@ def test_missing_samples_stay_missing() -> None:
     assert np.isnan(decoded(encoded(floats))[0]).all()
 
 
+def test_what_samples_can_t_be_is_not_taken_for_nodata() -> None:
+    with pytest.raises(InputError, match="uint16 samples can't be -9999"):
+        encoded(smooth(8, 8), nodata=-9999)
+
+
 def test_damage_stays_in_its_tile() -> None:
     cube = smooth(20, 300, 40)
     data = encoded(cube)
