@@ -63,7 +63,7 @@ class Basis:
         return _HEAD.pack(self.step, self.bits, len(self.numbers), len(data)) + flags.tobytes() + data
 
     @classmethod
-    def from_bytes(cls, data: bytes, bands: int) -> Basis:
+    def from_bytes(cls, data: bytes, bands: int, version: int) -> Basis:
         """Raises InputError for what `encoded` never was."""
         if len(data) < _HEAD.size:
             raise InputError("a tile's basis is cut short")
@@ -71,7 +71,7 @@ class Basis:
         flags = np.frombuffer(data, np.uint8, min(count + 1, len(data) - _HEAD.size), _HEAD.size)
         if not (1e-30 < step < 1e30 and bits <= _MOST_BITS and count <= bands and len(data) == _HEAD.size + count + 1 + size):
             raise InputError("a tile's basis is damaged")
-        rows = planes.decode_exact(data[_HEAD.size + count + 1 :], (count + 1, bands, 1))[..., 0]
+        rows = planes.decode_exact(data[_HEAD.size + count + 1 :], (count + 1, bands, 1), version)[..., 0]
         smooth = flags >= _DELTA
         rows[smooth] = np.cumsum(rows[smooth], axis=1, dtype=np.int32)
         return cls(step, bits, rows[0], rows[1:], flags % _DELTA)

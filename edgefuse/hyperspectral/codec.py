@@ -224,7 +224,7 @@ class Decoder:
             rows, columns = place = self.header.place(number)
             shape = rows.stop - rows.start, columns.stop - columns.start, bands
             try:
-                made = tile.decode(payload, shape, self.dtype, self._bound, self._nodata)
+                made = tile.decode(payload, shape, self.dtype, self._bound, self._nodata, self._reader.version)
             except InputError:
                 continue
             self._lost.remove(number)

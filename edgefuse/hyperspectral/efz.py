@@ -18,9 +18,9 @@ import numpy as np
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.crc32c import crc32c
+from edgefuse.hyperspectral.planes import VERSION
 
 MAGIC = b"EFZ\x1a"
-VERSION = 1
 DTYPES = "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"
 
 _START = struct.Struct("<4sBI")  # magic, version, bytes of the header
@@ -132,9 +132,9 @@ class Reader:
             raise InputError("this is no .efz file")
         if len(start) < _START.size:
             raise InputError("the .efz file ends in its header")
-        _, version, size = _START.unpack(start)
-        if version != VERSION:
-            raise InputError(f".efz version {version} is not known here (but {VERSION}); update edgefuse")
+        _, self.version, size = _START.unpack(start)
+        if not 1 <= self.version <= VERSION:
+            raise InputError(f".efz version {self.version} is not known here (but 1 to {VERSION}); update edgefuse")
         text = self._take(size) if size <= _LARGEST_HEADER else b""
         check = self._take(_CRC.size)
         if len(text) < size or len(check) < _CRC.size:

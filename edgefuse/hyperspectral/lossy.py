@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import local, planes, samples, spectrum, wavelet
 from edgefuse.hyperspectral.basis import Basis, projection, quantised, scores, spectra, sums, units, vector_bits
-from edgefuse.hyperspectral.planes import ONE, Integers
+from edgefuse.hyperspectral.planes import ONE, VERSION, Integers
 
 Floats = NDArray[np.float64]
 
@@ -39,13 +39,14 @@ class Lossy:
     height: int
     width: int
     planes: bytes
+    version: int = VERSION
 
     def to_bytes(self) -> bytes:
         basis = self.basis.encoded
         return _HEAD.pack(self.levels, self.scale, len(basis)) + basis + self.planes
 
     @classmethod
-    def from_bytes(cls, data: bytes, shape: tuple[int, int, int]) -> Lossy:
+    def from_bytes(cls, data: bytes, shape: tuple[int, int, int], version: int) -> Lossy:
         """Raises InputError for what `to_bytes` never wrote."""
         if len(data) < _HEAD.size:
             raise InputError("a tile is cut short")
@@ -53,7 +54,7 @@ class Lossy:
         begin = _HEAD.size + size
         if levels > wavelet.MOST_LEVELS or not scale or begin > len(data):
             raise InputError("a tile is damaged")
-        return cls(Basis.from_bytes(data[_HEAD.size : begin], shape[2]), scale, levels, shape[0], shape[1], data[begin:])
+        return cls(Basis.from_bytes(data[_HEAD.size : begin], shape[2], version), scale, levels, shape[0], shape[1], data[begin:], version)
 
     @property
     def step(self) -> float:
@@ -72,7 +73,7 @@ class Lossy:
 
     def _components(self) -> Integers:
         shape = self.height, self.width, len(self.basis.numbers)
-        made = planes.decode(self.planes, shape, self.levels) if shape[2] else np.zeros(shape, np.int32)
+        made = planes.decode(self.planes, shape, self.levels, self.version) if shape[2] else np.zeros(shape, np.int32)
         wavelet.transform(made, self.levels, inverse=True)
         return made.reshape(self.height * self.width, shape[2])
 

@@ -49,7 +49,7 @@ def encode(pixels: NDArray[np.integer], height: int, width: int, bound: int, lim
     return head + base_bytes + weight_bytes + planes.encode_exact(sent.T.reshape(height, width, -1))
 
 
-def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range) -> Integers:
+def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range, version: int) -> Integers:
     """(h w, B), within `limits`. Raises InputError for what `encode` never wrote; other damage gives some pixels."""
     if len(data) < _HEAD.size:
         raise InputError("a tile is cut short")
@@ -58,9 +58,9 @@ def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range) 
     if middle > len(data):
         raise InputError("a tile is damaged")
     bands, count = shape[2], shape[0] * shape[1]
-    made = _rounded(Lossy.from_bytes(data[_HEAD.size : begin], shape), limits, (count, bands))
-    weights = np.clip(planes.decode_exact(data[begin:middle], (bands, _BEFORE, 1))[..., 0], -_LARGEST, _LARGEST)
-    sent = np.ascontiguousarray(planes.decode_exact(data[middle:], shape).reshape(count, bands).T)
+    made = _rounded(Lossy.from_bytes(data[_HEAD.size : begin], shape, version), limits, (count, bands))
+    weights = np.clip(planes.decode_exact(data[begin:middle], (bands, _BEFORE, 1), version)[..., 0], -_LARGEST, _LARGEST)
+    sent = np.ascontiguousarray(planes.decode_exact(data[middle:], shape, version).reshape(count, bands).T)
     known = np.zeros_like(sent)
     for band in range(bands):
         step = np.clip(sent[band], -_LARGEST, _LARGEST).astype(np.int64) * (2 * bound + 1)

@@ -187,10 +187,10 @@ def coded_latent(latent: Integers) -> bytes:
     return planes.encode_exact(latent - expected)
 
 
-def decoded_latent(data: bytes, shape: tuple[int, int, int]) -> Integers:
+def decoded_latent(data: bytes, shape: tuple[int, int, int], version: int) -> Integers:
     """What `coded_latent` was given. Any bytes give some latent."""
     # damage must not grow from value to value
-    latent = np.clip(planes.decode_exact(data, shape), -256, 256)
+    latent = np.clip(planes.decode_exact(data, shape, version), -256, 256)
     for k in range(1, shape[1]):
         latent[0, k] += latent[0, k - 1]
     for row in range(1, shape[0]):
@@ -268,11 +268,11 @@ class Decoder:
         out = np.zeros((shape[0] * shape[1], shape[2]), self.header.dtype)
         if step:
             cells = -(-shape[0] // CELL), -(-shape[1] // CELL), self._half.channels
-            spectra = drawn(self._half, decoded_latent(payload[begin:], cells), step, shape).reshape(out.shape)
+            spectra = drawn(self._half, decoded_latent(payload[begin:], cells, self._reader.version), step, shape).reshape(out.shape)
             if out.dtype.kind == "f":
                 out[...] = spectra * self._peak
             else:
                 samples.fill(out, np.ascontiguousarray(spectra, np.float64), np.zeros(shape[2]), self._peak, *tile.limits(out.dtype))
         if size:
-            out[tile.decoded_mask(payload[_HEAD.size : begin], shape)] = self.missing
+            out[tile.decoded_mask(payload[_HEAD.size : begin], shape, self._reader.version)] = self.missing
         return out.reshape(shape)

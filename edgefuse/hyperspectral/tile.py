@@ -90,7 +90,9 @@ def overhead(tile: Prepared) -> int:
     return _HEAD.size + (len(tile.missing.encoded) if tile.missing else 0)
 
 
-def decode(payload: bytes, shape: tuple[int, int, int], dtype: np.dtype[np.generic], bound: int | None, nodata: float | None) -> Array:
+def decode(
+    payload: bytes, shape: tuple[int, int, int], dtype: np.dtype[np.generic], bound: int | None, nodata: float | None, version: int
+) -> Array:
     """(h, w, B). Raises InputError for what no encoder wrote; other damage, which a check sum has to find, gives some samples."""
     if len(payload) < _HEAD.size:
         raise InputError("a tile is cut short")
@@ -101,7 +103,7 @@ def decode(payload: bytes, shape: tuple[int, int, int], dtype: np.dtype[np.gener
     flat = shape[0] * shape[1], shape[2]
     out = np.zeros(flat, dtype)
     if kind == _LOSSY:
-        lossy = Lossy.from_bytes(payload[begin:], shape)
+        lossy = Lossy.from_bytes(payload[begin:], shape, version)
         if out.dtype.kind != "f":
             lossy.whole(out, *limits(dtype))
         else:
@@ -111,9 +113,9 @@ def decode(payload: bytes, shape: tuple[int, int, int], dtype: np.dtype[np.gener
                     out[strip] = spectra
     elif kind == _NEAR:
         assert bound is not None
-        out[...] = near.decode(payload[begin:], shape, bound, limits(dtype))
+        out[...] = near.decode(payload[begin:], shape, bound, limits(dtype), version)
     if size:
-        mask = decoded_mask(payload[_HEAD.size : begin], shape)
+        mask = decoded_mask(payload[_HEAD.size : begin], shape, version)
         out[mask] = missing_value(dtype, nodata)
     return out.reshape(shape)
 
@@ -129,8 +131,8 @@ def missing_value(dtype: np.dtype[np.generic], nodata: float | None) -> float:
     return math.nan if dtype.kind == "f" else 0
 
 
-def decoded_mask(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+def decoded_mask(data: bytes, shape: tuple[int, int, int], version: int) -> NDArray[np.bool_]:
     same = data[0] == 1
     bands = 1 if same else shape[2]
-    mask = planes.decode_exact(data[1:], (shape[0], shape[1], bands)) != 0
+    mask = planes.decode_exact(data[1:], (shape[0], shape[1], bands), version) != 0
     return np.broadcast_to(mask, shape).reshape(-1, shape[2])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral import codec, efz
+from edgefuse.hyperspectral import codec, efz, planes
 from edgefuse.hyperspectral.basis import Basis
 from tests.hyperspectral import hostile
 from tests.hyperspectral.cubes import mixed
@@ -47,9 +47,9 @@ def test_what_samples_can_t_be_is_not_taken_for_nodata() -> None:
 
 def test_a_basis_of_hardly_any_step_is_damage() -> None:
     data = Basis(1.0, 20, np.zeros(3, np.int32), np.zeros((1, 3), np.int32), np.zeros(2, np.uint8)).encoded
-    assert Basis.from_bytes(data, 3).step == 1
+    assert Basis.from_bytes(data, 3, planes.VERSION).step == 1
     with pytest.raises(InputError, match="damaged"):
-        Basis.from_bytes(struct.pack("<d", 5e-324) + data[8:], 3)
+        Basis.from_bytes(struct.pack("<d", 5e-324) + data[8:], 3, planes.VERSION)
 
 
 def test_a_file_of_too_many_tiles_is_refused() -> None:
