@@ -19,7 +19,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FLAGS = ["-std=gnu99", "-O2", "-ftree-vectorize", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall"]
+FLAGS = ["-std=gnu99", "-O2", "-ftree-vectorize", "-fno-math-errno", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall"]
 CROSS = {"aarch64": "aarch64-linux-gnu-gcc"}
 
 

@@ -77,7 +77,7 @@ def scored(truth: Floats, made: Floats, edge: int) -> dict[str, float]:
     return {"psnr": found.psnr_db, "sam": found.sam_degrees, "ergas": found.ergas, "rmse": found.rmse}
 
 
-def measured(truth: Floats, bands: int, noise: float | None, shift: int, fine: bool) -> dict[str, Any]:
+def measured(truth: Floats, bands: int, noise: float | None, shift: int, coarse: bool) -> dict[str, Any]:
     low, image = degraded(truth), wide_bands(truth, bands)
     if noise is not None:
         rng = np.random.default_rng(0)
@@ -87,7 +87,7 @@ def measured(truth: Floats, bands: int, noise: float | None, shift: int, fine: b
         )
     moved = np.roll(image, (shift, shift), (0, 1))
     began = time.process_time()
-    scene = prepare(low, moved, Options(threads=1, fine=fine))
+    scene = prepare(low, moved, Options(threads=1, coarse=coarse))
     made, unsure = np.empty(truth.shape, np.float32), np.zeros((*truth.shape[:2], 1), np.float32)
     sharpen(scene, made)
     elapsed = time.process_time() - began
@@ -109,7 +109,7 @@ def main() -> None:
     p.add_argument("cubes", type=Path, nargs="+", metavar="CUBE.npz", help="with an array `cube`, rows x columns x bands")
     p.add_argument("--bands", type=lambda s: [int(b) for b in s.split(",")], default=[4, 6], metavar="B,B", help="of the image")
     p.add_argument("--conditions", type=lambda s: s.split(","), default=list(CONDITIONS), metavar="NAME,NAME", help=", ".join(CONDITIONS))
-    p.add_argument("--fine", action="store_true", help="as `edgefuse sharpen --fine`")
+    p.add_argument("--coarse", action="store_true", help="as `edgefuse sharpen --coarse`")
     p.add_argument("--json", type=Path, metavar="FILE")
     args = p.parse_args()
     found: dict[str, dict[str, Any]] = {}
@@ -118,7 +118,7 @@ def main() -> None:
             rows = found[f"{bands} bands, {condition}"] = {}
             for path in args.cubes:
                 truth = loaded(path)
-                rows[path.stem] = measured(truth, bands, *CONDITIONS[condition], args.fine)
+                rows[path.stem] = measured(truth, bands, *CONDITIONS[condition], args.coarse)
             for group, names in (("chosen on", [n for n in rows if n in CHOSEN_ON]), ("held out", [n for n in rows if n not in CHOSEN_ON])):
                 if names:
                     told(f"{bands} bands, {condition}, {group}", {n: rows[n] for n in names})

@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
         "--psf", metavar="W|auto", default="1", help="width at half maximum that a pixel of the cube sees, in its pixels (default: 1)"
     )
     p.add_argument("--no-register", action="store_true", help="take the images as they lie, rather than look for a shift of up to 2 pixels")
-    p.add_argument("--fine", action="store_true", help="half a decibel more, for several times the time")
+    p.add_argument("--coarse", action="store_true", help="half a decibel less, in a fraction of the time")
     p.add_argument("--uncertainty", metavar="FILE", help="write the standard deviation of a sample's error, one band")
     p.add_argument("--report", action="store_true", help="read OUT back and hold it against the cube (with --truth against that, too)")
     p.add_argument("--truth", metavar="CUBE", help="the true sharp cube: PSNR, SAM, ERGAS and RMSE against it")
@@ -74,7 +74,7 @@ def command(args: argparse.Namespace) -> int:
     with log_lines():
         try:
             report = sharpen_file(
-                files, args.model, _width(args.psf), not args.no_register, args.tile, args.threads, args.fine, args.report, tell,
+                files, args.model, _width(args.psf), not args.no_register, args.tile, args.threads, args.coarse, args.report, tell,
                 lambda done, total: progress[0].update(done, "tiles"),
             )  # fmt: skip
         finally:

@@ -59,7 +59,7 @@ class _Typed:
 
 def sharpen_file(
     files: Files, name: str = "sharpen-edge", fwhm: float | None = 1.0, register: bool = True, tile: int | None = None, threads: int = 0,
-    fine: bool = False, report: bool = False, tell: Tell | None = None, beat: Beat | None = None,
+    coarse: bool = False, report: bool = False, tell: Tell | None = None, beat: Beat | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write `files.out`; returns the report. tile: pixels of the image to a side. report: hold the result against the cube, too.
 
@@ -74,7 +74,7 @@ def sharpen_file(
         if truth is not None and truth.shape != info.shape:
             raise CubeError(f"{files.truth} is {truth.shape}, the sharpened cube {info.shape}; give the truth on the image's grid")
         ratio = image.shape[0] // cube.shape[0] or 1
-        options = Options(fwhm, register, _side(tile, ratio), fine, threads=threads)
+        options = Options(fwhm, register, _side(tile, ratio), coarse, threads=threads)
         scene = kind.prepare(cube, image, options, None, cube.info.nodata, image.info.nodata)
         check.check_order(scene.trend.correlations, cube.info, image.info, str(files.image))
         if tell is not None:

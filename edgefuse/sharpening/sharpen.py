@@ -30,7 +30,7 @@ COMPONENTS = 32
 _SAMPLED = 6  # tiles that the noise is estimated on
 _LEAST = 6  # low-resolution pixels to a side
 _UNRELATED = 0.1  # of the cube's variance explained by the image: below it they do not show one scene
-_COARSE, _FINE = 2, 4  # cells to a low-resolution pixel, to a side
+_FINE, _COARSE = 4, 2  # cells to a low-resolution pixel, to a side
 _ROWS_BYTES = 8_000_000  # of spectra made at a time
 
 
@@ -43,13 +43,13 @@ class Out(Protocol):
 @dataclass(frozen=True, slots=True)
 class Options:
     """fwhm: of the cube's point spread function, in its own pixels; None: as the data tell. register: look for the shift between the two.
-    side: low-resolution pixels of a tile. fine: compare with cells of single pixels (a quarter of a low-resolution one's side, at most),
-    rather than of half its side: better, and several times slower. threads: 0 for as many as there are cores."""
+    side: low-resolution pixels of a tile. coarse: compare cells of half a low-resolution pixel's side, rather than single pixels (or a
+    quarter of its side, where that is more): faster, and worse. threads: 0 for as many as there are cores."""
 
     fwhm: float | None = 1.0
     register: bool = True
     side: int = SIDE
-    fine: bool = False
+    coarse: bool = False
     components: int = COMPONENTS
     threads: int = 0
 
@@ -102,7 +102,7 @@ def _prepared(
             f"the image explains {100 * trend.explained:.1f} % of the cube's variance: they do not show the same scene, or one of them "
             "is turned or mirrored"
         )
-    kriging = Kriging(pair, trend, kernel, np.full(trend.components.shape[1], noise.LEVELS[0]), _FINE if options.fine else _COARSE)
+    kriging = Kriging(pair, trend, kernel, np.full(trend.components.shape[1], noise.LEVELS[0]), _COARSE if options.coarse else _FINE)
     every = list(tiles(cube.shape, options.side))
     levels, variances = noise.estimated(kriging, _spaced(every, _SAMPLED))
     kriging = replace(kriging, noise=levels)
@@ -125,7 +125,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
     with side_by_side(scene.threads) as count, ThreadPoolExecutor(count) as crew:
         for rows in sorted({tile.core[0] for tile in every}):
             row = [tile for tile in every if tile.core[0] == rows]
-            held = replace(kriging, pair=_held(pair, row[0].window[0]))
+            held = replace(kriging, pair=_held(pair, row[0].window[0], kriging.kernel.features.margin))
             strip = _Strip(held.pair, rows, scene.trend, scene.variances)
             made = [crew.submit(_components, held, tile, uncertainty is not None) for tile in row]
             for tile, future in zip(row, made, strict=True):
@@ -138,9 +138,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
 
 
 def _components(kriging: Kriging, tile: Tile, uncertain: bool) -> tuple[Floats, Floats | None]:
-    ratio = kriging.pair.psf.ratio
-    pixels, _ = kriging.pair.pixels(*((a * ratio, b * ratio) for a, b in tile.core))
-    return kriging.carried(tile, kriging.seen(tile), pixels, uncertain)
+    return kriging.carried(tile, kriging.seen(tile), uncertain)
 
 
 class _Rows:
@@ -155,11 +153,11 @@ class _Rows:
         return self._held[rows.start - self._first : rows.stop - self._first, columns]
 
 
-def _held(pair: Pair, rows: Span) -> Pair:
+def _held(pair: Pair, rows: Span, margin: int) -> Pair:
     """The pair with what tiles of these low-resolution rows read in memory: sources are for one thread, and are read in long runs."""
     psf, height = pair.psf, pair.high_shape[0]
     top, weights = psf.rows(*rows, height)
-    first, last = min(top, rows[0] * psf.ratio), max(top + weights.shape[1], rows[1] * psf.ratio)
+    first, last = min(top, max(0, rows[0] * psf.ratio - margin)), max(top + weights.shape[1], min(height, rows[1] * psf.ratio + margin))
     return replace(pair, cube=_Rows(pair.cube, rows), image=_Rows(pair.image, (first, last)))
 
 
@@ -181,12 +179,11 @@ class _Strip:
 
     def put(self, tile: Tile, found: Floats, unknown: Floats | None) -> None:
         columns = self._place(tile)
-        shape = self._found[:, columns].shape
-        self._found[:, columns] = found.reshape(shape)
+        self._found[:, columns] = found
         if unknown is not None:
             bands = self._trend.components.shape[0]
             squared = unknown @ (self._variances / bands).astype(np.float32) + np.float32(self._trend.rest)
-            self._unknown[:, columns] = np.sqrt(squared).reshape(shape[:2])
+            self._unknown[:, columns] = np.sqrt(squared)
 
     def write(self, out: Out, uncertainty: Out | None) -> None:
         trend = self._trend
@@ -201,6 +198,7 @@ class _Strip:
             known = there & _enlarged(whole, self._pair.psf.ratio)[inside]
             spectra = self._found[inside].reshape(-1, len(across)) @ across
             spectra += trend.spectra(pixels.reshape(-1, few))
+            np.maximum(spectra, trend.floor, out=spectra)
             spectra = spectra.reshape(*known.shape, bands)
             spectra[~known] = np.nan
             out[rows, :, :] = spectra

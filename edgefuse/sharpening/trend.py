@@ -22,7 +22,8 @@ class Trend:
     """weights: (b + 1, B), the last row for a constant. components: (B, k), orthonormal, by falling variance. variances: (k,), squared
     units of the cube. rest: mean over the bands of what no component holds. centre: (b,), axes: (b, b), by falling variances `spread`
     (b,): of the image's own pixels. explained: share of the cube's variance that the image explains, 0..1, corrected for chance.
-    correlations: (b, B), of the image's bands and the cube's. seen: low-resolution pixels used."""
+    correlations: (b, B), of the image's bands and the cube's. seen: low-resolution pixels used. floor: (B,), 0 for a band of which the cube
+    has nothing below: so has nothing that is sharper; else minus infinity."""
 
     weights: Floats
     components: Floats
@@ -34,6 +35,7 @@ class Trend:
     explained: float
     correlations: Doubles
     seen: int
+    floor: Floats
 
     def spectra(self, pixels: Floats) -> Floats:
         """(n, b) -> (n, B)."""
@@ -87,9 +89,10 @@ def fitted(pair: Pair, count: int) -> Trend:
     """At most `count` components. Raises CubeError where too little is known of either."""
     few, bands = pair.high_shape[2], pair.low_shape[2]
     both, image = _Moments(few + bands), _Moments(few)
-    ratio = pair.psf.ratio
+    ratio, least = pair.psf.ratio, np.full(bands, np.inf)
     for rows, columns in blocks(pair):
         low = pair.low(rows, columns)
+        least = np.minimum(least, low.spectra[low.known].min(0, initial=np.inf))
         both.add(np.concatenate([low.image[low.known], low.spectra[low.known]], 1).astype(np.float64))
         pixels, there = pair.pixels((rows[0] * ratio, rows[1] * ratio), (columns[0] * ratio, columns[1] * ratio))
         image.add(pixels[there].astype(np.float64))
@@ -115,4 +118,5 @@ def fitted(pair: Pair, count: int) -> Trend:
         image.mean.astype(np.float32), np.ascontiguousarray(axes[:, ::-1], np.float32), np.maximum(spread[::-1], 0),
         min(1.0, max(0.0, 1 - chance / total)) if total > 0 else 1.0,
         xy / np.sqrt(np.maximum(np.outer(xx.diagonal(), yy.diagonal()), 1e-30)), both.count,
+        np.where(least < 0, -np.inf, 0).astype(np.float32),
     )  # fmt: skip

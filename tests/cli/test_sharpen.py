@@ -55,7 +55,7 @@ def test_sharper_with_the_images_place_and_the_cubes_wavelengths(run: Run, truth
 
 
 def test_a_report_in_words(run: Run, truth: Floats) -> None:
-    done = run("sharpen", "low.img", "image.img", "out.npy", "--report", "--psf", "auto", "--fine", "--tile", "32")
+    done = run("sharpen", "low.img", "image.img", "out.npy", "--report", "--psf", "auto", "--coarse", "--tile", "32")
     assert done.returncode == 0, done.stderr
     assert "s a megapixel" in done.stdout
     assert "degrees" in done.stdout

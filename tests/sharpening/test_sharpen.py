@@ -41,10 +41,21 @@ def test_an_image_of_many_bands_leaves_nothing_to_add() -> None:
     assert psnr(sharpened(low(cube, Psf(4)), image(cube, 10)), cube) > 100
 
 
-def test_single_pixels_as_cells_are_better() -> None:
+def test_coarse_cells_are_worse_and_better_than_the_regression() -> None:
     cube = scene(80, 80)
     lr, hr = low(cube, Psf(4)), image(cube)
-    assert psnr(sharpened(lr, hr, Options(fine=True)), cube) > psnr(sharpened(lr, hr), cube)
+    regression, coarse, fine = trend_only(lr, hr, Psf(4)), sharpened(lr, hr, Options(coarse=True)), sharpened(lr, hr)
+    assert psnr(regression, cube) + 1 < psnr(coarse, cube) < psnr(fine, cube)
+
+
+def test_nothing_is_below_zero_where_the_cube_is_not() -> None:
+    cube = np.maximum(scene(80, 80) - 0.3, 0)
+    lr, hr = low(cube, Psf(4)), image(cube)
+    assert lr.min() == 0
+    assert sharpened(lr, hr).min() == 0
+    lr[3, 4, 5] = -0.5
+    assert sharpened(lr, hr)[..., 5].min() < 0
+    assert np.delete(sharpened(lr, hr), 5, 2).min() == 0
 
 
 def test_a_pixel_of_shift_costs_little_because_it_is_found() -> None:

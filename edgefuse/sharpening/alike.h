@@ -1,0 +1,75 @@
+/* The kernel of alike.c, once for each width of vector: LANES floats, under names that end in it. */
+
+#define JOINED(name, lanes) name##_##lanes
+#define JOIN(name, lanes) JOINED(name, lanes)
+#define NAMED(name) JOIN(name, LANES)
+#define Lanes NAMED(Lanes)
+#define Anywhere NAMED(Anywhere)
+#define apart NAMED(apart)
+#define alike NAMED(alike)
+
+typedef float Lanes __attribute__((vector_size(4 * LANES)));
+typedef float Anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+#define EACH(index, n) _Pragma("GCC unroll 8") for (int index = 0; index < (n); index++)
+#define VECTORS (COLUMNS / LANES)
+
+/* Squared distances of COLUMNS points from a row of cells. */
+INLINE void apart(const int features, const float *point, ptrdiff_t next, const float *cell, int width, float *to)
+{
+    Lanes own[MOST + 1][VECTORS];
+    for (int k = 0; k <= features; k++) EACH(v, VECTORS) own[k][v] = *(const Anywhere *)(point + k * next + v * LANES);
+    for (int c = 0; c < width; c++, cell += features + 1, to += COLUMNS) {
+        Lanes total[VECTORS];
+        EACH(v, VECTORS) total[v] = own[features][v] + cell[features];
+        for (int k = 0; k < features; k++) EACH(v, VECTORS) total[v] += own[k][v] * cell[k];
+        EACH(v, VECTORS) *(Anywhere *)(to + v * LANES) = total[v];
+    }
+}
+
+/* Squared distances to likenesses. */
+static __attribute__((noinline)) void alike(float *restrict at, const float *restrict near, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++) at[i] = near[i] / (1 + sqrtf(at[i]));
+}
+
+/* COLUMNS points of row `row`, from `column` on, with all that is observed. */
+static void NAMED(compare)(const Alike *a, int row, int column, float *restrict room)
+{
+    const int width = a->width, features = a->features, low_columns = a->low_columns;
+    const ptrdiff_t next = a->columns;
+    const float *point = a->points + (ptrdiff_t)row * (features + 1) * next + column;
+    const float *near = a->near_x + (ptrdiff_t)column * width;
+    float *out = a->out + (ptrdiff_t)row * a->low_rows * a->low_columns * next + column;
+    for (int r = 0; r < a->height; r++) {
+        const float *cell = a->cells + (ptrdiff_t)r * width * (features + 1);
+        const float near_y = a->near_y[row * a->height + r];
+        if (features == 8) apart(8, point, next, cell, width, room);
+        else if (features == 4) apart(4, point, next, cell, width, room);
+        else apart(features, point, next, cell, width, room);
+        alike(room, near, (ptrdiff_t)width * COLUMNS);
+        const float *down = a->down + (ptrdiff_t)r * a->low_rows, *across = a->across;
+        const int first = a->down_from[r], last = a->down_to[r];
+        for (int x = 0; x < low_columns; x++, across += width) {
+            const int begin = a->across_from[x], end = a->across_to[x];
+            Lanes total[VECTORS];
+            EACH(v, VECTORS) total[v] = (Lanes){0};
+            for (int c = begin; c < end; c++)
+                EACH(v, VECTORS) total[v] += across[c] * *(const Anywhere *)(room + c * COLUMNS + v * LANES);
+            EACH(v, VECTORS) total[v] *= near_y;
+            float *to = out + ((ptrdiff_t)first * low_columns + x) * next;
+            for (int y = first; y < last; y++, to += low_columns * next)
+                EACH(v, VECTORS) *(Anywhere *)(to + v * LANES) += down[y] * total[v];
+        }
+    }
+}
+
+#undef Lanes
+#undef Anywhere
+#undef apart
+#undef alike
+#undef EACH
+#undef VECTORS
+#undef NAMED
+#undef JOIN
+#undef JOINED
+#undef LANES
