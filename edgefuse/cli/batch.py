@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+from edgefuse.cli import sharpen as one_pair
 from edgefuse.cli.compress import add_quality
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import SettingsError
@@ -16,49 +19,127 @@ from edgefuse.settings.cubes import Quality
 from edgefuse.uri import expand
 
 _EPILOG = """\
-OUT is filled as DIR is: DIR/a/scene.img becomes OUT/a/scene.img.efz, and back. OUT/manifest.jsonl says what became of each; what it says is
-done, from a source that has not changed, is not done again, so the same command goes on after whatever stopped it.
+OUT is filled as DIR is. OUT/manifest.jsonl says what became of each; what it says is done, from a source that has not changed, is not done
+again, so the same command goes on after whatever stopped it. `edgefuse batch VERB --help` has each one's options.
+
+examples:
+  edgefuse batch compress cubes archive --bpppc 0.25
+  edgefuse batch decompress archive restored --format npy
+  edgefuse batch sharpen pairs sharp --report
+  edgefuse batch compress cubes archive --dask tcp://head:8786       cubes and archive under the same paths on every worker
+"""
+_COMPRESS = """\
+DIR/a/scene.img becomes OUT/a/scene.img.efz. Without --bpppc, --psnr or --max-error nothing is lost.
 
 examples:
   edgefuse batch compress cubes archive --bpppc 0.25
   edgefuse batch compress cubes archive --max-error 0 --jobs 2
-  edgefuse batch decompress archive restored --format npy
-  edgefuse batch compress cubes archive --dask tcp://head:8786       cubes and archive under the same paths on every worker
+  edgefuse batch compress cubes archive --dask tcp://head:8786
+"""
+_DECOMPRESS = """\
+DIR/a/scene.img.efz becomes OUT/a/scene.img.
+
+examples:
+  edgefuse batch decompress archive restored
+  edgefuse batch decompress archive restored --format npy --jobs 2
+"""
+_SHARPEN = """\
+Cube and image are told by a word in their paths, hsi or hs and msi or ms, and are a pair where the paths are the same but for that word and
+the suffix: a/scene_hsi.img and a/scene_msi.tif, hsi/scene.img and msi/scene.tif, scene/hsi.img and scene/msi.img. With --images DIR the
+cubes are in one folder and the images in the other, under the same names; the words may be there or not. Each becomes OUT/its cube's path.
+A cube without an image, or with two, is counted and named, and the others are done; images without a cube are passed over.
+
+examples:
+  edgefuse batch sharpen pairs sharp
+  edgefuse batch sharpen hyperion sharp --images ali --psf auto --format tiff
+  edgefuse batch sharpen pairs sharp --report --uncertainty --jobs 2 --json
+  edgefuse batch sharpen pairs sharp --dask tcp://head:8786
 """
 
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
-        "batch", help="compress or decompress an archive", description="Compress or decompress every cube below a folder.", epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        "batch", help="compress, decompress or sharpen an archive", epilog=_EPILOG, allow_abbrev=False,
+        description="Compress, decompress or sharpen every cube below a folder.", formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    p.add_argument("verb", choices=("compress", "decompress"), help="what to do with each")
-    p.add_argument("folder", metavar="DIR", help="where they are, subfolders included")
-    p.add_argument("out", metavar="OUT", help="the folder to fill")
-    add_quality(p)
-    p.add_argument("--format", choices=tuple(FORMATS), help="of decompressed cubes (default: the one each came in)")
-    p.add_argument("--jobs", metavar="N", type=int, help="processes (default: the cores there are, where memory allows)")
-    p.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler whose workers do it (needs edgefuse[dask])")
-    p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command)
+    verbs = p.add_subparsers(metavar="VERB", required=True)
+    for do, what, epilog, options in (
+        (compress, "each cube into an .efz file", _COMPRESS, add_quality),
+        (decompress, "each .efz file back into a cube", _DECOMPRESS, _decompressing),
+        (sharpen, "each cube by the image that belongs to it", _SHARPEN, _sharpening),
+    ):
+        name = do.__name__
+        v = verbs.add_parser(
+            name, help=what, description=f"{name.capitalize()} {what}.", epilog=epilog, allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        v.add_argument("folder", metavar="DIR", help="where they are, subfolders included")
+        v.add_argument("out", metavar="OUT", help="the folder to fill")
+        options(v)
+        v.add_argument("--jobs", metavar="N", type=int, help="processes (default: the cores there are, where memory allows)")
+        v.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler whose workers do it (needs edgefuse[dask])")
+        v.add_argument("--json", action="store_true", help="print the report as JSON")
+        v.set_defaults(command=do)
 
 
-def command(args: argparse.Namespace) -> int:
-    from edgefuse.hyperspectral import batch, workers
-    from edgefuse.hyperspectral.manifest import Manifest
-    from edgefuse.service import stop_on_signals
+def _decompressing(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--format", choices=tuple(FORMATS), help="of the cubes (default: the one each came in)")
+
+
+def _sharpening(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--images", metavar="DIR", help="where the images are (default: beside the cubes)")
+    p.add_argument("--format", choices=tuple(FORMATS), help="of the sharpened cubes (default: by each cube's suffix)")
+    one_pair.add_options(p)
+    p.add_argument("--uncertainty", action="store_true", help="write the standard deviation of a sample's error beside: NAME.uncertainty.*")
+    p.add_argument("--threads", metavar="N", type=int, default=1, help="tiles that each process does at a time (default: 1)")
+
+
+def compress(args: argparse.Namespace) -> int:
+    from edgefuse.hyperspectral import coding
 
     quality = Quality.of(vars(args))
-    if args.verb == "decompress" and quality != Quality():
-        raise SettingsError("an .efz file is decompressed as it was compressed; leave --model, --bpppc, --psnr and --max-error out")
-    if args.verb == "compress" and args.format:
-        raise SettingsError("--format is of decompress; compress writes .efz")
+    folder, out = _folders(args)
+    return _run(args, "compressing", coding.plan("compress", folder, out, quality), out)
+
+
+def decompress(args: argparse.Namespace) -> int:
+    from edgefuse.hyperspectral import coding
+
+    folder, out = _folders(args)
+    return _run(args, "decompressing", coding.plan("decompress", folder, out, Quality(), args.format), out)
+
+
+def sharpen(args: argparse.Namespace) -> int:
+    from edgefuse.sharpening import archive, models
+
+    folder, out = _folders(args)
+    images = expand(args.images) if args.images else None
+    if images and images.resolve() in (folder.resolve(), out.resolve()):
+        raise SettingsError(f"--images {args.images} is {'DIR: leave it out' if images.resolve() == folder.resolve() else 'OUT'}")
+    how = one_pair.options(args)
+    models.model(args.model)
+    threads = args.threads or 1
+    jobs, passed = archive.plan(folder, images, out, how, args.uncertainty, threads, args.format)
+    return _run(args, "sharpening", jobs, out, archive.JOB_BYTES, threads, {"passed_over": passed})
+
+
+def _folders(args: argparse.Namespace) -> tuple[Path, Path]:
     if args.jobs is not None and (args.dask or not 1 <= args.jobs <= 256):
         raise SettingsError("--jobs: a whole number from 1 to 256, without --dask, whose cluster has its own")
     folder, out = expand(args.folder), expand(args.out)
     if folder.resolve() == out.resolve():
         raise SettingsError(f"OUT {args.out} is the folder that is read; choose another place")
-    jobs = batch.plan(args.verb, folder, out, quality, args.format)
+    return folder, out
+
+
+def _run(
+    args: argparse.Namespace, label: str, jobs: Sequence[Any], out: Path, each_bytes: int | None = None, threads: int = 1,
+    more: dict[str, Any] | None = None,
+) -> int:  # fmt: skip
+    from edgefuse.hyperspectral import batch, workers
+    from edgefuse.hyperspectral.manifest import Manifest
+    from edgefuse.service import stop_on_signals
+
     tally, stops, began = batch.Tally(), [False], time.monotonic()
 
     def stop() -> None:
@@ -67,8 +148,9 @@ def command(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         stack.enter_context(log_lines())
         manifest = stack.enter_context(Manifest(out))
-        crew = stack.enter_context(workers.dask(args.dask)) if args.dask else workers.local(args.jobs)
-        progress = Progress(f"{args.verb}ing", len(jobs))
+        here = workers.local(args.jobs, each_bytes or workers.JOB_BYTES, threads)
+        crew = stack.enter_context(workers.dask(args.dask)) if args.dask else here
+        progress = Progress(label, len(jobs))
         stack.callback(progress.close)
         stack.enter_context(stop_on_signals(stop))
         try:
@@ -79,7 +161,7 @@ def command(args: argparse.Namespace) -> int:
             )  # fmt: skip
         finally:
             progress.close()
-            report = _report(tally, crew.name, str(manifest.path), time.monotonic() - began)
+            report = _report(tally, crew.name, str(manifest.path), time.monotonic() - began) | (more or {})
             print(json.dumps(report, indent=1) if args.json else _text(report), flush=True)
     batch.complain(tally, manifest.path)
     return 0
@@ -96,9 +178,13 @@ def _report(tally: Any, crew: str, manifest: str, elapsed: float) -> dict[str, A
 def _text(report: dict[str, Any]) -> str:
     size, seconds = report["bytes"], report["elapsed_s"]
     speed = f", {size['in'] / 1e6 / seconds:.2f} MB/s" if seconds and size["in"] else ""
-    return (
+    lines = [
         f"cubes      {report['found']} found, {report['already_done']} done before, {report['done']} done now, "
-        f"{len(report['failed'])} failed\n"
-        f"bytes      {size['in'] / 1e6:.2f} MB in, {size['out'] / 1e6:.2f} MB out{speed} ({seconds:.1f} s)\n"
-        f"workers    {report['workers']}\nmanifest   {report['manifest']}"
-    )
+        f"{len(report['failed'])} failed",
+        f"bytes      {size['in'] / 1e6:.2f} MB in, {size['out'] / 1e6:.2f} MB out{speed} ({seconds:.1f} s)",
+        f"workers    {report['workers']}",
+        f"manifest   {report['manifest']}",
+    ]
+    if passed := report.get("passed_over"):
+        lines.insert(1, f"passed     {len(passed)} over: images without a cube, and what is neither, such as {passed[0]}")
+    return "\n".join(lines)

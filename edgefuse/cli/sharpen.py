@@ -38,6 +38,16 @@ def add(commands: Any) -> None:
     p.add_argument("cube", metavar="LR_HSI", help="the hyperspectral cube")
     p.add_argument("image", metavar="HR_MSI", help="the multispectral image, of 2 or more pixels to each of the cube's, to a side")
     p.add_argument("out", metavar="OUT", help="the sharpened cube to write")
+    add_options(p)
+    p.add_argument("--uncertainty", metavar="FILE", help="write the standard deviation of a sample's error, one band")
+    p.add_argument("--truth", metavar="CUBE", help="the true sharp cube: PSNR, SAM, ERGAS and RMSE against it")
+    p.add_argument("--threads", metavar="N", type=int, default=0, help="tiles done at a time (default: as many as there are cores)")
+    p.add_argument("--json", action="store_true", help="print the report as JSON")
+    p.set_defaults(command=command)
+
+
+def add_options(p: argparse.ArgumentParser) -> None:
+    """How it is done: what `options` reads."""
     p.add_argument("--model", metavar="NAME", default="sharpen-edge", help="what sharpens (default: sharpen-edge)")
     p.add_argument(
         "--tile", metavar="N", type=int, help="the image's pixels that are looked at together, to a side (default: 16 of the cube's)"
@@ -47,20 +57,21 @@ def add(commands: Any) -> None:
     )
     p.add_argument("--no-register", action="store_true", help="take the images as they lie, rather than look for a shift of up to 2 pixels")
     p.add_argument("--coarse", action="store_true", help="half a decibel less, in a fraction of the time")
-    p.add_argument("--uncertainty", metavar="FILE", help="write the standard deviation of a sample's error, one band")
-    p.add_argument("--report", action="store_true", help="read OUT back and hold it against the cube (with --truth against that, too)")
-    p.add_argument("--truth", metavar="CUBE", help="the true sharp cube: PSNR, SAM, ERGAS and RMSE against it")
-    p.add_argument("--threads", metavar="N", type=int, default=0, help="tiles done at a time (default: as many as there are cores)")
-    p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command)
+    p.add_argument("--report", action="store_true", help="read OUT back and hold it against the cube")
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """`sharpen_file`'s keywords. Raises SettingsError."""
+    if not 0 <= args.threads <= 256:
+        raise SettingsError(f"--threads {args.threads}: expected a whole number from 1 to 256")
+    how = {"name": args.model, "fwhm": _width(args.psf), "register": not args.no_register, "tile": args.tile}
+    return how | {"coarse": args.coarse, "report": args.report}
 
 
 def command(args: argparse.Namespace) -> int:
     from edgefuse.sharpening.files import Files, sharpen_file
     from edgefuse.telemetry import peak_resident_bytes
 
-    if not 0 <= args.threads <= 256:
-        raise SettingsError(f"--threads {args.threads}: expected a whole number from 1 to 256")
     files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *(_optional(p) for p in (args.uncertainty, args.truth)))
     _refuse_same(files)
     progress: list[Progress] = []
@@ -74,9 +85,8 @@ def command(args: argparse.Namespace) -> int:
     with log_lines():
         try:
             report = sharpen_file(
-                files, args.model, _width(args.psf), not args.no_register, args.tile, args.threads, args.coarse, args.report, tell,
-                lambda done, total: progress[0].update(done, "tiles"),
-            )  # fmt: skip
+                files, **options(args), threads=args.threads, tell=tell, beat=lambda done, total: progress[0].update(done, "tiles")
+            )
         finally:
             for p in progress:
                 p.close()

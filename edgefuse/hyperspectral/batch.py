@@ -1,8 +1,7 @@
-"""Archives: every cube below a folder, each a job; what was done is in the manifest and not done again."""
+"""Archives: many jobs, whatever they do; what was done is in the manifest and not done again."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -13,11 +12,9 @@ from typing import Any
 
 from edgefuse.errors import CubeError, EdgeFuseError, OutputError
 from edgefuse.hyperspectral import archive
-from edgefuse.hyperspectral.archive import EFZ, Job, Verb
-from edgefuse.hyperspectral.formats import FORMATS, by_name
+from edgefuse.hyperspectral.archive import Job
 from edgefuse.hyperspectral.manifest import Manifest
 from edgefuse.hyperspectral.workers import Crew
-from edgefuse.settings.cubes import Quality
 
 _POLL_S = 0.5
 _TRIES = 2  # of a job that its process did not survive
@@ -46,38 +43,6 @@ class Tally:
             self.failed.append((record["name"], record["message"]))
 
 
-def plan(verb: Verb, folder: Path, out: Path, quality: Quality, form: str | None = None) -> list[Job]:
-    """A job for each cube (or .efz file) below `folder`; `out` is filled alike. Raises CubeError where there are none."""
-    inside, jobs = out.resolve(), []
-    try:
-        for at, names, files in os.walk(folder, onerror=_tell):
-            names[:] = sorted(n for n in names if not n.startswith(".") and (Path(at) / n).resolve() != inside)
-            for file in sorted(files):
-                source = Path(at, file)
-                if source.suffix.lower() == EFZ if verb == "decompress" else archive.is_cube(source):
-                    name = str(source.relative_to(folder))
-                    jobs.append(Job(verb, name, source, out / _target(verb, name, form), out, quality, form))
-    except OSError as e:
-        raise CubeError(f"cannot list {e.filename}: {e.strerror}; give an existing folder of cubes") from None
-    if not jobs:
-        raise CubeError(f"{folder} holds no {'.efz files' if verb == 'decompress' else 'cubes'} to {verb}")
-    return jobs
-
-
-def _tell(error: OSError) -> None:
-    raise error
-
-
-def _target(verb: Verb, name: str, form: str | None) -> str:
-    if verb == "compress":
-        # the whole name stays: a.img and a.npy are two cubes
-        return name + EFZ
-    plain = name[: -len(EFZ)]
-    if form is None or by_name(plain) == form:
-        return plain
-    return plain + (".img" if form == "envi" else FORMATS[form][0][0])
-
-
 def run(
     jobs: Iterable[Job], manifest: Manifest, crew: Crew, tally: Tally, show: Callable[[Tally], None], stopped: Callable[[], bool]
 ) -> None:
@@ -85,7 +50,7 @@ def run(
     waiting: deque[Job] = deque()
     for job in jobs:
         tally.found += 1
-        if manifest.done(job.name, archive.source_files(job.source), job.settings):
+        if manifest.done(job.name, job.files(), job.settings):
             tally.already += 1
         else:
             waiting.append(job)

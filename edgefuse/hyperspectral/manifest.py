@@ -113,8 +113,10 @@ class Manifest:
     def intact(self, record: dict[str, Any], read: bool = False) -> bool:
         """Whether what a record says was made is there; read: to the byte."""
         try:
-            path = self.folder / record["target"]["file"]
-            return path.stat().st_size == record["target"]["bytes"] and (not read or sha256(path) == record["target"]["sha256"])
+            return all(
+                (path := self.folder / made["file"]).stat().st_size == made["bytes"] and (not read or sha256(path) == made["sha256"])
+                for made in (record["target"], *record.get("beside", ()))
+            )
         except (OSError, KeyError, TypeError):
             return False
 

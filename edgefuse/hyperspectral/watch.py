@@ -19,7 +19,8 @@ from typing import Any
 from edgefuse.errors import OutputError
 from edgefuse.files import output_error
 from edgefuse.hyperspectral import archive
-from edgefuse.hyperspectral.archive import EFZ, Job
+from edgefuse.hyperspectral.archive import EFZ
+from edgefuse.hyperspectral.coding import Coding
 from edgefuse.hyperspectral.landing import Landing
 from edgefuse.hyperspectral.manifest import Manifest, sha256
 from edgefuse.settings.cubes import Quality
@@ -96,9 +97,9 @@ class Watch:
         self.counts.already += 1
         return self._finish(path, files)
 
-    def _job(self, path: Path) -> Job:
+    def _job(self, path: Path) -> Coding:
         folder = self._manifest.folder
-        return Job("compress", path.name, path, self._free(path.name), folder, self._quality)
+        return Coding("compress", path.name, path, self._free(path.name), folder, self._quality)
 
     def _free(self, name: str) -> Path:
         """Where the cube called `name` goes: not over one of the same name whose original may be gone."""

@@ -17,7 +17,7 @@ from typing import Any
 import edgefuse
 from edgefuse.errors import MissingDependencyError, SettingsError
 
-_JOB_BYTES = 300_000_000  # memory a compression may take, and some more
+JOB_BYTES = 300_000_000  # memory a compression may take, and some more
 _CONNECT_S = "20s"
 
 
@@ -30,12 +30,12 @@ class Crew:
     name: str
 
 
-def local(jobs: int | None = None) -> Crew:
-    """`jobs` processes here; without a number as many as there are cores, and memory for."""
+def local(jobs: int | None = None, each_bytes: int = JOB_BYTES, threads: int = 1) -> Crew:
+    """`jobs` processes here; without a number as many as there are cores, and memory for. each_bytes, threads: what a job takes."""
     import psutil
 
-    fits = max(1, int(psutil.virtual_memory().available / _JOB_BYTES))
-    count = jobs or max(1, min(os.cpu_count() or 1, fits))
+    fits = int(psutil.virtual_memory().available / each_bytes)
+    count = jobs or max(1, min((os.cpu_count() or 1) // threads, fits))
     return Crew(partial(_pool, count), lambda: count, f"{count} process{'es' if count > 1 else ''} of this machine")
 
 

@@ -7,10 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -18,11 +15,11 @@ import pytest
 
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import create_cube
+from tests.cli.archives import DEADLINE_S, Cluster, done_though_a_worker_is_killed, lines, start, until
 from tests.conftest import Run, one_line
 from tests.hyperspectral.cubes import described, scene
 
 SHAPE = (24, 24, 6)
-DEADLINE_S = 300.0
 
 
 def fill(folder: Path, count: int, shape: tuple[int, int, int] = SHAPE) -> None:
@@ -31,25 +28,6 @@ def fill(folder: Path, count: int, shape: tuple[int, int, int] = SHAPE) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with create_cube(path, CubeInfo(shape, np.dtype("u2"))) as sink:
             sink[:] = scene(shape, n)
-
-
-def start(folder: Path, *more: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edgefuse", "batch", "compress", "in", "out", "--json", *map(str, more)]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
-    end = time.monotonic() + DEADLINE_S
-    while not (found := condition()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
-    return found
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "out/manifest.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")] if path.exists() else []
 
 
 def whole(folder: Path, run: Run, count: int, shape: tuple[int, int, int] = SHAPE) -> None:
@@ -89,7 +67,7 @@ def test_a_bad_cube_is_counted_and_the_others_are_done(run: Run, tmp_path: Path)
 
 def test_killed_it_goes_on(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
-    process = start(tmp_path, "--jobs", 2)
+    process = start(tmp_path, "compress", "--jobs", 2)
     until(lambda: len(lines(tmp_path)) >= 2, process)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
@@ -105,7 +83,7 @@ def test_killed_it_goes_on(run: Run, tmp_path: Path) -> None:
 
 def test_interrupted_it_ends_the_jobs_it_is_at_and_goes_on(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
-    process = start(tmp_path, "--jobs", 1)
+    process = start(tmp_path, "compress", "--jobs", 1)
     until(lambda: lines(tmp_path), process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=DEADLINE_S)
@@ -117,7 +95,7 @@ def test_interrupted_it_ends_the_jobs_it_is_at_and_goes_on(run: Run, tmp_path: P
 
 def test_a_process_that_dies_costs_nothing(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
-    process = start(tmp_path, "--jobs", 2)
+    process = start(tmp_path, "compress", "--jobs", 2)
     pid = until(lambda: {r["by"] for r in lines(tmp_path)}, process).pop().rpartition(":")[2]
     os.kill(int(pid), signal.SIGKILL)
     out, err = process.communicate(timeout=DEADLINE_S)
@@ -126,55 +104,11 @@ def test_a_process_that_dies_costs_nothing(run: Run, tmp_path: Path) -> None:
     whole(tmp_path, run, 12)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and two workers, processes of their own."""
-    pytest.importorskip("distributed")
-    file, quiet = tmp_path / "scheduler.json", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    common = ["--scheduler-file", str(file), "--no-dashboard"]
-    started: list[subprocess.Popen[bytes]] = []
-    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *common]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1", *common]
-    try:
-        for command in (scheduler, [*worker, "--name", "one"], [*worker, "--name", "two"]):
-            started.append(subprocess.Popen(command, cwd=tmp_path, **quiet))  # type: ignore[call-overload]
-        end = time.monotonic() + DEADLINE_S
-        while not file.exists():
-            assert started[0].poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        yield json.loads(file.read_text())["address"], started[1:]
-    finally:
-        for process in started:
-            process.kill()
-        for process in started:
-            process.wait()
-
-
-def test_a_cluster_that_loses_a_worker_on_the_way(run: Run, tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]) -> None:
-    address, workers = cluster
+def test_a_cluster_that_loses_a_worker_on_the_way(run: Run, tmp_path: Path, cluster: Cluster) -> None:
     count = 60
     # paths are the workers' too
     fill(tmp_path, count, (64, 64, 12))
-    process = start(tmp_path, "--dask", address)
-    pids = {w.pid for w in workers}
-
-    def both() -> bool:
-        # both have begun: the one that is killed is at work
-        return {int(r["by"].rpartition(":")[2]) for r in lines(tmp_path)} == pids
-
-    until(both, process)
-    workers[0].kill()
-    workers[0].wait()
-    before = len(lines(tmp_path))
-    out, err = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, err
-    report = json.loads(out)
-    assert before < count, "the worker was killed too late to prove anything"
-    assert (report["done"], report["failed"]) == (count, [])
-    assert report["workers"] == f"Dask at {address}"
-    # four jobs at most were under way, done or not
-    assert {int(r["by"].rpartition(":")[2]) for r in lines(tmp_path)[before + 4 :]} == {workers[1].pid}
+    done_though_a_worker_is_killed(tmp_path, "compress", count, cluster)
     whole(tmp_path, run, count, (64, 64, 12))
 
 
@@ -198,10 +132,10 @@ def test_wrong_things_are_one_line(run: Run, tmp_path: Path) -> None:
         (("decompress", "in", "out"), "no .efz files"),
         (("compress", "in", "in"), "choose another place"),
         (("compress", "in", "out", "--format", "npy"), "--format"),
-        (("decompress", "in", "out", "--psnr", 40), "leave"),
+        (("decompress", "in", "out", "--psnr", 40), "--psnr"),
         (("compress", "in", "out", "--jobs", 0), "--jobs"),
         (("compress", "in", "out", "--jobs", 2, "--dask", "x"), "--dask"),
-        (("sharpen", "in", "out"), "sharpen"),
+        (("blur", "in", "out"), "blur"),
     ):
         done = run("batch", *args)
         assert done.returncode == 2, (args, done.stderr)

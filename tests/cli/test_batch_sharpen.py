@@ -1,0 +1,142 @@
+"""`edgefuse batch sharpen` as a real process: on this machine and on a real Dask cluster, with a worker killed on the way."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+
+from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats import create_cube, open_cube
+from edgefuse.sharpening.psf import Psf
+from edgefuse.sharpening.sharpen import Options, prepare, sharpen
+from tests.cli.archives import DEADLINE_S, Cluster, done_though_a_worker_is_killed, lines, start, until
+from tests.conftest import Run, one_line
+from tests.sharpening.scenes import Floats, image, low, scene
+
+SIDE, BANDS = 32, 8
+
+
+def pair(n: int, side: int = SIDE) -> tuple[Floats, Floats]:
+    cube = scene(side, side, BANDS, n)
+    return low(cube, Psf(4)), image(cube)
+
+
+def write(path: Path, samples: Floats) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with create_cube(path, CubeInfo(samples.shape, samples.dtype)) as sink:  # type: ignore[arg-type]
+        sink[:] = samples
+
+
+def fill(folder: Path, count: int, side: int = SIDE) -> None:
+    for n in range(count):
+        for name, samples in zip(("hsi", "msi"), pair(n, side), strict=True):
+            write(folder / f"in/{n % 3}/{n}_{name}.npy", samples)
+
+
+def whole(folder: Path, count: int, side: int = SIDE) -> None:
+    """Each is what sharpening it alone makes."""
+    for n in range(count):
+        made = np.empty((side, side, BANDS), np.float32)
+        sharpen(prepare(*pair(n, side), Options(threads=1)), made)
+        assert np.allclose(np.load(folder / f"out/{n % 3}/{n}_hsi.npy"), made, atol=1e-4)
+
+
+def test_there_resumed_and_told(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    write(tmp_path / "in/alone_msi.npy", pair(0)[1])
+    report = json.loads(run("batch", "sharpen", "in", "out", "--json", "--report").stdout)
+    assert (report["found"], report["done"], report["failed"]) == (3, 3, [])
+    assert report["passed_over"] == ["in/alone_msi.npy"]
+    whole(tmp_path, 3)
+    record = lines(tmp_path)[0]
+    assert record["settings"]["verb"] == "sharpen"
+    assert [f["file"] for f in record["source"]] == ["0_hsi.npy", "0_msi.npy"]
+    assert record["figures"]["consistency"]["psnr_db"] > 40
+    # another image, and the pair is done again; so are all of them with other settings
+    write(tmp_path / "in/0/0_msi.npy", pair(0)[1] * 2)
+    done = run("batch", "sharpen", "in", "out", "--report")
+    assert "3 found, 2 done before, 1 done now" in done.stdout
+    assert "passed     1 over" in done.stdout
+    report = json.loads(run("batch", "sharpen", "in", "out", "--uncertainty", "--json").stdout)
+    assert (report["already_done"], report["done"]) == (0, 3)
+    with open_cube(tmp_path / "out/1/1_hsi.uncertainty.npy") as unsure:
+        assert unsure.shape == (SIDE, SIDE, 1)
+    # both of what was made are to be there
+    (tmp_path / "out/1/1_hsi.uncertainty.npy").unlink()
+    report = json.loads(run("batch", "sharpen", "in", "out", "--uncertainty", "--json").stdout)
+    assert (report["already_done"], report["done"]) == (2, 1)
+
+
+def test_other_folders_and_another_format(run: Run, tmp_path: Path) -> None:
+    cube, sharp = pair(0)
+    write(tmp_path / "hyperion/x/a.npy", cube)
+    write(tmp_path / "ali/x/a.bsq", sharp)
+    done = run("batch", "sharpen", "hyperion", "out", "--images", "ali", "--format", "envi", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    with open_cube(tmp_path / "out/x/a.npy.img") as made:
+        assert made.shape == (SIDE, SIDE, BANDS)
+
+
+def test_bad_pairs_are_counted_and_named_and_the_others_done(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    (tmp_path / "in/0/bad_hsi.npy").write_bytes(b"\x93NUMPY no")
+    write(tmp_path / "in/0/bad_msi.npy", pair(0)[1])
+    write(tmp_path / "in/1/alone_hsi.npy", pair(0)[0])
+    write(tmp_path / "in/2/odd_hsi.npy", pair(0)[0])
+    write(tmp_path / "in/2/odd_msi.npy", pair(0)[1][:-1])
+    done = run("batch", "sharpen", "in", "out", "--json")
+    assert done.returncode == 2
+    assert "3 of 6 not done: " in one_line(done.stderr)
+    report = json.loads(done.stdout)
+    assert report["done"] == 3
+    told = {f["name"]: f["message"] for f in report["failed"]}
+    assert "bad_hsi.npy" in told["0/bad_hsi.npy"]
+    assert "no image beside it" in told["1/alone_hsi.npy"]
+    assert "whole number" in told["2/odd_hsi.npy"]
+    whole(tmp_path, 3)
+
+
+def test_interrupted_it_goes_on(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 12)
+    process = start(tmp_path, "sharpen", "--jobs", 1)
+    until(lambda: lines(tmp_path), process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1, err
+    assert "the same command goes on" in one_line(err)
+    first = json.loads(out)["done"]
+    assert 1 <= first < 12
+    assert not list((tmp_path / "out").rglob(".*.part"))
+    report = json.loads(run("batch", "sharpen", "in", "out", "--json").stdout)
+    assert (report["already_done"], report["already_done"] + report["done"]) == (first, 12)
+    whole(tmp_path, 12)
+
+
+def test_a_cluster_that_loses_a_worker_on_the_way(tmp_path: Path, cluster: Cluster) -> None:
+    count, side = 40, 48
+    fill(tmp_path, count, side)
+    done_though_a_worker_is_killed(tmp_path, "sharpen", count, cluster)
+    whole(tmp_path, count, side)
+
+
+def test_wrong_things_are_one_line(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    (tmp_path / "empty").mkdir()
+    for args, says in (
+        (("empty", "out"), "NAME_hsi"),
+        (("missing", "out"), "missing"),
+        (("in", "in"), "choose another place"),
+        (("in", "out", "--images", "in"), "leave it out"),
+        (("in", "out", "--images", "empty"), "no cube in"),
+        (("in", "out", "--model", "other"), "sharpen-edge"),
+        (("in", "out", "--psf", "wide"), "--psf wide"),
+        (("in", "out", "--threads", -1), "--threads"),
+        (("in", "out", "--tile", 30), "not done"),
+        (("in", "out", "--bpppc", 1), "--bpppc"),
+    ):
+        done = run("batch", "sharpen", *args)
+        assert done.returncode == 2, (args, done.stderr)
+        assert says in one_line(done.stderr), args
