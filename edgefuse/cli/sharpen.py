@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
     p.add_argument("out", metavar="OUT", help="the sharpened cube to write")
     add_options(p)
     p.add_argument("--uncertainty", metavar="FILE", help="write the standard deviation of a sample's error, one band")
-    p.add_argument("--truth", metavar="CUBE", help="the true sharp cube: PSNR, SAM, ERGAS and RMSE against it")
+    p.add_argument("--truth", metavar="CUBE", help="the true sharp cube: PSNR, SAM, ERGAS, RMSE, SSIM and UQI against it")
     p.add_argument("--threads", metavar="N", type=int, default=0, help="tiles done at a time (default: as many as there are cores)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
@@ -138,5 +138,6 @@ def as_text(report: dict[str, Any]) -> str:
             lines.append(
                 f"{name:12s} PSNR {f['psnr_db']} dB mean of bands, {f['psnr_whole_db']} dB of all samples (peak {f['peak']}), "
                 f"spectral angle {f['sam_degrees']} degrees, ERGAS {f['ergas']}, RMSE {f['rmse']} in samples"
+                + (f", SSIM {f['ssim']}, UQI {f['uqi']}" if "ssim" in f else "")
             )
     return "\n".join(lines)

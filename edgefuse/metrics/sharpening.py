@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.metrics.spectral import angles
+
 Array = NDArray[Any]
 _BLOCK = 1 << 18  # samples at a time
 
@@ -63,12 +65,9 @@ class SharpeningScore:
         self._pixels += len(x)
         self._squares += np.square(y - x).sum(0)
         self._sums += x.sum(0)
-        lengths = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
-        lit = (lengths[0] > 0) & (lengths[1] > 0)
-        # by the difference of the unit vectors: arccos of nearly 1 has no digits left
-        apart = x[lit] / lengths[0][lit, None] - y[lit] / lengths[1][lit, None]
-        self._angles += float(np.degrees(2 * np.arcsin(np.minimum(np.linalg.norm(apart, axis=1) / 2, 1))).sum())
-        self._angled += int(lit.sum())
+        found = angles(x, y)
+        self._angles += float(found.sum())
+        self._angled += len(found)
 
     def result(self) -> Sharpening:
         if not self._pixels:

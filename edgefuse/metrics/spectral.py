@@ -67,15 +67,9 @@ class SpectralScore:
         # not max(): a NaN where there was a number is to be seen
         self._largest = float(np.maximum(self._largest, np.abs(error).max(initial=0.0)))
         whole = used.all(1)
-        x, y = x[whole], y[whole]
-        xx, yy = (np.einsum("pb,pb->p", a, a) for a in (x, y))
-        lit = (xx > 0) & (yy > 0)
-        if lit.any():
-            # by the difference of the unit vectors: arccos of nearly 1 has no digits left
-            apart = x[lit] / np.sqrt(xx[lit, None]) - y[lit] / np.sqrt(yy[lit, None])
-            half = np.minimum(np.sqrt(np.einsum("pb,pb->p", apart, apart)) / 2, 1.0)
-            self._angles += float(np.degrees(2 * np.arcsin(half)).sum())
-            self._pixels += int(lit.sum())
+        found = angles(x[whole], y[whole])
+        self._angles += float(found.sum())
+        self._pixels += len(found)
 
     def result(self) -> Spectral:
         total, samples = float(self._squares.sum()), int(self._counts.sum())
@@ -87,6 +81,15 @@ class SpectralScore:
             _psnr(mean, self._peak), math.sqrt(mean), self._largest if samples else math.nan,
             self._angles / self._pixels if self._pixels else math.nan, worst, _psnr(float(each[worst]), self._peak), self._peak, samples,
         )  # fmt: skip
+
+
+def angles(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Degrees between spectra (n, B), of the pixels where neither is zero: arccos(x y / |x| |y|) (Kruse et al. 1993)."""
+    lengths = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
+    lit = (lengths[0] > 0) & (lengths[1] > 0)
+    # by the difference of the unit vectors: arccos of nearly 1 has no digits left
+    apart = x[lit] / lengths[0][lit, None] - y[lit] / lengths[1][lit, None]
+    return np.asarray(np.degrees(2 * np.arcsin(np.minimum(np.linalg.norm(apart, axis=1) / 2, 1))))
 
 
 def _psnr(mean_square: float, peak: float) -> float:

@@ -17,6 +17,7 @@ from edgefuse.hyperspectral.cube import CubeInfo, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
 from edgefuse.metrics.sharpening import SharpeningScore
+from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening import check
 from edgefuse.sharpening.models import model
 from edgefuse.sharpening.pair import Pair
@@ -146,11 +147,14 @@ def _held(out: Path, scene: Prepared, cube: CubeSource, truth: CubeSource | None
             score.add(low.spectra[low.known], low.image[low.known])
         found: dict[str, Any] = {"consistency": score.result().as_json()}
         if truth is not None:
-            score = SharpeningScore(cube.shape[2], peak_of(cube.dtype), scene.pair.psf.ratio, truth.info.nodata)
+            peak, nodata = peak_of(cube.dtype), truth.info.nodata
+            score, windows = SharpeningScore(cube.shape[2], peak, scene.pair.psf.ratio, nodata), WindowScore(cube.shape[2], peak, nodata)
             height, width, bands = made.shape
             step = max(1, _ROWS_BYTES // (4 * width * bands))
             for top in range(0, height, step):
                 rows_ = slice(top, min(height, top + step))
-                score.add(truth[rows_], made[rows_])
-            found["truth"] = score.result().as_json()
+                both = truth[rows_], made[rows_]
+                score.add(*both)
+                windows.add(*both)
+            found["truth"] = score.result().as_json() | windows.result().as_json()
         return found

@@ -10,6 +10,7 @@ import pytest
 
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats import create_cube, open_cube
+from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening.psf import Psf
 from tests.conftest import Run, one_line
 from tests.sharpening.scenes import Floats, image, low, psnr, scene, trend_only
@@ -44,6 +45,10 @@ def test_sharper_with_the_images_place_and_the_cubes_wavelengths(run: Run, truth
         assert out.info.metadata["sensor type"] == "EdgeFuse"
         assert psnr(out[:], truth) > psnr(trend_only(low(truth, Psf(4)), image(truth), Psf(4)), truth) + 1
         assert report["truth"]["psnr_whole_db"] == pytest.approx(psnr(out[:], truth), abs=1e-6)
+        windows = WindowScore(30, 1.0)
+        windows.add(truth, out[:])
+        assert {k: report["truth"][k] for k in ("ssim", "uqi")} == pytest.approx(windows.result().as_json())
+        assert "ssim" not in report["consistency"]
     assert report["consistency"]["psnr_db"] > 50
     assert report["shift_pixels"] == [0, 0]
     assert report["ratio"] == 4
@@ -55,10 +60,11 @@ def test_sharper_with_the_images_place_and_the_cubes_wavelengths(run: Run, truth
 
 
 def test_a_report_in_words(run: Run, truth: Floats) -> None:
-    done = run("sharpen", "low.img", "image.img", "out.npy", "--report", "--psf", "auto", "--coarse", "--tile", "32")
+    done = run("sharpen", "low.img", "image.img", "out.npy", "--psf", "auto", "--coarse", "--tile", "32", "--truth", "truth.npy")
     assert done.returncode == 0, done.stderr
     assert "s a megapixel" in done.stdout
     assert "degrees" in done.stdout
+    assert done.stdout.count("SSIM") == done.stdout.count("UQI") == 1
     assert not done.stderr
 
 
