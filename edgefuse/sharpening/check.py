@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
+from edgefuse.hyperspectral.formats.base import CubeSource
+
+_logger = logging.getLogger(__name__)
 
 _APART = 1.0  # low-resolution pixels that two georeferences may differ by
 _BETTER = 0.15  # correlation with another wavelength's band above that with its own
+_LOOKED = 64  # rows
+_BLANK = 0.01  # of their pixels
 
 
 def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None:
@@ -29,6 +36,19 @@ def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None
             f"{names[0]} and {names[1]} do not cover the same ground: their corners are up to {apart:.1f} of the cube's pixels apart; crop "
             "them to the same corners (gdalwarp -te)"
         )
+
+
+def warn_blank(source: CubeSource) -> None:
+    """Say so where pixels are 0 in every band and the file doesn't call that missing: it may have forgotten to."""
+    if source.info.nodata == 0:
+        return
+    rows = np.unique(np.linspace(0, source.shape[0] - 1, _LOOKED).astype(int)).tolist()
+    blank = float(np.mean([~source[row].any(1) for row in rows]))
+    if blank > _BLANK:
+        _logger.warning(
+            "%s: about %.0f %% of its pixels are 0 in every band, and taken for dark; if they are missing, name 0 as no data in its header",
+            source.path, 100 * blank,
+        )  # fmt: skip
 
 
 def _corners(place: Georeference, info: CubeInfo) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cube import CubeInfo, peak_of
+from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
 from edgefuse.metrics.sharpening import SharpeningScore
@@ -23,6 +24,8 @@ from edgefuse.sharpening.models import model
 from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.sharpen import SIDES, Options, Prepared
 from edgefuse.sharpening.trend import blocks
+
+_logger = logging.getLogger(__name__)
 
 Tell = Callable[[Prepared], None]
 Beat = Callable[[int, int], None]
@@ -41,12 +44,13 @@ class Files:
 
 
 class _Typed:
-    """Windows of spectra into a file's type: rounded, within its limits, missing ones as it says."""
+    """Windows of spectra into a file's type: rounded, within its limits, missing ones as it says. unsaid: missing pixels that are 0."""
 
     def __init__(self, sink: CubeSink) -> None:
         self._sink, self._dtype = sink, sink.info.dtype
         nodata = sink.info.nodata
-        self._missing = nodata if nodata is not None else math.nan if self._dtype.kind == "f" else 0
+        self._missing = nodata if nodata is not None else math.nan if self._dtype.kind == "f" else None
+        self.unsaid = 0
 
     def __setitem__(self, key: Any, samples: NDArray[np.float32]) -> None:
         missing = np.isnan(samples)
@@ -54,7 +58,9 @@ class _Typed:
             limits = np.iinfo(self._dtype)
             samples = np.rint(np.clip(np.where(missing, 0, samples), limits.min, limits.max))
         typed = samples.astype(self._dtype)
-        typed[missing] = self._missing
+        typed[missing] = self._missing or 0
+        if self._missing is None:
+            self.unsaid += int(missing.any(2).sum())
         self._sink[key] = typed
 
 
@@ -78,6 +84,8 @@ def sharpen_file(
         options = Options(fwhm, register, _side(tile, ratio), coarse, threads=threads)
         scene = kind.prepare(cube, image, options, None, cube.info.nodata, image.info.nodata)
         check.check_order(scene.trend.correlations, cube.info, image.info, str(files.image))
+        for source in (cube, image):
+            check.warn_blank(source)
         if tell is not None:
             tell(scene)
         began = scene.prepared_s
@@ -86,7 +94,13 @@ def sharpen_file(
             unsure = None
             if files.uncertainty is not None:
                 unsure = writing.enter_context(create_cube(files.uncertainty, _map(info)))
-            elapsed = _timed(lambda: kind.sharpen(scene, _Typed(sink), unsure, beat))
+            typed = _Typed(sink)
+            elapsed = _timed(lambda: kind.sharpen(scene, typed, unsure, beat))
+        if typed.unsaid:
+            _logger.warning(
+                "%s: %d pixels are missing in the cube or the image, and 0 here: name a value as no data in the header of %s",
+                files.out, typed.unsaid, files.cube,
+            )  # fmt: skip
         made = _figures(files, cube, image, scene, began + elapsed)
         if report or truth is not None:
             made |= _held(files.out, scene, cube, truth)
@@ -117,9 +131,10 @@ def _side(tile: int | None, ratio: int) -> int:
 
 
 def _sharpened(cube: CubeInfo, image: CubeInfo) -> CubeInfo:
-    """The cube's bands on the image's grid."""
+    """The cube's bands on the image's grid, with the image's no-data value where the cube has none."""
     shape = image.shape[0], image.shape[1], cube.shape[2]
-    return cube.like(shape=shape, georeference=check.georeference(cube, image))
+    nodata = cube.nodata if cube.nodata is not None or not can_hold(cube.dtype, image.nodata) else image.nodata
+    return cube.like(shape=shape, georeference=check.georeference(cube, image), nodata=nodata)
 
 
 def _map(info: CubeInfo) -> CubeInfo:
@@ -153,8 +168,12 @@ def _held(out: Path, scene: Prepared, cube: CubeSource, truth: CubeSource | None
             step = max(1, _ROWS_BYTES // (4 * width * bands))
             for top in range(0, height, step):
                 rows_ = slice(top, min(height, top + step))
-                both = truth[rows_], made[rows_]
+                both = truth[rows_], _with_nan(made[rows_], made.info.nodata)
                 score.add(*both)
                 windows.add(*both)
             found["truth"] = score.result().as_json() | windows.result().as_json()
         return found
+
+
+def _with_nan(samples: NDArray[Any], nodata: float | None) -> NDArray[Any]:
+    return samples if nodata is None else np.where(samples == nodata, np.nan, samples)

@@ -19,6 +19,7 @@ Span = tuple[int, int]  # from, to
 _SEEN = 1e-3  # of a low-resolution pixel's weight may lie on missing pixels
 _INSIDE = 0.65  # of it must lie within the image, whose reflection stands for the rest
 _LARGEST = 1e12  # what single precision squares and sums
+_FILLS = -9999, -999, -32768, -32767  # what files put where nothing is, and some forget to say so
 
 
 class Samples(Protocol):
@@ -56,6 +57,8 @@ def ratio_of(low: tuple[int, ...], high: tuple[int, ...]) -> int:
         nearest = round(math.sqrt(height * width / (h * w)))
         words = f"crop the image to {nearest * h} x {nearest * w}" if nearest > 1 else "give the cube first, then the image"
         raise CubeError(f"{told}: the ratio is not one whole number in both directions ({height / h:.4g} and {width / w:.4g}); {words}")
+    if height == h and few > bands:
+        raise CubeError(f"{told}, on one grid; give the cube, which has more bands, first, then the image")
     return height // h
 
 
@@ -81,11 +84,11 @@ class Pair:
 
     def spectra(self, rows: Span, columns: Span) -> tuple[Floats, Mask]:
         """(m, n, B), 0 where missing, and (m, n): where all bands are there."""
-        return _taken(self.cube[slice(*rows), slice(*columns)], self.cube_nodata)
+        return _taken(self.cube[slice(*rows), slice(*columns)], self.cube_nodata, "the cube")
 
     def pixels(self, rows: Span, columns: Span) -> tuple[Floats, Mask]:
         """The image's, likewise."""
-        return _taken(self.image[slice(*rows), slice(*columns)], self.image_nodata)
+        return _taken(self.image[slice(*rows), slice(*columns)], self.image_nodata, "the image")
 
     def observed(self, rows: Span, columns: Span) -> Observed:
         """The image as low-resolution pixels of a window see it."""
@@ -109,10 +112,12 @@ class Pair:
         return Low(spectra, image, known & seen)
 
 
-def _taken(samples: NDArray[Any], nodata: float | None) -> tuple[Floats, Mask]:
+def _taken(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Floats, Mask]:
     known = np.ones(samples.shape[:2], bool)
     if nodata is not None and not math.isnan(nodata):
         known &= (samples != nodata).all(2)
+    if samples.dtype.kind in "if" and (doubtful := np.isin(samples[..., 0], _FILLS) & known).any():
+        _refuse_fills(samples[doubtful], whose)
     with np.errstate(over="ignore"):
         taken = samples.astype(np.float32)
     if samples.dtype.kind == "f":
@@ -124,3 +129,12 @@ def _taken(samples: NDArray[Any], nodata: float | None) -> tuple[Floats, Mask]:
     elif not known.all():
         taken[~known] = 0
     return taken, known
+
+
+def _refuse_fills(pixels: NDArray[Any], whose: str) -> None:
+    """Raises CubeError where one of (n, B) holds the same in every band."""
+    if (same := (pixels == pixels[:, :1]).all(1)).any():
+        raise CubeError(
+            f"pixels of {whose} are {pixels[same][0, 0]:g} in every band, and its file doesn't say that these are missing; name that value "
+            "as no data in its header"
+        )

@@ -19,6 +19,7 @@ _SIDE = 64  # low-resolution pixels looked at, to a side, amid the scene
 _COMPONENTS = 16  # of the cube, at most, and one for as many pixels
 _PIXELS = 12
 _STEP, _REACH = 0.5, 2.0  # high-resolution pixels, at ratio 4 and below
+_ROUNDING = 1e-5
 _WIDTHS = np.round(np.arange(0.5, 2.01, 0.1), 1)  # low-resolution pixels
 
 
@@ -48,9 +49,12 @@ class _View:
         x, y = self._scores[seen], image.pixels.reshape(-1, image.pixels.shape[2])[self._known][seen].astype(np.float64)
         if len(x) <= 2 * x.shape[1]:
             return 1.0
-        x, y = x - x.mean(0), y - y.mean(0)
-        # each band counts alike, whatever its unit
-        y /= np.maximum(np.sqrt(np.square(y).mean(0)), 1e-12)
+        mean = y.mean(0)
+        x, y = x - x.mean(0), y - mean
+        spread = np.sqrt(np.square(y).mean(0))
+        # each band counts alike, whatever its unit; of one that is the same everywhere rounding is left, which says nothing
+        varied = spread > _ROUNDING * np.abs(mean)
+        y = y[:, varied] / spread[varied]
         total = float(np.square(y).sum())
         rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
         return float(np.square(rest).sum()) / total if total else 1.0
@@ -88,7 +92,7 @@ def registered(pair: Pair, width: bool = False) -> Psf:
     if max(abs(found.dy), abs(found.dx)) > reach - step / 2 and view.left(found) < 0.98 * view.left(replace(found, dy=0.0, dx=0.0)):
         raise CubeError(
             f"the image lies {found.dy:+g} rows and {found.dx:+g} columns off the cube, or more: no more than {reach - step:g} of its "
-            "pixels are looked for; shift one of them, or register them first"
+            "pixels are looked for; register them first, or turn the one that is turned or mirrored"
         )
     return found
 

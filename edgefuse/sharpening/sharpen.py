@@ -89,9 +89,9 @@ def _prepared(
     cube: Samples, image: Samples, options: Options, kernel: Kernel, cube_nodata: float | None, image_nodata: float | None
 ) -> Prepared:
     began = time.perf_counter()
-    ratio = ratio_of(cube.shape, image.shape)
     if min(cube.shape[:2]) < _LEAST:
         raise CubeError(f"a cube of {cube.shape[0]} x {cube.shape[1]} pixels is too small; at least {_LEAST} x {_LEAST} are needed")
+    ratio = ratio_of(cube.shape, image.shape)
     pair = Pair(cube, image, Psf(ratio, options.fwhm or 1.0), cube_nodata, image_nodata)
     if options.register or options.fwhm is None:
         psf = registered(pair, options.fwhm is None)

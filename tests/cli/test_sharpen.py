@@ -8,31 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefuse.hyperspectral.cube import CubeInfo, Georeference
-from edgefuse.hyperspectral.formats import create_cube, open_cube
+from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening.psf import Psf
-from tests.conftest import Run, one_line
+from tests.cli.sharpening import SHARP, WAVES, write, written
+from tests.conftest import Run
 from tests.sharpening.scenes import Floats, image, low, psnr, scene, trend_only
-
-SHARP = Georeference((10.0, 0.0, 500000.0, 0.0, -10.0, 5000000.0), "EPSG:32633")
-BLUNT = Georeference((40.0, 0.0, 500000.0, 0.0, -40.0, 5000000.0), "EPSG:32633")
-WAVES = tuple(400.0 + 20 * k for k in range(30))
-FEW = 470.0, 620.0, 780.0, 920.0
-
-
-def write(path: Path, samples: Floats, **known: object) -> None:
-    with create_cube(path, CubeInfo(samples.shape, samples.dtype, **known)) as sink:  # type: ignore[arg-type]
-        sink[:] = samples
 
 
 @pytest.fixture
 def truth(tmp_path: Path) -> Floats:
-    cube = scene(80, 72)
-    write(tmp_path / "low.img", low(cube, Psf(4)), wavelengths=WAVES, georeference=BLUNT, metadata={"sensor type": "EdgeFuse"})
-    write(tmp_path / "image.img", image(cube), wavelengths=FEW, georeference=SHARP)
-    write(tmp_path / "truth.npy", cube)
-    return cube
+    return written(tmp_path)
 
 
 def test_sharper_with_the_images_place_and_the_cubes_wavelengths(run: Run, truth: Floats, tmp_path: Path) -> None:
@@ -80,30 +66,3 @@ def test_counts_stay_counts_and_missing_ones_missing(run: Run, tmp_path: Path) -
         missing = (out[:] == -1).all(2)
     assert missing[12:16, 20:24].all()
     assert missing.sum() == 16
-
-
-def test_refusals(run: Run, truth: Floats, tmp_path: Path) -> None:
-    write(tmp_path / "odd.npy", image(truth)[:79])
-    write(tmp_path / "away.img", image(truth), georeference=Georeference((10.0, 0.0, 500400.0, 0.0, -10.0, 5000000.0), "EPSG:32633"))
-    write(tmp_path / "other.img", image(truth), georeference=Georeference(SHARP.transform, "EPSG:32632"))
-    write(tmp_path / "one.npy", truth[:1, :1])
-    turned = image(truth)
-    turned[..., 1] = turned[..., 1].max() - turned[..., 1]
-    write(tmp_path / "order.img", turned, wavelengths=FEW)
-    for arguments, told in (
-        (("low.img", "odd.npy", "out.npy"), "not one whole number"),
-        (("low.img", "away.img", "out.npy"), "do not cover the same ground"),
-        (("low.img", "other.img", "out.npy"), "gdalwarp"),
-        (("one.npy", "one.npy", "out.npy"), "too small"),
-        (("low.img", "order.img", "out.npy"), "another order"),
-        (("low.img", "image.img", "out.npy", "--tile", "30"), "--tile 30"),
-        (("low.img", "image.img", "out.npy", "--psf", "wide"), "--psf wide"),
-        (("low.img", "image.img", "out.npy", "--model", "other"), "sharpen-edge"),
-        (("low.img", "image.img", "low.img"), "choose another name"),
-        (("low.img", "image.img", "out.npy", "--truth", "low.img"), "on the image's grid"),
-        (("nothing.img", "image.img", "out.npy"), "nothing.img"),
-    ):
-        done = run("sharpen", *arguments)
-        assert done.returncode == 2, arguments
-        assert told in one_line(done.stderr), arguments
-        assert not (tmp_path / "out.npy").exists()
