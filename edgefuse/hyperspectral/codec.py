@@ -60,10 +60,7 @@ class Target:
         given = [name for name in ("bpppc", "psnr", "max_error") if getattr(self, name) is not None]
         if len(given) != 1:
             raise InputError(f"one of bpppc, psnr and max_error is needed, not {' and '.join(given) or 'none'}")
-        if self.bpppc is not None and not 0 < self.bpppc <= 64:
-            raise InputError(f"bpppc is {self.bpppc}; give bits per sample above 0, such as 0.25")
-        if self.psnr is not None and not 0 < self.psnr <= 200:
-            raise InputError(f"psnr is {self.psnr}; give dB above 0, such as 50")
+        check_ranges(self.bpppc, self.psnr)
         if self.max_error is not None and dtype.name not in _EXACT:
             raise InputError(f"max_error needs integers of 8 or 16 bits, and these are {dtype.name}; give bpppc or psnr, or convert them")
         if self.max_error is not None and not 0 <= self.max_error <= 65535:
@@ -72,6 +69,14 @@ class Target:
     def squared_error(self, dtype: np.dtype[np.generic]) -> float:
         assert self.psnr is not None
         return float((self.peak or peak_of(dtype)) ** 2 / 10 ** (self.psnr / 10))
+
+
+def check_ranges(bpppc: float | None, psnr: float | None) -> None:
+    """Raises InputError for what no codec holds."""
+    if bpppc is not None and not 0 < bpppc <= 64:
+        raise InputError(f"bpppc is {bpppc}; give bits per sample above 0, such as 0.25")
+    if psnr is not None and not 0 < psnr <= 200:
+        raise InputError(f"psnr is {psnr}; give dB above 0, such as 45")
 
 
 def encode(cube: Cube, *, nodata: float | None = None, about: dict[str, Any] | None = None, **target: Any) -> bytes:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edgefuse import runtimes, zoo
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz, planes, samples, tile
-from edgefuse.hyperspectral.codec import Cube, sizes_of
+from edgefuse.hyperspectral.codec import Cube, check_ranges, sizes_of
 from edgefuse.hyperspectral.cube import can_hold, peak_of
 
 MODEL = "sscnet"
@@ -52,10 +52,7 @@ class Target:
             raise InputError("sscnet can't hold a largest error; give bpppc or psnr, or neither, or take spectral-edge")
         if self.bpppc is not None and self.psnr is not None:
             raise InputError("one of bpppc and psnr, not both")
-        if self.bpppc is not None and not 0 < self.bpppc <= 64:
-            raise InputError(f"bpppc is {self.bpppc}; give bits per sample above 0, such as 0.25")
-        if self.psnr is not None and not 0 < self.psnr <= 200:
-            raise InputError(f"psnr is {self.psnr}; give dB above 0, such as 30")
+        check_ranges(self.bpppc, self.psnr)
 
 
 def encode_to(
