@@ -10,7 +10,7 @@ from edgefuse.hyperspectral import archive as archives
 from edgefuse.sharpening.archive import Sharpening, plan, told
 from tests.sharpening.scenes import image, scene
 
-HOW = {"name": "sharpen-edge", "fwhm": 1.0, "register": False, "tile": None, "fine": False, "report": False}
+HOW = {"name": "sharpen-edge", "fwhm": 1.0, "register": False, "tile": None, "coarse": False, "report": False}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_settings_tell_results_apart(tmp_path: Path) -> None:
         return Sharpening("a", tmp_path, tmp_path, tmp_path, tmp_path, HOW | how, threads=threads)
 
     assert job(1).settings == job(4).settings
-    assert job(1).settings != job(1, fine=True).settings
+    assert job(1).settings != job(1, coarse=True).settings
     assert job(1).settings["model"] == "sharpen-edge"
 
 
