@@ -17,6 +17,7 @@ examples:
   edgefuse doctor                        a table of ok, warn and fail, each with the command that mends it
   edgefuse doctor --json                 the same for a script, with every camera mode and version
   edgefuse doctor | grep -A1 ^fail       what must be mended
+  edgefuse doctor | grep 'large models'  those that have the memory for a frame of 640x480 here
 
 exit codes: 0 nothing failed (there may be warnings), 1 something failed
 """
@@ -25,7 +26,8 @@ exit codes: 0 nothing failed (there may be warnings), 1 something failed
 def add(commands: Any) -> None:
     p = commands.add_parser(
         "doctor", help="check this machine, say what mends it",
-        description="Check runtimes, libraries, models, cameras, power, memory, disk, clock and service. Nothing is changed.",
+        description="Check runtimes, libraries, models and whether they fit the memory, cameras, power, disk, clock and service. "
+        "Nothing is changed.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print JSON")

@@ -13,6 +13,7 @@ from edgefuse.doctor.core import check_core
 from edgefuse.doctor.disk import check_disk
 from edgefuse.doctor.environment import check_environment
 from edgefuse.doctor.finding import Finding
+from edgefuse.doctor.fit import check_fit
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.libraries import library_checks
 from edgefuse.doctor.memory import check_memory
@@ -40,6 +41,7 @@ def checks() -> dict[str, Check]:
         "cameras": check_cameras,
         "power": check_power,
         "memory": check_memory,
+        "large models": check_fit,
         "disk": check_disk,
         "clock": check_clock,
         "service": check_unit,

@@ -33,14 +33,25 @@ def free() -> int:
     return available if limit is None else min(available, limit - psutil.Process(os.getpid()).memory_info().rss)
 
 
+def room() -> int:
+    """Bytes that a frame may take."""
+    return max(0, free() - _SPARE)
+
+
+def largest(size: tuple[int, int], wanted: int, there: int) -> str:
+    """The largest frame of `size`'s shape (width, height) that `there` bytes are enough for, where `size` takes `wanted`: WxH."""
+    share = (there / wanted) ** 0.5
+    width, height = (int(n * share) // 8 * 8 for n in size)
+    return f"{width}x{height}"
+
+
 def check(card: Card, choice: Choice, shape: tuple[int, ...]) -> None:
     """Raises ModelError, saying what would fit, where a frame of `shape` (height, width) would not."""
     height, width = shape[:2]
     wanted = needed(card, choice.name, choice.precision, height * width)
-    if wanted is None or wanted <= (there := max(0, free() - _SPARE)):
+    if wanted is None or wanted <= (there := room()):
         return
-    share = (there / wanted) ** 0.5
-    smaller = f"frames of up to {int(width * share) // 8 * 8}x{int(height * share) // 8 * 8}"
+    smaller = f"frames of up to {largest((width, height), wanted, there)}"
     raise ModelError(
         f"{card.name} ({choice.precision}, {choice.name}) takes about {wanted / 1e6:.0f} MB for a frame of {width}x{height} and "
         f"{there / 1e6:.0f} MB are free; what fits: {', '.join([*_that_fit(card, height * width, there), smaller])}"

@@ -1,0 +1,53 @@
+"""The models whose cards say what a frame takes: which of them have the memory for one here, and how large a frame the others take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgefuse import zoo
+from edgefuse.doctor.finding import Finding
+from edgefuse.doctor.host import Host
+from edgefuse.doctor.runtimes import installed
+from edgefuse.errors import EdgeFuseError
+from edgefuse.fusion import headroom
+from edgefuse.zoo import Card
+
+_SIZE = 640, 480
+# what a run has taken beyond what the doctor takes when its first frame comes: 20 (LiteRT, nestfuse-edge) to 76 MB (onnxruntime, nestfuse)
+_LOADED = 76_000_000
+
+
+def check_fit(_: Host) -> list[Finding]:
+    """One finding; facts list every model: the file that takes least of those whose runtime is installed, its bytes, the largest frame."""
+    try:
+        cards = zoo.cards()
+    except EdgeFuseError:
+        return []  # check_models tells what is wrong with them
+    there = max(0, headroom.room() - _LOADED)
+    rows = [row for card in cards if card.task == "fusion" and (row := _least(card, there))]
+    if not rows:
+        return []
+    fit = [f"{_with(r)} ({r['bytes'] / 1e6:.0f} MB)" for r in rows if r["fits"]]
+    others = [f"{_with(r)} ({r['bytes'] / 1e6:.0f} MB, fits up to {r['largest']})" for r in rows if not r["fits"]]
+    size = "{}x{}".format(*_SIZE)
+    what = f"{there / 1e6:.0f} MB for a frame; {size} fits with {', '.join(fit) or 'none'}"
+    if others:
+        what += f"; it does not with {', '.join(others)}"
+    return [Finding("large models", "ok" if fit else "warn", what, None, {"free": there, "size": size, "models": rows})]
+
+
+def _least(card: Card, there: int) -> dict[str, Any] | None:
+    found = []
+    for file in card.files:
+        wanted = headroom.needed(card, file.runtime, file.precision, _SIZE[0] * _SIZE[1])
+        if wanted is not None and installed(file.runtime):
+            found.append((wanted, file.runtime, file.precision))
+    if not found:
+        return None
+    wanted, runtime, precision = min(found)
+    about = {"model": card.name, "runtime": runtime, "precision": precision, "bytes": wanted, "fits": wanted <= there}
+    return about | {"largest": headroom.largest(_SIZE, wanted, there)}
+
+
+def _with(row: dict[str, Any]) -> str:
+    return f"--model {row['model']} --runtime {row['runtime']}"

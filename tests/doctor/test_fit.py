@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgefuse import zoo
+from edgefuse.doctor import Host, fit
+from edgefuse.errors import ModelError
+from edgefuse.fusion import headroom
+from tests.fusion.test_full import largest_of_four
+
+
+def _frames(monkeypatch: pytest.MonkeyPatch, folder: Path, free: int) -> None:
+    """Two models of 100 and 1000 bytes a pixel and one that does not say, `free` bytes left."""
+    card = largest_of_four(folder)
+    table = {"small": {"numpy_fp32": 100, "absent_fp32": 1}, "large": {"numpy_fp32": 1000}, "silent": {}}
+    cards = [replace(card, name=name, cost={"peak_bytes_per_pixel": each}) for name, each in table.items()]
+    monkeypatch.setattr(zoo, "cards", lambda: cards)
+    monkeypatch.setattr(headroom, "free", lambda: free)
+
+
+def test_which_models_fit_and_how_large_a_frame_the_others_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _frames(monkeypatch, tmp_path, 172_800_000)  # a quarter of what the larger takes, beside the spare and the run itself
+    (found,) = fit.check_fit(Host())
+    assert (found.state, found.facts["free"]) == ("ok", 76_800_000)
+    small, large = found.facts["models"]
+    assert (small["model"], small["runtime"], small["bytes"], small["fits"]) == ("small", "numpy", 30_720_000, True)
+    assert (large["model"], large["fits"], large["largest"]) == ("large", False, "320x240")
+    assert found.what == (
+        "77 MB for a frame; 640x480 fits with --model small --runtime numpy (31 MB); "
+        "it does not with --model large --runtime numpy (307 MB, fits up to 320x240)"
+    )
+
+
+def test_a_machine_without_memory_for_any_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _frames(monkeypatch, tmp_path, 0)
+    (found,) = fit.check_fit(Host())
+    assert (found.state, found.facts["free"]) == ("warn", 0)
+    assert "fits with none" in found.what
+
+
+def test_where_runtimes_or_cards_are_missing_nothing_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _frames(monkeypatch, tmp_path, 1 << 40)
+    monkeypatch.setattr(fit, "installed", lambda _: None)
+    assert fit.check_fit(Host()) == []
+
+    def broken() -> list[zoo.Card]:
+        raise ModelError("broken")
+
+    monkeypatch.setattr(zoo, "cards", broken)
+    assert fit.check_fit(Host()) == []
+
+
+def test_it_says_what_run_would() -> None:
+    """The card's own figure: NestFuse small takes more than NestFuse-edge."""
+    (found,) = fit.check_fit(Host())
+    sizes = {row["model"]: row["bytes"] for row in found.facts["models"]}
+    assert sizes["nestfuse-small"] > 4 * sizes["nestfuse-edge"]
