@@ -21,11 +21,13 @@ from torch import Tensor
 from tools import loop, nested
 from tools.data.photographs import IMAGES
 from tools.data.targets import sensor
+from tools.halve import halved
 from tools.networks.nestfuse import ATTENTIONS, CONTRAST, NAME, SMALL, NestFuse
 from tools.networks.nestfuse_edge import EDGE, NestFuseEdge
 from tools.train_edge import PUBLIC
 
 EDGES = 0.5  # of the loss, errors in the steps from pixel to pixel: they are few beside those of brightness, and better seen
+HALVED_BY = 16  # crops
 HELD_OUT = 6  # one crop in so many is for validation
 
 
@@ -87,13 +89,14 @@ def psnr(mse: Tensor) -> float:
     return round(-10 * float(torch.log10(mse.clamp_min(1e-10))), 2)
 
 
-def student(args: argparse.Namespace, teacher: NestFuse) -> NestFuse | NestFuseEdge:
+def student(args: argparse.Namespace, teacher: NestFuse, frames: Tensor) -> NestFuse | NestFuseEdge:
+    """A new one, `--from`'s, or for NestFuse small the teacher halved by what it makes of `frames` (N, 2, H, W)."""
     if args.model == EDGE:
         network = NestFuseEdge(args.attention, args.contrast)
         if args.origin:
             network.load_state_dict(torch.load(args.runs / args.origin / "last.pt", weights_only=True)["network"])
         return network
-    return nested.load(args.runs / args.origin / "last.pt", 4, args.attention, args.contrast) if args.origin else teacher.halved()
+    return nested.load(args.runs / args.origin / "last.pt", 4, args.attention, args.contrast) if args.origin else halved(teacher, frames)
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
@@ -105,8 +108,8 @@ def train(args: argparse.Namespace) -> dict[str, object]:
     truth = torch.from_numpy(taught(teacher, pairs, args.runs / f"{args.teacher}-teacher.npz").astype(np.float32) / 65535)[:, None]
     frames = torch.from_numpy(pairs.astype(np.float32) / 255)
     test = torch.arange(len(pairs)) % HELD_OUT == 0
-    network = student(args, teacher).train().to(memory_format=torch.channels_last)
     learned = torch.nonzero(~test)[:, 0]
+    network = student(args, teacher, frames[learned[:HALVED_BY]]).train().to(memory_format=torch.channels_last)
 
     def drawn(x: Tensor) -> Tensor:
         visible, infrared = x[:, :1], x[:, 1:]

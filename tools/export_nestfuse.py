@@ -12,21 +12,19 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
 
 from tools import graph, nested, onnx_writer, tflite_writer
 from tools.cards import entry, store
 from tools.distil import crops
 from tools.export import card_text, golden_pair, run_file
 from tools.loop import ROOT
-from tools.networks.nestfuse import ATTENTIONS, CONTRAST, NAME, SMALL, NestFuse, is_block
+from tools.networks.nestfuse import ATTENTIONS, CONTRAST, NAME, SMALL, NestFuse, firing, is_block
 from tools.networks.nestfuse_edge import EDGE, NestFuseEdge
 from tools.train_edge import PUBLIC
 
@@ -59,27 +57,17 @@ def silenced(network: NestFuse, pairs: np.ndarray) -> tuple[int, int]:
 
     What the network draws of these pairs stays the same to the last bit; files of zeros pack.
     """
-    blocks = {name: part for name, part in network.named_modules() if is_block(part)}
-    fired = {name: torch.zeros(len(part[0].weight), dtype=torch.bool) for name, part in blocks.items()}
-
-    def watch(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def note(_: nn.Module, __: object, out: Tensor) -> None:
-            fired[name] |= out.amax((0, 2, 3)) > 0
-
-        return note
-
-    hooks = [part[1].register_forward_hook(watch(name)) for name, part in blocks.items()]
-    with torch.no_grad():
+    with firing(network) as fired, torch.no_grad():
         for pair in torch.from_numpy(pairs.astype(np.float32) / 255):
             seen = [network.encode(frame[None, None]) for frame in pair]
             for features in (*seen, [network.fuse(a, b) for a, b in zip(*seen, strict=True)]):
                 network.decode(features)
-        for name, part in blocks.items():
-            part[0].weight[~fired[name]] = 0
-            part[0].bias[~fired[name]] = 0
-            part[2].weight[:, ~fired[name]] = 0
-    for hook in hooks:
-        hook.remove()
+    with torch.no_grad():
+        for name, part in network.named_modules():
+            if is_block(part):
+                part[0].weight[~fired[name]] = 0
+                part[0].bias[~fired[name]] = 0
+                part[2].weight[:, ~fired[name]] = 0
     return sum(int((~f).sum()) for f in fired.values()), sum(len(f) for f in fired.values())
 
 

@@ -40,7 +40,7 @@ def share_of_rate(step: int, steps: int, warm: int, fall: float) -> float:
 
 def descend(
     args: argparse.Namespace, name: str, network: nn.Module, loss_of: Callable[[np.random.Generator], Tensor],
-    score: Callable[[], dict[str, float]], warm: int, fall: float, begun: float | None = None, clip: float | None = None,
+    score: Callable[[], dict[str, Any]], warm: int, fall: float, begun: float | None = None, clip: float | None = None,
     groups: Sequence[dict[str, Any]] = (),
 ) -> float | None:  # fmt: skip
     """Train `network` by AdamW from its last checkpoint on; the seconds spent, or None where `--stop-after` ended it.

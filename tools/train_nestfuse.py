@@ -2,7 +2,7 @@
 
 The loss is the pixels' mean squared error plus `--weight` (the paper's lambda) times 1 - SSIM; attention has nothing to learn, it
 joins only when two frames are fused. Each weight is a run of its own, RUNS/nestfuse-WEIGHT. `--model nestfuse-small` halves the
-intermediate channels of the run named by `--from` and goes on. tools/loop.py says what a run writes and how it is resumed;
+intermediate channels of the run named by `--from` (tools/halve.py) and goes on. tools/loop.py says what a run writes and how it is resumed;
 tools/plot_losses.py plots it.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +21,13 @@ from torch import Tensor, nn
 from tools import loop
 from tools.data.pairs import split
 from tools.data.photographs import Photograph, crops, load
-from tools.networks.nestfuse import NAME, SMALL, NestFuse
+from tools.halve import halved
+from tools.networks.nestfuse import NAME, SMALL, NestFuse, firing
 from tools.softmetrics import ssim
 from tools.train import PUBLIC
 
 SCORED, SCORED_SIZE = 8, 64  # crops of a validation, and their side
+WARM, CLIP = 400, 1.0  # steps until the full rate; the gradient's largest norm, always above it: no one step kills many channels
 
 
 def losses(network: NestFuse, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,32 +38,33 @@ def losses(network: NestFuse, x: Tensor) -> tuple[Tensor, Tensor]:
     return nn.functional.mse_loss(y, x), 1 - ssim(y, x)
 
 
-def score(network: NestFuse, x: Tensor) -> dict[str, float]:
-    """Both losses on fixed frames, and the PSNR (dB, peak 1)."""
-    with torch.no_grad():
+def score(network: NestFuse, x: Tensor) -> dict[str, Any]:
+    """Both losses on fixed frames, the PSNR (dB, peak 1), and how many of each block's intermediate channels are alive: fire on them."""
+    with firing(network) as fired, torch.no_grad():
         made = [losses(network, part) for part in x.split(4)]
     pixel, structure = (float(torch.stack(v).mean()) for v in zip(*made, strict=True))
-    return {"pixel_loss": round(pixel, 7), "ssim_loss": round(structure, 6), "psnr_db": round(-10 * float(np.log10(pixel)), 2)}
+    alive = {"all": sum(int(f.sum()) for f in fired.values())} | {name: int(f.sum()) for name, f in fired.items()}
+    figures = {"pixel_loss": round(pixel, 7), "ssim_loss": round(structure, 6), "psnr_db": round(-10 * float(np.log10(pixel)), 2)}
+    return figures | {"alive": alive}
 
 
 def run_name(args: argparse.Namespace) -> str:
     return f"{args.model}-{args.weight:g}"
 
 
-def start(args: argparse.Namespace) -> NestFuse:
-    """A fresh network, or `--from`'s: as it is, or halved for NestFuse small."""
+def start(args: argparse.Namespace, x: Tensor) -> NestFuse:
+    """A network that the frames x (N, 1, H, W) settle, or `--from`'s: as it is, or halved by them for NestFuse small."""
     if args.origin is None:
-        return NestFuse(2 if args.model == NAME else 4)
+        return NestFuse(2 if args.model == NAME else 4).settled(x)
     network = NestFuse()
     network.load_state_dict(torch.load(args.runs / args.origin / "last.pt", weights_only=True)["network"])
-    return network if args.model == NAME else network.halved()
+    return network if args.model == NAME else halved(network, torch.cat([x, x.flip(0)], 1))
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     parts = split(load(args.data))
-    network = start(args).to(memory_format=torch.channels_last)
 
     def frames(photographs: list[Photograph], count: int, size: int, rng: np.random.Generator) -> Tensor:
         return torch.from_numpy(crops(photographs, count, size, rng)).contiguous(memory_format=torch.channels_last)
@@ -69,17 +73,20 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         pixel, structure = losses(network, frames(parts["train"], args.batch, args.size, rng))
         return pixel + args.weight * structure
 
-    held_out, test = (frames(parts[k], SCORED, SCORED_SIZE, np.random.default_rng(args.seed)) for k in ("validation", "test"))
+    parts_of = ("train", "validation", "test")
+    seen, held_out, test = (frames(parts[k], SCORED, SCORED_SIZE, np.random.default_rng(args.seed)) for k in parts_of)
+    network = start(args, seen).to(memory_format=torch.channels_last)
     name = args.name or run_name(args)
-    spent = loop.descend(args, name, network, loss, lambda: score(network, held_out), warm=20, fall=0.99, clip=args.weight)
+    spent = loop.descend(args, name, network, loss, lambda: score(network, held_out), warm=WARM, fall=0.99, clip=CLIP)
     if spent is None:
         return {"stopped_at": args.stop_after}
+    figures = score(network, test)
     result: dict[str, object] = {
         "model": args.model,
         "data": loop.named(args.data),
         "photographs": {k: len(v) for k, v in parts.items()},
         "weight": args.weight, "from": args.origin, "steps": args.steps, "batch": args.batch, "size": args.size, "rate": args.rate,
-        "seed": args.seed, "seconds": round(spent), "test": score(network, test),
+        "seed": args.seed, "seconds": round(spent), "alive": figures.pop("alive"), "test": figures,
     }  # fmt: skip
     return loop.write_result(args.runs, name, result)
 
@@ -93,8 +100,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--from", dest="origin", metavar="RUN", help="the run of nestfuse to start from")
     p.add_argument("--name", help="the run's name (default: MODEL-WEIGHT)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="coco:DIR, coco128:DIR, voc:DIR or photos:DIR")
-    p.add_argument("--size", type=int, default=64, help="crop, pixels; a multiple of 8")
-    loop.add_options(p, steps=600, batch=4, rate=1e-3, every=20, threads=1)
+    p.add_argument("--size", type=int, default=48, help="crop, pixels; a multiple of 8")
+    loop.add_options(p, steps=4500, batch=4, rate=2e-4, every=100, threads=1)
     return p
 
 

@@ -7,6 +7,9 @@ attention is left out: it needs a singular value decomposition of each channel, 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -87,17 +90,56 @@ class NestFuse(nn.Module):
         both = zip(self.encode(visible), self.encode(infrared), strict=True)
         return self.decode([self.fuse(a, b) for a, b in both]).clamp(0, 1)
 
-    def halved(self) -> NestFuse:
-        """NestFuse small: half of each block's intermediate channels kept, those that carry most to what follows."""
-        small = NestFuse(2 * self.share, self.attention, self.contrast)
-        small.load_state_dict(
-            self.state_dict() | {f"{name}.{k}": v for name, part in self.named_modules() if is_block(part) for k, v in kept(part).items()}
-        )
-        return small
+    def settled(self, x: Tensor) -> NestFuse:
+        """He's weights, then every filter shifted and scaled, first layer first, so that what it draws of the frames x (N, 1, H, W) has
+        mean 0 and deviation 1 before the ReLU; the last one draws their mean and deviation. So no channel starts dead.
+        """
+        first, *others = (m for m in self.modules() if isinstance(m, nn.Conv2d))
+        for unit in (first, *others):
+            nn.init.kaiming_normal_(unit.weight, nonlinearity="relu")
+            nn.init.zeros_(unit.bias)
+        with torch.no_grad():
+            # a filter of one weight has its corner at one brightness: all of them, from black to white
+            first.bias.copy_(-first.weight.flatten() * torch.rand(FIRST))
+
+        def settle(unit: nn.Module, _: object, y: Tensor) -> Tensor:
+            mean, deviation = y.mean((0, 2, 3)), y.std((0, 2, 3)).clamp_min(1e-6)
+            wanted, spread = (x.mean(), x.std()) if unit is self.last else (torch.zeros(()), torch.ones(()))
+            scale = spread / deviation
+            unit.weight.mul_(scale[:, None, None, None])
+            unit.bias.copy_(wanted - mean * scale)
+            return wanted + (y - mean[:, None, None]) * scale[:, None, None]
+
+        hooks = [unit.register_forward_hook(settle) for unit in others]
+        with torch.no_grad():
+            self.decode(self.encode(x))
+        for hook in hooks:
+            hook.remove()
+        return self
 
 
 def is_block(module: nn.Module) -> bool:
     return isinstance(module, nn.Sequential) and len(module) == 4
+
+
+@contextmanager
+def firing(network: NestFuse) -> Iterator[dict[str, Tensor]]:
+    """Which intermediate channels fire on any pixel of what the network sees meanwhile: a block's name to bool (channels)."""
+    blocks = {name: part for name, part in network.named_modules() if is_block(part)}
+    fired = {name: torch.zeros(len(part[0].weight), dtype=torch.bool) for name, part in blocks.items()}
+
+    def watch(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def note(_: nn.Module, __: object, out: Tensor) -> None:
+            fired[name] |= out.amax((0, 2, 3)) > 0
+
+        return note
+
+    hooks = [part[1].register_forward_hook(watch(name)) for name, part in blocks.items()]
+    try:
+        yield fired
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def strongest(part: nn.Module, count: int) -> Tensor:
@@ -105,11 +147,3 @@ def strongest(part: nn.Module, count: int) -> Tensor:
     state = part.state_dict()
     strength = state["0.weight"].flatten(1).norm(dim=1) * state["2.weight"].flatten(1).norm(dim=0)
     return strength.argsort(descending=True)[:count].sort().values
-
-
-def kept(part: nn.Module) -> dict[str, Tensor]:
-    """The weights of a block without the half of its intermediate channels whose weights in and out are the smallest."""
-    state = part.state_dict()
-    best = strongest(part, len(state["0.weight"]) // 2)
-    new = {"0.weight": state["0.weight"][best], "0.bias": state["0.bias"][best], "2.weight": state["2.weight"][:, best]}
-    return new | {"2.bias": state["2.bias"]}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from edgefuse import zoo
 from edgefuse.runtimes.golden import verify
 from tools import distil, export_nestfuse, nested, plot_losses, sensitivity, train_nestfuse
 from tools.data.photographs import Photograph, crops, load
-from tools.networks.nestfuse import NestFuse, is_block
+from tools.halve import halved, without_half
+from tools.networks.nestfuse import NestFuse, firing, is_block
 from tools.networks.nestfuse_edge import EDGE, NestFuseEdge
 from tools.softmetrics import ssim
 
@@ -33,7 +36,7 @@ def test_parameters_and_macs_are_the_published_ones() -> None:
     graph = nested.trace(NestFuse())
     assert graph.parameters == 2_732_761
     assert graph.macs_per_pixel == 1_162_464
-    small = nested.trace(NestFuse().halved())
+    small = nested.trace(NestFuse(4))
     assert small.parameters / graph.parameters < 0.794
     assert small.macs_per_pixel / graph.macs_per_pixel < 0.51
     assert nested.trace(NestFuseEdge()).macs_per_pixel * 12 < graph.macs_per_pixel
@@ -50,17 +53,57 @@ def test_attention_sides_with_the_stronger_features(small: NestFuse) -> None:
     torch.testing.assert_close(small.fuse(a, b), torch.full_like(a, 0.9 * 0.95 + 0.1 * 0.05), atol=1e-4, rtol=0)
 
 
-def test_halving_keeps_the_strongest_channels() -> None:
+def test_halving_keeps_the_channels_that_are_needed_and_makes_them_do_the_work_of_the_others() -> None:
     torch.manual_seed(0)
-    network = NestFuse()
+    pairs = torch.rand(2, 2, 16, 24)
+    network = NestFuse().settled(pairs[:, :1])
     with torch.no_grad():
         for part in network.modules():
             if is_block(part):
-                count = len(part[0].weight)
-                part[2].weight[:, count // 2 :] = 0  # the second half of the intermediate channels goes nowhere
-    x = torch.rand(1, 1, 16, 24)
+                half = len(part[0].weight) // 2
+                part[0].weight[half:] = part[0].weight[:half]  # the second half of the intermediate channels says the same
+                part[0].bias[half:] = part[0].bias[:half]
+        small = halved(network, pairs)
+        torch.testing.assert_close(small(*pairs.split(1, 1)), network(*pairs.split(1, 1)), atol=2e-2, rtol=0)
+    assert sum(p.numel() for p in small.parameters()) == 1_366_989
+
+
+def test_halving_draws_closer_to_the_whole_than_half_of_the_channels_as_they_are() -> None:
+    torch.manual_seed(1)
+    channels = torch.rand(8, 500).double() + torch.rand(1, 500).double()
+    drawn = torch.randn(3, 8).double() @ channels
+    ones = torch.cat([channels, torch.ones(1, 500).double()])
+    stay, weights = without_half(ones @ ones.T, drawn @ ones.T)
+    error = (weights.double() @ ones - drawn).square().mean()
+    assert len(stay) == 4
+    assert not weights[:, [k for k in range(8) if k not in stay]].any()
+    fits = (torch.linalg.lstsq(ones[[*c, 8]].T, drawn.T) for c in combinations(range(8), 4))
+    best, *_, worst = sorted(
+        float((ones[[*c, 8]].T @ f.solution - drawn.T).square().mean()) for c, f in zip(combinations(range(8), 4), fits, strict=True)
+    )
+    assert best * 0.99 < float(error) < (best + worst) / 2
+
+
+def test_a_settled_network_has_no_dead_channel_and_draws_as_bright_as_its_frames() -> None:
+    torch.manual_seed(3)
+    x = torch.rand(4, 1, 32, 32)
+    network = NestFuse(4).settled(x)
+    with firing(network) as fired, torch.no_grad():
+        drawn = network.decode(network.encode(x))
+    assert all(channels.all() for channels in fired.values())
+    assert sum(len(channels) for channels in fired.values()) == 524
+    torch.testing.assert_close(torch.stack([drawn.mean(), drawn.std()]), torch.stack([x.mean(), x.std()]), atol=1e-3, rtol=0)
+
+
+def test_a_channel_that_never_fires_is_found(small: NestFuse) -> None:
+    network = copy.deepcopy(small)
     with torch.no_grad():
-        torch.testing.assert_close(network.halved()(x, 1 - x), network(x, 1 - x))
+        network.encoder[1][0].bias[2] = -1e6
+    with firing(network) as fired, torch.no_grad():
+        network.encode(torch.rand(2, 1, 16, 16))
+    assert not fired["encoder.1"][2]
+    assert fired["encoder.0"].any()
+    assert not fired["decoder.11"].any()  # nothing was decoded
 
 
 def test_an_unknown_attention_is_refused() -> None:
@@ -127,6 +170,7 @@ def test_train_halve_distil_export_verify(coco: Path, pairs: Path, tmp_path: Pat
     assert _train(coco, runs, "--stop-after", 2) == {"stopped_at": 2}
     result = _train(coco, runs)
     assert {"pixel_loss", "ssim_loss", "psnr_db"} == result["test"].keys()
+    assert result["alive"]["all"] > 1000
     lines = plot_losses.read(runs, ["nestfuse-100"])["nestfuse-100"]
     assert [line["step"] for line in lines] == [2, 4]
     _train(coco, runs, "--model", "nestfuse-small", "--from", "nestfuse-100")
