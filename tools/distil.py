@@ -1,8 +1,8 @@
 """Distil NestFuse into NestFuse-edge, or carry NestFuse small on: `python -m tools.distil --model nestfuse-edge --teacher nestfuse`.
 
-Learns what the teacher (a run of tools.train_nestfuse) makes of real pairs: the loss is the mean squared error of the fused luma and of
-its steps from pixel to pixel. The teacher's pictures of `--crops` random crops are drawn once and kept in RUNS/TEACHER-teacher.npz.
-tools/loop.py says what a run writes and how it is resumed.
+Learns what the teacher (a run of tools.train_nestfuse) makes of real pairs: the loss is the mean squared error of the fused luma, of
+its steps from pixel to pixel and of how much of either frame's detail comes through, square by square. The teacher's pictures of
+`--crops` random crops are drawn once and kept in RUNS/TEACHER-teacher.npz. tools/loop.py says what a run writes and how it is resumed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from tools.data.targets import sensor
 from tools.halve import halved
 from tools.networks.nestfuse import ATTENTIONS, CONTRAST, NAME, SMALL, NestFuse
 from tools.networks.nestfuse_edge import EDGE, NestFuseEdge
+from tools.softmetrics import detail_kept
 from tools.train_edge import PUBLIC
 
 EDGES = 0.5  # of the loss, errors in the steps from pixel to pixel: they are few beside those of brightness, and better seen
+DETAIL, SQUARES = 1e-3, (3, 9)  # errors in the detail kept (softmetrics): without, what errs least in brightness draws it too weakly
 HALVED_BY = 16  # crops
-HELD_OUT = 6  # one crop in so many is for validation
+HELD_OUT = 7  # one crop in so many is for validation
 
 
 def load_pairs(folders: list[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -121,9 +123,12 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
     def loss(rng: np.random.Generator) -> Tensor:
         few = learned[torch.from_numpy(rng.integers(len(learned), size=args.batch))]
-        error = drawn(frames[few]) - truth[few]
+        x, y = frames[few], truth[few]
+        made = drawn(x)
+        error = made - y
         steps = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
-        return (error**2).mean() + EDGES * sum((d**2).mean() for d in steps)
+        details = (detail_kept(x[:, k : k + 1], made, n) - detail_kept(x[:, k : k + 1], y, n) for k in range(2) for n in SQUARES)
+        return (error**2).mean() + EDGES * sum((d**2).mean() for d in steps) + DETAIL * sum((d**2).mean() for d in details)
 
     def score() -> dict[str, float]:
         network.eval()

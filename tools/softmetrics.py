@@ -16,12 +16,13 @@ from dataclasses import dataclass
 import cv2
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import avg_pool2d, conv2d
 
 NAMES = ("AG", "CE", "EI", "EN", "MI", "PSNR", "RMSE", "SF", "SSIM", "SD")
 LEVELS = 64
 _SOBEL = torch.tensor([[[[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]]], [[[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]]])
 _WINDOW = torch.from_numpy(cv2.getGaussianKernel(11, 1.5)).float().reshape(1, 1, 1, 11)
+SENSOR_NOISE = 2.0  # VIF's, levels squared
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -108,3 +109,20 @@ def _likeness(a: Tensor, mean: Tensor, variance: Tensor, b: Tensor, other_mean: 
     covariance = _windowed(a * b) - product
     likeness = (2 * product + _C1) * (2 * covariance + _C2)
     return (likeness / ((mean**2 + other_mean**2 + _C1) * (variance + other_variance + _C2))).mean((1, 2, 3))
+
+
+def detail_kept(source: Tensor, fused: Tensor, side: int) -> Tensor:
+    """VIF's information of squares of `side` pixels, luma (N, 1, H, W) in [0, 1] -> (N, 1, H // side, W // side), natural logarithms.
+
+    How much of a source's detail comes through: the fused square is a gain times the source's, plus noise; the eye adds SENSOR_NOISE.
+    """
+
+    def mean(x: Tensor) -> Tensor:
+        return avg_pool2d(x, side)
+
+    source, fused = source * 255, fused * 255
+    a, b = mean(source), mean(fused)
+    variance, together = (mean(source * source) - a * a).clamp_min(0), mean(source * fused) - a * b
+    gain = (together / (variance + 1e-3)).clamp_min(0)
+    noise = (mean(fused * fused) - b * b - gain * together).clamp_min(1e-3)
+    return torch.log1p(gain * gain * variance / (noise + SENSOR_NOISE))

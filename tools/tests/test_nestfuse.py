@@ -20,7 +20,7 @@ from tools.data.photographs import Photograph, crops, load
 from tools.halve import halved, without_half
 from tools.networks.nestfuse import NestFuse, firing, is_block
 from tools.networks.nestfuse_edge import EDGE, NestFuseEdge
-from tools.softmetrics import ssim
+from tools.softmetrics import detail_kept, ssim
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,16 @@ def test_ssim_of_equal_frames_is_one_and_of_noise_less() -> None:
     a, b = torch.rand(2, 1, 1, 32, 32)
     assert float(ssim(a, a)) == pytest.approx(1)
     assert float(ssim(a, b)) < 0.2
+
+
+def test_detail_is_kept_by_its_gain_and_lost_in_noise() -> None:
+    torch.manual_seed(0)
+    source = 0.5 + 0.1 * torch.randn(1, 1, 36, 36)
+    whole, half = (float(detail_kept(source, 0.5 + g * (source - 0.5), 9).mean()) for g in (1, 0.5))
+    assert detail_kept(source, source, 9).shape == (1, 1, 4, 4)
+    assert whole == pytest.approx(np.log(1 + (25.5**2) / 2), rel=0.05)
+    assert half == pytest.approx(np.log(1 + (25.5**2) / 8), rel=0.05)
+    assert float(detail_kept(source, torch.rand_like(source), 9).mean()) < 0.1
 
 
 def test_crops_are_repeatable_and_in_range(photographs: list[Photograph]) -> None:
