@@ -89,6 +89,22 @@ def _prepared(
     cube: Samples, image: Samples, options: Options, kernel: Kernel, cube_nodata: float | None, image_nodata: float | None
 ) -> Prepared:
     began = time.perf_counter()
+    pair, trend = related(cube, image, options, cube_nodata, image_nodata)
+    kriging = Kriging(pair, trend, kernel, np.full(trend.components.shape[1], noise.LEVELS[0]), _COARSE if options.coarse else _FINE)
+    every = list(tiles(cube.shape, options.side))
+    levels, variances = noise.estimated(kriging, _spaced(every, _SAMPLED))
+    kriging = replace(kriging, noise=levels)
+    tried = time.perf_counter()
+    tile = every[len(every) // 2]
+    _components(kriging, tile, False)
+    now = time.perf_counter()
+    return Prepared(kriging, variances, options.side, options.threads, len(every), now - tried, now - began)
+
+
+def related(
+    cube: Samples, image: Samples, options: Options, cube_nodata: float | None = None, image_nodata: float | None = None
+) -> tuple[Pair, Trend]:
+    """The two, registered, and the one as a linear function of the other. Raises CubeError where they do not belong together."""
     if min(cube.shape[:2]) < _LEAST:
         raise CubeError(f"a cube of {cube.shape[0]} x {cube.shape[1]} pixels is too small; at least {_LEAST} x {_LEAST} are needed")
     ratio = ratio_of(cube.shape, image.shape)
@@ -102,15 +118,7 @@ def _prepared(
             f"the image explains {100 * trend.explained:.1f} % of the cube's variance: they do not show the same scene, or one of them "
             "is turned or mirrored"
         )
-    kriging = Kriging(pair, trend, kernel, np.full(trend.components.shape[1], noise.LEVELS[0]), _COARSE if options.coarse else _FINE)
-    every = list(tiles(cube.shape, options.side))
-    levels, variances = noise.estimated(kriging, _spaced(every, _SAMPLED))
-    kriging = replace(kriging, noise=levels)
-    tried = time.perf_counter()
-    tile = every[len(every) // 2]
-    _components(kriging, tile, False)
-    now = time.perf_counter()
-    return Prepared(kriging, variances, options.side, options.threads, len(every), now - tried, now - began)
+    return pair, trend
 
 
 def _spaced(every: list[Tile], count: int) -> list[Tile]:

@@ -17,10 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgefuse.sharpening.csakd import RANGES, given
 from edgefuse.sharpening.cubic import enlarged
 from edgefuse.sharpening.psf import Psf
 from tools.data import cubes
-from tools.networks.csakd import BANDS, RANGES, SLOTS, response
+from tools.networks.csakd import BANDS, SLOTS
 
 RATIO = 4
 # of `scenes`, never trained on: those of the codec, and of the airborne sensors with few bands all but one (a scene of each place)
@@ -102,15 +103,6 @@ def load(uris: list[str]) -> list[Scene]:
     return found
 
 
-def given(start: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cubic interpolation (H, W, B) and an image (H, W, 4 or 6) as the network takes them: (172, H, W) and (6, H, W), in [0, 1]. Bands
-    that the image lacks are what the cube shows of them: they tell nothing new."""
-    cube = np.clip(cubes.resampled(start, BANDS), 0, 1)
-    lacking = cube @ response()[image.shape[2] :].T
-    every = np.clip(np.concatenate([image, lacking], 2), 0, 1)
-    return np.ascontiguousarray(cube.transpose(2, 0, 1)), np.ascontiguousarray(every.transpose(2, 0, 1))
-
-
 def batch(found: list[Scene], count: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """float32 cubes (count, 172, size, size), images (count, 6, ...) and truths (count, 172, ...): crops, turned and mirrored, with
     gains of their own, of 4 or 6 bands alike; half of them a stretch of the spectrum, as another sensor might see; a few noisy.
@@ -131,7 +123,7 @@ def batch(found: list[Scene], count: int, size: int, rng: np.random.Generator) -
         if rng.random() < 0.2:
             level = 10 ** (-rng.uniform(25, 50) / 20) * np.sqrt(np.square(image).mean())
             image = image + np.float32(level) * rng.normal(size=image.shape).astype(np.float32)
-        cube, image = given(start, image)
+        cube, image = given(start, image, BANDS)
         for into, x in zip(made, (cube, image, cubes.resampled(truth, BANDS).transpose(2, 0, 1)), strict=True):
             into.append(np.clip(x, 0, 1))
     return tuple(np.ascontiguousarray(np.stack(x), np.float32) for x in made)  # type: ignore[return-value]

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from edgefuse.sharpening.csakd import RANGES, response
+
 BANDS = 172  # of the cubes, resampled
 # of the images: blue, green, red, near infrared, two short-wave; where they lack the last two, what the cube shows of them
-SLOTS = 6
-# of the band index, what each of them averages
-RANGES = (0.02, 0.08), (0.08, 0.14), (0.14, 0.20), (0.24, 0.34), (0.55, 0.62), (0.80, 0.92)
+SLOTS = len(RANGES)
 WIDTHS = {"teacher": (64, 40), "student": (32, 8)}  # channels of a stream, and what a dense convolution adds
 SLOPE = 0.2
 BLOCKS = 3
@@ -68,14 +68,17 @@ class CSA(nn.Module):
         super().__init__()
         self.query = nn.Conv2d(width, width, 1)
         self.keys, self.values = (nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(3)) for _ in range(2))
+        # a dot product whose terms are weighed: a convolution, as a mean would be reshaped, which TFLite does at one size only
+        self.total = nn.Conv2d(width, 1, 1, bias=False)
+        nn.init.constant_(self.total.weight, width**-0.5)
 
     def forward(self, asking: Tensor, spectral: Tensor, joint: Tensor) -> Tensor:
         every, query = (asking, spectral, joint), self.query(asking)
-        scores = [(query * key(x)).mean(1, keepdim=True) * query.shape[1] ** 0.5 for key, x in zip(self.keys, every, strict=True)]
-        # softmax, written out: stacked streams would be reshaped, which TFLite does at one size only
+        scores = [self.total(query * key(x)) for key, x in zip(self.keys, every, strict=True)]
+        # softmax, written out: stacked streams would be reshaped, too
         powers = [torch.exp(score.clamp(-20, 20)) for score in scores]
-        total = powers[0] + powers[1] + powers[2]
-        weighed = [value(x) * (power / total) for value, x, power in zip(self.values, every, powers, strict=True)]
+        whole = powers[0] + powers[1] + powers[2]
+        weighed = [value(x) * (power / whole) for value, x, power in zip(self.values, every, powers, strict=True)]
         return weighed[0] + weighed[1] + weighed[2]
 
 
@@ -111,22 +114,13 @@ class CSAKD(nn.Module):
         return self.draw(leaky_relu(self.mix(torch.cat([fused, joint], 1)), SLOPE))
 
 
-def response() -> np.ndarray:
-    """float32 (6, 172): what each of the image's bands averages of the cube's."""
-    made = np.zeros((SLOTS, BANDS), np.float32)
-    for row, (low, high) in zip(made, RANGES, strict=True):
-        inside = slice(int(low * BANDS), int(high * BANDS))
-        row[inside] = 1 / (inside.stop - inside.start)
-    return made
-
-
 def begin(network: CSAKD, cube: np.ndarray, image: np.ndarray, truth: np.ndarray) -> None:
     """Begin where a linear regression ends: each band's detail from by how much the image differs from the cube, on examples
     (N, 172, H, W) and (N, 6, H, W). The cube's head sees one half of that difference, then principal components; the streams begin as
     little more than their residual connections.
     """
     spectra, pixels, drawn = (np.moveaxis(x, 1, 3).reshape(-1, x.shape[1]).astype(np.float64) for x in (cube, image, truth - cube))
-    seen = response().astype(np.float64)
+    seen = response(BANDS).astype(np.float64)
     details = pixels - spectra @ seen.T
     products = details.T @ details
     slopes = np.linalg.solve(products + 1e-2 * np.trace(products) / SLOTS * np.eye(SLOTS), details.T @ drawn)  # (6, 172)
@@ -158,6 +152,14 @@ def begin(network: CSAKD, cube: np.ndarray, image: np.ndarray, truth: np.ndarray
                 draw.weight[:, channel, 0, 0] = torch.from_numpy((sign * slopes[k] / (_DETAIL * (1 + SLOPE))).astype(np.float32))
 
 
+def paces(network: CSAKD) -> list[dict[str, object]]:
+    """The optimiser's groups: the layers that `begin` solved for learn slowly, or what they begin with is lost."""
+    slow = {network.head_cube: 0.02, network.head_image: 0.1, network.meet: 0.1, network.draw: 0.1}
+    solved = [{"params": list(layer.parameters()), "share": share} for layer, share in slow.items()]
+    known = {id(p) for group in solved for p in group["params"]}
+    return [*solved, {"params": [p for p in network.parameters() if id(p) not in known]}]
+
+
 def network_of(kind: str) -> CSAKD:
     """`teacher` or `student`, not trained."""
     return CSAKD(*WIDTHS[kind])
@@ -178,4 +180,4 @@ def parameters(network: nn.Module) -> int:
 def macs_per_pixel(network: CSAKD) -> int:
     """Multiply-accumulates for each pixel of the image: every convolution's, and the attention's products."""
     convolutions = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Conv2d))
-    return convolutions + 6 * network.shape["width"]
+    return convolutions + (2 + 6) * network.shape["width"]

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from edgefuse import zoo
+from edgefuse.runtimes import choose
+from edgefuse.runtimes.golden import verify
+from edgefuse.sharpening import csakd as runtime
+from tools import export_csakd, train_csakd
 from tools import losses_csakd as losses
-from tools import train_csakd
-from tools.data.wald import HELD_OUT, RATIO, Scene, batch, degraded, given, interpolated, load, wide_bands
+from tools.data.wald import HELD_OUT, RATIO, Scene, batch, degraded, interpolated, load, wide_bands
 from tools.networks import csakd
 from tools.networks.csakd import BANDS, CSAKD, REACH, SLOTS
 
@@ -36,7 +40,7 @@ def scenes(tmp_path: Path) -> str:
 def _examples(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     truth = _cube(40, 40, BANDS, seed).astype(np.float32) / 10000
     start = interpolated(degraded(truth))
-    cube, image = given(start, wide_bands(truth))
+    cube, image = runtime.given(start, wide_bands(truth), BANDS)
     return cube[None], image[None], truth.transpose(2, 0, 1)[None]
 
 
@@ -87,7 +91,7 @@ def test_batches_repeat_by_seed_and_have_images_of_four_and_six_bands(scenes: st
     lacking = set()
     for seed in range(8):
         cube, image, _ = batch(found, 1, 24, np.random.default_rng(seed))
-        shown = np.einsum("nbhw,kb->nkhw", cube, csakd.response())
+        shown = np.einsum("nbhw,kb->nkhw", cube, runtime.response(BANDS))
         lacking.add(bool(np.allclose(image[:, 4:], shown[:, 4:], atol=1e-6)))
     assert lacking == {True, False}
 
@@ -108,7 +112,7 @@ def test_it_sees_no_further_than_it_says() -> None:
         image[..., 20, 20] += 1
         changed = (network(cube, image) - before).abs().amax((0, 1)).numpy() > 1e-12
     rows, columns = np.nonzero(changed)
-    assert np.abs(rows - 20).max() == np.abs(columns - 20).max() == REACH
+    assert np.abs(rows - 20).max() == np.abs(columns - 20).max() == REACH == runtime.REACH
 
 
 def test_it_begins_near_the_regression_and_above_cubic() -> None:
@@ -157,7 +161,7 @@ def test_the_teacher_does_not_learn_from_the_student() -> None:
     assert student.grad is not None
 
 
-def test_train_and_go_on_where_it_was(scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_export_and_go_on_where_it_was(scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csakd, "WIDTHS", {"teacher": (16, 8), "student": (16, 4)})
     monkeypatch.setattr(train_csakd, "WIDTHS", csakd.WIDTHS)
     common = ["--data", scenes, "--runs", str(tmp_path / "runs"), "--every", "1", "--batch", "1", "--size", "16", "--steps", "2"]
@@ -167,6 +171,28 @@ def test_train_and_go_on_where_it_was(scenes: str, tmp_path: Path, monkeypatch: 
     assert result["test"]["student_4_least_gain_db"] > -3
     networks = {kind: csakd.read(tmp_path / "runs/csakd", kind) for kind in ("teacher", "student")}
     assert {k: n.shape["growth"] for k, n in networks.items()} == {"teacher": 8, "student": 4}
+    alone = train_csakd.train(train_csakd.parser().parse_args([*common, "--from", "csakd", "--name", "csakd-alone"]))
+    assert alone["from"] == "csakd"
+    for kind, other in ((kind, csakd.read(tmp_path / "runs/csakd-alone", kind)) for kind in networks):
+        same = [torch.equal(a, b) for a, b in zip(other.parameters(), networks[kind].parameters(), strict=True)]
+        assert all(same) == (kind == "teacher")
+    folder = export_csakd.export(export_csakd.parser().parse_args(
+        ["--data", scenes, "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--crops", "3"]
+    ))  # fmt: skip
+    card = zoo.read_card(folder)
+    assert [(r.runtime, r.status) for r in verify(card)] == [("onnx", "ok"), ("litert", "ok")]
+    assert card.training["held_out"] == ["sandiego"]
+    for bands in (4, 6):
+        for kind in ("onnx", "litert"):
+            assert card.quality[f"student_{bands}_int8_{kind}_db"] > card.quality[f"student_{bands}_db"] - 0.5
+    # at other sizes, both files draw what the network draws
+    cube, image, _ = _examples(3)
+    with torch.no_grad():
+        whole = export_csakd.Sharp(networks["student"])(torch.from_numpy(cube), torch.from_numpy(image))[0].numpy()
+    for kind in ("onnx", "litert"):
+        choice = choose(card, kind, "int8", 1)
+        made = choice.runtime.run({k: np.ascontiguousarray(choice.tensor(x[0])) for k, x in (("cube", cube), ("image", image))})
+        assert np.sqrt(np.square(choice.planes(made["sharp"]) - whole).mean()) < 0.3 * np.sqrt(np.square(whole - cube[0]).mean())
 
 
 def test_whole_scenes_keep_their_bands() -> None:
