@@ -168,6 +168,9 @@ def export(args: argparse.Namespace) -> Path:
         return {"name": name, "shape": shape, "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0], "colour": colour}
 
     result = json.loads((args.runs / args.run / "result.json").read_text())
+    if before := result.get("from"):
+        told = json.loads((args.runs / before / "result.json").read_text())
+        result["from"] = {"run": before} | {k: told[k] for k in ("steps", "batch", "rate", "seconds")}
     head = {
         "name": NAME, "title": TITLE, "task": "sharpening", "source": SOURCE, "licence": "Apache-2.0", "default_precision": "int8",
         "inputs": [

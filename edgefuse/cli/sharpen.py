@@ -26,6 +26,7 @@ examples:
   edgefuse sharpen cube.npy image.npy sharp.npy --uncertainty unsure.npy --json
   edgefuse sharpen cube.img image.img sharp.tif --psf auto     how wide the cube's pixels see, as the data tell
   edgefuse sharpen low.npy image.npy sharp.npy --truth high.npy
+  edgefuse sharpen cube.img image.img sharp.img --model csakd-student --tile 128     the paper's network: ratio 4, 4 bands or more
 """
 
 
@@ -48,7 +49,7 @@ def add(commands: Any) -> None:
 
 def add_options(p: argparse.ArgumentParser) -> None:
     """How it is done: what `options` reads."""
-    p.add_argument("--model", metavar="NAME", default="sharpen-edge", help="what sharpens (default: sharpen-edge)")
+    p.add_argument("--model", metavar="NAME", default="sharpen-edge", help="what sharpens: sharpen-edge (default) or csakd-student")
     p.add_argument(
         "--tile", metavar="N", type=int, help="the image's pixels that are looked at together, to a side (default: 16 of the cube's)"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgefuse.errors import SettingsError
 
-MODELS = {"sharpen-edge": "edgefuse.sharpening.sharpen"}
+MODELS = {"sharpen-edge": "edgefuse.sharpening.sharpen", "csakd-student": "edgefuse.sharpening.csakd"}
 
 
 def model(name: str) -> Any:

@@ -54,6 +54,26 @@ def test_a_report_in_words(run: Run, truth: Floats) -> None:
     assert not done.stderr
 
 
+def test_the_papers_student(run: Run, truth: Floats, tmp_path: Path) -> None:
+    common = "sharpen", "low.img", "image.img", "--model", "csakd-student"
+    done = run(*common, "out.npy", "--truth", "truth.npy", "--json", "--tile", "48")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["tiles"] == 6
+    assert report["tile_predicted_s"] > 0
+    with open_cube(tmp_path / "out.npy") as out:
+        assert report["truth"]["psnr_whole_db"] == pytest.approx(psnr(out[:], truth), abs=1e-6)
+    for more, told in (
+        (("--uncertainty", "unsure.npy"), "leave out --uncertainty"),
+        (("--fine",), "--fine is of sharpen-edge"),
+    ):
+        done = run(*common, "none.npy", *more)
+        assert done.returncode == 2
+        assert told in one_line(done.stderr)
+        assert not list(tmp_path.glob("none*"))
+        assert not list(tmp_path.glob("unsure*"))
+
+
 def test_counts_stay_counts_and_missing_ones_missing(run: Run, tmp_path: Path) -> None:
     cube = scene(80, 80) * 10000
     counts = np.rint(low(cube, Psf(4))).astype(np.int16)

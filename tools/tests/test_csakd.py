@@ -177,18 +177,20 @@ def test_train_export_and_go_on_where_it_was(scenes: str, tmp_path: Path, monkey
         same = [torch.equal(a, b) for a, b in zip(other.parameters(), networks[kind].parameters(), strict=True)]
         assert all(same) == (kind == "teacher")
     folder = export_csakd.export(export_csakd.parser().parse_args(
-        ["--data", scenes, "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--crops", "3"]
+        ["--data", scenes, "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--crops", "3", "--run", "csakd-alone"]
     ))  # fmt: skip
     card = zoo.read_card(folder)
     assert [(r.runtime, r.status) for r in verify(card)] == [("onnx", "ok"), ("litert", "ok")]
     assert card.training["held_out"] == ["sandiego"]
+    assert card.training["from"]["run"] == "csakd"
     for bands in (4, 6):
         for kind in ("onnx", "litert"):
             assert card.quality[f"student_{bands}_int8_{kind}_db"] > card.quality[f"student_{bands}_db"] - 0.5
     # at other sizes, both files draw what the network draws
     cube, image, _ = _examples(3)
+    student = export_csakd.Sharp(csakd.read(tmp_path / "runs/csakd-alone", "student"))
     with torch.no_grad():
-        whole = export_csakd.Sharp(networks["student"])(torch.from_numpy(cube), torch.from_numpy(image))[0].numpy()
+        whole = student(torch.from_numpy(cube), torch.from_numpy(image))[0].numpy()
     for kind in ("onnx", "litert"):
         choice = choose(card, kind, "int8", 1)
         made = choice.runtime.run({k: np.ascontiguousarray(choice.tensor(x[0])) for k, x in (("cube", cube), ("image", image))})
