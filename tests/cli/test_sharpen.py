@@ -12,7 +12,7 @@ from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening.psf import Psf
 from tests.cli.sharpening import SHARP, WAVES, write, written
-from tests.conftest import Run
+from tests.conftest import Run, one_line
 from tests.sharpening.scenes import Floats, image, low, psnr, scene, trend_only
 
 
@@ -65,7 +65,7 @@ def test_the_papers_student(run: Run, truth: Floats, tmp_path: Path) -> None:
         assert report["truth"]["psnr_whole_db"] == pytest.approx(psnr(out[:], truth), abs=1e-6)
     for more, told in (
         (("--uncertainty", "unsure.npy"), "leave out --uncertainty"),
-        (("--fine",), "--fine is of sharpen-edge"),
+        (("--coarse",), "--coarse is of sharpen-edge"),
     ):
         done = run(*common, "none.npy", *more)
         assert done.returncode == 2

@@ -165,8 +165,8 @@ def test_refusals() -> None:
     for told, given in pairs.items():
         with pytest.raises(CubeError, match=told):
             prepare(*given)
-    with pytest.raises(SettingsError, match="--fine is of sharpen-edge"):
-        prepare(lr, hr, Options(fine=True))
+    with pytest.raises(SettingsError, match="--coarse is of sharpen-edge"):
+        prepare(lr, hr, Options(coarse=True))
     out = np.empty(cube.shape, np.float32)
     with pytest.raises(SettingsError, match="leave out --uncertainty"):
         sharpen(prepare(lr, hr), out, np.empty((72, 72, 1), np.float32))
