@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3", "no-math-errno")
@@ -22,7 +23,7 @@ typedef struct {
     const float *near_y, *near_x;    /* (rows, height), (columns / COLUMNS, width, COLUMNS) */
     const float *down, *across;      /* (height, low_rows), (low_columns, width) */
     const int32_t *down_from, *down_to, *across_from, *across_to; /* where each of their rows is not zero */
-    float *out;                      /* (rows, low_rows low_columns, columns), zeros at first */
+    float *out;                      /* (rows, low_rows low_columns, columns) */
     int32_t rows, columns, height, width, low_rows, low_columns, features;
 } Alike;
 
@@ -38,7 +39,7 @@ typedef struct {
 #pragma GCC pop_options
 #endif
 
-/* room: width * COLUMNS floats. */
+/* room: (width + low_rows low_columns) COLUMNS floats. */
 __attribute__((visibility("default"))) void edgefuse_alike(const Alike *a, float *room)
 {
     for (int row = 0; row < a->rows; row++)

@@ -40,6 +40,8 @@ static void NAMED(compare)(const Alike *a, int row, int column, float *restrict 
     const float *point = a->points + (ptrdiff_t)row * (features + 1) * next + column;
     const float *near = a->near_x + (ptrdiff_t)column * width;
     float *out = a->out + (ptrdiff_t)row * a->low_rows * a->low_columns * next + column;
+    float *sums = room + width * COLUMNS;
+    memset(sums, 0, (size_t)(a->low_rows * low_columns * COLUMNS) * sizeof(float));
     for (int r = 0; r < a->height; r++) {
         const float *cell = a->cells + (ptrdiff_t)r * width * (features + 1);
         const float near_y = a->near_y[row * a->height + r];
@@ -56,11 +58,12 @@ static void NAMED(compare)(const Alike *a, int row, int column, float *restrict 
             for (int c = begin; c < end; c++)
                 EACH(v, VECTORS) total[v] += across[c] * *(const Anywhere *)(room + c * COLUMNS + v * LANES);
             EACH(v, VECTORS) total[v] *= near_y;
-            float *to = out + ((ptrdiff_t)first * low_columns + x) * next;
-            for (int y = first; y < last; y++, to += low_columns * next)
+            float *to = sums + (first * low_columns + x) * COLUMNS;
+            for (int y = first; y < last; y++, to += low_columns * COLUMNS)
                 EACH(v, VECTORS) *(Anywhere *)(to + v * LANES) += down[y] * total[v];
         }
     }
+    for (int i = 0; i < a->low_rows * low_columns; i++) memcpy(out + i * next, sums + i * COLUMNS, COLUMNS * sizeof(float));
 }
 
 #undef Lanes

@@ -83,8 +83,8 @@ def _compiled(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: t
     squares = np.square(points.features).sum(2, keepdims=True)
     from_ = np.pad(np.concatenate([points.features, squares], 2), ((0, 0), (0, padding), (0, 0)))
     to = np.concatenate([-2 * cells.features, np.square(cells.features).sum(2, keepdims=True) + _ROUND], 2)
-    out = np.zeros((rows, len(down) * len(across), count + padding), np.float32)
-    room = np.empty(width * _LANES, np.float32)
+    out = np.empty((rows, len(down) * len(across), count + padding), np.float32)
+    room = np.empty((width + len(down) * len(across)) * _LANES, np.float32)
     read = [
         np.ascontiguousarray(part, kind) for part, kind in (
             (from_.transpose(0, 2, 1), np.float32), (to, np.float32), (near[0], np.float32),

@@ -15,8 +15,10 @@ Floats = NDArray[np.float32]
 # chosen on seven of the scenes that benchmarks/sharpen.py measures, looked at on the others
 _ALIKE = 14.0  # standard deviations of the image
 _SOFT = 60.0  # standard deviations beyond which an outlier is drawn in
-_FLOOR = 1e-3  # of the largest variance: what an axis of the image must show to be told from noise
+# what an axis of the image must show to count: of the largest variance, and of the image's noise
+_FLOOR, _NOISE = 1e-3, 20.0
 _NEAR = 12.0  # low-resolution pixels
+_MANY = 24.0, 0.5  # near and slope, for an image of so many bands that little is left to tell
 
 
 class Shown(NamedTuple):
@@ -38,14 +40,16 @@ class Features(Protocol):
         """The image's principal axes by falling variance, each of variance 1 or below: (H + 2 margin, W + 2 margin, b)."""
 
 
+@dataclass(frozen=True, slots=True)
 class Fixed:
-    """The whitened pixels, outliers drawn in."""
+    """The whitened pixels, outliers drawn in. slope: how far the residual leans along them."""
 
-    margin = 0
+    slope: float = 1.0
+    margin: int = 0
 
     def __call__(self, whitened: Floats) -> Shown:
         soft = np.asarray(whitened / np.sqrt(1 + np.square(whitened / _SOFT)), np.float32)
-        return Shown(soft / np.float32(_ALIKE), soft)
+        return Shown(soft / np.float32(_ALIKE), soft * np.float32(self.slope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,13 @@ class Kernel:
 
     def whitened(self, trend: Trend, pixels: Floats) -> Floats:
         """pixels (..., b) of the image along its principal axes (..., b)."""
-        floor = _FLOOR * float(trend.spread.max(initial=0))
+        floor = max(_FLOOR * float(trend.spread.max(initial=0)), _NOISE * trend.noise)
         with np.errstate(divide="ignore"):
             scale = np.where(trend.spread > 0, 1 / np.sqrt(trend.spread + floor), 0).astype(np.float32)
         return np.asarray(((pixels - trend.centre) @ trend.axes) * scale, np.float32)
+
+
+def many_bands() -> Kernel:
+    """For an image of 6 bands or more."""
+    near, slope = _MANY
+    return Kernel(Fixed(slope), near)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.sharpening import noise
+from edgefuse.sharpening import learned, noise
 from edgefuse.sharpening.kernel import Kernel
 from edgefuse.sharpening.kriging import Kriging, Tile, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, ratio_of
@@ -82,7 +82,7 @@ def prepare(
 ) -> Prepared:  # fmt: skip
     """cube (h, w, B), image (h r, w r, b), in any units. Raises CubeError where they can't be sharpened."""
     with side_by_side(1):
-        return _prepared(cube, image, options or Options(), kernel or Kernel(), cube_nodata, image_nodata)
+        return _prepared(cube, image, options or Options(), kernel or learned.kernel(image.shape[2]), cube_nodata, image_nodata)
 
 
 def _prepared(
@@ -131,18 +131,28 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
     pair, kriging = scene.pair, scene.kriging
     every, done = list(tiles(pair.low_shape, scene.side)), 0
     with side_by_side(scene.threads) as count, ThreadPoolExecutor(count) as crew:
+
+        def ended(strip: _Strip, row: list[Tile], made: list[Future[tuple[Floats, Floats | None]]]) -> None:
+            nonlocal done
+            for tile, future in zip(row, made, strict=True):
+                strip.put(tile, *future.result())
+                done += 1
+                if beat is not None:
+                    beat(done, len(every))
+            strip.write(out, uncertainty)
+
+        begun: tuple[_Strip, list[Tile], list[Future[tuple[Floats, Floats | None]]]] | None = None
         for rows in sorted({tile.core[0] for tile in every}):
             row = [tile for tile in every if tile.core[0] == rows]
             held = replace(kriging, pair=_held(pair, row[0].window[0], kriging.kernel.features.margin))
             strip = _Strip(held.pair, rows, scene.trend, scene.variances)
             made = [crew.submit(_components, held, tile, uncertainty is not None) for tile in row]
-            for tile, future in zip(row, made, strict=True):
-                found, unknown = future.result()
-                strip.put(tile, found, unknown)
-                done += 1
-                if beat is not None:
-                    beat(done, len(every))
-            strip.write(out, uncertainty)
+            # a row of tiles is written while the next is looked at
+            if begun is not None:
+                ended(*begun)
+            begun = strip, row, made
+        if begun is not None:
+            ended(*begun)
 
 
 def _components(kriging: Kriging, tile: Tile, uncertain: bool) -> tuple[Floats, Floats | None]:
@@ -195,17 +205,17 @@ class _Strip:
 
     def write(self, out: Out, uncertainty: Out | None) -> None:
         trend = self._trend
-        width, few = self._pair.high_shape[1:]
+        width = self._pair.high_shape[1]
         _, whole = self._pair.spectra(self._left, (0, self._pair.low_shape[1]))
-        across, bands = np.ascontiguousarray(trend.components.T), trend.components.shape[0]
+        across, bands = np.concatenate([trend.components.T, trend.weights]), trend.components.shape[0]
         step = max(1, _ROWS_BYTES // (4 * width * bands))
         for top in range(self._top, self._bottom, step):
             rows = slice(top, min(self._bottom, top + step))
             inside = slice(rows.start - self._top, rows.stop - self._top)
             pixels, there = self._pair.pixels((rows.start, rows.stop), (0, width))
             known = there & _enlarged(whole, self._pair.psf.ratio)[inside]
-            spectra = self._found[inside].reshape(-1, len(across)) @ across
-            spectra += trend.spectra(pixels.reshape(-1, few))
+            left = np.concatenate([self._found[inside], pixels, np.ones((*known.shape, 1), np.float32)], 2)
+            spectra = left.reshape(-1, len(across)) @ across
             np.maximum(spectra, trend.floor, out=spectra)
             spectra = spectra.reshape(*known.shape, bands)
             spectra[~known] = np.nan

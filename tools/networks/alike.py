@@ -1,0 +1,42 @@
+"""The features that `sharpen-edge` compares places by: what a small network adds to the fixed ones of edgefuse/sharpening/kernel.py."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+AXES = 8  # the image's principal axes it takes: more are left out, fewer are zeros
+FEATURES = 8  # of each kind
+MARGIN = 2  # pixels it sees to each side
+_ALIKE, _LEANING = 0.05, 0.3  # how much it says at first, beside the fixed features' 0.07 and 1
+
+
+class Alike(nn.Module):
+    """planes (1, AXES, H + 2 MARGIN, W + 2 MARGIN): asinh of whitened pixels -> (1, 2 FEATURES, H, W): what is added to the features that
+    places are alike by, and to those that the residual leans along. near: low-resolution pixels."""
+
+    def __init__(self, width: int = 24) -> None:
+        super().__init__()
+        self.width = width
+        self.see = nn.Conv2d(AXES, width, 3)
+        self.mix = nn.Conv2d(width, width, 3)
+        self.say = nn.Conv2d(width, 2 * FEATURES, 1)
+        self.straight = nn.Conv2d(AXES, 2 * FEATURES, 1, bias=False)
+        for last in (self.say.weight, self.say.bias, self.straight.weight):
+            nn.init.zeros_(last)
+        self.near_log = nn.Parameter(torch.tensor(math.log(12.0)))
+        self.register_buffer("scale", torch.tensor([_ALIKE] * FEATURES + [_LEANING] * FEATURES)[None, :, None, None])
+
+    def forward(self, planes: Tensor) -> Tensor:
+        hidden = torch.relu(self.mix(torch.relu(self.see(planes))))
+        return (self.say(hidden) + self.straight(planes[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN])) * self.scale
+
+    @property
+    def near(self) -> Tensor:
+        return self.near_log.exp()
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
