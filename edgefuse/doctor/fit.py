@@ -9,10 +9,9 @@ from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.runtimes import installed
 from edgefuse.errors import EdgeFuseError
-from edgefuse.fusion import headroom
-from edgefuse.zoo import Card
 
 _SIZE = 640, 480
+_PIXELS = _SIZE[0] * _SIZE[1]
 # what a run has taken beyond what the doctor takes when its first frame comes: 20 (LiteRT, nestfuse-edge) to 76 MB (onnxruntime, nestfuse)
 _LOADED = 76_000_000
 
@@ -20,11 +19,23 @@ _LOADED = 76_000_000
 def check_fit(_: Host) -> list[Finding]:
     """One finding; facts list every model: the file that takes least of those whose runtime is installed, its bytes, the largest frame."""
     try:
+        from edgefuse.fusion import headroom  # needs psutil, without which a doctor must come, too
+
         cards = zoo.cards()
-    except EdgeFuseError:
-        return []  # check_models tells what is wrong with them
+    except (ImportError, EdgeFuseError):
+        return []  # the libraries' checks and the models' tell what is wrong with them
     there = max(0, headroom.room() - _LOADED)
-    rows = [row for card in cards if card.task == "fusion" and (row := _least(card, there))]
+    rows: list[dict[str, Any]] = []
+    for card in (c for c in cards if c.task == "fusion"):
+        each = [
+            (per_pixel * _PIXELS, f.runtime, f.precision)
+            for f in card.files
+            if installed(f.runtime) and (per_pixel := headroom.needed(card, f.runtime, f.precision, 1))
+        ]
+        if each:
+            wanted, runtime, precision = min(each)
+            about = {"model": card.name, "runtime": runtime, "precision": precision, "bytes": wanted, "fits": wanted <= there}
+            rows.append(about | {"largest": headroom.largest(_SIZE, wanted, there)})
     if not rows:
         return []
     fit = [f"{_with(r)} ({r['bytes'] / 1e6:.0f} MB)" for r in rows if r["fits"]]
@@ -34,19 +45,6 @@ def check_fit(_: Host) -> list[Finding]:
     if others:
         what += f"; it does not with {', '.join(others)}"
     return [Finding("large models", "ok" if fit else "warn", what, None, {"free": there, "size": size, "models": rows})]
-
-
-def _least(card: Card, there: int) -> dict[str, Any] | None:
-    found = []
-    for file in card.files:
-        wanted = headroom.needed(card, file.runtime, file.precision, _SIZE[0] * _SIZE[1])
-        if wanted is not None and installed(file.runtime):
-            found.append((wanted, file.runtime, file.precision))
-    if not found:
-        return None
-    wanted, runtime, precision = min(found)
-    about = {"model": card.name, "runtime": runtime, "precision": precision, "bytes": wanted, "fits": wanted <= there}
-    return about | {"largest": headroom.largest(_SIZE, wanted, there)}
 
 
 def _with(row: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def test_where_runtimes_or_cards_are_missing_nothing_is_promised(tmp_path: Path,
         raise ModelError("broken")
 
     monkeypatch.setattr(zoo, "cards", broken)
+    assert fit.check_fit(Host()) == []
+
+
+def test_a_doctor_comes_without_psutil_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "edgefuse.fusion.headroom")
+    monkeypatch.delattr("edgefuse.fusion.headroom")
+    monkeypatch.setitem(sys.modules, "psutil", None)
     assert fit.check_fit(Host()) == []
 
 
