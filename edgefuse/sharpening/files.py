@@ -53,6 +53,9 @@ class _Typed:
         self.unsaid = 0
 
     def __setitem__(self, key: Any, samples: NDArray[np.float32]) -> None:
+        if samples.dtype == self._dtype and math.isnan(self._missing):
+            self._sink[key] = samples
+            return
         missing = np.isnan(samples)
         if self._dtype.kind != "f":
             limits = np.iinfo(self._dtype)
