@@ -125,7 +125,7 @@ def prepare(
         raise CubeError(f"{NAME} takes images of {_FEWEST} bands or more, this one has {few}; take --model sharpen-edge")
     seen = response(bands)[: len(RANGES) if few >= len(RANGES) else _FEWEST].T
     wide, offset = trend.weights[:-1] @ seen, trend.weights[-1] @ seen
-    every = list(tiles(cube.shape, options.side))
+    every = list(tiles(cube.shape, options.side, shared=0))
     scene = Prepared(pair, trend, _peak(pair), wide, offset, options.side, options.threads, len(every), 0.0, 0.0)
     with closing(_Student(options.threads)) as student:
         tried = time.perf_counter()
@@ -153,7 +153,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
     if uncertainty is not None:
         raise SettingsError(f"{NAME} can't say how uncertain it is; leave out --uncertainty, or take --model sharpen-edge")
     with closing(_Student(scene.threads)) as student:
-        for done, tile in enumerate(tiles(scene.pair.low_shape, scene.side), 1):
+        for done, tile in enumerate(tiles(scene.pair.low_shape, scene.side, shared=0), 1):
             rows, columns = _high(tile.core)
             out[slice(*rows), slice(*columns), :] = _sharpened(scene, student, tile)
             if beat is not None:

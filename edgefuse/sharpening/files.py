@@ -53,7 +53,7 @@ class _Typed:
         self.unsaid = 0
 
     def __setitem__(self, key: Any, samples: NDArray[np.float32]) -> None:
-        if samples.dtype == self._dtype and math.isnan(self._missing):
+        if samples.dtype == self._dtype and self._missing is not None and math.isnan(self._missing):
             self._sink[key] = samples
             return
         missing = np.isnan(samples)

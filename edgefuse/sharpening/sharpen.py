@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError
 from edgefuse.sharpening import learned, noise
 from edgefuse.sharpening.kernel import Kernel
-from edgefuse.sharpening.kriging import Kriging, Tile, tiles
+from edgefuse.sharpening.kriging import SHARED, Kriging, Tile, taper, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, ratio_of
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.registration import registered
@@ -132,7 +132,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
     every, done = list(tiles(pair.low_shape, scene.side)), 0
     with side_by_side(scene.threads) as count, ThreadPoolExecutor(count) as crew:
 
-        def ended(strip: _Strip, row: list[Tile], made: list[Future[tuple[Floats, Floats | None]]]) -> None:
+        def ended(strip: _Strip, row: list[Tile], made: list[Future[tuple[Floats, Floats | None]]], following: _Strip | None) -> None:
             nonlocal done
             for tile, future in zip(row, made, strict=True):
                 strip.put(tile, *future.result())
@@ -140,6 +140,8 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
                 if beat is not None:
                     beat(done, len(every))
             strip.write(out, uncertainty)
+            if following is not None:
+                strip.hand_on(following)
 
         begun: tuple[_Strip, list[Tile], list[Future[tuple[Floats, Floats | None]]]] | None = None
         for rows in sorted({tile.core[0] for tile in every}):
@@ -149,10 +151,10 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
             made = [crew.submit(_components, held, tile, uncertainty is not None) for tile in row]
             # a row of tiles is written while the next is looked at
             if begun is not None:
-                ended(*begun)
+                ended(*begun, strip)
             begun = strip, row, made
         if begun is not None:
-            ended(*begun)
+            ended(*begun, None)
 
 
 def _components(kriging: Kriging, tile: Tile, uncertain: bool) -> tuple[Floats, Floats | None]:
@@ -183,25 +185,30 @@ class _Strip:
     """The components of a row of tiles, until they are spectra and written."""
 
     def __init__(self, pair: Pair, rows: Span, trend: Trend, variances: NDArray[np.float64]) -> None:
-        ratio = pair.psf.ratio
+        self._ratio = ratio = pair.psf.ratio
         self._pair, self._trend, self._variances = pair, trend, variances
-        self._top, self._bottom = rows[0] * ratio, rows[1] * ratio
-        self._left = rows
-        shape = self._bottom - self._top, pair.high_shape[1]
+        # the last of them are the next strip's, too, which ends them
+        self._left = rows[0], rows[1] if rows[1] == pair.low_shape[0] else rows[1] - SHARED
+        self._top, self._bottom = (row * ratio for row in self._left)
+        shape = (rows[1] - rows[0]) * ratio, pair.high_shape[1]
         self._found = np.zeros((*shape, trend.components.shape[1]), np.float32)
-        self._unknown = np.full(shape, np.nan, np.float32)
-
-    def _place(self, tile: Tile) -> slice:
-        ratio = self._pair.psf.ratio
-        return slice(tile.core[1][0] * ratio, tile.core[1][1] * ratio)
+        self._unknown = np.zeros(shape, np.float32)
 
     def put(self, tile: Tile, found: Floats, unknown: Floats | None) -> None:
-        columns = self._place(tile)
-        self._found[:, columns] = found
+        down, across = (taper(span, count, self._ratio) for span, count in zip(tile.core, self._pair.low_shape[:2], strict=True))
+        weights = down[:, None] * across
+        columns = slice(tile.core[1][0] * self._ratio, tile.core[1][1] * self._ratio)
+        self._found[:, columns] += found * weights[..., None]
         if unknown is not None:
             bands = self._trend.components.shape[0]
             squared = unknown @ (self._variances / bands).astype(np.float32) + np.float32(self._trend.rest)
-            self._unknown[:, columns] = np.sqrt(squared)
+            self._unknown[:, columns] += np.sqrt(squared) * weights
+
+    def hand_on(self, following: _Strip) -> None:
+        """Add what both sharpen."""
+        for mine, its in ((self._found, following._found), (self._unknown, following._unknown)):
+            both = slice(self._bottom - self._top, len(mine))
+            its[: len(mine[both])] += mine[both]
 
     def write(self, out: Out, uncertainty: Out | None) -> None:
         trend = self._trend
