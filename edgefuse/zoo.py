@@ -194,8 +194,9 @@ def cards() -> list[Card]:
     return [read_card(f) for f in _folders()]
 
 
-def find(name: str) -> Card:
-    """The card called `name`, or in the folder `name` where it has a slash. Raises ModelError for an unknown one."""
+def find(name: str, task: str | None = None) -> Card:
+    """The card called `name`, or in the folder `name` where it has a slash. Raises ModelError for an unknown one, and names those there are,
+    for `task`."""
     if "/" in name:
         try:
             return read_card(Path(name).expanduser().resolve())
@@ -205,5 +206,6 @@ def find(name: str) -> Card:
         return read_card(BUILT_IN / name)
     folders = {f.name: f for f in reversed(list(_folders()))}
     if name not in folders:
-        raise ModelError(f"unknown model '{name}'; there is {', '.join(sorted(folders)) or 'none'} (or give a folder: ./NAME)")
+        known = sorted(n for n, folder in folders.items() if task is None or read_card(folder).task == task)
+        raise ModelError(f"unknown model '{name}'; there is {', '.join(known) or 'none'} (or give a folder: ./NAME)")
     return read_card(folders[name])

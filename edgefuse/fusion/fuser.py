@@ -120,5 +120,5 @@ def load(
     calibration: puts infrared frames of the camera's own size and view on the visible grid (`edgefuse.registration.load` reads one);
     without it both frames are to be of one size and in register.
     """
-    card = zoo.find(model)
+    card = zoo.find(model, "fusion")
     return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady, agc, calibration)
