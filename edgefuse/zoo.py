@@ -195,8 +195,8 @@ def cards() -> list[Card]:
 
 
 def find(name: str, task: str | None = None) -> Card:
-    """The card called `name`, or in the folder `name` where it has a slash. Raises ModelError for an unknown one, and names those there are,
-    for `task`."""
+    """The card called `name`, or in the folder `name` where it has a slash. Raises ModelError for an unknown one, which names
+    those for `task`."""
     if "/" in name:
         try:
             return read_card(Path(name).expanduser().resolve())

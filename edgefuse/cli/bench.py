@@ -163,8 +163,8 @@ def _wanted(args: argparse.Namespace) -> Wanted:
     most = default_threads()
     usual = {1} if args.peer else {n for n in (1, 2, most) if n <= most} if args.tune else {1, most}
     return Wanted(
-        {name: zoo.find(name, "fusion") for name in models}, _once(args.runtime), _once(args.precision), _once(args.threads) or sorted(usual),
-        _once(args.size) or [_size(DEFAULT_SIZE)],
+        {name: zoo.find(name, "fusion") for name in models}, _once(args.runtime), _once(args.precision),
+        _once(args.threads) or sorted(usual), _once(args.size) or [_size(DEFAULT_SIZE)],
     )  # fmt: skip
 
 
