@@ -56,3 +56,16 @@ INLINE int32_t sample_of(const Job *job, const Band *b, int32_t value, int negat
     const int64_t made = negative ? -magnitude : magnitude;
     return job->exact ? (int32_t)made : (int32_t)(uint32_t)((uint64_t)(made * b->inverse + 2048) >> 12);
 }
+
+/* what a row's samples know before the first of them is coded: all of it, and the part of the planes before */
+INLINE void look_around(int32_t *restrict around, int32_t *restrict planes, int32_t n, ptrdiff_t s, const uint16_t *restrict q,
+    const uint16_t *restrict p, const uint16_t *restrict r, const uint16_t *restrict parent, const uint16_t *restrict sibling, ptrdiff_t t)
+{
+    for (int x = 0; x < n; x++) {
+        planes[x] = 4 * p[x] + p[x - 1] + p[x + 1] + p[x - s] + p[x + s] + 2 * r[x] + ((r[x - 1] + r[x + 1] + r[x - s] + r[x + s]) >> 1);
+        around[x] = 6 * q[x - s] + 3 * (q[x - s - 1] + q[x - s + 1]) + 2 * q[x - 2 * s] + planes[x] + 1;
+    }
+    if (sibling) for (int x = 0; x < n; x++)
+        around[x] += 2 * sibling[x] + ((sibling[x - 1] + sibling[x + 1] + sibling[x - t] + sibling[x + t]) >> 1);
+    if (parent) for (int x = 0; x < n; x++) around[x] += 2 * parent[x / 2];
+}

@@ -89,22 +89,10 @@ INLINE int32_t get_tail(Coder *c)
     return (int32_t)(whole - 1);
 }
 
-/* what a row's samples know before the first of them is coded */
-INLINE void look_around(int32_t *restrict around, int32_t n, ptrdiff_t s, const uint16_t *restrict q, const uint16_t *restrict p,
-    const uint16_t *restrict r, const uint16_t *restrict parent, const uint16_t *restrict sibling, ptrdiff_t t)
-{
-    for (int x = 0; x < n; x++)
-        around[x] = 6 * q[x - s] + 3 * (q[x - s - 1] + q[x - s + 1]) + 2 * q[x - 2 * s] + 4 * p[x] + p[x - 1] + p[x + 1] + p[x - s] + p[x + s]
-            + 2 * r[x] + ((r[x - 1] + r[x + 1] + r[x - s] + r[x + s]) >> 1) + 1;
-    if (sibling) for (int x = 0; x < n; x++)
-        around[x] += 2 * sibling[x] + ((sibling[x - 1] + sibling[x + 1] + sibling[x - t] + sibling[x + t]) >> 1);
-    if (parent) for (int x = 0; x < n; x++) around[x] += 2 * parent[x / 2];
-}
-
 static int32_t get_band(Coder *c, const Job *job, const Band *b, int32_t k, const Magnitudes *m, int32_t average)
 {
     const ptrdiff_t s = b->stride, apart = (ptrdiff_t)b->step * job->planes;
-    int32_t around[TILE];
+    int32_t around[TILE], planes[TILE];
     for (int y = 0; y < b->height; y++) {
         const ptrdiff_t row = b->offset + (y + PAD) * s + PAD, at = ((ptrdiff_t)(b->y + y * b->step) * job->width + b->x) * job->planes + k;
         int32_t *out = job->out + at;
@@ -115,7 +103,7 @@ static int32_t get_band(Coder *c, const Job *job, const Band *b, int32_t k, cons
         if (b->sibling >= 0) sibling = m->now + job->bands[b->sibling].offset + (y + PAD) * t + PAD;
         for (int x = 0; x < b->width; x++) {
             if (x % TILE == 0) {
-                look_around(around, least(TILE, b->width - x), s, q + x, m->last + row + x, m->before + row + x,
+                look_around(around, planes, least(TILE, b->width - x), s, q + x, m->last + row + x, m->before + row + x,
                     parent ? parent + x / 2 : NULL, sibling ? sibling + x : NULL, t);
             }
             const int32_t expected = level_of(c->t, (6 * q[x - 1] + 2 * q[x - 2] + around[x % TILE] + (average >> 9)) >> 1);

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgefuse.hyperspectral.bands import PAD, Band, bands
+from edgefuse.hyperspectral.planes_python import Magnitudes, surroundings
 
 if TYPE_CHECKING:
     from edgefuse.hyperspectral.planes import Integers
@@ -111,12 +112,9 @@ def decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -
     return planes
 
 
-def _band(
-    c: _Coder, found: Sequence[Band], b: Band, magnitudes: tuple[list[int], list[int], list[int]], average: int, bias: int
-) -> tuple[list[list[int]], int]:
+def _band(c: _Coder, found: Sequence[Band], b: Band, magnitudes: Magnitudes, average: int, bias: int) -> tuple[list[list[int]], int]:
     """One band of a plane: its values in 256ths of a step (without bias: as they are), and its running mean, in 4096ths."""
-    q, p, r = magnitudes
-    s, unit = b.stride, ONE if bias else 1
+    q, unit = magnitudes[0], ONE if bias else 1
     level, top = c.level, len(c.level) - 1
     made = [[0] * b.width for _ in range(b.height)]
 
@@ -124,18 +122,10 @@ def _band(
         return min(level[min(v, top)], SETS - 1)
 
     for y in range(b.height):
-        row = b.offset + (y + PAD) * s + PAD
-        coarser, other = (found[i] if i >= 0 else None for i in (b.parent, b.sibling))
+        row = b.offset + (y + PAD) * b.stride + PAD
         for x in range(b.width):
             at = row + x
-            around = 6 * (q[at - 1] + q[at - s]) + 3 * (q[at - s - 1] + q[at - s + 1]) + 2 * (q[at - 2] + q[at - 2 * s])
-            around += 4 * p[at] + p[at - 1] + p[at + 1] + p[at - s] + p[at + s]
-            around += 2 * r[at] + (r[at - 1] + r[at + 1] + r[at - s] + r[at + s] >> 1)
-            if coarser:
-                around += 2 * q[coarser.offset + (y // 2 + PAD) * coarser.stride + PAD + x // 2]
-            if other:
-                o, t = other.offset + (y + PAD) * other.stride + PAD + x, other.stride
-                around += 2 * q[o] + (q[o - 1] + q[o + 1] + q[o - t] + q[o + t] >> 1)
+            around, _ = surroundings(magnitudes, found, b, y, x)
             expected = lv(around + 1 + (average >> 9) >> 1)
             c.set = expected
             c.index = expected * 8 + b.type, lv(average >> 7) * 24 + expected

@@ -20,6 +20,9 @@ SURE, BEGUN = 32700, 5  # the most likely that anything is, and how often a tabl
 PACES = [1, 2, 2, 2, 3, 3, 3, 3, 3, *[4] * 13, *[5] * 22, 6]  # what the n-th time counts: 2^-n of the miss
 _WHOLE = 1 << 15
 
+Magnitudes = tuple[list[int], list[int], list[int]]
+"""Of the plane that is coded, and of the two before it."""
+
 
 class _Coder:
     """The range coder, and the models that tell it how likely what is. Reads where `source` is given, else writes."""
@@ -204,11 +207,11 @@ def _planes(coder: _Coder, planes: Integers, levels: int, scale: int, lam: int, 
 
 
 def _band(
-    c: _Coder, found: Sequence[Band], b: Band, samples: list[list[int]], magnitudes: tuple[list[int], list[int], list[int]], average: int,
+    c: _Coder, found: Sequence[Band], b: Band, samples: list[list[int]], magnitudes: Magnitudes, average: int,
     lam: int, exact: bool,
 ) -> tuple[list[list[int]], int]:  # fmt: skip
     """One band of a plane: its values in 256ths of a step (exact: as they are), and its running mean, in 4096ths."""
-    q, p, r = magnitudes
+    q = magnitudes[0]
     s, bias = b.stride, 0 if exact else 9
     level, top = c.level, len(c.level) - 1
     made = [[0] * b.width for _ in range(b.height)]
@@ -218,17 +221,9 @@ def _band(
 
     for y in range(b.height):
         row = b.offset + (y + PAD) * s + PAD
-        coarser, other = (found[i] if i >= 0 else None for i in (b.parent, b.sibling))
         for x in range(b.width):
             at = row + x
-            planes = 4 * p[at] + p[at - 1] + p[at + 1] + p[at - s] + p[at + s]
-            planes += 2 * r[at] + (r[at - 1] + r[at + 1] + r[at - s] + r[at + s] >> 1)
-            around = 6 * (q[at - 1] + q[at - s]) + 3 * (q[at - s - 1] + q[at - s + 1]) + 2 * (q[at - 2] + q[at - 2 * s]) + planes
-            if coarser:
-                around += 2 * q[coarser.offset + (y // 2 + PAD) * coarser.stride + PAD + x // 2]
-            if other:
-                o, t = other.offset + (y + PAD) * other.stride + PAD + x, other.stride
-                around += 2 * q[o] + (q[o - 1] + q[o + 1] + q[o - t] + q[o + t] >> 1)
+            around, planes = surroundings(magnitudes, found, b, y, x)
             expected = lv(around + 1 + (average >> 9) >> 1)
             near = lv(2 * (q[at - 1] + q[at - s]))
             c.index = expected * 8 + b.type, lv(average >> 7) * LEVELS + expected, near * LEVELS + lv(planes)
@@ -250,3 +245,21 @@ def _band(
             q[at] = min(value, 65535)
             average += min(value, 4000) * 4096 - average + 16 >> 5
     return made, average
+
+
+def surroundings(magnitudes: Magnitudes, found: Sequence[Band], b: Band, y: int, x: int) -> tuple[int, int]:
+    """What is known of a band's sample (y, x) before it is coded: all of it, and the part of the two planes before."""
+    q, p, r = magnitudes
+    s = b.stride
+    at = b.offset + (y + PAD) * s + PAD + x
+    planes = 4 * p[at] + p[at - 1] + p[at + 1] + p[at - s] + p[at + s]
+    planes += 2 * r[at] + (r[at - 1] + r[at + 1] + r[at - s] + r[at + s] >> 1)
+    around = 6 * (q[at - 1] + q[at - s]) + 3 * (q[at - s - 1] + q[at - s + 1]) + 2 * (q[at - 2] + q[at - 2 * s]) + planes
+    if b.parent >= 0:
+        coarser = found[b.parent]
+        around += 2 * q[coarser.offset + (y // 2 + PAD) * coarser.stride + PAD + x // 2]
+    if b.sibling >= 0:
+        other = found[b.sibling]
+        o, t = other.offset + (y + PAD) * other.stride + PAD + x, other.stride
+        around += 2 * q[o] + (q[o - 1] + q[o + 1] + q[o - t] + q[o + t] >> 1)
+    return around, planes
