@@ -1,4 +1,4 @@
-/* Covariances of points with what low-resolution pixels see, compiled: what observed.py does with NumPy, without ever holding the
+/* Covariances of points with what low-resolution pixels see, compiled: what alike.py does with NumPy, without ever holding the
    covariances with all cells.
 
    Some columns of points at a time against a row of cells, then weighted across and down into the low-resolution pixels. */
