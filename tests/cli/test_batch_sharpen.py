@@ -51,7 +51,8 @@ def test_there_resumed_and_told(run: Run, tmp_path: Path) -> None:
     assert (report["found"], report["done"], report["failed"]) == (3, 3, [])
     assert report["passed_over"] == ["in/alone_msi.npy"]
     whole(tmp_path, 3)
-    record = lines(tmp_path)[0]
+    # two are done at a time, and either may end first
+    record, *_ = sorted(lines(tmp_path), key=lambda line: [f["file"] for f in line["source"]])
     assert record["settings"]["verb"] == "sharpen"
     assert [f["file"] for f in record["source"]] == ["0_hsi.npy", "0_msi.npy"]
     assert record["figures"]["consistency"]["psnr_db"] > 40
@@ -100,7 +101,7 @@ def test_bad_pairs_are_counted_and_named_and_the_others_done(run: Run, tmp_path:
 
 
 def test_interrupted_it_goes_on(run: Run, tmp_path: Path) -> None:
-    fill(tmp_path, 12)
+    fill(tmp_path, 20)
     process = start(tmp_path, "sharpen", "--jobs", 1)
     until(lambda: lines(tmp_path), process)
     process.send_signal(signal.SIGINT)
@@ -108,11 +109,11 @@ def test_interrupted_it_goes_on(run: Run, tmp_path: Path) -> None:
     assert process.returncode == 1, err
     assert "the same command goes on" in one_line(err)
     first = json.loads(out)["done"]
-    assert 1 <= first < 12
+    assert 1 <= first < 20
     assert not list((tmp_path / "out").rglob(".*.part"))
     report = json.loads(run("batch", "sharpen", "in", "out", "--json").stdout)
-    assert (report["already_done"], report["already_done"] + report["done"]) == (first, 12)
-    whole(tmp_path, 12)
+    assert (report["already_done"], report["already_done"] + report["done"]) == (first, 20)
+    whole(tmp_path, 20)
 
 
 def test_a_cluster_that_loses_a_worker_on_the_way(tmp_path: Path, cluster: Cluster) -> None:
