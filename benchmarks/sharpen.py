@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.metrics.sharpening import SharpeningScore
+from edgefuse.sharpening.csakd import RANGES
 from edgefuse.sharpening.sharpen import Options, prepare, sharpen
 
 Floats = NDArray[np.float32]
 RATIO = 4
-RANGES = (0.02, 0.08), (0.08, 0.14), (0.14, 0.20), (0.24, 0.34), (0.55, 0.62), (0.80, 0.92)  # of the band index, as wide bands see it
 CONDITIONS = {"clean": (None, 0), "noise 35 dB": (35.0, 0), "noise 25 dB": (25.0, 0), "noise 45 dB": (45.0, 0), "shifted": (None, 1)}
 # what the kernel's constants were chosen on; the others were only looked at
 CHOSEN_ON = "abu_airport_1", "abu_beach_3", "abu_urban_1", "abu_urban_4", "sandiego", "muufl_90", "abu_beach_4"

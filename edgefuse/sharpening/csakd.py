@@ -8,7 +8,6 @@ It looks 8 pixels around itself and at nothing else, so tiles that overlap by th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -23,11 +22,10 @@ from edgefuse.hyperspectral.sscnet import resampled
 from edgefuse.sharpening import cubic
 from edgefuse.sharpening.kriging import Tile, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span
-from edgefuse.sharpening.sharpen import Options, Out, related
+from edgefuse.sharpening.sharpen import Beat, Options, Out, related
 from edgefuse.sharpening.trend import Trend, blocks
 
 Floats = NDArray[np.float32]
-Beat = Callable[[int, int], None]  # tiles done, tiles in all
 Window = tuple[Span, Span]  # rows, columns
 
 NAME = "csakd-student"

@@ -22,13 +22,12 @@ from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening import check
 from edgefuse.sharpening.models import model
 from edgefuse.sharpening.pair import Pair
-from edgefuse.sharpening.sharpen import SIDES, Options, Prepared
+from edgefuse.sharpening.sharpen import SIDES, Beat, Options, Prepared
 from edgefuse.sharpening.trend import blocks
 
 _logger = logging.getLogger(__name__)
 
 Tell = Callable[[Prepared], None]
-Beat = Callable[[int, int], None]
 _ROWS_BYTES = 8_000_000
 
 

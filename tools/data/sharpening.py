@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from edgefuse.sharpening import noise
+from edgefuse.sharpening.csakd import RANGES
 from edgefuse.sharpening.kernel import Kernel
 from edgefuse.sharpening.kriging import Kriging, Tile, tiles
 from edgefuse.sharpening.pair import Pair as Both
@@ -25,7 +26,6 @@ from tools.networks.alike import AXES, MARGIN
 RATIO = 4
 COMPONENTS = 32
 SCENES = "abu_airport_1", "abu_beach_3", "abu_urban_1", "abu_urban_4", "sandiego", "muufl_90", "abu_beach_4", "enmap_potsdam_tiles"
-RANGES = (0.02, 0.08), (0.08, 0.14), (0.14, 0.20), (0.24, 0.34), (0.55, 0.62), (0.80, 0.92)  # benchmarks/sharpen.py's
 _MOST_ASKED = 18  # low-resolution pixels to a side that noise is estimated on
 _ENMAP = 0.12  # share of draws
 
@@ -119,7 +119,7 @@ def prepared(cube: np.ndarray, low: np.ndarray, image: np.ndarray, rng: np.rando
     left = (cube.reshape(-1, bands) - trend.spectra(image.reshape(-1, few))).reshape(cube.shape)
     truth = left @ trend.components
     found = np.empty_like(truth)
-    for tile in tiles(low.shape, 16):
+    for tile in tiles(low.shape, 16, shared=0):
         (top, bottom), (first, last) = ((a * RATIO, b * RATIO) for a, b in tile.core)
         found[top:bottom, first:last] = kriging.carried(tile, kriging.seen(tile), False)[0]
     whitened = np.moveaxis(kernel.whitened(trend, image), 2, 0)
