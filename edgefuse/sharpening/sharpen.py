@@ -200,8 +200,8 @@ class _Strip:
         columns = slice(tile.core[1][0] * self._ratio, tile.core[1][1] * self._ratio)
         self._found[:, columns] += found * weights[..., None]
         if unknown is not None:
-            bands = self._trend.components.shape[0]
-            squared = unknown @ (self._variances / bands).astype(np.float32) + np.float32(self._trend.rest)
+            shares = self._variances * np.square(self._trend.components, dtype=np.float64).mean(0)
+            squared = unknown @ shares.astype(np.float32) + np.float32(self._trend.rest)
             self._unknown[:, columns] += np.sqrt(squared) * weights
 
     def hand_on(self, following: _Strip) -> None:

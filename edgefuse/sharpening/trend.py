@@ -1,4 +1,4 @@
-"""The cube as a linear function of the image, and the principal components of what that leaves: one pass over both."""
+"""The cube as a linear function of the image, and components of what that leaves: one pass over both."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _BLOCK = 12_000_000  # bytes of spectra at a time
+_QUIET, _ALIKE = 1e-6, 0.375  # of the mean variance; the power of a variance that a band is divided by
 _MIDDLE = 256  # of the image's pixels to a side, of which its noise is told
 _SECOND, _ANY = (np.array(w, np.float32) for w in ([1, -2, 1], [1, 1, 1]))
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """weights: (b + 1, B), the last row for a constant. components: (B, k), orthonormal, by falling variance. variances: (k,), squared
-    units of the cube. rest: mean over the bands of what no component holds. centre: (b,), axes: (b, b), by falling variances `spread`
-    (b,): of the image's own pixels. explained: share of the cube's variance that the image explains, 0..1, corrected for chance.
-    correlations: (b, B), of the image's bands and the cube's. seen: low-resolution pixels used. floor: (B,), 0 for a band of which the cube
-    has nothing below: so has nothing that is sharper; else minus infinity. noise: variance of the image's own, along the axis that has
-    least."""
+    """weights: (b + 1, B), the last row for a constant. analysis: (B, k), of what is left of a spectrum into components, uncorrelated and
+    by falling variance `variances` (k,). components: (B, k), what a band has of each, in the cube's units. rest: mean over the bands of the
+    variance that no component holds. centre: (b,), axes: (b, b), by falling variances `spread` (b,): of the image's own pixels.
+    explained: share of the cube's variance that the image explains, 0..1, corrected for chance. correlations: (b, B), of the image's
+    bands and the cube's. seen: low-resolution pixels used. floor: (B,), 0 for a band of which the cube has nothing below: so has nothing
+    that is sharper; else minus infinity. noise: variance of the image's own, along the axis that has least."""
 
     weights: Floats
+    analysis: Floats
     components: Floats
     variances: Doubles
     rest: float
@@ -47,7 +49,7 @@ class Trend:
 
     def residual(self, spectra: Floats, pixels: Floats) -> Floats:
         """What the trend leaves of spectra (n, B), by components (n, k)."""
-        return np.asarray((spectra - self.spectra(pixels)) @ self.components)
+        return np.asarray((spectra - self.spectra(pixels)) @ self.analysis)
 
 
 class _Moments:
@@ -107,23 +109,36 @@ def fitted(pair: Pair, count: int) -> Trend:
         )
     mean, covariance = both.mean, both.covariance
     xx, xy, yy = covariance[:few, :few], covariance[:few, few:], covariance[few:, few:]
-    slopes = np.linalg.pinv(xx, rcond=1e-12, hermitian=True) @ xy
-    left = yy - xy.T @ slopes - slopes.T @ xy + slopes.T @ xx @ slopes
-    variances, vectors = np.linalg.eigh((left + left.T) / 2)
-    variances, vectors = np.maximum(variances[::-1], 0), vectors[:, ::-1]
-    kept = min(count, bands)
     spread, axes = np.linalg.eigh(image.covariance)
+    noise = _noise(pair, image.mean, axes)
+    # low-resolution pixels hide the noise that the image's own show: without it bands that are alike get large weights of either sign
+    slopes = np.linalg.pinv(xx + noise * np.eye(few), rcond=1e-12, hermitian=True) @ xy
+    left = yy - xy.T @ slopes - slopes.T @ xy + slopes.T @ xx @ slopes
+    scale = _scale(left.diagonal())
+    variances, vectors = np.linalg.eigh((left + left.T) / 2 / scale / scale[:, None])
+    kept = min(count, bands)
+    variances, vectors = np.maximum(variances[: -kept - 1 : -1], 0), vectors[:, : -kept - 1 : -1]
+    components = vectors * scale[:, None]
+    held = np.square(components).sum(0) @ variances
     total, freedom = float(np.trace(yy)), both.count - few - 1
     # each slope explains a little of anything
-    chance = float(variances.sum()) * (both.count - 1) / max(1, freedom)
+    chance = float(np.trace(left)) * (both.count - 1) / max(1, freedom)
     return Trend(
         np.concatenate([slopes, mean[None, few:] - mean[None, :few] @ slopes]).astype(np.float32),
-        np.ascontiguousarray(vectors[:, :kept], np.float32), variances[:kept], float(variances[kept:].sum()) / bands,
+        np.ascontiguousarray(vectors / scale[:, None], np.float32), np.ascontiguousarray(components, np.float32), variances,
+        max(0.0, float(np.trace(left)) - float(held)) / bands,
         image.mean.astype(np.float32), np.ascontiguousarray(axes[:, ::-1], np.float32), np.maximum(spread[::-1], 0),
         min(1.0, max(0.0, 1 - chance / total)) if total > 0 else 1.0,
         xy / np.sqrt(np.maximum(np.outer(xx.diagonal(), yy.diagonal()), 1e-30)), both.count,
-        np.where(least < 0, -np.inf, 0).astype(np.float32), _noise(pair, image.mean, axes),
+        np.where(least < 0, -np.inf, 0).astype(np.float32), noise,
     )  # fmt: skip
+
+
+def _scale(variances: Doubles) -> Doubles:
+    """What bands are divided by before components are sought: else those that are loud, or noisy, are all that counts. Not quite their
+    standard deviations: of bands of which next to nothing is left, that is noise."""
+    mean = float(variances.mean())
+    return np.asarray((np.maximum(variances, 0) + _QUIET * mean) ** _ALIKE) if mean > 0 else np.ones(len(variances))
 
 
 def _noise(pair: Pair, centre: Doubles, axes: Doubles) -> float:

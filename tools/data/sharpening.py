@@ -117,7 +117,7 @@ def prepared(cube: np.ndarray, low: np.ndarray, image: np.ndarray, rng: np.rando
     everything = both.low((0, h), (0, w))
     rest = trend.residual(everything.spectra.reshape(-1, bands), everything.image.reshape(-1, few)).reshape(h, w, -1)
     left = (cube.reshape(-1, bands) - trend.spectra(image.reshape(-1, few))).reshape(cube.shape)
-    truth = left @ trend.components
+    truth = left @ trend.analysis
     found = np.empty_like(truth)
     for tile in tiles(low.shape, 16, shared=0):
         (top, bottom), (first, last) = ((a * RATIO, b * RATIO) for a, b in tile.core)
