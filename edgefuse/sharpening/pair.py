@@ -64,13 +64,15 @@ def ratio_of(low: tuple[int, ...], high: tuple[int, ...]) -> int:
 
 @dataclass(frozen=True)
 class Pair:
-    """cube: (h, w, B). image: (h ratio, w ratio, b). Missing is what equals their no-data values, and what is no finite number."""
+    """cube: (h, w, B). image: (h ratio, w ratio, b). Missing is what equals their no-data values, and what is no finite number. within:
+    rows and columns of the cube that the image is compared with; None: all."""
 
     cube: Samples
     image: Samples
     psf: Psf
     cube_nodata: float | None = None
     image_nodata: float | None = None
+    within: tuple[Span, Span] | None = None
 
     @property
     def low_shape(self) -> tuple[int, int, int]:
@@ -109,7 +111,16 @@ class Pair:
         """Low-resolution pixels of a window."""
         spectra, known = self.spectra(rows, columns)
         image, seen = self.observed(rows, columns)
-        return Low(spectra, image, known & seen)
+        known &= seen
+        if self.within is not None:
+            inside = (_inside(span, kept) for span, kept in zip((rows, columns), self.within, strict=True))
+            known &= np.logical_and.outer(*inside)
+        return Low(spectra, image, known)
+
+
+def _inside(span: Span, kept: Span) -> Mask:
+    at = np.arange(*span)
+    return np.asarray((at >= kept[0]) & (at < kept[1]))
 
 
 def _taken(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Floats, Mask]:

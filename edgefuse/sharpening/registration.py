@@ -29,7 +29,7 @@ class _View:
     def __init__(self, pair: Pair, reach: float) -> None:
         h, w, _ = pair.low_shape
         ratio = pair.psf.ratio
-        self._rows, self._columns = _middle(h), _middle(w)
+        self._rows, self._columns = middle(h), middle(w)
         window = slice(*self._rows), slice(*self._columns)
         cube = pair.cube[window]
         image = pair.image[tuple(slice(s.start * ratio, s.stop * ratio) for s in window)]
@@ -65,12 +65,17 @@ def _scores(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(spectra):
         return np.zeros((0, 1))
     away = spectra - spectra.mean(0)
+    return np.asarray(away @ components(away))
+
+
+def components(away: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leading principal components (B, k) of pixels (n, B) about their mean: as many as they can tell."""
     count = max(1, min(_COMPONENTS, len(away) // _PIXELS, away.shape[1]))
-    vectors = np.linalg.eigh(away.T @ away)[1][:, ::-1][:, :count]
-    return np.asarray(away @ vectors)
+    return np.asarray(np.linalg.eigh(away.T @ away)[1][:, ::-1][:, :count])
 
 
-def _middle(count: int) -> Span:
+def middle(count: int) -> Span:
+    """Of `count` low-resolution pixels along an axis those that are looked at."""
     side = min(count, _SIDE)
     start = (count - side) // 2
     return start, start + side

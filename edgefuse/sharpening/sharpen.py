@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.sharpening import learned, noise
+from edgefuse.sharpening.border import trimmed
 from edgefuse.sharpening.kernel import Kernel
 from edgefuse.sharpening.kriging import SHARED, Kriging, Tile, taper, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, ratio_of
@@ -112,6 +113,7 @@ def related(
     if options.register or options.fwhm is None:
         psf = registered(pair, options.fwhm is None)
         pair = replace(pair, psf=psf if options.register else replace(pair.psf, fwhm=psf.fwhm))
+    pair = trimmed(pair)
     trend = fitted(pair, options.components)
     if trend.explained < _UNRELATED:
         raise CubeError(
