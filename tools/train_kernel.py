@@ -96,7 +96,13 @@ def loss_of(network: Alike, pair: Pair, rng: np.random.Generator) -> Tensor:
 def train(args: argparse.Namespace) -> dict[str, object]:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    scenes = sharpening.read(args.data)
+    known = sharpening.read(args.data)
+    if unknown := set(args.without) - set(known):
+        raise ValueError(f"{args.data} has no {', '.join(sorted(unknown))} to hold out")
+    held_out = [known.pop(name) for name in args.without]
+    if not known:
+        raise ValueError(f"{args.data} has no scenes NAME.npz to learn from")
+    scenes = list(known.values())
     network = Alike(args.width)
     if args.origin:
         network.load_state_dict(torch.load(args.runs / args.origin / "final.pt", weights_only=True)["network"])
@@ -110,12 +116,15 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         return torch.stack([loss_of(network, pool[rng.integers(len(pool))], rng) for _ in range(args.batch)]).mean()
 
     # the same crops each time
-    asked = [sharpening.drawn(scenes, np.random.default_rng((args.seed, 1, n)), args.most) for n in range(args.asked)]
+    asked = {
+        name: [sharpening.drawn(of, np.random.default_rng((args.seed, 1, n)), args.most) for n in range(args.asked)]
+        for name, of in (("asked", scenes), ("held_out", held_out)) if of
+    }  # fmt: skip
 
     def score() -> dict[str, float]:
         with torch.no_grad():
-            each = [float(loss_of(network, p, np.random.default_rng(n))) for p in asked for n in range(2)]
-        return {"asked": round(float(np.mean(each)), 5), "near": round(network.near.item(), 3)}
+            each = {k: [float(loss_of(network, p, np.random.default_rng(n))) for p in v for n in range(2)] for k, v in asked.items()}
+        return {k: round(float(np.mean(v)), 5) for k, v in each.items()} | {"near": round(network.near.item(), 3)}
 
     print(json.dumps({"parameters": parameters(network)} | score()), flush=True)
     spent = loop.descend(args, args.name, network, loss, score, warm=50, fall=0.99, clip=1.0)
@@ -123,7 +132,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         return {"stopped_at": args.stop_after}
     torch.save({"network": network.state_dict(), "width": network.width}, args.runs / args.name / "final.pt")
     return loop.write_result(args.runs, args.name, {
-        "model": "sharpen-kernel", "data": loop.named([f"scenes:{args.data}"]), "scenes": list(sharpening.SCENES), "from": args.origin,
+        "model": "sharpen-kernel", "data": loop.named([f"scenes:{args.data}"]), "scenes": list(known), "from": args.origin,
         "most_bands": args.most, "steps": args.steps,
         "batch": args.batch, "rate": args.rate, "seed": args.seed, "seconds": round(spent), "parameters": parameters(network), **score(),
     })  # fmt: skip
@@ -134,6 +143,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tools.train_kernel", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("--data", type=Path, default=loop.ROOT.parent / "shared/data/hsi", metavar="DIR")
+    p.add_argument("--without", type=lambda s: s.split(","), default=[], metavar="NAME,NAME", help="scenes that are held out: asked only")
     p.add_argument("--width", type=int, default=24, help="channels")
     p.add_argument("--pairs", type=int, default=48, help="held at a time")
     p.add_argument("--asked", type=int, default=24, help="pairs that are asked at each validation")

@@ -6,6 +6,7 @@ is solved by edgefuse.sharpening.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,9 +26,8 @@ from tools.networks.alike import AXES, MARGIN
 
 RATIO = 4
 COMPONENTS = 32
-SCENES = "abu_airport_1", "abu_beach_3", "abu_urban_1", "abu_urban_4", "sandiego", "muufl_90", "abu_beach_4", "enmap_potsdam_tiles"
+PARIS = "paris_hs", "paris_ms"  # a real pair: nobody knows its truth
 _MOST_ASKED = 18  # low-resolution pixels to a side that noise is estimated on
-_ENMAP = 0.12  # share of draws
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,15 @@ class Pair:
     psf: Psf
 
 
-def read(root: Path) -> list[list[np.ndarray]]:
-    """Of each of SCENES its parts (H, W, B) in [0, 1]."""
-    found = []
-    for name in SCENES:
-        cube = np.load(root / f"{name}.npz")["cube"].astype(np.float32)
+def read(root: Path) -> dict[str, list[np.ndarray]]:
+    """Of each scene in a folder (NAME.npz, with an array `cube`) its parts (H, W, B) in [0, 1]."""
+    found = {}
+    for path in sorted(root.glob("*.npz")):
+        if path.stem in PARIS:
+            continue
+        cube = np.load(path)["cube"].astype(np.float32)
         cube = np.clip(cube if cube.max() <= 2 else cube / 10000, 0, 1)
-        found.append(list(cube) if cube.ndim == 4 else [cube])
+        found[path.stem] = list(cube) if cube.ndim == 4 else [cube]
     return found
 
 
@@ -84,8 +86,8 @@ def resized(cube: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(np.stack(bands, 2))
 
 
-def drawn(scenes: list[list[np.ndarray]], rng: np.random.Generator, most: int = 6) -> Pair:
-    parts = scenes[-1] if rng.random() < _ENMAP else scenes[rng.integers(len(scenes) - 1)]
+def drawn(scenes: Sequence[list[np.ndarray]], rng: np.random.Generator, most: int = 6) -> Pair:
+    parts = scenes[rng.integers(len(scenes))]
     cube = resized(parts[rng.integers(len(parts))], rng) ** rng.uniform(0.75, 1.3)
     sides = [min(n, int(rng.choice([48, 64, 80, 100]))) // RATIO * RATIO for n in cube.shape[:2]]
     top, left = (int(rng.integers(0, n - side + 1)) for n, side in zip(cube.shape[:2], sides, strict=True))

@@ -21,7 +21,7 @@ from tools.networks.alike import MARGIN, Alike, parameters
 def _scenes(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     spectra = np.abs(np.cumsum(rng.normal(0, 1, (5, 40)), 1)) + 1
-    for name in sharpening.SCENES:
+    for name in ("a", "b", "held_out"):
         fields = rng.integers(0, 5, (12, 12)).repeat(4, 0).repeat(4, 1)
         cube = spectra[fields] * rng.uniform(0.8, 1.2, (48, 48, 1)) * 100 + rng.normal(0, 5, (48, 48, 40))
         np.savez(folder / f"{name}.npz", cube=cube.astype(np.float32))
@@ -34,9 +34,11 @@ def test_it_has_at_most_ten_thousand_parameters() -> None:
 
 def test_trained_and_exported_it_is_what_the_runtime_has(tmp_path: Path) -> None:
     data, runs, models = _scenes(tmp_path), tmp_path / "runs", tmp_path / "models"
-    common = ["--data", str(data), "--runs", str(runs), "--steps", "4", "--every", "2", "--pairs", "2", "--asked", "1", "--rate", "0.05"]
-    result = train_kernel.train(train_kernel.parser().parse_args(common))
+    options = ["--steps", "4", "--every", "2", "--pairs", "2", "--asked", "1", "--rate", "0.05", "--without", "held_out"]
+    result = train_kernel.train(train_kernel.parser().parse_args(["--data", str(data), "--runs", str(runs), *options]))
+    assert isinstance(result["held_out"], float)
     assert result["steps"] == 4
+    assert result["scenes"] == ["a", "b"]
     folder = export_kernel.export(export_kernel.parser().parse_args(["--runs", str(runs), "--models", str(models)]))
     card = zoo.read_card(folder)
     assert {r.status for r in verify(card)} == {"ok"}
@@ -44,7 +46,7 @@ def test_trained_and_exported_it_is_what_the_runtime_has(tmp_path: Path) -> None
     network = Alike(state["width"])
     network.load_state_dict(state["network"])
     assert float(network.say.weight.detach().abs().max()) > 0
-    pair = sharpening.drawn(sharpening.read(data), np.random.default_rng(1))
+    pair = sharpening.drawn(list(sharpening.read(data).values()), np.random.default_rng(1))
     height, width = pair.whitened.shape[1:]
     with torch.no_grad():
         f, leaning = train_kernel.features(network, pair, slice(0, height), slice(0, width))
