@@ -2,4 +2,4 @@
 
 #include <stdint.h>
 
-__attribute__((visibility("default"))) int32_t edgefuse_abi(void) { return 5; }
+__attribute__((visibility("default"))) int32_t edgefuse_abi(void) { return 6; }

@@ -12,7 +12,7 @@ import os
 import platform
 from pathlib import Path
 
-ABI = 5  # of edgefuse/compiled.c
+ABI = 6  # of edgefuse/compiled.c
 FILE = Path(__file__).with_name(f"libedgefuse-{platform.machine()}.so")
 
 

@@ -18,26 +18,27 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgefuse.sharpening.learned import ALIKE, LEANING, MODEL, TAKES
+from edgefuse.sharpening.learned import ALIKE, AXES, FEATURES, LEANING, LEFT, LOUD, MODEL, TAKES
 from tools import cards, graph
 from tools.loop import ROOT
-from tools.networks.alike import AXES, FEATURES, MARGIN, Alike, parameters
+from tools.networks.alike import CHANNELS, MARGIN, Alike, parameters
 from tools.onnx_writer import OPSET
 
 TITLE = "The kernel of sharpen-edge: by what pixels of an image are alike, and along what the rest of a cube may lean"
 SOURCE = "EdgeFuse; network: tools/networks/alike.py"
 TOLERANCE = {"fp32": 1e-4}
+STANDS_FOR = np.repeat([ALIKE, LEANING, LOUD], [FEATURES, FEATURES, 1])
 GOLDEN_SIZE = 37, 29
 
 
 def steps_of(network: Alike) -> graph.Graph:
     """The same with inputs and outputs in 0 to 1."""
     takes = float(TAKES)
-    gives = np.concatenate([np.full(FEATURES, 1 / ALIKE), np.full(FEATURES, 1 / LEANING)])[:, None, None, None]
+    gives = 1 / STANDS_FOR[:, None, None, None]
     weights = {k: v.detach().double().numpy() for k, v in network.state_dict().items()}
     scale = weights["scale"].reshape(-1, 1, 1, 1) * gives
     arrays = {"mix.weight": weights["mix.weight"], "mix.bias": weights["mix.bias"]}
-    for name, bias in (("see", weights["see.bias"]), ("straight", np.zeros(2 * FEATURES))):
+    for name, bias in (("see", weights["see.bias"]), ("straight", np.zeros(CHANNELS))):
         drawn = weights[f"{name}.weight"] / takes
         arrays[f"{name}.weight"], arrays[f"{name}.bias"] = drawn, bias - 0.5 * drawn.sum((1, 2, 3))
     arrays["straight.weight"], arrays["straight.bias"] = arrays["straight.weight"] * scale, arrays["straight.bias"] * scale[:, 0, 0, 0]
@@ -65,7 +66,7 @@ def as_onnx(g: graph.Graph) -> bytes:
             nodes.append(helper.make_node("Relu", [raw], [made]))
     ends = [
         helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, count, "height", "width"])
-        for n, count in (("shown", AXES), ("features", 2 * FEATURES))
+        for n, count in (("shown", AXES + LEFT), ("features", CHANNELS))
     ]
     whole = helper.make_graph(nodes, MODEL, ends[:1], ends[1:], [numpy_helper.from_array(v, k) for k, v in g.arrays.items()])
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="edgefuse")
@@ -74,10 +75,10 @@ def as_onnx(g: graph.Graph) -> bytes:
 
 
 def reference(network: Alike, shown: np.ndarray) -> np.ndarray:
-    """What the files are to give where no zeros are seen, (16, H - 4, W - 4), by the network as it was trained."""
+    """What the files are to give where no zeros are seen, (CHANNELS, H - 2 MARGIN, W - 2 MARGIN), by the network as it was trained."""
     with torch.no_grad():
         made = network(torch.from_numpy((shown - np.float32(0.5)) / TAKES)[None])[0].numpy()
-    return made / np.repeat([ALIKE, LEANING], FEATURES)[:, None, None] + 0.5
+    return made / STANDS_FOR[:, None, None] + 0.5
 
 
 def export(args: argparse.Namespace) -> Path:
@@ -97,7 +98,7 @@ def export(args: argparse.Namespace) -> Path:
     ]
     rng = np.random.default_rng(args.seed)
     # smooth, and about the middle, as whitened pixels are
-    shown = np.clip(rng.normal(0, 22, (AXES, *GOLDEN_SIZE)).cumsum(1).cumsum(2) / 40 + 128, 0, 255).round().astype(np.uint8)
+    shown = np.clip(rng.normal(0, 22, (AXES + LEFT, *GOLDEN_SIZE)).cumsum(1).cumsum(2) / 40 + 128, 0, 255).round().astype(np.uint8)
     made = run_steps(g, shown.astype(np.float32) / 255)
     inner = slice(MARGIN, -MARGIN)
     off = float(np.abs(made[:, inner, inner] - reference(network, shown.astype(np.float32) / 255)).max())
@@ -108,17 +109,19 @@ def export(args: argparse.Namespace) -> Path:
     head = {
         "name": MODEL, "title": TITLE, "task": "sharpening", "source": SOURCE, "licence": "Apache-2.0", "default_precision": "fp32",
         "inputs": [{
-            "name": "shown", "shape": [1, AXES, *shape], "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0],
-            "colour": "the image's principal axes, whitened: 0.5 + asinh / 16",
+            "name": "shown", "shape": [1, AXES + LEFT, *shape], "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0],
+            "colour": "the image's principal axes, whitened, and 6 components of what the trend leaves: 0.5 + asinh / 16",
         }],
         "outputs": [{
-            "name": "features", "shape": [1, 2 * FEATURES, *shape], "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0],
-            "colour": "none: 8 by which pixels are alike, 8 along which the rest leans",
+            "name": "features", "shape": [1, CHANNELS, *shape], "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0],
+            "colour": "none: 8 by which pixels are alike, 8 along which the rest leans, the logarithm of how large it is",
         }],
     }  # fmt: skip
-    training = {k: v for k, v in result.items() if k not in ("model", "asked", "parameters")} | {"near": round(network.near.item(), 4)}
+    training = {k: v for k, v in result.items() if k not in ("model", "asked", "held_out", "parameters")} | {
+        "near": [round(n, 4) for n in network.near.tolist()]
+    }
     quality = {"asked": result["asked"]} | ({} if args.quality is None else json.loads(args.quality.read_text()))
-    cost = {"parameters": parameters(network) - 1, "macs_per_pixel": sum(v.size for k, v in g.arrays.items() if k.endswith("weight"))}
+    cost = {"parameters": parameters(network) - 2, "macs_per_pixel": sum(v.size for k, v in g.arrays.items() if k.endswith("weight"))}
     cards.write(folder, head, files, {"cost": cost, "training": training, "quality": quality}, TOLERANCE)
     return folder
 

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from edgefuse.sharpening.kernel import MANY, fixed
+from edgefuse.sharpening.learned import FEATURES, LOUDEST
 from tools import loop
 from tools.data import sharpening
 from tools.data.sharpening import RATIO, Pair
-from tools.networks.alike import FEATURES, MARGIN, Alike, parameters
+from tools.networks.alike import CHANNELS, MARGIN, Alike, parameters
 
 _SIDE, _EDGE = 12, 2  # low-resolution pixels of a crop, and of its border, which is not scored unless it is the scene's
 _ROUND = 2e-3  # kernel.py's
@@ -27,13 +29,14 @@ _FIXED = 14.0, 60.0  # kernel.py's _ALIKE and _SOFT
 _FRESH = 6  # steps for each pair drawn anew
 
 
-def features(network: Alike, pair: Pair, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-    """Of a window of pixels: what they are alike by, and what the residual leans along, (n, FEATURES) each."""
+def features(network: Alike, pair: Pair, rows: slice, columns: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a window of pixels: what they are alike by, what the residual leans along, (n, FEATURES) each, and how large it is (n,)."""
     seen = tuple(slice(s.start, s.stop + 2 * MARGIN) for s in (rows, columns))
-    added = network(pair.planes[None, :, seen[0], seen[1]])[0].reshape(2 * FEATURES, -1).T
+    added = network(pair.planes[None, :, seen[0], seen[1]])[0].reshape(CHANNELS, -1).T
     z = pair.whitened[:FEATURES, rows, columns].reshape(min(FEATURES, len(pair.whitened)), -1).T
     soft = pad(z / torch.sqrt(1 + (z / _FIXED[1]) ** 2), (0, FEATURES - z.shape[1]))
-    return soft / _FIXED[0] + added[:, :FEATURES], soft + added[:, FEATURES:]
+    leaning = soft * fixed(len(pair.whitened)).features.slope + added[:, FEATURES:-1]
+    return soft / _FIXED[0] + added[:, :FEATURES], leaning, torch.exp(added[:, -1].clamp(-LOUDEST, LOUDEST))
 
 
 def similarity(f: Tensor, shape: tuple[int, int], near: Tensor) -> Tensor:
@@ -54,11 +57,10 @@ def kriged(network: Alike, pair: Pair, top: int, left: int, size: tuple[int, int
         _within(*f(a, a + n, whole), part) for f, a, n, whole, part in
         ((pair.psf.rows, top, size[0], height, rows), (pair.psf.columns, left, size[1], width, columns))
     )  # fmt: skip
-    f, leaning = features(network, pair, rows, columns)
+    f, leaning, loud = features(network, pair, rows, columns)
     count = len(f)
-    observed = (
-        (across @ (down @ similarity(f, shape, network.near).reshape(count, *shape)).transpose(1, 2)).transpose(1, 2).reshape(count, -1)
-    )
+    alike = loud[:, None] * loud * similarity(f, shape, network.near[int(len(pair.whitened) >= MANY)])
+    observed = (across @ (down @ alike.reshape(count, *shape)).transpose(1, 2)).transpose(1, 2).reshape(count, -1)
     gram = (down @ (across @ observed.reshape(*shape, -1)).reshape(shape[0], -1)).reshape(-1, observed.shape[1])
     low = (down @ (across @ leaning.reshape(*shape, -1)).reshape(shape[0], -1)).reshape(-1, FEATURES)
     gram, cross = (gram + low @ low.T).double(), (observed + leaning @ low.T).double()
@@ -121,10 +123,10 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         for name, of in (("asked", scenes), ("held_out", held_out)) if of
     }  # fmt: skip
 
-    def score() -> dict[str, float]:
+    def score() -> dict[str, object]:
         with torch.no_grad():
             each = {k: [float(loss_of(network, p, np.random.default_rng(n))) for p in v for n in range(2)] for k, v in asked.items()}
-        return {k: round(float(np.mean(v)), 5) for k, v in each.items()} | {"near": round(network.near.item(), 3)}
+        return {k: round(float(np.mean(v)), 5) for k, v in each.items()} | {"near": [round(n, 3) for n in network.near.tolist()]}
 
     print(json.dumps({"parameters": parameters(network)} | score()), flush=True)
     spent = loop.descend(args, args.name, network, loss, score, warm=50, fall=0.99, clip=1.0)
@@ -147,7 +149,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--width", type=int, default=24, help="channels")
     p.add_argument("--pairs", type=int, default=48, help="held at a time")
     p.add_argument("--asked", type=int, default=24, help="pairs that are asked at each validation")
-    p.add_argument("--most", type=int, default=6, help="bands of an image")
+    p.add_argument("--most", type=int, default=8, help="bands of an image")
     p.add_argument("--from", dest="origin", metavar="RUN", help="begin with the weights that this run ended with")
     p.add_argument("--name", default="sharpen-kernel", help="folder under --runs")
     loop.add_options(p, steps=5000, batch=1, rate=3e-3, every=250, threads=1)

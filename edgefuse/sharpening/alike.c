@@ -20,6 +20,7 @@
 typedef struct {
     const float *points;             /* (rows, features + 1, columns); the last: their squares' sum */
     const float *cells;              /* (height, width, features + 1), times -2; the last: their squares' sum, and what blunts the cusp */
+    const float *loud_points, *loud_cells; /* (rows, columns), (height, width) */
     const float *near_y, *near_x;    /* (rows, height), (columns / COLUMNS, width, COLUMNS) */
     const float *down, *across;      /* (height, low_rows), (low_columns, width) */
     const int32_t *down_from, *down_to, *across_from, *across_to; /* where each of their rows is not zero */
@@ -31,6 +32,7 @@ typedef struct {
 #include "alike.h"
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#include <immintrin.h>
 #define WIDER 8
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")

@@ -22,9 +22,11 @@ _LANES, _MOST = 16, 16  # alike.c's COLUMNS, and its MOST features
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Places in rows and columns: features (p, r, d), rows y (p,) and columns x (r,) in low-resolution pixels."""
+    """Places in rows and columns: features (p, r, d), how large the residual is (p, r), rows y (p,) and columns x (r,) in low-resolution
+    pixels."""
 
     features: Floats
+    loud: Floats
     y: Floats
     x: Floats
 
@@ -54,8 +56,9 @@ def _plain(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: tupl
         np.sqrt(room, out=room)
         room += 1
         solid = np.divide(near[1][:, None, :], room.reshape(count, len(cells.y), len(cells.x)), out=room.reshape(count, len(cells.y), -1))
+        solid *= cells.loud
         seen = (down * near_y) @ (solid.reshape(-1, len(cells.x)) @ across.T).reshape(count, len(cells.y), -1)
-        found[row] = seen.reshape(count, -1).T
+        np.multiply(seen.reshape(count, -1).T, points.loud[row], out=found[row])
     return found
 
 
@@ -70,7 +73,10 @@ class _Job(ctypes.Structure):
     """`Alike` of alike.c, field by field."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("points", "cells", "near_y", "near_x", "down", "across", *_SPANS, "out")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("points", "cells", "loud_points", "loud_cells", "near_y", "near_x", "down", "across", *_SPANS, "out")
+        ),
         *((name, ctypes.c_int32) for name in ("rows", "columns", "height", "width", "low_rows", "low_columns", "features")),
     ]
 
@@ -87,7 +93,8 @@ def _compiled(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: t
     room = np.empty((width + len(down) * len(across)) * _LANES, np.float32)
     read = [
         np.ascontiguousarray(part, kind) for part, kind in (
-            (from_.transpose(0, 2, 1), np.float32), (to, np.float32), (near[0], np.float32),
+            (from_.transpose(0, 2, 1), np.float32), (to, np.float32), (np.pad(points.loud, ((0, 0), (0, padding))), np.float32),
+            (cells.loud, np.float32), (near[0], np.float32),
             (np.pad(near[1], ((0, padding), (0, 0))).reshape(-1, _LANES, width).transpose(0, 2, 1), np.float32), (down.T, np.float32),
             (across, np.float32), *((span, np.int32) for span in (*_span(down.T), *_span(across))),
         )

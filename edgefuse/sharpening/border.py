@@ -18,7 +18,7 @@ from edgefuse.sharpening.registration import components, middle
 _logger = logging.getLogger(__name__)
 
 _LEAST = 8  # low-resolution pixels to a side: of fewer nothing is said
-_ALIEN = 25.0  # times the squared error of other lines: own borders reach 13, those of images moved round mostly have hundreds
+_ALIEN = 60.0  # times the squared error of other lines: own borders reach 35, those of images moved round mostly have hundreds
 _ROUNDING = 1e-4  # of a band's standard deviation
 _SAME = 1e-5  # of a band's mean
 

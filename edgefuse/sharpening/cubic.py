@@ -5,6 +5,8 @@ Linear along each side, so written as a matrix a side: any window of the image's
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ _SHARP = -0.75
 REACH = 2  # low-resolution pixels, to either side of a high-resolution one
 
 
+@functools.lru_cache(maxsize=256)  # tiles of a row or a column share them
 def weights(pixels: Span, low: Span, count: int, ratio: int, shift: float) -> Floats:
     """(high-resolution pixels, low-resolution pixels `low`) of `count`: each row's sum is 1 where `low` reaches far enough.
 
@@ -30,7 +33,9 @@ def weights(pixels: Span, low: Span, count: int, ratio: int, shift: float) -> Fl
         reflected = np.abs((base + step + count - 1) % period - count + 1) if count > 1 else np.zeros_like(base)
         inside = (reflected >= low[0]) & (reflected < low[1])
         np.add.at(made, (np.flatnonzero(inside), reflected[inside] - low[0]), _kernel(np.abs(at - base - step))[inside])
-    return made.astype(np.float32)
+    found = made.astype(np.float32)
+    found.flags.writeable = False
+    return found
 
 
 def _kernel(away: NDArray[np.float64]) -> NDArray[np.float64]:

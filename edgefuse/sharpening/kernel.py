@@ -18,7 +18,8 @@ _SOFT = 60.0  # standard deviations beyond which an outlier is drawn in
 # what an axis of the image must show to count: of the largest variance, and of the image's noise
 _FLOOR, _NOISE = 1e-3, 20.0
 _NEAR = 12.0  # low-resolution pixels
-_MANY = 24.0, 0.5  # near and slope, for an image of so many bands that little is left to tell
+MANY = 6  # bands of an image, by which so much is told that
+_SEEN_MORE = 24.0, 0.5  # these are near, and the slope
 
 
 class Shown(NamedTuple):
@@ -28,16 +29,22 @@ class Shown(NamedTuple):
     """(H, W, d), in -10..10: places are alike where these lie within 1 or so"""
     leaning: Floats
     """(H, W, e): the trend's residual may lean along each of these"""
+    loud: Floats
+    """(H, W): how large the residual is, 1 in most places"""
 
 
 class Features(Protocol):
-    """margin: pixels that are looked at beyond the window, to each side."""
+    """margin: pixels that are looked at beyond the window, to each side. left: components of what the trend leaves that are looked at."""
 
     @property
     def margin(self) -> int: ...
 
-    def __call__(self, whitened: Floats) -> Shown:
-        """The image's principal axes by falling variance, each of variance 1 or below: (H + 2 margin, W + 2 margin, b)."""
+    @property
+    def left(self) -> int: ...
+
+    def __call__(self, whitened: Floats, left: Floats) -> Shown:
+        """The image's principal axes by falling variance, each of variance 1 or below: (H + 2 margin, W + 2 margin, b). Components that the
+        trend leaves, in standard deviations, interpolated: (H + 2 margin, W + 2 margin, left)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +53,16 @@ class Fixed:
 
     slope: float = 1.0
     margin: int = 0
+    left: int = 0
 
-    def __call__(self, whitened: Floats) -> Shown:
+    def __call__(self, whitened: Floats, left: Floats) -> Shown:
         soft = np.asarray(whitened / np.sqrt(1 + np.square(whitened / _SOFT)), np.float32)
-        return Shown(soft / np.float32(_ALIKE), soft * np.float32(self.slope))
+        return Shown(soft / np.float32(_ALIKE), soft * np.float32(self.slope), np.ones(soft.shape[:2], np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """exp(-|y - v| / near) exp(-|x - u| / near) / (1 + |f - g|) + p q, of what is shown (f, p), (g, q) at places (y, x), (v, u).
+    """a b exp(-|y - v| / near) exp(-|x - u| / near) / (1 + |f - g|) + p q, of what is shown (f, p, a), (g, q, b) at places (y, x), (v, u).
 
     The cusp where f is g is what counts: borders between fields are sharp. The products let what the trend leaves of a tile have a slope
     of its own along each feature, as mixtures of a few materials do. near: low-resolution pixels.
@@ -71,7 +79,7 @@ class Kernel:
         return np.asarray(((pixels - trend.centre) @ trend.axes) * scale, np.float32)
 
 
-def many_bands() -> Kernel:
-    """For an image of 6 bands or more."""
-    near, slope = _MANY
+def fixed(bands: int) -> Kernel:
+    """For an image of so many bands."""
+    near, slope = _SEEN_MORE if bands >= MANY else (_NEAR, 1.0)
     return Kernel(Fixed(slope), near)

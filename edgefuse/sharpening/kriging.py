@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.sharpening import cubic
 from edgefuse.sharpening.alike import Grid, covariances
 from edgefuse.sharpening.kernel import Kernel, Shown
 from edgefuse.sharpening.pair import Mask, Pair, Span
@@ -91,6 +92,8 @@ class Places(NamedTuple):
     """(p, m n, r): covariances with all low-resolution pixels, without the products"""
     leaning: Floats
     """(p, r, e)"""
+    loud: Floats
+    """(p, r)"""
 
 
 @dataclass(frozen=True)
@@ -106,28 +109,29 @@ class Kriging:
 
     def seen(self, tile: Tile) -> Seen:
         rows, columns = tile.window
-        low = self.pair.low(rows, columns)
-        known = low.known.reshape(-1)
-        few, bands = low.image.shape[2], low.spectra.shape[2]
-        rest = self.trend.residual(low.spectra.reshape(-1, bands)[known], low.image.reshape(-1, few)[known])
-        ratio = self.pair.psf.ratio
-        shown = self._shown(*((begin * ratio, end * ratio) for begin, end in tile.window))
+        around = self.reads(rows, 0), self.reads(columns, 1)
+        low = self.pair.low(*around)
+        rest = np.zeros((*low.known.shape, len(self.noise)), np.float32)
+        rest[low.known] = self.trend.residual(low.spectra[low.known], low.image[low.known])
+        shown = self._shown(tile, rest, around)
+        inner = tuple(slice(begin - first, end - first) for (begin, end), (first, _) in zip(tile.window, around, strict=True))
+        known, rest = low.known[inner].reshape(-1), rest[inner].reshape(-1, len(self.noise))
         cells_, leaning, weights = self._cells(tile, shown)
         near = covariances(cells_, cells_, weights, self.kernel.near)
         gram = _observed(near, weights)[known][:, known]
         leaned = apply(*weights, leaning).reshape(len(known), -1)[known]
-        return Seen(gram + leaned @ leaned.T, rest, shown, cells_, near, leaned, weights, known)
+        return Seen(gram + leaned @ leaned.T, rest[known], shown, cells_, near, leaned, weights, known)
 
     def _cells(self, tile: Tile, shown: Shown) -> tuple[Grid, Floats, tuple[Floats, Floats]]:
         """The window's cells, what the residual leans along there, and how low-resolution pixels see them."""
         psf, (height, width, _) = self.pair.psf, self.pair.high_shape
         rows, columns = tile.window
         at_y, at_x = (self._edges(*spans) for spans in zip(tile.core, tile.window, strict=True))
-        alike, leaning = (_meant(part, at_y, at_x) for part in shown)
+        alike, leaning, loud = (_meant(part, at_y, at_x) for part in shown)
         # from the window's corner: single precision has few digits
         y, x = ((at[:-1] + at[1:]) / (2 * psf.ratio) - first for at, first in ((at_y, rows[0]), (at_x, columns[0])))
         weights = cells(*psf.rows(*rows, height), at_y), cells(*psf.columns(*columns, width), at_x)
-        return Grid(alike, y.astype(np.float32), x.astype(np.float32)), leaning, weights
+        return Grid(alike, loud, y.astype(np.float32), x.astype(np.float32)), leaning, weights
 
     def _edges(self, core: Span, window: Span) -> NDArray[np.intp]:
         """Where cells begin, and the last one ends: smaller ones where the core is."""
@@ -137,18 +141,28 @@ class Kriging:
         every = [cell_edges(begin, end, ratio, min(split, ratio)) for begin, end, split in parts]
         return np.unique(np.concatenate(every))
 
-    def _shown(self, rows: Span, columns: Span) -> Shown:
-        """What the features make of a window of the image's pixels, reflected where it ends."""
-        margin = self.kernel.features.margin
-        spans = [(max(0, a - margin), min(n, b + margin)) for (a, b), n in zip((rows, columns), self.pair.high_shape[:2], strict=True)]
-        pixels, there = self.pair.pixels(*spans)
+    def _shown(self, tile: Tile, rest: Floats, around: tuple[Span, Span]) -> Shown:
+        """What the features make of a tile's window, and of what the trend leaves of the low-resolution pixels around it (m, n, k),
+        reflected where the scene ends."""
+        features, ratio = self.kernel.features, self.pair.psf.ratio
+        wanted = [(begin * ratio - features.margin, end * ratio + features.margin) for begin, end in tile.window]
+        rows, columns = ((max(0, a), min(n, b)) for (a, b), n in zip(wanted, self.pair.high_shape[:2], strict=True))
+        pixels, there = self.pair.pixels(rows, columns)
         if not there.all():
             pixels = np.where(there[..., None], pixels, self.trend.centre)
         whitened = self.kernel.whitened(self.trend, pixels)
-        beyond = [(got - (a - margin), b + margin - end) for (a, b), (got, end) in zip((rows, columns), spans, strict=True)]
+        leading = self.trend.leading(rest, features.left)
+        left = cubic.enlarged(leading, around, (rows, columns), self.pair.low_shape[:2], self.pair.psf)
+        beyond = [(got - a, b - end) for (a, b), (got, end) in zip(wanted, (rows, columns), strict=True)]
         if any(sum(pads) for pads in beyond):
-            whitened = np.pad(whitened, [*beyond, (0, 0)], mode="reflect")
-        return self.kernel.features(whitened)
+            whitened, left = (np.pad(x, [*beyond, (0, 0)], mode="reflect") for x in (whitened, left))
+        return features(whitened, left)
+
+    def reads(self, span: Span, axis: int) -> Span:
+        """The low-resolution rows or columns that are read for tiles whose windows have these."""
+        features = self.kernel.features
+        by = cubic.REACH - (-features.margin // self.pair.psf.ratio) if features.left else 0
+        return max(0, span[0] - by), min(self.pair.low_shape[axis], span[1] + by)
 
     def places(self, tile: Tile, seen: Seen) -> Places:
         """The pixels of the tile's core."""
@@ -156,21 +170,21 @@ class Kriging:
         inner = tuple(
             slice((begin - first) * ratio, (end - first) * ratio) for (begin, end), (first, _) in zip(tile.core, tile.window, strict=True)
         )
-        alike, leaning = (part[inner] for part in seen.shown)
+        alike, leaning, loud = (part[inner] for part in seen.shown)
         if self.split >= ratio:
             # cells are pixels, and all is known already
             at_y, at_x = (self._edges(*spans) for spans in zip(tile.core, tile.window, strict=True))
             down, across = (
                 slice(*np.searchsorted(at, (begin * ratio, end * ratio))) for at, (begin, end) in zip((at_y, at_x), tile.core, strict=True)
             )
-            return Places(seen.near[down, :, across], leaning)
+            return Places(seen.near[down, :, across], leaning, loud)
         y, x = (((np.arange(s.start, s.stop) + 0.5) / ratio).astype(np.float32) for s in inner)
-        return Places(covariances(Grid(alike, y, x), seen.cells, seen.weights, self.kernel.near), leaning)
+        return Places(covariances(Grid(alike, loud, y, x), seen.cells, seen.weights, self.kernel.near), leaning, loud)
 
     def carried(self, tile: Tile, seen: Seen, uncertain: bool) -> tuple[Floats, Floats | None]:
         """Components (p, r, k) of the pixels of the tile's core, and, where asked for, the share of each component's variance that stays
         unknown (p, r, k)."""
-        near, leaning = self.places(tile, seen)
+        near, leaning, loud = self.places(tile, seen)
         solved, inverses = self._solved(seen, uncertain)
         every = np.zeros((len(seen.known), solved.shape[1]), np.float32)
         every[seen.known] = solved
@@ -180,7 +194,7 @@ class Kriging:
             return found, None
         unknown = np.empty_like(found)
         for row, (at, lean) in enumerate(zip(near, leaning, strict=True)):
-            own = 1 + np.square(lean).sum(1)
+            own = np.square(loud[row]) + np.square(lean).sum(1)
             covariance = at[seen.known] + seen.leaning @ lean.T
             for chosen, inverse in inverses:
                 unknown[row][:, chosen] = np.maximum(own - (covariance * (inverse @ covariance)).sum(0), 0)[:, None]
@@ -205,11 +219,12 @@ class Kriging:
 
 
 def _meant(pixels: Floats, at_y: NDArray[np.intp], at_x: NDArray[np.intp]) -> Floats:
-    """Pixels (h, w, d) -> their means over cells (p, r, d)."""
+    """Pixels (h, w, ...) -> their means over cells (p, r, ...)."""
     if len(at_y) == pixels.shape[0] + 1 and len(at_x) == pixels.shape[1] + 1:
         return pixels
     sums = np.add.reduceat(np.add.reduceat(pixels, at_y[:-1] - at_y[0], 0), at_x[:-1] - at_x[0], 1)
-    return np.asarray(sums / (np.diff(at_y)[:, None] * np.diff(at_x))[..., None], np.float32)
+    sizes = (np.diff(at_y)[:, None] * np.diff(at_x)).reshape(*sums.shape[:2], *(1,) * (sums.ndim - 2))
+    return np.asarray(sums / sizes, np.float32)
 
 
 def _observed(near: Floats, weights: tuple[Floats, Floats]) -> Floats:

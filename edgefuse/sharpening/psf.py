@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -35,10 +36,10 @@ class Psf:
 
     def rows(self, start: int, stop: int, count: int) -> tuple[int, Floats]:
         """`weights` along columns of an image of `count` high-resolution rows."""
-        return self._weights(start, stop, count, self.dy)
+        return _weights(self, start, stop, count, self.dy)
 
     def columns(self, start: int, stop: int, count: int) -> tuple[int, Floats]:
-        return self._weights(start, stop, count, self.dx)
+        return _weights(self, start, stop, count, self.dx)
 
     def inside(self, start: int, stop: int, count: int, shift: float) -> Floats:
         """The share of what each low-resolution pixel sees that lies within an image of `count` pixels (stop - start,)."""
@@ -46,22 +47,26 @@ class Psf:
         scale = self._sigma * math.sqrt(2)
         return np.array([(math.erf((count - 0.5 - c) / scale) + math.erf((c + 0.5) / scale)) / 2 for c in centres], np.float32)
 
-    def _weights(self, start: int, stop: int, count: int, shift: float) -> tuple[int, Floats]:
-        """Of low-resolution pixels start..stop: the first high-resolution pixel seen, and weights (stop - start, pixels), each row's sum 1.
-        The image is reflected at its border, whose pixels are not repeated."""
-        radius = math.ceil(_REACH * self._sigma)
-        centres = self.ratio * np.arange(start, stop) + (self.ratio - 1) / 2 + shift
-        first, last = math.ceil(centres[0] - radius - 1e-6), math.floor(centres[-1] + radius + 1e-6)
-        at = np.arange(first, last + 1)
-        away = np.abs(at - centres[:, None])
-        weights = np.where(away <= radius + 1e-6, np.exp(-0.5 * (away / self._sigma) ** 2), 0.0)
-        weights /= weights.sum(1, keepdims=True)
-        period = max(1, 2 * (count - 1))
-        folded = np.abs((at + count - 1) % period - count + 1) if count > 1 else np.zeros_like(at)
-        begin, end = int(folded.min()), int(folded.max()) + 1
-        seen = np.zeros((stop - start, end - begin))
-        np.add.at(seen.T, folded - begin, weights.T)
-        return begin, seen.astype(np.float32)
+
+@functools.lru_cache(maxsize=256)  # tiles of a row or a column share them
+def _weights(psf: Psf, start: int, stop: int, count: int, shift: float) -> tuple[int, Floats]:
+    """Of low-resolution pixels start..stop: the first high-resolution pixel seen, and weights (stop - start, pixels), each row's sum 1.
+    The image is reflected at its border, whose pixels are not repeated."""
+    radius = math.ceil(_REACH * psf._sigma)
+    centres = psf.ratio * np.arange(start, stop) + (psf.ratio - 1) / 2 + shift
+    first, last = math.ceil(centres[0] - radius - 1e-6), math.floor(centres[-1] + radius + 1e-6)
+    at = np.arange(first, last + 1)
+    away = np.abs(at - centres[:, None])
+    weights = np.where(away <= radius + 1e-6, np.exp(-0.5 * (away / psf._sigma) ** 2), 0.0)
+    weights /= weights.sum(1, keepdims=True)
+    period = max(1, 2 * (count - 1))
+    folded = np.abs((at + count - 1) % period - count + 1) if count > 1 else np.zeros_like(at)
+    begin, end = int(folded.min()), int(folded.max()) + 1
+    seen = np.zeros((stop - start, end - begin))
+    np.add.at(seen.T, folded - begin, weights.T)
+    found = seen.astype(np.float32)
+    found.flags.writeable = False
+    return begin, found
 
 
 def cell_edges(begin: int, end: int, ratio: int, split: int) -> NDArray[np.intp]:

@@ -148,7 +148,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
         begun: tuple[_Strip, list[Tile], list[Future[tuple[Floats, Floats | None]]]] | None = None
         for rows in sorted({tile.core[0] for tile in every}):
             row = [tile for tile in every if tile.core[0] == rows]
-            held = replace(kriging, pair=_held(pair, row[0].window[0], kriging.kernel.features.margin))
+            held = replace(kriging, pair=_held(pair, kriging.reads(row[0].window[0], 0), kriging.kernel.features.margin))
             strip = _Strip(held.pair, rows, scene.trend, scene.variances)
             made = [crew.submit(_components, held, tile, uncertainty is not None) for tile in row]
             # a row of tiles is written while the next is looked at

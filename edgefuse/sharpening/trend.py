@@ -16,6 +16,7 @@ Doubles = NDArray[np.float64]
 
 _BLOCK = 12_000_000  # bytes of spectra at a time
 _QUIET, _ALIKE = 1e-6, 0.375  # of the mean variance; the power of a variance that a band is divided by
+_ROUNDING = 1e-7  # of the largest variance of a component
 _MIDDLE = 256  # of the image's pixels to a side, of which its noise is told
 _SECOND, _ANY = (np.array(w, np.float32) for w in ([1, -2, 1], [1, 1, 1]))
 
@@ -50,6 +51,15 @@ class Trend:
     def residual(self, spectra: Floats, pixels: Floats) -> Floats:
         """What the trend leaves of spectra (n, B), by components (n, k)."""
         return np.asarray((spectra - self.spectra(pixels)) @ self.analysis)
+
+    def leading(self, residual: Floats, count: int) -> Floats:
+        """The first `count` of components (..., k) in standard deviations, (..., count), those of rounding drawn in; 0 where there are no
+        more."""
+        found = np.zeros((*residual.shape[:-1], count), np.float32)
+        kept = min(count, residual.shape[-1])
+        variances = self.variances[:kept] + _ROUNDING * self.variances[0]
+        found[..., :kept] = residual[..., :kept] / np.sqrt(np.maximum(variances, 1e-30)).astype(np.float32)
+        return found
 
 
 class _Moments:
@@ -109,13 +119,13 @@ def fitted(pair: Pair, count: int) -> Trend:
         )
     mean, covariance = both.mean, both.covariance
     xx, xy, yy = covariance[:few, :few], covariance[:few, few:], covariance[few:, few:]
-    spread, axes = np.linalg.eigh(image.covariance)
+    spread, axes = _axes(image.covariance)
     noise = _noise(pair, image.mean, axes)
     # low-resolution pixels hide the noise that the image's own show: without it bands that are alike get large weights of either sign
     slopes = np.linalg.pinv(xx + noise * np.eye(few), rcond=1e-12, hermitian=True) @ xy
     left = yy - xy.T @ slopes - slopes.T @ xy + slopes.T @ xx @ slopes
     scale = _scale(left.diagonal())
-    variances, vectors = np.linalg.eigh((left + left.T) / 2 / scale / scale[:, None])
+    variances, vectors = _axes((left + left.T) / 2 / scale / scale[:, None])
     kept = min(count, bands)
     variances, vectors = np.maximum(variances[: -kept - 1 : -1], 0), vectors[:, : -kept - 1 : -1]
     components = vectors * scale[:, None]
@@ -132,6 +142,12 @@ def fitted(pair: Pair, count: int) -> Trend:
         xy / np.sqrt(np.maximum(np.outer(xx.diagonal(), yy.diagonal()), 1e-30)), both.count,
         np.where(least < 0, -np.inf, 0).astype(np.float32), noise,
     )  # fmt: skip
+
+
+def _axes(covariance: Doubles) -> tuple[Doubles, Doubles]:
+    """Variances, rising, and axes. Each points where it says most: the kernel's network tells it from its opposite, and units turn none."""
+    variances, axes = np.linalg.eigh(covariance)
+    return variances, axes * np.where((axes**3).sum(0) < 0, -1, 1)
 
 
 def _scale(variances: Doubles) -> Doubles:

@@ -17,7 +17,8 @@ from tests.sharpening.scenes import Floats
 def grid(rows: int, columns: int, features: int, seed: int, ratio: int = 4) -> Grid:
     rng = np.random.default_rng(seed)
     y, x = ((np.arange(n, dtype=np.float32) + np.float32(0.5)) / ratio for n in (rows, columns))
-    return Grid(rng.normal(0, 0.5, (rows, columns, features)).astype(np.float32), y, x)
+    alike, loud = rng.normal(0, 0.5, (rows, columns, features)), rng.uniform(0.2, 1, (rows, columns))
+    return Grid(alike.astype(np.float32), loud.astype(np.float32), y, x)
 
 
 def seen(rows: int, columns: int, psf: Psf) -> tuple[Floats, Floats]:
@@ -35,6 +36,7 @@ def by_the_formula(points: Grid, cells: Grid, weights: tuple[Floats, Floats], ne
     apart = np.sqrt(np.square(points.features[:, :, None, None].astype(float) - cells.features).sum(4) + 2e-3)
     down, across = (np.exp(-np.abs(a[:, None] - b) / near) for a, b in ((points.y, cells.y), (points.x, cells.x)))
     every = down[:, None, :, None] * across[None, :, None, :] / (1 + apart)
+    every *= points.loud[:, :, None, None] * cells.loud
     found = np.einsum("prst,ms,nt->pmnr", every, *weights, optimize=True)
     return found.reshape(len(points.y), -1, len(points.x))
 
@@ -64,7 +66,7 @@ def test_compiled_and_not_are_one(features: int, monkeypatch: pytest.MonkeyPatch
 
 def test_places_that_are_one_are_wholly_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cusp is blunt, and no rounding makes the root of what is below 0: at features as large as they may be."""
-    place = Grid(np.full((4, 4, 8), 10, np.float32), *(np.zeros(4, np.float32),) * 2)
+    place = Grid(np.full((4, 4, 8), 10, np.float32), np.ones((4, 4), np.float32), *(np.zeros(4, np.float32),) * 2)
     weights = (np.full((1, 4), 0.25, np.float32),) * 2
     for found in (alike.covariances(place, place, weights, 1.0), _plain(place, weights, monkeypatch)):
         np.testing.assert_allclose(found, 1 / (1 + np.sqrt(2e-3)), atol=0.02)

@@ -67,6 +67,14 @@ def test_a_noisy_image_does_not_pass_its_noise_on_many_times() -> None:
     assert psnr(_fitted(lr, noisy).spectra(noisy.reshape(-1, 5)).reshape(cube.shape), cube) > psnr(plain.astype(np.float32), cube) + 1
 
 
+def test_units_turn_no_axis() -> None:
+    cube = scene(_SIDE, _SIDE)
+    lr, hr = low(cube, Psf(4)), image(cube)
+    own, other = _fitted(lr, hr, 8), _fitted(lr * 10000, hr * 255, 8)
+    np.testing.assert_allclose(own.axes, other.axes, atol=1e-3)
+    assert (np.einsum("bk,bk->k", own.analysis, other.analysis) > 0).all()
+
+
 def test_nothing_left_is_no_fault() -> None:
     hr = image(scene(_SIDE, _SIDE))
     trend = _fitted(low(hr, Psf(4)), hr)

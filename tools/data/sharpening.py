@@ -1,6 +1,6 @@
 """Pairs to learn to sharpen from: scenes degraded as benchmarks/sharpen.py does, as if other cameras had seen them.
 
-Each `Pair` is a part of a scene, turned, its image of 3 to 6 bands anywhere in the spectrum, with or without noise; all up to the kernel
+Each `Pair` is a part of a scene, turned, its image of 3 to 8 bands anywhere in the spectrum, with or without noise; all up to the kernel
 is solved by edgefuse.sharpening.
 """
 
@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgefuse.sharpening import noise
+from edgefuse.sharpening import cubic, noise
 from edgefuse.sharpening.csakd import RANGES
-from edgefuse.sharpening.kernel import Kernel
+from edgefuse.sharpening.kernel import fixed
 from edgefuse.sharpening.kriging import Kriging, Tile, tiles
+from edgefuse.sharpening.learned import AXES, LEFT
 from edgefuse.sharpening.pair import Pair as Both
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.trend import fitted
-from tools.networks.alike import AXES, MARGIN
+from tools.networks.alike import MARGIN
 
 RATIO = 4
 COMPONENTS = 32
@@ -32,8 +33,8 @@ _MOST_ASKED = 18  # low-resolution pixels to a side that noise is estimated on
 
 @dataclass(frozen=True)
 class Pair:
-    """whitened (b, H, W); planes (AXES, H + 2 MARGIN, W + 2 MARGIN): the network's; rest (h, w, k): of the trend, at low resolution, by
-    components; truth (H, W, k): at high resolution. components (B, k). noise (k,): levels. error (B,): mean square of what the fixed
+    """whitened (b, H, W); planes (AXES + LEFT, H + 2 MARGIN, W + 2 MARGIN): the network's; rest (h, w, k): of the trend, at low resolution,
+    by components; truth (H, W, k): at high resolution. components (B, k). noise (k,): levels. error (B,): mean square of what the fixed
     kernel leaves of a band."""
 
     whitened: Tensor
@@ -86,7 +87,7 @@ def resized(cube: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(np.stack(bands, 2))
 
 
-def drawn(scenes: Sequence[list[np.ndarray]], rng: np.random.Generator, most: int = 6) -> Pair:
+def drawn(scenes: Sequence[list[np.ndarray]], rng: np.random.Generator, most: int = 8) -> Pair:
     parts = scenes[rng.integers(len(scenes))]
     cube = resized(parts[rng.integers(len(parts))], rng) ** rng.uniform(0.75, 1.3)
     sides = [min(n, int(rng.choice([48, 64, 80, 100]))) // RATIO * RATIO for n in cube.shape[:2]]
@@ -108,9 +109,9 @@ def prepared(cube: np.ndarray, low: np.ndarray, image: np.ndarray, rng: np.rando
     psf = Psf(RATIO, 1.0, 0.5, 0.5)
     both = Both(low, image, psf)
     trend = fitted(both, COMPONENTS)
-    kernel = Kernel()
     h, w, bands = low.shape
     few = image.shape[2]
+    kernel = fixed(few)
     kriging = Kriging(both, trend, kernel, np.zeros(trend.components.shape[1]), 2)
     size = min(h, _MOST_ASKED), min(w, _MOST_ASKED)
     spans = tuple(((n - s) // 2, (n - s) // 2 + s) for n, s in zip((h, w), size, strict=True))
@@ -125,16 +126,17 @@ def prepared(cube: np.ndarray, low: np.ndarray, image: np.ndarray, rng: np.rando
         (top, bottom), (first, last) = ((a * RATIO, b * RATIO) for a, b in tile.core)
         found[top:bottom, first:last] = kriging.carried(tile, kriging.seen(tile), False)[0]
     whitened = np.moveaxis(kernel.whitened(trend, image), 2, 0)
+    left = np.moveaxis(cubic.enlarged(trend.leading(rest, LEFT), ((0, h), (0, w)), ((0, h * RATIO), (0, w * RATIO)), (h, w), psf), 2, 0)
     # which way an axis points is nothing that counts
-    whitened = whitened * rng.choice([-1, 1], (few, 1, 1)).astype(np.float32)
+    whitened, left = (x * rng.choice([-1, 1], (len(x), 1, 1)).astype(np.float32) for x in (whitened, left))
     error = np.square((truth - found) @ trend.components.T).mean((0, 1)) + np.float32(1e-12)
-    held = (torch.from_numpy(np.ascontiguousarray(x)) for x in (whitened, planes(whitened), rest, truth, trend.components))
+    held = (torch.from_numpy(np.ascontiguousarray(x)) for x in (whitened, planes(whitened, left), rest, truth, trend.components))
     return Pair(*held, levels, torch.from_numpy(error), psf)
 
 
-def planes(whitened: np.ndarray) -> np.ndarray:
-    """(b, H, W) -> (AXES, H + 2 MARGIN, W + 2 MARGIN), as `Alike` takes them."""
+def planes(whitened: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """(b, H, W), (LEFT, H, W) -> (AXES + LEFT, H + 2 MARGIN, W + 2 MARGIN), as `Alike` takes them."""
     few = min(len(whitened), AXES)
-    found = np.zeros((AXES, *whitened.shape[1:]), np.float32)
-    found[:few] = np.arcsinh(whitened[:few])
+    found = np.zeros((AXES + LEFT, *whitened.shape[1:]), np.float32)
+    found[:few], found[AXES:] = np.arcsinh(whitened[:few]), np.arcsinh(left)
     return np.pad(found, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)), mode="reflect")
