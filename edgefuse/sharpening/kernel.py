@@ -18,8 +18,8 @@ _SOFT = 60.0  # standard deviations beyond which an outlier is drawn in
 # what an axis of the image must show to count: of the largest variance, and of the image's noise
 _FLOOR, _NOISE = 1e-3, 20.0
 _NEAR = 12.0  # low-resolution pixels
-MANY = 6  # bands of an image, by which so much is told that
-_SEEN_MORE = 24.0, 0.5  # these are near, and the slope
+MANY = 6  # bands of an image, which leave little to tell
+_FOR_MANY = 24.0, 0.5  # near and slope
 
 
 class Shown(NamedTuple):
@@ -81,5 +81,5 @@ class Kernel:
 
 def fixed(bands: int) -> Kernel:
     """For an image of so many bands."""
-    near, slope = _SEEN_MORE if bands >= MANY else (_NEAR, 1.0)
+    near, slope = _FOR_MANY if bands >= MANY else (_NEAR, 1.0)
     return Kernel(Fixed(slope), near)
