@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.sharpening.pair import Low, Pair, Span
-from edgefuse.sharpening.registration import components, middle
+from edgefuse.sharpening.registration import components, middle, varied
 
 _logger = logging.getLogger(__name__)
 
 _LEAST = 8  # low-resolution pixels to a side: of fewer nothing is said
 _ALIEN = 60.0  # times the squared error of other lines: own borders reach 35, those of images moved round mostly have hundreds
 _ROUNDING = 1e-4  # of a band's standard deviation
-_SAME = 1e-5  # of a band's mean
 
 
 def trimmed(pair: Pair) -> Pair:
@@ -54,8 +53,7 @@ class _Expected:
     def __init__(self, seen: Low) -> None:
         spectra, image = _known(seen)
         self._mean, spread = image.mean(0), image.std(0)
-        # of a band that is the same everywhere rounding is left, which says nothing
-        self._spread = np.where(spread > _SAME * np.abs(self._mean), spread, np.inf)
+        self._spread = np.where(varied(self._mean, spread), spread, np.inf)
         self._centre = spectra.mean(0)
         self._axes = components(spectra - self._centre)
         scores = (spectra - self._centre) @ self._axes

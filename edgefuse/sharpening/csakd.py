@@ -21,7 +21,7 @@ from edgefuse.hyperspectral.cube import peak_of
 from edgefuse.hyperspectral.sscnet import resampled
 from edgefuse.sharpening import cubic
 from edgefuse.sharpening.kriging import Tile, tiles
-from edgefuse.sharpening.pair import Mask, Pair, Samples, Span
+from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, grown
 from edgefuse.sharpening.sharpen import Beat, Options, Out, related
 from edgefuse.sharpening.trend import Trend, blocks
 
@@ -162,11 +162,11 @@ def _sharpened(scene: Prepared, student: _Student, tile: Tile) -> Floats:
     """(rows, columns, B) of the tile's core."""
     pair, core = scene.pair, _high(tile.core)
     (height, width, _), (h, w, _) = pair.high_shape, pair.low_shape
-    window = _around(core[0], REACH, height), _around(core[1], REACH, width)
+    window = grown(core[0], REACH, height), grown(core[1], REACH, width)
     # missing pixels are taken to be as their nearest known ones, which must be at hand
-    outer = _around(window[0], REACH, height), _around(window[1], REACH, width)
+    outer = grown(window[0], REACH, height), grown(window[1], REACH, width)
     reach = 2 * REACH // RATIO + cubic.REACH
-    low = _around(tile.core[0], reach, h), _around(tile.core[1], reach, w)
+    low = grown(tile.core[0], reach, h), grown(tile.core[1], reach, w)
     spectra, known = pair.spectra(*low)
     pixels, there = pair.pixels(*outer)
     seen = there[_within(core, outer)] & known[_within(tile.core, low)].repeat(RATIO, 0).repeat(RATIO, 1)
@@ -189,10 +189,6 @@ def _within(window: Window, outer: Window) -> tuple[slice, slice]:
     """A window's samples among those of one around it."""
     rows, columns = (slice(a - b, c - b) for (a, c), (b, _) in zip(window, outer, strict=True))
     return rows, columns
-
-
-def _around(span: Span, by: int, count: int) -> Span:
-    return max(0, span[0] - by), min(count, span[1] + by)
 
 
 def _filled(samples: Floats, known: Mask) -> Floats:

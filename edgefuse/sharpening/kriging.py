@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgefuse.sharpening import cubic
 from edgefuse.sharpening.alike import Grid, covariances
 from edgefuse.sharpening.kernel import Kernel, Shown
-from edgefuse.sharpening.pair import Mask, Pair, Span
+from edgefuse.sharpening.pair import Mask, Pair, Span, grown
 from edgefuse.sharpening.psf import apply, cell_edges, cells
 from edgefuse.sharpening.trend import Trend
 
@@ -162,7 +162,7 @@ class Kriging:
         """The low-resolution rows or columns that are read for tiles whose windows have these."""
         features = self.kernel.features
         by = cubic.REACH - (-features.margin // self.pair.psf.ratio) if features.left else 0
-        return max(0, span[0] - by), min(self.pair.low_shape[axis], span[1] + by)
+        return grown(span, by, self.pair.low_shape[axis])
 
     def places(self, tile: Tile, seen: Seen) -> Places:
         """The pixels of the tile's core."""

@@ -49,6 +49,11 @@ class Low(NamedTuple):
     """(m, n): where both are whole"""
 
 
+def grown(span: Span, by: int, count: int) -> Span:
+    """A span of an axis of `count` pixels, and `by` more to either side, as far as there are."""
+    return max(0, span[0] - by), min(count, span[1] + by)
+
+
 def ratio_of(low: tuple[int, ...], high: tuple[int, ...]) -> int:
     """High-resolution pixels to a low-resolution one. Raises CubeError where that is not one whole number."""
     (h, w, bands), (height, width, few) = low, high

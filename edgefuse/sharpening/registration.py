@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.sharpening.pair import Pair, Span
+from edgefuse.sharpening.pair import Mask, Pair, Span
 from edgefuse.sharpening.psf import Psf
 
 _SIDE = 64  # low-resolution pixels looked at, to a side, amid the scene
@@ -52,9 +52,9 @@ class _View:
         mean = y.mean(0)
         x, y = x - x.mean(0), y - mean
         spread = np.sqrt(np.square(y).mean(0))
-        # each band counts alike, whatever its unit; of one that is the same everywhere rounding is left, which says nothing
-        varied = spread > _ROUNDING * np.abs(mean)
-        y = y[:, varied] / spread[varied]
+        # each band counts alike, whatever its unit
+        there = varied(mean, spread)
+        y = y[:, there] / spread[there]
         total = float(np.square(y).sum())
         rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
         return float(np.square(rest).sum()) / total if total else 1.0
@@ -66,6 +66,11 @@ def _scores(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.zeros((0, 1))
     away = spectra - spectra.mean(0)
     return np.asarray(away @ components(away))
+
+
+def varied(mean: NDArray[np.float64], spread: NDArray[np.float64]) -> Mask:
+    """Which bands differ from place to place, by their means and standard deviations: of others rounding is left, which says nothing."""
+    return np.asarray(spread > _ROUNDING * np.abs(mean))
 
 
 def components(away: NDArray[np.float64]) -> NDArray[np.float64]:

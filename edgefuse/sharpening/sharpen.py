@@ -188,7 +188,9 @@ class _Strip:
 
     def __init__(self, pair: Pair, rows: Span, trend: Trend, variances: NDArray[np.float64]) -> None:
         self._ratio = ratio = pair.psf.ratio
-        self._pair, self._trend, self._variances = pair, trend, variances
+        self._pair, self._trend = pair, trend
+        # of each component, mean over the bands
+        self._shares = (variances * np.square(trend.components, dtype=np.float64).mean(0)).astype(np.float32)
         # the last of them are the next strip's, too, which ends them
         self._left = rows[0], rows[1] if rows[1] == pair.low_shape[0] else rows[1] - SHARED
         self._top, self._bottom = (row * ratio for row in self._left)
@@ -202,8 +204,7 @@ class _Strip:
         columns = slice(tile.core[1][0] * self._ratio, tile.core[1][1] * self._ratio)
         self._found[:, columns] += found * weights[..., None]
         if unknown is not None:
-            shares = self._variances * np.square(self._trend.components, dtype=np.float64).mean(0)
-            squared = unknown @ shares.astype(np.float32) + np.float32(self._trend.rest)
+            squared = unknown @ self._shares + np.float32(self._trend.rest)
             self._unknown[:, columns] += np.sqrt(squared) * weights
 
     def hand_on(self, following: _Strip) -> None:
