@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgefuse.telemetry import BANDWIDTH_FPS, bandwidth_mb_s
+from edgefuse.telemetry.report import BANDWIDTH_FPS, bandwidth_mb_s
 
 PAPER = (51.17e6 / BANDWIDTH_FPS, 31.01e6 / BANDWIDTH_FPS)
 

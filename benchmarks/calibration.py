@@ -27,10 +27,10 @@ import numpy as np
 import edgefuse
 from edgefuse.calibration.automatic import estimate
 from edgefuse.calibration.refine import refine
+from edgefuse.calibration.registration import corners, project
 from edgefuse.calibration.views import View, views
 from edgefuse.errors import EdgeFuseError
 from edgefuse.frames import Frame, FramePair
-from edgefuse.registration import corners, project
 
 WRONG_PX = 5.0
 

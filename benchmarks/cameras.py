@@ -122,13 +122,13 @@ def serve(port: int, infrared_port: int) -> None:
 
 
 def measure(seconds: float, held: bool) -> dict[str, Any]:
+    from edgefuse.calibration.registration import Calibration, Registration
     from edgefuse.frames import FusedFrame
     from edgefuse.fusion.fuser import load
-    from edgefuse.pipeline import Pipeline
-    from edgefuse.registration import Calibration, Registration
+    from edgefuse.run.pipeline import Pipeline
     from edgefuse.sinks.base import Sink
     from edgefuse.sources.cameras import CamerasSource, How
-    from edgefuse.telemetry import Telemetry
+    from edgefuse.telemetry.report import Telemetry
 
     calibration = Calibration(
         homography=HOMOGRAPHY, visible_size=VISIBLE, infrared_size=INFRARED, method="points", error_px=0.0, made=datetime.date.today()

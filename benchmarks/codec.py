@@ -29,7 +29,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.hyperspectral import codec, sscnet
+from edgefuse.hyperspectral.codec import spectral_edge, sscnet
 
 COMPONENTS = 3, 6, 10, 16, 24, 32, 48
 LEVELS = 35, 40, 45, 50, 55, 60, 65, 70, 80
@@ -104,8 +104,8 @@ def lossless(cube: NDArray[Any]) -> dict[str, float]:
     sizes = {name: sum(len(encode(band)) for band in bands) for name, encode in each.items()}
     sizes["zstd"] = len(imagecodecs.zstd_encode(np.ascontiguousarray(counts.transpose(2, 0, 1)).tobytes(), level=19))
     for bound in BOUNDS:
-        data = codec.encode(cube, max_error=bound)
-        if np.abs(codec.decode(data).astype(np.int64) - cube).max() > bound:
+        data = spectral_edge.encode(cube, max_error=bound)
+        if np.abs(spectral_edge.decode(data).astype(np.int64) - cube).max() > bound:
             raise AssertionError("the bound does not hold")
         sizes[f"spectral-edge, {bound} counts"] = len(data)
     return {name: 8 * size / cube.size for name, size in sizes.items()}
@@ -127,13 +127,18 @@ def measure(cube: NDArray[Any], rates: list[float], passes: int) -> dict[str, An
     front = pca_front(x)
     rows = []
     for rate in rates:
-        data = codec.encode(cube, bpppc=rate)
+        data = spectral_edge.encode(cube, bpppc=rate)
         took = 8 * len(data) / cube.size
         k, level = min(front, key=lambda p: abs(np.log(p[0] / took)))[2:]
         sent = pca_encode(x, k, level)
-        ours_in, peer_in = fastest(passes, lambda r=rate: codec.encode(cube, bpppc=r), lambda k=k, level=level: pca_encode(x, k, level))  # type: ignore[misc]
-        ours_out, peer_out = fastest(passes, lambda d=data: codec.decode(d), lambda s=sent: pca_decode(*s))  # type: ignore[misc]
-        ours, peer = psnr(x, unit(codec.decode(data)) if cube.max() > 2 else np.clip(codec.decode(data), 0, 1)), at(front, took)
+        ours_in, peer_in = fastest(
+            passes, lambda r=rate: spectral_edge.encode(cube, bpppc=r), lambda k=k, level=level: pca_encode(x, k, level)
+        )  # type: ignore[misc]
+        ours_out, peer_out = fastest(passes, lambda d=data: spectral_edge.decode(d), lambda s=sent: pca_decode(*s))  # type: ignore[misc]
+        ours, peer = (
+            psnr(x, unit(spectral_edge.decode(data)) if cube.max() > 2 else np.clip(spectral_edge.decode(data), 0, 1)),
+            at(front, took),
+        )
         rows.append(
             {
                 "asked": rate, "bpppc": took, "psnr": ours, "peer": peer, "gain": ours - peer,

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from edgefuse import compiled
-from edgefuse.hyperspectral import codec
+from edgefuse.hyperspectral.codec import spectral_edge
+from edgefuse.util import compiled
 
 
 def count(work: Callable[[], Any]) -> tuple[int, Any]:
@@ -42,15 +42,15 @@ def main() -> int:
     pixels = cube.shape[0] * cube.shape[1]
     print(json.dumps({"scene": args.scene.stem, "shape": cube.shape, "compiled": compiled.library() is not None}))
     for rate in args.rates:
-        encode, data = count(lambda r=rate: codec.encode(cube, bpppc=r))  # type: ignore[misc]
-        decode, made = count(lambda d=data: codec.decode(d))  # type: ignore[misc]
+        encode, data = count(lambda r=rate: spectral_edge.encode(cube, bpppc=r))  # type: ignore[misc]
+        decode, made = count(lambda d=data: spectral_edge.decode(d))  # type: ignore[misc]
         found = {"bpppc": round(8 * len(data) / cube.size, 4), "encode": encode // pixels, "decode": decode // pixels}
         print(json.dumps(found | {"decoded": _digest(made)}), flush=True)
         if args.out:
             args.out.mkdir(exist_ok=True)
             (args.out / f"{rate}.efz").write_bytes(data)
     if args.file:
-        same = _digest(codec.decode(args.file.read_bytes())) == args.decoded
+        same = _digest(spectral_edge.decode(args.file.read_bytes())) == args.decoded
         print(json.dumps({"decodes_as_the_other_machine": same}))
         return 0 if same else 1
     return 0

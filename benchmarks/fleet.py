@@ -35,7 +35,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from edgefuse.live import Event, Live  # noqa: E402
+from edgefuse.telemetry.live import Event, Live  # noqa: E402
 from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher  # noqa: E402
 
 OUTAGE_S = 10.0
@@ -45,8 +45,8 @@ PATIENCE_S = 60.0
 def real_report() -> dict[str, Any]:
     """What `edgefuse run` tells of 50 frames of the demo source at 640 x 480 with 16-bit infrared."""
     from edgefuse import load, open_source
-    from edgefuse.pipeline import Pipeline
-    from edgefuse.telemetry import Telemetry
+    from edgefuse.run.pipeline import Pipeline
+    from edgefuse.telemetry.report import Telemetry
 
     telemetry, live = Telemetry(), Live(dict)
     with open_source("demo?depth=16&frames=50") as source, load(runtime="numpy") as fuser:
@@ -59,8 +59,8 @@ class Device:
     """One run as a broker sees it; its figures go on as a run's at 25 FPS do."""
 
     def __init__(self, k: int, report: dict[str, Any], url: str, interval_s: float, snapshots_s: float) -> None:
-        from edgefuse.attachments import Info
         from edgefuse.mqtt import Mqtt
+        from edgefuse.run.attachments import Info
         from edgefuse.settings.mqtt import MqttSettings
 
         self._report, self._begin, self.events = report, time.monotonic(), 0

@@ -21,7 +21,7 @@ import numpy as np
 
 import edgefuse
 from edgefuse import zoo
-from edgefuse.bench.duel import clock_for, figures, rounds
+from edgefuse.bench.interleaved import clock_for, figures, rounds
 from edgefuse.bench.peer import Peer, prepare
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
 

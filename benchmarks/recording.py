@@ -32,16 +32,16 @@ import numpy as np
 import psutil
 
 import edgefuse
-from edgefuse.attachments import Info
 from edgefuse.ffmpeg import encoders, frames
 from edgefuse.ffmpeg.encoders import Encoder
 from edgefuse.frames import FusedFrame
-from edgefuse.live import Live
 from edgefuse.recording import Recording
 from edgefuse.recording.encoding import Encoding
 from edgefuse.recording.folder import Folder, Limits
 from edgefuse.recording.fragments import whole
+from edgefuse.run.attachments import Info
 from edgefuse.settings.recording import RecordingSettings
+from edgefuse.telemetry.live import Live
 
 COUNT, FPS = 250, 25
 

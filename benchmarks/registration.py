@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgefuse.registration import Calibration, Registration, fill
+from edgefuse.calibration.registration import Calibration, Registration, fill
 from edgefuse.thermal import PercentileAgc
-from edgefuse.uri import size
+from edgefuse.util.uri import size
 
 INFRARED = (640, 480), (256, 192), (160, 120)
 TURNED = np.array([[1.05, 0.05, -20], [-0.05, 1.05, 10], [1e-5, 0, 1]])

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from edgefuse import zoo
 from edgefuse.metrics.sharpening import SharpeningScore
-from edgefuse.sharpening import learned
+from edgefuse.sharpening import kernel_network
 from edgefuse.sharpening.csakd import RANGES
 from edgefuse.sharpening.kernel import MANY, Kernel
 from edgefuse.sharpening.sharpen import Options, prepare, sharpen
@@ -145,7 +145,7 @@ def main() -> None:
     args = p.parse_args()
     own = {}
     for folder, names in (k.split("=") for k in args.kernel):
-        own |= dict.fromkeys(names.split(","), learned.of(zoo.read_card(Path(folder)), MANY - 1))
+        own |= dict.fromkeys(names.split(","), kernel_network.of(zoo.read_card(Path(folder)), MANY - 1))
     found: dict[str, dict[str, Any]] = {}
     for bands in args.bands:
         for condition in args.conditions:

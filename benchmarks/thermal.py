@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 import edgefuse
-from edgefuse import rawfile
 from edgefuse.frames import Frame, FramePair, Radiometry
+from edgefuse.sources import rawfile
 from edgefuse.thermal.agc import ClaheAgc, PercentileAgc
 from edgefuse.thermal.spots import spots
 

@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgefuse import images
 from edgefuse.errors import FrameError, InputError, SourceError
 from edgefuse.frames import FramePair
 from edgefuse.fusion.fuser import Fuser
@@ -26,6 +25,7 @@ from edgefuse.metrics.targets import Kept, Targets, summary
 from edgefuse.sources.base import Source
 from edgefuse.sources.folder import listing
 from edgefuse.thermal.agc import PercentileAgc
+from edgefuse.util import images
 
 
 class Pictures:

@@ -6,7 +6,7 @@ cd "$root"
 
 setup() {
     local extras=$1 venv=.venv python stamp
-    stamp="$venv/.installed-${extras//,/-}-$(cat pyproject.toml hatch_build.py edgefuse/*.c edgefuse/*/*.[ch] | cksum | cut -d' ' -f1)"
+    stamp="$venv/.installed-${extras//,/-}-$(cat pyproject.toml hatch_build.py $(find edgefuse -name '*.[ch]' | sort) | cksum | cut -d' ' -f1)"
     if [ ! -e "$stamp" ]; then
         for python in python3.11 python3.12 python3.13 python3; do
             "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && break

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from edgefuse.alarms import Alarms
-from edgefuse.attachments import Info
 from edgefuse.errors import FrameError
 from edgefuse.frames import Frame, FramePair, FusedFrame, Radiometry
-from edgefuse.live import Live
+from edgefuse.run.attachments import Info
 from edgefuse.settings.alarm import AlarmSettings
-from edgefuse.telemetry import Telemetry
+from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.report import Telemetry
 
 INFO = Info("demo", 25.0, True, {"name": "mobilefuse-edge", "runtime": "numpy", "precision": "fp32"})
 

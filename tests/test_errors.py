@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from edgefuse import errors, files, settings, zoo
+from edgefuse import errors, settings, zoo
 from edgefuse.cli.main import main
 from edgefuse.errors import EdgeFuseError, FrameError, MissingDependencyError
 from edgefuse.sinks import open_sink
 from edgefuse.sources import open_source
+from edgefuse.util import files
 
 EXIT_CODES = {
     "EdgeFuseError": 1,

@@ -1,8 +1,8 @@
 """Export the features that sharpen-edge compares places by: `python -m tools.export_kernel --run sharpen-kernel`.
 
 Writes models/sharpen-kernel/: ONNX and NumPy weights, a golden pair and card.toml. What goes in and comes out is drawn into 0 to 1, as
-edgefuse/sharpening/learned.py has it, and the scales are part of the first and last convolutions. Those pad with zeros: MARGIN pixels at
-each side are to be cut.
+edgefuse/sharpening/kernel_network.py has it, and the scales are part of the first and last convolutions. Those pad with zeros:
+MARGIN pixels at each side are to be cut.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgefuse.sharpening.learned import ALIKE, AXES, FEATURES, LEANING, LEFT, LOUD, MODEL, TAKES
+from edgefuse.sharpening.kernel_network import ALIKE, AXES, FEATURES, LEANING, LEFT, LOUD, MODEL, TAKES
 from tools import cards, graph
 from tools.loop import ROOT
 from tools.networks.alike import CHANNELS, MARGIN, Alike, parameters

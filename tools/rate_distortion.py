@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgefuse.hyperspectral import sscnet
+from edgefuse.hyperspectral.codec import sscnet
 from tools.data.cubes import Scene, load
 from tools.export_codec import Decoder, Encoder, latent_range, trimmed
 from tools.loop import ROOT

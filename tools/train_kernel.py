@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from edgefuse.sharpening.kernel import MANY, fixed
-from edgefuse.sharpening.learned import FEATURES, LOUDEST
+from edgefuse.sharpening.kernel_network import FEATURES, LOUDEST
 from tools import loop
 from tools.data import sharpening
 from tools.data.sharpening import RATIO, Pair

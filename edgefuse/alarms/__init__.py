@@ -10,17 +10,17 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from edgefuse import zone
 from edgefuse.alarms import hook, measure
 from edgefuse.alarms.hook import Call, Hooks
 from edgefuse.alarms.machine import Change, Machine
 from edgefuse.alarms.measure import Reading
-from edgefuse.attachments import Info
 from edgefuse.errors import SettingsError
 from edgefuse.frames import Frame, FusedFrame
-from edgefuse.live import Event, Live
+from edgefuse.run.attachments import Info
 from edgefuse.settings.alarm import AlarmSettings
+from edgefuse.telemetry.live import Event, Live
 from edgefuse.thermal.ffc import StallWatch
+from edgefuse.util import zone
 
 __all__ = ["Alarms"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgefuse.frames import Frame
 from edgefuse.settings.alarm import AlarmSettings
-from edgefuse.zone import Zone
+from edgefuse.util.zone import Zone
 
 _DEAD, _SATURATED = 0, 65535  # counts that no scene gives
 

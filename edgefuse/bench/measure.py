@@ -1,4 +1,4 @@
-"""Measures one case, in this process: so start one for it (`edgefuse.bench.apart`), or its memory is another's."""
+"""Measures one case, in this process: so start one for it (`edgefuse.bench.subprocess_case`), or its memory is another's."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from edgefuse import registry, runtimes, zoo
 from edgefuse.bench.cases import Case
-from edgefuse.bench.others import Others
+from edgefuse.bench.cpu_contention import CpuContention
 from edgefuse.bench.statistics import summary
 from edgefuse.frames import Frame, FramePair
 from edgefuse.fusion.fuser import Fuser
-from edgefuse.memory import release_unused
 from edgefuse.runtimes import Choice, Runtime
 from edgefuse.runtimes.base import Arrays
 from edgefuse.runtimes.golden import verify
-from edgefuse.telemetry import BANDWIDTH_FPS, bandwidth_mb_s, peak_resident_bytes
+from edgefuse.telemetry.report import BANDWIDTH_FPS, bandwidth_mb_s, peak_resident_bytes
+from edgefuse.util.memory import release_unused
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def measure(case: Case, pair: FramePair, plan: Plan, golden: bool = False) -> di
         for stage, ns in fuser.fuse(pair).stages_ns.items():
             stages[stage] += ns
 
-    others = Others()
+    others = CpuContention()
     end_to_end = _timed(whole, plan.min_secs, plan.frames)
     alone = None
     if network is not None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgefuse.bench.others import CROWDED
+from edgefuse.bench.cpu_contention import CROWDED
 from edgefuse.bench.session import Session
 from edgefuse.bench.statistics import UNCERTAIN
 from edgefuse.board import State, read_board, read_libraries

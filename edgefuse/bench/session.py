@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from edgefuse.bench.apart import DiedError, apart
 from edgefuse.bench.cases import Case
-from edgefuse.bench.duel import figures
+from edgefuse.bench.cpu_contention import CROWDED, crowding
+from edgefuse.bench.interleaved import figures
 from edgefuse.bench.measure import Plan, write_pair
-from edgefuse.bench.others import CROWDED, crowding
 from edgefuse.bench.statistics import UNCERTAIN
+from edgefuse.bench.subprocess_case import DiedError, run_isolated
 from edgefuse.board import State, read_processor, read_state
 from edgefuse.board.throttling import between
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
@@ -30,7 +30,7 @@ def here(runtimes: Sequence[str]) -> dict[str, EdgeFuseError | None]:
     found: dict[str, EdgeFuseError | None] = {}
     for name in runtimes:
         try:
-            apart({"do": "version", "runtime": name}, 1)
+            run_isolated({"do": "version", "runtime": name}, 1)
             found[name] = None
         except MissingDependencyError as e:
             found[name] = e
@@ -92,7 +92,7 @@ class Session:
         }  # fmt: skip
         task = {"do": "measure", "case": case.as_json(), "pair": str(self._pair(case.size)), "plan": asdict(self.plan), "golden": golden}
         try:
-            row |= apart(task, case.threads)
+            row |= run_isolated(task, case.threads)
         except EdgeFuseError as e:
             row |= {"status": "failed", "error": str(e)}
         row["throttled"] = self._throttled_since(before)
@@ -138,7 +138,7 @@ class Session:
         }  # fmt: skip
         facts: dict[str, Any] = {}
         try:
-            facts = apart(task, threads, add)
+            facts = run_isolated(task, threads, add)
         finally:
             # interrupted, the rounds so far still count
             if times:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edgefuse.telemetry import bandwidth_text
+from edgefuse.telemetry.report import bandwidth_text
 
 _LATENCIES = ("p50", "p90", "p95", "p99", "min", "max")
 Report = Mapping[str, Any]

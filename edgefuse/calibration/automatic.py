@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgefuse.calibration.refine import LEVELS, Votes, bent, motion, refine, settle
+from edgefuse.calibration.registration import Array, corners, misfit, project
 from edgefuse.calibration.search import search
 from edgefuse.calibration.views import View
 from edgefuse.errors import CalibrationError
-from edgefuse.registration import Array, corners, misfit, project
 
 VIEWS = (1.0, 0.75, 0.55, 1.35)  # shares of the visible width that the infrared view is tried to fill, one after the other
 # right places leave 0.5 to 3 pixels in 640 and agree to 0.12 to 0.6; wrong ones (frames of two scenes) leave 4 to 26 and agree to 0.02

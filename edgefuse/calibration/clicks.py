@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from edgefuse.calibration.points import Fit
+from edgefuse.calibration.registration import Array
 from edgefuse.calibration.views import Floats, View
 from edgefuse.errors import CalibrationError, OutputError
-from edgefuse.images import encode
-from edgefuse.registration import Array
+from edgefuse.util.images import encode
 
 _LARGEST = 1 << 16  # bytes of a request
 _MOST = 200  # points

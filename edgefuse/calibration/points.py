@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.calibration.registration import Array, Lens, Size, misfit, project
 from edgefuse.errors import CalibrationError
-from edgefuse.registration import Array, Lens, Size, misfit, project
 
 FEWEST = 4
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"  # one way to read each, or a long one takes for ever

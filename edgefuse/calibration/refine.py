@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.calibration.registration import Array, Size, fill, project
 from edgefuse.calibration.search import grid
 from edgefuse.calibration.structure import reduced, structure, warped
 from edgefuse.calibration.views import Floats, View
-from edgefuse.registration import Array, Size, fill, project
 
 # two mounted cameras differ by little more than a turn, a scale and a shift; the rest may move the picture's sides by about these
 # standard deviations, shares of its width

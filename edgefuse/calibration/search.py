@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edgefuse.calibration.registration import Array, Size, corners, fill, project
 from edgefuse.calibration.structure import reduced, structure, warped
 from edgefuse.calibration.views import View
-from edgefuse.registration import Array, Size, corners, fill, project
 
 _WIDTH = 160  # pixels that the visible frame is reduced to
 _ANGLES = np.arange(-8, 8.1, 2)  # degrees

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edgefuse.calibration.registration import Size
 from edgefuse.calibration.views import Floats
-from edgefuse.registration import Size
 
 _BLUR = 0.7  # pixels, before and after the gradient is squared
 _LEAST = 0.05  # squared levels a pixel: below this nothing but rounding is left

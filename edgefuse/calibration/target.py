@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.calibration.registration import Array, project
 from edgefuse.calibration.views import Floats, View
 from edgefuse.errors import CalibrationError
-from edgefuse.registration import Array, project
 
 Kind = Literal["checkerboard", "dots"]
 _IRREGULAR = 0.15  # of the spacing: a lens bends a grid by less

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.calibration.registration import Lens, Size
 from edgefuse.errors import CalibrationError
 from edgefuse.frames import Frame, FramePair
-from edgefuse.registration import Lens, Size
 
 Floats = NDArray[np.float32]
 _PERCENTILES = 0.5, 99.5

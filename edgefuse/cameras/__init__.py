@@ -12,7 +12,7 @@ from edgefuse import registry
 from edgefuse.cameras.base import Camera
 from edgefuse.errors import SettingsError
 from edgefuse.frames import Modality
-from edgefuse.uri import Uri, parse, safe
+from edgefuse.util.uri import Uri, parse, safe
 
 __all__ = ["Camera", "camera"]
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
 from edgefuse.frames import Frame, Modality
-from edgefuse.uri import Uri
+from edgefuse.util.uri import Uri
 
 
 class Camera(ABC):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from edgefuse.cameras import picamera2
 from edgefuse.cameras.v4l2 import sensor_of
+from edgefuse.cameras.v4l2_devices import devices
 from edgefuse.errors import CameraError, SourceError
 from edgefuse.frames import Modality
-from edgefuse.v4l2 import devices
 
 _HOW = "say which: --camera visible=CAMERA --camera infrared=CAMERA (docs/cameras.md)"
 

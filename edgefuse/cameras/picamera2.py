@@ -11,7 +11,7 @@ from edgefuse.cameras.base import Camera
 from edgefuse.cameras.clock import from_boottime
 from edgefuse.errors import CameraError, SettingsError
 from edgefuse.frames import Frame, Modality
-from edgefuse.uri import Uri, real, size, whole
+from edgefuse.util.uri import Uri, real, size, whole
 
 _MISSING = (
     "picamera2 cameras need picamera2, which comes from apt and is seen only by a venv that sees the system's packages; run: "

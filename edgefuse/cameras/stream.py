@@ -18,7 +18,7 @@ from edgefuse.cameras.clock import StreamClock
 from edgefuse.errors import CameraError, FrameError
 from edgefuse.frames import Frame, Modality
 from edgefuse.thermal import sensors
-from edgefuse.uri import Uri
+from edgefuse.util.uri import Uri
 
 # TCP loses no packet of a picture; little is probed, so that little is late; a user's own choice of options stands
 _FFMPEG = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;500000|probesize;100000"

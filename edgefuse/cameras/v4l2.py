@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from edgefuse.cameras.base import Camera
 from edgefuse.cameras.buffers import COUNTS, PICTURES, picture, unpadded
+from edgefuse.cameras.v4l2_devices import Device, Mode, devices
 from edgefuse.cameras.v4l2_stream import Raw, Stream
 from edgefuse.errors import CameraError, FrameError, SettingsError
 from edgefuse.frames import Frame, Modality
 from edgefuse.thermal import sensors
-from edgefuse.uri import Uri, real, size
-from edgefuse.v4l2 import Device, Mode, devices
+from edgefuse.util.uri import Uri, real, size
 
 _USUAL = (640, 480)
 _WORDS = {

@@ -1,5 +1,5 @@
 """Streaming from a Video4Linux2 device: linux/videodev2.h's structures and ioctls through fcntl and mmap. What a device offers is
-`edgefuse.v4l2`'s business.
+`edgefuse.cameras.v4l2_devices`'s business.
 
 Why our own: OpenCV's V4L2 gives neither kernel timestamps nor YUYV and Y16 buffers as they are on all kernels, linuxpy is GPL,
 pyv4l2 is not kept. Structures follow the machine's own `long`, so that 32-bit ARM gets the layouts its kernel expects.

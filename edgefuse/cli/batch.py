@@ -16,7 +16,7 @@ from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.formats import FORMATS
 from edgefuse.settings.cubes import Quality
-from edgefuse.uri import expand
+from edgefuse.util.uri import expand
 
 _EPILOG = """\
 OUT is filled as DIR is. OUT/manifest.jsonl says what became of each; what it says is done, from a source that has not changed, is not done
@@ -95,22 +95,23 @@ def _sharpening(p: argparse.ArgumentParser) -> None:
 
 
 def compress(args: argparse.Namespace) -> int:
-    from edgefuse.hyperspectral import coding
+    from edgefuse.archive import compression
 
     quality = Quality.of(vars(args))
     folder, out = _folders(args)
-    return _run(args, "compressing", coding.plan("compress", folder, out, quality), out)
+    return _run(args, "compressing", compression.plan("compress", folder, out, quality), out)
 
 
 def decompress(args: argparse.Namespace) -> int:
-    from edgefuse.hyperspectral import coding
+    from edgefuse.archive import compression
 
     folder, out = _folders(args)
-    return _run(args, "decompressing", coding.plan("decompress", folder, out, Quality(), args.format), out)
+    return _run(args, "decompressing", compression.plan("decompress", folder, out, Quality(), args.format), out)
 
 
 def sharpen(args: argparse.Namespace) -> int:
-    from edgefuse.sharpening import archive, models
+    from edgefuse.archive import sharpening
+    from edgefuse.sharpening import models
 
     folder, out = _folders(args)
     images = expand(args.images) if args.images else None
@@ -119,8 +120,8 @@ def sharpen(args: argparse.Namespace) -> int:
     how = one_pair.options(args)
     models.model(args.model)
     threads = args.threads or 1
-    jobs, passed = archive.plan(folder, images, out, how, args.uncertainty, threads, args.format)
-    return _run(args, "sharpening", jobs, out, archive.JOB_BYTES, threads, {"passed_over": passed})
+    jobs, passed = sharpening.plan(folder, images, out, how, args.uncertainty, threads, args.format)
+    return _run(args, "sharpening", jobs, out, sharpening.JOB_BYTES, threads, {"passed_over": passed})
 
 
 def _folders(args: argparse.Namespace) -> tuple[Path, Path]:
@@ -136,11 +137,11 @@ def _run(
     args: argparse.Namespace, label: str, jobs: Sequence[Any], out: Path, each_bytes: int | None = None, threads: int = 1,
     more: dict[str, Any] | None = None,
 ) -> int:  # fmt: skip
-    from edgefuse.hyperspectral import batch, workers
-    from edgefuse.hyperspectral.manifest import Manifest
-    from edgefuse.service import stop_on_signals
+    from edgefuse.archive import runner, workers
+    from edgefuse.archive.manifest import Manifest
+    from edgefuse.run.systemd import stop_on_signals
 
-    tally, stops, began = batch.Tally(), [False], time.monotonic()
+    tally, stops, began = runner.Tally(), [False], time.monotonic()
 
     def stop() -> None:
         stops[0] = True
@@ -154,7 +155,7 @@ def _run(
         stack.callback(progress.close)
         stack.enter_context(stop_on_signals(stop))
         try:
-            batch.run(
+            runner.run(
                 jobs, manifest, crew, tally,
                 lambda t: progress.update(t.already + t.done + len(t.failed), f"{t.bytes_in / 1e6:.0f} MB, {len(t.failed)} failed"),
                 lambda: stops[0],
@@ -163,7 +164,7 @@ def _run(
             progress.close()
             report = _report(tally, crew.name, str(manifest.path), time.monotonic() - began) | (more or {})
             print(json.dumps(report, indent=1) if args.json else _text(report), flush=True)
-    batch.complain(tally, manifest.path)
+    runner.complain(tally, manifest.path)
     return 0
 
 

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from edgefuse import files
 from edgefuse.cli.progress import Progress
 from edgefuse.errors import EdgeFuseError, MeasurementError, ModelError, OutputError, SettingsError
 from edgefuse.settings import Precision, RunSettings
-from edgefuse.uri import expand, size
+from edgefuse.util import files
+from edgefuse.util.uri import expand, size
 
 if TYPE_CHECKING:
     from edgefuse.bench.cases import Case, Wanted

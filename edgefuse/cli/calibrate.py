@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import edgefuse
-from edgefuse import files, registration
+from edgefuse.calibration import registration
+from edgefuse.calibration.registration import Array, Calibration, Lens, Method
 from edgefuse.errors import CalibrationError, MeasurementError, OutputError, SettingsError
-from edgefuse.registration import Array, Calibration, Lens, Method
-from edgefuse.uri import expand, real, whole
+from edgefuse.util import files
+from edgefuse.util.uri import expand, real, whole
 
 if TYPE_CHECKING:
     from edgefuse.calibration.points import Fit
@@ -270,7 +271,7 @@ def _placed(c: Calibration) -> str:
 def _overlay(calibration: Calibration, pair: FramePair) -> memoryview:
     from edgefuse.calibration.overlay import overlay
     from edgefuse.calibration.views import grey
-    from edgefuse.images import encode
+    from edgefuse.util.images import encode
 
     register = registration.Registration(calibration, pair.visible.size, pair.infrared.size)
     seen = register.apply(np.full(pair.infrared.size[::-1], 255, np.uint8)).astype(np.float32) / np.float32(255)

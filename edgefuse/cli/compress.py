@@ -12,7 +12,7 @@ from typing import Any
 from edgefuse.cli import pipes
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.settings.cubes import Quality
-from edgefuse.uri import expand
+from edgefuse.util.uri import expand
 
 _EPILOG = """\
 CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A) or HDF5 (PRISMA L2D): docs/hyperspectral.md.
@@ -82,7 +82,7 @@ class Percent:
 
 def show(report: dict[str, Any], as_json: bool, reads: str, writes: str) -> None:
     """Print a report: on standard error where the bytes went to standard output."""
-    from edgefuse.telemetry import peak_resident_bytes
+    from edgefuse.telemetry.report import peak_resident_bytes
 
     report["peak_resident_mb"] = round(peak_resident_bytes() / 1e6, 1)
     for key in ("cube", "efz"):

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgefuse import settings
 from edgefuse.settings import Settings, tables
-from edgefuse.uri import safe
+from edgefuse.util.uri import safe
 
 _EPILOG = """\
 examples:

@@ -39,7 +39,7 @@ def command(args: argparse.Namespace) -> int:
     from edgefuse.doctor import Host, checks, examine
     from edgefuse.doctor.host import container
     from edgefuse.doctor.report import as_json, as_text, versions
-    from edgefuse.service import stop_on_signals
+    from edgefuse.run.systemd import stop_on_signals
 
     host, wanted = Host(), checks()
     progress = Progress("checking", len(wanted))

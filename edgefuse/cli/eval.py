@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import edgefuse
-from edgefuse import files, settings
+from edgefuse import settings
 from edgefuse.cli.progress import Progress
 from edgefuse.cli.run import model_line, warn
 from edgefuse.errors import MeasurementError, OutputError, SettingsError, SourceError
 from edgefuse.settings import DEFAULT_SHARPNESS, Colour, Precision, RunSettings
-from edgefuse.uri import expand
+from edgefuse.util import files
+from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
     from edgefuse.evaluation import Evaluation, Method, Row
@@ -79,7 +80,7 @@ def add(commands: Any) -> None:
 
 def command(args: argparse.Namespace) -> int:
     """Returns 0, or raises what is wrong; lost pairs and figures that can't be trusted are raised after the table is out."""
-    from edgefuse.cli import sheet
+    from edgefuse.cli import comparison_table
     from edgefuse.evaluation import Pictures, evaluate
     from edgefuse.sources import open_source
 
@@ -90,7 +91,7 @@ def command(args: argparse.Namespace) -> int:
         if args.picture is not None:
             if not args.picture.lower().endswith(".png"):
                 raise SettingsError(f"--picture {args.picture}: a picture ends in .png")
-            sheet.check_plots()
+            comparison_table.check_plots()
         source = stack.enter_context(open_source(args.source))
         read = [*source.info.paths, *(folder for folder, _ in fused), *([masks.folder] if masks else [])]
         for option, text in (("--report", args.report), ("--picture", args.picture)):
@@ -107,14 +108,14 @@ def command(args: argparse.Namespace) -> int:
         finally:
             progress.close()
     report = json.dumps(_report(args, found), indent=1, allow_nan=False)
-    table = sheet.of(found)
+    table = comparison_table.of(found)
     said = f"{found.pairs} pair{'s' if found.pairs > 1 else ''} of {args.source}, means over them"
     if args.report is not None:
         files.write_atomic(expand(args.report), (report + "\n").encode())
     if args.picture is not None:
-        files.write_atomic(expand(args.picture), sheet.as_png(table, f"{said}; blue is best in its column, red is worst"))
+        files.write_atomic(expand(args.picture), comparison_table.as_png(table, f"{said}; blue is best in its column, red is worst"))
     runners = "".join(f"model  {model_line(_facts(row))}\n" for row in found.rows if row.method.kind == "model")
-    print(report if args.json else f"{runners}{said}\n\n{sheet.as_text(table)}")
+    print(report if args.json else f"{runners}{said}\n\n{comparison_table.as_text(table)}")
     _complain(args, source, found)
     return 0
 
@@ -198,7 +199,7 @@ def _row(row: Row, threshold: int | None) -> dict[str, Any]:
 
 def _facts(row: Row) -> dict[str, Any]:
     from edgefuse.evaluation import ModelMethod
-    from edgefuse.running import model_facts
+    from edgefuse.run.session import model_facts
 
     assert isinstance(row.method, ModelMethod)
     return model_facts(row.method.fuser)

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgefuse import files
 from edgefuse.cli.progress import Progress
 from edgefuse.errors import FrameError, SourceError
-from edgefuse.uri import expand
+from edgefuse.util import files
+from edgefuse.util.uri import expand
 
 _EPILOG = """\
 DIR gets NUMBER.tiff, one a captured infrared frame, its counts as the camera gave them (16 bit grey, or 8), and frames.json: for each file
@@ -37,8 +37,8 @@ def add(commands: Any) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    from edgefuse import images
-    from edgefuse.rawfile import RawReader
+    from edgefuse.sources.rawfile import RawReader
+    from edgefuse.util import images
 
     path, folder = expand(args.recording), expand(args.tiff)
     listed: list[dict[str, Any]] = []

@@ -9,11 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from edgefuse import images
 from edgefuse.cli import pipes
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, InputError
-from edgefuse.uri import expand
+from edgefuse.util import images
+from edgefuse.util.uri import expand
 
 _EPILOG = """\
 Knows cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5), .efz files, raw recordings (.efr), calibrations (.toml), images, and models (a folder
@@ -99,7 +99,7 @@ def _efz(path: Path) -> dict[str, Any]:
 
 
 def _recording(path: Path) -> dict[str, Any]:
-    from edgefuse.rawfile import RawReader
+    from edgefuse.sources.rawfile import RawReader
 
     with closing(RawReader(path)) as reader:
         facts = {"kind": "recording", "file": str(path), "format": "efr", "bytes": path.stat().st_size, "pairs": reader.pairs}
@@ -107,7 +107,7 @@ def _recording(path: Path) -> dict[str, Any]:
 
 
 def _calibration(path: Path) -> dict[str, Any]:
-    from edgefuse import registration
+    from edgefuse.calibration import registration
 
     c = registration.load(path)
     said = {"made": str(c.made), "method": c.method, "error_px": c.error_px, "distance_m": c.distance_m}

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError, SettingsError
-from edgefuse.uri import safe
+from edgefuse.util.uri import safe
 
 _EPILOG = """\
 examples:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgefuse.errors import CubeError, SettingsError
-from edgefuse.files import output_error
-from edgefuse.hyperspectral.spool import spool_folder
-from edgefuse.uri import expand
+from edgefuse.util.files import output_error
+from edgefuse.util.spool import spool_folder
+from edgefuse.util.uri import expand
 
 PIPE = "-"
 _PIECE = 1 << 20

@@ -12,13 +12,14 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from edgefuse import files, settings
+from edgefuse import settings
 from edgefuse.cli import watch
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import EdgeFuseError, SourceError
 from edgefuse.settings import AUTO_CAMERAS, RunSettings, Settings, tables
 from edgefuse.settings.check import hints
-from edgefuse.uri import expand
+from edgefuse.util import files
+from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
     from edgefuse.fusion.fuser import Fuser
@@ -123,11 +124,11 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
     """Returns 0, or raises what the run ended with, after the sinks are closed and the report is written.
 
     reread: the settings as they are now, for SIGHUP and for who asks from outside."""
-    from edgefuse.memory import release_unused
-    from edgefuse.reload import Reloader
-    from edgefuse.running import Running, model_facts
-    from edgefuse.service import Heartbeat, notify, stop_on_signals
-    from edgefuse.telemetry import as_text
+    from edgefuse.run.reload import Reloader
+    from edgefuse.run.session import RunSession, model_facts
+    from edgefuse.run.systemd import Heartbeat, notify, stop_on_signals
+    from edgefuse.telemetry.report import as_text
+    from edgefuse.util.memory import release_unused
 
     lines = given.tables.get("telemetry")
     # --telemetry -: whoever reads the lines reads nothing else
@@ -135,7 +136,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         stack.enter_context(log_lines())
-        running = stack.enter_context(Running(given))
+        running = stack.enter_context(RunSession(given))
         warn(running.fuser)
         if not as_json:
             print(f"model      {model_line(model_facts(running.fuser))}", file=out, flush=True)

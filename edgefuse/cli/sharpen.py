@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import SettingsError
-from edgefuse.uri import expand
+from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
     from edgefuse.sharpening.sharpen import Prepared
@@ -71,7 +71,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
 
 def command(args: argparse.Namespace) -> int:
     from edgefuse.sharpening.files import Files, sharpen_file
-    from edgefuse.telemetry import peak_resident_bytes
+    from edgefuse.telemetry.report import peak_resident_bytes
 
     files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *(_optional(p) for p in (args.uncertainty, args.truth)))
     _refuse_same(files)

@@ -10,12 +10,12 @@ from dataclasses import fields
 from typing import Any
 
 import edgefuse
-from edgefuse import files
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.cubes import CubesSettings, Quality
-from edgefuse.uri import expand, parse
+from edgefuse.util import files
+from edgefuse.util.uri import expand, parse
 
 _USED = ("source", "model", "save", "report")
 
@@ -38,10 +38,10 @@ def run(given: Settings, as_json: bool) -> int:
     """Returns 0, or raises: OutputError, and after the report CubeError where cubes could not be used."""
     import logging
 
-    from edgefuse.hyperspectral.landing import PATIENCE_S, SETTLE_S, Landing
-    from edgefuse.hyperspectral.manifest import Manifest
-    from edgefuse.hyperspectral.watch import Watch, events
-    from edgefuse.service import notify, stop_on_signals
+    from edgefuse.archive.incoming import PATIENCE_S, SETTLE_S, IncomingCubes
+    from edgefuse.archive.manifest import Manifest
+    from edgefuse.archive.watch import Watch, events
+    from edgefuse.run.systemd import notify, stop_on_signals
 
     s, cubes = given.run, given.tables.get("cubes") or CubesSettings()
     uri = parse(s.source)
@@ -63,8 +63,8 @@ def run(given: Settings, as_json: bool) -> int:
     with ExitStack() as stack:
         stack.enter_context(log_lines())
         manifest = stack.enter_context(Manifest(out))
-        landing = Landing(folder, SETTLE_S, PATIENCE_S) if cubes.watch else Landing(folder, 0.0, 0.0)
-        watch = Watch(landing, manifest, quality, cubes.delete_originals, say)
+        incoming = IncomingCubes(folder, SETTLE_S, PATIENCE_S) if cubes.watch else IncomingCubes(folder, 0.0, 0.0)
+        watch = Watch(incoming, manifest, quality, cubes.delete_originals, say)
 
         def beat() -> None:
             if time.monotonic() - fed[0] >= 1:
@@ -93,7 +93,7 @@ def run(given: Settings, as_json: bool) -> int:
 
 
 def _report(s: RunSettings, watch: Any, quality: Quality, interrupted: bool, elapsed: float) -> dict[str, Any]:
-    from edgefuse.telemetry import peak_resident_bytes
+    from edgefuse.telemetry.report import peak_resident_bytes
 
     c = watch.counts
     return {

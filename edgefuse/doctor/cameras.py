@@ -8,12 +8,12 @@ import os
 from collections.abc import Sequence
 
 from edgefuse.board import read_board
+from edgefuse.cameras.v4l2_devices import Device, Mode
 from edgefuse.doctor.ask import ask
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.power import is_pi
 from edgefuse.thermal import sensors
-from edgefuse.v4l2 import Device, Mode
 
 # a Pi's own codec, image processor and receivers: libcamera's business
 _PLATFORM = ("bcm2835", "unicam", "rp1-cfe", "pispbe", "rpi-", "rpivid")

@@ -116,10 +116,10 @@ def cameras(tell: Tell, root: str) -> None:
     """Ask every video device what it is."""
     from pathlib import Path
 
-    from edgefuse import v4l2
+    from edgefuse.cameras import v4l2_devices
 
     tell(step="ask")
-    tell(devices=[asdict(d) for d in v4l2.devices(Path(root))], usb=v4l2.usb_ids(Path(root)))
+    tell(devices=[asdict(d) for d in v4l2_devices.devices(Path(root))], usb=v4l2_devices.usb_ids(Path(root)))
 
 
 _PROBES: dict[str, Tell] = {"runtime": runtime, "library": library, "picamera2": picamera2, "cameras": cameras}

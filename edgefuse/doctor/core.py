@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgefuse import compiled
 from edgefuse.doctor.environment import read_environment
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
+from edgefuse.util import compiled
 
 
 def check_core(host: Host) -> list[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from edgefuse.errors import EdgeFuseError
-from edgefuse.uri import safe
+from edgefuse.util.uri import safe
 
 _NICE = 5  # the cameras and the fusion come first
 _WORDS = 2000  # bytes of its last words that are kept

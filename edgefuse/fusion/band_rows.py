@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse import compiled
+from edgefuse.util import compiled
 
 Bytes = NDArray[np.uint8]
 

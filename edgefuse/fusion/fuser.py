@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse import runtimes, zoo
+from edgefuse.calibration.registration import Calibration, Registration
 from edgefuse.errors import CalibrationError, FrameError, ModelError, SettingsError
 from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.fusion.edge import Edge
 from edgefuse.fusion.full import FullResolution
 from edgefuse.fusion.method import Method
 from edgefuse.fusion.prepare import check_sizes, eight_bits, infrared_8, visible_8
-from edgefuse.registration import Calibration, Registration
 from edgefuse.runtimes import Choice
 from edgefuse.settings import DEFAULT_SHARPNESS, SHARPEST, AgcKind, Colour
 from edgefuse.thermal import agc as gain
@@ -117,8 +117,8 @@ def load(
     2, in eighths. targets: how readily a warm target pulls the map to the infrared frame, 0 (where it is certain) to 2 (where in doubt).
     Models that draw the picture at full resolution know neither. steady: the pairs are frames of one video, so let the
     map hold still where the scene does, and average what is only noise. agc: how 16-bit infrared becomes 8 bit (`edgefuse.thermal.agc`).
-    calibration: puts infrared frames of the camera's own size and view on the visible grid (`edgefuse.registration.load` reads one);
-    without it both frames are to be of one size and in register.
+    calibration: puts infrared frames of the camera's own size and view on the visible grid
+    (`edgefuse.calibration.registration.load` reads one); without it both frames are to be of one size and in register.
     """
     card = zoo.find(model, "fusion")
     return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady, agc, calibration)

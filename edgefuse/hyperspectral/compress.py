@@ -14,13 +14,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgefuse.errors import CubeError, EdgeFuseError, InputError
-from edgefuse.files import check_file, output_error
 from edgefuse.hyperspectral.compressed import Compressed, codec
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.metrics.spectral import Spectral, SpectralScore
 from edgefuse.settings.cubes import Quality
+from edgefuse.util.files import check_file, output_error
 
 _logger = logging.getLogger(__name__)
 

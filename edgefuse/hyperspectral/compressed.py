@@ -15,7 +15,7 @@ from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import Window
 
 # each module has `encode_to`, `Target` and `Decoder`
-CODECS = {"spectral-edge": "edgefuse.hyperspectral.codec", "sscnet": "edgefuse.hyperspectral.sscnet"}
+CODECS = {"spectral-edge": "edgefuse.hyperspectral.codec.spectral_edge", "sscnet": "edgefuse.hyperspectral.codec.sscnet"}
 
 
 def codec(name: str) -> Any:

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse import compiled
+from edgefuse.util import compiled
 
 _POLYNOMIAL = 0x82F63B78
 

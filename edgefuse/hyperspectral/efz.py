@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgefuse.errors import InputError
+from edgefuse.hyperspectral.codec.entropy_coder import VERSION
 from edgefuse.hyperspectral.crc32c import crc32c
-from edgefuse.hyperspectral.planes import VERSION
 
 MAGIC = b"EFZ\x1a"
 DTYPES = "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"

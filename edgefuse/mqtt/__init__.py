@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import edgefuse
-from edgefuse.attachments import Info
 from edgefuse.errors import EdgeFuseError
-from edgefuse.live import Event, Live
 from edgefuse.mqtt import commands, discovery
 from edgefuse.mqtt.address import address, check_prefix, device_name, tls_context
 from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.link import Link, Party
+from edgefuse.run.attachments import Info
 from edgefuse.settings.mqtt import MqttSettings
-from edgefuse.vitals import Vitals, alarm_states
+from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.vitals import Vitals, alarm_states
 
 __all__ = ["Mqtt"]
 
@@ -120,7 +120,7 @@ class Mqtt:
 
     def _picture(self) -> bool:
         """Whether there was one to show."""
-        from edgefuse import images
+        from edgefuse.util import images
 
         newest = self._live.newest
         if newest is None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgefuse.errors import SettingsError
 from edgefuse.settings.mqtt import MqttSettings
-from edgefuse.uri import expand, safe
+from edgefuse.util.uri import expand, safe
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _DEVICE = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -13,20 +13,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from edgefuse import files, images
-from edgefuse.attachments import Info
 from edgefuse.errors import EdgeFuseError, OutputError, SettingsError
 from edgefuse.ffmpeg import encoders
 from edgefuse.ffmpeg.pump import Pump
 from edgefuse.frames import FusedFrame
-from edgefuse.live import Event, Live
 from edgefuse.recording.encoding import Encoding
 from edgefuse.recording.folder import Folder, Limits
 from edgefuse.recording.raw import RawRecorder
 from edgefuse.recording.recorder import Recorder
 from edgefuse.recording.trigger import Trigger
+from edgefuse.run.attachments import Info
 from edgefuse.settings.recording import RecordingSettings
-from edgefuse.uri import expand
+from edgefuse.telemetry.live import Event, Live
+from edgefuse.util import files, images
+from edgefuse.util.uri import expand
 
 __all__ = ["Recording"]
 

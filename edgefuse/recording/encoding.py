@@ -11,7 +11,7 @@ from edgefuse.recording.fragments import Splitter
 from edgefuse.recording.recorder import Recorder
 from edgefuse.recording.trigger import Trigger
 from edgefuse.settings.recording import RecordingSettings
-from edgefuse.uri import safe
+from edgefuse.util.uri import safe
 
 _FRAGMENT_US = 500_000  # held back by FFmpeg, so lost in a power cut, with what is on its way to the disk
 _MUXER = ["-video_track_timescale", str(TIMESCALE), "-movflags", "+frag_keyframe+delay_moov+default_base_moof+skip_trailer"]

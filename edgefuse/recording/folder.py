@@ -19,9 +19,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefuse import files
 from edgefuse.errors import OutputError
 from edgefuse.recording import fragments
+from edgefuse.util import files
 
 _NAME = re.compile(r"edgefuse-(\d{8,12})-\d{8}T\d{6}Z(\.part)?\.(mp4|efr|png)")
 _LOCK = ".edgefuse-recordings"

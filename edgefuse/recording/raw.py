@@ -1,4 +1,4 @@
-"""The pairs behind the fused frames, lossless, in files of their own beside the videos (`raw = true`): edgefuse.rawfile's format."""
+"""The pairs behind the fused frames, lossless, in files of their own beside the videos (`raw = true`): the format of sources/rawfile.py."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import edgefuse
 from edgefuse.errors import OutputError
 from edgefuse.frames import FramePair
-from edgefuse.rawfile import RawWriter
 from edgefuse.recording.folder import Folder
+from edgefuse.sources.rawfile import RawWriter
 
 log = logging.getLogger(__name__)
 

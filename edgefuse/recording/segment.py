@@ -6,10 +6,10 @@ import contextlib
 import os
 from pathlib import Path
 
-from edgefuse import files
 from edgefuse.ffmpeg.encoders import TIMESCALE
 from edgefuse.recording.folder import Folder
 from edgefuse.recording.fragments import Fragment
+from edgefuse.util import files
 
 
 class Segment:

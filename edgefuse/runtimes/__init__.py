@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse import __version__, compiled, registry
+from edgefuse import __version__, registry
 from edgefuse.errors import EdgeFuseError, MissingDependencyError, ModelError, SettingsError
 from edgefuse.runtimes import tuned
 from edgefuse.runtimes.base import Arrays, Runtime
 from edgefuse.runtimes.tuned import Tuned
+from edgefuse.util import compiled
 from edgefuse.zoo import Card, ModelFile
 
 __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse import compiled
+from edgefuse.util import compiled
 
 Floats = NDArray[np.float32]
 _STRIP_BYTES = 1 << 18  # of one strip of inputs or outputs: three of these fit a Cortex-A53's or a desktop core's L2

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import MissingDependencyError, ModelError
-from edgefuse.nativeio import native_stderr
 from edgefuse.runtimes.base import Arrays, Runtime
+from edgefuse.util.nativeio import native_stderr
 from edgefuse.zoo import Card, ModelFile
 
 

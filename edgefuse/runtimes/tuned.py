@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.board import read_libraries, read_processor
-from edgefuse.files import check_folder, write_atomic
+from edgefuse.util.files import check_folder, write_atomic
 from edgefuse.zoo import Card
 
 _FORMAT = 1

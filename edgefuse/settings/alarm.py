@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edgefuse import zone
 from edgefuse.errors import SettingsError
+from edgefuse.util import zone
 
 Measure = Literal["hottest", "coldest", "mean", "area"]
 AlarmUnit = Literal["celsius", "counts"]

@@ -15,7 +15,7 @@ from dataclasses import Field, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgefuse.errors import SettingsError
-from edgefuse.uri import safe
+from edgefuse.util.uri import safe
 
 
 def check(kind: type[Any], values: Mapping[str, Any], where: str, dashes: bool = False) -> dict[str, Any]:

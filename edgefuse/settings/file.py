@@ -19,7 +19,7 @@ from edgefuse.errors import MissingDependencyError, SettingsError
 from edgefuse.settings import tables
 from edgefuse.settings.check import check, expected, hints, near
 from edgefuse.settings.run import RunSettings, make, merge
-from edgefuse.uri import expand, safe
+from edgefuse.util.uri import expand, safe
 
 Values = dict[str, Any]  # of a table; of one that there may be many of: name -> values
 _PREFIX = "EDGEFUSE_"

@@ -1,6 +1,6 @@
 """The tables of a settings file: name -> where its dataclass is. Imported when first used.
 
-A table of another part of EdgeFuse needs one line here, and one in edgefuse/attachments.py that says what opens it.
+A table of another part of EdgeFuse needs one line here, and one in edgefuse/run/attachments.py that says what opens it.
 """
 
 from __future__ import annotations

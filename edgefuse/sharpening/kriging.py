@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.sharpening import cubic
-from edgefuse.sharpening.alike import Grid, covariances
+from edgefuse.sharpening.covariance import Grid, covariances
 from edgefuse.sharpening.kernel import Kernel, Shown
 from edgefuse.sharpening.pair import Mask, Pair, Span, grown
 from edgefuse.sharpening.psf import apply, cell_edges, cells

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.sharpening import learned, noise
+from edgefuse.sharpening import kernel_network, noise
 from edgefuse.sharpening.border import trimmed
 from edgefuse.sharpening.kernel import Kernel
 from edgefuse.sharpening.kriging import SHARED, Kriging, Tile, taper, tiles
@@ -83,7 +83,7 @@ def prepare(
 ) -> Prepared:  # fmt: skip
     """cube (h, w, B), image (h r, w r, b), in any units. Raises CubeError where they can't be sharpened."""
     with side_by_side(1):
-        return _prepared(cube, image, options or Options(), kernel or learned.kernel(image.shape[2]), cube_nodata, image_nodata)
+        return _prepared(cube, image, options or Options(), kernel or kernel_network.kernel(image.shape[2]), cube_nodata, image_nodata)
 
 
 def _prepared(

@@ -1,10 +1,10 @@
-"""Where fused frames go, one module a kind; `open_sink` takes a URI (edgefuse.uri has the grammar)."""
+"""Where fused frames go, one module a kind; `open_sink` takes a URI (edgefuse.util.uri has the grammar)."""
 
 from __future__ import annotations
 
 from edgefuse import registry
 from edgefuse.sinks.base import Sink
-from edgefuse.uri import parse
+from edgefuse.util.uri import parse
 
 __all__ = ["Sink", "open_sink"]
 

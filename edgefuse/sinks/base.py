@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from edgefuse.errors import SettingsError
 from edgefuse.frames import FusedFrame
-from edgefuse.uri import Uri
+from edgefuse.util.uri import Uri
 
 
 class Sink(ABC):

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Self
 
-from edgefuse import files, images
 from edgefuse.errors import OutputError
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
-from edgefuse.uri import Uri, choice, whole
+from edgefuse.util import files, images
+from edgefuse.util.uri import Uri, choice, whole
 
 
 class FolderSink(Sink):

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edgefuse.backoff import Backoff
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.frames import FusedFrame
-from edgefuse.live import Event
 from edgefuse.sinks.base import Sink
+from edgefuse.telemetry.live import Event
+from edgefuse.util.backoff import Backoff
 
 
 class GuardedSink(Sink):

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse import files
 from edgefuse.errors import OutputError, SettingsError
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
-from edgefuse.uri import Uri
+from edgefuse.util import files
+from edgefuse.util.uri import Uri
 
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
 _RESERVE = 1 << 20  # bytes kept free for the container's index

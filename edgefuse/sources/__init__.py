@@ -1,10 +1,10 @@
-"""Where pairs come from, one module a kind; `open_source` takes a URI (edgefuse.uri has the grammar)."""
+"""Where pairs come from, one module a kind; `open_source` takes a URI (edgefuse.util.uri has the grammar)."""
 
 from __future__ import annotations
 
 from edgefuse import registry
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.uri import parse
+from edgefuse.util.uri import parse
 
 __all__ = ["Source", "SourceInfo", "open_source"]
 

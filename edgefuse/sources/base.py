@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from edgefuse.frames import FramePair
-from edgefuse.uri import Uri
+from edgefuse.util.uri import Uri
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,15 @@ from typing import Any, Self
 import numpy as np
 
 from edgefuse import cameras
-from edgefuse.cameras.books import Ticket
-from edgefuse.cameras.feed import GONE, Feed, Patience
+from edgefuse.cameras.camera_thread import GONE, CameraThread, Patience
+from edgefuse.cameras.frame_ledger import TrackedFrame
+from edgefuse.cameras.pairing import Match, Pairing
 from edgefuse.errors import CameraError, SettingsError, SourceError
 from edgefuse.frames import Frame, FramePair, Modality
-from edgefuse.pairing import Match, Pairing
 from edgefuse.settings import AUTO_CAMERAS, DEFAULT_SKEW_MS
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.telemetry import Latency
-from edgefuse.uri import Uri, choice, real
+from edgefuse.telemetry.report import Latency
+from edgefuse.util.uri import Uri, choice, real
 
 _log = logging.getLogger(__name__)
 _MODALITIES: tuple[Modality, Modality] = ("visible", "infrared")
@@ -60,13 +60,14 @@ class CamerasSource(Source):
         opened = _pair(specs)
         _refuse_one_device(opened)
         self._wake = threading.Event()
-        self.feeds: dict[Modality, Feed] = {
-            m: Feed(opened[m], self._wake.set, patience, round(self._how.delay_ms * 1e6) if m == "infrared" else 0) for m in _MODALITIES
+        self.feeds: dict[Modality, CameraThread] = {
+            m: CameraThread(opened[m], self._wake.set, patience, round(self._how.delay_ms * 1e6) if m == "infrared" else 0)
+            for m in _MODALITIES
         }
-        self._pairing: Pairing[Ticket] = Pairing(round(self._how.max_skew_ms * 1e6), self._how.fresh)
+        self._pairing: Pairing[TrackedFrame] = Pairing(round(self._how.max_skew_ms * 1e6), self._how.fresh)
         self._stopped = False
         self._index = 0
-        self._flying: dict[int, tuple[Ticket, ...]] = {}
+        self._flying: dict[int, tuple[TrackedFrame, ...]] = {}
         self._lock = threading.Lock()
         self._skew, self._age = Latency(), Latency()
         self._held, self._alone = 0, 0
@@ -185,7 +186,7 @@ class CamerasSource(Source):
         away = self._gone | {m for m, f in self.feeds.items() if f.state == "held" and f.idle_s * 1e3 > self._how.max_skew_ms}
         self._pairing.absent(next(iter(away)) if self._how.pass_through and len(away) == 1 else None)
 
-    def _made(self, match: Match[Ticket]) -> FramePair:
+    def _made(self, match: Match[TrackedFrame]) -> FramePair:
         index = self._index
         self._index += 1
         tickets = tuple(t for t in (match.visible, match.infrared) if t is not None)

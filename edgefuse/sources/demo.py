@@ -12,7 +12,7 @@ from typing import Self
 from edgefuse.demoscene.scene import DemoScene
 from edgefuse.frames import Frame, FramePair, Radiometry
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.uri import Uri, choice, real, size, whole
+from edgefuse.util.uri import Uri, choice, real, size, whole
 
 SMALLEST, LARGEST = 64, (1920, 1080)
 

@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 from typing import Self
 
-from edgefuse import images
 from edgefuse.errors import FrameError, SourceError
 from edgefuse.frames import Frame, FramePair, Modality
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.uri import Uri, real
+from edgefuse.util import images
+from edgefuse.util.uri import Uri, real
 
 DEFAULT_FPS = 25.0
 
@@ -38,7 +38,7 @@ def listing(folder: Path) -> dict[str, list[Path]]:
 
 
 class FolderSource(Source):
-    """Pairs of image files. Each file is read whole or not at all (`edgefuse.images`)."""
+    """Pairs of image files. Each file is read whole or not at all (`edgefuse.util.images`)."""
 
     OPTIONS = ("fps",)
 

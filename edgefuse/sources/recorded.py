@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import edgefuse
-from edgefuse import files
-from edgefuse.backoff import Backoff
 from edgefuse.errors import OutputError, SettingsError
 from edgefuse.frames import FramePair
-from edgefuse.live import Event
-from edgefuse.rawfile import RawWriter
 from edgefuse.sources.base import Source
-from edgefuse.uri import Uri
+from edgefuse.sources.rawfile import RawWriter
+from edgefuse.telemetry.live import Event
+from edgefuse.util import files
+from edgefuse.util.backoff import Backoff
+from edgefuse.util.uri import Uri
 
 EXTENSION = ".efr"
 _AHEAD = 8  # pairs in wait

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from edgefuse.frames import FramePair
-from edgefuse.rawfile import RawReader
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.uri import Uri, real, whole
+from edgefuse.sources.rawfile import RawReader
+from edgefuse.util.uri import Uri, real, whole
 
 _DEFAULT_FPS = 25.0
 

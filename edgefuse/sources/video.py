@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import FrameError, SourceError
-from edgefuse.files import utf8
 from edgefuse.frames import Frame, FramePair, Modality
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.uri import Uri, real
+from edgefuse.util.files import utf8
+from edgefuse.util.uri import Uri, real
 
 
 class _Side:

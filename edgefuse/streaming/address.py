@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from edgefuse.settings.stream import StreamSettings
-from edgefuse.uri import safe
+from edgefuse.util.uri import safe
 
 _FORMATS = {
     "rtsp": ["-f", "rtsp", "-rtsp_transport", "tcp"],

@@ -10,12 +10,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from edgefuse.errors import MissingDependencyError
-from edgefuse.live import Event, Live
 from edgefuse.settings.web import WebSettings
+from edgefuse.telemetry.live import Event, Live
 from edgefuse.web import address
 
 if TYPE_CHECKING:
-    from edgefuse.attachments import Info
+    from edgefuse.run.attachments import Info
     from edgefuse.web.app import Site
 
 log = logging.getLogger(__name__)

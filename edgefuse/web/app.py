@@ -20,8 +20,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
-from edgefuse.live import Live
 from edgefuse.settings.web import WebSettings
+from edgefuse.telemetry.live import Live
 from edgefuse.web import address, page
 from edgefuse.web.access import Gate
 from edgefuse.web.relay import BOUNDARY, Relay
@@ -234,7 +234,7 @@ async def _body(request: Request) -> bytes | None:
 
 def _exposition(live: Live) -> bytes:
     # imported when first asked for: prometheus_client is an extra of its own
-    return import_module("edgefuse.prometheus").exposition(live)
+    return import_module("edgefuse.telemetry.prometheus").exposition(live)
 
 
 async def _nothing(request: Request, error: Exception) -> Response:

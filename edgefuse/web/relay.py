@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 
 from edgefuse.frames import FusedFrame
-from edgefuse.live import Live
+from edgefuse.telemetry.live import Live
 from edgefuse.web.views import Studio, View
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgefuse.board import Throttling, read_throttling
 from edgefuse.board.state import temperature_c
-from edgefuse.live import Event, Live
+from edgefuse.telemetry.live import Event, Live
 
 SAMPLES = 300  # seconds of history
 _EVENTS = 30

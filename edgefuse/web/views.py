@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse import images, registration
+from edgefuse.calibration import registration
 from edgefuse.errors import CalibrationError, EdgeFuseError
 from edgefuse.frames import FusedFrame
 from edgefuse.fusion.prepare import infrared_8, visible_8
 from edgefuse.thermal import PercentileAgc, palettes
 from edgefuse.thermal.spots import Spot, spots
-from edgefuse.uri import expand
+from edgefuse.util import images
+from edgefuse.util.uri import expand
 
 log = logging.getLogger(__name__)
 

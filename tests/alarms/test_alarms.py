@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from edgefuse.alarms import Alarms
-from edgefuse.attachments import Info
 from edgefuse.errors import SettingsError
 from edgefuse.frames import Frame, FramePair, FusedFrame, Modality, Radiometry
-from edgefuse.live import Event, Live
+from edgefuse.run.attachments import Info
 from edgefuse.settings.alarm import AlarmSettings
+from edgefuse.telemetry.live import Event, Live
 from tests.conftest import Run
 
 LAW = Radiometry("lepton", 0.01, -273.15)

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from edgefuse.alarms.measure import Reading, read
 from edgefuse.frames import Frame, Radiometry
 from edgefuse.settings.alarm import AlarmSettings
-from edgefuse.zone import parse
+from edgefuse.util.zone import parse
 
 LAW = Radiometry("lepton", 0.01, -273.15)
 GRIDS = hnp.arrays(np.uint16, (6, 8), elements=st.sampled_from([0, 29315, 30000, 32315, 32316, 32415, 40000, 65535]))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgefuse.bench.others import crowding
+from edgefuse.bench.cpu_contention import crowding
 from edgefuse.bench.statistics import BLOCKS, UNCERTAIN, blocks, summary, uncertainty
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefuse import registration
-from edgefuse.calibration import points
-from edgefuse.registration import Registration
+from edgefuse.calibration import points, registration
+from edgefuse.calibration.registration import Registration
 
 _GOOD = {
     "format": "1", "visible_size": "[96, 80]", "infrared_size": "[48, 40]", "homography": "[[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]]",

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from edgefuse.calibration.automatic import estimate, recheck
 from edgefuse.calibration.refine import bent, motion
+from edgefuse.calibration.registration import corners, fill, project
 from edgefuse.calibration.views import digests, views
 from edgefuse.errors import CalibrationError
 from edgefuse.frames import Frame, FramePair
-from edgefuse.registration import corners, fill, project
 from tests.calibration.scenes import displaced, shrunk, similarity, street
 
 

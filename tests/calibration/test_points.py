@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefuse.calibration import points
+from edgefuse.calibration.registration import Lens, corners, project
 from edgefuse.errors import CalibrationError
-from edgefuse.registration import Lens, corners, project
-from tests.test_registration import homographies
+from tests.calibration.test_registration import homographies
 
 VISIBLE, INFRARED = (96, 80), (48, 40)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgefuse.calibration import points, target
+from edgefuse.calibration.registration import project
 from edgefuse.calibration.views import views
 from edgefuse.errors import CalibrationError
 from edgefuse.frames import Frame, FramePair
-from edgefuse.registration import project
 from tests.calibration.scenes import board_pair
 
 TO_INFRARED = np.array([[0.48, 0.01, 3], [-0.01, 0.47, 4], [2e-5, 0, 1]])

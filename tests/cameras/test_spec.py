@@ -74,4 +74,5 @@ def test_no_kind_is_imported_before_it_is_used() -> None:
         "print(sorted(m for m in sys.modules if m.startswith('edgefuse.cameras.') or m in ('cv2', 'picamera2')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str([f"edgefuse.cameras.{m}" for m in ("base", "books", "clock", "feed", "picamera2")])
+    needed = "base", "camera_thread", "clock", "frame_ledger", "pairing", "picamera2"
+    assert done.stdout.strip() == str([f"edgefuse.cameras.{m}" for m in needed])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edgefuse.cameras import Camera, camera
-from edgefuse.cameras.feed import Feed, Patience
+from edgefuse.cameras.camera_thread import CameraThread, Patience
 from edgefuse.errors import CameraError, FrameError
 from edgefuse.frames import Frame
 from tests.cameras.rtsp import PASSWORD, RtspServer
@@ -162,7 +162,7 @@ def test_rtsp_with_a_password_lost_and_back_and_never_told(tmp_path: Path, caplo
     caplog.set_level(logging.INFO, "edgefuse")
     with RtspServer(tmp_path, "320x240", 15) as server:
         came = threading.Event()
-        feed = Feed(camera(f"visible={server.url}"), came.set, Patience(first_retry=0.1, last_retry=0.3))
+        feed = CameraThread(camera(f"visible={server.url}"), came.set, Patience(first_retry=0.1, last_retry=0.3))
         feed.start()
         taken: list[Frame] = []
 

@@ -18,11 +18,11 @@ from edgefuse.cameras import camera, v4l2_stream
 from edgefuse.cameras.buffers import picture, unpadded
 from edgefuse.cameras.find import attached, pair
 from edgefuse.cameras.v4l2 import choose
+from edgefuse.cameras.v4l2_devices import Device, Mode
 from edgefuse.cameras.v4l2_stream import Raw
 from edgefuse.errors import CameraError, FrameError, SourceError
 from edgefuse.frames import Frame
 from edgefuse.thermal import sensors
-from edgefuse.v4l2 import Device, Mode
 
 LEPTON = Device("/dev/video2", "PureThermal 3", "1e4e:0100", "uvcvideo", "usb-1", True,
                 (Mode("Y16", 160, 120, 9.0), Mode("Y16", 160, 122, 9.0), Mode("UYVY", 160, 120, 9.0)))  # fmt: skip

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from edgefuse.cameras import Camera, camera
-from edgefuse.cameras.feed import Patience
+from edgefuse.cameras.camera_thread import Patience
+from edgefuse.cameras.v4l2_devices import devices
 from edgefuse.errors import CameraError, FrameError
 from edgefuse.frames import Frame
 from edgefuse.sources.cameras import CamerasSource, How
-from edgefuse.v4l2 import devices
 
 PATHS = [d.path for d in devices() if d.driver == "vivid" and d.captures]
 pytestmark = pytest.mark.skipif(len(PATHS) < 2, reason="this kernel has no vivid devices; scripts/test-cameras brings one that has")
@@ -147,5 +147,5 @@ def test_a_pair_goes_on_after_one_was_unplugged() -> None:
             assert pair is not None
         assert pair.missing == "infrared"
         assert source.feeds["infrared"].faults
-    for book in (f.book for f in source.feeds.values()):
-        assert book.received == book.fused + sum(book.dropped.values())
+    for ledger in (f.ledger for f in source.feeds.values()):
+        assert ledger.received == ledger.fused + sum(ledger.dropped.values())

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefuse import registration
+from edgefuse.calibration import registration
+from edgefuse.calibration.registration import corners, project
 from edgefuse.frames import FramePair
-from edgefuse.registration import corners, project
 from tests.calibration.scenes import board_pair, displaced, similarity, street
 from tests.conftest import Run, one_line
 

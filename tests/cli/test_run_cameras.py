@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefuse.registration import Calibration, save
+from edgefuse.calibration.registration import Calibration, save
 from tests.cameras.servers import MjpegServer, noise
 from tests.conftest import Run, one_line
 

@@ -50,8 +50,8 @@ def test_alerts_say_what_they_should_of_made_up_devices(tmp_path: Path) -> None:
 def test_alerts_ask_for_metrics_that_exist() -> None:
     pytest.importorskip("prometheus_client")
     yaml = pytest.importorskip("yaml")
-    from edgefuse.live import Live
-    from edgefuse.prometheus import exposition
+    from edgefuse.telemetry.live import Live
+    from edgefuse.telemetry.prometheus import exposition
     from tests.reports import full_report
 
     told = exposition(Live(full_report)).decode()
@@ -142,9 +142,9 @@ def test_the_broker_keeps_devices_apart(fleet: tuple[Broker, Path]) -> None:
 def test_a_device_runs_with_that_configuration(fleet: tuple[Broker, Path]) -> None:
     import ssl
 
-    from edgefuse.live import Live
     from edgefuse.mqtt import Mqtt
     from edgefuse.settings.mqtt import MqttSettings
+    from edgefuse.telemetry.live import Live
     from tests.reports import INFO, full_report
 
     broker, folder = fleet

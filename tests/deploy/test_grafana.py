@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefuse.live import Live
+from edgefuse.telemetry.live import Live
 from tests.reports import full_report
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "deploy/grafana/edgefuse.json"
@@ -29,7 +29,7 @@ def test_every_query_asks_for_metrics_and_labels_that_exist() -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
     from edgefuse.board.state import temperature_c
-    from edgefuse.prometheus import exposition
+    from edgefuse.telemetry.prometheus import exposition
 
     known: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(exposition(Live(full_report)).decode()):
@@ -86,7 +86,7 @@ def test_prometheus_can_parse_every_query(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (apt-get install prometheus)")
 def test_prometheus_own_linter_has_nothing_to_say_of_our_names() -> None:
     pytest.importorskip("prometheus_client")
-    from edgefuse.prometheus import exposition
+    from edgefuse.telemetry.prometheus import exposition
 
     text = exposition(Live(full_report))
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from edgefuse.cameras.v4l2_devices import Device, Mode
 from edgefuse.doctor import Host
 from edgefuse.doctor.cameras import camera_findings, check_cameras
-from edgefuse.v4l2 import Device, Mode
 from tests.board.trees import PI, plant
 from tests.doctor.trees import camera
 

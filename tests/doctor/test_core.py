@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edgefuse import compiled
 from edgefuse.doctor import Host
 from edgefuse.doctor.core import check_core
+from edgefuse.util import compiled
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgefuse.frames import Frame, FramePair
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.uri import Uri, whole
+from edgefuse.util.uri import Uri, whole
 
 
 class FrozenSource(Source):

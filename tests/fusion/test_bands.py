@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgefuse import compiled
 from edgefuse.fusion.band_rows import Bytes, CompiledRows, NumpyRows, Rows, select, strengthen
 from edgefuse.fusion.bands import BandBlend
+from edgefuse.util import compiled
 from tests.fusion.pairs import random
 
 SIZES = [(1, 1), (1, 40), (33, 1), (31, 17), (32, 32), (97, 131), (64, 96)]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import edgefuse
+from edgefuse.calibration.registration import Calibration, Registration
 from edgefuse.errors import FrameError, ModelError, SettingsError
 from edgefuse.frames import Frame, FramePair
 from edgefuse.fusion.fuser import Fuser
-from edgefuse.registration import Calibration, Registration
 from edgefuse.runtimes import choose
 from edgefuse.thermal import PercentileAgc
 from edgefuse.zoo import find

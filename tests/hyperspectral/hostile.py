@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral import codec, efz
+from edgefuse.hyperspectral import efz
+from edgefuse.hyperspectral.codec import spectral_edge
 from edgefuse.hyperspectral.crc32c import crc32c
 from tests.hyperspectral.cubes import mixed
 from tests.hyperspectral.mutate import mutations
@@ -47,11 +48,11 @@ def originals() -> tuple[Original, ...]:
             cube[3:7, 2:12] = -9999
         stream = io.BytesIO()
         nodata = -9999 if dtype == "int16" else None
-        codec.encode_to(stream, cube, codec.Target(**target), nodata=nodata, about={"x": [1]}, side=8)  # type: ignore[arg-type]
+        spectral_edge.encode_to(stream, cube, spectral_edge.Target(**target), nodata=nodata, about={"x": [1]}, side=8)  # type: ignore[arg-type]
         data = stream.getvalue()
         offsets = efz.offsets(stream)
         assert offsets
-        found.append(Original(data, codec.decode(data), [*offsets, data.rindex(b"INDX")]))
+        found.append(Original(data, spectral_edge.decode(data), [*offsets, data.rindex(b"INDX")]))
     return tuple(found)
 
 
@@ -134,7 +135,7 @@ def _payload(data: bytes, rng: random.Random) -> bytes:
 def check_damaged(rng: random.Random) -> bool:
     """Whether a tile was lost. AssertionError where one was that nothing touched, or came out changed."""
     of, data, touched = damaged(rng)
-    decoder = codec.Decoder(io.BytesIO(data))
+    decoder = spectral_edge.Decoder(io.BytesIO(data))
     for place, samples in decoder.tiles():
         assert np.array_equal(samples, of.cube[place], equal_nan=samples.dtype.kind == "f")
     assert set(decoder.lost) <= set(touched), (decoder.lost, touched)
@@ -143,7 +144,7 @@ def check_damaged(rng: random.Random) -> bool:
 
 def check_made(rng: random.Random) -> int:
     """How many tiles came out; each is what the header promised. Raises InputError."""
-    decoder = codec.Decoder(io.BytesIO(made(rng)))
+    decoder = spectral_edge.Decoder(io.BytesIO(made(rng)))
     header, count = decoder.header, 0
     if header.tile[0] * header.tile[1] * header.shape[2] > MOST_SAMPLES:
         raise InputError("would be decoded, in its time")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgefuse.archive.compression import CompressionJob
+from edgefuse.archive.job import run as run_job
 from edgefuse.errors import CubeError, EdgeFuseError, InputError
-from edgefuse.hyperspectral import archive, compress
-from edgefuse.hyperspectral.coding import Coding
+from edgefuse.hyperspectral import compress
 from edgefuse.hyperspectral.compressed import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import create_cube, open_cube
@@ -106,12 +107,12 @@ def test_progress_is_told_up_to_the_end(cube: Path, tmp_path: Path) -> None:
 
 
 def test_a_source_that_changes_while_it_is_read_is_not_done(cube: Path, tmp_path: Path) -> None:
-    job = Coding("compress", "a.npy", cube, tmp_path / "out/a.npy.efz", tmp_path / "out", Quality())
-    record = archive.run(job, lambda done, total: cube.with_name("a.npy.json").write_text("{}\n") and None)
+    job = CompressionJob("compress", "a.npy", cube, tmp_path / "out/a.npy.efz", tmp_path / "out", Quality())
+    record = run_job(job, lambda done, total: cube.with_name("a.npy.json").write_text("{}\n") and None)
     assert record["state"] == "changed"
     assert not job.target.exists()
     cube.with_name("a.npy.json").unlink()
-    record = archive.run(job)
+    record = run_job(job)
     assert record["state"] == "done"
     assert record["target"]["file"] == "a.npy.efz"
 

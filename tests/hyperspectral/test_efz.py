@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefuse import compiled
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral import codec, efz
+from edgefuse.hyperspectral import efz
+from edgefuse.hyperspectral.codec import spectral_edge
 from edgefuse.hyperspectral.crc32c import crc32c
+from edgefuse.util import compiled
 from tests.hyperspectral.cubes import mixed
 
 CUBE = mixed((48, 40, 4))
@@ -21,7 +22,9 @@ CUBE = mixed((48, 40, 4))
 
 def written(**target: float) -> bytes:
     stream = io.BytesIO()
-    codec.encode_to(stream, CUBE, codec.Target(**(target or {"max_error": 0})), side=16, about={"wavelengths": [400.5, 500, 600, 700]})
+    spectral_edge.encode_to(
+        stream, CUBE, spectral_edge.Target(**(target or {"max_error": 0})), side=16, about={"wavelengths": [400.5, 500, 600, 700]}
+    )
     return stream.getvalue()
 
 
@@ -43,7 +46,7 @@ def test_round_trip_and_index() -> None:
     assert OFFSETS is not None
     assert len(OFFSETS) == HEADER.count
     assert all(DATA[at : at + 4] == b"TILE" for at in OFFSETS)
-    assert np.array_equal(codec.decode(DATA), CUBE)
+    assert np.array_equal(spectral_edge.decode(DATA), CUBE)
 
 
 class Pipe(io.RawIOBase):
@@ -57,7 +60,7 @@ class Pipe(io.RawIOBase):
 
 
 def test_pipes() -> None:
-    decoder = codec.Decoder(Pipe(DATA))  # type: ignore[arg-type]
+    decoder = spectral_edge.Decoder(Pipe(DATA))  # type: ignore[arg-type]
     assert sum(1 for _ in decoder.tiles()) == HEADER.count
     assert decoder.lost == []
 
@@ -69,21 +72,21 @@ def test_a_flipped_bit_costs_one_tile(tile: int) -> None:
     for at in range(OFFSETS[tile], end, 13):
         data = bytearray(DATA)
         data[at] ^= 4
-        decoder = codec.Decoder(io.BytesIO(bytes(data)))
+        decoder = spectral_edge.Decoder(io.BytesIO(bytes(data)))
         for place, samples in decoder.tiles():
             assert np.array_equal(samples, CUBE[place])
         assert decoder.lost == [tile]
         with pytest.raises(InputError, match=f"1 of {HEADER.count} tiles of the .efz file are lost: {tile}"):
-            codec.decode(bytes(data))
+            spectral_edge.decode(bytes(data))
 
 
 def test_a_cut_costs_the_tiles_behind_it() -> None:
     assert OFFSETS
     for tile in range(HEADER.count):
-        decoder = codec.Decoder(io.BytesIO(DATA[: OFFSETS[tile] + 5]))
+        decoder = spectral_edge.Decoder(io.BytesIO(DATA[: OFFSETS[tile] + 5]))
         assert sum(1 for _ in decoder.tiles()) == tile
         assert decoder.lost == list(range(tile, HEADER.count))
-    made = codec.decode(DATA[: OFFSETS[2]], damaged=True)
+    made = spectral_edge.decode(DATA[: OFFSETS[2]], damaged=True)
     assert np.array_equal(made[HEADER.place(0)], CUBE[HEADER.place(0)])
     assert not made[HEADER.place(2)].any()
 
@@ -91,9 +94,9 @@ def test_a_cut_costs_the_tiles_behind_it() -> None:
 def test_bytes_that_came_in_between_cost_nothing() -> None:
     assert OFFSETS
     data = DATA[: OFFSETS[3]] + b"TILETILExxTILE" + bytes(1000) + DATA[OFFSETS[3] :]
-    assert np.array_equal(codec.decode(data), CUBE)
+    assert np.array_equal(spectral_edge.decode(data), CUBE)
     # nor does a tile that comes twice
-    assert np.array_equal(codec.decode(DATA[: OFFSETS[3]] + DATA[OFFSETS[1] :]), CUBE)
+    assert np.array_equal(spectral_edge.decode(DATA[: OFFSETS[3]] + DATA[OFFSETS[1] :]), CUBE)
 
 
 @settings(max_examples=150, deadline=None)
@@ -103,7 +106,7 @@ def test_damage_is_an_error_or_lost_tiles(flips: list[tuple[int, int]], end: int
     for at, bits in flips:
         data[at] ^= bits
     try:
-        decoder = codec.Decoder(io.BytesIO(bytes(data[:end])))
+        decoder = spectral_edge.Decoder(io.BytesIO(bytes(data[:end])))
     except InputError:
         return
     for place, samples in decoder.tiles():
@@ -128,7 +131,7 @@ def test_payloads_that_were_made_to_harm(target: dict[str, float], changes: list
         writer.tile(number, bytes(harmed))
     writer.close()
     with np.errstate(all="raise"):
-        made = codec.decode(stream.getvalue(), damaged=True)
+        made = spectral_edge.decode(stream.getvalue(), damaged=True)
     assert made.shape == CUBE.shape
 
 
@@ -167,14 +170,14 @@ def headed(text: bytes) -> bytes:
 )
 def test_what_is_no_container_is_said(data: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        codec.decode(data)
+        spectral_edge.decode(data)
 
 
 def test_a_file_of_beginnings_ends_soon() -> None:
     """Every 16 bytes claim to begin the largest tile there may be."""
     tile = b"TILE" + struct.pack("<III", 0, 200_000_000, 0)
     header = headed(b'{"shape":[4096,4096,2],"dtype":"int16","tile":[4096,4096],"model":"spectral-edge"}')
-    decoder = codec.Decoder(io.BytesIO(header + tile * 20_000))
+    decoder = spectral_edge.Decoder(io.BytesIO(header + tile * 20_000))
     assert list(decoder.tiles()) == []
     assert decoder.lost == [0]
 
@@ -184,5 +187,5 @@ def test_a_damaged_index_is_none(at: int) -> None:
     data = bytearray(DATA)
     data[at] ^= 1
     assert efz.offsets(io.BytesIO(bytes(data))) is None
-    assert np.array_equal(codec.decode(bytes(data)), CUBE)
+    assert np.array_equal(spectral_edge.decode(bytes(data)), CUBE)
     assert efz.offsets(io.BytesIO(b"EFZE")) is None

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral import codec, efz, planes
-from edgefuse.hyperspectral.basis import Basis
+from edgefuse.hyperspectral import efz
+from edgefuse.hyperspectral.codec import entropy_coder, spectral_edge
+from edgefuse.hyperspectral.codec.basis import Basis
 from tests.hyperspectral import hostile
 from tests.hyperspectral.cubes import mixed
 
@@ -35,27 +36,27 @@ def test_what_was_made_to_harm_is_decoded_or_refused() -> None:
 
 @pytest.mark.parametrize("nodata", [1e300, -1, 0.5, True, "0"])
 def test_a_header_s_nodata_must_be_a_sample(nodata: Any) -> None:
-    header = efz.Header((4, 4, 3), "uint16", (4, 4), codec.MODEL, {"nodata": nodata})
+    header = efz.Header((4, 4, 3), "uint16", (4, 4), spectral_edge.MODEL, {"nodata": nodata})
     with pytest.raises(InputError, match="makes no sense: nodata"):
-        codec.Decoder(io.BytesIO(header.to_bytes()))
+        spectral_edge.Decoder(io.BytesIO(header.to_bytes()))
 
 
 def test_what_samples_can_t_be_is_not_taken_for_nodata() -> None:
     with pytest.raises(InputError, match="uint16 samples can't be -9999"):
-        codec.encode(mixed((4, 4, 3), "uint16"), bpppc=3.0, nodata=-9999)
+        spectral_edge.encode(mixed((4, 4, 3), "uint16"), bpppc=3.0, nodata=-9999)
 
 
 def test_a_basis_of_hardly_any_step_is_damage() -> None:
     data = Basis(1.0, 20, np.zeros(3, np.int32), np.zeros((1, 3), np.int32), np.zeros(2, np.uint8)).encoded
-    assert Basis.from_bytes(data, 3, planes.VERSION).step == 1
+    assert Basis.from_bytes(data, 3, entropy_coder.VERSION).step == 1
     with pytest.raises(InputError, match="damaged"):
-        Basis.from_bytes(struct.pack("<d", 5e-324) + data[8:], 3, planes.VERSION)
+        Basis.from_bytes(struct.pack("<d", 5e-324) + data[8:], 3, entropy_coder.VERSION)
 
 
 def test_a_file_of_too_many_tiles_is_refused() -> None:
     """A list of the lost ones would take gigabytes."""
-    header = efz.Header((1 << 12, 1 << 12, 1), "uint8", (1, 1), codec.MODEL)
+    header = efz.Header((1 << 12, 1 << 12, 1), "uint8", (1, 1), spectral_edge.MODEL)
     with pytest.raises(InputError, match="16777216 tiles"):
-        codec.Decoder(io.BytesIO(header.to_bytes()))
+        spectral_edge.Decoder(io.BytesIO(header.to_bytes()))
     with pytest.raises(InputError, match="use larger tiles"):
         efz.Writer(io.BytesIO(), header)

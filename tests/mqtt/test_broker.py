@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import EdgeFuseError
-from edgefuse.live import Event, Live
 from edgefuse.mqtt import Mqtt
 from edgefuse.settings.mqtt import MqttSettings
+from edgefuse.telemetry.live import Event, Live
 from tests.mqtt.broker import Broker, Watcher, until
 from tests.reports import INFO, frame, full_report
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from edgefuse.live import Live
 from edgefuse.mqtt import commands, discovery
-from edgefuse.vitals import Vitals
+from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.vitals import Vitals
 from tests.reports import full_report
 
 BASE = "edgefuse/cam-1"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from edgefuse.live import Live
 from edgefuse.mqtt import Mqtt
 from edgefuse.settings.mqtt import MqttSettings
+from edgefuse.telemetry.live import Live
 from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher, until
 from tests.reports import INFO, full_report
 

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefuse.attachments import Info
 from edgefuse.errors import EdgeFuseError, InputError, OutputError, SettingsError
-from edgefuse.live import Event, Live
-from edgefuse.rawfile import RawReader
 from edgefuse.recording import Recording
+from edgefuse.run.attachments import Info
 from edgefuse.settings.recording import RecordingSettings
+from edgefuse.sources.rawfile import RawReader
+from edgefuse.telemetry.live import Event, Live
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, times_s, until
 
 pytestmark = needs_ffmpeg

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgefuse import __version__, compiled, runtimes
+from edgefuse import __version__, runtimes
 from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
 from edgefuse.runtimes import choose, convolution, litert, onnx, present
+from edgefuse.util import compiled
 from edgefuse.zoo import find
 
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgefuse import compiled
 from edgefuse.runtimes import choose, convolution
 from edgefuse.runtimes import numpy as numpy_runtime
 from edgefuse.runtimes.numpy import NumpyRuntime
+from edgefuse.util import compiled
 from tests.runtimes.tiny import Array, Steps, arrays_for, card_for, conv_step, graph_of, npz, runtime_for
 
 

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefuse import backoff, files
 from edgefuse.errors import OutputError
 from edgefuse.frames import Frame, FramePair, FusedFrame
-from edgefuse.live import Event
 from edgefuse.sinks.base import Sink
 from edgefuse.sinks.folder import FolderSink
 from edgefuse.sinks.guard import GuardedSink
 from edgefuse.sinks.video import VideoSink
+from edgefuse.telemetry.live import Event
+from edgefuse.util import backoff, files
 
 
 def fused(k: int) -> FusedFrame:

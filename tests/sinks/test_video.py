@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgefuse import files
 from edgefuse.errors import OutputError, SettingsError
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from edgefuse.sinks import open_sink
+from edgefuse.util import files
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = [".mp4", ".mkv", ".mov", ".avi"]

@@ -14,10 +14,10 @@ from typing import Any
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError, FrameError
-from edgefuse.rawfile import MAGIC, RawWriter
 from edgefuse.sources.base import Source
+from edgefuse.sources.rawfile import MAGIC, RawWriter
 from edgefuse.sources.replay import ReplaySource
-from edgefuse.uri import parse
+from edgefuse.util.uri import parse
 
 _MOST_BYTES = 32 << 20  # that a file of this kind may raise the process's peak by: its frames say a megabyte at most
 _SIDES = (0, 1, 2, 3, 8, 48, 64, 181, 1024, 16384, 16385, -1, 2**31, 2**63, 10**30)

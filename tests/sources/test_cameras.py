@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefuse.cameras.feed import Patience
+from edgefuse.cameras.camera_thread import Patience
 from edgefuse.errors import CameraError, SettingsError
 from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.fusion.fuser import load
-from edgefuse.pipeline import Pipeline
+from edgefuse.run.pipeline import Pipeline
 from edgefuse.sinks.base import Sink
 from edgefuse.sources import open_source
 from edgefuse.sources.cameras import CamerasSource, How
-from edgefuse.telemetry import Telemetry
+from edgefuse.telemetry.report import Telemetry
 from tests.cameras.servers import MjpegServer, noise
 
 QUICK = Patience(late=0.3, silent=1.0, frozen=0.8, first_retry=0.1, last_retry=0.4, steady=1.0, wrong=8)

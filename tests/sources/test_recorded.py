@@ -15,10 +15,10 @@ import pytest
 import edgefuse
 from edgefuse.errors import FrameError, OutputError, SettingsError, SourceError
 from edgefuse.frames import Frame, FramePair
-from edgefuse.rawfile import RawWriter
 from edgefuse.sources.base import Source, SourceInfo
+from edgefuse.sources.rawfile import RawWriter
 from edgefuse.sources.recorded import RecordedSource
-from tests.test_rawfile import same
+from tests.sources.test_rawfile import same
 
 
 class Few(Source):

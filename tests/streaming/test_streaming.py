@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from edgefuse.attachments import Info
 from edgefuse.errors import InputError
-from edgefuse.live import Live
+from edgefuse.run.attachments import Info
 from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming import Streaming
 from edgefuse.streaming.sending import Sending
+from edgefuse.telemetry.live import Live
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, probe, until
 from tests.streaming.servers import GstServer, Listener, Publishing
 

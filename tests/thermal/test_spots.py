@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefuse import images
 from edgefuse.frames import Frame, Radiometry
 from edgefuse.thermal.spots import Spot, spots
+from edgefuse.util import images
 
 KELVIN_100 = Radiometry("lepton", 0.01, -273.15)
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import edgefuse
-from edgefuse.attachments import Info
 from edgefuse.frames import Frame, FramePair, FusedFrame, Radiometry
-from edgefuse.live import Live
+from edgefuse.run.attachments import Info
 from edgefuse.settings.web import WebSettings
-from edgefuse.telemetry import Telemetry
+from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.report import Telemetry
 
 DEADLINE_S = 30.0
 TOKEN = "correct-horse-battery"

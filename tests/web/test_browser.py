@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgefuse.frames import FusedFrame, Radiometry
-from edgefuse.live import Event
+from edgefuse.telemetry.live import Event
 from tests.web.conftest import DEADLINE_S, TOKEN, Served, raw_pair, until
 
 pytest.importorskip("edgefuse.web.app")

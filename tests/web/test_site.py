@@ -14,7 +14,7 @@ import pytest
 
 from edgefuse.errors import OutputError
 from edgefuse.frames import FusedFrame
-from edgefuse.live import Event
+from edgefuse.telemetry.live import Event
 from tests.web.conftest import Served, until
 
 pytest.importorskip("edgefuse.web.app")
@@ -115,7 +115,7 @@ def test_record_is_passed_on_where_it_is_offered(serve: Serve) -> None:
 
 
 def test_metrics_are_the_expositions(serve: Serve, frames: list[FusedFrame]) -> None:
-    pytest.importorskip("edgefuse.prometheus", reason="edgefuse/prometheus.py is another part's, and not here yet")
+    pytest.importorskip("edgefuse.telemetry.prometheus", reason="edgefuse/telemetry/prometheus.py is another part's, and not here yet")
     pytest.importorskip("prometheus_client")
     page = serve()
     page.live.write(frames[0])
@@ -126,7 +126,7 @@ def test_metrics_are_the_expositions(serve: Serve, frames: list[FusedFrame]) -> 
 
 
 def test_metrics_without_their_package_say_how_to_get_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("edgefuse.prometheus", reason="edgefuse/prometheus.py is another part's, and not here yet")
+    pytest.importorskip("edgefuse.telemetry.prometheus", reason="edgefuse/telemetry/prometheus.py is another part's, and not here yet")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     status, body = serve().get("/metrics")
     assert status == 501

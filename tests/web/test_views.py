@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefuse import registration
+from edgefuse.calibration import registration
 from edgefuse.frames import FusedFrame, Radiometry
 from edgefuse.thermal import palettes
 from edgefuse.web.views import Studio, View

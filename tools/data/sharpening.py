@@ -18,8 +18,8 @@ from torch import Tensor
 from edgefuse.sharpening import cubic, noise
 from edgefuse.sharpening.csakd import RANGES
 from edgefuse.sharpening.kernel import fixed
+from edgefuse.sharpening.kernel_network import AXES, LEFT
 from edgefuse.sharpening.kriging import Kriging, Tile, tiles
-from edgefuse.sharpening.learned import AXES, LEFT
 from edgefuse.sharpening.pair import Pair as Both
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.trend import fitted

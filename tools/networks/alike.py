@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from edgefuse.sharpening.learned import AXES, FEATURES, LEFT
+from edgefuse.sharpening.kernel_network import AXES, FEATURES, LEFT
 
 MARGIN = 2  # pixels it sees to each side
 CHANNELS = 2 * FEATURES + 1

@@ -10,9 +10,9 @@ import torch
 
 from edgefuse import zoo
 from edgefuse.runtimes.golden import verify
-from edgefuse.sharpening.alike import Grid, covariances
+from edgefuse.sharpening.covariance import Grid, covariances
 from edgefuse.sharpening.kernel import MANY, Fixed
-from edgefuse.sharpening.learned import AXES, of
+from edgefuse.sharpening.kernel_network import AXES, of
 from edgefuse.sharpening.psf import Psf
 from tools import export_kernel, train_kernel
 from tools.data import sharpening

@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.files import check_file, check_space, output_error
 from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.util.files import check_file, check_space, output_error
 
 Window = tuple[slice, slice, slice]  # rows, columns, bands: start, stop and no step
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from edgefuse.errors import CubeError
-from edgefuse.files import write_atomic
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import envi_header
 from edgefuse.hyperspectral.formats.flat import FlatReader, FlatSink, FlatSource, FlatWriter, Layout
+from edgefuse.util.files import write_atomic
 
 _SAMPLES = ("", ".img", ".dat", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cube", ".envi", ".hsi")
 

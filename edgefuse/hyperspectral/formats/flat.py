@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.files import output_error
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
+from edgefuse.util.files import output_error
 
 ROWS, COLUMNS, BANDS = 0, 1, 2
 BSQ, BIL, BIP = (BANDS, ROWS, COLUMNS), (ROWS, BANDS, COLUMNS), (ROWS, COLUMNS, BANDS)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError, OutputError
-from edgefuse.files import output_error
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats import enmap
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 from edgefuse.hyperspectral.formats.envi_header import NANOMETRES
+from edgefuse.util.files import output_error
 
 _CACHE_MB = 48  # of GDAL's blocks; its own choice is a share of all memory
 _STRIP = 16  # rows

@@ -17,11 +17,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.files import check_space, output_error, write_atomic
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import CubeSink, Window
 from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatSink, FlatSource, FlatWriter, Layout
-from edgefuse.hyperspectral.spool import spool_folder
+from edgefuse.util.files import check_space, output_error, write_atomic
+from edgefuse.util.spool import spool_folder
 
 _JSON = 1 << 24  # bytes of a cube's meaning
 

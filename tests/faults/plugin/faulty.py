@@ -19,7 +19,7 @@ from edgefuse.errors import FrameError, OutputError
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.uri import Uri, real, whole
+from edgefuse.util.uri import Uri, real, whole
 
 
 class FaultySource(Source):

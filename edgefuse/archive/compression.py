@@ -1,0 +1,59 @@
+"""Archives' jobs of compressing and decompressing: which there are below a folder, and what each does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edgefuse.archive import job
+from edgefuse.archive.job import EFZ
+from edgefuse.errors import CubeError
+from edgefuse.hyperspectral import compress
+from edgefuse.settings.cubes import Quality
+
+Verb = Literal["compress", "decompress"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionJob:
+    """A `Job`. verb: what to do. target: the file to write. quality: of compressing. form: of decompressing, a name in `FORMATS`, None for
+    the suffix's."""
+
+    verb: Verb
+    name: str
+    source: Path
+    target: Path
+    folder: Path
+    quality: Quality
+    form: str | None = None
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        return (self.target,)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"verb": self.verb, **(self.quality.as_json() if self.verb == "compress" else {"format": self.form})}
+
+    def files(self) -> list[Path]:
+        return job.source_files(self.source)
+
+    def make(self, beat: Callable[[int, int], None] | None) -> dict[str, Any]:
+        if self.verb == "compress":
+            return compress.compress_file(self.source, self.target, self.quality, beat=beat)
+        return compress.decompress_file(self.source, self.target, self.form, beat=beat)
+
+
+def plan(verb: Verb, folder: Path, out: Path, quality: Quality, form: str | None = None) -> list[CompressionJob]:
+    """A job for each cube (or .efz file) below `folder`; `out` is filled alike. Raises CubeError where there are none."""
+    jobs = []
+    for name, source in job.below(folder, out):
+        if source.suffix.lower() == EFZ if verb == "decompress" else job.is_cube(source):
+            # the whole name stays: a.img and a.npy are two cubes
+            target = name + EFZ if verb == "compress" else job.renamed(name[: -len(EFZ)], form)
+            jobs.append(CompressionJob(verb, name, source, out / target, out, quality, form))
+    if not jobs:
+        raise CubeError(f"{folder} holds no {'.efz files' if verb == 'decompress' else 'cubes'} to {verb}")
+    return jobs

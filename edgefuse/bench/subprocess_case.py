@@ -1,0 +1,85 @@
+"""Work in a process of its own: its memory is its own, and a library that dies of an illegal instruction takes nothing else with it.
+
+The other side is `edgefuse.bench.subprocess_worker`. It gets a task as JSON and answers in lines of JSON: events, a result or an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgefuse import errors
+from edgefuse.errors import EdgeFuseError
+
+_WORDS = {
+    signal.SIGILL: "it uses an instruction that this processor lacks; install another version of it",
+    signal.SIGKILL: "killed from outside, most likely for want of memory; give a smaller --size",
+    signal.SIGSEGV: "it crashed; install another version of it",
+    signal.SIGBUS: "it crashed; install another version of it",
+}
+
+
+class DiedError(EdgeFuseError):
+    """The process ended without an answer."""
+
+
+def run_isolated(task: Mapping[str, Any], threads: int, on_event: Callable[[Any], None] = lambda _: None) -> Any:
+    """What the child answers to `task`, its linear algebra on `threads` threads. Raises what it raised, or DiedError.
+
+    The child is ended with whatever ends this call, Ctrl-C among it.
+    """
+    env = os.environ | {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = [sys.executable, "-m", "edgefuse.bench.subprocess_worker", json.dumps(task)]
+    with tempfile.TemporaryFile() as noise:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=noise, env=env)
+        assert child.stdout is not None
+        try:
+            answer = None
+            for line in child.stdout:
+                message = _parse(line)
+                if "event" in message:
+                    on_event(message["event"])
+                elif message:
+                    answer = message
+            child.wait()
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+        if answer is not None and "result" in answer:
+            return answer["result"]
+        if answer is not None:
+            raise _raised(answer["error"])
+        noise.seek(0)
+        raise DiedError(_death(child.returncode, noise.read().decode("utf-8", "replace")))
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """The message that a line is; empty for what a library prints."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) and message.keys() & {"event", "result", "error"} else {}
+
+
+def _raised(error: Mapping[str, str]) -> EdgeFuseError:
+    kind = getattr(errors, error["kind"], EdgeFuseError)
+    made: EdgeFuseError = kind.__new__(kind)
+    # some take more than a message to make
+    EdgeFuseError.__init__(made, error["message"])
+    return made
+
+
+def _death(code: int, noise: str) -> str:
+    if code < 0:
+        number = signal.Signals(-code)
+        return f"died of {number.name}: {_WORDS.get(number, 'something ended it')}"
+    last = (noise.strip().splitlines() or ["it said nothing"])[-1]
+    return f"ended with {code}: {last[:200]}"

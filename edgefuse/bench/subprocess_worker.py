@@ -1,0 +1,55 @@
+"""`python -m edgefuse.bench.subprocess_worker TASK`: the process that subprocess_case.py starts. TASK is JSON; so is what is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgefuse.errors import EdgeFuseError
+
+
+def _measure(task: dict[str, Any], _: Callable[[Any], None]) -> Any:
+    from edgefuse.bench.cases import Case
+    from edgefuse.bench.measure import Plan, measure, read_pair
+
+    return measure(Case.from_json(task["case"]), read_pair(Path(task["pair"])), Plan(**task["plan"]), task["golden"])
+
+
+def _version(task: dict[str, Any], _: Callable[[Any], None]) -> Any:
+    from edgefuse import registry
+
+    return registry.get("edgefuse.runtimes", task["runtime"]).version()
+
+
+def _duel(task: dict[str, Any], tell: Callable[[Any], None]) -> Any:
+    from edgefuse.bench.cases import Case
+    from edgefuse.bench.interleaved import duel
+    from edgefuse.bench.measure import read_pair
+
+    cases = [Case.from_json(c) for c in task["cases"]]
+    return duel(Path(task["peer"]), cases, read_pair(Path(task["pair"])), task["rounds"], task["min_secs"], tell)
+
+
+_TASKS = {"measure": _measure, "version": _version, "duel": _duel}
+
+
+def main() -> None:
+    # what a library prints must not end up inside a line of ours
+    answers = sys.stdout
+
+    def say(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    task = json.loads(sys.argv[1])
+    try:
+        say({"result": _TASKS[task["do"]](task, lambda event: say({"event": event}))})
+    except EdgeFuseError as e:
+        say({"error": {"kind": type(e).__name__, "message": str(e)}})
+
+
+if __name__ == "__main__":
+    main()

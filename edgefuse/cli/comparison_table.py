@@ -1,0 +1,149 @@
+"""A table of methods and figures, as text and as a picture."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import textwrap
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgefuse.errors import MissingDependencyError
+from edgefuse.evaluation import Evaluation, Row
+from edgefuse.metrics.fusion import METRICS, ranks
+from edgefuse.metrics.fusion.table import Better
+
+_WIDEST_NAME = 28
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """values: one a method, in the sheet's order. unit: "" for a pure number. block: columns of one block stand together in the text.
+    name: the whole name; label: what is enough of it under the block's title."""
+
+    block: str
+    name: str
+    label: str
+    unit: str
+    better: Better
+    values: tuple[float, ...]
+
+    @property
+    def shown(self) -> list[str]:
+        return [shown(v) for v in self.values]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonTable:
+    """names and ranks: one a method, the best rank first."""
+
+    names: tuple[str, ...]
+    ranks: tuple[float, ...]
+    columns: tuple[Column, ...]
+
+
+def shown(value: float) -> str:
+    """Four digits that count; "-" for NaN."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:#.4g}".removesuffix(".") if math.isfinite(value) else "inf"
+
+
+def of(evaluation: Evaluation) -> ComparisonTable:
+    rows = evaluation.rows
+    columns = []
+    for name in rows[0].metrics:
+        metric = METRICS[name]
+        block = "VIFB's metrics (vifb_*)" if metric.group == "vifb" else "textbook metrics"
+        columns.append(Column(block, name, metric.label, metric.unit, metric.better, tuple(r.metrics[name] for r in rows)))
+    columns += _targets(rows) + _flicker(rows)
+    return ComparisonTable(tuple(r.method.name for r in rows), tuple(r.mean_rank for r in rows), tuple(columns))
+
+
+def _targets(rows: Sequence[Row]) -> list[Column]:
+    kept = [r.targets for r in rows if r.targets is not None]
+    if not kept:
+        return []
+    block = f"contrast kept of {kept[0].targets} targets (no part of the rank)"
+    return [
+        Column(block, "kept", "kept", "", "higher", tuple(k.mean for k in kept)),
+        Column(block, "worst tenth", "worst tenth", "", "higher", tuple(k.worst_tenth for k in kept)),
+        Column(block, "below half", "below half", "share", "lower", tuple(k.below_half for k in kept)),
+    ]
+
+
+def _flicker(rows: Sequence[Row]) -> list[Column]:
+    figures = [r.flicker for r in rows if r.flicker is not None]
+    if not figures:
+        return []
+    inputs = f"visible {shown(figures[0].visible)}, infrared {shown(figures[0].infrared)} levels"
+    block = f"change from frame to frame in the {figures[0].still:.1%} of pixels that keep still; {inputs} (no part of the rank)"
+    return [Column(block, "flicker", "flicker", "levels", "lower", tuple(f.fused for f in figures))]
+
+
+def as_text(sheet: ComparisonTable) -> str:
+    """A block of columns under another, each with the methods' names and ranks at the left."""
+    names = ["", "", "", *(textwrap.shorten(name, _WIDEST_NAME, placeholder="...") or name[:_WIDEST_NAME] for name in sheet.names)]
+    rank = ["rank", "mean", "low", *(f"{r:.2f}" for r in sheet.ranks)]
+    lines: list[str] = []
+    for block in dict.fromkeys(c.block for c in sheet.columns):
+        body = [[c.label, c.unit, c.better.removesuffix("er"), *c.shown] for c in sheet.columns if c.block == block]
+        cells = [_ranged(names, str.ljust), _ranged(rank, str.rjust), *(_ranged(column, str.rjust) for column in body)]
+        lines += ["", block, *("  ".join(row).rstrip() for row in zip(*cells, strict=True))]
+    return "\n".join(lines[1:])
+
+
+def _ranged(cells: Sequence[str], side: object) -> list[str]:
+    assert callable(side)
+    width = max(map(len, cells))
+    return [side(cell, width) for cell in cells]
+
+
+def check_plots() -> None:
+    """Raises MissingDependencyError where `as_png` could not draw."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError("matplotlib", "--picture", "'edgefuse[plots]'") from None
+
+
+def as_png(sheet: ComparisonTable, title: str) -> bytes:
+    """The table as a PNG: a row a method, a column a metric, each cell coloured by its rank (blue is best, red is worst)."""
+    check_plots()
+    # it says on standard error that it builds a font cache, and warns of letters its font lacks
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _draw(sheet, title)
+
+
+def _draw(sheet: ComparisonTable, title: str) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = (Column("", "mean rank", "mean rank", "", "lower", sheet.ranks), *sheet.columns)
+    last = max(1, len(sheet.names) - 1)
+    colours = [[(rank - 1) / last for rank in row] for row in zip(*(ranks(c.values, c.better) for c in columns), strict=True)]
+    longest = max(map(len, sheet.names))
+    width, height = 0.85 * len(columns) + 0.09 * longest + 0.4, 0.42 * len(sheet.names) + 1.5
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    axes = FigureCanvasAgg(figure).figure.add_subplot()
+    axes.imshow(colours, cmap="RdYlBu_r", vmin=-0.5, vmax=1.5, aspect="auto")
+    heads = [f"{c.name}\n{c.unit or ' '}\n{c.better}" for c in columns]
+    axes.set_xticks(range(len(columns)), heads, fontsize=8)
+    axes.set_yticks(range(len(sheet.names)), sheet.names, fontsize=9, parse_math=False)
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    axes.spines[:].set_visible(False)
+    for x, column in enumerate(columns):
+        texts = [f"{r:.2f}" for r in column.values] if x == 0 else column.shown
+        for y, text in enumerate(texts):
+            axes.text(x, y, text, ha="center", va="center", fontsize=9, weight="bold" if colours[y][x] == 0 else "normal")
+    axes.axvline(0.5, color="white", linewidth=4)
+    axes.set_xlabel(title, fontsize=8, parse_math=False)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()

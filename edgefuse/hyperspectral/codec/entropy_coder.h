@@ -1,0 +1,71 @@
+/* What entropy_coder.c and entropy_coder_v1.c are told, and what both keep of a plane. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define INLINE static inline __attribute__((always_inline))
+
+/* as in entropy_coder.py */
+enum { PAD = 2, MOST_BANDS = 32, ONE = 256, LEVELS = 24, SYMBOLS = 16, TILE = 64 };
+
+typedef struct {
+    const int16_t *stretch, *first;
+    const uint16_t *squash, *cost, *rate;
+    const uint8_t *level;
+} Tables;
+
+typedef struct {
+    int32_t y, x, step, height, width;      /* samples (y + step i, x + step j) of the plane */
+    int32_t type, parent, sibling;
+    int32_t offset, stride;                 /* its magnitudes in the padded memory */
+    int32_t gain, inverse;                  /* 4096ths: to units of the quantiser, and back */
+} Band;
+
+typedef struct {
+    const Tables *tables;
+    const Band *bands;
+    const int32_t *in;     /* height x width x planes, for an encoder */
+    int32_t *out;          /* the same, for a decoder: zeros at first */
+    uint8_t *bytes;
+    int64_t size;          /* of bytes */
+    int64_t room;          /* magnitudes of all bands of a plane, padded */
+    int32_t height, width, planes, band_count, scale /* 65536ths, on top of gain */, lambda, bias, exact;
+} Job;
+
+/* how likely a one is, in 65536ths, and how often it was asked */
+typedef struct { uint16_t p, n; } Slot;
+
+/* of the plane that is coded, and of the two before it */
+typedef struct { uint16_t *now, *last, *before; } Magnitudes;
+
+INLINE int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+INLINE int32_t level_of(const Tables *t, int32_t v) { return least(t->level[least(v, 4095)], LEVELS - 1); }
+
+INLINE void learn_slot(const Tables *t, Slot *s, int bit)
+{
+    s->p = (uint16_t)(s->p + (((-bit & 65535) - (int32_t)s->p) * (int32_t)t->rate[s->n] >> 15));
+    s->n = (uint16_t)(s->n + (s->n < 60));
+}
+
+INLINE int32_t sample_of(const Job *job, const Band *b, int32_t value, int negative)
+{
+    const int64_t magnitude = job->exact ? value : (int64_t)value * ONE + job->bias;
+    const int64_t made = negative ? -magnitude : magnitude;
+    return job->exact ? (int32_t)made : (int32_t)(uint32_t)((uint64_t)(made * b->inverse + 2048) >> 12);
+}
+
+/* what a row's samples know before the first of them is coded: all of it, and the part of the planes before */
+INLINE void look_around(int32_t *restrict around, int32_t *restrict planes, int32_t n, ptrdiff_t s, const uint16_t *restrict q,
+    const uint16_t *restrict p, const uint16_t *restrict r, const uint16_t *restrict parent, const uint16_t *restrict sibling, ptrdiff_t t)
+{
+    for (int x = 0; x < n; x++) {
+        planes[x] = 4 * p[x] + p[x - 1] + p[x + 1] + p[x - s] + p[x + s] + 2 * r[x] + ((r[x - 1] + r[x + 1] + r[x - s] + r[x + s]) >> 1);
+        around[x] = 6 * q[x - s] + 3 * (q[x - s - 1] + q[x - s + 1]) + 2 * q[x - 2 * s] + planes[x] + 1;
+    }
+    if (sibling) for (int x = 0; x < n; x++)
+        around[x] += 2 * sibling[x] + ((sibling[x - 1] + sibling[x + 1] + sibling[x - t] + sibling[x + t]) >> 1);
+    if (parent) for (int x = 0; x < n; x++) around[x] += 2 * parent[x / 2];
+}

@@ -1,0 +1,31 @@
+"""Sums of a basis (basis.py) into whole samples: add the mean, scale, clip, round halves to even. In one pass where that is compiled
+(samples.c), to the same bits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.util import compiled
+
+Floats = NDArray[np.float64]
+
+_COMPILED = "uint8", "int8", "uint16", "int16", "int32"
+
+
+def fill(out: NDArray[np.integer], sums: Floats, mean: Floats, unit: float, least: int, most: int) -> None:
+    """Write (sums + mean) * unit, (n, B), within `least` and `most`, to `out`; all contiguous, `sums` may be overwritten."""
+    if out.dtype.name in _COMPILED and (library := compiled.library()):
+        getattr(library, f"edgefuse_samples_{out.dtype.name}")(
+            ctypes.c_void_p(sums.ctypes.data), ctypes.c_void_p(mean.ctypes.data), *map(ctypes.c_int64, out.shape),
+            *map(ctypes.c_double, (unit, least, most)), ctypes.c_void_p(out.ctypes.data),
+        )  # fmt: skip
+        return
+    sums += mean
+    sums *= unit
+    np.clip(sums, least, most, out=sums)
+    np.rint(sums, out=sums)
+    out[...] = sums

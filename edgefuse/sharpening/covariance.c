@@ -1,0 +1,57 @@
+/* Covariances of points with what low-resolution pixels see, compiled: what covariance.py does with NumPy, without ever holding the
+   covariances with all cells.
+
+   Some columns of points at a time against a row of cells, then weighted across and down into the low-resolution pixels. */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3", "no-math-errno")
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+#define COLUMNS 16 /* that points' columns are a multiple of */
+#define MOST 16    /* features */
+
+typedef struct {
+    const float *points;             /* (rows, features + 1, columns); the last: their squares' sum */
+    const float *cells;              /* (height, width, features + 1), times -2; the last: their squares' sum, and what blunts the cusp */
+    const float *loud_points, *loud_cells; /* (rows, columns), (height, width) */
+    const float *near_y, *near_x;    /* (rows, height), (columns / COLUMNS, width, COLUMNS) */
+    const float *down, *across;      /* (height, low_rows), (low_columns, width) */
+    const int32_t *down_from, *down_to, *across_from, *across_to; /* where each of their rows is not zero */
+    float *out;                      /* (rows, low_rows low_columns, columns) */
+    int32_t rows, columns, height, width, low_rows, low_columns, features;
+} Covariance;
+
+#define LANES 4
+#include "covariance.h"
+
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#include <immintrin.h>
+#define WIDER 8
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define LANES 8
+#include "covariance.h"
+#pragma GCC pop_options
+#endif
+
+/* room: (width + low_rows low_columns) COLUMNS floats. */
+__attribute__((visibility("default"))) void edgefuse_covariance(const Covariance *a, float *room)
+{
+    for (int row = 0; row < a->rows; row++)
+        for (int column = 0; column < a->columns; column += COLUMNS) {
+#ifdef WIDER
+            if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+                compare_8(a, row, column, room);
+                continue;
+            }
+#endif
+            compare_4(a, row, column, room);
+        }
+}

@@ -1,0 +1,68 @@
+"""A run's state now, small enough to be sent every few seconds: what MQTT and the JSON lines tell of `Live.report`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import psutil
+
+from edgefuse.board.state import temperature_c
+from edgefuse.board.throttling import read_throttling
+from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.report import process_age_s
+
+
+class Vitals:
+    """Asked at an interval; rates are those since it was asked last."""
+
+    def __init__(self, live: Live) -> None:
+        self._live, self._process = live, psutil.Process()
+        self._sequence = 0
+        self._report: Mapping[str, Any] = {}
+        self._fps: float | None = None
+
+    def read(self) -> dict[str, Any]:
+        """JSON values, units in the keys; None where something is not known here. sequence counts from 0, so that a gap shows."""
+        report = self._live.report()
+        self._count(report)
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        return {
+            "time_s": round(time.time(), 3),
+            "sequence": sequence,
+            "uptime_s": round(process_age_s(), 1),
+            "frames_fused": report["frames"]["fused"],
+            "frames_dropped": report["frames"]["dropped"],
+            "fps": self._fps,
+            "latency_p50_ms": {stage: ms["p50"] for stage, ms in report["latency_ms"].items()},
+            "resident_mb": round(self._process.memory_info().rss / 1e6, 1),
+            "processor_celsius": temperature_c(),
+            "throttled": bool(read_throttling().now),
+            **thermal(report),
+            "cameras": {m: c["state"] for m, c in report.get("cameras", {}).items()},
+            "alarms": alarm_states(report),
+        }
+
+    def _count(self, report: Mapping[str, Any]) -> None:
+        before, self._report = self._report, report
+        if not before or report is before:
+            # a report is made once a second
+            return
+        frames = report["frames"]["fused"] - before["frames"]["fused"]
+        seconds = report["elapsed_s"] - before["elapsed_s"]
+        self._fps = round(frames / seconds, 3) if seconds > 0 else 0.0
+
+
+def thermal(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The newest raw infrared frame: `infrared_state`, and hottest and coldest in degrees or in counts; None where there is none."""
+    log = report.get("thermal") or {}
+    latest = log.get("latest") or {}
+    unit = log.get("unit") or "celsius"
+    ends = {f"{end}_{unit}": latest[end]["value"] if end in latest else None for end in ("hottest", "coldest")}
+    return {"infrared_state": log.get("state"), **ends}
+
+
+def alarm_states(report: Mapping[str, Any]) -> dict[str, str]:
+    """ "quiet", "pending" or "raised" by alarm."""
+    return {name: alarm["state"] for name, alarm in (report.get("alarm") or {}).get("alarms", {}).items()}

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import time
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from edgefuse.bench.interleaved import clock_for, figures, known, rounds
+
+
+def test_ratios_are_of_the_medians_with_the_rounds_quartiles() -> None:
+    found = figures({"peer": [10.0, 20.0, 30.0, 20.0, 20.0], "ours": [1.0, 2.0, 2.0, 2.0, 4.0]})
+    assert (found["ours"]["median_ms"], found["ours"]["ratio"], found["ours"]["ratio_quartiles"]) == (2, 10, [10, 10])
+    assert (found["peer"]["ratio"], found["peer"]["uncertainty"]) == (1, 0)
+
+
+def test_rounds_run_everyone_alternately_forwards_and_backwards() -> None:
+    order: list[str] = []
+
+    def work(name: str) -> None:
+        order.append(name)
+        time.sleep(0.051)
+
+    works = {n: lambda n=n: work(n) for n in "abc"}
+    done = list(islice(rounds(works, time.perf_counter), 2))
+    assert order == list("abcabccba")
+    assert all(list(ms) == ["a", "b", "c"] and min(ms.values()) >= 50 for ms in done)
+
+
+def test_one_thread_is_timed_by_the_processor() -> None:
+    assert clock_for(1) is time.process_time
+    assert clock_for(2) is time.perf_counter
+
+
+@pytest.mark.parametrize(("noise", "enough"), [(0.02, True), (0.5, False)])
+def test_noisy_ratios_are_not_known(noise: float, enough: bool) -> None:
+    rng = np.random.default_rng(0)
+    times = {f"network/{n}": (1 + noise * rng.random(15)).tolist() for n in ("peer", "ours")}
+    assert known(times) == enough

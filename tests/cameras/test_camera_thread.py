@@ -1,0 +1,201 @@
+"""One camera kept alive: states, back-off and counts, with a scripted camera in place of a device."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+from edgefuse.cameras.base import Camera
+from edgefuse.cameras.camera_thread import CameraThread, Patience
+from edgefuse.errors import CameraError, FrameError
+from edgefuse.frames import Frame, Radiometry
+
+QUICK = Patience(late=0.1, silent=0.3, frozen=0.8, first_retry=0.02, last_retry=0.1, steady=0.3, wrong=5)
+
+
+class Scripted(Camera):
+    """Each opening takes the next script: what `read` answers, in turn, every `every` seconds; then frames for ever."""
+
+    label = "scripted"
+
+    def __init__(self, *scripts: list[Any], every: float = 0.01, modality: Any = "infrared") -> None:
+        self.modality = modality
+        self.opened_at: list[float] = []
+        self.closed = 0
+        self._scripts, self._every, self._now, self._k = list(scripts), every, [], 0
+
+    @classmethod
+    def from_uri(cls, uri: Any, modality: Any) -> Self:
+        raise NotImplementedError
+
+    def identity(self) -> str:
+        return "scripted"
+
+    def open(self) -> None:
+        self.opened_at.append(time.monotonic())
+        self._now = list(self._scripts.pop(0)) if self._scripts else []
+        if self._now and self._now[0] == "refuse":
+            raise CameraError("busy", "scripted: something else uses it")
+
+    def read(self, timeout_s: float) -> Frame | None:
+        time.sleep(self._every)
+        self._k += 1
+        what = self._now.pop(0) if self._now else frame(self._k)
+        if what == "repeat":
+            # for ever
+            self._now.insert(0, what)
+            what = frame(0)
+        if what is None:
+            # for ever
+            self._now.insert(0, None)
+            time.sleep(timeout_s)
+            return None
+        if isinstance(what, Exception):
+            raise what
+        return what  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def frame(k: int, size: tuple[int, int] = (8, 6), state: Any = None) -> Frame:
+    data = np.random.default_rng(k).integers(0, 65536, (size[1], size[0])).astype(np.uint16)
+    return Frame(data, "infrared", time.monotonic_ns(), "", Radiometry("lepton", state=state) if state else None)
+
+
+class Running:
+    def __init__(self, camera: Camera, **how: Any) -> None:
+        self.came = threading.Event()
+        self.feed = CameraThread(camera, self.came.set, how.pop("patience", QUICK), **how)
+        self.names: list[str] = []
+        self.times: list[int] = []
+        self.feed.start()
+
+    def until(self, true: Callable[[CameraThread], bool]) -> None:
+        deadline = time.monotonic() + 15
+        while not true(self.feed):
+            assert time.monotonic() < deadline, self.feed.report()
+            self.came.wait(0.01)
+            self.came.clear()
+            self.feed.watch()
+            for ticket in self.feed.take():
+                self.names.append(ticket.frame.name)
+                self.times.append(ticket.frame.time_ns)
+                ticket.settle(None)
+
+    @property
+    def states(self) -> list[str]:
+        return [c["state"] for c in self.feed.report()["last_state_changes"]]
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def start(*args: Any, **how: Any) -> Running:
+        made.append(Running(*args, **how))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.feed.close()
+        report = one.feed.report()
+        assert report["received"] == report["fused"] + sum(report["dropped"].values())
+
+
+def test_frames_are_named_in_turn_and_the_delay_taken_off(run: Callable[..., Running]) -> None:
+    one = run(Scripted(), delay_ns=10**12)
+    one.until(lambda f: len(one.names) >= 5)
+    assert one.names[:2] == ["infrared_000000", "infrared_000001"]
+    assert time.monotonic_ns() - one.times[0] > 10**12
+    assert one.states == ["live"]
+
+
+def test_what_nobody_takes_gives_way_and_is_counted() -> None:
+    feed = CameraThread(Scripted(every=0.001), lambda: None, QUICK)
+    feed.start()
+    while feed.ledger.received < 50:
+        time.sleep(0.01)
+    feed.close()
+    assert feed.ledger.dropped["overrun"] >= 40
+    assert feed.ledger.dropped["stopped"] <= 4
+    assert feed.ledger.received == sum(feed.ledger.dropped.values())
+
+
+def test_waiting_doubles_up_to_a_limit_and_starts_over_after_steady_frames(run: Callable[..., Running]) -> None:
+    camera = Scripted(*[["refuse"]] * 6, [frame(k) for k in range(60)] + [CameraError("gone", "out")], ["refuse"])
+    one = run(camera)
+    one.until(lambda f: len(camera.opened_at) >= 9 and f.state == "live")
+    waits = np.diff(camera.opened_at)
+    assert waits[:6] == pytest.approx([0.02, 0.04, 0.08, 0.1, 0.1, 0.1], abs=0.06)
+    assert waits[6] > 0.6
+    assert waits[7] < 0.09
+    # the same failure again is not told again
+    assert one.states == ["lost", "retrying", "live", "lost", "retrying", "retrying", "live"]
+    assert one.feed.faults == {"busy": 7, "gone": 1}
+    assert camera.closed >= 8
+
+
+def test_a_library_s_own_error_ends_an_attempt_not_the_thread(run: Callable[..., Running]) -> None:
+    one = run(Scripted([frame(1), RuntimeError("driver said no")]))
+    one.until(lambda f: f.faults.get("broken", 0) == 1 and f.state == "live")
+    assert any("RuntimeError: driver said no" in c["note"] for c in one.feed.report()["last_state_changes"])
+
+
+def test_late_is_held_silent_is_lost(run: Callable[..., Running]) -> None:
+    one = run(Scripted([frame(k) for k in range(20)] + [None]))
+    one.until(lambda f: f.faults.get("silent", 0) == 1 and f.state == "live")
+    assert one.states[:3] == ["live", "held", "lost"]
+
+
+def test_one_bad_frame_is_counted_many_in_a_row_are_a_fault(run: Callable[..., Running]) -> None:
+    bad = FrameError("infrared", "garbage", "no picture")
+    one = run(Scripted([frame(1), bad, bad, frame(2), *[bad] * 5]))
+    one.until(lambda f: f.state == "live" and f.faults.get("broken", 0) == 1)
+    assert one.feed.ledger.dropped["garbage"] == 7
+
+
+def test_another_size_or_depth_is_dropped_then_a_fault(run: Callable[..., Running]) -> None:
+    one = run(Scripted([frame(1), frame(2, (4, 4)), frame(3), *[frame(k, (4, 4)) for k in range(5)]]))
+    one.until(lambda f: f.state == "live" and f.faults.get("format", 0) == 1)
+    assert one.feed.ledger.dropped["size"] == 6
+
+
+def test_a_shutter_is_a_state_told_by_the_sensor_or_seen(run: Callable[..., Running]) -> None:
+    told = run(Scripted([frame(k, state="calibrating" if 5 < k < 10 else "normal") for k in range(20)]))
+    told.until(lambda f: "calibrating" in told.states and f.state == "live")
+    assert told.states == ["live", "calibrating", "live"]
+    # a busy machine's thread may sleep for longer than a camera is taken for frozen
+    patient = replace(QUICK, frozen=60.0)
+    seen = run(Scripted([frame(1)] * 60), patience=patient)
+    seen.until(lambda f: "calibrating" in seen.states and f.state == "live")
+    assert seen.states == ["live", "calibrating", "live"]
+    assert not seen.feed.faults
+    # a visible camera has none
+    visible = run(Scripted([replace(frame(1), modality="visible")] * 60, modality="visible"), patience=patient)
+    visible.until(lambda f: len(visible.names) > 70)
+    assert visible.states == ["live"]
+
+
+def test_a_frozen_camera_must_show_another_picture_first(run: Callable[..., Running]) -> None:
+    camera = Scripted(["repeat"], ["repeat"])
+    one = run(camera)
+    one.until(lambda f: f.state == "frozen")
+    taken = len(one.names)
+    one.until(lambda f: len(camera.opened_at) == 2 and f.ledger.dropped["frozen"] > 3)
+    assert len(one.names) == taken
+    one.until(lambda f: f.state == "live")
+    assert one.feed.faults["frozen"] == 2
+
+
+def test_a_blank_picture_is_no_frozen_one(run: Callable[..., Running]) -> None:
+    dark = Frame(np.zeros((6, 8), np.uint8), "visible", 1, "")
+    one = run(Scripted([dark] * 130, modality="visible"))
+    one.until(lambda f: len(one.names) >= 125)
+    assert one.states == ["live"]

@@ -1,0 +1,51 @@
+"""What the encoder chooses by: components turned for local statistics, bytes foreseen, components worth theirs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgefuse.hyperspectral.codec import entropy_coder, klt, rate_model, wavelet
+from edgefuse.hyperspectral.codec.lossy import Analysis
+from tests.hyperspectral.cubes import mixed
+
+
+def cost(covariances: klt.Floats, turn: klt.Floats) -> float:
+    return float(np.log(np.einsum("mkk->mk", turn.T @ covariances @ turn) + 0.08).sum(1).mean())
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 30])
+def test_a_rotation_that_makes_all_places_diagonal_is_found(size: int) -> None:
+    rng = np.random.default_rng(size)
+    hidden = np.linalg.qr(np.eye(size) + 0.3 * rng.normal(size=(size, size)))[0]
+    variances = np.exp(rng.normal(0, 2, (40, size)))
+    covariances = (hidden * variances[:, None]) @ hidden.T
+    turn = klt.rotation(covariances, np.full(40, 100.0), 1.0)
+    assert np.abs(turn.T @ turn - np.eye(size)).max() < 1e-9
+    least, first = float(np.log(variances + 0.08).sum(1).mean()), cost(covariances, np.eye(size))
+    assert cost(covariances, turn) <= first + 1e-6
+    assert cost(covariances, turn) - least <= 0.05 * (first - least) + 1e-3
+
+
+def test_a_rotation_of_nothing_is_none() -> None:
+    assert np.array_equal(klt.rotation(np.zeros((1, 3, 3)), np.ones(1), 1.0), np.eye(3))
+    assert klt.rotation(np.zeros((0, 0, 0)), np.zeros(0), 1.0).shape == (0, 0)
+
+
+@pytest.mark.parametrize("scale", [0.02, 0.1, 1.0])
+def test_bytes_are_foreseen(scale: float) -> None:
+    cube = mixed((96, 80, 5), noise=20)
+    data = np.ascontiguousarray(cube.astype(np.int32) * entropy_coder.ONE)
+    wavelet.transform(data, 4)
+    found = rate_model.magnitudes(data, 4)
+    assert found.sum() == pytest.approx(data.size, rel=0.02)
+    expected = rate_model.counted(found, np.array([1 / scale]), 0)[0]
+    assert len(entropy_coder.encode(data, 4, scale)) == pytest.approx(expected, rel=0.25)
+
+
+def test_components_that_are_worth_nothing_are_left_out() -> None:
+    cube = mixed((64, 64, 30), noise=3.0)
+    analysis = Analysis(cube.reshape(-1, 30), 64, 64)
+    few, many = analysis.at(60.0), analysis.at(1.0)
+    assert 1 <= len(few.basis.numbers) < 10 < len(many.basis.numbers) <= 30
+    assert (rate_model.worth(np.array([[0.01, 0.05], [0.02, 9.0]]), np.array([50.0, 50.0])) > 1).tolist() == [False, True]

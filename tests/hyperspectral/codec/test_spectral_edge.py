@@ -1,0 +1,161 @@
+"""`spectral-edge`: every promise (bytes, dB, counts) over shapes and types, and golden files that every version reads."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgefuse.errors import InputError
+from edgefuse.hyperspectral.codec import spectral_edge
+from edgefuse.util import compiled
+from tests.hyperspectral.cubes import mixed
+
+GOLDEN = Path(__file__).parent / "golden"
+SCENES = Path(__file__).resolve().parents[4] / "shared" / "data" / "hsi"
+TYPES = "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"
+
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    shapes,
+    st.sampled_from(TYPES[:4]),
+    st.sampled_from([0, 1, 2, 5, 300]),
+    st.sampled_from(["mixed", "any", "extremes", "constant"]),
+    st.integers(0, 9),
+)
+def test_no_sample_is_off_by_more_than_the_bound(shape: tuple[int, int, int], dtype: str, bound: int, kind: str, seed: int) -> None:
+    info, rng = np.iinfo(dtype), np.random.default_rng(seed)
+    cube: Any = {
+        "mixed": lambda: mixed(shape, dtype, seed),
+        "any": lambda: rng.integers(info.min, info.max, shape, dtype, endpoint=True),
+        "extremes": lambda: rng.choice(np.array([info.min, info.max], dtype), shape),
+        "constant": lambda: np.full(shape, info.max, dtype),
+    }[kind]()
+    made = spectral_edge.decode(spectral_edge.encode(cube, max_error=bound))
+    assert made.dtype == cube.dtype
+    assert made.shape == cube.shape
+    assert np.abs(made.astype(np.int64) - cube.astype(np.int64)).max() <= bound
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes, st.sampled_from(TYPES), st.sampled_from([{"bpppc": 0.5}, {"bpppc": 3.0}, {"psnr": 30.0}, {"psnr": 70.0}]), st.integers(0, 9))
+def test_any_shape_and_type(shape: tuple[int, int, int], dtype: str, target: dict[str, float], seed: int) -> None:
+    cube = mixed(shape, dtype, seed)
+    data = spectral_edge.encode(cube, **target)
+    made = spectral_edge.decode(data)
+    assert made.dtype == cube.dtype
+    assert made.shape == cube.shape
+    if "psnr" in target and cube.dtype.kind == "f":
+        error = np.mean((made.astype(np.float64) - cube) ** 2)
+        assert -10 * np.log10(error + 1e-20) > target["psnr"] - 0.05
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("side", [256, 32])
+def test_a_file_is_as_long_as_asked(rate: float, side: int) -> None:
+    cube = mixed((90, 70, 30))
+    stream = io.BytesIO()
+    size = spectral_edge.encode_to(stream, cube, spectral_edge.Target(bpppc=rate), side=side)
+    assert size == len(stream.getvalue())
+    assert 0.9 * rate < 8 * size / cube.size <= rate
+
+
+def test_more_bytes_are_better() -> None:
+    cube = mixed((64, 64, 20))
+    errors = [np.mean((spectral_edge.decode(spectral_edge.encode(cube, bpppc=r)).astype(float) - cube) ** 2) for r in (0.15, 0.4, 1, 3)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1
+
+
+def test_it_beats_a_step_per_sample() -> None:
+    """Two bits a sample less than the entropy of the counts themselves, on what has structure."""
+    cube = mixed((64, 64, 40), noise=1.0)
+    counts = np.unique(cube, return_counts=True)[1] / cube.size
+    assert 8 * len(spectral_edge.encode(cube, max_error=0)) / cube.size < -(counts * np.log2(counts)).sum() - 2
+
+
+@pytest.mark.parametrize("target", [{"bpppc": 2.0}, {"psnr": 50.0}, {"max_error": 0}])
+def test_missing_samples_stay_missing(target: dict[str, float]) -> None:
+    cube = mixed((30, 40, 6))
+    cube[4:9, 3:20] = -9999
+    cube[20, 20, 2] = -9999
+    made = spectral_edge.decode(spectral_edge.encode(cube, nodata=-9999, **target))
+    assert np.array_equal(made == -9999, cube == -9999)
+    if target.get("max_error") == 0:
+        assert np.array_equal(made, cube)
+
+
+def test_what_is_no_number_is_missing() -> None:
+    cube = mixed((30, 40, 6), "float32")
+    cube[4:9, 3:20], cube[20, 20, 2], cube[0, 0, 0] = np.nan, np.inf, -np.inf
+    made = spectral_edge.decode(spectral_edge.encode(cube, bpppc=6.0))
+    assert np.array_equal(np.isnan(made), ~np.isfinite(cube))
+    assert np.nanmax(np.abs(made - np.where(np.isfinite(cube), cube, np.nan))) < 0.01
+    nothing = np.full((5, 6, 3), np.nan)
+    assert np.isnan(spectral_edge.decode(spectral_edge.encode(nothing, psnr=40.0))).all()
+
+
+@pytest.mark.parametrize(
+    ("cube", "target", "message"),
+    [
+        (np.zeros((3, 3), np.uint8), {"bpppc": 1.0}, "rows, columns and bands"),
+        (np.zeros((3, 0, 3), np.uint8), {"bpppc": 1.0}, "rows, columns and bands"),
+        (np.zeros((3, 3, 3), np.complex64), {"bpppc": 1.0}, "complex64 samples can't be compressed"),
+        (np.zeros((3, 3, 3), np.uint8), {}, "one of bpppc, psnr and max_error"),
+        (np.zeros((3, 3, 3), np.uint8), {"bpppc": 1.0, "psnr": 40.0}, "not bpppc and psnr"),
+        (np.zeros((3, 3, 3), np.uint8), {"bpppc": -1.0}, "above 0"),
+        (np.zeros((3, 3, 3), np.uint8), {"psnr": 0.0}, "above 0"),
+        (np.zeros((3, 3, 3), np.uint8), {"max_error": -1}, "0 \\(lossless\\) or more"),
+        (np.zeros((3, 3, 3), np.float32), {"max_error": 1}, "integers of 8 or 16 bits"),
+        (np.full((3, 3, 3), 1e30), {"psnr": 40.0}, "beyond"),
+    ],
+)
+def test_what_can_t_be_done_is_said(cube: np.ndarray[Any, Any], target: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        spectral_edge.encode(cube, **target)
+
+
+def test_the_other_byte_order() -> None:
+    cube = mixed((20, 20, 4), "uint16")
+    assert spectral_edge.encode(cube.astype(">u2"), max_error=0) == spectral_edge.encode(cube, max_error=0)
+
+
+@pytest.mark.skipif(not compiled.library(), reason="no compiled core")
+@pytest.mark.parametrize("target", [{"bpppc": 1.0}, {"max_error": 1}])
+def test_without_the_compiled_core_the_same_file(target: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    cube = mixed((20, 24, 5))
+    cube[3, 4] = 0
+    data = spectral_edge.encode(cube, nodata=0, **target)
+    made = spectral_edge.decode(data)
+    monkeypatch.setattr(compiled, "library", lambda: None)
+    assert spectral_edge.encode(cube, nodata=0, **target) == data
+    assert np.array_equal(spectral_edge.decode(data), made)
+
+
+@pytest.mark.parametrize("core", ["compiled", "python"])
+@pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.efz")), ids=lambda p: p.stem)
+def test_golden_files_are_read_for_ever(file: Path, core: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if core == "python":
+        monkeypatch.setattr(compiled, "library", lambda: None)
+    expected = np.load(file.with_suffix(".npy"))
+    made = spectral_edge.decode(file.read_bytes())
+    assert made.dtype == expected.dtype
+    assert np.array_equal(made, expected, equal_nan=made.dtype.kind == "f")
+
+
+@pytest.mark.skipif(not SCENES.is_dir(), reason="needs the scenes in ../shared")
+def test_a_real_scene_at_a_tenth_of_a_bit() -> None:
+    cube = np.load(SCENES / "abu_urban_1.npz")["cube"]
+    data = spectral_edge.encode(cube, bpppc=0.1)
+    made = spectral_edge.decode(data).astype(np.float64)
+    assert 8 * len(data) / cube.size <= 0.1
+    # PCA and JPEG 2000 reach 55.2 dB
+    assert 10 * np.log10(1e8 / np.mean((made - cube) ** 2)) > 59

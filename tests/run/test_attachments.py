@@ -1,0 +1,76 @@
+"""What a run has beside its sinks: opened by its tables, told what goes on, closed with the run."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from edgefuse.errors import SettingsError
+from edgefuse.run import attachments
+from edgefuse.run.attachments import Attachments, Info
+from edgefuse.telemetry.live import Event, Live
+
+INFO = Info("demo", 25.0, True, {"name": "m"})
+
+
+@dataclass(frozen=True)
+class Table:
+    word: str = "hello"
+
+
+class Ear:
+    """Keeps the events it hears."""
+
+    closed: list[str] = []  # noqa: RUF012
+
+    def __init__(self, table: Any, live: Live, info: Info) -> None:
+        if table.word == "bad":
+            raise SettingsError("ear.word = 'bad': expected a better one")
+        self._word, self.heard = table.word, []
+        self._end = live.listen(self.heard.append)
+
+    def report(self) -> dict[str, Any]:
+        return {"word": self._word, "heard": len(self.heard)}
+
+    def close(self) -> None:
+        self._end()
+        Ear.closed.append(self._word)
+        if self._word == "stubborn":
+            raise RuntimeError("I won't")
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("edgefuse_test_ear")
+    module.Ear = Ear  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name in ("ear", "other"):
+        monkeypatch.setitem(attachments.KINDS, name, "edgefuse_test_ear:Ear")
+    monkeypatch.setattr(Ear, "closed", [])
+
+
+def test_tables_open_what_stands_on_them_and_it_reports_under_their_names() -> None:
+    live = Live(dict)
+    made = Attachments({"ear": Table(), "no-kind": Table()}, live, INFO)
+    live.tell(Event("alarm", "stove"))
+    assert made.report() == {"ear": {"word": "hello", "heard": 1}}
+    made.close()
+    live.tell(Event("alarm", "stove"))
+    assert made.report() == {"ear": {"word": "hello", "heard": 1}}
+    assert Ear.closed == ["hello"]
+
+
+def test_one_that_can_t_open_closes_those_before_it() -> None:
+    with pytest.raises(SettingsError, match="a better one"):
+        Attachments({"ear": Table(), "other": Table("bad")}, Live(dict), INFO)
+    assert Ear.closed == ["hello"]
+
+
+def test_one_that_fails_to_close_keeps_none_open(caplog: pytest.LogCaptureFixture) -> None:
+    Attachments({"ear": Table(), "other": Table("stubborn")}, Live(dict), INFO).close()
+    assert Ear.closed == ["stubborn", "hello"]
+    assert "other: closing failed (RuntimeError: I won't)" in caplog.text

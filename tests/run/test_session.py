@@ -1,0 +1,211 @@
+"""A run's parts exchanged while it runs: what did not change stays, what can't be had leaves all as it was, no pair goes uncounted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from edgefuse.errors import EdgeFuseError, InputError
+from edgefuse.run.session import RunSession
+from edgefuse.settings import RunSettings, Settings
+from edgefuse.sources.demo import DemoSource
+from edgefuse.sources.rawfile import RawReader
+from edgefuse.telemetry.live import Event
+from tests.cameras.servers import MjpegServer, noise
+
+
+def told(**run: Any) -> Settings:
+    return Settings(RunSettings(**({"source": "demo?frames=0&size=64x64", "model": "blend-classic"} | run)))
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def going(given: Settings) -> Iterator[RunSession]:
+    running = RunSession(given)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            running.run(lambda: None)
+        except BaseException as e:
+            failures.append(e)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        wait(lambda: running.telemetry.frames_fused > 0)
+        yield running
+    finally:
+        running.stop()
+        thread.join(30)
+        closing = running.close()
+    assert not thread.is_alive()
+    assert failures == closing == []
+    frames = running.report()["frames"]
+    assert frames["in"] == frames["fused"] + frames["dropped"]
+
+
+def more(running: RunSession) -> None:
+    """A few frames from now on."""
+    before = running.telemetry.frames_fused
+    wait(lambda: running.telemetry.frames_fused >= before + 5)
+
+
+def pictures(folder: Path) -> int:
+    return len(list(folder.glob("*.png")))
+
+
+def test_model_and_sinks_change_and_the_source_stays(tmp_path: Path) -> None:
+    with going(told(save=str(tmp_path / "a"))) as running:
+        source, fuser = running.source, running.fuser
+        assert running.exchange(told(save=str(tmp_path / "b"), sharpness=2.0, colour="keep")) == ["run.colour", "run.sharpness", "run.save"]
+        assert running.source is source
+        assert running.fuser is not fuser
+        left = pictures(tmp_path / "a")
+        more(running)
+        assert pictures(tmp_path / "a") == left
+        assert running.exchange(told(save=str(tmp_path / "b"), sharpness=2.0, colour="keep")) == []
+    written = pictures(tmp_path / "a") + pictures(tmp_path / "b")
+    assert written == running.telemetry.frames_fused
+    assert running.telemetry.dropped == {}
+
+
+def test_a_kept_sink_is_not_closed_and_a_video_that_goes_plays(tmp_path: Path) -> None:
+    with going(told(record=str(tmp_path / "a.mp4"), sink=(f"folder:{tmp_path}/out",))) as running:
+        before = pictures(tmp_path / "out")
+        running.exchange(told(sink=(f"folder:{tmp_path}/out",)))
+        assert cv2.VideoCapture(str(tmp_path / "a.mp4")).isOpened()
+        more(running)
+        assert pictures(tmp_path / "out") > before
+    assert pictures(tmp_path / "out") == running.telemetry.frames_fused
+
+
+def test_another_source_and_back_lose_no_pair() -> None:
+    with going(told()) as running:
+        for k in range(3):
+            running.exchange(told(source=f"demo?frames=0&size=80x64&seed={k}"))
+            more(running)
+            running.exchange(told())
+        more(running)
+    assert running.telemetry.dropped == {}
+
+
+def test_a_raw_recording_ends_and_begins_while_the_source_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.efr"
+    with going(told()) as running:
+        source = running.source
+        for _ in range(2):
+            running.exchange(told(record_raw=str(path)))
+            more(running)
+            running.exchange(told())
+        assert running.source is source
+    for name in ("a.efr", "a-1.efr"):
+        reader = RawReader(tmp_path / name)
+        assert reader.pairs
+        reader.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "gpt"},
+        {"calibration": "/nowhere.toml"},
+        {"source": "folder:/nowhere"},
+        {"source": "demo?frames=1", "record": "/dev/null/x.mp4"},
+        {"save": "/dev/null/x"},
+        {"record_raw": "x.gif"},
+        {"source": "demo?frames=0", "record_raw": "x.gif"},
+        {"report": "/dev/null/x.json"},
+    ],
+)
+def test_what_can_t_be_had_leaves_all_as_it_was(wrong: dict[str, Any], tmp_path: Path) -> None:
+    before = told(save=str(tmp_path / "a"))
+    with going(before) as running:
+        source, fuser = running.source, running.fuser
+        with pytest.raises(InputError):
+            running.exchange(told(**({"save": str(tmp_path / "b")} | wrong)))
+        assert (running.settings, running.source, running.fuser) == (before, source, fuser)
+        more(running)
+    assert pictures(tmp_path / "a") == running.telemetry.frames_fused
+
+
+def test_a_live_source_is_closed_before_the_new_one_opens_and_comes_back_where_that_can_t(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DemoSource, "close", lambda self: closed.append(self))
+    closed: list[DemoSource] = []
+    with going(told()) as running:
+        first = running.source
+        object.__setattr__(first.info, "live", True)
+        with pytest.raises(InputError, match="no such folder"):
+            running.exchange(told(source="folder:/nowhere"))
+        assert closed == [first]
+        assert running.source is not first
+        more(running)
+        running.exchange(told(source="demo?frames=0&size=80x64"))
+        more(running)
+
+
+def test_the_limit_changes_while_it_runs() -> None:
+    running = RunSession(told())
+    thread = threading.Thread(target=running.run, args=(lambda: None,))
+    thread.start()
+    wait(lambda: running.telemetry.frames_fused > 0)
+    running.exchange(told(frames=1))
+    thread.join(30)
+    assert not thread.is_alive()
+    with pytest.raises(EdgeFuseError, match="is ending"):
+        running.exchange(told(source="demo?frames=0"))
+    assert running.close() == []
+
+
+def test_a_run_that_can_t_open_leaves_nothing_open() -> None:
+    threads = threading.active_count()
+    with pytest.raises(InputError):
+        RunSession(told(save="/dev/null/x", record_raw="/tmp/x.efr"))
+    assert threading.active_count() == threads
+
+
+def test_cameras_stay_open_but_where_they_are_what_changes() -> None:
+    with MjpegServer(30, noise(64, 64)) as visible, MjpegServer(30, noise(64, 64, 1)) as infrared:
+        cameras: dict[str, Any] = {"source": "", "camera": (f"visible={visible.url}", f"infrared={infrared.url}")}
+        with going(told(**cameras)) as running:
+            source = running.source
+            assert running.exchange(told(**cameras, sharpness=2.0)) == ["run.sharpness"]
+            assert running.source is source
+            more(running)
+            assert running.exchange(told(**cameras, sharpness=2.0, delay=1.0)) == ["run.delay"]
+            assert running.source is not source
+            more(running)
+            with pytest.raises(InputError):
+                running.exchange(told(source="", camera=(f"visible={visible.url}", "infrared=v4l2:/dev/nowhere"), sharpness=2.0))
+            assert running.settings.run.delay == 1.0
+            more(running)
+
+
+def test_a_camera_that_goes_and_comes_back_is_told_and_still_so_after_the_source_was_exchanged() -> None:
+    with MjpegServer(30, noise(64, 64)) as visible, MjpegServer(30, noise(64, 64, 1)) as infrared:
+        cameras: dict[str, Any] = {
+            "source": "", "camera": (f"visible={visible.url}", f"infrared={infrared.url}"), "pass_through": True,
+        }  # fmt: skip
+        with going(told(**cameras)) as running:
+            heard: list[Event] = []
+            running.live.listen(heard.append)
+            running.exchange(told(**cameras, delay=1.0))
+            infrared.mode = "down"
+            wait(lambda: any((e.kind, e.name, e.facts["state"]) == ("camera", "infrared", "lost") for e in heard))
+            infrared.mode = "live"
+            wait(lambda: heard[-1].facts["state"] == "live")
+            assert {e.name for e in heard if e.kind == "camera"} == {"infrared"}
+            assert "held" not in {e.facts["state"] for e in heard}

@@ -1,0 +1,97 @@
+"""Signals, and what systemd hears of a run: READY with a frame that was written, the watchdog's food only while frames are, STOPPING."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgefuse.run.systemd import Heartbeat, stop_on_signals
+
+FROZEN = Path(__file__).resolve().parents[1] / "frozen"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_and_the_handlers_come_back(number: signal.Signals) -> None:
+    before, stops = signal.getsignal(number), []
+    with stop_on_signals(lambda: stops.append(1)) as received:
+        os.kill(os.getpid(), number)
+        assert received == [number.name]
+    assert stops == [1]
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_is_an_interrupt() -> None:
+    with stop_on_signals(lambda: None):
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[socket.socket]:
+    """systemd's end of NOTIFY_SOCKET."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(str(tmp_path / "notify"))
+        s.settimeout(60)
+        yield s
+
+
+def _start(systemd: socket.socket, *args: str) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join(filter(None, (str(FROZEN), os.environ.get("PYTHONPATH"))))
+    env = os.environ | {"NOTIFY_SOCKET": systemd.getsockname(), "PYTHONPATH": path}
+    command = [sys.executable, "-m", "edgefuse", "run", "--model", "blend-classic", *args]
+    return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+@pytest.mark.pi
+def test_ready_then_fed_then_stopping(systemd: socket.socket) -> None:
+    process = _start(systemd, "--source", "demo?frames=0&size=96x80")
+    assert systemd.recv(1000).decode().splitlines()[:2] == ["READY=1", "WATCHDOG=1"]
+    assert systemd.recv(1000).decode().splitlines()[0] == "WATCHDOG=1"
+    process.terminate()
+    while (told := systemd.recv(1000)) != b"STOPPING=1":
+        assert b"READY" not in told
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, b"")
+
+
+@pytest.mark.pi
+def test_a_source_that_freezes_feeds_no_watchdog(systemd: socket.socket) -> None:
+    process = _start(systemd, "--source", "frozen?frames=3")
+    try:
+        assert systemd.recv(1000).startswith(b"READY=1\n")
+        systemd.settimeout(3 * Heartbeat.INTERVAL_S)
+        with pytest.raises(TimeoutError):
+            systemd.recv(1000)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+
+
+def test_frames_that_are_all_lost_feed_no_watchdog(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
+    monkeypatch.setattr(Heartbeat, "INTERVAL_S", 0.0)
+    systemd.settimeout(0.2)
+    heartbeat = Heartbeat()
+    for frames in (0, 1, 1, 2):
+        heartbeat.beat(frames)
+    assert systemd.recv(1000) == b"READY=1\nWATCHDOG=1\nSTATUS=1 frames fused"
+    assert systemd.recv(1000) == b"WATCHDOG=1\nSTATUS=2 frames fused"
+    with pytest.raises(TimeoutError):
+        systemd.recv(1000)
+
+
+def test_systemd_that_went_away_is_no_fault(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for address in (str(tmp_path / "nobody"), "@nobody-there"):
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        Heartbeat().beat(1)
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    Heartbeat().beat(1)

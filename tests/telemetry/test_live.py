@@ -1,0 +1,90 @@
+"""What is seen of a run from outside."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefuse.errors import EdgeFuseError
+from edgefuse.frames import Frame, FramePair, FusedFrame
+from edgefuse.telemetry.live import Event, Live
+
+
+def fused(k: int) -> FusedFrame:
+    data = np.full((4, 6), k, np.uint8)
+    return FusedFrame(data, FramePair(Frame(data, "visible", k, str(k)), Frame(data, "infrared", k, str(k)), k))
+
+
+def test_the_newest_frame_replaces_the_one_before_and_is_handed_over_as_it_is() -> None:
+    live, seen = Live(dict), []
+    assert live.newest is None
+    end = live.watch(lambda count, frame: seen.append((count, frame.name)))
+    frames = [fused(k) for k in range(3)]
+    live.write(frames[0])
+    live.write(frames[1])
+    end()
+    end()
+    live.write(frames[2])
+    assert live.newest == (3, frames[2])
+    assert seen == [(1, "0"), (2, "1")]
+
+
+def test_many_who_ask_cost_one_report_a_second() -> None:
+    made: list[int] = []
+
+    def report() -> Mapping[str, Any]:
+        made.append(1)
+        return {"n": len(made)}
+
+    live = Live(report)
+    threads = [threading.Thread(target=live.report) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(made) <= 2
+    assert live.report()["n"] == len(made)
+
+
+def test_no_frame_waits_for_a_report_and_a_report_may_ask_for_the_newest_frame() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def report() -> Mapping[str, Any]:
+        begun.set()
+        assert go.wait(30)
+        return {"newest": live.newest}
+
+    live = Live(report)
+    told: list[Mapping[str, Any]] = []
+    thread = threading.Thread(target=lambda: told.append(live.report()))
+    thread.start()
+    assert begun.wait(30)
+    live.write(fused(1))
+    go.set()
+    thread.join(30)
+    assert told[0]["newest"][0] == 1
+
+
+def test_events_reach_the_log_and_who_listens(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "edgefuse")
+    live, heard = Live(dict), []
+    end = live.listen(heard.append)
+    live.tell(Event("alarm", "stove", {"celsius": 91.5}))
+    end()
+    live.tell(Event("alarm", "stove"))
+    assert [(e.kind, e.name, dict(e.facts)) for e in heard] == [("alarm", "stove", {"celsius": 91.5})]
+    assert "alarm stove: celsius 91.5" in caplog.text
+
+
+def test_commands_are_answered_or_refused_by_name() -> None:
+    live = Live(dict)
+    live.offer("snapshot", lambda given: {"path": given["name"]})
+    assert live.commands == ("snapshot",)
+    assert live.ask("snapshot", {"name": "a.png"}) == {"path": "a.png"}
+    with pytest.raises(EdgeFuseError, match="no command 'record' here; there is snapshot"):
+        live.ask("record")

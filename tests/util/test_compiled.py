@@ -1,0 +1,76 @@
+"""The compiled core: built where there is a compiler, left out without harm where there is none or it is not ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgefuse.util import compiled
+
+SOURCES = sorted(compiled.FILE.parent.glob("**/*.c"))
+HOOK = Path(__file__).resolve().parents[2] / "hatch_build.py"
+FUSE = (
+    "import edgefuse, hashlib; from edgefuse.util import compiled\n"
+    "with edgefuse.open_source('demo?size=160x120&frames=1') as s, edgefuse.load('blend-classic') as f:\n"
+    "    print(compiled.library() is not None, hashlib.sha256(f.fuse(s.read()).data).hexdigest())"
+)
+
+
+def fused(**environment: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", FUSE], capture_output=True, text=True, env={**os.environ, **environment}, check=True)
+    return done.stdout.split()
+
+
+def test_the_same_picture_without_it() -> None:
+    found, picture = fused()
+    assert found == str(compiled.library() is not None)
+    assert fused(EDGEFUSE_COMPILED="0") == ["False", picture]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a library", b"\x7fELF"])
+def test_a_broken_library_is_none(content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "libedgefuse.so"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setattr(compiled, "FILE", file)
+    assert compiled.library.__wrapped__() is None
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_another_version_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, file = tmp_path / "old.c", tmp_path / "old.so"
+    monkeypatch.setattr(compiled, "FILE", file)
+    for text in ("int edgefuse_abi(void) { return -1; }", "int another(void) { return 0; }"):
+        source.write_text(text)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", file, source], check=True)
+        assert compiled.library.__wrapped__() is None
+        file.unlink()
+
+
+@pytest.mark.skipif(not HOOK.exists(), reason="not in a checkout")
+def test_the_build_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hatchling", reason="hatchling builds the wheel, and is not installed here")
+    spec = importlib.util.spec_from_file_location("hatch_build", HOOK)
+    assert spec
+    assert spec.loader
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    library = tmp_path / "libedgefuse.so"
+    assert not hook.compiled(["no-such-compiler"], SOURCES, library)
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler")
+    assert hook.compiled(["cc"], SOURCES, library)
+    monkeypatch.setattr(compiled, "FILE", library)
+    assert compiled.library.__wrapped__() is not None
+    broken = tmp_path / "broken.c"
+    broken.write_text("this is not C")
+    before = library.read_bytes()
+    assert not hook.compiled(["cc"], [broken], library)
+    assert library.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.c", "libedgefuse.so"]
