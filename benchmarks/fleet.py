@@ -35,7 +35,8 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from edgefuse.telemetry.live import Event, Live  # noqa: E402
+from edgefuse.events import Event  # noqa: E402
+from edgefuse.telemetry.live import Live  # noqa: E402
 from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher  # noqa: E402
 
 OUTAGE_S = 10.0
@@ -60,8 +61,8 @@ class Device:
 
     def __init__(self, k: int, report: dict[str, Any], url: str, interval_s: float, snapshots_s: float) -> None:
         from edgefuse.mqtt import Mqtt
-        from edgefuse.run.attachments import Info
         from edgefuse.settings.mqtt import MqttSettings
+        from edgefuse.telemetry.live import Info
 
         self._report, self._begin, self.events = report, time.monotonic(), 0
         self.live = Live(self._now)

@@ -39,9 +39,8 @@ from edgefuse.recording import Recording
 from edgefuse.recording.encoding import Encoding
 from edgefuse.recording.folder import Folder, Limits
 from edgefuse.recording.fragments import whole
-from edgefuse.run.attachments import Info
 from edgefuse.settings.recording import RecordingSettings
-from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.live import Info, Live
 
 COUNT, FPS = 250, 25
 

@@ -10,9 +10,8 @@ import numpy as np
 from edgefuse.alarms import Alarms
 from edgefuse.errors import FrameError
 from edgefuse.frames import Frame, FramePair, FusedFrame, Radiometry
-from edgefuse.run.attachments import Info
 from edgefuse.settings.alarm import AlarmSettings
-from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.report import Telemetry
 
 INFO = Info("demo", 25.0, True, {"name": "mobilefuse-edge", "runtime": "numpy", "precision": "fp32"})

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from edgefuse import zoo
-from edgefuse.hyperspectral.codec.sscnet import resampled
+from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.runtimes import Choice, choose
 from edgefuse.sharpening.csakd import bounded, given
 from tools import cards

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgefuse.hyperspectral.codec.sscnet import resampled
+from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.sharpening.csakd import bounded, given
 from tools import loop
 from tools.data.wald import Scene, batch, load, wide_bands

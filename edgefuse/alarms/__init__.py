@@ -15,10 +15,10 @@ from edgefuse.alarms.hook import Call, Hooks
 from edgefuse.alarms.machine import Change, Machine
 from edgefuse.alarms.measure import Reading
 from edgefuse.errors import SettingsError
+from edgefuse.events import Event
 from edgefuse.frames import Frame, FusedFrame
-from edgefuse.run.attachments import Info
 from edgefuse.settings.alarm import AlarmSettings
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Info, Live
 from edgefuse.thermal.ffc import StallWatch
 from edgefuse.util import zone
 

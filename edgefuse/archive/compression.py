@@ -11,7 +11,7 @@ from edgefuse.archive import job
 from edgefuse.archive.job import EFZ
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import compress
-from edgefuse.settings.cubes import Quality
+from edgefuse.hyperspectral.quality import Quality
 
 Verb = Literal["compress", "decompress"]
 

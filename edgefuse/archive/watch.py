@@ -22,7 +22,7 @@ from edgefuse.archive.incoming import IncomingCubes
 from edgefuse.archive.job import EFZ
 from edgefuse.archive.manifest import Manifest, sha256
 from edgefuse.errors import OutputError
-from edgefuse.settings.cubes import Quality
+from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.files import output_error
 
 BAD = "bad"  # the folder, in the source's, that cubes which can't be used are moved to

@@ -14,7 +14,9 @@ from edgefuse.errors import SettingsError
 from edgefuse.frames import Modality
 from edgefuse.util.uri import Uri, parse, safe
 
-__all__ = ["Camera", "camera"]
+__all__ = ["AUTO_CAMERAS", "Camera", "camera"]
+
+AUTO_CAMERAS = "auto"  # a spec that stands for those attached
 
 _EXAMPLE = "such as --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100"
 

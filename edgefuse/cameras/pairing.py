@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from edgefuse.frames import Modality
 
 _OTHER: dict[Modality, Modality] = {"visible": "infrared", "infrared": "visible"}
+DEFAULT_SKEW_MS = 150.0  # longer than the 115 ms between two frames of an 8.7 Hz camera
 _INTERVALS = 15  # the last ones, whose median is a camera's rate
 _FASTER = 0.8  # another camera leads where its interval is below this share of the leading one's
 

@@ -15,7 +15,7 @@ from edgefuse.cli.compress import add_quality
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.formats import FORMATS
-from edgefuse.settings.cubes import Quality
+from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.uri import expand
 
 _EPILOG = """\

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgefuse.cli import pipes
 from edgefuse.cli.progress import Progress, log_lines
-from edgefuse.settings.cubes import Quality
+from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.uri import expand
 
 _EPILOG = """\

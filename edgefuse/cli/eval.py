@@ -18,7 +18,8 @@ from edgefuse import settings
 from edgefuse.cli.progress import Progress
 from edgefuse.cli.run import model_line, warn
 from edgefuse.errors import MeasurementError, OutputError, SettingsError, SourceError
-from edgefuse.settings import DEFAULT_SHARPNESS, Colour, Precision, RunSettings
+from edgefuse.fusion.options import DEFAULT_SHARPNESS, Colour
+from edgefuse.settings import Precision, RunSettings
 from edgefuse.util import files
 from edgefuse.util.uri import expand
 

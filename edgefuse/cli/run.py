@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from edgefuse import settings
+from edgefuse.cameras import AUTO_CAMERAS
 from edgefuse.cli import watch
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import EdgeFuseError, SourceError
-from edgefuse.settings import AUTO_CAMERAS, RunSettings, Settings, tables
+from edgefuse.settings import RunSettings, Settings, tables
 from edgefuse.settings.check import hints
 from edgefuse.util import files
 from edgefuse.util.uri import expand

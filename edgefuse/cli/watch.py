@@ -12,8 +12,9 @@ from typing import Any
 import edgefuse
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, SettingsError
+from edgefuse.hyperspectral.quality import Quality
 from edgefuse.settings import RunSettings, Settings
-from edgefuse.settings.cubes import CubesSettings, Quality
+from edgefuse.settings.cubes import CubesSettings
 from edgefuse.util import files
 from edgefuse.util.uri import expand, parse
 

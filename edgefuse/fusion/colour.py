@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.settings import Colour
+from edgefuse.fusion.options import Colour
 
 FLOOR = {"keep": 1.0, "balanced": 0.3, "benchmark": 0.0}
 assert FLOOR.keys() == set(get_args(Colour))

@@ -17,10 +17,10 @@ from edgefuse.fusion.bands import BandBlend
 from edgefuse.fusion.closed_form import ClosedForm
 from edgefuse.fusion.colour import FLOOR
 from edgefuse.fusion.method import Made, Method
+from edgefuse.fusion.options import Colour
 from edgefuse.fusion.outputs import Outputs
 from edgefuse.fusion.steady import Steady
 from edgefuse.runtimes import Choice
-from edgefuse.settings import Colour
 
 _ALMOST_ALL = 0.99
 # levels by which the visible surroundings of a target may be brighter than the infrared ones: up to the first it pulls in full, from the

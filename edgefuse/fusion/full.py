@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from edgefuse.fusion import colour, headroom
 from edgefuse.fusion.method import Made, Method
+from edgefuse.fusion.options import Colour
 from edgefuse.runtimes import Choice
-from edgefuse.settings import Colour
 from edgefuse.zoo import Card
 
 

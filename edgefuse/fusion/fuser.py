@@ -17,10 +17,11 @@ from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.fusion.edge import Edge
 from edgefuse.fusion.full import FullResolution
 from edgefuse.fusion.method import Method
+from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.fusion.prepare import check_sizes, eight_bits, infrared_8, visible_8
 from edgefuse.runtimes import Choice
-from edgefuse.settings import DEFAULT_SHARPNESS, SHARPEST, AgcKind, Colour
 from edgefuse.thermal import agc as gain
+from edgefuse.thermal.agc import AgcKind
 from edgefuse.zoo import Card
 
 

@@ -18,8 +18,8 @@ from edgefuse.hyperspectral.compressed import Compressed, codec
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.quality import Quality
 from edgefuse.metrics.spectral import Spectral, SpectralScore
-from edgefuse.settings.cubes import Quality
 from edgefuse.util.files import check_file, output_error
 
 _logger = logging.getLogger(__name__)

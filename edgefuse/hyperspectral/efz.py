@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral.codec.entropy_coder import VERSION
 from edgefuse.hyperspectral.crc32c import crc32c
 
 MAGIC = b"EFZ\x1a"
+VERSION = 2  # of what is written: of the container and of how its tiles' integers are coded (docs/efz.md)
 DTYPES = "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"
 
 _START = struct.Struct("<4sBI")  # magic, version, bytes of the header

@@ -16,13 +16,13 @@ from typing import Any
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError
+from edgefuse.events import Event
 from edgefuse.mqtt import commands, discovery
 from edgefuse.mqtt.address import address, check_prefix, device_name, tls_context
 from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.link import Link, Party
-from edgefuse.run.attachments import Info
 from edgefuse.settings.mqtt import MqttSettings
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.vitals import Vitals, alarm_states
 
 __all__ = ["Mqtt"]

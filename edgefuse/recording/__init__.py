@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgefuse.errors import EdgeFuseError, OutputError, SettingsError
+from edgefuse.events import Event
 from edgefuse.ffmpeg import encoders
 from edgefuse.ffmpeg.pump import Pump
 from edgefuse.frames import FusedFrame
@@ -22,9 +23,8 @@ from edgefuse.recording.folder import Folder, Limits
 from edgefuse.recording.raw import RawRecorder
 from edgefuse.recording.recorder import Recorder
 from edgefuse.recording.trigger import Trigger
-from edgefuse.run.attachments import Info
 from edgefuse.settings.recording import RecordingSettings
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Info, Live
 from edgefuse.util import files, images
 from edgefuse.util.uri import expand
 

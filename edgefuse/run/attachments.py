@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol
 
 from edgefuse.errors import EdgeFuseError
-from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.live import Info, Live
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +26,6 @@ KINDS: dict[str, str] = {
     "recording": "edgefuse.recording:Recording",
     "stream": "edgefuse.streaming:Streaming",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What an attachment may know of the run. source: its name, without secrets. fps: nominal, Hz. endless: the source has no known end.
-    model: name, runtime, version, precision, threads. inputs: files and folders read from, which nobody may write to."""
-
-    source: str
-    fps: float
-    endless: bool
-    model: Mapping[str, Any]
-    inputs: tuple[Path, ...] = ()
 
 
 class Attachment(Protocol):

@@ -10,12 +10,12 @@ from pathlib import Path
 from edgefuse.calibration import registration
 from edgefuse.calibration.registration import Calibration, Registration
 from edgefuse.errors import CalibrationError, EdgeFuseError, OutputError, SourceError
+from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser, load
 from edgefuse.settings import RunSettings
 from edgefuse.sinks import Sink, open_sink
 from edgefuse.sources import Source, open_source
 from edgefuse.sources.recorded import RecordedSource
-from edgefuse.telemetry.live import Event
 from edgefuse.util import files
 from edgefuse.util.uri import expand
 

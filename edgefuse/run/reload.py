@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgefuse.errors import EdgeFuseError
+from edgefuse.events import Event
 from edgefuse.run.session import RunSession
 from edgefuse.run.systemd import Heartbeat, reload_on_hangup
 from edgefuse.settings import Settings
-from edgefuse.telemetry.live import Event
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,10 @@ from typing import Any, Self
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError, OutputError
+from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser
 from edgefuse.run import build
-from edgefuse.run.attachments import Attachments, Info
+from edgefuse.run.attachments import Attachments
 from edgefuse.run.build import Calibrated, Output
 from edgefuse.run.pipeline import Pipeline
 from edgefuse.settings import RunSettings, Settings
@@ -26,7 +27,7 @@ from edgefuse.sinks import Sink
 from edgefuse.sinks.guard import GuardedSink
 from edgefuse.sources import Source
 from edgefuse.sources.recorded import RecordedSource
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.report import Telemetry
 from edgefuse.util.backoff import Backoff
 from edgefuse.util.uri import safe

@@ -1,4 +1,4 @@
-"""How cubes are compressed, and [cubes]: what `edgefuse run --source cubes:DIR` does.
+"""[cubes]: what `edgefuse run --source cubes:DIR` does.
 
 [run]
 source = "cubes:/srv/incoming"
@@ -11,70 +11,18 @@ bpppc = 0.25
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from dataclasses import dataclass, field
 
-from edgefuse.errors import SettingsError
-
-TARGETS = ("bpppc", "psnr", "max_error")
-_HOW: dict[str, dict[str, Any]] = {
-    "bpppc": {"help": "of cubes: bits a pixel and channel, from real bytes, such as 0.25", "min": 1e-4, "max": 64.0},
-    "psnr": {"help": "of cubes: dB to reach, such as 45", "min": 1.0, "max": 200.0},
-    "max_error": {"help": "of cubes: the most that any sample may be off, in its own units; 0: lossless (default)", "min": 0, "max": 1e9},
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
-    """One of bpppc, psnr and max_error, or none: lossless. Raises SettingsError for more, and for values out of range."""
-
-    model: str = field(default="spectral-edge", metadata={"help": "spectral-edge, or sscnet: the paper's network, at its own rates"})
-    bpppc: float | None = field(default=None, metadata=_HOW["bpppc"])
-    psnr: float | None = field(default=None, metadata=_HOW["psnr"])
-    max_error: float | None = field(
-        default=None,
-        metadata={"help": "the most that any sample may be off, in its own units; 0: lossless (default)", "min": 0, "max": 1e300},
-    )
-
-    def __post_init__(self) -> None:
-        given = {name: value for name in TARGETS if (value := getattr(self, name)) is not None}
-        if len(given) > 1:
-            raise SettingsError(f"{' and '.join('--' + n.replace('_', '-') for n in given)}: give one of them")
-        for f in fields(self):
-            if f.name in given and not (math.isfinite(given[f.name]) and f.metadata["min"] <= given[f.name] <= f.metadata["max"]):
-                low, high = f.metadata["min"], f.metadata["max"]
-                raise SettingsError(f"--{f.name.replace('_', '-')} {given[f.name]:g}: expected a number from {low:g} to {high:g}")
-
-    @property
-    def bound(self) -> int | None:
-        """Counts that a sample may be off, which are whole; 0 where nothing was asked for; None where something else was.
-
-        sscnet holds none: nothing asked for is its own rate.
-        """
-        if self.max_error is not None:
-            return math.floor(self.max_error)
-        return 0 if self.bpppc is None and self.psnr is None and self.model != "sscnet" else None
-
-    def as_json(self) -> dict[str, Any]:
-        """What was asked for, without what was not."""
-        asked = {k: v for k, v in asdict(self).items() if v is not None}
-        return asked if len(asked) > 1 or self.bound is None else asked | {"max_error": 0}
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self:
-        """Of a command line's options; None and missing ones are the defaults."""
-        return cls(**{f.name: given[f.name] for f in fields(cls) if given.get(f.name) is not None})
+from edgefuse.hyperspectral.quality import HOW, TARGETS, Quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CubesSettings:
     """The table [cubes]: a run of `cubes:DIR`, where [run] says which model and where to save. `quality` is of the first three."""
 
-    bpppc: float | None = field(default=None, metadata={**_HOW["bpppc"], "option": "bpppc", "metavar": "R"})
-    psnr: float | None = field(default=None, metadata={**_HOW["psnr"], "option": "psnr", "metavar": "D"})
-    max_error: float | None = field(default=None, metadata={**_HOW["max_error"], "option": "max-error", "metavar": "N"})
+    bpppc: float | None = field(default=None, metadata={**HOW["bpppc"], "option": "bpppc", "metavar": "R"})
+    psnr: float | None = field(default=None, metadata={**HOW["psnr"], "option": "psnr", "metavar": "D"})
+    max_error: float | None = field(default=None, metadata={**HOW["max_error"], "option": "max-error", "metavar": "N"})
     watch: bool = field(default=False, metadata={"help": "go on, and compress what lands in the folder of cubes", "option": "watch"})
     delete_originals: bool = field(
         default=False,

@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from edgefuse.cameras import AUTO_CAMERAS
+from edgefuse.cameras.pairing import DEFAULT_SKEW_MS
 from edgefuse.errors import SettingsError
+from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.settings.check import check
+from edgefuse.thermal.agc import AgcKind
 
-Colour = Literal["keep", "balanced", "benchmark"]
 Precision = Literal["int8", "fp32"]
-AgcKind = Literal["percentile", "clahe", "off"]
-DEFAULT_SHARPNESS, SHARPEST = 1.375, 2.0
-DEFAULT_SKEW_MS = 150.0  # longer than the 115 ms between two frames of an 8.7 Hz camera
-AUTO_CAMERAS = "auto"  # what `--camera` alone stands for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from edgefuse import runtimes, zoo
 from edgefuse.errors import CubeError, MissingDependencyError, SettingsError
-from edgefuse.hyperspectral.codec.sscnet import resampled
 from edgefuse.hyperspectral.cube import peak_of
+from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.sharpening import cubic
 from edgefuse.sharpening.kriging import Tile, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, grown

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from edgefuse.errors import EdgeFuseError, OutputError
+from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
-from edgefuse.telemetry.live import Event
 from edgefuse.util.backoff import Backoff
 
 

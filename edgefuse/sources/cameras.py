@@ -18,14 +18,14 @@ from typing import Any, Self
 import numpy as np
 
 from edgefuse import cameras
+from edgefuse.cameras import AUTO_CAMERAS
 from edgefuse.cameras.camera_thread import GONE, CameraThread, Patience
 from edgefuse.cameras.frame_ledger import TrackedFrame
-from edgefuse.cameras.pairing import Match, Pairing
+from edgefuse.cameras.pairing import DEFAULT_SKEW_MS, Match, Pairing
 from edgefuse.errors import CameraError, SettingsError, SourceError
 from edgefuse.frames import Frame, FramePair, Modality
-from edgefuse.settings import AUTO_CAMERAS, DEFAULT_SKEW_MS
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.telemetry.report import Latency
+from edgefuse.util.latency import Latency
 from edgefuse.util.uri import Uri, choice, real
 
 _log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from typing import Any, Self
 
 import edgefuse
 from edgefuse.errors import OutputError, SettingsError
+from edgefuse.events import Event
 from edgefuse.frames import FramePair
 from edgefuse.sources.base import Source
 from edgefuse.sources.rawfile import RawWriter
-from edgefuse.telemetry.live import Event
 from edgefuse.util import files
 from edgefuse.util.backoff import Backoff
 from edgefuse.util.uri import Uri

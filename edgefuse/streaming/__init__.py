@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from edgefuse.events import Event
 from edgefuse.ffmpeg import encoders
 from edgefuse.ffmpeg.pump import Pump
 from edgefuse.frames import FusedFrame
-from edgefuse.run.attachments import Info
 from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming.address import address
 from edgefuse.streaming.sending import Sending
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Info, Live
 
 __all__ = ["Streaming"]
 

@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from edgefuse.run.attachments import Info
+from edgefuse.events import Event
 from edgefuse.settings.telemetry import TelemetrySettings
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.vitals import Vitals
 from edgefuse.util import files
 from edgefuse.util.uri import expand

@@ -10,10 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edgefuse.errors import EdgeFuseError
+from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
 
@@ -23,14 +25,15 @@ _REPORT_S = 1.0  # a report is made at most this often, however many ask
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened. kind: "alarm", "camera", "sink", "recording", "reload". name: which one. facts: JSON values, units in the
-    keys. time_s: seconds since the epoch, for people and brokers."""
+class Info:
+    """What an attachment may know of the run. source: its name, without secrets. fps: nominal, Hz. endless: the source has no known end.
+    model: name, runtime, version, precision, threads. inputs: files and folders read from, which nobody may write to."""
 
-    kind: str
-    name: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    time_s: float = field(default_factory=time.time)
+    source: str
+    fps: float
+    endless: bool
+    model: Mapping[str, Any]
+    inputs: tuple[Path, ...] = ()
 
 
 class Live(Sink):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.settings import AgcKind
-
+AgcKind = Literal["percentile", "clahe", "off"]
 Agc = Callable[[NDArray[np.uint16]], NDArray[np.uint8]]
 _SAMPLES = 4096  # pixels that give percentiles to well within the tolerance
 

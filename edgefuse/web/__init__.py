@@ -10,12 +10,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from edgefuse.errors import MissingDependencyError
+from edgefuse.events import Event
 from edgefuse.settings.web import WebSettings
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Live
 from edgefuse.web import address
 
 if TYPE_CHECKING:
-    from edgefuse.run.attachments import Info
+    from edgefuse.telemetry.live import Info
     from edgefuse.web.app import Site
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from typing import Any
 
 from edgefuse.board import Throttling, read_throttling
 from edgefuse.board.state import temperature_c
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.events import Event
+from edgefuse.telemetry.live import Live
 
 SAMPLES = 300  # seconds of history
 _EVENTS = 30

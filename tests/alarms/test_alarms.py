@@ -12,10 +12,10 @@ import pytest
 
 from edgefuse.alarms import Alarms
 from edgefuse.errors import SettingsError
+from edgefuse.events import Event
 from edgefuse.frames import Frame, FramePair, FusedFrame, Modality, Radiometry
-from edgefuse.run.attachments import Info
 from edgefuse.settings.alarm import AlarmSettings
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Info, Live
 from tests.conftest import Run
 
 LAW = Radiometry("lepton", 0.01, -273.15)

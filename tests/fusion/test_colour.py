@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgefuse.fusion.colour import FLOOR, join, split
-from edgefuse.settings import Colour
+from edgefuse.fusion.options import Colour
 
 BGR = (70, 110, 160)
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))

@@ -16,7 +16,7 @@ from edgefuse.hyperspectral import compress
 from edgefuse.hyperspectral.compressed import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import create_cube, open_cube
-from edgefuse.settings.cubes import Quality
+from edgefuse.hyperspectral.quality import Quality
 from tests.hyperspectral.cubes import described, samples, scene
 
 SHAPE = (30, 20, 6)

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import EdgeFuseError
+from edgefuse.events import Event
 from edgefuse.mqtt import Mqtt
 from edgefuse.settings.mqtt import MqttSettings
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Live
 from tests.mqtt.broker import Broker, Watcher, until
 from tests.reports import INFO, frame, full_report
 

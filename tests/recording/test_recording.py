@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import EdgeFuseError, InputError, OutputError, SettingsError
+from edgefuse.events import Event
 from edgefuse.recording import Recording
-from edgefuse.run.attachments import Info
 from edgefuse.settings.recording import RecordingSettings
 from edgefuse.sources.rawfile import RawReader
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Info, Live
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, times_s, until
 
 pytestmark = needs_ffmpeg

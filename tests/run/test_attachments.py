@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from edgefuse.errors import SettingsError
+from edgefuse.events import Event
 from edgefuse.run import attachments
-from edgefuse.run.attachments import Attachments, Info
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.run.attachments import Attachments
+from edgefuse.telemetry.live import Info, Live
 
 INFO = Info("demo", 25.0, True, {"name": "m"})
 

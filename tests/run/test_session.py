@@ -13,11 +13,11 @@ import cv2
 import pytest
 
 from edgefuse.errors import EdgeFuseError, InputError
+from edgefuse.events import Event
 from edgefuse.run.session import RunSession
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.sources.demo import DemoSource
 from edgefuse.sources.rawfile import RawReader
-from edgefuse.telemetry.live import Event
 from tests.cameras.servers import MjpegServer, noise
 
 

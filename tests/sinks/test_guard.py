@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import OutputError
+from edgefuse.events import Event
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.sinks.folder import FolderSink
 from edgefuse.sinks.guard import GuardedSink
 from edgefuse.sinks.video import VideoSink
-from edgefuse.telemetry.live import Event
 from edgefuse.util import backoff, files
 
 

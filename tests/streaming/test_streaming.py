@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from edgefuse.errors import InputError
-from edgefuse.run.attachments import Info
 from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming import Streaming
 from edgefuse.streaming.sending import Sending
-from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.live import Info, Live
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, probe, until
 from tests.streaming.servers import GstServer, Listener, Publishing
 

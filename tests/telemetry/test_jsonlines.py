@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefuse.errors import OutputError
+from edgefuse.events import Event
 from edgefuse.settings.telemetry import TelemetrySettings
 from edgefuse.telemetry import jsonlines
 from edgefuse.telemetry.jsonlines import JsonLines, append
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Live
 from tests.conftest import Run, one_line
 from tests.reports import INFO, full_report
 

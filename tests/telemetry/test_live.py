@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import EdgeFuseError
+from edgefuse.events import Event
 from edgefuse.frames import Frame, FramePair, FusedFrame
-from edgefuse.telemetry.live import Event, Live
+from edgefuse.telemetry.live import Live
 
 
 def fused(k: int) -> FusedFrame:

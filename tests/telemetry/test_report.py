@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from edgefuse.errors import FrameError
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from edgefuse.telemetry import report
-from edgefuse.telemetry.report import Latency, Telemetry, as_text, bandwidth_mb_s
+from edgefuse.telemetry.report import Telemetry, as_text, bandwidth_mb_s
+from edgefuse.util.latency import Latency
 
 
 def frame(stages_ns: dict[str, int] | None = None) -> FusedFrame:

@@ -14,9 +14,8 @@ import pytest
 
 import edgefuse
 from edgefuse.frames import Frame, FramePair, FusedFrame, Radiometry
-from edgefuse.run.attachments import Info
 from edgefuse.settings.web import WebSettings
-from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.report import Telemetry
 
 DEADLINE_S = 30.0

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edgefuse.events import Event
 from edgefuse.frames import FusedFrame, Radiometry
-from edgefuse.telemetry.live import Event
 from tests.web.conftest import DEADLINE_S, TOKEN, Served, raw_pair, until
 
 pytest.importorskip("edgefuse.web.app")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import OutputError
+from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
-from edgefuse.telemetry.live import Event
 from tests.web.conftest import Served, until
 
 pytest.importorskip("edgefuse.web.app")

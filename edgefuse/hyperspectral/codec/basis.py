@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder
-from edgefuse.hyperspectral.codec.entropy_coder import ONE, Integers
+from edgefuse.hyperspectral.codec.entropy_tables import ONE, Integers
 
 Floats = NDArray[np.float64]
 

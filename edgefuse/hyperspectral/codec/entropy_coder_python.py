@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgefuse.hyperspectral.codec.entropy_tables import Integers, tables
 from edgefuse.hyperspectral.codec.subbands import PAD, Band, bands
-
-if TYPE_CHECKING:
-    from edgefuse.hyperspectral.codec.entropy_coder import Integers
 
 ONE, EMPTY, BITS, SLOW = 256, 160, 256, 60
 LEVELS, SYMBOLS, TABLES = 24, 16, 3
@@ -28,8 +25,6 @@ class _Coder:
     """The range coder, and the models that tell it how likely what is. Reads where `source` is given, else writes."""
 
     def __init__(self, source: bytes | None) -> None:
-        from edgefuse.hyperspectral.codec.entropy_coder import tables
-
         made = tables()
         self.cost, self.rate, self.level, first = (t.tolist() for t in (made.cost, made.rate, made.level, made.first))
         self.encodes, self.source = source is None, source or b""

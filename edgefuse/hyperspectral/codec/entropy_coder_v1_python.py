@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgefuse.hyperspectral.codec.entropy_coder_python import Magnitudes, surroundings
+from edgefuse.hyperspectral.codec.entropy_tables import Integers, tables
 from edgefuse.hyperspectral.codec.subbands import PAD, Band, bands
-
-if TYPE_CHECKING:
-    from edgefuse.hyperspectral.codec.entropy_coder import Integers
 
 INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 2, 1024, 16, 24, 256, 28
 SLOW, LEARN, WARM, FIRST_WEIGHT, ONE, BIAS = 60, 10, 40, 36000, 256, 9
@@ -27,8 +24,6 @@ class _Coder:
     """The range coder, and the models that tell it how likely a one is."""
 
     def __init__(self, source: bytes) -> None:
-        from edgefuse.hyperspectral.codec.entropy_coder import tables
-
         made = tables()
         self.stretch, self.squash, self.rate, self.level = (t.tolist() for t in (made.stretch, made.squash, made.rate, made.level))
         self.low, self.high, self.code = 0, 0xFFFFFFFF, 0

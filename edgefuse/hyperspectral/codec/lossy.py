@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder, klt, rate_model, samples, wavelet
 from edgefuse.hyperspectral.codec.basis import Basis, projection, quantised, scores, spectra, sums, units, vector_bits
-from edgefuse.hyperspectral.codec.entropy_coder import ONE, VERSION, Integers
+from edgefuse.hyperspectral.codec.entropy_tables import ONE, Integers
+from edgefuse.hyperspectral.efz import VERSION
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder
-from edgefuse.hyperspectral.codec.entropy_coder import Integers
+from edgefuse.hyperspectral.codec.entropy_tables import Integers
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
 
 _HEAD = struct.Struct("<II")  # bytes of the base, of the weights

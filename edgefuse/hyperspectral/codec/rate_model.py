@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.hyperspectral.codec.entropy_coder import LAMBDA, ONE, Integers
+from edgefuse.hyperspectral.codec.entropy_tables import LAMBDA, ONE, Integers
 from edgefuse.hyperspectral.codec.subbands import bands
 
 Floats = NDArray[np.float64]

@@ -24,6 +24,7 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import entropy_coder, samples, tile
 from edgefuse.hyperspectral.codec.spectral_edge import Cube, check_ranges, sizes_of
 from edgefuse.hyperspectral.cube import can_hold, peak_of
+from edgefuse.hyperspectral.spectral_axis import resampled
 
 MODEL = "sscnet"
 CELL = 8  # pixels of a side for one of the latent's
@@ -160,17 +161,6 @@ def drawn(decoder: Half, latent: Integers, step: int, shape: tuple[int, int, int
     values = np.clip(latent * step, 0, 255).astype(np.float32) / np.float32(255)
     cube = decoder.run(values.transpose(2, 0, 1))
     return resampled(cube[:, : shape[0], : shape[1]].transpose(1, 2, 0), shape[2])
-
-
-def resampled(spectra: Floats, bands: int) -> Floats:
-    """(..., B) -> (..., bands), linearly along the spectral axis, ends kept, as the network was trained (tools/data/cubes.py)."""
-    count = spectra.shape[-1]
-    if count == bands:
-        return spectra
-    at = np.linspace(0, count - 1, bands)
-    low = np.minimum(at.astype(int), max(count - 2, 0))
-    share = (at - low).astype(np.float32)
-    return spectra[..., low] * (1 - share) + spectra[..., np.minimum(low + 1, count - 1)] * share
 
 
 def stepped(latent: Integers, step: int) -> Integers:

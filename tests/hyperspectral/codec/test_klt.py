@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgefuse.hyperspectral.codec import entropy_coder, klt, rate_model, wavelet
+from edgefuse.hyperspectral.codec import entropy_coder, entropy_tables, klt, rate_model, wavelet
 from edgefuse.hyperspectral.codec.lossy import Analysis
 from tests.hyperspectral.cubes import mixed
 
@@ -35,7 +35,7 @@ def test_a_rotation_of_nothing_is_none() -> None:
 @pytest.mark.parametrize("scale", [0.02, 0.1, 1.0])
 def test_bytes_are_foreseen(scale: float) -> None:
     cube = mixed((96, 80, 5), noise=20)
-    data = np.ascontiguousarray(cube.astype(np.int32) * entropy_coder.ONE)
+    data = np.ascontiguousarray(cube.astype(np.int32) * entropy_tables.ONE)
     wavelet.transform(data, 4)
     found = rate_model.magnitudes(data, 4)
     assert found.sum() == pytest.approx(data.size, rel=0.02)

@@ -17,7 +17,7 @@ from edgefuse import runtimes, zoo
 from edgefuse.cli.main import main
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import entropy_coder, sscnet
+from edgefuse.hyperspectral.codec import sscnet
 from edgefuse.util import compiled
 from tests.hyperspectral.cubes import mixed
 
@@ -48,13 +48,13 @@ def test_latents_are_exact(shape: tuple[int, int, int], seed: int, step: int) ->
     rng = np.random.default_rng(seed)
     latent = np.clip(rng.integers(0, 256, shape[2]) + rng.integers(-40, 41, shape), 0, 255).astype(np.int32)
     quantised = sscnet.stepped(latent, step)
-    np.testing.assert_array_equal(sscnet.decoded_latent(sscnet.coded_latent(quantised), shape, entropy_coder.VERSION), quantised)
+    np.testing.assert_array_equal(sscnet.decoded_latent(sscnet.coded_latent(quantised), shape, efz.VERSION), quantised)
     assert np.abs(quantised * step - latent).max() <= step / 2
 
 
 def test_damaged_latents_stay_in_range() -> None:
     coded = bytes(np.random.default_rng(0).integers(0, 256, 4000, np.uint8))
-    made = sscnet.decoded_latent(coded, (16, 16, 64), entropy_coder.VERSION)
+    made = sscnet.decoded_latent(coded, (16, 16, 64), efz.VERSION)
     assert made.min() >= 0
     assert made.max() <= 255
 

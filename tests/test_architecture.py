@@ -1,0 +1,110 @@
+"""The layout: which package may import which, how large files and functions grow, and that CONTRIBUTING.md's map names what there is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import edgefuse
+
+PACKAGE = Path(edgefuse.__file__).parent
+CONTRIBUTING = PACKAGE.parent / "CONTRIBUTING.md"
+# from the top down: a package, or a module at the root, imports from itself and from lower rows alone
+LAYERS: tuple[frozenset[str], ...] = tuple(
+    frozenset(row.split())
+    for row in (
+        "__main__",
+        "cli",
+        "run archive bench doctor evaluation",
+        "alarms mqtt recording streaming web",
+        "telemetry",
+        "settings",
+        "sources sinks fusion sharpening",
+        "hyperspectral",
+        "cameras runtimes calibration ffmpeg demoscene",
+        "thermal zoo metrics",
+        "registry board util",
+        "errors frames events",
+    )
+)
+MOST_MODULES_AT_ROOT, MOST_LINES, MOST_LINES_OF_A_FUNCTION = 8, 400, 60
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+FACE = "edgefuse"  # hands names of lower rows on when they are first used, and holds the version that all may read
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The modules of this project that one imports, wherever in it, those for type checking among them."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {name if (name := f"{node.module}.{alias.name}") in MODULES else node.module for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return frozenset(found & MODULES.keys() - {module, FACE})
+
+
+def row(module: str) -> int:
+    part = module.split(".")[1]
+    rows = [number for number, names in enumerate(LAYERS) if part in names]
+    assert len(rows) == 1, f"{part} is in {len(rows)} of LAYERS; a new package belongs into one of them"
+    return rows[0]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {FACE}))
+def test_imports_point_down(module: str) -> None:
+    own = module.split(".")[1]
+    wrong = [other for other in imports(module) if other.split(".")[1] != own and row(other) <= row(module)]
+    assert not wrong, f"{module} is not above {', '.join(wrong)}"
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"a circle: {' -> '.join([*path[path.index(module) :], module])}"
+        if module not in done:
+            for other in sorted(imports(module)):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+
+
+def test_few_modules_at_the_root() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= MOST_MODULES_AT_ROOT
+
+
+def test_modules_and_functions_stay_short() -> None:
+    long = [f"{name}: {n} lines" for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > MOST_LINES]
+    long += [f"{name}: {n} lines" for name, n in functions() if n > MOST_LINES_OF_A_FUNCTION]
+    assert not long
+
+
+def functions() -> Iterator[tuple[str, int]]:
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{name}.{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+@pytest.mark.skipif(not CONTRIBUTING.is_file(), reason="an installed package has no CONTRIBUTING.md beside it")
+def test_the_map_of_contributing_names_all_that_is_there() -> None:
+    block = CONTRIBUTING.read_text().split("```\nedgefuse/", 1)[1].split("```", 1)[0]
+    named = {line.split()[0] for line in block.splitlines()[1:] if line.startswith("  ") and not line.startswith(" " * 6)}
+    there = {path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
+    there |= {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    there |= {f"{path.parent.name}/" for path in PACKAGE.glob("hyperspectral/*/__init__.py")}
+    assert named == there
