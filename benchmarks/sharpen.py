@@ -29,9 +29,10 @@ from numpy.typing import NDArray
 from edgefuse import zoo
 from edgefuse.metrics.sharpening import SharpeningScore
 from edgefuse.sharpening import kernel_network
+from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.csakd import RANGES
 from edgefuse.sharpening.kernel import MANY, Kernel
-from edgefuse.sharpening.sharpen import Options, prepare, sharpen
+from edgefuse.sharpening.sharpen import prepare, sharpen
 
 Floats = NDArray[np.float32]
 RATIO = 4

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from sharpen import CONDITIONS, RATIO, Floats, degraded, interpolated, loaded, scored, wide_bands
 
-from edgefuse.sharpening.models import model
-from edgefuse.sharpening.sharpen import Options
+from edgefuse.sharpening.base import Options, sharpener
 
 MODELS = "csakd-student", "sharpen-edge"
 
@@ -43,11 +42,11 @@ def measured(truth: Floats, bands: int, condition: str, rounds: int) -> dict[str
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in MODELS}
     for _ in range(rounds):
         for name in MODELS:
-            kind, made = model(name), np.empty(truth.shape, np.float32)
+            kind, made = sharpener(name), np.empty(truth.shape, np.float32)
             began = time.process_time()
             scene = kind.prepare(low, image, Options(threads=1))
             middle = time.process_time()
-            kind.sharpen(scene, made)
+            scene.sharpen(made)
             taken[name].append((middle - began, time.process_time() - middle))
             found[name] = scored(truth, np.roll(made, (-shift, -shift), (0, 1)), edge)
     pixels = truth[..., 0].size / 1e6

@@ -23,7 +23,8 @@ import matplotlib as mpl
 import numpy as np
 import sharpen as benchmark
 
-from edgefuse.sharpening.sharpen import Options, prepare, sharpen
+from edgefuse.sharpening.base import Options
+from edgefuse.sharpening.sharpen import prepare, sharpen
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

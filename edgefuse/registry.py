@@ -1,7 +1,7 @@
-"""A lazy registry of strings: names and where their code is, imported when first used.
+"""A lazy registry of strings: every kind's names and where their code is, imported when first used.
 
 Ours are listed here; other packages add theirs through entry points of the same group (`edgefuse.sources`, `.cameras`,
-`.runtimes`, `.sinks`, `.models`). A name of ours is never replaced by another package's.
+`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.models`). A name of ours is never replaced by another package's.
 """
 
 from __future__ import annotations
@@ -39,8 +39,58 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "folder": "edgefuse.sinks.folder:FolderSink",
         "video": "edgefuse.sinks.video:VideoSink",
     },
+    "edgefuse.codecs": {
+        "spectral-edge": "edgefuse.hyperspectral.codec.spectral_edge:SpectralEdge",
+        "sscnet": "edgefuse.hyperspectral.codec.sscnet:SscnetCodec",
+    },
+    "edgefuse.sharpeners": {
+        "sharpen-edge": "edgefuse.sharpening.sharpen:SharpenEdge",
+        "csakd-student": "edgefuse.sharpening.csakd:CsakdStudent",
+    },
     "edgefuse.models": {},
+    # these have no entry points
+    "edgefuse.cube_sources": {
+        "envi": "edgefuse.hyperspectral.formats.envi:EnviSource",
+        "npy": "edgefuse.hyperspectral.formats.numpy:NpySource",
+        "npz": "edgefuse.hyperspectral.formats.numpy:NpzSource",
+        "mat": "edgefuse.hyperspectral.formats.matlab:MatSource",
+        "tiff": "edgefuse.hyperspectral.formats.geotiff:TiffSource",
+        "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
+    },
+    "edgefuse.cube_sinks": {
+        "envi": "edgefuse.hyperspectral.formats.envi:EnviSink",
+        "npy": "edgefuse.hyperspectral.formats.numpy:NpySink",
+        "npz": "edgefuse.hyperspectral.formats.numpy:NpzSink",
+        "mat": "edgefuse.hyperspectral.formats.matlab:MatSink",
+        "tiff": "edgefuse.hyperspectral.formats.geotiff:TiffSink",
+        "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Sink",
+    },
+    # tables of a settings file: the dataclass of each, and what it opens beside a run
+    "edgefuse.settings": {
+        "run": "edgefuse.settings.run:RunSettings",
+        "mqtt": "edgefuse.settings.mqtt:MqttSettings",
+        "telemetry": "edgefuse.settings.telemetry:TelemetrySettings",
+        "alarm": "edgefuse.settings.alarm:AlarmSettings",
+        "web": "edgefuse.settings.web:WebSettings",
+        "recording": "edgefuse.settings.recording:RecordingSettings",
+        "stream": "edgefuse.settings.stream:StreamSettings",
+        "cubes": "edgefuse.settings.cubes:CubesSettings",
+    },
+    "edgefuse.attachments": {
+        "mqtt": "edgefuse.mqtt:Mqtt",
+        "telemetry": "edgefuse.telemetry.jsonlines:JsonLines",
+        "alarm": "edgefuse.alarms:Alarms",
+        "web": "edgefuse.web:Web",
+        "recording": "edgefuse.recording:Recording",
+        "stream": "edgefuse.streaming:Streaming",
+    },
 }
+
+
+def loaded(where: str) -> Any:
+    """The object that `module:attribute` names, imported now."""
+    module, _, attribute = where.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def _foreign(group: str) -> dict[str, EntryPoint]:
@@ -62,8 +112,7 @@ def known(group: str, name: str) -> bool:
 def get(group: str, name: str) -> Any:
     """The object behind a name, imported now. SettingsError for an unknown name or for a plugin that can't be imported."""
     if where := BUILT_IN[group].get(name):
-        module, _, attribute = where.partition(":")
-        return getattr(import_module(module), attribute)
+        return loaded(where)
     foreign = _foreign(group)
     noun = group.removeprefix("edgefuse.").removesuffix("s")
     if name not in foreign:

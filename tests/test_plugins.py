@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgefuse import zoo
@@ -52,6 +53,18 @@ def test_source_sink_runtime_and_model_of_another_package(run: Run, site: Path, 
     assert data["model"]["name"] == "mine"
     assert (tmp_path / "means.txt").read_text().splitlines() == ["ramp_0 128.0", "ramp_1 128.0", "ramp_2 128.0"]
     assert "mine" in {row["name"] for row in json.loads(run("models", "--json", python_path=site).stdout)}
+
+
+def test_codec_of_another_package(run: Run, site: Path, tmp_path: Path) -> None:
+    cube = np.random.default_rng(0).integers(0, 1000, (70, 40, 5)).astype(np.uint16)
+    np.save(tmp_path / "cube.npy", cube)
+    done = run("compress", "cube.npy", "cube.efz", "--model", "store", python_path=site)
+    assert done.returncode == 0, done.stderr
+    done = run("decompress", "cube.efz", "again.npy", python_path=site)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), cube)
+    without = run("decompress", "cube.efz", "other.npy")
+    assert "it was made by 'store', which is not known here" in one_line(without.stderr)
 
 
 def test_broken_plugin_says_whose_it_is(run: Run, site: Path) -> None:

@@ -55,7 +55,7 @@ def is_cube(path: Path) -> bool:
     suffix = path.suffix.lower()
     if path.name.startswith(".") or suffix in _PASSED or not path.is_file():
         return False
-    known = {s for form, (suffixes, *_) in FORMATS.items() if form != "envi" for s in suffixes}
+    known = {s for form, suffixes in FORMATS.items() if form != "envi" for s in suffixes}
     return suffix in known or header_of(path) is not None
 
 
@@ -91,7 +91,7 @@ def renamed(name: str, form: str | None) -> str:
     """A cube's name, with a suffix of `form` where its own is of another one; None: as it is."""
     if form is None or by_name(name) == form:
         return name
-    return name + (".img" if form == "envi" else FORMATS[form][0][0])
+    return name + (".img" if form == "envi" else FORMATS[form][0])
 
 
 def run(job: Job, beat: Callable[[int, int], None] | None = None) -> dict[str, Any]:

@@ -111,14 +111,14 @@ def decompress(args: argparse.Namespace) -> int:
 
 def sharpen(args: argparse.Namespace) -> int:
     from edgefuse.archive import sharpening
-    from edgefuse.sharpening import models
+    from edgefuse.sharpening.base import sharpener
 
     folder, out = _folders(args)
     images = expand(args.images) if args.images else None
     if images and images.resolve() in (folder.resolve(), out.resolve()):
         raise SettingsError(f"--images {args.images} is {'DIR: leave it out' if images.resolve() == folder.resolve() else 'OUT'}")
     how = one_pair.options(args)
-    models.model(args.model)
+    sharpener(args.model)
     threads = args.threads or 1
     jobs, passed = sharpening.plan(folder, images, out, how, args.uncertainty, threads, args.format)
     return _run(args, "sharpening", jobs, out, sharpening.JOB_BYTES, threads, {"passed_over": passed})

@@ -14,7 +14,7 @@ from edgefuse.errors import SettingsError
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
-    from edgefuse.sharpening.sharpen import Prepared
+    from edgefuse.sharpening.base import Scene
 
 _EPILOG = """\
 Both are ENVI, .npy, .npz, .mat, GeoTIFF or HDF5, and cover the same ground; the image has a whole number of pixels to each of the cube's.
@@ -77,7 +77,7 @@ def command(args: argparse.Namespace) -> int:
     _refuse_same(files)
     progress: list[Progress] = []
 
-    def tell(scene: Prepared) -> None:
+    def tell(scene: Scene) -> None:
         line = f"{scene.count} tiles, {scene.tile_s:.3f} s each: about {scene.count * scene.tile_s:.0f} s on one core"
         if sys.stderr.isatty():
             print(f"edgefuse: {line}", file=sys.stderr)

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgefuse.errors import CubeError, EdgeFuseError, InputError
-from edgefuse.hyperspectral.compressed import Compressed, codec
+from edgefuse.hyperspectral.codec.base import Target, codec
+from edgefuse.hyperspectral.compressed import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
@@ -88,7 +89,7 @@ def decompress_file(path: Path, target: Path, form: str | None = None, keep: boo
 
 def _encode(source: CubeSource, file: BinaryIO, quality: Quality, beat: Callable[[int], None]) -> None:
     kind, info = codec(quality.model), source.info
-    target = kind.Target(bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound)
+    target = Target(bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound)
     about = {k: v for k, v in info.as_json().items() if k not in ("shape", "dtype")}
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
     try:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edgefuse.errors import CubeError, InputError, SettingsError
+from edgefuse import registry
+from edgefuse.errors import CubeError, InputError
 from edgefuse.hyperspectral import efz
+from edgefuse.hyperspectral.codec.base import codec
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import Window
-
-# each module has `encode_to`, `Target` and `Decoder`
-CODECS = {"spectral-edge": "edgefuse.hyperspectral.codec.spectral_edge", "sscnet": "edgefuse.hyperspectral.codec.sscnet"}
-
-
-def codec(name: str) -> Any:
-    """The module of a codec. Raises SettingsError for an unknown one."""
-    if name not in CODECS:
-        raise SettingsError(f"unknown model '{name}' of cubes; there is {', '.join(CODECS)}")
-    return import_module(CODECS[name])
 
 
 class Compressed:
@@ -37,10 +28,10 @@ class Compressed:
             raise CubeError(f"cannot read {path}: {e.strerror}") from None
         try:
             model = efz.Reader(self._file).header.model
-            if model not in CODECS:
+            if not registry.known("edgefuse.codecs", model):
                 raise InputError(f"it was made by {model[:40]!r}, which is not known here; update edgefuse")
             self._file.seek(0)
-            self._decoder = codec(model).Decoder(self._file)
+            self._decoder = codec(model).decoder(self._file)
             self.header = self._decoder.header
             self.info = CubeInfo.from_json({**self.header.about, "shape": list(self.header.shape), "dtype": self.header.dtype})
         except (InputError, OSError) as e:

@@ -9,23 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
 from typing import Any, Protocol
 
+from edgefuse import registry
 from edgefuse.errors import EdgeFuseError
 from edgefuse.telemetry.live import Info, Live
 
 log = logging.getLogger(__name__)
 
 # a settings table's name -> what opens it; imported where the table is asked for
-KINDS: dict[str, str] = {
-    "mqtt": "edgefuse.mqtt:Mqtt",
-    "telemetry": "edgefuse.telemetry.jsonlines:JsonLines",
-    "alarm": "edgefuse.alarms:Alarms",
-    "web": "edgefuse.web:Web",
-    "recording": "edgefuse.recording:Recording",
-    "stream": "edgefuse.streaming:Streaming",
-}
+KINDS = registry.BUILT_IN["edgefuse.attachments"]
 
 
 class Attachment(Protocol):
@@ -54,8 +47,7 @@ class Attachments:
 
     def _add(self, name: str, table: Any) -> None:
         if name in KINDS:
-            module, _, attribute = KINDS[name].partition(":")
-            self._open[name] = table, getattr(import_module(module), attribute)(table, self._live, self._info)
+            self._open[name] = table, registry.loaded(KINDS[name])(table, self._live, self._info)
 
     def exchange(self, tables: Mapping[str, Any], info: Info) -> None:
         """Close those whose table changed or is gone, all of them where the source changed, and open what `tables` asks for. Where one

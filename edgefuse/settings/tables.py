@@ -1,33 +1,24 @@
 """The tables of a settings file: name -> where its dataclass is. Imported when first used.
 
-A table of another part of EdgeFuse needs one line here, and one in edgefuse/run/attachments.py that says what opens it.
+A table of another part of EdgeFuse needs two lines in edgefuse/registry.py: its dataclass, and what opens it.
 """
 
 from __future__ import annotations
 
 from dataclasses import Field, fields
 from functools import cache
-from importlib import import_module
 from typing import Any
 
-TABLES: dict[str, str] = {
-    "run": "edgefuse.settings.run:RunSettings",
-    "mqtt": "edgefuse.settings.mqtt:MqttSettings",
-    "telemetry": "edgefuse.settings.telemetry:TelemetrySettings",
-    "alarm": "edgefuse.settings.alarm:AlarmSettings",
-    "web": "edgefuse.settings.web:WebSettings",
-    "recording": "edgefuse.settings.recording:RecordingSettings",
-    "stream": "edgefuse.settings.stream:StreamSettings",
-    "cubes": "edgefuse.settings.cubes:CubesSettings",
-}
+from edgefuse import registry
+
+TABLES = registry.BUILT_IN["edgefuse.settings"]
 SEVERAL = frozenset({"alarm"})  # there may be many of them, each with a name: [alarm.stove]
 
 
 @cache
 def kind(table: str) -> type[Any]:
     """The dataclass of a table."""
-    module, _, name = TABLES[table].partition(":")
-    found: type[Any] = getattr(import_module(module), name)
+    found: type[Any] = registry.loaded(TABLES[table])
     return found
 
 

@@ -20,9 +20,10 @@ from edgefuse.errors import CubeError, MissingDependencyError, SettingsError
 from edgefuse.hyperspectral.cube import peak_of
 from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.sharpening import cubic
+from edgefuse.sharpening.base import Beat, Options, Out, Sharpener
 from edgefuse.sharpening.kriging import Tile, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, grown
-from edgefuse.sharpening.sharpen import Beat, Options, Out, related
+from edgefuse.sharpening.sharpen import related
 from edgefuse.sharpening.trend import Trend, blocks
 
 Floats = NDArray[np.float32]
@@ -105,11 +106,20 @@ class Prepared:
     tile_s: float
     prepared_s: float
 
+    def sharpen(self, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
+        sharpen(self, out, uncertainty, beat)
+
+
+class CsakdStudent(Sharpener):
+    def prepare(
+        self, cube: Samples, image: Samples, options: Options, cube_nodata: float | None = None, image_nodata: float | None = None
+    ) -> Prepared:
+        return prepare(cube, image, options, cube_nodata, image_nodata)
+
 
 def prepare(
-    cube: Samples, image: Samples, options: Options | None = None, kernel: None = None,
-    cube_nodata: float | None = None, image_nodata: float | None = None,
-) -> Prepared:  # fmt: skip
+    cube: Samples, image: Samples, options: Options | None = None, cube_nodata: float | None = None, image_nodata: float | None = None
+) -> Prepared:
     """As `sharpen.prepare`; there is no kernel. Raises CubeError where the network was not made for the two, MissingDependencyError."""
     began = time.perf_counter()
     options = options or Options()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,21 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.errors import CubeError
+from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
 from edgefuse.metrics.sharpening import SharpeningScore
 from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening import check
-from edgefuse.sharpening.models import model
+from edgefuse.sharpening.base import SIDE, SIDES, Beat, Options, Scene, sharpener
 from edgefuse.sharpening.pair import Pair
-from edgefuse.sharpening.sharpen import SIDES, Beat, Options, Prepared
 from edgefuse.sharpening.trend import blocks
 
 _logger = logging.getLogger(__name__)
 
-Tell = Callable[[Prepared], None]
+Tell = Callable[[Scene], None]
 _ROWS_BYTES = 8_000_000
 
 
@@ -74,7 +74,7 @@ def sharpen_file(
 
     Raises CubeError (what is read), OutputError (what is written), SettingsError, MissingDependencyError.
     """
-    kind = model(name)
+    kind = sharpener(name)
     with ExitStack() as stack:
         cube, image = (stack.enter_context(open_cube(path)) for path in (files.cube, files.image))
         check.check_infos(cube.info, image.info, (str(files.cube), str(files.image)))
@@ -84,7 +84,7 @@ def sharpen_file(
             raise CubeError(f"{files.truth} is {truth.shape}, the sharpened cube {info.shape}; give the truth on the image's grid")
         ratio = image.shape[0] // cube.shape[0] or 1
         options = Options(fwhm, register, _side(tile, ratio), coarse, threads=threads)
-        scene = kind.prepare(cube, image, options, None, cube.info.nodata, image.info.nodata)
+        scene = kind.prepare(cube, image, options, cube.info.nodata, image.info.nodata)
         check.check_order(scene.trend.correlations, cube.info, image.info, str(files.image))
         for source in (cube, image):
             check.warn_blank(source)
@@ -97,7 +97,7 @@ def sharpen_file(
             if files.uncertainty is not None:
                 unsure = writing.enter_context(create_cube(files.uncertainty, _map(info)))
             typed = _Typed(sink)
-            elapsed = _timed(lambda: kind.sharpen(scene, typed, unsure, beat))
+            elapsed = _timed(lambda: scene.sharpen(typed, unsure, beat))
         if typed.unsaid:
             _logger.warning(
                 "%s: %d pixels are missing in the cube or the image, and 0 here: name a value as no data in the header of %s",
@@ -110,17 +110,12 @@ def sharpen_file(
 
 
 def _timed(work: Callable[[], None]) -> float:
-    import time
-
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def _side(tile: int | None, ratio: int) -> int:
-    from edgefuse.errors import SettingsError
-    from edgefuse.sharpening.sharpen import SIDE
-
     if tile is None:
         return SIDE
     side = tile // ratio
@@ -143,7 +138,7 @@ def _map(info: CubeInfo) -> CubeInfo:
     return CubeInfo((*info.shape[:2], 1), np.dtype(np.float32), nodata=math.nan, georeference=info.georeference)
 
 
-def _figures(files: Files, cube: CubeSource, image: CubeSource, scene: Prepared, elapsed: float) -> dict[str, Any]:
+def _figures(files: Files, cube: CubeSource, image: CubeSource, scene: Scene, elapsed: float) -> dict[str, Any]:
     psf, pixels = scene.pair.psf, image.shape[0] * image.shape[1]
     return {
         "cube": str(files.cube), "image": str(files.image), "out": str(files.out),
@@ -154,7 +149,7 @@ def _figures(files: Files, cube: CubeSource, image: CubeSource, scene: Prepared,
     }  # fmt: skip
 
 
-def _held(out: Path, scene: Prepared, cube: CubeSource, truth: CubeSource | None) -> dict[str, Any]:
+def _held(out: Path, scene: Scene, cube: CubeSource, truth: CubeSource | None) -> dict[str, Any]:
     """OUT, read back: seen through the point spread function, against the cube; and against the truth."""
     with open_cube(out) as made:
         again = Pair(cube, made, scene.pair.psf, cube.info.nodata, made.info.nodata)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.sharpening import kernel_network, noise
+from edgefuse.sharpening.base import Beat, Options, Out, Sharpener
 from edgefuse.sharpening.border import trimmed
 from edgefuse.sharpening.kernel import Kernel
 from edgefuse.sharpening.kriging import SHARED, Kriging, Tile, taper, tiles
@@ -23,36 +23,11 @@ from edgefuse.sharpening.threads import side_by_side
 from edgefuse.sharpening.trend import Trend, fitted
 
 Floats = NDArray[np.float32]
-Beat = Callable[[int, int], None]  # tiles done, tiles in all
-
-SIDE = 16  # low-resolution pixels of a tile, to a side
-SIDES = 6, 48
-COMPONENTS = 32
 _SAMPLED = 6  # tiles that the noise is estimated on
 _LEAST = 6  # low-resolution pixels to a side
 _UNRELATED = 0.1  # of the cube's variance explained by the image: below it they do not show one scene
 _FINE, _COARSE = 4, 2  # cells to a low-resolution pixel, to a side
 _ROWS_BYTES = 8_000_000  # of spectra made at a time
-
-
-class Out(Protocol):
-    """What windows are written to: a NumPy array, or a `CubeSink`."""
-
-    def __setitem__(self, key: Any, samples: Any) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """fwhm: of the cube's point spread function, in its own pixels; None: as the data tell. register: look for the shift between the two.
-    side: low-resolution pixels of a tile. coarse: compare cells of half a low-resolution pixel's side, rather than single pixels (or a
-    quarter of its side, where that is more): faster, and worse. threads: 0 for as many as there are cores."""
-
-    fwhm: float | None = 1.0
-    register: bool = True
-    side: int = SIDE
-    coarse: bool = False
-    components: int = COMPONENTS
-    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +50,16 @@ class Prepared:
     @property
     def trend(self) -> Trend:
         return self.kriging.trend
+
+    def sharpen(self, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
+        sharpen(self, out, uncertainty, beat)
+
+
+class SharpenEdge(Sharpener):
+    def prepare(
+        self, cube: Samples, image: Samples, options: Options, cube_nodata: float | None = None, image_nodata: float | None = None
+    ) -> Prepared:
+        return prepare(cube, image, options, None, cube_nodata, image_nodata)
 
 
 def prepare(

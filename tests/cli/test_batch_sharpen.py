@@ -10,8 +10,9 @@ import numpy as np
 
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import create_cube, open_cube
+from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.sharpen import Options, prepare, sharpen
+from edgefuse.sharpening.sharpen import prepare, sharpen
 from tests.cli.archives import DEADLINE_S, Cluster, done_though_a_worker_is_killed, lines, start, until
 from tests.conftest import Run, one_line
 from tests.sharpening.scenes import Floats, image, low, scene

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.border import trimmed
 from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.sharpen import Options, prepare, sharpen
+from edgefuse.sharpening.sharpen import prepare, sharpen
 from tests.sharpening.scenes import Floats, image, low, psnr, scene
 
 

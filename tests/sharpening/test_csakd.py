@@ -12,11 +12,10 @@ from edgefuse import registry, runtimes, zoo
 from edgefuse.errors import CubeError, MissingDependencyError, SettingsError
 from edgefuse.runtimes.golden import verify
 from edgefuse.sharpening import csakd
+from edgefuse.sharpening.base import Options, sharpener
 from edgefuse.sharpening.csakd import prepare, sharpen
 from edgefuse.sharpening.cubic import enlarged
-from edgefuse.sharpening.models import MODELS, model
 from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.sharpen import Options
 from tests.sharpening.scenes import Floats, low, psnr, scene
 
 SEEN = Psf(4)
@@ -191,5 +190,5 @@ def test_a_constant_cube_stays_what_it_is() -> None:
 
 
 def test_it_is_one_of_the_models() -> None:
-    assert set(MODELS) >= {"sharpen-edge", csakd.NAME}
-    assert model(csakd.NAME) is csakd
+    assert set(registry.names("edgefuse.sharpeners")) >= {"sharpen-edge", csakd.NAME}
+    assert isinstance(sharpener(csakd.NAME), csakd.CsakdStudent)

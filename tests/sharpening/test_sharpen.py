@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import CubeError
+from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.pair import Samples
 from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.sharpen import Options, prepare, sharpen
+from edgefuse.sharpening.sharpen import prepare, sharpen
 from tests.sharpening.scenes import Floats, image, low, psnr, scene, trend_only
 
 

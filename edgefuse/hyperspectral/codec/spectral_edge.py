@@ -9,22 +9,20 @@ quantiser for all of it, and an adaptive coder (entropy_coder.py); what may not 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import tile
+from edgefuse.hyperspectral.codec import base, tile
+from edgefuse.hyperspectral.codec.base import Array, Cube, Target, sizes_of
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
-from edgefuse.hyperspectral.cube import can_hold, peak_of
+from edgefuse.hyperspectral.cube import peak_of
 
 MODEL = "spectral-edge"
-Array = NDArray[np.generic]
-
 _EXACT = "uint8", "int8", "uint16", "int16"
 _SAMPLED = 12  # tiles that tell how many bytes a step takes
 _MOST = 2.0  # shares of what is left, for a tile
@@ -32,53 +30,19 @@ _SAMPLES = 1 << 23  # of a tile
 _SLACK = 16  # bytes of a tile that its record may need
 
 
-class Cube(Protocol):
-    """(rows, columns, bands): an array, a memory map, or anything that gives parts like one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-    def __getitem__(self, place: tuple[slice, slice]) -> Any: ...
+def _check(target: Target, dtype: np.dtype[np.generic]) -> None:
+    """Raises InputError where it can't be held."""
+    given = target.given
+    if len(given) != 1:
+        raise InputError(f"one of bpppc, psnr and max_error is needed, not {' and '.join(given) or 'none'}")
+    if target.max_error is not None and dtype.name not in _EXACT:
+        raise InputError(f"max_error needs integers of 8 or 16 bits, and these are {dtype.name}; give bpppc or psnr, or convert them")
+    target.check_ranges()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What to hold; exactly one of the three."""
-
-    bpppc: float | None = None
-    """Bits per pixel and band of the whole file, at most."""
-    psnr: float | None = None
-    """dB against `peak`, at least, in every tile."""
-    max_error: int | None = None
-    """In counts; 0 is lossless. Integers of up to 16 bits only."""
-    peak: float | None = None
-    """Of `psnr`; by default 10000 for integers of 16 bits and more (reflectance x 10000), 255 or 127 for 8 bits, 1 for others."""
-
-    def check(self, dtype: np.dtype[np.generic]) -> None:
-        """Raises InputError where it can't be held."""
-        given = [name for name in ("bpppc", "psnr", "max_error") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise InputError(f"one of bpppc, psnr and max_error is needed, not {' and '.join(given) or 'none'}")
-        check_ranges(self.bpppc, self.psnr)
-        if self.max_error is not None and dtype.name not in _EXACT:
-            raise InputError(f"max_error needs integers of 8 or 16 bits, and these are {dtype.name}; give bpppc or psnr, or convert them")
-        if self.max_error is not None and not 0 <= self.max_error <= 65535:
-            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) or more")
-
-    def squared_error(self, dtype: np.dtype[np.generic]) -> float:
-        assert self.psnr is not None
-        return float((self.peak or peak_of(dtype)) ** 2 / 10 ** (self.psnr / 10))
-
-
-def check_ranges(bpppc: float | None, psnr: float | None) -> None:
-    """Raises InputError for what no codec holds."""
-    if bpppc is not None and not 0 < bpppc <= 64:
-        raise InputError(f"bpppc is {bpppc}; give bits per sample above 0, such as 0.25")
-    if psnr is not None and not 0 < psnr <= 200:
-        raise InputError(f"psnr is {psnr}; give dB above 0, such as 45")
+def _squared_error(target: Target, dtype: np.dtype[np.generic]) -> float:
+    assert target.psnr is not None
+    return float((target.peak or peak_of(dtype)) ** 2 / 10 ** (target.psnr / 10))
 
 
 def encode(cube: Cube, *, nodata: float | None = None, about: dict[str, Any] | None = None, **target: Any) -> bytes:
@@ -90,14 +54,14 @@ def encode(cube: Cube, *, nodata: float | None = None, about: dict[str, Any] | N
 
 def encode_to(
     stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
-    side: int = 256, progress: Callable[[int, int], None] = lambda done, of: None,
+    side: int = 256, progress: base.Progress = base.silent,
 ) -> int:  # fmt: skip
     """Write `cube` as an `.efz` file, tile by tile; the bytes written. Raises InputError.
 
     `nodata`: what missing samples hold, besides NaN. `about`: what JSON can hold, handed on. `side`: a tile's, in pixels, about.
     """
     sizes, dtype = sizes_of(cube, nodata)
-    target.check(dtype)
+    _check(target, dtype)
     settings = {"bound": target.max_error, "nodata": nodata if nodata is None or nodata == nodata else None}
     # what keeps every miss needs more memory for each sample
     tile_size = efz.default_tile(sizes, side, _SAMPLES if target.max_error is None else _SAMPLES // 2)
@@ -116,25 +80,13 @@ def encode_to(
             if analysis and rate:
                 made = rate.encoded(number, analysis, tile.overhead(prepared))
             elif analysis:
-                made = analysis.with_error(target.squared_error(dtype))
+                made = analysis.with_error(_squared_error(target, dtype))
             payload = tile.lossy_payload(prepared, made)
         writer.tile(number, payload)
         if rate:
             rate.spent(number, len(payload))
         progress(number + 1, header.count)
     return writer.close()
-
-
-def sizes_of(cube: Cube, nodata: float | None) -> tuple[tuple[int, int, int], np.dtype[Any]]:
-    """(rows, columns, bands), and the type in this machine's byte order. Raises InputError for what no codec takes."""
-    if len(cube.shape) != 3 or 0 in cube.shape:
-        raise InputError(f"a cube has rows, columns and bands, and this has shape {cube.shape}")
-    dtype = np.dtype(cube.dtype).newbyteorder("=")
-    if dtype.name not in efz.DTYPES:
-        raise InputError(f"{dtype.name} samples can't be compressed; convert them to one of {', '.join(efz.DTYPES)}")
-    if nodata is not None and nodata == nodata and not can_hold(dtype, nodata):
-        raise InputError(f"{dtype.name} samples can't be {nodata}, so none is missing; leave nodata out")
-    return (cube.shape[0], cube.shape[1], cube.shape[2]), dtype
 
 
 class _Rate:
@@ -188,54 +140,30 @@ class _Rate:
         self._todo -= self._pixels[number]
 
 
-@dataclass
-class Decoder:
-    """Reads an `.efz` file from `stream`. Raises InputError for what is none.
+class Decoder(base.Decoder):
+    """Reads an `.efz` file of this codec."""
 
-    `lost`, once `tiles` is through, has the numbers of the tiles that were damaged or never came.
-    """
+    MODEL = MODEL
 
-    stream: BinaryIO
-
-    def __post_init__(self) -> None:
-        self._reader = efz.Reader(self.stream)
-        self.header = self._reader.header
-        self._lost = set(range(self.header.count))
-        settings = self.header.settings
-        self._bound, self._nodata = settings.get("bound"), settings.get("nodata")
-        dtype = self.dtype
-        if self.header.model != MODEL:
-            raise InputError(f"the .efz file was made by {self.header.model!r}, which is not known here; update edgefuse")
-        if self._bound is not None and not (type(self._bound) is int and 0 <= self._bound <= 65535 and dtype.name in _EXACT):
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self._bound = self.header.settings.get("bound")
+        if self._bound is not None and not (type(self._bound) is int and 0 <= self._bound <= 65535 and self.dtype.name in _EXACT):
             raise InputError("the .efz header makes no sense: bound")
-        if self._nodata is not None and not can_hold(dtype, self._nodata):
-            raise InputError("the .efz header makes no sense: nodata")
 
-    @property
-    def lost(self) -> list[int]:
-        return sorted(self._lost)
+    def decode_tile(self, payload: bytes, shape: tuple[int, int, int]) -> Array:
+        return tile.decode(payload, shape, self.dtype, self._bound, self._nodata, self._reader.version)
 
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        return np.dtype(self.header.dtype)
 
-    @property
-    def missing(self) -> float:
-        """What lost and missing samples hold."""
-        return tile.missing_value(self.dtype, self._nodata)
+class SpectralEdge(base.Codec):
+    def encode_to(
+        self, stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
+        progress: base.Progress = base.silent,
+    ) -> int:  # fmt: skip
+        return encode_to(stream, cube, target, nodata=nodata, about=about, progress=progress)
 
-    def tiles(self) -> Iterator[tuple[tuple[slice, slice], Array]]:
-        """Rows, columns, and the samples there (h, w, B), of every tile that is intact."""
-        bands = self.header.shape[2]
-        for number, payload in self._reader.tiles():
-            rows, columns = place = self.header.place(number)
-            shape = rows.stop - rows.start, columns.stop - columns.start, bands
-            try:
-                made = tile.decode(payload, shape, self.dtype, self._bound, self._nodata, self._reader.version)
-            except InputError:
-                continue
-            self._lost.remove(number)
-            yield place, made
+    def decoder(self, stream: BinaryIO) -> Decoder:
+        return Decoder(stream)
 
 
 def decode(data: bytes, *, damaged: bool = False, limit: int = 1 << 32) -> Array:

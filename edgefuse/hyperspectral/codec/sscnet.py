@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO
 
@@ -21,9 +20,9 @@ from numpy.typing import NDArray
 from edgefuse import runtimes, zoo
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import entropy_coder, samples, tile
-from edgefuse.hyperspectral.codec.spectral_edge import Cube, check_ranges, sizes_of
-from edgefuse.hyperspectral.cube import can_hold, peak_of
+from edgefuse.hyperspectral.codec import base, entropy_coder, samples, tile
+from edgefuse.hyperspectral.codec.base import Cube, Target, sizes_of
+from edgefuse.hyperspectral.cube import peak_of
 from edgefuse.hyperspectral.spectral_axis import resampled
 
 MODEL = "sscnet"
@@ -37,35 +36,24 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What to hold: one of the two, or neither, which is the latent in steps of 1."""
-
-    bpppc: float | None = None
-    """Bits per pixel and band of the whole file, at most."""
-    psnr: float | None = None
-    """dB against the cube's peak, at least, in every tile."""
-    max_error: int | None = None
-    """Not to be had."""
-
-    def check(self) -> None:
-        """Raises InputError where it can't be held."""
-        if self.max_error is not None:
-            raise InputError("sscnet can't hold a largest error; give bpppc or psnr, or neither, or take spectral-edge")
-        if self.bpppc is not None and self.psnr is not None:
-            raise InputError("one of bpppc and psnr, not both")
-        check_ranges(self.bpppc, self.psnr)
+def _check(target: Target) -> None:
+    """Raises InputError where it can't be held: one of bpppc and psnr, or neither, which is the latent in steps of 1."""
+    if target.max_error is not None:
+        raise InputError("sscnet can't hold a largest error; give bpppc or psnr, or neither, or take spectral-edge")
+    if len(target.given) > 1:
+        raise InputError("one of bpppc and psnr, not both")
+    target.check_ranges()
 
 
 def encode_to(
     stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: base.Progress = base.silent,
 ) -> int:  # fmt: skip
     """Write `cube` as an `.efz` file, tile by tile; the bytes written. Raises InputError, ModelError, MissingDependencyError.
 
     `nodata`: what missing samples hold, besides NaN. `about`: what JSON can hold, handed on.
     """
-    target.check()
+    _check(target)
     shape, dtype = sizes_of(cube, nodata)
     with closing(Half(_ENCODER)) as encoder, closing(Half(_DECODER)) as decoder:
         peak = peak_of(dtype)
@@ -198,55 +186,28 @@ def _psnr(a: Floats, b: Floats) -> float:
     return float(-10 * np.log10(max(float(np.mean((a.astype(np.float64) - b) ** 2)), 1e-20)))
 
 
-class Decoder:
-    """Reads an `.efz` file of this model from `stream`. Raises InputError for what is none.
+class Decoder(base.Decoder):
+    """Reads an `.efz` file of this codec. `tiles` raises ModelError and MissingDependencyError, too."""
 
-    `lost`, once `tiles` is through, has the numbers of the tiles that were damaged or never came.
-    """
+    MODEL = MODEL
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._reader = efz.Reader(stream)
-        self.header = self._reader.header
-        self._lost = set(range(self.header.count))
+        super().__init__(stream)
         settings = self.header.settings
-        self._half, self._nodata = Half(_DECODER), settings.get("nodata")
-        if self.header.model != MODEL:
-            raise InputError(f"the .efz file was made by {self.header.model!r}, not {MODEL}")
+        self._half = Half(_DECODER)
         peak: Any = settings.get("peak")
         if type(peak) not in (int, float) or not 0 < peak <= 1e12:
             raise InputError("the .efz header makes no sense: peak")
         self._peak = float(peak)
-        if self._nodata is not None and not can_hold(np.dtype(self.header.dtype), self._nodata):
-            raise InputError("the .efz header makes no sense: nodata")
         if settings.get("weights") != self._half.weights:
             raise InputError(
                 f"it needs SSCNet's weights {str(settings.get('weights'))[:12]}, here are {self._half.weights}; update edgefuse"
             )
 
-    @property
-    def lost(self) -> list[int]:
-        return sorted(self._lost)
+    def release(self) -> None:
+        self._half.close()
 
-    @property
-    def missing(self) -> float:
-        """What lost and missing samples hold."""
-        return tile.missing_value(np.dtype(self.header.dtype), self._nodata)
-
-    def tiles(self) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
-        """Rows, columns, and the samples there (h, w, B), of every tile that is intact. Raises ModelError, MissingDependencyError."""
-        try:
-            for number, payload in self._reader.tiles():
-                rows, columns = place = self.header.place(number)
-                try:
-                    made = self._tile(payload, (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
-                except InputError:
-                    continue
-                self._lost.remove(number)
-                yield place, made
-        finally:
-            self._half.close()
-
-    def _tile(self, payload: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:
+    def decode_tile(self, payload: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:
         if len(payload) < _HEAD.size:
             raise InputError("a tile is cut short")
         step, size = _HEAD.unpack_from(payload)
@@ -264,3 +225,16 @@ class Decoder:
         if size:
             out[tile.decoded_mask(payload[_HEAD.size : begin], shape, self._reader.version)] = self.missing
         return out.reshape(shape)
+
+
+class SscnetCodec(base.Codec):
+    """Raises ModelError and MissingDependencyError, too."""
+
+    def encode_to(
+        self, stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
+        progress: base.Progress = base.silent,
+    ) -> int:  # fmt: skip
+        return encode_to(stream, cube, target, nodata=nodata, about=about, progress=progress)
+
+    def decoder(self, stream: BinaryIO) -> Decoder:
+        return Decoder(stream)

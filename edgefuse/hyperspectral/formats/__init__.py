@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edgefuse import registry
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
@@ -25,14 +25,14 @@ __all__ = [
     "open_cube",
 ]
 
-# format: suffixes that it is written to by, module, class that reads, class that writes
-FORMATS: Mapping[str, tuple[tuple[str, ...], str, str, str]] = {
-    "envi": ((".img", ".dat", ".bsq", ".bil", ".bip", ".raw", ".bin", ".envi", ""), "envi", "EnviSource", "EnviSink"),
-    "npy": ((".npy",), "numpy", "NpySource", "NpySink"),
-    "npz": ((".npz",), "numpy", "NpzSource", "NpzSink"),
-    "mat": ((".mat",), "matlab", "MatSource", "MatSink"),
-    "tiff": ((".tif", ".tiff"), "geotiff", "TiffSource", "TiffSink"),
-    "hdf5": ((".h5", ".hdf5", ".he5"), "hdf5", "Hdf5Source", "Hdf5Sink"),
+# format: suffixes that it is written to by; edgefuse/registry.py says what reads and writes it
+FORMATS: Mapping[str, tuple[str, ...]] = {
+    "envi": (".img", ".dat", ".bsq", ".bil", ".bip", ".raw", ".bin", ".envi", ""),
+    "npy": (".npy",),
+    "npz": (".npz",),
+    "mat": (".mat",),
+    "tiff": (".tif", ".tiff"),
+    "hdf5": (".h5", ".hdf5", ".he5"),
 }
 _HEAD = 1024
 _SIGNATURES = (
@@ -44,11 +44,6 @@ _SIGNATURES = (
     (b"MM\0+", "tiff"),
 )
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-
-
-def _class(form: str, reads: bool) -> Any:
-    _, module, source, sink = FORMATS[form]
-    return getattr(import_module(f"{__name__}.{module}"), source if reads else sink)
 
 
 def detect(path: Path) -> str | None:
@@ -79,14 +74,14 @@ def open_cube(path: Path, dataset: str | None = None, header: Path | None = None
     form = "envi" if header else detect(path)
     if form is None:
         raise CubeError(f"{path} is no cube that EdgeFuse knows ({', '.join(FORMATS)}), and has no ENVI header beside it")
-    source: CubeSource = _class(form, True)(path, dataset, **({"header": header} if header else {}))
+    source: CubeSource = registry.get("edgefuse.cube_sources", form)(path, dataset, **({"header": header} if header else {}))
     return source
 
 
 def by_name(name: str | Path) -> str:
     """The format that a suffix stands for; ENVI, whose samples have any, where it stands for none."""
     suffix = Path(name).suffix.lower()
-    return next((form for form, (suffixes, *_) in FORMATS.items() if suffix in suffixes), "envi")
+    return next((form for form, suffixes in FORMATS.items() if suffix in suffixes), "envi")
 
 
 def create_cube(path: Path, info: CubeInfo, form: str | None = None) -> CubeSink:
@@ -94,5 +89,5 @@ def create_cube(path: Path, info: CubeInfo, form: str | None = None) -> CubeSink
     chosen = form or by_name(path)
     if chosen not in FORMATS:
         raise SettingsError(f"no format is called '{chosen}'; there is {', '.join(FORMATS)}")
-    sink: CubeSink = _class(chosen, False)(path, info)
+    sink: CubeSink = registry.get("edgefuse.cube_sinks", chosen)(path, info)
     return sink

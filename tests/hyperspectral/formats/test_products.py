@@ -195,7 +195,7 @@ def test_a_lie_beside_a_cube_is_told(tmp_path: Path) -> None:
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, package: str, extra: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=rf"edgefuse\[{extra}\]"):
-        create_cube(tmp_path / f"a{FORMATS[form][0][0]}", described((2, 2, 2)))
+        create_cube(tmp_path / f"a{FORMATS[form][0]}", described((2, 2, 2)))
     assert not list(tmp_path.iterdir())
 
 
