@@ -16,7 +16,8 @@ _INTERVAL_S = 0.1
 class Progress:
     """`label 120/250 [=======>      ] 23.4 FPS`, redrawn in place at most ten times a second."""
 
-    def __init__(self, label: str, total: int | None, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, label: str, total: int | None, stream: TextIO | None = None) -> None:
+        stream = stream or sys.stderr  # of now: a test or a caller may have put another in its place
         self._label, self._total, self._stream = label, total, stream
         self._shown = stream.isatty()
         self._drawn_at = 0.0
@@ -45,8 +46,9 @@ class Progress:
 
 
 @contextmanager
-def log_lines(stream: TextIO = sys.stderr) -> Iterator[None]:
+def log_lines(stream: TextIO | None = None) -> Iterator[None]:
     """EdgeFuse's log on `stream`, as the command line's own lines are; a progress line gives way to it."""
+    stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_OneLine(("\r\x1b[K" if stream.isatty() else "") + "edgefuse: %(message)s"))
     logger = logging.getLogger("edgefuse")
