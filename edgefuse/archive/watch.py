@@ -23,7 +23,7 @@ from edgefuse.archive.job import EFZ
 from edgefuse.archive.manifest import Manifest, sha256
 from edgefuse.errors import OutputError
 from edgefuse.hyperspectral.quality import Quality
-from edgefuse.util.files import output_error
+from edgefuse.util.files import output_error, unused
 
 BAD = "bad"  # the folder, in the source's, that cubes which can't be used are moved to
 _LOOK_S, _FULL_S = 1.0, 10.0
@@ -176,18 +176,11 @@ class Watch:
         try:
             folder.mkdir(exist_ok=True)
             for f in reversed(job.source_files(path)):
-                f.replace(_unused(folder / f.name))
+                f.replace(unused(folder / f.name, ".", 2))
         except OSError as e:
             self._tell(f"{output_error(folder, e)}; {path.name} stays where it is")
             return
         self._tell(f"{path.name} was set aside in {folder}: {why}")
-
-
-def _unused(path: Path) -> Path:
-    found, number = path, 2
-    while found.exists():
-        found, number = path.with_name(f"{path.stem}.{number}{path.suffix}"), number + 1
-    return found
 
 
 @contextmanager

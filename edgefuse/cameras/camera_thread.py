@@ -15,6 +15,7 @@ from edgefuse.cameras.frame_ledger import FrameLedger, TrackedFrame
 from edgefuse.errors import CameraError, FrameError, InputError
 from edgefuse.frames import Frame, SensorState
 from edgefuse.thermal.ffc import FROZEN_S, StallWatch
+from edgefuse.util.backoff import Backoff
 
 State = Literal["starting", "live", "held", "calibrating", "frozen", "lost", "retrying"]
 GONE: frozenset[State] = frozenset({"starting", "frozen", "lost", "retrying"})  # states in which a camera gives nothing to fuse
@@ -147,7 +148,7 @@ class CameraThread:
         }
 
     def _run(self) -> None:
-        wait_s = self._patience.first_retry
+        backoff = Backoff(self._patience.first_retry, self._patience.last_retry)
         while not self._stop.is_set():
             begin = time.monotonic()
             self._last_good = 0.0
@@ -166,9 +167,8 @@ class CameraThread:
             if self._stop.is_set():
                 return
             if self._last_good - begin > self._patience.steady:
-                wait_s = self._patience.first_retry
-            self._stop.wait(wait_s)
-            wait_s = min(2 * wait_s, self._patience.last_retry)
+                backoff.reset()
+            self._stop.wait(backoff.next_wait_s())
             if not self._stop.is_set() and self._state == "lost":
                 self._change("retrying", "")
 

@@ -19,6 +19,7 @@ from edgefuse.errors import EdgeFuseError
 from edgefuse.ffmpeg import encoders, frames
 from edgefuse.ffmpeg.child import Child
 from edgefuse.frames import FusedFrame
+from edgefuse.util.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Pump:
         self.pid: int | None = None
         self._child: Child | None = None
         self._sent = self._failures = 0
+        self._backoff = Backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
         self._size, self._head = (0, 0), b""
         self._origin_ns = self._last_ns = 0
         self._last_at = self._retry_at = 0.0
@@ -179,6 +181,7 @@ class Pump:
         self._last_ns, self._last_at = time_ns, time.monotonic()
         if self._failures and self._sent > self._fps * _LONGEST_WAIT_S:
             self._failures, self.trouble = 0, None
+            self._backoff.reset()
 
     def _finish(self) -> None:
         if self._child is None:
@@ -195,7 +198,7 @@ class Pump:
         child, self._child, self.pid = self._child, None, None
         self._failures += 1
         self.restarts += child is not None
-        self._retry_at = time.monotonic() + min(_FIRST_WAIT_S * 2 ** (self._failures - 1), _LONGEST_WAIT_S)
+        self._retry_at = time.monotonic() + self._backoff.next_wait_s()
         if self._failures % _FORGET == 0:
             encoders.forget()
         if child:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +19,7 @@ from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.metrics.spectral import Spectral, SpectralScore
-from edgefuse.util.files import check_file, output_error
+from edgefuse.util.files import appearing, check_file
 
 _logger = logging.getLogger(__name__)
 
@@ -40,8 +38,7 @@ def compress_file(
         if source.dtype.kind == "c":
             raise CubeError(f"{path}: complex numbers are not compressed; give magnitudes")
         check_file(target)
-        part = target.with_name(f".{os.getpid()}.{threading.get_ident():x}.{target.name[-100:]}.part")
-        try:
+        with appearing(target) as part:
             began = time.perf_counter()
             with open(part, "wb") as f:
                 _encode(source, f, quality, lambda done: beat(done, source.nbytes * (1 + check)) if beat else None)
@@ -51,14 +48,8 @@ def compress_file(
             found = _checked(source, part, quality, beat) if check else None
             decode_s = time.perf_counter() - encoded
             size = part.stat().st_size
-            part.replace(target)
             if quality.bpppc is not None and 8 * size * source.dtype.itemsize > 1.001 * quality.bpppc * source.nbytes:
                 _logger.warning("%s took more than %g bits a pixel and channel: it is too small for so few", path, quality.bpppc)
-        except OSError as e:
-            raise output_error(target, e) from None
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
         report = {"cube": str(path), "format": source.form, "efz": str(target), "settings": quality.as_json()}
         return report | _figures(source.info, size, found, encoded - began, decode_s if check else None)
 

@@ -18,6 +18,7 @@ from edgefuse.errors import MissingDependencyError
 from edgefuse.mqtt.address import Address
 from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.commands import MOST_BYTES
+from edgefuse.util.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Link:
             self._outer.send(b"\0")
 
     def _run(self) -> None:
-        wait_s = _FIRST_RETRY_S
+        backoff = Backoff(_FIRST_RETRY_S, self._most_retry_s)
         while not self._closing.is_set():
             begin = time.monotonic()
             try:
@@ -133,9 +134,8 @@ class Link:
             self._brief = 0 if steady or not self._connected else self._brief + 1
             self._down()
             if steady:
-                wait_s = _FIRST_RETRY_S
-            self._closing.wait(min(wait_s, self._most_retry_s) * random.uniform(0.5, 1))
-            wait_s = min(2 * wait_s, self._most_retry_s)
+                backoff.reset()
+            self._closing.wait(backoff.next_wait_s() * random.uniform(0.5, 1))
         if (sock := self._client.socket()) is not None:
             # the goodbye could not be sent, so paho did not hang up
             sock.close()

@@ -6,7 +6,6 @@ encoder does not say when a write failed, so the video is closed while there is 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Self
 
@@ -34,7 +33,7 @@ class VideoSink(Sink):
         files.check_file(path)
         self._path, self._fps = path, _expressible(fps)
         # FFmpeg takes a relative path with a colon for a protocol
-        self._part = path.absolute().with_name(f".{os.getpid()}.{id(self):x}.part{path.suffix.lower()}")
+        self._part = files.part_of(path.absolute(), path.suffix.lower())
         self._target = files.utf8(self._part, OutputError)
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)

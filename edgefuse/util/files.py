@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import stat
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgefuse.errors import InputError, OutputError
 
+_PARTS = itertools.count(1)
 _WORDS = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
@@ -68,13 +71,41 @@ def check_file(path: Path) -> None:
     check_folder(path.parent)
 
 
-def unused(path: Path) -> Path:
-    """`path`, or where that is taken NAME-1, NAME-2, ..."""
-    number, free = 0, path
+def unused(path: Path, sign: str = "-", number: int = 1) -> Path:
+    """`path`, or where that is taken NAME-1, NAME-2, ...; with another sign and first number, NAME.2, NAME.3, ..."""
+    free = path
     while os.path.lexists(free):
-        number += 1
-        free = path.with_stem(f"{path.stem}-{number}")
+        free, number = path.with_name(f"{path.stem}{sign}{number}{path.suffix}"), number + 1
     return free
+
+
+def part_of(path: Path, ending: str = "") -> Path:
+    """A name beside `path` for a file that is not whole yet: hidden, of this process alone, another one at each call. ending: a suffix
+    that a library goes by."""
+    return path.with_name(f".{os.getpid()}.{next(_PARTS):x}.{path.name[-100:]}.part{ending}")
+
+
+def appear(part: Path, path: Path) -> None:
+    """Give a file that is whole the name it is to have. Raises OSError."""
+    # without this a power cut may leave a name and no samples
+    with open(part, "rb+") as f:
+        os.fsync(f.fileno())
+    part.replace(path)
+
+
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Write the file that is yielded; after the block it is on the disk, and takes the place of `path`. Where the block fails, `path`
+    stays as it was. Raises OutputError for an OSError."""
+    part = part_of(path)
+    try:
+        yield part
+        appear(part, path)
+    except OSError as e:
+        raise output_error(path, e) from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def check_space(path: Path, needed: int) -> None:

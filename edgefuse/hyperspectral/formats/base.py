@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.hyperspectral.cube import CubeInfo
-from edgefuse.util.files import check_file, check_space, output_error
+from edgefuse.util.files import appear, check_file, check_space, output_error, part_of
 
 Window = tuple[slice, slice, slice]  # rows, columns, bands: start, stop and no step
 
@@ -88,7 +86,7 @@ class CubeSink(ABC):
         # known now, rather than after an hour
         check_space(path.parent, info.nbytes)
         self.path, self.info = path, info
-        self.part = path.with_name(f".{os.getpid()}.{threading.get_ident():x}.{path.name[-100:]}.part")
+        self.part = part_of(path)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -127,10 +125,7 @@ class CubeSink(ABC):
         """Make the file appear. Raises OutputError; then nothing has appeared and what was there is still there."""
         try:
             self.finish()
-            # without this a power cut may leave a name and no samples
-            with open(self.part, "rb+") as f:
-                os.fsync(f.fileno())
-            self.part.replace(self.path)
+            appear(self.part, self.path)
             self.beside()
         except OSError as e:
             self.abort()
