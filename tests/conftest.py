@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 import edgefuse
+from tests.support.warm import Warm
 
 # a busy machine is no reason for a test to fail
 settings.register_profile("edgefuse", deadline=None)
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+COMMAND_S = 120.0  # a command may take so long
 
 
 @pytest.fixture(autouse=True)
@@ -60,14 +62,27 @@ def pairs_folder(tmp_path: Path, demo_pairs: list[edgefuse.FramePair]) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm | None]:
+    """What starts commands quickly; None where they are to start as users start them."""
+    if os.environ.get("EDGEFUSE_TESTS_COLD"):
+        yield None
+        return
+    server = Warm()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, warm: Warm | None) -> Run:
     """`python -m edgefuse ARGS` in an empty folder, its output captured."""
 
     def call(*args: object, python_path: Path | None = None) -> subprocess.CompletedProcess[str]:
+        if warm and not python_path:
+            return warm.run([str(a) for a in args], tmp_path, COMMAND_S)
         env = os.environ | ({"PYTHONPATH": f"{python_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"} if python_path else {})
         command = [sys.executable, "-W", "error", "-m", "edgefuse", *map(str, args)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=env, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, cwd=tmp_path, env=env, check=False)
 
     return call
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edgefuse.alarms.hook import Call, Hooks, check
 from edgefuse.errors import SettingsError
+from tests.support.waiting import until
 
 FACTS = {"alarm": "stove", "state": "raised", "celsius": 91.5, "zone": "8x8+0+0"}
 
@@ -23,13 +24,6 @@ def hooks() -> Iterator[Hooks]:
     made.close()
 
 
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def shell(script: str, timeout_s: float = 30.0) -> Call:
     return Call(("/bin/sh", "-c", script), timeout_s, FACTS)
 
@@ -38,7 +32,7 @@ def test_a_hook_is_told_the_facts_as_json_and_in_variables(hooks: Hooks, tmp_pat
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     script = 'cat > "$0/json"; echo "$EDGEFUSE_ALARM $EDGEFUSE_STATE $EDGEFUSE_CELSIUS $NOTIFY_SOCKET." > "$0/variables"'
     hooks.call(Call(("/bin/sh", "-c", script, str(tmp_path)), 30.0, FACTS))
-    until(lambda: hooks.done)
+    until(lambda: hooks.done, "the hook to be done")
     assert json.loads((tmp_path / "json").read_text()) == FACTS
     assert (tmp_path / "variables").read_text() == "stove raised 91.5 .\n"
     assert hooks.report() == {"done": 1, "failed": 0, "lost": 0, "waiting": 0}
@@ -48,7 +42,7 @@ def test_one_runs_at_a_time_in_their_order(hooks: Hooks, tmp_path: Path) -> None
     # mkdir fails where the one before is still at it
     for k in range(5):
         hooks.call(shell(f"mkdir {tmp_path}/at-it && echo {k} >> {tmp_path}/order && sleep 0.02 && rmdir {tmp_path}/at-it"))
-    until(lambda: hooks.done + hooks.failed == 5)
+    until(lambda: hooks.done + hooks.failed == 5, "five hooks to end")
     assert hooks.failed == 0
     assert (tmp_path / "order").read_text().split() == ["0", "1", "2", "3", "4"]
 
@@ -57,13 +51,13 @@ def test_failures_are_counted(hooks: Hooks) -> None:
     hooks.call(shell("exit 3"))
     hooks.call(Call(("/nonexistent/hook",), 1.0, FACTS))
     hooks.call(shell("exec 0<&-; exit 0"))  # one that does not care what it is told
-    until(lambda: hooks.done + hooks.failed == 3)
+    until(lambda: hooks.done + hooks.failed == 3, "three hooks to end")
     assert (hooks.done, hooks.failed) == (1, 2)
 
 
 def test_one_that_takes_too_long_is_killed_with_all_it_started(hooks: Hooks, tmp_path: Path) -> None:
     hooks.call(shell(f"sleep 600 & echo $! > {tmp_path}/pid; wait", timeout_s=1.0))
-    until(lambda: hooks.failed)
+    until(lambda: hooks.failed, "the hook to be killed")
     child = int((tmp_path / "pid").read_text())
 
     def gone() -> bool:
@@ -73,7 +67,7 @@ def test_one_that_takes_too_long_is_killed_with_all_it_started(hooks: Hooks, tmp
         except OSError:
             return True
 
-    until(gone)
+    until(gone, "the end of the hook's child")
 
 
 def test_those_that_find_no_room_are_counted_and_closing_ends_all(tmp_path: Path) -> None:

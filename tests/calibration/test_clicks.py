@@ -16,6 +16,7 @@ from edgefuse.calibration.clicks import collect
 from edgefuse.calibration.views import views
 from edgefuse.errors import OutputError
 from tests.calibration.scenes import street
+from tests.support.waiting import signalled
 
 PAIRS = [[10, 10, 10, 10], [300, 12, 300, 12], [290, 220, 290, 220], [15, 230, 15, 230], [150, 100, 151, 100]]
 
@@ -33,7 +34,7 @@ class Page:
 
         self.thread = threading.Thread(target=serve)
         self.thread.start()
-        assert self._ready.wait(20)
+        signalled(self._ready, "the page's address")
 
     def _announced(self, address: str) -> None:
         self.address = urlsplit(address)

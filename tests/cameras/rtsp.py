@@ -7,9 +7,10 @@ import contextlib
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Self
+
+from tests.support.processes import killed, until
 
 USER, PASSWORD = "me", "S3cret"
 
@@ -31,10 +32,7 @@ class RtspServer:
              "-tune", "zerolatency", "-preset", "ultrafast", "-g", str(fps), "-bsf:v", "dump_extra", "-sdp_file", str(sdp),
              "-f", "rtp", f"rtp://127.0.0.1:{self._rtp.getsockname()[1]}?pkt_size=1200"],
         )  # fmt: skip
-        deadline = time.monotonic() + 20
-        while not (sdp.is_file() and "m=video" in sdp.read_text()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: sdp.is_file() and "m=video" in sdp.read_text(), self._ffmpeg, "FFmpeg's description of its stream")
         lines = [line for line in sdp.read_text().splitlines() if line and not line.startswith("SDP")]
         self._sdp = "\r\n".join([*lines, "a=control:track0", ""])
         self._playing: list[socket.socket] = []
@@ -116,8 +114,7 @@ class RtspServer:
 
     def close(self) -> None:
         self._closing = True
-        self._ffmpeg.kill()
-        self._ffmpeg.wait()
+        killed(self._ffmpeg)
         for thread in self._threads:
             thread.join(5)
         for connection in self._playing:

@@ -15,6 +15,7 @@ from edgefuse.cameras.base import Camera
 from edgefuse.cameras.camera_thread import CameraThread, Patience
 from edgefuse.errors import CameraError, FrameError
 from edgefuse.frames import Frame, Radiometry
+from tests.support.waiting import SECONDS, until
 
 QUICK = Patience(late=0.1, silent=0.3, frozen=0.8, first_retry=0.02, last_retry=0.1, steady=0.3, wrong=5)
 
@@ -77,10 +78,10 @@ class Running:
         self.times: list[int] = []
         self.feed.start()
 
-    def until(self, true: Callable[[CameraThread], bool]) -> None:
-        deadline = time.monotonic() + 15
+    def until(self, true: Callable[[CameraThread], bool], what: str) -> None:
+        deadline = time.monotonic() + SECONDS
         while not true(self.feed):
-            assert time.monotonic() < deadline, self.feed.report()
+            assert time.monotonic() < deadline, f"waited {SECONDS:g} s for {what}: {self.feed.report()}"
             self.came.wait(0.01)
             self.came.clear()
             self.feed.watch()
@@ -111,7 +112,7 @@ def run() -> Iterator[Callable[..., Running]]:
 
 def test_frames_are_named_in_turn_and_the_delay_taken_off(run: Callable[..., Running]) -> None:
     one = run(Scripted(), delay_ns=10**12)
-    one.until(lambda f: len(one.names) >= 5)
+    one.until(lambda f: len(one.names) >= 5, "five frames")
     assert one.names[:2] == ["infrared_000000", "infrared_000001"]
     assert time.monotonic_ns() - one.times[0] > 10**12
     assert one.states == ["live"]
@@ -120,8 +121,7 @@ def test_frames_are_named_in_turn_and_the_delay_taken_off(run: Callable[..., Run
 def test_what_nobody_takes_gives_way_and_is_counted() -> None:
     feed = CameraThread(Scripted(every=0.001), lambda: None, QUICK)
     feed.start()
-    while feed.ledger.received < 50:
-        time.sleep(0.01)
+    until(lambda: feed.ledger.received >= 50, "fifty frames")
     feed.close()
     assert feed.ledger.dropped["overrun"] >= 40
     assert feed.ledger.dropped["stopped"] <= 4
@@ -131,7 +131,7 @@ def test_what_nobody_takes_gives_way_and_is_counted() -> None:
 def test_waiting_doubles_up_to_a_limit_and_starts_over_after_steady_frames(run: Callable[..., Running]) -> None:
     camera = Scripted(*[["refuse"]] * 6, [frame(k) for k in range(60)] + [CameraError("gone", "out")], ["refuse"])
     one = run(camera)
-    one.until(lambda f: len(camera.opened_at) >= 9 and f.state == "live")
+    one.until(lambda f: len(camera.opened_at) >= 9 and f.state == "live", "nine attempts, the last of them live")
     waits = np.diff(camera.opened_at)
     assert waits[:6] == pytest.approx([0.02, 0.04, 0.08, 0.1, 0.1, 0.1], abs=0.06)
     assert waits[6] > 0.6
@@ -144,58 +144,58 @@ def test_waiting_doubles_up_to_a_limit_and_starts_over_after_steady_frames(run: 
 
 def test_a_library_s_own_error_ends_an_attempt_not_the_thread(run: Callable[..., Running]) -> None:
     one = run(Scripted([frame(1), RuntimeError("driver said no")]))
-    one.until(lambda f: f.faults.get("broken", 0) == 1 and f.state == "live")
+    one.until(lambda f: f.faults.get("broken", 0) == 1 and f.state == "live", "the state live after a fault")
     assert any("RuntimeError: driver said no" in c["note"] for c in one.feed.report()["last_state_changes"])
 
 
 def test_late_is_held_silent_is_lost(run: Callable[..., Running]) -> None:
     one = run(Scripted([frame(k) for k in range(20)] + [None]))
-    one.until(lambda f: f.faults.get("silent", 0) == 1 and f.state == "live")
+    one.until(lambda f: f.faults.get("silent", 0) == 1 and f.state == "live", "the state live after silence")
     assert one.states[:3] == ["live", "held", "lost"]
 
 
 def test_one_bad_frame_is_counted_many_in_a_row_are_a_fault(run: Callable[..., Running]) -> None:
     bad = FrameError("infrared", "garbage", "no picture")
     one = run(Scripted([frame(1), bad, bad, frame(2), *[bad] * 5]))
-    one.until(lambda f: f.state == "live" and f.faults.get("broken", 0) == 1)
+    one.until(lambda f: f.state == "live" and f.faults.get("broken", 0) == 1, "the state live after a fault")
     assert one.feed.ledger.dropped["garbage"] == 7
 
 
 def test_another_size_or_depth_is_dropped_then_a_fault(run: Callable[..., Running]) -> None:
     one = run(Scripted([frame(1), frame(2, (4, 4)), frame(3), *[frame(k, (4, 4)) for k in range(5)]]))
-    one.until(lambda f: f.state == "live" and f.faults.get("format", 0) == 1)
+    one.until(lambda f: f.state == "live" and f.faults.get("format", 0) == 1, "the state live after a fault")
     assert one.feed.ledger.dropped["size"] == 6
 
 
 def test_a_shutter_is_a_state_told_by_the_sensor_or_seen(run: Callable[..., Running]) -> None:
     told = run(Scripted([frame(k, state="calibrating" if 5 < k < 10 else "normal") for k in range(20)]))
-    told.until(lambda f: "calibrating" in told.states and f.state == "live")
+    told.until(lambda f: "calibrating" in told.states and f.state == "live", "the shutter's end")
     assert told.states == ["live", "calibrating", "live"]
     # a busy machine's thread may sleep for longer than a camera is taken for frozen
     patient = replace(QUICK, frozen=60.0)
     seen = run(Scripted([frame(1)] * 60), patience=patient)
-    seen.until(lambda f: "calibrating" in seen.states and f.state == "live")
+    seen.until(lambda f: "calibrating" in seen.states and f.state == "live", "the shutter's end")
     assert seen.states == ["live", "calibrating", "live"]
     assert not seen.feed.faults
     # a visible camera has none
     visible = run(Scripted([replace(frame(1), modality="visible")] * 60, modality="visible"), patience=patient)
-    visible.until(lambda f: len(visible.names) > 70)
+    visible.until(lambda f: len(visible.names) > 70, "seventy frames")
     assert visible.states == ["live"]
 
 
 def test_a_frozen_camera_must_show_another_picture_first(run: Callable[..., Running]) -> None:
     camera = Scripted(["repeat"], ["repeat"])
     one = run(camera)
-    one.until(lambda f: f.state == "frozen")
+    one.until(lambda f: f.state == "frozen", "the state frozen")
     taken = len(one.names)
-    one.until(lambda f: len(camera.opened_at) == 2 and f.ledger.dropped["frozen"] > 3)
+    one.until(lambda f: len(camera.opened_at) == 2 and f.ledger.dropped["frozen"] > 3, "four frozen frames after the camera was opened again")
     assert len(one.names) == taken
-    one.until(lambda f: f.state == "live")
+    one.until(lambda f: f.state == "live", "the state live")
     assert one.feed.faults["frozen"] == 2
 
 
 def test_a_blank_picture_is_no_frozen_one(run: Callable[..., Running]) -> None:
     dark = Frame(np.zeros((6, 8), np.uint8), "visible", 1, "")
     one = run(Scripted([dark] * 130, modality="visible"))
-    one.until(lambda f: len(one.names) >= 125)
+    one.until(lambda f: len(one.names) >= 125, "125 frames")
     assert one.states == ["live"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgefuse.cameras.frame_ledger import FrameLedger, TrackedFrame
 from edgefuse.frames import Frame
+from tests.support.waiting import joined
 
 FRAME = Frame(np.zeros((2, 2), np.uint8), "visible", 0, "")
 
@@ -48,5 +49,5 @@ def test_threads_lose_no_count() -> None:
     for t in threads:
         t.start()
     for t in threads:
-        t.join()
+        joined(t, "a thread that counts")
     assert (ledger.received, ledger.fused, ledger.dropped) == (8000, 4000, {"overrun": 4000})

@@ -23,27 +23,27 @@ from edgefuse.errors import CameraError, FrameError
 from edgefuse.frames import Frame
 from tests.cameras.rtsp import PASSWORD, RtspServer
 from tests.cameras.servers import MjpegServer, noise
+from tests.support.waiting import SECONDS, free_port, until
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg to make the stream: apt-get install ffmpeg")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return int(s.getsockname()[1])
-
-
-def opened(spec: str, seconds: float = 10.0) -> Camera:
+def opened(spec: str) -> Camera:
     """Opened when its server listens."""
-    deadline = time.monotonic() + seconds
-    while True:
+    errors: list[CameraError] = []
+
+    def attempt() -> Camera | None:
         one = camera(spec)
         try:
             one.open()
-            return one
-        except CameraError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+        except CameraError as e:
+            errors.append(e)
+            return None
+        return one
+
+    found = until(attempt, lambda: f"{spec} to open: {errors[-1]}")
+    assert found is not None
+    return found
 
 
 def frames(one: Camera, count: int) -> list[Frame]:
@@ -166,23 +166,23 @@ def test_rtsp_with_a_password_lost_and_back_and_never_told(tmp_path: Path, caplo
         feed.start()
         taken: list[Frame] = []
 
-        def until(state: str, count: int = 0) -> None:
-            deadline = time.monotonic() + 30
+        def becomes(state: str, count: int = 0) -> None:
+            deadline = time.monotonic() + SECONDS
             while feed.state != state or len(taken) < count:
-                assert time.monotonic() < deadline, feed.report()
+                assert time.monotonic() < deadline, f"waited {SECONDS:g} s for the state {state} and {count} frames: {feed.report()}"
                 came.wait(0.05)
                 came.clear()
                 for ticket in feed.take():
                     taken.append(ticket.frame)
                     ticket.settle(None)
 
-        until("live", 10)
+        becomes("live", 10)
         assert taken[0].data.shape == (240, 320, 3)
         assert_sender_s_clock(taken, 15)
         server.down = True
-        until("retrying")
+        becomes("retrying")
         server.down = False
-        until("live", len(taken) + 5)
+        becomes("live", len(taken) + 5)
         feed.close()
         report = feed.report()
     assert report["received"] == report["fused"] + sum(report["dropped"].values())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tests.support.processes import ended, killed, until
 
 DEADLINE_S = 300.0
 
@@ -25,15 +25,6 @@ def start(folder: Path, verb: str, *more: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
-    end = time.monotonic() + DEADLINE_S
-    while not (found := condition()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
-    return found
-
-
 def lines(folder: Path) -> list[dict[str, Any]]:
     path = folder / "out/manifest.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")] if path.exists() else []
@@ -48,11 +39,10 @@ def done_though_a_worker_is_killed(folder: Path, verb: str, count: int, cluster:
         # the one that is killed is at work
         return {int(r["by"].rpartition(":")[2]) for r in lines(folder)} == pids
 
-    until(both, process)
-    cluster.workers[0].kill()
-    cluster.workers[0].wait()
+    until(both, process, "a record of each worker")
+    killed(cluster.workers[0])
     before = len(lines(folder))
-    out, err = process.communicate(timeout=DEADLINE_S)
+    out, err = ended(process, "the batch to end", DEADLINE_S)
     assert process.returncode == 0, err
     report = json.loads(out)
     assert before < count, "the worker was killed too late to prove anything"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.archives import DEADLINE_S, Cluster
+from tests.cli.archives import Cluster
+from tests.support.processes import killed, until
 
 
 @pytest.fixture
@@ -26,14 +26,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     try:
         for command in (scheduler, [*worker, "--name", "one"], [*worker, "--name", "two"]):
             started.append(subprocess.Popen(command, cwd=tmp_path, **quiet))  # type: ignore[call-overload]
-        end = time.monotonic() + DEADLINE_S
-        while not file.exists():
-            assert started[0].poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(file.exists, started[0], "the scheduler to listen")
         yield Cluster(json.loads(file.read_text())["address"], started[1:])
     finally:
         for process in started:
             process.kill()
         for process in started:
-            process.wait()
+            killed(process)

@@ -15,9 +15,10 @@ import pytest
 
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import create_cube
-from tests.cli.archives import DEADLINE_S, Cluster, done_though_a_worker_is_killed, lines, start, until
+from tests.cli.archives import DEADLINE_S, Cluster, done_though_a_worker_is_killed, lines, start
 from tests.conftest import Run, one_line
 from tests.hyperspectral.cubes import described, scene
+from tests.support.processes import ended, killed, until
 
 SHAPE = (24, 24, 6)
 
@@ -68,10 +69,9 @@ def test_a_bad_cube_is_counted_and_the_others_are_done(run: Run, tmp_path: Path)
 def test_killed_it_goes_on(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 2)
-    until(lambda: len(lines(tmp_path)) >= 2, process)
+    until(lambda: len(lines(tmp_path)) >= 2, process, "two records")
     children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.communicate()
+    killed(process)
     # its processes end with it
     assert not psutil.wait_procs(children, DEADLINE_S)[1]
     before = len(lines(tmp_path))
@@ -84,9 +84,9 @@ def test_killed_it_goes_on(run: Run, tmp_path: Path) -> None:
 def test_interrupted_it_ends_the_jobs_it_is_at_and_goes_on(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 1)
-    until(lambda: lines(tmp_path), process)
+    until(lambda: lines(tmp_path), process, "a record")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=DEADLINE_S)
+    out, err = ended(process, "the end of the command", DEADLINE_S)
     assert process.returncode == 1, err
     assert "the same command goes on" in one_line(err)
     assert 1 <= json.loads(out)["done"] < 12
@@ -96,9 +96,9 @@ def test_interrupted_it_ends_the_jobs_it_is_at_and_goes_on(run: Run, tmp_path: P
 def test_a_process_that_dies_costs_nothing(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 2)
-    pid = until(lambda: {r["by"] for r in lines(tmp_path)}, process).pop().rpartition(":")[2]
+    pid = until(lambda: {r["by"] for r in lines(tmp_path)}, process, "a record").pop().rpartition(":")[2]
     os.kill(int(pid), signal.SIGKILL)
-    out, err = process.communicate(timeout=DEADLINE_S)
+    out, err = ended(process, "the end of the command", DEADLINE_S)
     assert process.returncode == 0, err
     assert json.loads(out)["done"] == 12
     whole(tmp_path, run, 12)

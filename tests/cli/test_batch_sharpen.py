@@ -13,9 +13,10 @@ from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.sharpen import prepare, sharpen
-from tests.cli.archives import DEADLINE_S, Cluster, done_though_a_worker_is_killed, lines, start, until
+from tests.cli.archives import DEADLINE_S, Cluster, done_though_a_worker_is_killed, lines, start
 from tests.conftest import Run, one_line
 from tests.sharpening.scenes import Floats, image, low, scene
+from tests.support.processes import ended, until
 
 SIDE, BANDS = 32, 8
 
@@ -104,9 +105,9 @@ def test_bad_pairs_are_counted_and_named_and_the_others_done(run: Run, tmp_path:
 def test_interrupted_it_goes_on(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 20)
     process = start(tmp_path, "sharpen", "--jobs", 1)
-    until(lambda: lines(tmp_path), process)
+    until(lambda: lines(tmp_path), process, "a record")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=DEADLINE_S)
+    out, err = ended(process, "the end of the command", DEADLINE_S)
     assert process.returncode == 1, err
     assert "the same command goes on" in one_line(err)
     first = json.loads(out)["done"]

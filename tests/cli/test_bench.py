@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from edgefuse.runtimes.tuned import Tuned, remember, surroundings
 from edgefuse.zoo import find
 from tests.bench.onnx_files import identities
 from tests.conftest import Run, one_line
+from tests.support.processes import ended
+from tests.support.waiting import shown
 
 QUICK = ("--size", "96x80", "--min-secs", "0.05", "--warmup", "0")
 ONE = ("--model", "mobilefuse-edge", "--runtime", "numpy", "--threads", "1")
@@ -208,16 +209,12 @@ def test_ctrl_c_prints_what_there_is(tmp_path: Path) -> None:
     command[command.index("0.05")] = "1"
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True, start_new_session=True)
     os.close(theirs)
-    shown, deadline = "", time.monotonic() + 60
-    while "measuring 1/4" not in shown:
-        shown += os.read(ours, 4096).decode()
-        assert time.monotonic() < deadline
+    before = shown(ours, "measuring 1/4")
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    shown += os.read(ours, 65536).decode()
+    out, _ = ended(process, "the end after an interruption")
+    after = shown(ours, "edgefuse: interrupted")
     os.close(ours)
     assert process.returncode == 130
-    assert "edgefuse: interrupted" in shown
-    assert "Traceback" not in shown
+    assert "Traceback" not in before + after
     assert "blend-classic closed form 8 bit, 1 thread, 96x80" in out
     assert "2 threads" not in out

@@ -18,6 +18,7 @@ from edgefuse.calibration.registration import corners, project
 from edgefuse.frames import FramePair
 from tests.calibration.scenes import board_pair, displaced, similarity, street
 from tests.conftest import Run, one_line
+from tests.support.waiting import SECONDS, Lines
 
 WARP = similarity((320, 240), 3, 1.04, 9, -12)
 
@@ -142,8 +143,9 @@ def test_an_interrupt_of_the_page_leaves_nothing(scenes: Path, tmp_path: Path) -
     command = [sys.executable, "-m", "edgefuse", "calibrate", "--source", f"folder:{scenes}", "--click"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=os.environ) as process:
         assert process.stderr is not None
-        assert process.stderr.readline().startswith("open http://127.0.0.1:")
+        lines = Lines(process.stderr)
+        assert lines.next("the page's address").startswith("open http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        assert one_line(process.stderr.read()) == "edgefuse: interrupted"
+        assert process.wait(SECONDS) == 130
+        assert one_line(lines.rest()) == "edgefuse: interrupted"
     assert list(tmp_path.iterdir()) == []

@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.board.trees import plant
 from tests.conftest import Run, one_line
+from tests.support import waiting
+from tests.support.processes import ended, until
 
 
 def test_json_has_every_check(run: Run) -> None:
@@ -50,18 +51,19 @@ time.sleep(100)
     env = os.environ | {"PYTHONPATH": f"{tmp_path / 'first'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     command = [sys.executable, "-m", "edgefuse", "doctor"]
     process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 60
-    while not mark.exists():
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    until(mark.exists, process, "the check that sleeps")
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = ended(process, "the end after an interruption")
     assert (process.returncode, out, err) == (130, "", "edgefuse: interrupted\n")
     child = Path(f"/proc/{mark.read_text()}/stat")
-    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.monotonic() < until
-        time.sleep(0.02)
+
+    def gone() -> bool:
+        try:
+            return child.read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+    waiting.until(gone, "the end of the check that sleeps")
 
 
 def test_where_sys_is_hidden(tmp_path: Path) -> None:

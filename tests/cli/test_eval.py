@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -19,6 +18,7 @@ from edgefuse.metrics import fusion
 from edgefuse.metrics.references import REFERENCES, average
 from edgefuse.metrics.targets import Targets, summary
 from tests.conftest import Run, one_line
+from tests.support.waiting import SECONDS, shown
 
 
 @pytest.fixture
@@ -269,15 +269,9 @@ def test_ctrl_c_is_one_line_and_a_real_terminal_sees_the_bar(tmp_path: Path) -> 
     command = [sys.executable, "-m", "edgefuse", "eval", "--source", "demo?frames=0&size=64x64", "--report", "report.json"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs)
     os.close(theirs)
-    shown = b""
-    deadline = time.monotonic() + 60
-    while b"evaluating 3" not in shown:
-        assert time.monotonic() < deadline
-        shown += os.read(ours, 65536)
-    assert b"s a pair" in shown
+    assert "s a pair" in shown(ours, "evaluating 3")
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    shown += os.read(ours, 65536)
+    assert process.wait(SECONDS) == 130
+    assert shown(ours, "interrupted\r\n").endswith("\r\x1b[Kedgefuse: interrupted\r\n")
     os.close(ours)
-    assert shown.endswith(b"\r\x1b[Kedgefuse: interrupted\r\n")
     assert list(tmp_path.iterdir()) == []

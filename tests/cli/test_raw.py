@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -18,6 +16,7 @@ import edgefuse
 from edgefuse.errors import FrameError
 from edgefuse.sources.recorded import RecordedSource
 from tests.conftest import Run, one_line
+from tests.support.processes import killed, until
 
 DEMO = "demo?depth=16&size=96x80&scene=night&frames=6"
 
@@ -98,14 +97,10 @@ def test_a_killed_recorder_leaves_a_file_that_plays(tmp_path: Path) -> None:
     ]
     process = subprocess.Popen(command, cwd=tmp_path, env=os.environ, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "a.efr").exists() or (tmp_path / "a.efr").stat().st_size < 100_000:
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.05)
+        path = tmp_path / "a.efr"
+        until(lambda: path.exists() and path.stat().st_size >= 100_000, process, "100 kB of the recording")
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        killed(process)
     with edgefuse.open_source(f"replay:{tmp_path / 'a.efr'}") as source:
         count = 0
         with pytest.raises(FrameError, match="it plays up to pair"):  # noqa: PT012

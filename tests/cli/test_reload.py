@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import ended
+from tests.support.waiting import SECONDS, Lines
+
 pytest.importorskip("msgspec")
 
 GOOD = '[run]\nsource = "demo?frames=0&size=64x64"\nmodel = "blend-classic"\nreport = "report.json"\n'
@@ -50,7 +53,7 @@ def test_a_good_file_is_applied_and_a_bad_one_is_refused_with_one_line(tmp_path:
             path.unlink()
             reload()
             process.terminate()
-            _, errors = process.communicate(timeout=60)
+            _, errors = ended(process, "the run to stop")
         finally:
             process.kill()
     assert process.returncode == 0, errors
@@ -77,8 +80,8 @@ def test_without_a_settings_file_a_hangup_ends_it(tmp_path: Path) -> None:
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None
-            assert process.stdout.readline().startswith("model")
+            assert Lines(process.stdout).next("the model's line").startswith("model")
             process.send_signal(signal.SIGHUP)
-            assert process.wait(60) == -signal.SIGHUP
+            assert process.wait(SECONDS) == -signal.SIGHUP
         finally:
             process.kill()

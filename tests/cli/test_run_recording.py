@@ -9,13 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
+from edgefuse.recording.fragments import Splitter
 from tests.conftest import one_line
-from tests.ffmpeg.pictures import needs_ffmpeg, probe, until
+from tests.ffmpeg.pictures import needs_ffmpeg, probe
+from tests.support import waiting
+from tests.support.processes import ended, killed, until
 
 pytestmark = needs_ffmpeg
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -31,6 +35,20 @@ def _videos(folder: Path) -> list[Path]:
     return sorted((folder / "rec").glob("edgefuse-*.mp4"))
 
 
+def _new(folder: Path, before: set[Path]) -> list[Path]:
+    """The videos that were not there before; one that was recovered is not new."""
+    names = {v.name.replace(".part", "") for v in before}
+    return [v for v in _videos(folder) if v.name.replace(".part", "") not in names]
+
+
+def _begun(folder: Path, before: set[Path]) -> bool:
+    return any(v.stat().st_size > 5000 for v in _new(folder, before))
+
+
+def _gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
 def _plays(path: Path) -> int:
     """The frames of a video that FFmpeg decodes without a word."""
     command = ["ffmpeg", "-v", "warning", "-xerror", "-i", str(path), "-fps_mode", "passthrough", "-f", "null", "-"]
@@ -39,42 +57,58 @@ def _plays(path: Path) -> int:
     return len(probe(path)["packets"])
 
 
+def _whole(data: bytes) -> tuple[int, int]:
+    """(bytes, frames) of a file that was being written, up to the end of its last whole fragment."""
+    splitter = Splitter()
+    fragments = list(splitter.feed(data))
+    return (len(splitter.head) + sum(len(f.data) for f in fragments), sum(f.frames for f in fragments)) if fragments else (0, 0)
+
+
 def test_kill_9_at_any_moment_costs_no_more_than_what_was_on_its_way(tmp_path: Path, run: Run) -> None:
     rng = random.Random(7)
-    killed: dict[str, int] = {}
-    for round_ in range(4):
+    # what each video must have in the end: its bytes and its frames
+    expected: dict[str, tuple[bytes, int]] = {}
+    for _ in range(4):
+        before = set(_videos(tmp_path))
         process = _start(tmp_path)
-        until(lambda n=round_: len(_videos(tmp_path)) > n and _videos(tmp_path)[-1].stat().st_size > 5000)  # type: ignore[misc]
+        until(partial(_begun, tmp_path, before), process, "five kilobytes of another video")
         time.sleep(rng.random() * 1.5)
-        child = psutil.Process(process.pid).children()
-        process.kill()
-        process.communicate(timeout=60)
+        children = psutil.Process(process.pid).children()
+        killed(process)
         # FFmpeg goes with it
-        until(lambda c=child: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in c))  # type: ignore[misc]
-        part = _videos(tmp_path)[-1]
-        assert part.name.endswith(".part.mp4")
-        killed[part.name.replace(".part", "")] = part.stat().st_size
+        waiting.until(partial(_gone, children), "FFmpeg to end with the run")
+        new = _new(tmp_path, before)
+        # one, but where this machine stood still for seconds while it ran; all but the last are finished
+        assert not any(v.name.endswith(".part.mp4") for v in new[:-1])
+        for video in new:
+            data = video.read_bytes()
+            nbytes, frames = _whole(data)
+            if nbytes:
+                expected[video.name.replace(".part", "")] = data[:nbytes], frames
+        unfinished = sum(v.name.endswith(".part.mp4") and _whole(v.read_bytes())[0] > 0 for v in new)
     done = run("run", "--source", "demo?frames=30&size=96x80", "--recordings", "rec", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)["recording"]
     # the earlier ones were recovered by the runs that followed them
-    assert report["recovered"] == 1
+    assert report["recovered"] == unfinished
+    assert len(expected) >= 4
     videos = _videos(tmp_path)
-    assert [v.name for v in videos[:4]] == list(killed)
-    for video in videos[:4]:
-        # at most the fragment that was being written is cut off
-        assert killed[video.name] - 40_000 <= video.stat().st_size <= killed[video.name]
-        assert _plays(video) > 0
-    assert sum(map(_plays, videos[4:])) == report["frames"]["recorded"]
+    assert [v.name for v in videos[: len(expected)]] == list(expected)
+    for video in videos[: len(expected)]:
+        # the fragment that was being written is cut off, and nothing else
+        data, frames = expected[video.name]
+        assert video.read_bytes() == data
+        assert _plays(video) == frames > 0
+    assert sum(map(_plays, videos[len(expected) :])) == report["frames"]["recorded"]
 
 
 @pytest.mark.pi
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_file(tmp_path: Path, number: signal.Signals) -> None:
     process = _start(tmp_path, "--json")
-    until(lambda: _videos(tmp_path) and _videos(tmp_path)[0].stat().st_size > 5000)
+    until(lambda: _videos(tmp_path) and _videos(tmp_path)[0].stat().st_size > 5000, process, "five kilobytes of a video")
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = ended(process, "the run to stop")
     assert process.returncode == 0, err
     report = json.loads(out)
     frames = report["recording"]["frames"]
@@ -97,11 +131,10 @@ def test_both_kinds_of_recording_are_told_apart(run: Run, tmp_path: Path) -> Non
 
 def test_two_runs_need_two_folders(run: Run, tmp_path: Path) -> None:
     process = _start(tmp_path)
-    until(lambda: _videos(tmp_path))
+    until(lambda: _videos(tmp_path), process, "a video")
     done = run("run", "--source", "demo?frames=3&size=96x80", "--recordings", "rec")
     assert (done.returncode, one_line(done.stderr)) == (2, "edgefuse: rec: another run records here; give each its own folder")
-    process.kill()
-    process.communicate(timeout=60)
+    killed(process)
 
 
 def test_modes_and_settings(run: Run, tmp_path: Path) -> None:

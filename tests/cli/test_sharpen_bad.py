@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from edgefuse.sharpening.psf import Psf
 from tests.cli.sharpening import FEW, SHARP, WAVES, write, written
 from tests.conftest import Run, one_line
 from tests.sharpening.scenes import Floats, image, low, scene
+from tests.support.processes import ended, until
 
 DEADLINE_S = 300.0
 
@@ -177,13 +177,9 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
     np.save(tmp_path / "image.npy", image(cube))
     command = [sys.executable, "-m", "edgefuse", "sharpen", "low.npy", "image.npy", "out.img", "--uncertainty", "unsure.img"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + DEADLINE_S
-    while len(list(tmp_path.glob(".*.part"))) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: len(list(tmp_path.glob(".*.part"))) >= 2, process, "both outputs to be begun", DEADLINE_S)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=DEADLINE_S)
+    out, err = ended(process, "the end of the command", DEADLINE_S)
     assert (process.returncode, out) == (130, "")
     assert one_line(err) == "edgefuse: interrupted"
     assert {p.name for p in tmp_path.iterdir()} == {"low.npy", "image.npy"}

@@ -6,22 +6,19 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import pytest
+
+from tests.support.processes import ended, killed, until
 
 
 def _start(tmp_path: Path) -> subprocess.Popen[str]:
     args = ["--source", "demo?frames=0&size=96x80", "--save", "out", "--record", "out.mp4", "--report", "report.json"]
     command = [sys.executable, "-m", "edgefuse", "run", *args]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out").is_dir() or len(list((tmp_path / "out").glob("*.png"))) < 3:
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: len(list((tmp_path / "out").glob("*.png"))) >= 3, process, "three pictures")
     return process
 
 
@@ -30,7 +27,7 @@ def _start(tmp_path: Path) -> subprocess.Popen[str]:
 def test_a_signal_ends_the_run_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     process = _start(tmp_path)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = ended(process, "the run to stop")
     assert process.returncode == 0, err
     assert err == ""
     assert "FPS" in out
@@ -44,8 +41,7 @@ def test_a_signal_ends_the_run_cleanly(tmp_path: Path, number: signal.Signals) -
 
 def test_kill_leaves_no_torn_picture_and_no_video_of_that_name(tmp_path: Path) -> None:
     process = _start(tmp_path)
-    process.kill()
-    process.communicate(timeout=60)
+    killed(process)
     pictures = sorted((tmp_path / "out").glob("*.png"))
     assert len(pictures) >= 3
     assert all(cv2.imread(str(p)).shape == (80, 96, 3) for p in pictures)

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,9 @@ from edgefuse.hyperspectral.compress import decompress_file
 from edgefuse.hyperspectral.formats import create_cube
 from tests.conftest import Run, one_line
 from tests.hyperspectral.cubes import described, scene
+from tests.support.processes import ended, killed, until
 
 SHAPE = (32, 32, 8)
-DEADLINE_S = 120.0
 
 
 def cube(path: Path, seed: int = 0) -> Path:
@@ -35,16 +34,8 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", "-m", "edgefuse", "run", "--source", "cubes:in", "--save", "out", "--watch", *more]
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
-    until(lambda: "watching" in (folder / "log").read_text(), process)
+    until(lambda: "watching" in (folder / "log").read_text(), process, "the run to watch")
     return process
-
-
-def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert process.poll() is None, process.returncode
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 def lines(folder: Path) -> list[dict[str, object]]:
@@ -54,7 +45,7 @@ def lines(folder: Path) -> list[dict[str, object]]:
 
 def stop(process: subprocess.Popen[str]) -> str:
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=DEADLINE_S)
+    out, _ = ended(process, "the run to stop")
     assert process.returncode == 0
     return out
 
@@ -93,16 +84,16 @@ def test_a_bad_cube_is_left_and_the_others_are_done(run: Run, folder: Path) -> N
 def test_what_lands_is_handed_on_and_deleted(folder: Path) -> None:
     cube(folder / "in/first.npy")
     process = start(folder, "--delete-originals")
-    until(lambda: len(lines(folder)) == 1, process)
+    until(lambda: len(lines(folder)) == 1, process, "the first cube")
     cube(folder / "later.img")
     (folder / "later.img").rename(folder / "in/later.img")
     (folder / "later.img.hdr").rename(folder / "in/later.img.hdr")
-    until(lambda: len(lines(folder)) == 2, process)
+    until(lambda: len(lines(folder)) == 2, process, "the second cube")
     # another cube of a name that was there before
     cube(folder / "first.npy", 5)
     (folder / "first.npy").rename(folder / "in/first.npy")
-    until(lambda: len(lines(folder)) == 3, process)
-    until(lambda: not [p for p in (folder / "in").iterdir() if p.suffix != ".json"], process)
+    until(lambda: len(lines(folder)) == 3, process, "the third cube")
+    until(lambda: not [p for p in (folder / "in").iterdir() if p.suffix != ".json"], process, "all originals to be deleted")
     assert "3 compressed" in stop(process)
     for name, seed in (("first.npy", 0), ("first.npy.2", 5), ("later.img", 0)):
         decompress_file(folder / f"out/{name}.efz", folder / "back.npy")
@@ -120,10 +111,13 @@ def test_killed_at_any_moment_nothing_is_lost(folder: Path) -> None:
         (folder / f"in/{n}.npy.json").unlink()
     for _ in range(4):
         process, before = start(folder, "--delete-originals"), len(lines(folder))
-        until(lambda before=before: len(lines(folder)) > before or not any((folder / "in").iterdir()), process)  # type: ignore[misc]
+        until(
+            lambda before=before: len(lines(folder)) > before or not any((folder / "in").iterdir()),
+            process,
+            "another cube, or all to be handed on",
+        )  # type: ignore[misc]
         time.sleep(rng.random() / 20)
-        process.kill()
-        process.communicate()
+        killed(process)
         # a cube is where it landed, or whole where it was handed on
         there = {p.name for p in (folder / "in").iterdir()}
         for n in range(count):
@@ -131,7 +125,7 @@ def test_killed_at_any_moment_nothing_is_lost(folder: Path) -> None:
                 decompress_file(folder / f"out/{n}.npy.efz", folder / "back.npy")
                 assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE, n))
     process = start(folder, "--delete-originals")
-    until(lambda: not any((folder / "in").iterdir()), process)
+    until(lambda: not any((folder / "in").iterdir()), process, "all cubes to be handed on")
     stop(process)
     assert {p.name for p in (folder / "out").iterdir()} == {"manifest.jsonl", *(f"{n}.npy.efz" for n in range(count))}
     assert {r["name"] for r in lines(folder) if r["state"] == "done"} == {f"{n}.npy" for n in range(count)}
@@ -164,10 +158,10 @@ def test_a_full_disk_is_waited_for(folder: Path) -> None:
                 pass
         cube(folder / "in/a.npy")
         process = start(folder, "--delete-originals", "--report", "report.json")
-        until(lambda: "disk is full" in (folder / "log").read_text(), process)
+        until(lambda: "disk is full" in (folder / "log").read_text(), process, "the warning that the disk is full")
         assert (folder / "in/a.npy").exists()
         (out / "filler").unlink()
-        until(lambda: lines(folder), process)
+        until(lambda: lines(folder), process, "the cube")
         assert "1 compressed" in stop(process)
         assert json.loads((folder / "report.json").read_text())["cubes"]["full_disk"] >= 1
         decompress_file(out / "a.npy.efz", folder / "back.npy")

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher, until
+from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher
 from tests.mqtt.test_tls import KEY, openssl, signed
+from tests.support.waiting import until
 
 FLEET = Path(__file__).resolve().parents[2] / "deploy/fleet"
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (apt-get install prometheus)")
@@ -127,8 +128,11 @@ def test_the_broker_keeps_devices_apart(fleet: tuple[Broker, Path]) -> None:
         operator.say("edgefuse/cam-1/state", b"forged")
         two.say("edgefuse/cam-2/telemetry", b"last")
         # in the order they were sent: what is to be heard was heard once the last is
-        until(lambda: all(p.on("edgefuse/cam-2/telemetry") for u, p in parties.items() if u not in ("cam-1", "cam-2")))
-        until(lambda: two.heard)
+        until(
+            lambda: all(p.on("edgefuse/cam-2/telemetry") for u, p in parties.items() if u not in ("cam-1", "cam-2")),
+            "telemetry for all who may read it",
+        )
+        until(lambda: two.heard, "what the second device may read")
         assert all(payload != b"forged" for p in parties.values() for _, payload, _ in p.heard)
         assert one.heard == []
         assert {(t, p) for t, p, _ in two.heard} == {("edgefuse/cam-2/command", b"asked")}
@@ -154,10 +158,10 @@ def test_a_device_runs_with_that_configuration(fleet: tuple[Broker, Path]) -> No
     settings = MqttSettings(url=url, user="cam-1", password="cam-1-password", device="cam-1", ca_file=str(folder / "ca.pem"), interval=0.1)
     mqtt = Mqtt(settings, Live(full_report), INFO)
     try:
-        until(lambda: homeassistant.on("edgefuse/cam-1/telemetry"), lambda: mqtt.report())
-        until(lambda: homeassistant.on("homeassistant/camera/cam-1/picture/config"))
+        until(lambda: homeassistant.on("edgefuse/cam-1/telemetry"), lambda: f"telemetry: {mqtt.report()}")
+        until(lambda: homeassistant.on("homeassistant/camera/cam-1/picture/config"), "the picture's description")
         homeassistant.say("edgefuse/cam-1/command", b'{"command": "snapshot"}')
-        until(lambda: homeassistant.on("edgefuse/cam-1/answer"))
+        until(lambda: homeassistant.on("edgefuse/cam-1/answer"), "an answer")
     finally:
         mqtt.close()
         homeassistant.close()

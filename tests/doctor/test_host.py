@@ -11,6 +11,7 @@ import pytest
 from edgefuse.doctor.host import Done, Host, container
 from tests.board.trees import plant
 from tests.doctor.trees import command
+from tests.support.waiting import joined, until
 
 
 def _gone(pid: int) -> bool:
@@ -35,10 +36,11 @@ def test_commands_are_the_roots_own(tmp_path: Path) -> None:
 
 def test_a_late_command_is_killed_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    command(tmp_path, "hang", f"sleep 100 & echo $! $$ > {pids}; echo so far; wait")
+    command(tmp_path, "hang", f"sleep 1000 & echo $! $$ > {pids}; echo so far; wait")
     began = time.monotonic()
     done = Host(tmp_path).run("hang", timeout_s=1)
-    assert time.monotonic() - began < 10
+    # before its child would have ended by itself
+    assert time.monotonic() - began < 1000
     assert done is not None
     assert (done.late, done.out, done.death) == (True, "so far\n", "gives no answer")
     assert all(_gone(int(pid)) for pid in pids.read_text().split())
@@ -56,10 +58,9 @@ def test_stop_kills_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    while not pids.exists():
-        time.sleep(0.01)
+    until(pids.exists, "the command to start")
     host.stop()
-    thread.join(10)
+    joined(thread, "the command that is stopped")
     assert ended == [True]
     assert _gone(int(pids.read_text()))
     with pytest.raises(KeyboardInterrupt):

@@ -24,7 +24,9 @@ from typing import Any
 import cv2
 import psutil
 
-from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher, free_port
+from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher
+from tests.support.processes import killed
+from tests.support.waiting import free_port
 from tests.web import hostile
 
 Count = Callable[[], int]
@@ -154,8 +156,7 @@ def _alive(world: Any) -> list[Count]:
 def broker_killed(world: Any) -> list[Count]:
     around: Around = world.around
     assert around.broker is not None
-    around.broker.process.kill()
-    around.broker.process.wait()
+    killed(around.broker.process)
     time.sleep(world.rng.uniform(0, 1.0))
     around.broker.start()
     return [around.told]

@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 
 from tests.faults.around import Around
+from tests.support.processes import killed
 
 PLUGIN = Path(__file__).with_name("plugin")
 _PATIENCE_S = 60.0  # for a process to start or to end: a machine may be busy with other things
@@ -204,8 +205,7 @@ class World:
 
     def close(self) -> None:
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+            killed(self.process)
         self._systemd.close()
         self._log.close()
         if self.around:

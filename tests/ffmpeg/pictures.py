@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +65,3 @@ def probe(path: Path) -> dict[str, Any]:
 def times_s(path: Path) -> list[float]:
     """Each frame's presentation time."""
     return [float(p["pts_time"]) for p in probe(path)["packets"]]
-
-
-def until(condition: Callable[[], Any], what: str = "") -> None:
-    """Wait for it, for 30 s."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what or "waited for 30 s"
-        time.sleep(0.02)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from edgefuse.ffmpeg.child import Child, ChildError
-from tests.ffmpeg.pictures import until
+from tests.support.waiting import until
 
 
 def _python(code: str) -> list[str]:
@@ -38,7 +38,7 @@ def test_one_that_takes_nothing_is_not_waited_for() -> None:
 def test_its_last_words_are_told_without_secrets() -> None:
     child = Child(_python("import sys; sys.stderr.write('one\\nrtsp://me:S3cret@host/x: refused\\n'); sys.exit(4)"), lambda data: None)
     with pytest.raises(ChildError, match=r"^ended with code 4: one; rtsp://\*\*\*@host/x: refused$"):
-        until(lambda: child.poll(0.1))
+        until(lambda: child.poll(0.1), "the child's end")
     child.kill()
     child.kill()
 
@@ -47,7 +47,7 @@ def test_a_death_by_signal_is_told() -> None:
     child = Child(["cat"], lambda data: None)
     os.kill(child.pid, signal.SIGSEGV)
     with pytest.raises(ChildError, match=r"died of signal 11"):
-        until(lambda: child.poll(0.1))
+        until(lambda: child.poll(0.1), "the child's end")
     child.kill()
 
 

@@ -14,7 +14,8 @@ import pytest
 from edgefuse.ffmpeg import pump as pump_module
 from edgefuse.ffmpeg.pump import Pump, captured_ns
 from edgefuse.frames import Frame, FramePair, FusedFrame
-from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, until
+from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers
+from tests.support.waiting import until
 
 pytestmark = needs_ffmpeg
 
@@ -70,7 +71,7 @@ def pump(job: ToFiles) -> Iterator[Pump]:
 
 def _offer(pump: Pump, frame: FusedFrame) -> None:
     """As a source that waits."""
-    until(lambda: len(pump._frames) < 4)
+    until(lambda: len(pump._frames) < 4, "room for a frame")
     pump.offer(frame)
 
 
@@ -92,7 +93,7 @@ def test_frames_of_another_size_or_time_begin_a_new_video(job: ToFiles, pump: Pu
 
 def test_a_killed_encoder_is_replaced(job: ToFiles, pump: Pump) -> None:
     _offer(pump, fused(0, 0))
-    until(lambda: pump.pid)
+    until(lambda: pump.pid, "an encoder")
     first = pump.pid
     os.kill(first or 0, signal.SIGKILL)
     k = 1
@@ -113,11 +114,11 @@ def test_a_killed_encoder_is_replaced(job: ToFiles, pump: Pump) -> None:
 def test_an_encoder_that_hangs_is_replaced(job: ToFiles, pump: Pump) -> None:
     job.send_s = 0.5
     _offer(pump, fused(0, 0, (960, 640)))
-    until(lambda: pump.pid)
+    until(lambda: pump.pid, "an encoder")
     os.kill(pump.pid or 0, signal.SIGSTOP)
     for k in range(1, 5):
         pump.offer(fused(k, k * 100_000_000, (960, 640)))
-    until(lambda: job.failures)
+    until(lambda: job.failures, "the job's failure")
     assert "takes no frames for 0.5 s" in job.failures[0]
 
 
@@ -133,10 +134,10 @@ def test_nobody_waits_for_a_full_queue(job: ToFiles, pump: Pump) -> None:
 def test_what_is_not_wanted_is_refused_and_ffmpeg_let_go(job: ToFiles, pump: Pump) -> None:
     for k in range(3):
         _offer(pump, fused(k, k * 100_000_000))
-    until(lambda: not pump._frames)
+    until(lambda: not pump._frames, "the encoder to have all frames")
     job.on = False
     pump.offer(fused(3, 300_000_000))
-    until(lambda: job.ended == 1)
+    until(lambda: job.ended == 1, "the encoder to be let go")
     assert numbers(job.files[0]) == [0, 1, 2]
     assert (pump.refused, pump.pid) == (1, None)
 
@@ -144,7 +145,7 @@ def test_what_is_not_wanted_is_refused_and_ffmpeg_let_go(job: ToFiles, pump: Pum
 def test_without_frames_ffmpeg_is_let_go(job: ToFiles, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "_IDLE_S", 0.2)
     _offer(pump, fused(7, 0))
-    until(lambda: job.ended == 1)
+    until(lambda: job.ended == 1, "the encoder to be let go")
     assert numbers(job.files[0]) == [7]
 
 

@@ -8,27 +8,15 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import SECONDS, free_port, signalled, until
 
 # Debian puts it where a user's PATH may not look
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 NEEDED = "Mosquitto is not installed (apt-get install mosquitto)"
-
-
-def until(true: Callable[[], object], what: object = "") -> None:
-    """Wait until it is; fails after 30 s."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, what() if callable(what) else what
-        time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return int(s.getsockname()[1])
 
 
 class Broker:
@@ -47,7 +35,7 @@ class Broker:
         assert MOSQUITTO is not None
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen([MOSQUITTO, "-c", str(self._config)], stdout=log, stderr=log)
-        until(self._listens, lambda: self._log.read_text())
+        until(self._listens, lambda: f"the broker to listen: {self._log.read_text()}")
 
     def _listens(self) -> bool:
         assert self.process.poll() is None, self._log.read_text()
@@ -60,7 +48,7 @@ class Broker:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(SECONDS)
 
     @property
     def url(self) -> str:
@@ -91,13 +79,13 @@ class Watcher:
         session.SessionExpiryInterval = 3600
         self.client.connect("127.0.0.1", port, 60, clean_start=False, properties=session)
         self.client.loop_start()
-        assert self._subscribed.wait(30)
+        signalled(self._subscribed, "the broker to confirm the subscription")
 
     def on(self, topic: str) -> list[bytes]:
         return [payload for name, payload, _ in list(self.heard) if name == topic]
 
     def say(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        self.client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(30)
+        self.client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(SECONDS)
 
     def close(self) -> None:
         self.client.disconnect()

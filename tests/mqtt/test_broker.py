@@ -20,8 +20,9 @@ from edgefuse.events import Event
 from edgefuse.mqtt import Mqtt
 from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Live
-from tests.mqtt.broker import Broker, Watcher, until
+from tests.mqtt.broker import Broker, Watcher
 from tests.reports import INFO, frame, full_report
+from tests.support.waiting import joined, signalled, until
 
 Watch = Callable[..., Watcher]
 BASE = "edgefuse/cam-1"
@@ -42,7 +43,7 @@ def device() -> Iterator[Callable[..., Mqtt]]:
 
 
 def connected(mqtt: Mqtt) -> None:
-    until(lambda: mqtt.report()["state"] == "connected", lambda: mqtt.report())
+    until(lambda: mqtt.report()["state"] == "connected", lambda: f"the state connected: {mqtt.report()}")
 
 
 def answers(watcher: Watcher) -> list[dict[str, Any]]:
@@ -55,9 +56,12 @@ def test_state_telemetry_and_events_are_told_each_on_its_topic(broker: Broker, w
     connected(mqtt)
     live.tell(Event("alarm", "stove", {"state": "raised", "celsius": 91.5}))
     live.tell(Event("camera", "infrared", {"state": "lost"}))
-    until(lambda: watcher.on(f"{BASE}/event/camera") and len(watcher.on(f"{BASE}/telemetry")) >= 2)
+    until(
+        lambda: watcher.on(f"{BASE}/event/camera") and len(watcher.on(f"{BASE}/telemetry")) >= 2,
+        "a camera's event and two messages of telemetry",
+    )
     mqtt.close()
-    until(lambda: len(watcher.on(f"{BASE}/state")) == 2)
+    until(lambda: len(watcher.on(f"{BASE}/state")) == 2, "the state online, then offline")
     assert watcher.on(f"{BASE}/state") == [b"online", b"offline"]
     told = [json.loads(p) for p in watcher.on(f"{BASE}/telemetry")]
     assert [t["sequence"] for t in told] == list(range(len(told)))
@@ -78,9 +82,9 @@ def test_who_comes_later_finds_state_alarms_and_discovery(broker: Broker, watch:
     connected(device(live, broker))
     live.tell(Event("alarm", "stove", {"state": "cleared", "celsius": 20.0}))
     first = watch(broker.port)
-    until(lambda: any(b"cleared" in p for p in first.on(f"{BASE}/alarm/stove")))
+    until(lambda: any(b"cleared" in p for p in first.on(f"{BASE}/alarm/stove")), "the alarm's end")
     late = watch(broker.port)
-    until(lambda: late.on("homeassistant/switch/cam-1/record/config"))
+    until(lambda: late.on("homeassistant/switch/cam-1/record/config"), "the switch's description, retained")
     kept = {topic: payload for topic, payload, retained in late.heard if retained}
     assert kept[f"{BASE}/state"] == b"online"
     assert json.loads(kept[f"{BASE}/alarm/stove"])["state"] == "cleared"
@@ -104,9 +108,9 @@ def test_an_alarm_that_came_or_went_with_a_reload_is_told_to_home_assistant(
 
     connected(device(Now(dict), broker))
     topic = "homeassistant/binary_sensor/cam-1/alarm_{}/config".format
-    until(lambda: watcher.on(topic("stove")))
+    until(lambda: watcher.on(topic("stove")), "the stove's description")
     names[:] = ["door"]
-    until(lambda: watcher.on(topic("door")) and watcher.on(topic("stove"))[-1] == b"")
+    until(lambda: watcher.on(topic("door")) and watcher.on(topic("stove"))[-1] == b"", "the door's description, and the stove's taken back")
 
 
 def test_pictures_come_on_request_and_at_an_interval(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
@@ -114,10 +118,10 @@ def test_pictures_come_on_request_and_at_an_interval(broker: Broker, watch: Watc
     mqtt = device(live, broker)
     connected(mqtt)
     watcher.say(f"{BASE}/command", b'{"command": "snapshot", "id": "1"}')
-    until(lambda: answers(watcher))
+    until(lambda: answers(watcher), "an answer")
     live.write(frame())
     watcher.say(f"{BASE}/command", b'{"command": "snapshot", "id": "2"}')
-    until(lambda: watcher.on(f"{BASE}/snapshot") and len(answers(watcher)) == 2)
+    until(lambda: watcher.on(f"{BASE}/snapshot") and len(answers(watcher)) == 2, "a snapshot and two answers")
     first, second = answers(watcher)
     assert (first["id"], first["ok"], first["error"]) == ("1", False, "there is no frame yet")
     assert (second["id"], second["ok"]) == ("2", True)
@@ -125,7 +129,7 @@ def test_pictures_come_on_request_and_at_an_interval(broker: Broker, watch: Watc
     assert picture.shape == (6, 8)
     mqtt.close()
     device(live, broker, device="cam-2", snapshots=0.1, commands=False)
-    until(lambda: len(watcher.on("edgefuse/cam-2/snapshot")) >= 3)
+    until(lambda: len(watcher.on("edgefuse/cam-2/snapshot")) >= 3, "three snapshots")
 
 
 def test_commands_are_asked_of_the_run_and_answered(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
@@ -148,7 +152,7 @@ def test_commands_are_asked_of_the_run_and_answered(broker: Broker, watch: Watch
         b'{"command": "record", "path": "/x", "on": true}',
     ):
         watcher.say(f"{BASE}/command", payload)
-    until(lambda: len(answers(watcher)) == 3)
+    until(lambda: len(answers(watcher)) == 3, "three answers")
     by_error = {a.get("error", ""): a for a in answers(watcher)}
     assert by_error[""]["recording"] is True
     assert by_error["the settings file is gone"]["id"] == "r"
@@ -164,17 +168,17 @@ def test_hostile_commands_change_nothing(broker: Broker, watch: Watch, device: C
     watcher.say(f"{BASE}/command", b'{"command": "reload"}', retain=True)
     mqtt = device(live, broker)
     connected(mqtt)
-    until(lambda: mqtt.report()["commands"]["ignored"] == 1)
+    until(lambda: mqtt.report()["commands"]["ignored"] == 1, "the command that is ignored")
     # the broker itself keeps what is too large from the device
     watcher.say(f"{BASE}/command", b"{" * 200_000)
     for payload in (b"", b"\xff" * 1024, b"[" * 1000, b'{"command": "reload", "path": "../../x"}', b"\0" * 2000):
         watcher.say(f"{BASE}/command", payload)
-    until(lambda: sum(mqtt.report()["commands"].values()) == 6)
+    until(lambda: sum(mqtt.report()["commands"].values()) == 6, "six counted commands")
     for _ in range(300):
         watcher.client.publish(f"{BASE}/command", b"flood", qos=1)
-    until(lambda: sum(mqtt.report()["commands"].values()) == 306)
+    until(lambda: sum(mqtt.report()["commands"].values()) == 306, "306 counted commands")
     before = len(watcher.on(f"{BASE}/telemetry"))
-    until(lambda: len(watcher.on(f"{BASE}/telemetry")) > before)
+    until(lambda: len(watcher.on(f"{BASE}/telemetry")) > before, "more telemetry")
     counts = mqtt.report()["commands"]
     assert (counts["done"], counts["failed"]) == (0, 0)
     assert counts["ignored"] > 200
@@ -185,17 +189,17 @@ def test_an_outage_is_buffered_and_what_falls_out_is_counted(broker: Broker, wat
     live, watcher = Live(full_report), watch(broker.port, f"{BASE}/#")
     mqtt = device(live, broker, buffer=20)
     connected(mqtt)
-    until(lambda: len(watcher.on(f"{BASE}/telemetry")) >= 2)
+    until(lambda: len(watcher.on(f"{BASE}/telemetry")) >= 2, "two messages of telemetry")
     broker.stop()
     live.tell(Event("alarm", "stove", {"state": "raised", "celsius": 99.0, "while": "away"}))
-    until(lambda: mqtt.report()["lost"].get("telemetry", 0) >= 5, lambda: mqtt.report())
+    until(lambda: mqtt.report()["lost"].get("telemetry", 0) >= 5, lambda: f"five lost messages: {mqtt.report()}")
     assert mqtt.report()["state"] not in ("connected", "connecting")
     assert mqtt.report()["waiting"] <= 20 + 20
     broker.start()
     connected(mqtt)
-    until(lambda: any(b"away" in p for p in watcher.on(f"{BASE}/alarm/stove")))
+    until(lambda: any(b"away" in p for p in watcher.on(f"{BASE}/alarm/stove")), "the alarm told while the broker was away")
     mqtt.close()
-    until(lambda: watcher.on(f"{BASE}/state")[-1] == b"offline")
+    until(lambda: watcher.on(f"{BASE}/state")[-1] == b"offline", "the state offline")
     # every message is there, or counted
     sequence = {json.loads(p)["sequence"] for p in watcher.on(f"{BASE}/telemetry")}
     assert mqtt.report()["waiting"] == 0
@@ -218,15 +222,14 @@ def test_a_broker_that_is_not_there_or_hangs_holds_up_nobody(broker: Broker, dev
         done.set()
 
     threading.Thread(target=busy, daemon=True).start()
-    assert done.wait(30)
+    signalled(done, "2000 events and frames to be handed over")
     assert mqtt.report()["waiting"] <= 10 + 20
     assert mqtt.report()["lost"]["alarm"] > 1900
     closed = threading.Thread(target=mqtt.close, daemon=True)
     closed.start()
-    closed.join(30)
-    assert not closed.is_alive()
+    joined(closed, "the closing of a link whose broker hangs")
     nowhere = device(live, "mqtt://127.0.0.1:1")
-    until(lambda: nowhere.report()["state"] == "connection refused")
+    until(lambda: nowhere.report()["state"] == "connection refused", "the state connection refused")
 
 
 def test_a_wrong_password_is_said_and_tried_again(tmp_path: Path, watch: Watch, device: Callable[..., Mqtt], broker: Broker) -> None:
@@ -245,9 +248,9 @@ def test_a_wrong_password_is_said_and_tried_again(tmp_path: Path, watch: Watch, 
         live, events = Live(full_report), list[Event]()
         live.listen(events.append)
         wrong = device(live, guarded, user="cam-1", password="wrong")
-        until(lambda: wrong.report()["state"].startswith("the broker refused: "))
+        until(lambda: wrong.report()["state"].startswith("the broker refused: "), "the broker's refusal")
         assert wrong.report()["state"] in ("the broker refused: not authorized", "the broker refused: bad user name or password")
-        until(lambda: any(e.name == "mqtt" and "refused" in e.facts["state"] for e in events))
+        until(lambda: any(e.name == "mqtt" and "refused" in e.facts["state"] for e in events), "the event of the refusal")
         assert all("wrong" not in str(e) for e in events)
         wrong.close()
         right = device(live, guarded, user="cam-1", password="right")
@@ -263,7 +266,10 @@ def test_two_devices_of_one_name_are_told_so(broker: Broker, device: Callable[..
     first.listen(events.append)
     connected(device(first, broker))
     connected(device(Live(full_report), broker))
-    until(lambda: any("is another client called cam-1?" in e.facts["state"] for e in events), lambda: events)
+    until(
+        lambda: any("is another client called cam-1?" in e.facts["state"] for e in events),
+        lambda: f"the question about the other client: {events}",
+    )
 
 
 def test_runs_that_come_and_go_leak_no_thread_and_no_descriptor(broker: Broker, device: Callable[..., Mqtt]) -> None:
@@ -273,11 +279,11 @@ def test_runs_that_come_and_go_leak_no_thread_and_no_descriptor(broker: Broker, 
         mqtt = device(live, broker)
         connected(mqtt)
         mqtt.close()
-    until(lambda: threading.active_count() <= threads)
+    until(lambda: threading.active_count() <= threads, "the end of all threads")
     import gc
 
     gc.collect()
-    until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors + 2)  # noqa: PTH208
+    until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors + 2, "the closing of all descriptors")  # noqa: PTH208
 
 
 def test_settings_that_can_not_be_are_refused_at_once() -> None:
@@ -298,5 +304,5 @@ def test_time_is_of_the_event_not_of_the_delivery(broker: Broker, watch: Watch, 
     event = Event("camera", "visible", {"state": "lost"}, time.time() - 3600)
     live.tell(event)
     broker.start()
-    until(lambda: watcher.on(f"{BASE}/event/camera"))
+    until(lambda: watcher.on(f"{BASE}/event/camera"), "a camera's event")
     assert json.loads(watcher.on(f"{BASE}/event/camera")[0])["time_s"] == round(event.time_s, 3)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run, one_line
-from tests.mqtt.broker import Broker, Watcher, until
+from tests.mqtt.broker import Broker, Watcher
+from tests.support.processes import ended, killed
+from tests.support.waiting import SECONDS, until
 
 Watch = Callable[..., Watcher]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -41,34 +43,33 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for process in made:
-        process.kill()
-        process.communicate()
+        killed(process)
 
 
 def test_a_run_that_is_killed_is_offline_by_its_last_will(broker: Broker, watch: Watch, start: Start) -> None:
     watcher = watch(broker.port, "edgefuse/+/state")
     process = start("--mqtt", broker.url)
-    until(lambda: watcher.heard)
+    until(lambda: watcher.heard, "the run's state")
     ((topic, first, _),) = watcher.heard
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
-    until(lambda: len(watcher.heard) == 2)
+    process.wait(SECONDS)
+    until(lambda: len(watcher.heard) == 2, "the broker telling the last will")
     assert (first, watcher.on(topic)[-1]) == (b"online", b"offline")
     # whoever comes later finds it, too
     late = watch(broker.port, "edgefuse/+/state")
-    until(lambda: late.heard == [(topic, b"offline", True)])
+    until(lambda: late.heard == [(topic, b"offline", True)], "the retained state")
 
 
 def test_a_run_that_is_stopped_says_goodbye(broker: Broker, watch: Watch, start: Start) -> None:
     watcher = watch(broker.port, "edgefuse/#")
     process = start("--mqtt", broker.url, "--json")
-    until(lambda: any(topic.endswith("/telemetry") for topic, _, _ in watcher.heard))
+    until(lambda: any(topic.endswith("/telemetry") for topic, _, _ in watcher.heard), "telemetry")
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = ended(process, "the run to stop")
     assert process.returncode == 0, err
     report = json.loads(out)["mqtt"]
     assert (report["state"], report["waiting"], report["lost"], report["connections"]) == ("closed", 0, {}, 1)
-    until(lambda: [p for t, p, _ in watcher.heard if t.endswith("/state")] == [b"online", b"offline"])
+    until(lambda: [p for t, p, _ in watcher.heard if t.endswith("/state")] == [b"online", b"offline"], "the states online and offline")
     device = report["device"]
     assert {t.split("/")[1] for t, _, _ in watcher.heard} == {device}
     assert "edgefuse: sink mqtt: state connected" in err

@@ -15,8 +15,9 @@ import pytest
 from edgefuse.mqtt import Mqtt
 from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Live
-from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher, until
+from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher
 from tests.reports import INFO, full_report
+from tests.support.waiting import until
 
 # paho leaves a socket whose handshake failed to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
@@ -76,7 +77,7 @@ def state(broker: Broker, wanted: str, **more: Any) -> str:
     settings: dict[str, Any] = {"url": f"mqtts://127.0.0.1:{broker.port}", "device": "cam-1", "retry": 0.2} | more
     mqtt = Mqtt(MqttSettings(**settings), Live(full_report), INFO)
     try:
-        until(lambda: wanted in mqtt.report()["state"], lambda: mqtt.report())
+        until(lambda: wanted in mqtt.report()["state"], lambda: f"the state {wanted}: {mqtt.report()}")
         return str(mqtt.report()["state"])
     finally:
         mqtt.close()
@@ -88,7 +89,7 @@ def test_a_broker_that_our_authority_vouches_for_is_told(guarded: Guarded, paper
     context = ssl.create_default_context(cafile=papers / "ours.pem")
     watcher = Watcher(broker.port, "edgefuse/#", tls=context)
     assert state(broker, "connected", ca_file=str(papers / "ours.pem")) == "connected"
-    until(lambda: watcher.on("edgefuse/cam-1/state") == [b"online", b"offline"])
+    until(lambda: watcher.on("edgefuse/cam-1/state") == [b"online", b"offline"], "the states online and offline")
     watcher.close()
 
 

@@ -16,8 +16,9 @@ from edgefuse.recording.folder import Folder, Limits
 from edgefuse.recording.fragments import whole
 from edgefuse.recording.recorder import Recorder
 from edgefuse.recording.trigger import Trigger
-from tests.ffmpeg.pictures import needs_ffmpeg, numbers, until
+from tests.ffmpeg.pictures import needs_ffmpeg, numbers
 from tests.recording.conftest import Stream
+from tests.support.waiting import until
 
 pytestmark = needs_ffmpeg
 
@@ -39,7 +40,7 @@ class Bench:
         for fragment in stream.fragments[begin:end]:
             self.recorder.take(fragment, head)
             self.given += fragment.frames
-        until(lambda: self.given == self.settled)
+        until(lambda: self.given == self.settled, "all frames to be settled")
 
     @property
     def settled(self) -> int:
@@ -99,7 +100,7 @@ def test_an_alarm_finds_the_time_before_it(bench: Callable[..., Bench], stream: 
     b.trigger.alarm("stove", "cleared")
     b.now_s += 1
     b.feed(stream, 11, None, head)
-    until(lambda: len(b.told) == 2)
+    until(lambda: len(b.told) == 2, "two files to be told")
     b.close()
     (file,) = b.files
     found = numbers(file)
@@ -174,13 +175,13 @@ def test_a_full_disk_stops_it_and_room_resumes_it(bench: Callable[..., Bench], s
     head, room = stream.head, [True]
     monkeypatch.setattr(b.folder, "has_room", lambda nbytes: room[0])
     b.feed(stream, 0, 5, head)
-    until(lambda: b.recorder.recorded)
+    until(lambda: b.recorder.recorded, "a recorded frame")
     room[0] = False
     b.feed(stream, 5, 9, head)
-    until(lambda: b.recorder.trouble)
+    until(lambda: b.recorder.trouble, "the trouble with the room")
     assert "keep_free_mb" in (b.recorder.trouble or "")
     # what was there is a whole file already
-    until(lambda: not b.files[0].name.endswith(".part.mp4"))
+    until(lambda: not b.files[0].name.endswith(".part.mp4"), "the file to be finished")
     begun = numbers(b.files[0])
     assert begun == list(range(len(begun)))
     room[0] = True
@@ -220,16 +221,16 @@ def test_a_disk_that_is_really_full_tears_no_file(
     filler = small_disk / "theirs"
     filler.write_bytes(bytes(256 * 1024 - len(stream.data) // 2 // 4096 * 4096))
     b.feed(stream, head=stream.head)
-    until(lambda: b.recorder.trouble)
+    until(lambda: b.recorder.trouble, "the trouble with the full disk")
     assert "the disk is full" in (b.recorder.trouble or "")
     recorded = b.recorder.recorded
     assert recorded
-    until(lambda: b.files and ".part" not in b.files[0].name)
+    until(lambda: b.files and ".part" not in b.files[0].name, "the file to be finished")
     assert numbers(b.files[0]) == list(range(recorded))
     filler.unlink()
     b.recorder._thread.join(0.3)
     b.feed(stream, head=stream.head)
-    until(lambda: not b.recorder.trouble)
+    until(lambda: not b.recorder.trouble, "the end of the trouble")
     b.close()
     assert filler.exists() is False
     assert b.recorder.recorded + b.recorder.unwritten == 120

@@ -19,7 +19,8 @@ from edgefuse.recording import Recording
 from edgefuse.settings.recording import RecordingSettings
 from edgefuse.sources.rawfile import RawReader
 from edgefuse.telemetry.live import Info, Live
-from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, times_s, until
+from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, times_s
+from tests.support.waiting import until
 
 pytestmark = needs_ffmpeg
 
@@ -39,7 +40,10 @@ class Bench:
         for _ in range(count):
             k = len(self.times)
             self.times.append(5_000_000_000 + round(k * 1e9 / 8.7) + k % 3 * 2_000_000)
-            until(lambda: len(self.recording._pump._frames) < 4 and (not self.recording._raw or self.recording._raw._pairs.qsize() < 4))
+            until(
+                lambda: len(self.recording._pump._frames) < 4 and (not self.recording._raw or self.recording._raw._pairs.qsize() < 4),
+                "room for a frame",
+            )
             self.live.write(fused(k, self.times[-1]))
 
     def files(self, extension: str = ".mp4") -> list[Path]:
@@ -91,9 +95,9 @@ def test_an_alarm_is_recorded_with_what_came_before(bench: Callable[..., Bench])
     b.live.tell(Event("alarm", "stove", {"state": "raised"}))
     assert b.recording.report()["state"] == "recording"
     b.give(20)
-    until(b.files)
+    until(b.files, "a file")
     b.live.tell(Event("alarm", "stove", {"state": "cleared"}))
-    until(lambda: "off" in b.states)
+    until(lambda: "off" in b.states, "the state off")
     b.give(10)
     counts = b.accounted()
     (file,) = b.files()
@@ -112,9 +116,9 @@ def test_recorded_on_request_and_no_longer(bench: Callable[..., Bench]) -> None:
     assert b.recording.report()["encoder"] == ""
     assert b.live.ask("record", {"on": True}) == {"on": True, "state": "recording"}
     b.give(12)
-    until(lambda: b.recording._pump.pid and not b.recording._pump._frames)
+    until(lambda: b.recording._pump.pid and not b.recording._pump._frames, "the encoder to have all frames")
     assert b.live.ask("record", {"on": False}) == {"on": False, "state": "off"}
-    until(lambda: "off" in b.states)
+    until(lambda: "off" in b.states, "the state off")
     b.give(5)
     assert b.live.ask("record", {"on": True})["on"]
     b.give(3)
@@ -159,10 +163,10 @@ def test_raw_pairs_beside_the_video(bench: Callable[..., Bench]) -> None:
 def test_a_killed_encoder_costs_what_it_held(bench: Callable[..., Bench]) -> None:
     b = bench()
     b.give(30)
-    until(lambda: b.recording.report()["frames"]["recorded"])
+    until(lambda: b.recording.report()["frames"]["recorded"], "a recorded frame")
     pid = b.recording._pump.pid
     os.kill(pid or 0, signal.SIGKILL)
-    until(lambda: b.give(1) or b.recording._pump.pid not in (pid, None))
+    until(lambda: b.give(1) or b.recording._pump.pid not in (pid, None), "another encoder")
     b.give(20)
     counts = b.accounted()
     assert counts["lost"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from edgefuse.run.pipeline import Pipeline
 from edgefuse.sinks.base import Sink
 from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.telemetry.report import Telemetry
+from tests.support.waiting import until
 
 
 class Pairs(Source):
@@ -120,6 +122,20 @@ def test_limit_counts_pairs_read() -> None:
     Pipeline(source, Halves(), [], telemetry, 4).run()  # type: ignore[arg-type]
     assert source.reads == 4
     assert telemetry.frames_fused == 3
+
+
+def test_a_live_source_waits_for_no_sink_and_the_oldest_give_way() -> None:
+    source, telemetry, sink = Pairs(100), Telemetry(), Kept(hook=lambda _: sink.names or until(lambda: dropped() == 98, "98 dropped pairs"))
+    source.info = replace(source.info, live=True)
+
+    def dropped() -> int:
+        return sum(telemetry.dropped.values())
+
+    Pipeline(source, Halves(), [sink], telemetry).run()  # type: ignore[arg-type]
+    # one was being written when all others came, and the newest of those is next
+    assert len(sink.names) == 2
+    assert sink.names[1] == "99"
+    assert set(telemetry.dropped) <= {"slow-sink", "overrun"}
 
 
 def test_no_threads_are_left() -> None:

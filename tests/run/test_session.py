@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,11 @@ from edgefuse.settings import RunSettings, Settings
 from edgefuse.sources.demo import DemoSource
 from edgefuse.sources.rawfile import RawReader
 from tests.cameras.servers import MjpegServer, noise
+from tests.support.waiting import joined, until
 
 
 def told(**run: Any) -> Settings:
     return Settings(RunSettings(**({"source": "demo?frames=0&size=64x64", "model": "blend-classic"} | run)))
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager
@@ -46,13 +39,12 @@ def going(given: Settings) -> Iterator[RunSession]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        wait(lambda: running.telemetry.frames_fused > 0)
+        until(lambda: running.telemetry.frames_fused > 0, "a fused frame")
         yield running
     finally:
         running.stop()
-        thread.join(30)
+        joined(thread, "the run")
         closing = running.close()
-    assert not thread.is_alive()
     assert failures == closing == []
     frames = running.report()["frames"]
     assert frames["in"] == frames["fused"] + frames["dropped"]
@@ -61,7 +53,7 @@ def going(given: Settings) -> Iterator[RunSession]:
 def more(running: RunSession) -> None:
     """A few frames from now on."""
     before = running.telemetry.frames_fused
-    wait(lambda: running.telemetry.frames_fused >= before + 5)
+    until(lambda: running.telemetry.frames_fused >= before + 5, "five more fused frames")
 
 
 def pictures(folder: Path) -> int:
@@ -161,10 +153,9 @@ def test_the_limit_changes_while_it_runs() -> None:
     running = RunSession(told())
     thread = threading.Thread(target=running.run, args=(lambda: None,))
     thread.start()
-    wait(lambda: running.telemetry.frames_fused > 0)
+    until(lambda: running.telemetry.frames_fused > 0, "a fused frame")
     running.exchange(told(frames=1))
-    thread.join(30)
-    assert not thread.is_alive()
+    joined(thread, "the run that is at its limit")
     with pytest.raises(EdgeFuseError, match="is ending"):
         running.exchange(told(source="demo?frames=0"))
     assert running.close() == []
@@ -204,8 +195,11 @@ def test_a_camera_that_goes_and_comes_back_is_told_and_still_so_after_the_source
             running.live.listen(heard.append)
             running.exchange(told(**cameras, delay=1.0))
             infrared.mode = "down"
-            wait(lambda: any((e.kind, e.name, e.facts["state"]) == ("camera", "infrared", "lost") for e in heard))
+            until(
+                lambda: any((e.kind, e.name, e.facts["state"]) == ("camera", "infrared", "lost") for e in heard),
+                "the event that the camera is lost",
+            )
             infrared.mode = "live"
-            wait(lambda: heard[-1].facts["state"] == "live")
+            until(lambda: heard[-1].facts["state"] == "live", "the event that the camera is live")
             assert {e.name for e in heard if e.kind == "camera"} == {"infrared"}
             assert "held" not in {e.facts["state"] for e in heard}

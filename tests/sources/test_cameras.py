@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edgefuse.cameras.base import Camera
 from edgefuse.cameras.camera_thread import Patience
 from edgefuse.errors import CameraError, SettingsError
-from edgefuse.frames import FramePair, FusedFrame
+from edgefuse.frames import Frame, FramePair, FusedFrame, Modality
 from edgefuse.fusion.fuser import load
 from edgefuse.run.pipeline import Pipeline
 from edgefuse.sinks.base import Sink
@@ -23,6 +24,7 @@ from edgefuse.sources import open_source
 from edgefuse.sources.cameras import CamerasSource, How
 from edgefuse.telemetry.report import Telemetry
 from tests.cameras.servers import MjpegServer, noise
+from tests.support.waiting import joined, until
 
 QUICK = Patience(late=0.3, silent=1.0, frozen=0.8, first_retry=0.1, last_retry=0.4, steady=1.0, wrong=8)
 SIZE = (96, 80)
@@ -49,38 +51,59 @@ class Live:
 
     def __init__(self, source: CamerasSource, sink: Seen) -> None:
         self.source, self.sink, self.telemetry = source, sink, Telemetry()
+        self.pairs: list[FramePair] = []
+        read = source.read
+
+        def noted() -> FramePair | None:
+            if (pair := read()) is not None:
+                self.pairs.append(pair)
+            return pair
+
+        source.read = noted  # type: ignore[method-assign]
         self._fuser = load("blend-classic")
         self._pipeline = Pipeline(source, self._fuser, [sink], self.telemetry)
         self._thread = threading.Thread(target=self._pipeline.run)
         self._thread.start()
 
-    def until(self, true: Callable[[], bool], seconds: float = 15.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, self.source.report()
+    def until(self, true: Callable[[], bool], what: str) -> None:
+        def found() -> bool:
             assert self._thread.is_alive()
-            time.sleep(0.01)
+            return true()
+
+        until(found, lambda: f"{what}: {self.source.report()}")
 
     def more(self, frames: int = 5) -> None:
         """Until `frames` more were fused."""
         target = self.sink.count + frames
-        self.until(lambda: self.sink.count >= target)
+        self.until(lambda: self.sink.count >= target, "more fused frames")
 
     def states(self, modality: str) -> list[str]:
         return [c["state"] for c in self.source.report()["cameras"][modality]["last_state_changes"]]
 
     def end(self) -> dict[str, Any]:
-        begin = time.monotonic()
         self._pipeline.stop()
-        self._thread.join(10)
-        assert not self._thread.is_alive()
-        assert time.monotonic() - begin < 2
+        joined(self._thread, "the run")
         self.source.close()
         self._fuser.close()
         report = self.source.report()
         for camera in report["cameras"].values():
             assert camera["received"] == camera["fused"] + sum(camera["dropped"].values()), report
         return report
+
+
+def halves(pairs: list[FramePair]) -> tuple[list[float], list[float]]:
+    """How far the captures of each pair are apart, in ms: of pairs of two new frames, and of pairs with a frame that was in one before."""
+    fresh, held = list[float](), list[float]()
+    before: set[tuple[str, int]] = set()
+    for pair in pairs:
+        times = {("visible", pair.visible.time_ns), ("infrared", pair.infrared.time_ns)}
+        (held if times & before else fresh).append(abs(pair.visible.time_ns - pair.infrared.time_ns) / 1e6)
+        before |= times
+    return fresh, held
+
+
+def median(values: list[float]) -> float:
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))
 
 
 def grey(bgr: Any) -> Any:
@@ -111,43 +134,81 @@ def running(visible: MjpegServer, infrared: MjpegServer, sink: Seen | None = Non
         source.close()
 
 
+class Timed(Camera):
+    """Frames whose capture times are exactly `fps` apart, however late this machine is."""
+
+    def __init__(self, modality: Modality, fps: float) -> None:
+        self.modality, self.label, self._pace, self._begin, self._k = modality, f"timed {modality}", fps, time.monotonic_ns(), 0
+
+    @classmethod
+    def from_uri(cls, uri: Any, modality: Modality) -> Self:
+        raise NotImplementedError
+
+    def identity(self) -> str:
+        return self.label
+
+    def open(self) -> None:
+        pass
+
+    def read(self, timeout_s: float) -> Frame | None:
+        time_ns = self._begin + round(self._k * 1e9 / self._pace)
+        time.sleep(max(0, time_ns - time.monotonic_ns()) / 1e9)
+        self._k += 1
+        return Frame(noise(*SIZE)(self._k), self.modality, time_ns, "")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_rates_are_those_of_the_captures_and_the_slower_one_paces_fresh_pairs(monkeypatch: pytest.MonkeyPatch, fresh: bool) -> None:
+    timed = {"visible": Timed("visible", 30), "infrared": Timed("infrared", 9)}
+    monkeypatch.setattr("edgefuse.sources.cameras._pair", lambda specs: timed)
+    with CamerasSource(["visible=timed", "infrared=timed"], How(fresh=fresh)) as source:
+        assert source.info.fps == pytest.approx(9 if fresh else 30)
+        assert source.read() is not None
+        cameras = source.report()["cameras"]
+        assert (cameras["visible"]["fps"], cameras["infrared"]["fps"]) == (30, 9)
+
+
 def test_the_slower_camera_is_held_and_its_age_reported(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared) as live:
         assert live.source.info.live
-        assert live.source.info.fps == pytest.approx(30, rel=0.3)
         live.more(60)
         report = live.end()
     pairing = report["pairing"]
-    assert pairing["held"] > pairing["pairs"] / 2
-    assert 10 < pairing["held_age_ms"]["p50"] < 120
-    assert report["cameras"]["visible"]["state"] == report["cameras"]["infrared"]["state"] == "live"
-    assert report["cameras"]["infrared"]["fps"] == pytest.approx(9, rel=0.1)
+    fresh, held = halves(live.pairs)
+    assert (pairing["pairs"], pairing["held"]) == (len(live.pairs), len(held))
+    assert held
+    assert pairing["held_age_ms"]["p50"] == pytest.approx(median(held), rel=0.01, abs=0.001)
+    assert max(fresh + held) <= pairing["max_skew_ms"]
+    # on a busy machine its server is late now and then
+    assert {report["cameras"][m]["state"] for m in ("visible", "infrared")} <= {"live", "held"}
     frames = live.telemetry.report()["frames"]
     assert frames["in"] == frames["fused"] + frames["dropped"] == pairing["pairs"] - live.telemetry.dropped.get("stopped", 0)
 
 
 def test_fresh_pairs_come_at_the_slower_pace(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared, fresh=True) as live:
-        assert live.source.info.fps == pytest.approx(9, rel=0.3)
         live.more(12)
         report = live.end()
     assert report["pairing"]["held"] == 0
     thermal = report["cameras"]["infrared"]
     # the last one may have been on its way; a machine that is busy overruns
     assert 0 <= report["pairing"]["pairs"] - thermal["fused"] <= 1 + sum(thermal["dropped"].get(c, 0) for c in ("overrun", "slow-sink"))
-    assert report["cameras"]["visible"]["dropped"]["outrun"] > 20
-    assert report["pairing"]["fresh_skew_ms"]["p50"] < 25
+    assert report["cameras"]["visible"]["dropped"]["outrun"] > 0
+    fresh, held = halves(live.pairs)
+    assert (report["pairing"]["pairs"], held) == (len(fresh), [])
+    assert report["pairing"]["fresh_skew_ms"]["p50"] == pytest.approx(median(fresh), rel=0.01, abs=0.001)
 
 
 def test_a_slow_sink_makes_nothing_wait_and_the_oldest_give_way(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared, Seen(wait_s=0.2)) as live:
-        live.more(8)
-        assert live.sink.last is not None
-        # capture, two frames' time in wait, 0.2 s in the sink
-        assert time.monotonic_ns() - live.sink.last.pair.visible.time_ns < 0.8e9
+        live.until(lambda: live.telemetry.dropped.get("slow-sink", 0) > 10, "frames to give way")
         report = live.end()
-    assert live.telemetry.dropped["slow-sink"] > 10
-    assert report["cameras"]["visible"]["dropped"]["slow-sink"] > 10
+    # a pair that gave way takes its frames with it, but for those that another pair has too
+    visible_dropped = report["cameras"]["visible"]["dropped"]
+    assert 0 < visible_dropped["slow-sink"] <= live.telemetry.dropped["slow-sink"]
 
 
 @pytest.mark.parametrize(
@@ -161,18 +222,19 @@ def test_a_fault_of_one_camera_is_told_and_it_comes_back_without_a_restart(
     with running(visible, infrared) as live:
         live.more()
         infrared.mode = mode
-        live.until(lambda: live.source.feeds["infrared"].state == state)
-        stood = live.sink.count
-        time.sleep(0.3)
-        # nothing is fused with a picture that is no more
-        assert live.sink.count <= stood + 2
+        live.until(lambda: live.source.feeds["infrared"].state == state, "the infrared camera's fault")
+        stood, unmatched = live.sink.count, live.source.feeds["visible"].ledger.dropped.get("unmatched", 0)
+        more = unmatched + 10
+        live.until(lambda: live.source.feeds["visible"].ledger.dropped.get("unmatched", 0) > more, "visible frames without a partner")
+        # nothing is fused with a picture that is no more, but what was under way: read, waited, fused, waited, written
+        assert live.sink.count <= stood + 5
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].state == "live")
+        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         report = live.end()
     changes = live.states("infrared")
-    assert changes[0] == changes[-1] == "live"
-    assert state in changes
+    assert changes[0] == "live"
+    assert "live" in changes[changes.index(state) :]
     # on a busy machine its server is late now and then, which is no fault
     assert set(live.states("visible")) <= {"live", "held"}
     faults = report["cameras"]["infrared"]["faults"]
@@ -189,14 +251,15 @@ def test_a_camera_that_falls_silent_is_held_then_opened_again(
     with running(visible, infrared) as live:
         live.more()
         infrared.mode = "stall"
-        live.until(lambda: live.source.feeds["infrared"].faults.get("silent", 0) > 0)
+        live.until(lambda: live.source.feeds["infrared"].faults.get("silent", 0) > 0, "the infrared camera to be silent")
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].state == "live")
+        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         live.end()
     states = live.states("infrared")
     assert states[states.index("lost") - 1] == "held"
-    assert states[0] == states[-1] == "live"
+    assert states[0] == "live"
+    assert "live" in states[states.index("lost") :]
 
 
 def test_another_size_is_a_fault_until_the_old_one_is_back(visible: MjpegServer, infrared: MjpegServer) -> None:
@@ -205,12 +268,12 @@ def test_another_size_is_a_fault_until_the_old_one_is_back(visible: MjpegServer,
         infrared.picture = noise(64, 48)
         # FFmpeg keeps a stream's first size by scaling; a camera that was set anew starts a new stream
         infrared.mode = "down"
-        live.until(lambda: live.source.feeds["infrared"].state == "retrying")
+        live.until(lambda: live.source.feeds["infrared"].state == "retrying", "the infrared camera to be gone")
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].faults.get("format", 0) > 0)
+        live.until(lambda: live.source.feeds["infrared"].faults.get("format", 0) > 0, "the infrared camera's other size")
         assert "now gives 64x48xuint8, not 96x80xuint8" in str(live.source.feeds["infrared"].error)
         infrared.picture = noise(*SIZE, 1)
-        live.until(lambda: live.source.feeds["infrared"].state == "live")
+        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         report = live.end()
     assert report["cameras"]["infrared"]["dropped"]["size"] >= 8
@@ -222,7 +285,7 @@ def test_the_other_picture_passes_through_where_asked_for(visible: MjpegServer, 
     with running(visible, infrared, pass_through=True) as live:
         live.more()
         server.mode = "down"
-        live.until(lambda: live.sink.last is not None and live.sink.last.pair.missing == lost)
+        live.until(lambda: live.sink.last is not None and live.sink.last.pair.missing == lost, "a frame of one camera")
         live.more(3)
         fused = live.sink.last
         assert fused is not None
@@ -231,7 +294,7 @@ def test_the_other_picture_passes_through_where_asked_for(visible: MjpegServer, 
         kept = pair.visible.data if lost == "infrared" else grey(pair.infrared.data)
         np.testing.assert_array_equal(fused.data, kept)
         server.mode = "live"
-        live.until(lambda: live.sink.last is not None and live.sink.last.pair.missing is None)
+        live.until(lambda: live.sink.last is not None and live.sink.last.pair.missing is None, "a frame of both cameras")
         live.more()
         report = live.end()
     assert report["pairing"]["alone"] >= 3

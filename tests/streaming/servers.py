@@ -12,13 +12,10 @@ import threading
 from pathlib import Path
 from typing import Self
 
+from tests.support.processes import killed
+from tests.support.waiting import SECONDS, Lines, free_port
+
 _PYTHON, _SCRIPT = "/usr/bin/python3", Path(__file__).with_name("gst_server.py")
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 class Listener:
@@ -33,11 +30,10 @@ class Listener:
 
     def wait(self) -> None:
         """Until the stream ended and the file is whole."""
-        self._process.wait(30)
+        self._process.wait(SECONDS)
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        killed(self._process)
 
     def __enter__(self) -> Self:
         return self
@@ -52,9 +48,11 @@ class GstServer:
     def __init__(self, path: Path) -> None:
         port = free_port()
         self.url = f"rtsp://127.0.0.1:{port}/edgefuse"
-        self._process = subprocess.Popen([_PYTHON, str(_SCRIPT), str(port), str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [_PYTHON, str(_SCRIPT), str(port), str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
+        assert Lines(self._process.stdout).next("GStreamer's server to listen") == "ready\n"
 
     @staticmethod
     def is_here() -> bool:
@@ -65,8 +63,7 @@ class GstServer:
         return Path(_PYTHON).exists() and subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        killed(self._process)
 
     def __enter__(self) -> Self:
         return self

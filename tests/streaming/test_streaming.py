@@ -16,8 +16,9 @@ from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming import Streaming
 from edgefuse.streaming.sending import Sending
 from edgefuse.telemetry.live import Info, Live
-from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, probe, until
+from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, probe
 from tests.streaming.servers import GstServer, Listener, Publishing
+from tests.support.waiting import joined, until
 
 pytestmark = needs_ffmpeg
 
@@ -49,11 +50,11 @@ class Bench:
     def sent(self, more: int = 20) -> None:
         """Wait until so many more frames went through."""
         before = self.report["frames"]["sent"]
-        until(lambda: self.report["frames"]["sent"] >= before + more)
+        until(lambda: self.report["frames"]["sent"] >= before + more, "more frames to be sent")
 
     def accounted(self) -> dict[str, int]:
         self._stop.set()
-        self._thread.join()
+        joined(self._thread, "the source")
         self.streaming.close()
         frames: dict[str, int] = self.report["frames"]
         assert frames["seen"] == self.count == frames["sent"] + frames["dropped"] + frames["lost"]
@@ -94,7 +95,7 @@ def test_an_rtsp_server_takes_it(bench: Callable[..., Bench], tmp_path: Path) ->
     with GstServer(path) as server:
         b = bench(url=server.url, keyframe_s=0.5)
         b.sent(40)
-        until(lambda: path.stat().st_size)
+        until(lambda: path.exists() and path.stat().st_size, "the server writing the stream")
         b.accounted()
     found = numbers(path)
     assert len(found) >= 30
@@ -106,10 +107,10 @@ def test_a_server_that_goes_and_comes_back(bench: Callable[..., Bench], caplog: 
     with Publishing("me", "S3c/ret") as server:
         b = bench(url=f"rtsp://{server.place}", user="me", password="S3c/ret")
         b.sent()
-        until(lambda: server.packets > 10)
+        until(lambda: server.packets > 10, "ten packets at the server")
         assert "H264" in server.sdp
         server.cut()
-        until(lambda: b.states[-1] == "reconnecting")
+        until(lambda: b.states[-1] == "reconnecting", "the state reconnecting")
         server.down = False
         b.sent()
         assert server.connections >= 2
@@ -124,7 +125,7 @@ def test_a_server_that_goes_and_comes_back(bench: Callable[..., Bench], caplog: 
 def test_a_wrong_password_is_told_and_not_shown(bench: Callable[..., Bench]) -> None:
     with Publishing("me", "right") as server:
         b = bench(url=f"rtsp://{server.place}", user="me", password="S3cret")
-        until(lambda: b.report["trouble"])
+        until(lambda: b.report["trouble"], "the trouble with the password")
         assert "401" in b.report["trouble"]
         assert "S3cret" not in b.report["trouble"]
         assert b.report["state"] == "connecting"
@@ -135,10 +136,10 @@ def test_a_server_that_says_nothing_is_left(bench: Callable[..., Bench], monkeyp
     with Publishing("me", "x") as server:
         server.silent = True
         b = bench(url=f"rtsp://{server.place}", user="me", password="x")
-        until(lambda: b.report["reconnects"] >= 2)
+        until(lambda: b.report["reconnects"] >= 2, "two attempts to connect again")
         before = b.count
         # the source went on all the while
-        until(lambda: b.count > before + 5)
+        until(lambda: b.count > before + 5, "the source going on")
         assert "takes no frames" in b.report["trouble"]
         server.cut()
         server.silent, server.down = False, False
@@ -148,7 +149,7 @@ def test_a_server_that_says_nothing_is_left(bench: Callable[..., Bench], monkeyp
 
 def test_no_server_at_all_costs_the_stream_alone(bench: Callable[..., Bench]) -> None:
     b = bench(url="rtsp://127.0.0.1:9/none")
-    until(lambda: b.report["reconnects"] >= 2)
+    until(lambda: b.report["reconnects"] >= 2, "two attempts to connect again")
     assert b.states == ["reconnecting"]
     assert b.accounted()["sent"] == 0
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,19 +18,13 @@ from edgefuse.telemetry.jsonlines import JsonLines, append
 from edgefuse.telemetry.live import Live
 from tests.conftest import Run, one_line
 from tests.reports import INFO, full_report
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from tests.support.waiting import until
 
 
 def test_a_line_an_interval_and_a_last_one(tmp_path: Path) -> None:
     path = tmp_path / "made" / "t.jsonl"
     lines = JsonLines(TelemetrySettings(file=str(path), interval=0.1), Live(full_report), INFO)
-    until(lambda: lines.written >= 3)
+    until(lambda: lines.written >= 3, "three lines")
     lines.close()
     lines.close()
     told = [json.loads(line) for line in path.read_text().splitlines()]
@@ -79,12 +71,12 @@ def test_a_full_disk_costs_whole_lines_is_told_and_is_got_over(tmp_path: Path, m
     path, events, live = tmp_path / "t", [], Live(full_report)
     live.listen(events.append)
     lines = JsonLines(TelemetrySettings(file=str(path), interval=0.1), live, INFO)
-    until(lambda: lines.written >= 2)
+    until(lambda: lines.written >= 2, "two lines")
     full[0] = True
-    until(lambda: lines.lost >= 2)
+    until(lambda: lines.lost >= 2, "two lost lines")
     full[0] = False
     written = lines.written
-    until(lambda: lines.written >= written + 2)
+    until(lambda: lines.written >= written + 2, "two more lines")
     lines.close()
     told = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(told) == lines.written
@@ -104,7 +96,7 @@ def test_a_report_that_fails_ends_nothing(tmp_path: Path) -> None:
     live, events = Live(report), list[Event]()
     live.listen(events.append)
     lines = JsonLines(TelemetrySettings(file=str(tmp_path / "t"), interval=0.1), live, INFO)
-    until(lambda: lines.written)
+    until(lambda: lines.written, "a line")
     lines.close()
     assert events[0].facts == {"state": "failing", "error": "RuntimeError: not yet"}
 

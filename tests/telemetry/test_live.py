@@ -14,6 +14,7 @@ from edgefuse.errors import EdgeFuseError
 from edgefuse.events import Event
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from edgefuse.telemetry.live import Live
+from tests.support.waiting import joined, signalled
 
 
 def fused(k: int) -> FusedFrame:
@@ -47,7 +48,7 @@ def test_many_who_ask_cost_one_report_a_second() -> None:
     for t in threads:
         t.start()
     for t in threads:
-        t.join()
+        joined(t, "a thread that asks for a report")
     assert len(made) <= 2
     assert live.report()["n"] == len(made)
 
@@ -57,17 +58,17 @@ def test_no_frame_waits_for_a_report_and_a_report_may_ask_for_the_newest_frame()
 
     def report() -> Mapping[str, Any]:
         begun.set()
-        assert go.wait(30)
+        signalled(go, "the frame that was written")
         return {"newest": live.newest}
 
     live = Live(report)
     told: list[Mapping[str, Any]] = []
     thread = threading.Thread(target=lambda: told.append(live.report()))
     thread.start()
-    assert begun.wait(30)
+    signalled(begun, "the report to begin")
     live.write(fused(1))
     go.set()
-    thread.join(30)
+    joined(thread, "the report")
     assert told[0]["newest"][0] == 1
 
 

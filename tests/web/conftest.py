@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,18 +16,10 @@ from edgefuse.frames import Frame, FramePair, FusedFrame, Radiometry
 from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.report import Telemetry
+from tests.support.waiting import joined
 
 DEADLINE_S = 30.0
 TOKEN = "correct-horse-battery"
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """What `condition` returns once it is true; fails after half a minute."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    return found
 
 
 class Served:
@@ -76,7 +67,7 @@ class Served:
     def close(self) -> None:
         self._feeding.set()
         if self._feeder is not None:
-            self._feeder.join()
+            joined(self._feeder, "the feeder of frames")
         self.web.close()
 
 

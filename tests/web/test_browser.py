@@ -13,7 +13,8 @@ import pytest
 
 from edgefuse.events import Event
 from edgefuse.frames import FusedFrame, Radiometry
-from tests.web.conftest import DEADLINE_S, TOKEN, Served, raw_pair, until
+from tests.support.waiting import until
+from tests.web.conftest import DEADLINE_S, TOKEN, Served, raw_pair
 
 pytest.importorskip("edgefuse.web.app")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -77,11 +78,14 @@ def colour(page: Any, selector: str = "#picture") -> list[int]:
 
 def becomes(page: Any, expression: str) -> None:
     """Wait for it from outside: the page's policy runs no text as a program."""
-    until(lambda: page.wait_for_timeout(20) or page.evaluate(expression))
+    until(lambda: page.wait_for_timeout(20) or page.evaluate(expression), f"the page to have {expression}")
 
 
 def near(page: Any, expected: tuple[int, int, int], selector: str = "#picture") -> None:
-    until(lambda: page.wait_for_timeout(20) or max(abs(a - b) for a, b in zip(colour(page, selector), expected, strict=True)) < 20)
+    until(
+        lambda: page.wait_for_timeout(20) or max(abs(a - b) for a, b in zip(colour(page, selector), expected, strict=True)) < 20,
+        f"{selector} to have the colour {expected}",
+    )
 
 
 def test_the_picture_is_live_and_the_slider_goes_from_camera_to_camera(serve: Serve, tab: Any, plain: FusedFrame) -> None:
@@ -121,9 +125,9 @@ def test_the_keyboard_alone_will_do(serve: Serve, tab: Any, plain: FusedFrame) -
     page.keyboard.press("Escape")
     becomes(page, "document.activeElement === document.body")
     page.keyboard.press(" ")
-    until(lambda: page.wait_for_timeout(20) or served.web.report()["viewers"] == 0)
+    until(lambda: page.wait_for_timeout(20) or served.web.report()["viewers"] == 0, "the viewer to be gone")
     page.keyboard.press(" ")
-    until(lambda: page.wait_for_timeout(20) or served.web.report()["viewers"] == 1)
+    until(lambda: page.wait_for_timeout(20) or served.web.report()["viewers"] == 1, "one viewer")
     # every control is reached by Tab, in the order it is seen
     page.evaluate("document.activeElement.blur()")
     reached = []

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run, one_line
+from tests.support.waiting import SECONDS, Lines
 
 _DEMO = ("run", "--source", "demo?size=96x80&frames=0", "--model", "blend-classic")
 
@@ -23,7 +24,9 @@ def test_the_page_of_a_run(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "edgefuse", *_DEMO, "--web", "127.0.0.1:0", "--json"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
-        line = run.stderr.readline()
+        assert run.stdout is not None
+        output, lines = Lines(run.stdout), Lines(run.stderr)
+        line = lines.next("the page's address")
         found = re.fullmatch(r"edgefuse: web page on http://127\.0\.0\.1:(\d+)/\n", line)
         assert found, line
         connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
@@ -33,9 +36,9 @@ def test_the_page_of_a_run(tmp_path: Path) -> None:
         # the answer comes before the first frame, its body after
         assert connection.getresponse().read(10) == b"--edgefuse"
         run.send_signal(signal.SIGTERM)
-        out, err = run.communicate(timeout=60)
+        out, err = output.rest("the run to stop"), lines.rest("the run to stop")
         connection.close()
-    assert run.returncode == 0, err
+        assert run.wait(SECONDS) == 0, err
     assert err == ""
     report = json.loads(out)
     assert report["web"]["pictures_encoded"] >= 1

@@ -15,7 +15,8 @@ import pytest
 from edgefuse.errors import OutputError
 from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
-from tests.web.conftest import Served, until
+from tests.support.waiting import until
+from tests.web.conftest import Served
 
 pytest.importorskip("edgefuse.web.app")
 Serve = Callable[..., Served]
@@ -31,7 +32,7 @@ def test_health_follows_the_frames(serve: Serve, frames: list[FusedFrame]) -> No
     assert page.get("/healthz")[0] == 200
     assert page.json("/healthz")["frames"] == 1
     page.web._state._patience_s = 0.05
-    until(lambda: page.get("/healthz")[0] == 503)
+    until(lambda: page.get("/healthz")[0] == 503, "/healthz to answer 503")
     assert page.json("/healthz")["why"].startswith("no frame for")
     page.web._state._patience_s = 60.0
     page.live.write(frames[0])
@@ -69,7 +70,7 @@ def test_the_report_and_the_state_say_what_the_run_says(serve: Serve, frames: li
     }
     page.feed(frames)
     page.live.tell(Event("alarm", "stove", {"celsius": 91.5}))
-    state = until(lambda: (s := page.json("/state.json"))["sample"] and s["sample"]["fps"] and s)
+    state = until(lambda: (s := page.json("/state.json"))["sample"] and s["sample"]["fps"] and s, "a sample with frames per second")
     assert state["sample"]["memory_mb"] > 10
     assert state["sample"]["in_mb_s"] > state["sample"]["out_mb_s"] > 0
     assert state["report"]["model"] == {"name": "m"}

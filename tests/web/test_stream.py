@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from edgefuse.frames import FusedFrame
-from tests.web.conftest import DEADLINE_S, Served, raw_pair, until
+from tests.support.waiting import until
+from tests.web.conftest import DEADLINE_S, Served, raw_pair
 
 connection = pytest.importorskip("edgefuse.web.connection")
 Serve = Callable[..., Served]
@@ -26,7 +27,7 @@ def parts(answer: HTTPResponse) -> Iterator[tuple[str, str, bytes]]:
     """(view, facts, JPEG) of a body's parts."""
     while (line := answer.readline()).startswith(b"--edgefuse") and not line.startswith(b"--edgefuse--"):
         head: dict[str, str] = {}
-        while (line := answer.readline()) != b"\r\n":
+        while (line := answer.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode().partition(":")
             head[name] = value.strip()
         yield head["X-View"], head["X-Frame"], answer.read(int(head["Content-Length"]))
@@ -79,7 +80,7 @@ def test_many_clients_cost_one_picture_a_frame_and_none_while_nobody_looks(serve
     assert page.web.report()["pictures_encoded"] == 2
     for answer in answers:
         answer.close()
-    until(lambda: page.web.report()["viewers"] == 0)
+    until(lambda: page.web.report()["viewers"] == 0, "the viewer to be gone")
     for fused in frames * 5:
         page.live.write(fused)
     assert page.json("/healthz")["frames"] == 25
@@ -108,7 +109,7 @@ def test_too_many_viewers_are_told_so_and_a_place_is_free_again(serve: Serve, fr
         assert third.status == 503
         assert b"raise clients in [web]" in third.read()
     first.close()
-    until(lambda: page.web.report()["viewers"] == 1)
+    until(lambda: page.web.report()["viewers"] == 1, "one viewer")
     with page.ask("GET", "/stream.mjpg") as again:
         assert again.status == 200
     second.close()
@@ -140,12 +141,12 @@ def test_who_does_not_read_is_closed_and_keeps_nobody_waiting(serve: Serve, monk
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         stalled.append(sock)
-    until(lambda: page.web.report()["viewers"] == 3)
+    until(lambda: page.web.report()["viewers"] == 3, "three viewers")
     with page.ask("GET", "/stream.mjpg") as answer:
         film = parts(answer)
         numbers = [int(re.findall(r'"frame": (\d+)', next(film)[1])[0]) for _ in range(10)]
         assert numbers == sorted(set(numbers))
-        until(lambda: next(film) and page.web.report()["viewers"] == 1)
+        until(lambda: next(film) and page.web.report()["viewers"] == 1, "all viewers but one to be gone")
     for sock in stalled:
         sock.close()
 
@@ -167,7 +168,7 @@ def test_a_slow_reader_gets_the_newest_picture_not_the_next(serve: Serve, monkey
         film = parts(answer)
         next(film)
         count = page.live.newest[0] if page.live.newest else 0
-        until(lambda: page.live.newest and page.live.newest[0] > count + 100)
+        until(lambda: page.live.newest and page.live.newest[0] > count + 100, "a hundred frames")
         numbers = [int(re.findall(r'"frame": (\d+)', next(film)[1])[0]) for _ in range(4)]
         answer.close()
     # a picture is larger than what is held, so one was on its way; after it, it is now
@@ -200,7 +201,7 @@ def test_closing_ends_films_and_threads_and_frees_the_port(serve: Serve, frames:
         next(film)
         page.close()
         assert sum(1 for _ in film) < 50
-    until(lambda: set(threading.enumerate()) <= before)
+    until(lambda: set(threading.enumerate()) <= before, "the end of all threads")
     socket.create_server(page.address).close()
     page.web.close()
 
@@ -213,5 +214,5 @@ def test_a_port_that_is_taken_is_tried_again(serve: Serve, monkeypatch: pytest.M
         port = taken.getsockname()[1]
         page = serve(listen=f"127.0.0.1:{port}")
         assert "cannot serve on" in page.web.report()["trouble"]
-    until(lambda: page.web.report()["trouble"] == "")
+    until(lambda: page.web.report()["trouble"] == "", "the end of the trouble")
     assert page.get("/healthz")[0] == 503

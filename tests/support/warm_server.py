@@ -1,0 +1,60 @@
+"""The server of tests/support/warm.py, run as a program: each line of standard input is a command, run in a process of its own.
+
+A line is JSON: arguments, cwd, env, and files for standard output and standard error. Answered with the process's id, then its exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import sys
+from typing import Any
+
+
+def main() -> None:
+    _import_all()
+    for line in sys.stdin:
+        job = json.loads(line)
+        if not (pid := os.fork()):
+            _become(job)
+            runpy.run_module("edgefuse", run_name="__main__", alter_sys=True)
+            return
+        _say(pid)
+        _say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _import_all() -> None:
+    """All of EdgeFuse, but not what it imports when first used: a fork has none of onnxruntime's threads, and waits for them at its end."""
+    import edgefuse
+
+    for module in pkgutil.walk_packages(edgefuse.__path__, "edgefuse."):
+        if not module.name.endswith(".__main__"):
+            # of an extra that is not here; the compiled core, which is no module
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module.name)
+    assert "onnxruntime" not in sys.modules
+
+
+def _become(job: dict[str, Any]) -> None:
+    """In the child: the folder, environment and standard streams of the command."""
+    os.chdir(job["cwd"])
+    os.environ.clear()
+    os.environ.update(job["env"])
+    sys.argv[1:] = job["arguments"]
+    # `python -m` has the working folder first, not that of this program
+    sys.path[0] = job["cwd"]
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, path in zip((1, 2), job["files"], strict=True):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), number)
+
+
+def _say(number: int) -> None:
+    os.write(1, b"%d\n" % number)
+
+
+if __name__ == "__main__":
+    main()
