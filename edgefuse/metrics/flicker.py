@@ -1,4 +1,13 @@
-"""Flicker: how much the fused picture changes from frame to frame where neither camera's picture did."""
+"""Flicker and step: how much the fused picture changes from frame to frame where neither camera's picture did.
+
+flicker: the mean absolute change of the fused luma from one frame to the next, over the pixels where neither input's luma changed by more
+    than a threshold. It sees noise and shimmer.
+step: the largest change of local brightness. Local brightness is the mean luma of a cell of 16 x 16 pixels (cells begin at the top left;
+    what is left over at the right and below counts for none). A cell is still from one frame to the next where neither input's local
+    brightness changed by more than 15 levels; step = max |change of the fused picture's local brightness| over all still cells of all
+    frames. It sees surroundings that pump when something moves by, which a mean over all pixels hides. The average of the two inputs has 16
+    at most.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +22,23 @@ from edgefuse.errors import InputError
 from edgefuse.metrics.planes import Image, check, luma
 
 DEFAULT_THRESHOLD = 4
+CELL = 16  # pixels
+STILL_CELL = 15  # levels that a still cell's mean may change
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Mean absolute change from frame to frame of the luma where nothing moved, levels of 255; NaN where no pixel was ever still.
+    """What changed from frame to frame where nothing moved, levels of 255; NaN where no pixel (step: no cell) was ever still.
 
     fused: the flicker. visible, infrared: the same of the inputs, whose noise the fused picture has a right to.
-    still: the share of pixels that the figures are of, 0..1.
+    still: the share of pixels that the figures are of, 0..1. step: the largest change of the fused picture's local brightness.
     """
 
     fused: float
     visible: float
     infrared: float
     still: float
+    step: float = math.nan
 
 
 class Flicker:
@@ -44,11 +56,13 @@ class Flicker:
         self._threshold = threshold
         self._before: tuple[Image, ...] | None = None
         self._sums, self._still, self._pixels = np.zeros(3), 0, 0
+        self._step = math.nan
 
     def add(self, visible: Image, infrared: Image, fused: Image, still: NDArray[np.bool_] | None = None) -> None:
         """The next frame: uint8 of one size, the size of all frames; (H, W), or (H, W, 3) BGR, which counts by its luma.
 
-        still: bool (H, W), True where nothing moved since the frame before; without it the threshold decides. Raises InputError.
+        still: bool (H, W), True where nothing moved since the frame before; without it the thresholds decide. A cell is still where all
+        of its pixels are. Raises InputError.
         """
         check(visible=visible, infrared=infrared, fused=fused)
         now = tuple(luma(image) for image in (visible, infrared, fused))
@@ -60,12 +74,24 @@ class Flicker:
         if before[0].shape != now[0].shape:
             sizes = " after ".join(f"{image.shape[1]}x{image.shape[0]}" for image in (now[0], before[0]))
             raise InputError(f"a frame of {sizes}: flicker is measured on frames of one size")
+        whole = still
         changes = [cv2.absdiff(a, b) for a, b in zip(now, before, strict=True)]
         if still is None:
             still = np.maximum(changes[0], changes[1]) <= self._threshold
         self._sums += [int(change[still].sum(dtype=np.int64)) for change in changes]
         self._still += int(still.sum())
         self._pixels += still.size
+        self._look_at_cells(before, now, whole)
+
+    def _look_at_cells(self, before: tuple[Image, ...], now: tuple[Image, ...], still: NDArray[np.bool_] | None) -> None:
+        changes = [np.abs(_cells(a) - _cells(b)) for a, b in zip(now, before, strict=True)]
+        if still is None:
+            chosen = np.maximum(changes[0], changes[1]) <= STILL_CELL * CELL * CELL
+        else:
+            chosen = _cells(still.view(np.uint8)) == CELL * CELL
+        if chosen.any():
+            # fmax: the first step replaces NaN
+            self._step = float(np.fmax(self._step, int(changes[2][chosen].max()) / (CELL * CELL)))
 
     def cut(self) -> None:
         """The next frame does not follow the last one (a pair was lost, another scene begins): no change is counted between them."""
@@ -74,6 +100,13 @@ class Flicker:
     @property
     def figures(self) -> Figures:
         if not self._still:
-            return Figures(math.nan, math.nan, math.nan, 0.0)
+            return Figures(math.nan, math.nan, math.nan, 0.0, self._step)
         visible, infrared, fused = (float(s) / self._still for s in self._sums)
-        return Figures(fused, visible, infrared, self._still / self._pixels)
+        return Figures(fused, visible, infrared, self._still / self._pixels, self._step)
+
+
+def _cells(picture: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Sums over whole cells, int64 (H // 16, W // 16)."""
+    rows, columns = picture.shape[0] // CELL, picture.shape[1] // CELL
+    cells = picture[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL)
+    return cells.sum(axis=(1, 3), dtype=np.int64)

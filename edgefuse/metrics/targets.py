@@ -3,10 +3,14 @@
 For each connected target of 30 pixels and more in a mask, the contrast on luma is C = |mean(target) - mean(ring)| / (std(ring) + 4), the
 ring being what lies within 15 pixels of the target and not within 2 of any; kept = min(1, C(fused) / max(C(visible), C(infrared))).
 A target whose ring has fewer than 50 pixels is left out.
+
+`seen` is the same in colour: means in CIE Lab (D65, L in 0..100), |.| the Euclidean distance, std(ring) the root of the three channels'
+summed variances. A target that differs from its surroundings by its colour alone is kept by `seen` and not by `kept`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +44,14 @@ class _Target:
     columns: slice
     inside: NDArray[np.bool_]
     ring: NDArray[np.bool_]
-    best: float
 
     def contrast(self, picture: Image) -> float:
+        """Of a luma picture (H, W)."""
         return _contrast(picture[self.rows, self.columns], self.inside, self.ring)
+
+    def colour_contrast(self, picture: Image) -> float:
+        """In CIE Lab, of a picture (H, W) or (H, W, 3) BGR."""
+        return _colour_contrast(_lab(picture[self.rows, self.columns]), self.inside, self.ring)
 
 
 class Targets:
@@ -53,7 +61,10 @@ class Targets:
         """uint8 (H, W) or (H, W, 3) BGR, of one size; a target is what the mask's luma has above 127. Raises InputError for others."""
         check(visible=visible, infrared=infrared, mask=mask)
         self._shape = visible.shape[:2]
-        self._targets = list(_find(luma(visible), luma(infrared), luma(mask)))
+        self._targets = _find(luma(mask))
+        lumas = luma(visible), luma(infrared)
+        self._best = [max(map(t.contrast, lumas)) for t in self._targets]
+        self._best_seen = [max(map(t.colour_contrast, (visible, infrared))) for t in self._targets]
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -62,7 +73,13 @@ class Targets:
         """What each target kept, 0..1, in no order that matters. fused: uint8 of the pair's size. Raises InputError for another."""
         check(pair=np.empty(self._shape, np.uint8), fused=fused)
         picture = luma(fused)
-        return [min(1.0, t.contrast(picture) / max(t.best, _LEAST)) for t in self._targets]
+        return [min(1.0, t.contrast(picture) / max(best, _LEAST)) for t, best in zip(self._targets, self._best, strict=True)]
+
+    def seen(self, fused: Image) -> list[float]:
+        """As `kept`, in CIE Lab, so that colour counts. fused: uint8 of the pair's size. Raises InputError for another."""
+        check(pair=np.empty(self._shape, np.uint8), fused=fused)
+        found = zip(self._targets, self._best_seen, strict=True)
+        return [min(1.0, t.colour_contrast(fused) / max(best, _LEAST)) for t, best in found]
 
 
 def summary(kept: Sequence[float]) -> Kept | None:
@@ -74,7 +91,7 @@ def summary(kept: Sequence[float]) -> Kept | None:
     return Kept(float(ordered.mean()), float(worst.mean()), float((ordered < 0.5).mean()), len(ordered))
 
 
-def _find(visible: Image, infrared: Image, mask: Image) -> list[_Target]:
+def _find(mask: Image) -> list[_Target]:
     marked = (mask > 127).astype(np.uint8)
     near = _grown(marked, _NEAR)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(marked)
@@ -89,8 +106,7 @@ def _find(visible: Image, infrared: Image, mask: Image) -> list[_Target]:
         inside = labels[rows, columns] == k
         ring = _grown(inside.astype(np.uint8), _FAR) & ~near[rows, columns]
         if ring.sum() >= _SMALLEST_RING:
-            best = max(_contrast(image[rows, columns], inside, ring) for image in (visible, infrared))
-            found.append(_Target(rows, columns, inside, ring, best))
+            found.append(_Target(rows, columns, inside, ring))
     return found
 
 
@@ -102,3 +118,16 @@ def _grown(marked: NDArray[np.uint8], pixels: int) -> NDArray[np.bool_]:
 def _contrast(picture: Image, inside: NDArray[np.bool_], ring: NDArray[np.bool_]) -> float:
     around = picture[ring].astype(np.float64)
     return abs(float(picture[inside].mean()) - float(around.mean())) / (float(around.std()) + _NOISE)
+
+
+def _lab(picture: Image) -> NDArray[np.float32]:
+    """CIE Lab, float32 (H, W, 3), of uint8 (H, W) or (H, W, 3) BGR; grey stands for three equal channels."""
+    colour: Any = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) if picture.ndim == 2 else picture
+    lab: Any = cv2.cvtColor(colour.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
+    return lab
+
+
+def _colour_contrast(picture: NDArray[np.float32], inside: NDArray[np.bool_], ring: NDArray[np.bool_]) -> float:
+    around = picture[ring].astype(np.float64)
+    distance = float(np.linalg.norm(picture[inside].mean(axis=0, dtype=np.float64) - around.mean(axis=0)))
+    return distance / (math.sqrt(float(around.var(axis=0).sum())) + _NOISE)

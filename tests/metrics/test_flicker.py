@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgefuse.errors import InputError
-from edgefuse.metrics.flicker import Flicker
+from edgefuse.metrics.flicker import CELL, STILL_CELL, Flicker
 
 frames = arrays(np.uint8, (3, 6, 7))
 
@@ -82,6 +82,72 @@ def test_a_picture_of_one_input_flickers_as_that_does_and_no_more_than_the_thres
         assert figures.infrared <= threshold
     else:
         assert math.isnan(figures.fused)
+
+
+def street(*levels: int) -> np.ndarray:
+    """32 x 64 + 5 pixels: a cell of 16 x 16 a level, in reading order, and five columns that are no cell."""
+    picture = np.zeros((32, 69), np.uint8)
+    for k, level in enumerate(levels):
+        picture[16 * (k // 4) : 16 * (k // 4) + 16, 16 * (k % 4) : 16 * (k % 4) + 16] = level
+    return picture
+
+
+def test_a_step_is_the_largest_change_of_a_cell_that_neither_input_changed() -> None:
+    flicker = Flicker()
+    flicker.add(street(100, 100, 100), street(50, 50, 50), street(10, 10, 10))
+    # the first cell changes in the visible frame, the second in the infrared one: what the fused picture does there is its own affair
+    flicker.add(street(116, 100, 100), street(50, 66, 50), street(200, 200, 43))
+    assert flicker.figures.step == 33
+    # a change within the limit is none
+    flicker.add(street(116 - STILL_CELL, 100, 100), street(50, 66, 50), street(160, 200, 43))
+    assert flicker.figures.step == 40
+    fused = street(160, 200, 43)
+    fused[:, 64:] = 255  # no whole cell
+    fused[0, 0] = 96  # one pixel is little of a cell's brightness
+    flicker.add(street(101, 100, 100), street(50, 66, 50), fused)
+    assert flicker.figures.step == 40
+
+
+def test_a_step_is_of_means_not_of_pixels() -> None:
+    flicker = Flicker()
+    fused = street(10)
+    fused[:16:2, :16] = 90
+    flicker.add(street(5), street(5), street(10))
+    flicker.add(street(5), street(5), fused)
+    assert flicker.figures.step == 40
+
+
+def test_no_step_across_a_cut_nor_of_pictures_smaller_than_a_cell_nor_where_all_moves() -> None:
+    flicker = Flicker()
+    for level in (0, 200):
+        flicker.add(street(), street(), street(*[level] * 8))
+        flicker.cut()
+    assert math.isnan(flicker.figures.step)
+    small = Flicker()
+    for level in (0, 200):
+        small.add(grey(1), grey(1), grey(level))
+    assert math.isnan(small.figures.step)
+    assert small.figures.fused == 200
+    moving = Flicker()
+    for level in (0, 200):
+        moving.add(street(*[level] * 8), street(), street(*[level] * 8))
+    assert math.isnan(moving.figures.step)
+
+
+def test_a_mask_says_which_cells_are_still() -> None:
+    flicker, still = Flicker(), np.ones((32, 69), bool)
+    still[3, 3] = False
+    for k in range(2):
+        flicker.add(street(90 * k, 90 * k), street(), street(100 * k, 70 * k), still)
+    assert flicker.figures.step == 70
+
+
+@given(arrays(np.uint8, (3, 2, 2 * CELL, 2 * CELL)))
+def test_the_average_steps_by_no_more_than_its_inputs_may(frames: np.ndarray) -> None:
+    flicker = Flicker()
+    for visible, infrared in frames:
+        flicker.add(visible, infrared, ((visible.astype(int) + infrared) // 2).astype(np.uint8))
+    assert not flicker.figures.step > STILL_CELL + 1
 
 
 def test_bad_input() -> None:

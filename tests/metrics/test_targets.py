@@ -94,6 +94,54 @@ def test_a_neighbour_is_not_part_of_the_ring() -> None:
     assert both == [pytest.approx(alone[0])] * 2
 
 
+def plain_lab(blue: float, green: float, red: float) -> np.ndarray:
+    """One colour, 0..255, in CIE Lab by the formulas of IEC 61966-2-1 and CIE 15 (D65)."""
+    linear = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red / 255, green / 255, blue / 255)])
+    xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]) @ linear
+    f = [t ** (1 / 3) if t > 216 / 24389 else (24389 / 27 * t + 16) / 116 for t in xyz / (0.95047, 1.0, 1.08883)]
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_seen_by_hand() -> None:
+    visible, infrared, mask = scene()
+    colour = cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
+    road, coat = (90, 90, 90), (60, 80, 150)
+    fused = colour.copy()
+    fused[30:40, 40:48] = coat
+    half = np.hstack([fused[:, :44], colour[:, 44:]])  # half of the coat
+    best = abs(plain_lab(210, 210, 210) - plain_lab(50, 50, 50))[0] / 4
+    targets = Targets(colour, infrared, mask)
+    expected = np.linalg.norm(plain_lab(*coat) - plain_lab(*road)) / 4 / best
+    assert targets.seen(fused) == [pytest.approx(expected, abs=2e-3)]
+    assert targets.seen(half) == [pytest.approx(expected / 2, abs=2e-3)]
+    assert targets.seen(infrared) == [1.0]
+    assert targets.seen(colour) == [0.0]
+
+
+def test_seen_counts_the_deviation_of_the_ring_in_all_three_channels() -> None:
+    visible, infrared, mask = scene()
+    fused = np.full((70, 90, 3), 90, np.uint8)
+    fused[::2] = (20, 120, 90)  # rows of another colour, so that a ring has as many of one as of the other
+    fused[30:40, 40:48] = 210
+    around = [plain_lab(90, 90, 90), plain_lab(20, 120, 90)]
+    target, best = plain_lab(210, 210, 210), abs(plain_lab(210, 210, 210) - plain_lab(50, 50, 50))[0] / 4
+    deviation = np.sqrt(np.var(around, axis=0).sum())
+    expected = np.linalg.norm(target - np.mean(around, axis=0)) / (deviation + 4) / best
+    # the ring begins and ends with one more row of the first
+    assert Targets(visible, infrared, mask).seen(fused) == [pytest.approx(expected, rel=0.02)]
+
+
+def test_a_target_that_only_colour_shows_is_seen_and_not_kept() -> None:
+    visible, _, mask = scene()
+    fused = cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
+    fused[30:40, 40:48] = (90, 61, 147)  # its luma is 90 as the road's
+    targets = Targets(fused, visible, mask)
+    assert cv2.cvtColor(fused, cv2.COLOR_BGR2GRAY)[35, 44] == 90
+    assert targets.kept(fused) == [0.0]
+    assert targets.seen(fused) == [1.0]
+    assert targets.seen(visible) == [0.0]
+
+
 def test_summary() -> None:
     figures = summary([1.0] * 17 + [0.4, 0.2, 0.0])
     assert (figures.targets, figures.below_half, figures.worst_tenth) == (20, 0.15, pytest.approx(0.1))
@@ -109,3 +157,5 @@ def test_bad_pictures() -> None:
         Targets(visible, infrared, mask[:, 1:])
     with pytest.raises(InputError, match="fused 90x69"):
         Targets(visible, infrared, mask).kept(visible[1:])
+    with pytest.raises(InputError, match="fused 90x69"):
+        Targets(visible, infrared, mask).seen(visible[1:])
