@@ -21,16 +21,19 @@ from edgefuse.metrics.fusion.benchmark import (
     vifb_ssim,
 )
 from edgefuse.metrics.fusion.classic import ag, en, mi, n_abf, psnr, q_abf, rmse, sd, sf, ssim, ssim_a, vif
+from edgefuse.metrics.fusion.intervals import Interval, intervals
 from edgefuse.metrics.fusion.table import METRICS, Metric, compare, mean_rank, names, ranks, textbook, vifb
 from edgefuse.metrics.planes import Inputs
 
 __all__ = [
     "Inputs",
+    "Interval",
     "METRICS",
     "Metric",
     "ag",
     "compare",
     "en",
+    "intervals",
     "mean_rank",
     "mi",
     "n_abf",
