@@ -10,7 +10,7 @@ EdgeFuseError                 exit 1: a fault, ours or the machine's
 |  |- CubeError              a hyperspectral cube, or a compressed one, that can't be used
 |  |- ModelError              an unknown model, a broken card, a file whose sha256 is wrong
 |  |- OutputError             a place that can't be written: permission, a full disk
-|  `- MissingDependencyError  an extra that is not installed; the message ends with the pip command
+|  `- MissingDependencyError  an extra that is not installed; the message ends with the command that installs it
 `- MeasurementError           exit 3: a figure that can't be trusted
 """
 
@@ -72,10 +72,10 @@ class OutputError(InputError):
 
 
 class MissingDependencyError(InputError):
-    """An optional package is missing. `extra` is ours, `package` the one that could not be imported."""
+    """An optional package is missing: `package`, the one that could not be found. by: the installer's command, before `install`."""
 
-    def __init__(self, package: str, what: str, install: str) -> None:
-        super().__init__(f"{what} needs {package}, which is not installed; run: pip install {install}")
+    def __init__(self, package: str, what: str, install: str, by: str = "pip install") -> None:
+        super().__init__(f"{what} needs {package}, which is not installed; run: {by} {install}")
         self.package = package
 
 

@@ -1,0 +1,160 @@
+"""Average precision of detections at an overlap of 0.5, given true boxes in YOLO's form.
+
+Overlap is intersection over union. The detections of one kind, of all pictures, are taken by falling score (equal scores in the order
+given). Each is compared with the free true box of its picture that it overlaps most: where that overlap is 0.5 or more, it is right and
+the box is no longer free. With r right ones among the first n, precision is r / n, recall r / true boxes. Average precision is the mean,
+over the recalls 0, 0.01, ... 1, of the highest precision at that recall or beyond (COCO's 101 points); 0 where nothing was detected, NaN
+where there is no true box.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgefuse.errors import SettingsError, SourceError
+
+KINDS = {"person": 0, "car": 2}  # COCO's numbers, which the detector and MSRS's boxes use, too
+OVERLAP = 0.5
+_RECALLS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Shares of the picture's width and height, 0..1 from the top left."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union, 0..1."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        both = max(0.0, width) * max(0.0, height)
+        return both / (self.area + other.area - both) if both else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What a detector sees. score: 0..1. kind: COCO's number of the class."""
+
+    box: Box
+    score: float
+    kind: int
+
+
+class Boxes:
+    """A folder of NAME.txt in YOLO's form: a line a box, `CLASS X Y WIDTH HEIGHT`, its centre and size as shares of the picture."""
+
+    def __init__(self, folder: Path, classes: Mapping[str, int] = KINDS) -> None:
+        """classes: the files' number for each of `KINDS`; kinds left out are not measured. Raises SourceError where there is no file."""
+        self.folder, self._classes = folder, dict(classes)
+        try:
+            self._files = {path.stem: path for path in folder.iterdir() if path.suffix.lower() == ".txt"}
+        except OSError as e:
+            raise SourceError(f"cannot list {folder}: {e.strerror}; give the folder with boxes, PAIR.txt in YOLO's form") from None
+        if not self._files:
+            raise SourceError(f"{folder} has no .txt file; give the folder with boxes, PAIR.txt in YOLO's form")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(self._classes)
+
+    def read(self, name: str) -> dict[str, list[Box]] | None:
+        """The boxes of each kind in the pair `name`; None where it has no file. Raises SourceError for a line that is not of that form."""
+        if name not in self._files:
+            return None
+        path, found = self._files[name], {kind: list[Box]() for kind in self._classes}
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as e:
+            raise SourceError(f"{path} cannot be read ({e}); mend or remove it") from None
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                of, box = _parsed(line)
+            except ValueError:
+                raise SourceError(
+                    f"{path}, line {number}: '{line.strip()[:60]}' is not CLASS X Y WIDTH HEIGHT, each but CLASS from 0 to 1 (YOLO's form)"
+                ) from None
+            for kind, wanted in self._classes.items():
+                if of == wanted:
+                    found[kind].append(box)
+        return found
+
+
+def classes(text: str) -> dict[str, int]:
+    """`person=0,car=1` as {"person": 0, "car": 1}. Raises SettingsError for another form, another kind, or a number of two kinds."""
+    found: dict[str, int] = {}
+    for item in text.split(","):
+        kind, _, number = item.strip().partition("=")
+        if kind not in KINDS or kind in found or not number.isdecimal() or int(number) in found.values():
+            raise SettingsError(f"--people-classes {text}: expected the boxes' numbers for {' and '.join(KINDS)}, such as person=0,car=2")
+        found[kind] = int(number)
+    return found
+
+
+@dataclass(slots=True)
+class People:
+    """What was found in one method's pictures, pair after pair; keeps the boxes, not the pictures."""
+
+    kinds: tuple[str, ...]
+    _found: list[Sequence[Detection]] = field(default_factory=list)
+    _true: list[Mapping[str, list[Box]]] = field(default_factory=list)
+
+    def add(self, found: Sequence[Detection], true: Mapping[str, list[Box]]) -> None:
+        self._found.append(found)
+        self._true.append(true)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many true boxes there are of each kind."""
+        return {kind: sum(len(true[kind]) for true in self._true) for kind in self.kinds}
+
+    @property
+    def precision(self) -> dict[str, float]:
+        """The average precision of each kind."""
+        return {kind: self._precision(kind) for kind in self.kinds}
+
+    def _precision(self, kind: str) -> float:
+        found = [[d for d in seen if d.kind == KINDS[kind]] for seen in self._found]
+        return average_precision(found, [true[kind] for true in self._true])
+
+
+def average_precision(found: Sequence[Sequence[Detection]], true: Sequence[Sequence[Box]]) -> float:
+    """Of one kind: the detections and the true boxes of each picture, in the same order. 0..1; the module's docstring defines it."""
+    total = sum(map(len, true))
+    if not total:
+        return math.nan
+    free = [dict(enumerate(boxes)) for boxes in true]
+    ordered = sorted(((d, k) for k, seen in enumerate(found) for d in seen), key=lambda item: -item[0].score)
+    hits = np.zeros(len(ordered), np.int64)
+    for n, (detection, picture) in enumerate(ordered):
+        left = free[picture]
+        best = max(left, key=lambda k: left[k].overlap(detection.box), default=None)
+        if best is not None and left[best].overlap(detection.box) >= OVERLAP:
+            del left[best]
+            hits[n] = 1
+    right = np.cumsum(hits)
+    precision = right / np.arange(1, len(hits) + 1)
+    # whole numbers: a recall of 0.29 is no more and no less than that
+    at = [precision[right * _RECALLS >= k * total].max(initial=0.0) for k in range(_RECALLS + 1)]
+    return float(np.mean(at))
+
+
+def _parsed(line: str) -> tuple[int, Box]:
+    of, x, y, width, height = (float(word) for word in line.split())
+    if not (of.is_integer() and 0 <= x <= 1 and 0 <= y <= 1 and 0 < width <= 1 and 0 < height <= 1):
+        raise ValueError
+    return int(of), Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
