@@ -17,7 +17,8 @@ from edgefuse.util.uri import Uri
 class SourceInfo:
     """uri: as given. pairs: how many reads it will take, lost ones included, None where unknown. fps: nominal rate in Hz, never rounded.
     paths: files and folders it reads, which no sink may write to. sequence: are its pairs frames of one video, or pictures of anything?
-    live: frames that are not taken in time are lost, so whoever is late drops the oldest.
+    live: frames that are not taken in time are lost, so whoever is late drops the oldest. layout: how the files were found to lie, in words
+    for whoever looks; warning: what a user has to know of them; "" where there is nothing to say.
     """
 
     uri: str
@@ -26,6 +27,8 @@ class SourceInfo:
     paths: tuple[Path, ...] = ()
     sequence: bool = True
     live: bool = False
+    layout: str = ""
+    warning: str = ""
 
 
 class Source(ABC):

@@ -1,19 +1,20 @@
-"""`folder:DIR` (visible/ and infrared/ inside) or `folder:VISIBLE,INFRARED`: image files, paired by stem.
+"""`folder:DIR`, `folder:VISIBLE,INFRARED` or `folder:DIR?visible=NAME&infrared=NAME`: image files, paired by name.
 
-Only image files count, in natural order (frame2 before frame10). A frame without a partner, or with two, is a FrameError in
-its place, so that it is named and counted while the others go on.
+`folder:DIR` finds the two folders in DIR by how public datasets lay theirs out (`edgefuse.sources.layouts`). Only image files count, in
+natural order (frame2 before frame10). A frame without a partner, or with two, is a FrameError in its place, so that it is named and counted
+while the others go on.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Self
 
-from edgefuse.errors import FrameError, SourceError
+from edgefuse.errors import FrameError, SettingsError, SourceError
 from edgefuse.frames import Frame, FramePair, Modality
 from edgefuse.sources.base import Source, SourceInfo
+from edgefuse.sources.layouts import Found, find, given
 from edgefuse.util import images
 from edgefuse.util.uri import Uri, real
 
@@ -25,46 +26,35 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"([0-9]+)", text) if p]
 
 
-def listing(folder: Path) -> dict[str, list[Path]]:
-    """The folder's image files by stem. Raises SourceError where the folder can't be listed."""
-    found: dict[str, list[Path]] = {}
-    try:
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".") and path.is_file():
-                found.setdefault(path.stem, []).append(path)
-    except OSError as e:
-        raise SourceError(f"cannot list {folder}: {e.strerror}; give an existing folder of images") from None
-    return found
-
-
 class FolderSource(Source):
     """Pairs of image files. Each file is read whole or not at all (`edgefuse.util.images`)."""
 
-    OPTIONS = ("fps",)
+    OPTIONS = ("fps", "visible", "infrared")
 
-    def __init__(self, visible: Path, infrared: Path, uri: str, fps: float = DEFAULT_FPS) -> None:
-        """Lists both folders. Raises SourceError where there is not one pair."""
-        self._files = {"visible": listing(visible), "infrared": listing(infrared)}
+    def __init__(self, visible: Path, infrared: Path, uri: str, fps: float = DEFAULT_FPS, found: Found | None = None) -> None:
+        """found: the files, where they are not all in these two folders. Raises SourceError where there is not one pair."""
+        found = found or given(visible, infrared)
+        self._files = {"visible": found.visible, "infrared": found.infrared}
         self._folders = {"visible": visible, "infrared": infrared}
-        if not self._files["visible"].keys() & self._files["infrared"].keys():
+        if not found.visible.keys() & found.infrared.keys():
             counts = " and ".join(f"{len(f)} images in {self._folders[m]}" for m, f in self._files.items())
             raise SourceError(f"no pairs: {counts}, but no two of the same name (extensions aside); name both frames of a pair alike")
-        self._names = sorted(self._files["visible"].keys() | self._files["infrared"].keys(), key=lambda name: (natural(name), name))
+        self._names = sorted(found.visible.keys() | found.infrared.keys(), key=lambda name: (natural(name), name))
         self._next = 0
-        self.info = SourceInfo(uri, len(self._names), fps, (visible, infrared), sequence=False)
+        self.info = SourceInfo(
+            uri, len(self._names), fps, found.paths, sequence=False, layout=found.layout, warning=found.warning
+        )  # fmt: skip
 
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:
         paths = uri.paths(1, 2)
-        if len(paths) == 1:
-            root = paths[0]
-            # os.path answers False where Path.is_dir raises: a name too long, a folder that can't be entered
-            if not os.path.isdir(root):  # noqa: PTH112
-                raise SourceError(f"{root}: no such folder; give one with visible/ and infrared/ inside")
-            paths = (root / "visible", root / "infrared")
-            if missing := [p.name for p in paths if not os.path.isdir(p)]:  # noqa: PTH112
-                raise SourceError(f"{root}: no {'/ and '.join(missing)}/ inside; make it, or give folder:VISIBLE_DIR,INFRARED_DIR")
-        return cls(paths[0], paths[1], uri.text, uri.option("fps", DEFAULT_FPS, real(0.01, 1000)))
+        chosen = [uri.options[m] for m in ("visible", "infrared") if m in uri.options]
+        if chosen and (len(paths) != 1 or len(chosen) != 2):
+            raise SettingsError(f"{uri.text}: expected both names, as in folder:DIR?visible=NAME&infrared=NAME")
+        if chosen:
+            paths = (paths[0] / chosen[0], paths[0] / chosen[1])
+        found = given(*paths) if len(paths) == 2 else find(paths[0])
+        return cls(*found.folders, uri.text, uri.option("fps", DEFAULT_FPS, real(0.01, 1000)), found)
 
     def read(self) -> FramePair | None:
         if self._next >= len(self._names):
