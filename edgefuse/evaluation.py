@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse.errors import FrameError, InputError, SourceError
 from edgefuse.frames import FramePair
@@ -18,7 +21,11 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.fusion.prepare import check_sizes, eight_bits
 from edgefuse.metrics import fusion
 from edgefuse.metrics.flicker import Figures, Flicker
+from edgefuse.metrics.fusion.intervals import SAMPLES, Interval
 from edgefuse.metrics.fusion.table import Group
+from edgefuse.metrics.natural import Natural
+from edgefuse.metrics.people.detector import Detector
+from edgefuse.metrics.people.precision import Boxes, People
 from edgefuse.metrics.planes import Image, luma
 from edgefuse.metrics.references import REFERENCES
 from edgefuse.metrics.targets import Kept, Targets, summary
@@ -100,58 +107,123 @@ class ReferenceMethod(Method):
         return REFERENCES[self.name](visible, infrared)
 
 
+@dataclass(frozen=True, slots=True)
+class NaturalFigures:
+    """Means over the pairs (`edgefuse.metrics.natural`). halo: at each of `SIGMAS`. blackened, day: over the pairs taken by day, NaN where
+    there are none."""
+
+    halo: tuple[float, ...]
+    blackened: float
+    day: float
+
+
 @dataclass(slots=True)
 class Row:
-    """What a method scores. metrics: means over the pairs. flicker: NaN figures where nothing was still; None where not asked for."""
+    """What a method scores. metrics, natural: means over the pairs. interval: of the mean rank. targets, seen: contrast kept, on luma and
+    in CIE Lab. flicker: NaN figures where nothing was still. people: average precision of each kind. None where not asked for, or where
+    there was nothing to measure it by."""
 
     method: Method
     metrics: dict[str, float]
+    natural: NaturalFigures
     mean_rank: float = math.nan
+    interval: Interval | None = None
     targets: Kept | None = None
+    seen: Kept | None = None
     flicker: Figures | None = None
+    people: dict[str, float] | None = None
 
 
 @dataclass(slots=True)
 class Evaluation:
-    """rows: the best mean rank first. pairs: how many were measured. lost: what was wrong with the others, in their order."""
+    """rows: the best mean rank first. pairs: how many were measured. lost: what was wrong with the others, in their order.
+    samples: of the bootstrap that gave the intervals. by_day: how many pairs count as taken by day. boxed: how many have a file of boxes,
+    boxes: how many boxes of each kind these hold."""
 
     rows: list[Row]
     pairs: int
     lost: list[FrameError] = field(default_factory=list)
+    samples: int = 0
+    by_day: int = 0
+    boxed: int = 0
+    boxes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to measure beside the fusion metrics.
+
+    groups: which of these. masks: of warm targets, uint8, above 127 inside. flicker: a threshold in levels of 255
+    (`edgefuse.metrics.flicker`), None is not to measure it. day: a pattern of the names of pairs taken by day, None tells by the visible
+    frame's brightness (`Natural.by_day`). boxes, detector: what is in the pairs, and who looks for it; both or neither. bootstrap: samples
+    for the ranks' intervals, 0 for none.
+    """
+
+    groups: Sequence[Group] = ("vifb",)
+    masks: Pictures | None = None
+    flicker: int | None = None
+    day: str | None = None
+    boxes: Boxes | None = None
+    detector: Detector | None = None
+    bootstrap: int = SAMPLES
 
 
 class _Tally:
-    """Sums for one method, and no picture but the last."""
+    """Figures of one method, pair after pair, and no picture but the last."""
 
-    def __init__(self, method: Method, flicker: Flicker | None) -> None:
-        self.method, self.flicker = method, flicker
-        self._sums: dict[str, float] = {}
+    def __init__(self, method: Method, wanted: Wanted) -> None:
+        self.method = method
+        self.flicker = None if wanted.flicker is None else Flicker(wanted.flicker)
+        self.people = None if wanted.boxes is None else People(wanted.boxes.kinds)
+        self.names: list[str] = []
+        self._values = array("d")  # eight bytes a figure
+        self._halo: list[tuple[float, ...]] = []
+        self._day: list[tuple[float, float]] = []
         self.kept: list[float] = []
+        self.seen: list[float] = []
 
     def add(self, found: dict[str, float]) -> None:
-        for name, value in found.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+        self.names = list(found)
+        self._values.extend(found.values())
 
-    def row(self, pairs: int) -> Row:
-        figures = self.flicker.figures if self.flicker else None
-        return Row(self.method, {name: total / pairs for name, total in self._sums.items()}, targets=summary(self.kept), flicker=figures)
+    def compare(self, natural: Natural, fused: Image, by_day: bool) -> None:
+        self._halo.append(natural.halo(fused))
+        if by_day:
+            self._day.append((natural.blackened(fused), natural.day(fused)))
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """(pairs, metrics)."""
+        return np.array(self._values).reshape(-1, len(self.names))
+
+    def row(self) -> Row:
+        means = self.values.sum(axis=0) / len(self._halo)
+        # a pair of which no pixel counts has no figure, and does not take the others'
+        day = [[v for v in column if not math.isnan(v)] for column in zip(*self._day, strict=True)] or [[], []]
+        blackened, likeness = (float(np.mean(column)) if column else math.nan for column in day)
+        natural = NaturalFigures(tuple(float(h) for h in np.mean(self._halo, axis=0)), blackened, likeness)
+        return Row(
+            self.method, dict(zip(self.names, map(float, means), strict=True)), natural,
+            targets=summary(self.kept), seen=summary(self.seen), flicker=self.flicker.figures if self.flicker else None,
+            people=self.people.precision if self.people and any(self.people.counts.values()) else None,
+        )  # fmt: skip
 
 
 def evaluate(
-    source: Source, methods: Sequence[Method], groups: Sequence[Group] = ("vifb",), masks: Pictures | None = None,
-    flicker: int | None = None, frames: int | None = None, show: Callable[[int], None] = lambda done: None,
+    source: Source, methods: Sequence[Method], wanted: Wanted | None = None, frames: int | None = None,
+    show: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:  # fmt: skip
     """Measure `methods` on `source`, one pair in memory at a time.
 
-    masks: of warm targets, uint8, above 127 inside. flicker: a threshold in levels of 255 (`edgefuse.metrics.flicker`); None is not to
-    measure it. frames: stop after so many pairs. show: told how many pairs are done, lost ones included.
+    frames: stop after so many pairs. show: told how many pairs are done, lost ones included.
     Metrics are taken on what the visible frame is, grey or colour: a fused picture is made grey by its luma, or colour by three equal
     channels. Raises SourceError for a method's missing or unfit picture and where no pair could be measured.
     """
-    tallies = [_Tally(m, None if flicker is None else Flicker(flicker)) for m in methods]
-    lost: list[FrameError] = []
-    pairs, agc, size = 0, PercentileAgc(), (0, 0)
-    while frames is None or pairs + len(lost) < frames:
+    wanted = wanted or Wanted()
+    tallies = [_Tally(m, wanted) for m in methods]
+    found = Evaluation([], 0)
+    agc, size = PercentileAgc(), (0, 0)
+    while frames is None or found.pairs + len(found.lost) < frames:
         try:
             pair = source.read()
             if pair is None:
@@ -159,40 +231,56 @@ def evaluate(
             check_sizes(pair)
             cut = pair.visible.size != size
             size = pair.visible.size
-            _measure(pair, tallies, groups, masks, agc, cut)
-            pairs += 1
+            _measure(pair, tallies, wanted, agc, cut, found)
+            found.pairs += 1
         except FrameError as e:
-            lost.append(e)
+            found.lost.append(e)
             size = (0, 0)  # what follows a lost pair does not follow the one before
-        show(pairs + len(lost))
-    if not pairs:
-        raise SourceError(f"no pair of {source.info.uri} could be measured: {lost[0] if lost else 'it has none'}")
-    rows = [tally.row(pairs) for tally in tallies]
-    placed = fusion.mean_rank({row.method.name: row.metrics for row in rows})
-    for row in rows:
-        row.mean_rank = placed[row.method.name]
-    return Evaluation(sorted(rows, key=lambda row: row.mean_rank), pairs, lost)
+        show(found.pairs + len(found.lost))
+    if not found.pairs:
+        raise SourceError(f"no pair of {source.info.uri} could be measured: {found.lost[0] if found.lost else 'it has none'}")
+    _rank(found, tallies, wanted.bootstrap)
+    return found
 
 
-def _measure(
-    pair: FramePair, tallies: Sequence[_Tally], groups: Sequence[Group], masks: Pictures | None, agc: PercentileAgc, cut: bool
-) -> None:
+def _measure(pair: FramePair, tallies: Sequence[_Tally], wanted: Wanted, agc: PercentileAgc, cut: bool, counts: Evaluation) -> None:
     visible, infrared = eight_bits(pair, agc)
-    targets = None if masks is None else Targets(visible, infrared, masks.read(pair))
-    inputs = fusion.Inputs(visible, infrared)
+    targets = None if wanted.masks is None else Targets(visible, infrared, wanted.masks.read(pair))
+    boxes = None if wanted.boxes is None else wanted.boxes.read(pair.name)
+    inputs, natural = fusion.Inputs(visible, infrared), Natural(visible, infrared)
+    by_day = natural.by_day if wanted.day is None else fnmatchcase(pair.name, wanted.day)
     # all before any is measured: a pair that one method can't fuse counts for none
     pictures = [_as_visible(tally.method.picture(pair, visible, infrared), visible) for tally in tallies]
+    counts.by_day += by_day
+    counts.boxed += boxes is not None
     for tally, fused in zip(tallies, pictures, strict=True):
         try:
-            tally.add(fusion.compare(inputs, fused, *groups))
+            tally.add(fusion.compare(inputs, fused, *wanted.groups))
         except InputError as e:
             raise SourceError(f"{pair.name}: {e}") from None
+        tally.compare(natural, fused, by_day)
         if targets is not None:
             tally.kept += targets.kept(fused)
+            tally.seen += targets.seen(fused)
+        if tally.people is not None and boxes is not None and wanted.detector is not None:
+            tally.people.add(wanted.detector.find(fused), boxes)
         if tally.flicker is not None:
             if cut:
                 tally.flicker.cut()
             tally.flicker.add(visible, infrared, fused)
+
+
+def _rank(found: Evaluation, tallies: Sequence[_Tally], samples: int) -> None:
+    """Fill in the rows, the best mean rank first."""
+    rows = [tally.row() for tally in tallies]
+    placed = fusion.mean_rank({row.method.name: row.metrics for row in rows})
+    drawn = fusion.intervals({tally.method.name: tally.values for tally in tallies}, tallies[0].names, samples) if tallies else {}
+    for row in rows:
+        row.mean_rank, row.interval = placed[row.method.name], drawn.get(row.method.name)
+    found.samples = samples if drawn else 0
+    found.rows = sorted(rows, key=lambda row: row.mean_rank)
+    if tallies and tallies[0].people is not None:
+        found.boxes = tallies[0].people.counts
 
 
 def _as_visible(fused: Image, visible: Image) -> Image:

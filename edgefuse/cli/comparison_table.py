@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from edgefuse.errors import MissingDependencyError
 from edgefuse.evaluation import Evaluation, Row
-from edgefuse.metrics.fusion import METRICS, ranks
+from edgefuse.metrics.fusion import METRICS, Interval, ranks
+from edgefuse.metrics.fusion.intervals import LEVEL
 from edgefuse.metrics.fusion.table import Better
+from edgefuse.metrics.natural import SIGMAS
 
 _WIDEST_NAME = 28
 
@@ -37,11 +39,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonTable:
-    """names and ranks: one a method, the best rank first."""
+    """names, ranks, intervals: one a method, the best rank first; no intervals where none were drawn. samples: how many gave them."""
 
     names: tuple[str, ...]
     ranks: tuple[float, ...]
     columns: tuple[Column, ...]
+    intervals: tuple[Interval, ...] = ()
+    samples: int = 0
 
 
 def shown(value: float) -> str:
@@ -58,19 +62,47 @@ def of(evaluation: Evaluation) -> ComparisonTable:
         metric = METRICS[name]
         block = "VIFB's metrics (vifb_*)" if metric.group == "vifb" else "textbook metrics"
         columns.append(Column(block, name, metric.label, metric.unit, metric.better, tuple(r.metrics[name] for r in rows)))
-    columns += _targets(rows) + _flicker(rows)
-    return ComparisonTable(tuple(r.method.name for r in rows), tuple(r.mean_rank for r in rows), tuple(columns))
+    columns += _natural(evaluation) + _targets(rows) + _flicker(rows) + _people(evaluation)
+    intervals = tuple(r.interval for r in rows if r.interval is not None)
+    return ComparisonTable(tuple(r.method.name for r in rows), tuple(r.mean_rank for r in rows), tuple(columns), intervals, evaluation.samples)
+
+
+def _natural(evaluation: Evaluation) -> list[Column]:
+    figures = [r.natural for r in evaluation.rows]
+    of = f"{evaluation.by_day} pair{'' if evaluation.by_day == 1 else 's'}"
+    block = f"does it look like one picture? blackened and day of the {of} by day (no part of the rank)"
+    columns = [
+        Column(block, f"halo {sigma}", f"halo {sigma}", "", "lower", tuple(f.halo[k] for f in figures)) for k, sigma in enumerate(SIGMAS)
+    ]
+    if evaluation.by_day:
+        columns.append(Column(block, "blackened", "blackened", "share", "lower", tuple(f.blackened for f in figures)))
+        columns.append(Column(block, "day", "day", "", "higher", tuple(f.day for f in figures)))
+    return columns
+
+
+def _people(evaluation: Evaluation) -> list[Column]:
+    found = [r.people for r in evaluation.rows if r.people is not None]
+    if not found:
+        return []
+    boxes = " and ".join(f"{count} {kind}s" for kind, count in evaluation.boxes.items())
+    boxes = boxes.replace("persons", "people")
+    pairs = f"{evaluation.boxed} of {evaluation.pairs} pairs"
+    block = f"average precision of a detector at an overlap of 0.5: {boxes} in {pairs} (no part of the rank)"
+    return [Column(block, f"AP {kind}", kind, "", "higher", tuple(p[kind] for p in found)) for kind in found[0]]
 
 
 def _targets(rows: Sequence[Row]) -> list[Column]:
     kept = [r.targets for r in rows if r.targets is not None]
     if not kept:
         return []
+    seen = [r.seen for r in rows if r.seen is not None]
     block = f"contrast kept of {kept[0].targets} targets (no part of the rank)"
     return [
         Column(block, "kept", "kept", "", "higher", tuple(k.mean for k in kept)),
         Column(block, "worst tenth", "worst tenth", "", "higher", tuple(k.worst_tenth for k in kept)),
         Column(block, "below half", "below half", "share", "lower", tuple(k.below_half for k in kept)),
+        Column(block, "seen", "seen", "", "higher", tuple(k.mean for k in seen)),
+        Column(block, "seen worst", "seen worst tenth", "", "higher", tuple(k.worst_tenth for k in seen)),
     ]
 
 
@@ -80,19 +112,36 @@ def _flicker(rows: Sequence[Row]) -> list[Column]:
         return []
     inputs = f"visible {shown(figures[0].visible)}, infrared {shown(figures[0].infrared)} levels"
     block = f"change from frame to frame in the {figures[0].still:.1%} of pixels that keep still; {inputs} (no part of the rank)"
-    return [Column(block, "flicker", "flicker", "levels", "lower", tuple(f.fused for f in figures))]
+    return [
+        Column(block, "flicker", "flicker", "levels", "lower", tuple(f.fused for f in figures)),
+        Column(block, "step", "step", "levels", "lower", tuple(f.step for f in figures)),
+    ]
 
 
 def as_text(sheet: ComparisonTable) -> str:
     """A block of columns under another, each with the methods' names and ranks at the left."""
     names = ["", "", "", *(textwrap.shorten(name, _WIDEST_NAME, placeholder="...") or name[:_WIDEST_NAME] for name in sheet.names)]
     rank = ["rank", "mean", "low", *(f"{r:.2f}" for r in sheet.ranks)]
-    lines: list[str] = []
+    lines: list[str] = _interval_lines(sheet, names)
     for block in dict.fromkeys(c.block for c in sheet.columns):
         body = [[c.label, c.unit, c.better.removesuffix("er"), *c.shown] for c in sheet.columns if c.block == block]
         cells = [_ranged(names, str.ljust), _ranged(rank, str.rjust), *(_ranged(column, str.rjust) for column in body)]
         lines += ["", block, *("  ".join(row).rstrip() for row in zip(*cells, strict=True))]
     return "\n".join(lines[1:])
+
+
+def _interval_lines(sheet: ComparisonTable, names: Sequence[str]) -> list[str]:
+    if not sheet.intervals:
+        return []
+    title = f"mean rank with its {LEVEL:.0%} confidence interval over the pairs ({sheet.samples} bootstrap samples)"
+    body = [
+        ["rank", "mean", "low", *(f"{r:.2f}" for r in sheet.ranks)],
+        ["from", "", "", *(f"{i.low:.2f}" for i in sheet.intervals)],
+        ["to", "", "", *(f"{i.high:.2f}" for i in sheet.intervals)],
+        ["first", "share", "high", *(f"{i.first:.2f}" for i in sheet.intervals)],
+    ]
+    cells = [_ranged(names, str.ljust), *(_ranged(column, str.rjust) for column in body)]
+    return ["", title, *("  ".join(row).rstrip() for row in zip(*cells, strict=True))]
 
 
 def _ranged(cells: Sequence[str], side: object) -> list[str]:
@@ -141,7 +190,10 @@ def _draw(sheet: ComparisonTable, title: str) -> bytes:
     for x, column in enumerate(columns):
         texts = [f"{r:.2f}" for r in column.values] if x == 0 else column.shown
         for y, text in enumerate(texts):
-            axes.text(x, y, text, ha="center", va="center", fontsize=9, weight="bold" if colours[y][x] == 0 else "normal")
+            raised = -0.14 if x == 0 and sheet.intervals else 0
+            axes.text(x, y + raised, text, ha="center", va="center", fontsize=9, weight="bold" if colours[y][x] == 0 else "normal")
+    for y, interval in enumerate(sheet.intervals):
+        axes.text(0, y + 0.25, f"{interval.low:.2f} to {interval.high:.2f}", ha="center", va="center", fontsize=6)
     axes.axvline(0.5, color="white", linewidth=4)
     axes.set_xlabel(title, fontsize=8, parse_math=False)
     data = io.BytesIO()

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,20 +25,22 @@ from edgefuse.util import files
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
-    from edgefuse.evaluation import Evaluation, Method, Row
+    from edgefuse.evaluation import Evaluation, Method, Row, Wanted
     from edgefuse.metrics.fusion.table import Group
     from edgefuse.sources import Source
 
 _EPILOG = """\
 The rank is the mean over the fusion metrics of each method's place among the others, 1 is best: it depends on the rivals, so
-give some. docs/evaluation.md says what each metric is.
+give some. docs/evaluation.md says what each metric is. --people needs Node.js and npm packages; docs/evaluation.md has the command.
 
 examples:
   edgefuse eval --source folder:pairs --model mobilefuse --reference average maximum laplacian
   edgefuse eval --source folder:pairs --model mobilefuse ./mine --fused out/ifcnn=IFCNN out/seafusion=SeAFusion --picture ranks.png
   edgefuse eval --source folder:pairs --masks pairs/mask --metrics all --json
+  edgefuse eval --source folder:MSRS/test --people MSRS/boxes --day '*D' --reference average
   edgefuse eval --source "demo?frames=100" --reference average --flicker 8
 """
+_MOST_SAMPLES = 100_000
 REFERENCES = ("average", "maximum", "laplacian")
 _GROUPS: dict[str, tuple[Group, ...]] = {"vifb": ("vifb",), "textbook": ("textbook",), "all": ("vifb", "textbook")}
 
@@ -61,8 +64,24 @@ def add(commands: Any) -> None:
     p.add_argument("--metrics", choices=tuple(_GROUPS), default="vifb", help="VIFB's thirteen (default), the textbook's twelve, or all")
     p.add_argument("--masks", metavar="DIR", help="targets, white on black, DIR/PAIR.png: add how much contrast they keep")
     p.add_argument(
+        "--people", metavar="DIR",
+        help="boxes, DIR/PAIR.txt in YOLO's form: add what a detector finds of them (needs Node.js; says how to install it)",
+    )  # fmt: skip
+    p.add_argument(
+        "--people-classes", metavar="KIND=N", default="person=0,car=2", help="the boxes' classes (default: %(default)s, as COCO has them)"
+    )
+    p.add_argument(
+        "--day",
+        metavar="PATTERN",
+        help="names of the pairs taken by day, such as '*D' (default: those with a mean visible luma of 50 or more)",
+    )
+    p.add_argument(
+        "--bootstrap", metavar="N", type=int, default=1000,
+        help="samples for the ranks' confidence interval over the pairs, 0 for none (default: %(default)s)",
+    )  # fmt: skip
+    p.add_argument(
         "--flicker", metavar="LEVELS", nargs="?", type=int, const=4,
-        help="take the pairs for a film and add the flicker where neither input changes by more than LEVELS of 255 (default: 4)",
+        help="take the pairs for a film and add flicker and step; flicker: where no input changes by more than LEVELS of 255 (default: 4)",
     )  # fmt: skip
     p.add_argument("--runtime", metavar="NAME", default="auto", help="auto, onnx, litert or numpy (default: auto)")
     p.add_argument("--precision", choices=get_args(Precision), help="int8 or fp32 (default: the model's own)")
@@ -82,35 +101,39 @@ def add(commands: Any) -> None:
 def command(args: argparse.Namespace) -> int:
     """Returns 0, or raises what is wrong; lost pairs and figures that can't be trusted are raised after the table is out."""
     from edgefuse.cli import comparison_table
-    from edgefuse.evaluation import Pictures, evaluate
+    from edgefuse.evaluation import evaluate
     from edgefuse.sources import open_source
 
     with ExitStack() as stack:
-        wanted = _settings(args)
+        models = _settings(args)
         fused = [_pair(text) for text in args.fused]
-        masks = Pictures(expand(args.masks), "the masks") if args.masks else None
         if args.picture is not None:
             if not args.picture.lower().endswith(".png"):
                 raise SettingsError(f"--picture {args.picture}: a picture ends in .png")
             comparison_table.check_plots()
+        wanted = _wanted(stack, args)
         source = stack.enter_context(open_source(args.source))
-        read = [*source.info.paths, *(folder for folder, _ in fused), *([masks.folder] if masks else [])]
+        if source.info.warning:
+            print(f"edgefuse: {source.info.warning}", file=sys.stderr)
+        read = [*source.info.paths, *(folder for folder, _ in fused)]
+        read += [given.folder for given in (wanted.masks, wanted.boxes) if given is not None]
         for option, text in (("--report", args.report), ("--picture", args.picture)):
             if text is not None:
                 _check_output(option, text, read)
-        methods = _methods(stack, wanted, fused, args.reference, args.flicker is not None)
+        methods = _methods(stack, models, fused, args.reference, args.flicker is not None)
         progress = Progress("evaluating", min((n for n in (source.info.pairs, args.frames) if n is not None), default=None))
         began = time.monotonic()
         try:
             found = evaluate(
-                source, methods, _GROUPS[args.metrics], masks, args.flicker, args.frames,
+                source, methods, wanted, args.frames,
                 lambda done: progress.update(done, f"{(time.monotonic() - began) / done:.2f} s a pair"),
             )  # fmt: skip
         finally:
             progress.close()
-    report = json.dumps(_report(args, found), indent=1, allow_nan=False)
+    report = json.dumps(_report(args, source, found), indent=1, allow_nan=False)
     table = comparison_table.of(found)
-    said = f"{found.pairs} pair{'s' if found.pairs > 1 else ''} of {args.source}, means over them"
+    layout = f" ({source.info.layout})" if source.info.layout else ""
+    said = f"{found.pairs} pair{'s' if found.pairs > 1 else ''} of {args.source}{layout}, means over them"
     if args.report is not None:
         files.write_atomic(expand(args.report), (report + "\n").encode())
     if args.picture is not None:
@@ -119,6 +142,22 @@ def command(args: argparse.Namespace) -> int:
     print(report if args.json else f"{runners}{said}\n\n{comparison_table.as_text(table)}")
     _complain(args, source, found)
     return 0
+
+
+def _wanted(stack: ExitStack, args: argparse.Namespace) -> Wanted:
+    """What to measure beside the methods' fusion metrics. Raises for folders and packages that are missing, before anything is fused."""
+    from edgefuse.evaluation import Pictures, Wanted
+    from edgefuse.metrics.people.detector import Detector
+    from edgefuse.metrics.people.precision import Boxes, classes
+
+    if not 0 <= args.bootstrap <= _MOST_SAMPLES:
+        raise SettingsError(f"--bootstrap = {args.bootstrap}: expected a whole number from 0 to {_MOST_SAMPLES}")
+    of = classes(args.people_classes)
+    boxes = Boxes(expand(args.people), of) if args.people else None
+    return Wanted(
+        _GROUPS[args.metrics], Pictures(expand(args.masks), "the masks") if args.masks else None, args.flicker, args.day, boxes,
+        stack.enter_context(Detector()) if boxes else None, args.bootstrap,
+    )  # fmt: skip
 
 
 def _settings(args: argparse.Namespace) -> list[RunSettings]:
@@ -171,27 +210,42 @@ def _methods(
     return methods
 
 
-def _report(args: argparse.Namespace, found: Evaluation) -> dict[str, Any]:
+def _report(args: argparse.Namespace, source: Source, found: Evaluation) -> dict[str, Any]:
     from edgefuse.metrics.fusion import METRICS
+    from edgefuse.metrics.fusion.intervals import LEVEL, SEED
+    from edgefuse.metrics.people.precision import OVERLAP
 
     metrics = {name: METRICS[name] for name in found.rows[0].metrics}
     return {
         "edgefuse": edgefuse.__version__,
         "source": args.source,
+        **({"layout": source.info.layout} if source.info.layout else {}),
         "pairs": {"in": found.pairs + len(found.lost), "measured": found.pairs, "lost": len(found.lost)},
         "lost_pairs": [{"name": e.name, "cause": e.cause, "message": str(e)} for e in found.lost],
         "metrics": {name: {"unit": m.unit, "better": m.better, "ranked": m.ranked} for name, m in metrics.items()},
+        **({"bootstrap": {"samples": found.samples, "level": LEVEL, "seed": SEED}} if found.samples else {}),
+        "day_pairs": found.by_day,
+        **({"people": {"pairs": found.boxed, "boxes": found.boxes, "overlap": OVERLAP}} if found.boxes else {}),
         "methods": [_row(row, args.flicker) for row in found.rows],
     }
 
 
 def _row(row: Row, threshold: int | None) -> dict[str, Any]:
+    from edgefuse.metrics.natural import SIGMAS
+
     report: dict[str, Any] = {"name": row.method.name, "kind": row.method.kind, "mean_rank": _number(row.mean_rank)}
     if row.method.kind == "model":
         report["model"] = _facts(row)
+    if row.interval is not None:
+        report["mean_rank_interval"] = asdict(row.interval)
     report["metrics"] = {name: _number(value) for name, value in row.metrics.items()}
-    if row.targets is not None:
+    halo = {str(sigma): value for sigma, value in zip(SIGMAS, row.natural.halo, strict=True)}
+    report["natural"] = {"halo": halo, "blackened": _number(row.natural.blackened), "day": _number(row.natural.day)}
+    if row.targets is not None and row.seen is not None:
         report["targets_kept"] = asdict(row.targets)
+        report["targets_seen"] = asdict(row.seen)
+    if row.people is not None:
+        report["people"] = {kind: _number(value) for kind, value in row.people.items()}
     if row.flicker is not None:
         figures = {name: _number(value) for name, value in asdict(row.flicker).items()}
         report["flicker"] = {"unit": "levels", "threshold": threshold, **figures}
@@ -217,6 +271,11 @@ def _complain(args: argparse.Namespace, source: Source, found: Evaluation) -> No
         total = found.pairs + len(found.lost)
         raise SourceError(f"{len(found.lost)} of {total} pairs of {source.info.uri} not measured: {found.lost[0]}{rest}")
     first = found.rows[0]
+    if args.people and first.people is None:
+        of = f"{found.boxed} of {found.pairs} pairs have a file there, none with a box of {args.people_classes}"
+        raise MeasurementError(
+            f"no precision: {args.people} has no box of a person or car for these pairs ({of}); name the files as the pairs"
+        )
     if args.masks and first.targets is None:
         raise MeasurementError(f"no mask in {args.masks} has a target of 30 pixels and more; there is nothing to keep")
     if first.flicker is not None and not first.flicker.still:

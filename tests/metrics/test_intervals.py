@@ -21,6 +21,12 @@ def made(methods: int = 5, pairs: int = 12, seed: int = 3) -> Table:
     return {f"m{k}": [{name: float(rng.normal(k / 2)) for name in NAMES} for _ in range(pairs)] for k in range(methods)}
 
 
+def found_in(table: Table, *args: int, **seed: int) -> dict[str, fusion.Interval]:
+    names = list(next(iter(table.values()))[0]) if table else []
+    values = {method: np.array([[row[name] for name in names] for row in rows]) for method, rows in table.items()}
+    return fusion.intervals(values, names, *args, **seed)
+
+
 def plain(table: Table, samples: int, seed: int) -> dict[str, list[float]]:
     """Mean ranks of each sample, by the functions that rank the whole table."""
     rng, found = np.random.default_rng(seed), {name: [] for name in table}
@@ -35,7 +41,7 @@ def plain(table: Table, samples: int, seed: int) -> dict[str, list[float]]:
 
 def test_as_draws_done_one_by_one() -> None:
     table = made()
-    expected, found = plain(table, 60, SEED), fusion.intervals(table, 60)
+    expected, found = plain(table, 60, SEED), found_in(table, 60)
     lowest = np.min(list(expected.values()), axis=0)
     for name, ranks in expected.items():
         interval = found[name]
@@ -47,36 +53,36 @@ def test_as_draws_done_one_by_one() -> None:
 def test_pinned() -> None:
     # "b" wins each sample that holds the third pair at least once: 1 - (2 / 3) ** 3 of them
     table = {"a": [{"en": v} for v in (2.0, 2.0, 0.0)], "b": [{"en": v} for v in (1.0, 1.0, 3.0)]}
-    found = fusion.intervals(table, 4000)
+    found = found_in(table, 4000)
     assert found["b"].first == pytest.approx(19 / 27, abs=0.03)
     assert (found["a"].low, found["a"].high) == (1, 2)
 
 
 def test_a_method_that_always_wins_is_certain() -> None:
     table = {"good": [{"en": 5.0 + k, "rmse": 1.0} for k in range(6)], "bad": [{"en": 1.0 + k / 9, "rmse": 2.0} for k in range(6)]}
-    found = fusion.intervals(table)
+    found = found_in(table)
     assert found == {"good": fusion.Interval(1, 1, 1), "bad": fusion.Interval(2, 2, 0)}
 
 
 def test_equal_methods_share_their_places_in_every_sample() -> None:
     table = made(3)
     table["twin"] = table["m1"]
-    found = fusion.intervals(table)
+    found = found_in(table)
     assert found["twin"] == found["m1"]
 
 
 def test_the_seed_decides() -> None:
     table = made(6, 5)
-    assert fusion.intervals(table, 50) == fusion.intervals(table, 50)
-    assert fusion.intervals(table, 50) != fusion.intervals(table, 50, seed=1)
+    assert found_in(table, 50) == found_in(table, 50)
+    assert found_in(table, 50) != found_in(table, 50, seed=1)
 
 
 def test_nothing_to_draw() -> None:
-    assert fusion.intervals({}) == {}
-    assert fusion.intervals(made(1)) == {}
-    assert fusion.intervals(made(2, 1)) == {}
-    assert fusion.intervals(made(2, 5), samples=0) == {}
-    assert fusion.intervals({"a": [{"ssim_a": 1.0}] * 3, "b": [{"ssim_a": 2.0}] * 3}) == {}
+    assert found_in({}) == {}
+    assert found_in(made(1)) == {}
+    assert found_in(made(2, 1)) == {}
+    assert found_in(made(2, 5), 0) == {}
+    assert found_in({"a": [{"ssim_a": 1.0}] * 3, "b": [{"ssim_a": 2.0}] * 3}) == {}
 
 
 def test_unmeasured_is_last_and_infinite_is_best() -> None:
@@ -86,7 +92,7 @@ def test_unmeasured_is_last_and_infinite_is_best() -> None:
         "both": [{"psnr": math.inf}, {"psnr": math.nan}],
         "plain": [{"psnr": 8.0}, {"psnr": 8.0}],
     }
-    found = fusion.intervals(table, 200)
+    found = found_in(table, 200)
     assert found["equal"].first == 1
     assert (found["plain"].low, found["plain"].high) == (2, 3)
     assert found["none"].low >= 3

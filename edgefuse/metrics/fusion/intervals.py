@@ -32,17 +32,19 @@ class Interval:
     first: float
 
 
-def intervals(values: Mapping[str, Sequence[Mapping[str, float]]], samples: int = SAMPLES, seed: int = SEED) -> dict[str, Interval]:
-    """{method: [{metric: value} for each pair]} -> {method: Interval}, from the ranked metrics; the same seed gives the same interval.
+def intervals(values: Mapping[str, Real], names: Sequence[str], samples: int = SAMPLES, seed: int = SEED) -> dict[str, Interval]:
+    """An Interval for each method, from the ranked metrics among `names`; the same seed gives the same interval.
 
-    Every method has the same pairs in the same order, every pair the same metrics. Empty where there are fewer than two pairs or methods,
-    no ranked metric or no samples: there is nothing to draw.
+    values: for each method float64 (pairs, metrics), the same pairs in the same order, the metrics in the order of `names`; names that are
+    no fusion metric's are left out. Empty where there are fewer than two pairs or methods, no ranked metric or no samples: there is nothing
+    to draw.
     """
-    first = next(iter(values.values()), [])
-    columns = [METRICS[name] for name in (first[0] if first else {}) if name in METRICS and METRICS[name].ranked]
-    if len(first) < 2 or len(values) < 2 or not columns or not samples:
+    pairs = len(next(iter(values.values()), ()))
+    chosen = [k for k, name in enumerate(names) if name in METRICS and METRICS[name].ranked]
+    if pairs < 2 or len(values) < 2 or not chosen or not samples:
         return {}
-    table = np.array([[[pair[m.name] for m in columns] for pair in pairs] for pairs in values.values()])
+    columns = [METRICS[names[k]] for k in chosen]
+    table = np.array([of_method[:, chosen] for of_method in values.values()])
     # so that the lowest is best
     table *= [-1.0 if m.better == "higher" else 1.0 for m in columns]
     table[np.isnan(table)] = math.inf
