@@ -64,7 +64,9 @@ def of(evaluation: Evaluation) -> ComparisonTable:
         columns.append(Column(block, name, metric.label, metric.unit, metric.better, tuple(r.metrics[name] for r in rows)))
     columns += _natural(evaluation) + _targets(rows) + _flicker(rows) + _people(evaluation)
     intervals = tuple(r.interval for r in rows if r.interval is not None)
-    return ComparisonTable(tuple(r.method.name for r in rows), tuple(r.mean_rank for r in rows), tuple(columns), intervals, evaluation.samples)
+    return ComparisonTable(
+        tuple(r.method.name for r in rows), tuple(r.mean_rank for r in rows), tuple(columns), intervals, evaluation.samples
+    )
 
 
 def _natural(evaluation: Evaluation) -> list[Column]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgefuse.util import images
 from edgefuse.errors import SourceError
+from edgefuse.util import images
 
 Camera = Literal["visible", "infrared", "other"]
 Files = dict[str, list[Path]]

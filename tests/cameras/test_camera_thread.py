@@ -188,7 +188,9 @@ def test_a_frozen_camera_must_show_another_picture_first(run: Callable[..., Runn
     one = run(camera)
     one.until(lambda f: f.state == "frozen", "the state frozen")
     taken = len(one.names)
-    one.until(lambda f: len(camera.opened_at) == 2 and f.ledger.dropped["frozen"] > 3, "four frozen frames after the camera was opened again")
+    one.until(
+        lambda f: len(camera.opened_at) == 2 and f.ledger.dropped["frozen"] > 3, "four frozen frames after the camera was opened again"
+    )
     assert len(one.names) == taken
     one.until(lambda f: f.state == "live", "the state live")
     assert one.feed.faults["frozen"] == 2

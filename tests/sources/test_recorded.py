@@ -18,8 +18,8 @@ from edgefuse.frames import Frame, FramePair
 from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.sources.rawfile import RawWriter
 from edgefuse.sources.recorded import RecordedSource
-from tests.support.waiting import signalled
 from tests.sources.test_rawfile import same
+from tests.support.waiting import signalled
 
 
 class Few(Source):
