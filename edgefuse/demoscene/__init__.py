@@ -1,1 +1,1 @@
-"""The street of the demo source, drawn procedurally; `scene.DemoScene` puts the parts together."""
+"""Procedurally drawn street scene of the demo source. `scene.DemoScene` composes it."""

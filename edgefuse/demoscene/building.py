@@ -1,4 +1,4 @@
-"""The demo's building: a shop on a street corner, painted as flat textures that the stage hangs in the picture."""
+"""The demo's building: a corner shop painted as flat textures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WALL_GAIN, FRONT_SUN = 7.0, 0.72
 
 @dataclass(frozen=True, slots=True)
 class Building:
-    """Where it stands (metres) and what it looks like. `left`..`right` along x, `front`..`back` along z."""
+    """Position (metres) and appearance of the building. It spans `left`..`right` along x and `front`..`back` along z."""
 
     left: float
     right: float
@@ -44,7 +44,7 @@ class Building:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, seed: int, lamp: tuple[float, float, float]) -> Building:
-        """Another building for every seed; the first few seeds walk through the names and walls."""
+        """Random building for a seed; consecutive seeds step through the names and walls."""
         right = -3.0 + float(rng.uniform(-0.3, 0.3))
         width, eaves = float(rng.uniform(9.2, 11.0)), float(rng.uniform(5.5, 5.9))
         name, wall, trim = NAMES[seed % len(NAMES)], WALLS[seed % len(WALLS)], TRIMS[seed % len(TRIMS)]
@@ -52,11 +52,11 @@ class Building:
 
     @property
     def chimney(self) -> tuple[float, float, float]:
-        """The mouth of the chimney in metres."""
+        """Position (x, y, z) of the chimney's mouth in metres."""
         return (self.left + 0.72 * (self.right - self.left), self.ridge + 0.65, (self.front + self.back) / 2)
 
     def shadow(self) -> list[Array]:
-        """Convex polygons (N, 2) of x and z that its shadow covers on the ground."""
+        """Return the convex polygons (N, 2), in x and z, that the building's shadow covers on the ground."""
         middle = (self.front + self.back) / 2
         tops = [(self.left, self.eaves, self.front), (self.right, self.eaves, self.front), (self.right, self.ridge, middle)]
         tops += [(self.left, self.ridge, middle), (self.right, self.eaves, self.back), (self.left, self.eaves, self.back)]
@@ -65,12 +65,12 @@ class Building:
         return [cv2.convexHull(np.array(cast + base, np.float32))[:, 0]]
 
     def paint(self, stage: Stage, rng: np.random.Generator) -> None:
-        """End wall, roof, chimney, front: from the back to the front."""
+        """Paint end wall, chimney, front, roof and awning, from far to near."""
         middle, width = (self.front + self.back) / 2, self.right - self.left
         ppm = 1.25 * stage.camera.focal / self.front
         x, y, yr, f, b = self.right, self.eaves, self.ridge, self.front, self.back
         end = self._wall(rng, b - f, y, ppm, 0.0)
-        stage.sheet(end, np.array([[x, y, f], [x, y, b], [x, 0, b], [x, 0, f]], np.float32), f)
+        stage.paint_texture(end, np.array([[x, y, f], [x, y, b], [x, 0, b], [x, 0, f]], np.float32), f)
         gable = end[end.shape[0] // 2, end.shape[1] // 2].copy()
         del end  # textures are large
         stage.flat(np.array([[x, y, f], [x, yr, middle], [x, y, b]], np.float32), gable, f)
@@ -85,14 +85,14 @@ class Building:
         low, x0, x1 = y - 0.1, self.left - over, x + over
         quad = [[x0, yr, middle], [x1, yr, middle], [x1, low, f - over], [x0, low, f - over]]
         front = self._front(rng, width, y, ppm, stage.camera.mirror)
-        stage.sheet(front, upright(self.left, 0, x, y, f), f)
-        stage.sheet(roof, np.array(quad, np.float32), f)
+        stage.paint_texture(front, upright(self.left, 0, x, y, f), f)
+        stage.paint_texture(roof, np.array(quad, np.float32), f)
         gutter = surface((96, 98, 100), (8.5, 6.0, 2.0))
         stage.block((x0, y - 0.2, f - over - 0.1), (x1, y - 0.06, f - over), gutter, 6.0)
         self._awning(stage)
 
     def _wall(self, rng: np.random.Generator, width: float, height: float, ppm: float, sun: float) -> Array:
-        """A bare wall: float32 (h, w, 12)."""
+        """Return the texture of a wall without openings: float32 (h, w, 12)."""
         w, h = max(round(width * ppm), 8), max(round(height * ppm), 8)
         wall = np.empty((h, w, 12), np.float32)
         wall[:] = sunned(surface(self.wall[1], WALL), sun, WALL_GAIN)
@@ -109,9 +109,9 @@ class Building:
             shade += 0.11 * tones[course % 64, brick % 64]
             seam = np.maximum(_joint(row / high, 0.16, ppm * high), _joint(along, 0.06, ppm * long))
             wall[..., REFLECTANCE] += (np.array([150, 160, 168], np.float32) - wall[..., REFLECTANCE]) * (0.6 * seam)[..., None]
-        shade *= 1 - 0.22 * np.exp(-row / 0.35)  # splashed dirt at the foot
+        shade *= 1 - 0.22 * np.exp(-row / 0.35)  # dirt splashed up from the ground
         wall[..., REFLECTANCE] *= shade[..., None]
-        leak = 0.9 * np.exp(-(((row - height / 2) / 0.16) ** 2))  # the floor slab conducts
+        leak = 0.9 * np.exp(-(((row - height / 2) / 0.16) ** 2))  # heat leaks through the edge of the floor slab
         wall[..., HEAT] += (0.25 * stain + leak - 0.5 * np.exp(-row / 0.5))[..., None]
         wall[..., LAMP] = 0.15
         return wall
@@ -134,7 +134,7 @@ class Building:
         return roof
 
     def _front(self, rng: np.random.Generator, width: float, height: float, ppm: float, mirror: int) -> Array:
-        """The face to the street: shop below, four windows above, the name between."""
+        """Return the texture of the street front: shop below, four windows above, the sign between."""
         wall = self._wall(rng, width, height, ppm, FRONT_SUN)
         h, w = wall.shape[:2]
         row = ((h - 0.5 - np.arange(h, dtype=np.float32)) / ppm)[:, None]
@@ -157,7 +157,7 @@ class Building:
         return wall
 
     def _window(self, face: _Face, rng: np.random.Generator, x: float, y: float, w: float, h: float, lit: bool) -> None:
-        """An upper window with shutters, a sill, and below it the warm spot of a radiator."""
+        """Draw an upper window with shutters, a sill, and the warm spot of a radiator below it."""
         face.warm(x, y - 0.35, w * 0.55, 0.28, (0.6, 1.4, 2.4))
         shutter = sunned(surface(self.trim, (9.0, 8.0, 4.8), 0, 0.4), FRONT_SUN, 6.0)
         slat = shutter * np.r_[np.full(3, 0.8, np.float32), np.ones(9, np.float32)]
@@ -187,7 +187,7 @@ class Building:
             face.rect(x1 - 0.14, 1.0, x1 - 0.09, 1.3, surface((150, 190, 200), FRAME, 0.5, 0.4))
             return
         shelf = np.arange(x0 + 0.2, x1 - 0.25, 0.34)
-        for level in (0.62, 1.28):  # what is on show
+        for level in (0.62, 1.28):  # goods on two shelves
             face.rect(x0 + 0.05, level - 0.07, x1 - 0.05, level, dark)
             for s in shelf:
                 tall, hue = rng.uniform(0.15, 0.42), rng.integers(40, 190, 3).astype(float)
@@ -196,7 +196,7 @@ class Building:
                 face.rect(s, level, s + rng.uniform(0.14, 0.28), level + tall, surface(goods, heat, 0.12, 0.05, shine))
 
     def _awning(self, stage: Stage) -> None:
-        """Striped cloth over the shop; the stripes are dye, so the infrared sees one sheet."""
+        """Paint the striped awning over the shop. The stripes are dye, so they do not show in the infrared."""
         door = self.left + (self.right - self.left) * 0.58
         x0, x1, z = self.left + 0.5, door - 0.2, self.front
         stripes = max(round((x1 - x0) / 0.36), 1)
@@ -211,13 +211,16 @@ class Building:
 
 
 def _joint(turns: Array, width: float, pixels: float) -> Array:
-    """How much of a pixel is the joint round whole `turns`; `width` is a share of a turn, `pixels` how many pixels a turn has."""
+    """Coverage (0..1) of each pixel by the joints at whole values of `turns`.
+
+    width: a joint's width as a fraction of a turn. pixels: pixels in a turn.
+    """
     distance = np.abs((turns + 0.5) % 1.0 - 0.5) * pixels
     return np.asarray(np.clip((width * pixels / 2 - distance) + 0.5, 0, min(1.0, width * pixels)), np.float32)
 
 
 class _Face:
-    """Paints rectangles in metres (x from the left, y up from the foot) on a texture of surfaces."""
+    """Paints rectangles given in metres (x from the left, y up from the foot) onto a texture of surfaces."""
 
     def __init__(self, texture: Array, ppm: float) -> None:
         self.texture, self.ppm = texture, ppm
@@ -235,22 +238,22 @@ class _Face:
         return where, (down[:, None] * across[None, :]).astype(np.float32)
 
     def rect(self, x0: float, y0: float, x1: float, y1: float, what: Array) -> None:
-        """Paint a surface, but for its share of the lamp: that stays the wall's."""
-        found = self._mask(x0, y0, x1, y1)
-        if found is None:
+        """Paint a rectangle with a surface; the wall's share of lamp light stays."""
+        region = self._mask(x0, y0, x1, y1)
+        if region is None:
             return
-        where, mask = found
+        where, mask = region
         roi = self.texture[where]
         lamp = roi[..., LAMP].copy()
         roi += (what - roi) * mask[..., None]
         roi[..., LAMP] = lamp
 
     def glass(self, rng: np.random.Generator, x0: float, y0: float, x1: float, y1: float, heat: Heat, glow: BGR) -> None:
-        """A pane: by day the sky in its upper part and dark below, at night what is behind it."""
-        found = self._mask(x0, y0, x1, y1)
-        if found is None:
+        """Draw a pane: by day it reflects the sky above and is dark below, at night it shows the interior."""
+        region = self._mask(x0, y0, x1, y1)
+        if region is None:
             return
-        (rows, columns), mask = found
+        (rows, columns), mask = region
         n, m = mask.shape
         pane = np.empty((n, m, 12), np.float32)
         pane[:] = surface((92, 74, 60), heat, 0.25, 0.0, glow)
@@ -264,7 +267,7 @@ class _Face:
         self.texture[rows, columns] += (pane - self.texture[rows, columns]) * mask[..., None]
 
     def warm(self, x: float, y: float, w: float, h: float, degrees: Heat) -> None:
-        """A soft warm spot round a point, with standard deviations w and h metres."""
+        """Add a soft warm spot at a point, with standard deviations of w and h metres."""
         rows, columns = self.texture.shape[:2]
         up = ((rows - 0.5 - np.arange(rows, dtype=np.float32)) / self.ppm - y)[:, None]
         along = ((np.arange(columns, dtype=np.float32) + 0.5) / self.ppm - x)[None, :]
@@ -272,7 +275,7 @@ class _Face:
         self.texture[..., HEAT] += spot[..., None] * np.asarray(degrees, np.float32)
 
     def text(self, text: str, x: float, y: float, high: float, bgr: BGR, glow: BGR, mirror: int) -> None:
-        """Painted letters, centred on x, standing on y: no trace of them in the infrared. A mirrored street reads right too."""
+        """Paint letters centred on x with their baseline at y, in the visible only; a mirrored street shows them unmirrored."""
         big = word(text)
         wide = min(high * big.shape[1] / big.shape[0], self.texture.shape[1] / self.ppm * 0.8)
         size = max(round(wide * self.ppm), 2), max(round(high * self.ppm), 2)

@@ -1,6 +1,6 @@
-"""The demo's cars: a side view drawn out across the car's width, so that bonnet, glass and roof turn with the camera's view.
+"""The demo's cars: a side view extruded across the car's width, so that the visible faces follow the camera's view.
 
-A car is a table of faces in its own frame (ahead, up, across; metres), all of them projected at once and painted in order.
+A car is a table of faces in its own frame (ahead, up, across; metres), projected together and painted in order.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Literal
 import numpy as np
 
 from edgefuse.demoscene.cutout import Cutout, Sprite
-from edgefuse.demoscene.figures import blot, cast
+from edgefuse.demoscene.figures import shadow_points, soft_shadow
 from edgefuse.demoscene.optics import BGR, LOOP_S, Array, Camera, Light, at
 
 Keys = tuple[float, float, float]
 Side = Literal["top", "flank", "front", "rear", "glass", "shine"]
-WHEEL, _FLANK, _TREAD = 0.32, -0.84, -0.86  # radius; across to the side and the wheels that the camera sees
+WHEEL, _FLANK, _TREAD = 0.32, -0.84, -0.86  # wheel radius, and the across coordinates of the visible side and of its wheels
 _BODY: tuple[Keys, Keys] = ((16.0, 13.0, 6.0), (17.5, 12.5, 2.0))
 _GLASS: tuple[Keys, Keys] = ((8.5, 6.5, 4.5), (6.0, 3.5, -0.5))
 _BONNET: tuple[Keys, Keys] = ((25.5, 24.0, 18.5), _BODY[1])
-_WING: tuple[Keys, Keys] = ((22.0, 19.5, 13.0), _BODY[1])  # the engine's warmth comes through
+_WING: tuple[Keys, Keys] = ((22.0, 19.5, 13.0), _BODY[1])  # warmed by the engine behind it
 _FRONT: tuple[Keys, Keys] = ((28.0, 27.0, 24.0), _BODY[1])
 _REAR: tuple[Keys, Keys] = ((17.5, 14.5, 8.0), _BODY[1])
 _UNDER: tuple[Keys, Keys] = ((19.0, 18.0, 14.0), (14.0, 12.0, 6.0))
@@ -34,8 +34,12 @@ _AXLES = (-1.32, 1.30)
 
 @dataclass(frozen=True, slots=True)
 class _Face:
-    """A flat convex piece. points: (N, 3). bgr: None for the car's own paint, of which `tone` is shown. light: what falls on it.
-    heat: for day, dusk and night, of a driving car and of a parked one. turns: seen only where it faces the camera."""
+    """A flat convex face of a car.
+
+    points: (N, 3). bgr: None for the car's own paint, scaled by `tone`. light: which light falls on it.
+    heat: temperatures by day, at dusk and at night, of a driving and of a parked car.
+    turns: hide the face where it points away from the camera.
+    """
 
     points: list[tuple[float, float, float]]
     light: Side
@@ -47,7 +51,7 @@ class _Face:
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """A corner of the outline seen from the side, and what spans the car's width from there to the next."""
+    """A corner of the side outline, and the face that spans the car's width from it to the next corner."""
 
     ahead: float
     up: float
@@ -73,12 +77,12 @@ _OUTLINE = (
 
 
 def _flank(*points: tuple[float, float], lean: bool = False) -> list[tuple[float, float, float]]:
-    """Points (ahead, up) of the side toward the camera; one that leans narrows above the waist."""
+    """Return points (ahead, up) on the side toward the camera; with `lean` the side narrows above the waist."""
     return [(x, y, _FLANK + (max(y - 0.98, 0) * 0.38 if lean else 0.0)) for x, y in points]
 
 
 def _faces() -> list[_Face]:
-    """All faces of a car but the spokes, in the order of painting."""
+    """Return all faces of a car except the wheel spokes, in painting order."""
     belly = [(-1.9, 0.08, -0.7), (1.9, 0.08, -0.7), (1.9, 0.4, -0.7), (-1.9, 0.4, -0.7)]
     faces = [_Face(belly, "flank", _UNDER, (28, 28, 30))]
     for a, b in pairwise(_OUTLINE):
@@ -103,7 +107,7 @@ def _faces() -> list[_Face]:
         _Face(_flank((1.0, 0.95), (1.75, 0.82), (1.95, 0.66), (1.0, 0.6)), "flank", _WING),
         *(_Face(pane, "glass", _GLASS, _PANE, 0.95) for pane in panes),
     ]
-    for x in (-0.89, 0.72, -1.78):  # gaps of the doors
+    for x in (-0.89, 0.72, -1.78):  # gaps between the doors
         faces.append(_Face(_flank((x, 0.97), (x + 0.02, 0.97), (x + 0.02, 0.42), (x, 0.42)), "flank", _BODY, tone=0.55))
     for x in (-0.72, 0.2):  # handles
         faces.append(_Face(_flank((x - 0.2, 0.84), (x, 0.84), (x, 0.80), (x - 0.2, 0.80)), "flank", _BODY, tone=0.6))
@@ -133,8 +137,11 @@ _CORNERS = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Car:
-    """z: its middle across the street. forward: 1 toward positive x, else -1. A parked car (loops 0) stays at x; a driving one
-    passes x, the middle of its way, `loops` times in LOOP_S, `start` (0..1) of a way on."""
+    """A car on its lane at z. `forward` is 1 toward positive x, else -1.
+
+    A parked car (loops 0) stays at x. A driving one covers its lane, centred on x, `loops` times in LOOP_S, and starts at the
+    fraction `start` (0..1) of the lane.
+    """
 
     x: float
     z: float
@@ -146,39 +153,42 @@ class Car:
     kind: str = "car"
 
     def middle(self, seconds: float) -> float:
-        """Where it is along x."""
+        """Return the x coordinate of the car's centre in metres."""
         if not self.loops:
             return self.x
         return self.x + self.forward * self.reach * ((seconds / LOOP_S * self.loops + self.start) % 1.0 - 0.5)
 
 
 class Vehicle:
-    """A car at one moment."""
+    """A car at one moment, projected into the picture."""
 
     def __init__(self, car: Car, camera: Camera, seconds: float) -> None:
         self.car, self.camera, self.x, self.z = car, camera, car.middle(seconds), car.z
         self.metre = camera.focal / float(camera.project(np.array([self.x, 0.7, car.z]))[1])
 
     def _world(self, points: Array) -> Array:
-        """(..., 3) from the car's frame to the street's."""
+        """Transform points (..., 3) from the car's frame to the street's."""
         return points * (self.car.forward, 1, 1) + (self.x, 0, self.car.z)
 
     def _pixels(self, points: Array) -> Array:
         return self.camera.project(self._world(points))[0]
 
     def box(self) -> Array:
-        """(8, 2) pixels: the corners of the block around it."""
+        """Return the corners of the car's bounding block, (8, 2) pixels."""
         return self._pixels(_BLOCK)
 
     def draw(self, light: Light, sun: float, lamp: float, time: float, soft: float) -> Cutout:
-        """sun, lamp: what share of them reaches it; time: of day; soft: the infrared's blur in pixels."""
+        """Draw the car.
+
+        sun, lamp: fraction of each that reaches it. time: time of day. soft: the infrared's blur in pixels.
+        """
         sprite = Sprite(self.box(), soft)
         driving = self.car.loops > 0
         shaded, sunny = light.on(0.0, lamp), light.on(sun * 0.55, lamp * 0.8)
         lights: dict[Side, Array] = {
             "top": light.on(sun, lamp),
             "flank": sunny,
-            "front": sunny if self.car.forward < 0 else shaded,  # the sun comes from smaller x
+            "front": sunny if self.car.forward < 0 else shaded,  # the sun stands toward negative x
             "rear": sunny if self.car.forward > 0 else shaded,
             "glass": shaded * 1.1 + light.ambient,
             "shine": np.full(3, light.glow),
@@ -210,18 +220,18 @@ class Vehicle:
                 sprite.draw(spoke, bgr, celsius)
 
     def lamps(self) -> tuple[Array, Array]:
-        """Pixels (2,) of the middle of its head lights and of its tail lights."""
+        """Return the centres of the headlights and of the tail lights, each (2,) pixels."""
         head, tail = self._pixels(np.array([(2.1, 0.66, -0.7), (-2.13, 0.79, -0.7)]))
         return head, tail
 
     def beam(self, x: Array, z: Array) -> Array:
-        """Share (0..1) of the headlights' light on ground points in metres, as if lit."""
+        """Return the headlights' relative light (0..1) on ground points in metres, as if they were switched on."""
         ahead = (x - self.x) * self.car.forward - 2.1
         across = (z - self.car.z) / (0.75 + 0.16 * np.maximum(ahead, 0))
         rise = np.clip(ahead / 1.6, 0, 1) * np.clip(1.25 - ahead / 11, 0, 1)
         return np.asarray(rise * np.exp(-np.maximum(ahead, 0) / 5.5) * np.exp(-across * across), np.float32)
 
     def shadow(self) -> tuple[int, int, Array]:
-        """Its shadow by day: left, top, uint8 mask."""
-        ground = cast(self._world(_CORNERS))
-        return blot(self.camera.project(ground)[0][:, None], [list(range(len(ground)))], 0.03 * self.metre)
+        """Return the daytime shadow as left, top and a uint8 mask."""
+        ground = shadow_points(self._world(_CORNERS))
+        return soft_shadow(self.camera.project(ground)[0][:, None], [list(range(len(ground)))], 0.03 * self.metre)

@@ -1,4 +1,4 @@
-"""Things cut out and pasted on the demo's still world: how a moving thing is drawn, hidden by what is nearer, and blended in."""
+"""Soft-edged cutouts: how a moving object is drawn, occluded by nearer ones, and blended into the static background."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from edgefuse.demoscene.optics import ZERO_C, Array
 from edgefuse.demoscene.stage import Screen, convex, corners
 
-_COLDEST, _STEP = -20.0, 0.3  # a sprite's heat is drawn in steps of 0.3 degrees from -20
+_COLDEST, _STEP = -20.0, 0.3  # a sprite's temperature is quantised in steps of 0.3 degrees C from -20 degrees C
 
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
     """A picture with soft edges to paste at (left, top), which may lie outside.
 
-    z: metres across the street; what has a smaller z is in front.
-    colour: uint8 (h, w, 4), BGR premultiplied by the fourth, how much it covers.
-    heat: float32 (h, w, 2), infrared counts premultiplied by the second, how much it covers in the (softer) infrared, 0..1;
-    None where the infrared sees nothing, as of a shadow.
-    area: pixels of a whole body, before anything hid some.
+    z: distance across the street in metres; smaller z is in front.
+    colour: uint8 (h, w, 4), BGR premultiplied by the fourth channel, the coverage.
+    heat: float32 (h, w, 2), infrared counts premultiplied by the second channel, the coverage 0..1 in the (softer) infrared;
+    None where the infrared shows nothing, as for a shadow.
+    area: pixels of the whole object before occlusion.
     """
 
     z: float
@@ -33,7 +33,7 @@ class Cutout:
     area: int = 0
 
     def within(self, width: int, height: int) -> tuple[slice, slice, slice, slice] | None:
-        """(rows, columns) of the picture and (rows, columns) of this, where they overlap."""
+        """Return the overlap as (rows, columns) of the picture and (rows, columns) of the cutout, or None."""
         h, w = self.colour.shape[:2]
         x0, y0, x1, y1 = max(self.left, 0), max(self.top, 0), min(self.left + w, width), min(self.top + h, height)
         if x0 >= x1 or y0 >= y1:
@@ -42,7 +42,7 @@ class Cutout:
 
 
 def before(screens: Sequence[Screen], z: float, left: int, top: int, h: int, w: int) -> list[Screen]:
-    """What hides anything in a box of the picture that stands at z: one screen as large as the box, or none."""
+    """Merge the screens in front of z inside a box of the picture into one of the box's size; an empty list if there is none."""
     whole = np.zeros((h, w), np.uint8)
     for screen in screens:
         sh, sw = screen.mask.shape
@@ -59,7 +59,7 @@ def before(screens: Sequence[Screen], z: float, left: int, top: int, h: int, w: 
 
 
 def hide(cutout: Cutout, screens: Sequence[Screen]) -> None:
-    """Take away, in place, what nearer still things hide of a cutout."""
+    """Remove, in place, the part of a cutout that nearer static objects hide."""
     h, w = cutout.colour.shape[:2]
     for screen in screens:
         if screen.z >= cutout.z:
@@ -80,11 +80,11 @@ def hide(cutout: Cutout, screens: Sequence[Screen]) -> None:
 
 
 def paste(cutout: Cutout, visible: Array, infrared: Array) -> None:
-    """Blend a cutout into the visible uint8 (H, W, 3) and the infrared uint16 (H, W), in place."""
-    found = cutout.within(visible.shape[1], visible.shape[0])
-    if found is None:
+    """Blend a cutout in place into the visible uint8 (H, W, 3) and the infrared uint16 (H, W)."""
+    overlap = cutout.within(visible.shape[1], visible.shape[0])
+    if overlap is None:
         return
-    rows, columns, own_rows, own_columns = found
+    rows, columns, own_rows, own_columns = overlap
     colour = cutout.colour[own_rows, own_columns]
     keep = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(colour, 3)), cv2.COLOR_GRAY2BGR)
     under = visible[rows, columns]
@@ -96,10 +96,10 @@ def paste(cutout: Cutout, visible: Array, infrared: Array) -> None:
 
 
 class Sprite:
-    """A blank to draw a thing of smooth convex shapes on, finer than the picture where that is small."""
+    """Canvas for an object of smooth convex shapes, supersampled where the object is small."""
 
     def __init__(self, points: Array, soft: float) -> None:
-        """points: (N, 2) pixels the thing reaches to. soft: standard deviation of the infrared's blur in pixels."""
+        """points: (N, 2) pixels that bound the object. soft: standard deviation of the infrared's blur in pixels."""
         margin = int(np.ceil(2.5 * soft)) + 2
         low, high = np.floor(points.min(axis=0)).astype(int) - margin, np.ceil(points.max(axis=0)).astype(int) + margin
         self.left, self.top = int(low[0]), int(low[1])
@@ -111,18 +111,18 @@ class Sprite:
         self.heat = np.zeros((h, w), np.uint8)
 
     def place(self, points: Array) -> Array:
-        """Pixels of the picture (..., 2) to corners on this blank."""
+        """Convert picture pixels (..., 2) to fixed-point corners on this canvas."""
         return corners((points - (self.left, self.top) + 0.5) * self.fine - 0.5)
 
     def draw(self, at: Array, bgr: Sequence[float] | None, celsius: float | None) -> None:
-        """Fill a convex polygon of `place`d corners in either or both pictures."""
+        """Fill a convex polygon of corners from `place` in the visible picture, the infrared one, or both."""
         if bgr is not None:
             convex(self.colour, at, (*bgr, 255.0))
         if celsius is not None:
             convex(self.heat, at, (min(max((celsius - _COLDEST) / _STEP, 1.0), 255.0),))
 
     def cutout(self, z: float) -> Cutout:
-        """What was drawn, at the picture's resolution."""
+        """Return the drawing as a cutout at the picture's resolution."""
         colour, heat = self.colour, self.heat
         if self.fine > 1:
             colour = np.asarray(cv2.resize(colour, self.size, interpolation=cv2.INTER_AREA))

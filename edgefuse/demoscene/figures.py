@@ -1,6 +1,6 @@
-"""The demo's walkers and its dog: balls placed by a skeleton in three dimensions, and the hulls of some of them drawn as limbs.
+"""The demo's pedestrians and dog: spheres placed by a 3-D skeleton, with limbs drawn as hulls of spheres.
 
-A walker's pose depends on how far it has walked, so its feet fit the ground; routes close, so nothing ever jumps.
+A pose depends on the distance walked, so that the feet do not slide; routes are closed, so that nothing jumps.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ Keys = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A way walked `laps` times every LOOP_S: straight along x from one side out of the picture to the other (turn 0), or out and
-    back with half circles of radius `turn` at the ends. x, z: its middle; reach: its length along x, all in metres; forward: 1 or
-    -1, toward greater x first or not; start: how much of it (0..1) is behind at the first frame."""
+    """A closed walking route, covered `laps` times every LOOP_S.
+
+    With turn 0 it runs straight along x from one side of the picture to the other; otherwise it goes out and back, with half circles
+    of radius `turn` at its ends. x, z: its centre; reach: its length along x, all in metres. forward: 1 to start toward greater x,
+    else -1. start: fraction (0..1) already walked at the first frame.
+    """
 
     x: float
     z: float
@@ -37,11 +40,11 @@ class Route:
 
     @property
     def length(self) -> float:
-        """Metres of one lap."""
+        """Length of one lap in metres."""
         return self.reach if not self.turn else 2 * self.reach + 2 * math.pi * self.turn
 
     def where(self, seconds: float) -> tuple[float, float, float, float, float]:
-        """x, z, heading along x and along z (a unit vector), and the way walked in this turn, in metres."""
+        """Return x, z, the unit heading along x and z, and the distance walked in this lap in metres."""
         way = ((seconds / LOOP_S * self.laps + self.start) % 1.0) * self.length
         f, half, r = self.forward, self.reach / 2, self.turn
         if not r:
@@ -59,25 +62,25 @@ class Route:
 
 @dataclass(slots=True)
 class Pose:
-    """Balls in a body's own frame (ahead, up, to its left; metres) and the limbs hung on them, from far to near."""
+    """Spheres in a body's own frame (ahead, up, left; metres) and the limbs that join them, from far to near."""
 
     balls: list[tuple[float, float, float, float]] = field(default_factory=list)
     limbs: list[tuple[tuple[tuple[int, ...], ...], BGR | None, Keys | None, float]] = field(default_factory=list)
 
     def ball(self, at: Point, radius: float) -> int:
-        """Place a ball; its number is what limbs name it by."""
+        """Add a sphere and return its index, which `limb` takes."""
         self.balls.append((*at, radius))
         return len(self.balls) - 1
 
     def limb(self, *balls: int, bgr: BGR | None, heat: Keys | None, tone: float = 1.0, bent: bool = False) -> None:
-        """One hull of all the balls; of a bent limb one of each two that follow each other."""
+        """Add a limb: one hull of all the spheres, or with `bent` one hull for each consecutive pair."""
         hulls = tuple(pairwise(balls)) if bent else (balls,)
         self.limbs.append((hulls, bgr, heat, tone))
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Looks and way of one walker. Colours are reflectances in BGR, 0..255."""
+    """Appearance and route of one pedestrian. Colours are BGR reflectances, 0..255."""
 
     route: Route
     stature: float
@@ -90,7 +93,7 @@ class Person:
     kind: str = "person"
 
     def pose(self, way: float, near: int) -> Pose:
-        """How the body stands after `way` metres. near: 1 where its left side is toward the camera, else -1."""
+        """Return the pose after walking `way` metres. near: 1 where the body's left side faces the camera, else -1."""
         steps = max(round(self.route.length / 1.42), 1)
         turn = 2 * math.pi * way / self.route.length * steps
         legs = {side: _leg(turn if side > 0 else turn + math.pi) for side in (-1, 1)}
@@ -135,7 +138,7 @@ class Person:
         return pose
 
     def _trunk(self, pose: Pose, torso: tuple[int, int, int, int], hip: float, thigh: int, cloth: Keys) -> None:
-        """Body, bag and head."""
+        """Add torso, bag and head."""
         neck = (pose.ball((0.03, hip + 0.55, 0), 0.055), pose.ball((0.045, hip + 0.62, 0), 0.055))
         pose.limb(*neck, bgr=self.skin, heat=(33.5, 33.0, 31.5), tone=0.85)
         if self.coat:
@@ -157,7 +160,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Dog:
-    """A dog that trots along its route."""
+    """A dog that follows its route."""
 
     route: Route
     coat: BGR
@@ -165,7 +168,7 @@ class Dog:
     stature: float = 1.0
 
     def pose(self, way: float, near: int) -> Pose:
-        """As a person's."""
+        """Return the pose after walking `way` metres, as `Person.pose` does."""
         steps = max(round(self.route.length / 0.95), 1)
         turn = 2 * math.pi * way / self.route.length * steps
         bob = 0.012 * math.cos(2 * turn)
@@ -201,7 +204,7 @@ class Dog:
 
 
 def _leg(turn: float) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-    """Knee, ankle and toe (ahead, up) from the hip at a point of the step: it swings forward bent and goes back straight."""
+    """Return knee, ankle and toe (ahead, up) relative to the hip at a phase of the step."""
     thigh = 0.05 + 0.44 * math.sin(turn)
     flex = 0.06 + 0.95 * max(math.cos(turn + 0.25), 0.0) ** 1.4
     shin = thigh - flex
@@ -212,7 +215,7 @@ def _leg(turn: float) -> tuple[tuple[float, float], tuple[float, float], tuple[f
 
 
 class Figure:
-    """A body at one moment: its balls in the world and in the picture."""
+    """A body at one moment: its spheres in the world and in the picture."""
 
     def __init__(self, body: Person | Dog, camera: Camera, seconds: float) -> None:
         self.body = body
@@ -229,7 +232,10 @@ class Figure:
         self.camera = camera
 
     def draw(self, light: Light, sun: float, lamp: float, time: float, soft: float) -> Cutout:
-        """sun, lamp: what share of them reaches the body; time: of day; soft: the infrared's blur in pixels."""
+        """Draw the body.
+
+        sun, lamp: fraction of each that reaches the body. time: time of day. soft: the infrared's blur in pixels.
+        """
         rings = self.centre[:, None] + self.pixels[:, None, None] * _RING
         sprite = Sprite(rings.reshape(-1, 2), soft)
         placed = sprite.place(rings)
@@ -251,21 +257,21 @@ class Figure:
         return sprite.cutout(self.z)
 
     def shadow(self) -> tuple[int, int, Array] | None:
-        """The shadow on the ground by day: left, top, a uint8 mask (255 is full shadow); None for a body too small to cast one."""
+        """Return the daytime ground shadow as left, top, and a uint8 mask (255 is full shadow); None where the body is too small."""
         if self.metre < 8:
             return None
-        rings = self.camera.project(cast(self.world)[:, None] + self.radius[:, None, None] * _FLAT_RING)[0]
+        rings = self.camera.project(shadow_points(self.world)[:, None] + self.radius[:, None, None] * _FLAT_RING)[0]
         hulls = [list(balls) for limb, bgr, _, _ in self.pose.limbs if bgr is not None for balls in limb]
-        return blot(rings, hulls, 0.02 * self.metre)
+        return soft_shadow(rings, hulls, 0.02 * self.metre)
 
 
-def cast(world: Array) -> Array:
-    """Where the shadows of points (N, 3) in metres fall on the ground."""
+def shadow_points(world: Array) -> Array:
+    """Project points (N, 3) in metres along the sunlight onto the ground."""
     return world * (1, 0, 1) + world[:, 1:2] * (SHADOW[0], 0, SHADOW[1])
 
 
-def blot(rings: Array, hulls: list[list[int]], soft: float) -> tuple[int, int, Array]:
-    """A soft shadow mask of hulls of rings, (balls, points, 2) pixels: left, top, uint8 (h, w)."""
+def soft_shadow(rings: Array, hulls: list[list[int]], soft: float) -> tuple[int, int, Array]:
+    """Return a soft shadow mask, as left, top, uint8 (h, w), of hulls of rings, (balls, points, 2) pixels."""
     flat = rings.reshape(-1, 2)
     margin = int(np.ceil(2 * soft)) + 2
     low, high = np.floor(flat.min(axis=0)).astype(int) - margin, np.ceil(flat.max(axis=0)).astype(int) + margin

@@ -1,4 +1,4 @@
-"""The demo's cast: which building, plants, cars and walkers a seed brings, and where they go."""
+"""What a seed puts into the demo scene: building, plants, cars and pedestrians, and where they move."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ _SKINS: tuple[BGR, ...] = ((150, 178, 226), (120, 150, 204), (74, 104, 158), (48
 _HAIRS: tuple[BGR, ...] = ((26, 30, 38), (40, 62, 92), (70, 128, 176), (24, 24, 26), (118, 122, 128))
 _PAINTS: tuple[BGR, ...] = ((36, 30, 186), (176, 98, 36), (208, 210, 212), (60, 122, 58), (34, 160, 224), (74, 70, 68))
 _COATS: tuple[BGR, ...] = ((70, 118, 166), (52, 56, 62), (160, 182, 200), (46, 66, 96))
-_SHY: BGR = (74, 96, 94)  # what the one who keeps to the shadow wears from hood to shoes, close to its grey and green
+_CAMOUFLAGE: BGR = (74, 96, 94)  # clothing close to the shadow's grey and green, for a person who is hard to see in the visible
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Everything a seed decides. lamp: the street lamp's bulb in metres. manhole: x and z. dapples: balls (x, y, z, radius) of a
-    tree behind the camera, seen only by its shade."""
+    """Everything that a seed decides.
+
+    lamp: position of the street lamp's bulb in metres. manhole: its x and z. dapples: spheres (x, y, z, radius) of a tree behind the
+    camera that only casts its shade.
+    """
 
     building: Building
     plants: list[Plant]
@@ -45,7 +48,7 @@ class Layout:
 
     @classmethod
     def drawn(cls, seed: int, camera: Camera) -> Layout:
-        """Another layout for every seed."""
+        """Return the layout of a seed."""
         rng = np.random.default_rng([seed, 1])
         lamp = (-5.4 + float(rng.uniform(-0.5, 0.5)), 5.7, 16.2)
         building = Building.drawn(rng, seed, lamp)
@@ -62,7 +65,7 @@ class Layout:
 
 
 def _plants(rng: np.random.Generator, building: Building) -> list[Plant]:
-    """Two trees beside the building, bushes before the alley, one bush near the camera, more trees for wide pictures."""
+    """Return two trees beside the building, bushes before the alley, one bush near the camera, and more trees for wide pictures."""
 
     def jitter(x: float, by: float = 0.3) -> float:
         return x + float(rng.uniform(-by, by))
@@ -83,7 +86,7 @@ def _plants(rng: np.random.Generator, building: Building) -> list[Plant]:
 
 
 def _crossing(camera: Camera, z: float, forward: int, start: float) -> Route:
-    """A straight way along x at z that begins and ends outside the picture, at a walker's pace."""
+    """Return a straight route along x at z that begins and ends outside the picture, at walking pace."""
     half = (camera.width / 2) / camera.focal
     ends = [z * (np.sin(YAW) + r * np.cos(YAW)) / max(np.cos(YAW) - r * np.sin(YAW), 0.15) for r in (-half, half)]
     reach = float(ends[1] - ends[0]) + 3.0
@@ -92,7 +95,7 @@ def _crossing(camera: Camera, z: float, forward: int, start: float) -> Route:
 
 
 def _walkers(rng: np.random.Generator, camera: Camera) -> list[Person | Dog]:
-    """Two near, two far, one of whom with a dog, and one who goes to and fro in the shadow behind the bushes."""
+    """Return two near and two far pedestrians, a dog, and a person who walks back and forth in the shadow behind the bushes."""
     jackets, trousers = rng.permutation(len(_JACKETS)), rng.permutation(len(_TROUSERS))
     skins, hairs = rng.integers(0, len(_SKINS), 5), rng.integers(0, len(_HAIRS), 5)
     people: list[Person | Dog] = []
@@ -106,5 +109,5 @@ def _walkers(rng: np.random.Generator, camera: Camera) -> list[Person | Dog]:
             ahead = Route(route.x + forward * 1.35, z - 0.35, route.reach, 0.0, forward, route.start, route.laps)
             people.append(Dog(ahead, _COATS[int(rng.integers(0, len(_COATS)))]))
     shy = Route(1.9 + float(rng.uniform(-0.3, 0.3)), 23.7, 6.6, 0.65, 1, float(rng.uniform(0, 1)))
-    people.append(Person(shy, 1.0, _SHY, (68, 84, 84), _SHY, _SHY))
+    people.append(Person(shy, 1.0, _CAMOUFLAGE, (68, 84, 84), _CAMOUFLAGE, _CAMOUFLAGE))
     return people

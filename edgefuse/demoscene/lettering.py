@@ -1,6 +1,6 @@
-"""The demo's sign painter: block capitals drawn as strokes.
+"""Block capitals for the demo's shop sign, drawn as strokes.
 
-OpenCV's own text costs 9 MB that are never given back (its fonts are unpacked whole), and looks different from version to version.
+OpenCV's own text unpacks its fonts into 9 MB that are never freed, and its look changes with the version.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import numpy as np
 
 from edgefuse.demoscene.optics import Array
 
-_HIGH, _STROKE, _GAP = 160, 38, 14  # pixels: of a capital, of a stroke, between letters
-_FINE = 4  # binary places of a pixel
+_HIGH, _STROKE, _GAP = 160, 38, 14  # in pixels: a capital's height, a stroke's width, the gap between letters
+_FINE = 4  # fractional bits of a pixel coordinate
 Stroke = list[tuple[float, float]]
 
 
 def _arc(x: float, y: float, rx: float, ry: float, first: int, last: int) -> Stroke:
-    """Part of an ellipse, from one angle to another in degrees, counted from the right and upward."""
+    """Return a part of an ellipse between two angles in degrees, counted counter-clockwise from the right."""
     turn = np.radians(np.linspace(first, last, 2 + abs(last - first) // 15))
     return list(zip((x + rx * np.cos(turn)).tolist(), (y + ry * np.sin(turn)).tolist(), strict=True))
 
 
 _BOWL: Stroke = [(0.0, 1.0), *_arc(0.62, 0.74, 0.38, 0.26, 90, -90), (0.0, 0.48)]
-# width in heights, and the strokes' middles in a box from (0, 0), bottom left, to (1, 1)
+# a letter's width relative to its height, and its strokes' centre lines in a box from (0, 0), bottom left, to (1, 1)
 _LETTERS: dict[str, tuple[float, list[Stroke]]] = {
     " ": (0.10, []),
     "A": (0.72, [[(0, 0), (0.5, 1), (1, 0)], [(0.2, 0.3), (0.8, 0.3)]]),
@@ -47,7 +47,7 @@ _LETTERS: dict[str, tuple[float, list[Stroke]]] = {
 
 
 def word(text: str) -> Array:
-    """A word in the capitals above: uint8 mask (160, w), 255 where there is paint, the letters as high as the mask."""
+    """Draw a word: uint8 mask (160, w), 255 where there is paint; the letters fill the mask's height."""
     inside = _HIGH - _STROKE
     widths = [round(_LETTERS[letter][0] * _HIGH) + _STROKE for letter in text]
     mask = np.zeros((_HIGH, sum(widths) + _GAP * (len(text) - 1)), np.uint8)

@@ -1,4 +1,4 @@
-"""The demo's trees and bushes: leaves drawn one by one, once; then the whole crown sways by warping it a little."""
+"""The demo's trees and bushes: leaves are drawn once; a small warp of the whole crown makes it sway."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgefuse.demoscene.stage import convex, corners, polygon
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """A tree (with a trunk) or a bush. x, z: where it stands; all in metres. shaded: it stands in a shadow by day."""
+    """A tree (with a trunk) or a bush at x and z, in metres. shaded: fraction of daylight shadow it stands in."""
 
     x: float
     z: float
@@ -26,7 +26,7 @@ class Plant:
     shaded: float = 0.0
 
     def blobs(self, rng: np.random.Generator) -> Array:
-        """(N, 4): x, y, z and radius of the balls the crown is made of."""
+        """Return the spheres that form the crown: (N, 4) of x, y, z and radius."""
         n = 15 if self.trunk else 9
         middle, reach = (self.height + self.trunk * 0.75) / 2, (self.height - self.trunk * 0.75) / 2
         out = []
@@ -40,10 +40,10 @@ class Plant:
 
 
 class Crown:
-    """A plant in the picture, ready to sway: drawn once, lit by `light`, then `cutout` gives it at a time of day and a moment."""
+    """A plant drawn for one camera. Call `light` once, then `cutout` for each frame."""
 
     def __init__(self, plant: Plant, blobs: Array, camera: Camera, rng: np.random.Generator) -> None:
-        """blobs: of the plant. `seen` is False for one outside the picture, of which nothing more is made."""
+        """blobs: the plant's spheres. `seen` is False where the plant lies outside the picture; then nothing is drawn."""
         self.plant, self.z = plant, plant.z
         foot, depth = camera.project(np.array([plant.x, 0.0, plant.z]))
         self.metre = metre = camera.focal / float(depth)
@@ -65,7 +65,7 @@ class Crown:
             self._sway(rng)
 
     def light(self, keys: tuple[int, ...], lamp: tuple[float, float, float], vignette: float, soft: float) -> None:
-        """Light it for some of the times of day. soft: standard deviation of the infrared's blur in pixels."""
+        """Light the crown for some of the times of day. soft: standard deviation of the infrared's blur in pixels."""
         cover = self.albedo[..., 3].astype(np.float32) / 255
         solid = np.maximum(cover, 1 / 255)
         sun = self.sun * np.float32((1 - self.plant.shaded) / 255) / solid
@@ -77,10 +77,10 @@ class Crown:
             celsius = (6.6, 5.6, 3.6)[key] + np.minimum(self.up, 6) * 0.10 + (4.2, 2.0, 0.0)[key] * np.minimum(sun, 1)
             heat = np.dstack([cover * (celsius * 100 + ZERO_C), cover]).astype(np.float32)
             self.heats[key] = np.asarray(cv2.GaussianBlur(heat, (0, 0), soft), np.float32)
-        del self.albedo, self.sun, self.up  # all that is shown of them is in the above
+        del self.albedo, self.sun, self.up  # no longer needed once lit
 
     def _trunk(self, camera: Camera) -> None:
-        """A trunk with a lit and a dark side, and three branches."""
+        """Draw a trunk with a lit and a dark side, and three branches."""
         plant = self.plant
         x, bole, rise = plant.x, plant.trunk, plant.height - plant.trunk
         wide = 0.03 * plant.height**0.8
@@ -98,7 +98,7 @@ class Crown:
             polygon(self.sun, points, (share,))
 
     def _leaves(self, blobs: Array, centres: Array, radii: Array, mirror: int, rng: np.random.Generator) -> None:
-        """Back to front and from the shaded inside out, each leaf lit by where on its ball it sits."""
+        """Draw the leaves from back to front, each lit by its position on its sphere."""
         size = max(self.plant.leaf * self.metre, 1.6)
         count = int(np.clip(3.4 * float(np.sum(radii**2)) / size**2, 60, 2600))
         share = radii.astype(np.float64) ** 2
@@ -124,7 +124,7 @@ class Crown:
             convex(self.sun, leaves[i], (255.0 * float(lit[i]),))
 
     def _sway(self, rng: np.random.Generator) -> None:
-        """Two slow waves whose phase differs from branch to branch, growing with height."""
+        """Prepare two slow waves whose phase differs between branches and whose amplitude grows with height."""
         h, w = self.sun.shape
         grow = np.clip(self.up / self.plant.height, 0, 1) ** 1.3 * self.metre
         self.waves = []
@@ -134,7 +134,7 @@ class Crown:
             self.waves.append((turns, even.astype(np.float32), odd.astype(np.float32)))
 
     def cutout(self, time: float, seconds: float, places: Array) -> Cutout:
-        """The plant as it stands at a time of day and a moment. places: float32 (2, rows, columns), `np.indices` of its shape or more."""
+        """Return the plant at a time of day and a moment. places: float32 (2, rows, columns), `np.indices` of at least its shape."""
         low, share = split(time)
         colour, heat = self.colours[low], self.heats[low]
         if share:

@@ -1,8 +1,7 @@
-"""The demo's scene: what stands where, and how a pair of pictures of it is put together.
+"""The demo scene: places its objects and renders frame pairs.
 
-All that keeps still is painted once, at the times of day the scene needs; a frame blends those, then pastes the sky, the shadows,
-the plants, the cars and the walkers from far to near, and puts both sensors' noise on top. Frame k depends on nothing but the
-options and k.
+Static objects are painted once for each time of day that the scene needs. A frame interpolates those, then pastes sky, shadows,
+plants, cars and pedestrians from far to near, and adds both sensors' noise. Frame k depends only on the options and k.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from edgefuse.demoscene.sky import Plume, Sky
 from edgefuse.demoscene.stage import COVER, ROWS, Screen, Stage
 from edgefuse.demoscene.street import TRANSFORMER, Shade, backdrop, furniture, ground
 
-CYCLE_FRAMES = 500  # of an endless day, dusk, night and back
-WINDOW_C = (-14.0, 36.0)  # what 8-bit infrared shows as 0 and as 255
-_ROAM = 97  # noise fields are this much larger than the picture, both ways
+CYCLE_FRAMES = 500  # length of a day, dusk, night and dusk cycle where the scene has no end
+WINDOW_C = (-14.0, 36.0)  # degrees C that 8-bit infrared shows as 0 and as 255
+_ROAM = 97  # noise fields are this many pixels larger than the picture in both directions
 Part = tuple[Figure | Vehicle | None, Cutout]
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A warm body as it is in the picture, behind whatever is before it.
+    """Bounding box of a warm body, including the parts that are occluded.
 
     kind: "person", "dog" or "car". left, top, width, height: pixels, clipped to the picture.
-    shown: share (0..1) of the whole body that is inside the picture and hidden by nothing.
+    shown: fraction (0..1) of the whole body that is inside the picture and not occluded.
     """
 
     kind: str
@@ -47,7 +46,7 @@ class Box:
 
 
 class DemoScene:
-    """A street seen by two cameras in register. `render` makes a pair; `bodies` and `labels` say where the warm bodies are."""
+    """A street seen by two registered cameras. `render` makes a pair; `bodies` and `labels` are its ground truth."""
 
     def __init__(
         self,
@@ -58,7 +57,7 @@ class DemoScene:
         fps: float = 25.0,
         depth: int = 8,
     ) -> None:
-        """size: (width, height). scene: "cycle", "day" or "night". frames: of a cycle, 0 for an endless one. depth: 8 or 16."""
+        """size: (width, height). scene: "cycle", "day" or "night". frames: length of a cycle, 0 for endless. depth: 8 or 16 bits."""
         self.scene, self.frames, self.fps, self.depth, self.seed = scene, frames, fps, depth, seed
         self.camera = camera = Camera(*size, mirror=-1 if seed % 2 else 1)
         self.soft = max(0.85 * camera.scale, 0.45)
@@ -81,7 +80,7 @@ class DemoScene:
         open_rows = np.flatnonzero(stage.pixels[..., COVER].min(axis=1) < 0.999)
         self.sky = Sky(camera, min(int(open_rows[-1]) + 3, camera.height) if len(open_rows) else 0, keys, vignette, rng)
         self._open_sky(stage)
-        del stage  # the largest thing there is, and all painted
+        del stage  # frees the largest array, which is no longer needed
         crowns = [Crown(plant, balls, camera, rng) for plant, balls in zip(layout.plants, blobs, strict=True)]
         self.crowns = [crown for crown in crowns if crown.seen]
         for crown in self.crowns:
@@ -95,7 +94,7 @@ class DemoScene:
         self._sensors(np.random.default_rng([seed, 8]))
 
     def time_of_day(self, index: int) -> float:
-        """0 for day, 1 for dusk, 2 for night, of a frame."""
+        """Return a frame's time of day: 0 for day, 1 for dusk, 2 for night, or between."""
         if self.scene != "cycle":
             return 0.0 if self.scene == "day" else 2.0
         way = index / max(self.frames - 1, 1) if self.frames else 1 - abs(1 - 2 * (index / CYCLE_FRAMES % 1.0))
@@ -103,14 +102,14 @@ class DemoScene:
         return 2 * ramp * ramp * (3 - 2 * ramp)
 
     def render(self, index: int) -> tuple[Array, Array]:
-        """The pair of a frame: visible uint8 (H, W, 3) BGR, infrared uint8 (H, W), or at depth 16 uint16 (H, W) in 0.01 kelvin."""
+        """Render a pair: visible uint8 (H, W, 3) BGR, infrared uint8 (H, W), or at depth 16 uint16 (H, W) in 0.01 kelvin."""
         time, seconds = self.time_of_day(index), index / self.fps
         light = light_at(time)
         visible, infrared = self._still(time, seconds)
         parts = self._parts(index)
         for shadow in self._cast(parts, light):
             paste(shadow, visible, infrared)
-        for vehicle in self._vehicles(seconds):  # a beam may reach in from a car outside
+        for vehicle in self._vehicles(seconds):  # the beam of a car outside the picture may reach into it
             self._beam(vehicle, light, visible)
         for body, cutout in parts:
             paste(cutout, visible, infrared)
@@ -119,17 +118,17 @@ class DemoScene:
         return self._sense(visible, infrared, light, index)
 
     def bodies(self, index: int) -> list[Box]:
-        """The warm bodies in a frame, far to near; those with no pixel in the picture are left out."""
+        """Return the warm bodies in a frame, far to near, without those that have no visible pixel."""
         return self._find(index)[0]
 
     def labels(self, index: int) -> Array:
-        """uint8 (H, W): i + 1 where body i of `bodies(index)` is seen, 0 elsewhere."""
+        """Return a label image, uint8 (H, W): i + 1 where body i of `bodies(index)` is visible, 0 elsewhere."""
         return self._find(index)[1]
 
     # -- painted once ---------------------------------------------------------------------------------------------------------
 
     def _shadows(self, building: Building, blobs: list[Array]) -> None:
-        """Shade the ground behind all that stands still."""
+        """Draw the ground shadows of static objects."""
         for shape in building.shadow():
             self.shade.polygon(shape)
         for crown in blobs:
@@ -145,7 +144,7 @@ class DemoScene:
         self.shade.soften()
 
     def _paint(self, stage: Stage, keys: tuple[int, ...], vignette: Array) -> None:
-        """The still world by day, at dusk and at night, with the parked car in it; premultiplied where the sky shows."""
+        """Paint the static scene, with the parked car, by day, at dusk and at night; premultiplied where the sky shows."""
         layout, camera = self.layout, self.camera
         parked = Vehicle(layout.parked, camera, 0.0)
         halo = self._halo(layout.lamp)
@@ -159,20 +158,20 @@ class DemoScene:
             lamp = float(lamp_light(layout.lamp, layout.parked.x, 1.0, layout.parked.z))
             hidden = parked.draw(KEYS[key], 1.0, lamp, float(key), self.soft)
             paste(hidden, self.visible[key], self.infrared[key])
-        if hidden is not None and (found := hidden.within(camera.width, camera.height)):
-            rows, columns, own_rows, own_columns = found
+        if hidden is not None and (overlap := hidden.within(camera.width, camera.height)):
+            rows, columns, own_rows, own_columns = overlap
             mask = np.ascontiguousarray(hidden.colour[own_rows, own_columns, 3])
             self.screens.append(Screen(hidden.z, columns.start, rows.start, mask))
 
     def _open_sky(self, stage: Stage) -> None:
-        """How much of each of the upper pixels is sky, for either camera."""
+        """Compute the fraction of sky in each of the upper pixels, for either camera."""
         cover = stage.pixels[: self.sky.rows, :, COVER]
         self.open_visible = cv2.cvtColor(np.round((1 - cover) * 255).astype(np.uint8), cv2.COLOR_GRAY2BGR) if len(cover) else cover
         soft = cv2.GaussianBlur(stage.pixels[..., COVER], (0, 0), self.soft)[: self.sky.rows]
         self.open_infrared = np.round((1 - np.clip(soft, 0, 1)) * 65535).astype(np.uint16)
 
     def _halo(self, lamp: tuple[float, float, float]) -> Array:
-        """Float32 (H, W): the glare round the street lamp."""
+        """Return the glare around the street lamp, float32 (H, W)."""
         camera = self.camera
         at, depth = camera.project(np.array(lamp))
         metre = camera.focal / float(depth)
@@ -182,7 +181,7 @@ class DemoScene:
         return np.asarray(0.42 * np.exp(-radius2 / 0.5) + 0.16 / (1 + radius2 / 0.8) ** 1.5, np.float32)
 
     def _sensors(self, rng: np.random.Generator) -> None:
-        """Both sensors' fixed faults, and the fields that their noise of each frame is cut from."""
+        """Draw both sensors' fixed-pattern noise, and the larger fields from which each frame's noise is cropped."""
         w, h = self.camera.width, self.camera.height
         grain = rng.standard_normal((h + _ROAM, w + _ROAM, 3), dtype=np.float32)
         soft = cv2.GaussianBlur(grain, (3, 3), 0.8)
@@ -202,7 +201,7 @@ class DemoScene:
     # -- put together for every frame -----------------------------------------------------------------------------------------
 
     def _still(self, time: float, seconds: float) -> tuple[Array, Array]:
-        """The still world before its sky: visible uint8 (H, W, 3), infrared uint16 (H, W) counts."""
+        """Return the static scene without its sky: visible uint8 (H, W, 3), infrared uint16 (H, W) counts."""
         low, share = split(time)
         if share:
             visible: Array = cv2.addWeighted(self.visible[low], 1 - share, self.visible[low + 1], share, 0)
@@ -217,7 +216,7 @@ class DemoScene:
         return visible, infrared
 
     def _parts(self, index: int) -> list[Part]:
-        """All that moves, far to near, less what still things hide of it."""
+        """Return all moving objects, far to near, with the parts removed that static objects hide."""
         time, seconds = self.time_of_day(index), index / self.fps
         light, layout = light_at(time), self.layout
         vehicles = self._vehicles(seconds)
@@ -245,24 +244,24 @@ class DemoScene:
         return [Vehicle(car, self.camera, seconds) for car in self.layout.cars]
 
     def _inside(self, points: Array) -> bool:
-        """Whether a body that fills the block around (N, 2) pixels, or its shadow or glare, may be in the picture."""
+        """Whether a body whose bounding block has corners at (N, 2) pixels, or its shadow or glare, may be in the picture."""
         margin = 8 + 1.2 * float(points[:, 1].max() - points[:, 1].min())
         left, top = points.min(axis=0) - margin
         right, bottom = points.max(axis=0) + margin
         return bool(left < self.camera.width and right > 0 and top < self.camera.height and bottom > 0)
 
     def _sun(self, x: Array, z: Array) -> list[float]:
-        """Share of the sun at about the waist of bodies that stand at x and z, (N,) metres."""
+        """Return the fraction of sun at about waist height of bodies at x and z, (N,) metres."""
         shares: list[float] = self.shade.sun(x[None] - 0.9, z[None] - 0.4)[0].tolist() if len(x) else []
         return shares
 
     def _dimmed(self, light: Light, points: Array) -> Light:
-        """A light as the lens lets it through at the middle of some pixels."""
+        """Return a light reduced by the lens's vignetting at the centre of some pixels."""
         column, row = points.mean(axis=0)
         return light.times(self.camera.lens(VIGNETTE, float(column), float(row)))
 
     def _cast(self, parts: Sequence[Part], light: Light) -> list[Cutout]:
-        """The shadows of moving bodies, as black cutouts on the ground."""
+        """Return the shadows of moving bodies as black cutouts on the ground."""
         out: list[Cutout] = []
         strength = 0.58 * light.sun[1] / KEYS[0].sun[1]
         bodies = [(body, cutout) for body, cutout in parts if body is not None]
@@ -281,7 +280,7 @@ class DemoScene:
         return out
 
     def _beam(self, vehicle: Vehicle, light: Light, visible: Array) -> None:
-        """The pool of its headlights on the road, in place."""
+        """Add the light of the headlights on the road, in place."""
         if light.glow < 0.05:
             return
         z, forward = vehicle.z, vehicle.car.forward
@@ -299,7 +298,7 @@ class DemoScene:
             cv2.add(roi, (self.reflectance[first:last, left:right] * share).astype(np.uint8), dst=roi)
 
     def _flare(self, vehicle: Vehicle, light: Light, visible: Array) -> None:
-        """The glare of head and tail lights, in place."""
+        """Add the glare of head and tail lights, in place."""
         if light.glow < 0.05:
             return
         head, tail = vehicle.lamps()
@@ -317,7 +316,7 @@ class DemoScene:
             cv2.add(roi, (glare[..., None] * np.array(colour, np.float32)).astype(np.uint8), dst=roi)
 
     def _sense(self, visible: Array, infrared: Array, light: Light, index: int) -> tuple[Array, Array]:
-        """What the two sensors make of it; both arguments are spent."""
+        """Apply both sensors' response and noise. Overwrites both arguments."""
         a, b, c, d = np.random.default_rng([self.seed, 9, index]).integers(0, _ROAM, 4)
         h, w = infrared.shape
         gain = light.noise / 22
@@ -329,14 +328,14 @@ class DemoScene:
         return visible, np.asarray(cv2.convertScaleAbs(infrared, alpha=255 / (100 * (WINDOW_C[1] - WINDOW_C[0]))))
 
     def _find(self, index: int) -> tuple[list[Box], Array]:
-        """What `bodies` and `labels` return."""
+        """Return the boxes for `bodies` and the label image for `labels`."""
         labels = np.zeros((self.camera.height, self.camera.width), np.uint8)
         whole: list[tuple[str, int]] = []
         for body, cutout in self._parts(index):
-            found = cutout.within(self.camera.width, self.camera.height)
-            if found is None:
+            overlap = cutout.within(self.camera.width, self.camera.height)
+            if overlap is None:
                 continue
-            rows, columns, own_rows, own_columns = found
+            rows, columns, own_rows, own_columns = overlap
             solid = cutout.colour[own_rows, own_columns, 3] > 127
             kind = "" if body is None else (body.car if isinstance(body, Vehicle) else body.body).kind
             if kind:

@@ -1,4 +1,4 @@
-"""The demo's sky, with clouds that drift, and the warm plume of a chimney before it."""
+"""The demo's sky with drifting clouds, and the warm plume above a chimney."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from edgefuse.demoscene.cutout import Cutout
 from edgefuse.demoscene.optics import BGR, ZERO_C, Array, Camera, light_at, split, tile
 
-DRIFT_S = 120.0  # seconds in which the clouds come round
+DRIFT_S = 120.0  # period of the clouds' drift
 _TOP: tuple[BGR, ...] = ((206, 146, 84), (96, 62, 58), (26, 14, 10))
 _LOW: tuple[BGR, ...] = ((238, 222, 200), (118, 156, 232), (46, 31, 26))
 _CLOUD: tuple[BGR, ...] = ((252, 250, 248), (150, 142, 206), (48, 40, 36))
 
 
 class Sky:
-    """The top `rows` of the picture as they look where nothing stands before the sky."""
+    """The top `rows` of the picture without any object in front of the sky."""
 
     def __init__(self, camera: Camera, rows: int, keys: tuple[int, ...], vignette: Array, rng: np.random.Generator) -> None:
         self.rows, self.width = rows, camera.width
@@ -40,7 +40,7 @@ class Sky:
         self.cold = np.ascontiguousarray(cold.astype(np.uint16))
 
     def at(self, time: float, seconds: float) -> tuple[Array, Array]:
-        """uint8 (rows, width, 3) and uint16 (rows, width) infrared counts at a time of day and a moment."""
+        """Return uint8 (rows, width, 3) and uint16 (rows, width) infrared counts at a time of day and a moment."""
         offset = (seconds / DRIFT_S * self.period) % self.period
         whole, part = int(offset), offset - int(offset)
         here, next_ = self.cloud[:, whole : whole + self.width], self.cloud[:, whole + 1 : whole + 1 + self.width]
@@ -77,7 +77,7 @@ class Plume:
         self.rows = rows
 
     def cutout(self, time: float, seconds: float) -> Cutout:
-        """The plume at a time of day and a moment."""
+        """Return the plume at a time of day and a moment."""
         h = self.column.shape[0]
         offset = (seconds / self.LOOP_S % 1.0) * self.rows
         whole = int(offset)

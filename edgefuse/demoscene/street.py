@@ -1,4 +1,4 @@
-"""The demo's street: the ground with its shadows, what is far away, and the furniture of the pavement."""
+"""The demo's street: the ground with its shadows, the distant background, and street furniture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from edgefuse.demoscene.building import Building
 from edgefuse.demoscene.optics import BGR, SHADOW, Array, lamp_light, tile
 from edgefuse.demoscene.stage import HEAT, LAMP, REFLECTANCE, ROWS, SUN, WARMED, Heat, Stage, sunned, surface, upright
 
-NEAR_KERB, ROAD, MIDDLE, PARKING, FAR_KERB, YARD = 10.1, 10.3, 12.9, 15.25, 17.2, 19.7  # borders along z, metres
-ALLEY = (-2.9, 0.9)  # along x
+NEAR_KERB, ROAD, MIDDLE, PARKING, FAR_KERB, YARD = 10.1, 10.3, 12.9, 15.25, 17.2, 19.7  # boundaries along z in metres
+ALLEY = (-2.9, 0.9)  # from and to along x, in metres
 TRANSFORMER = (1.9, 2.95, 19.75, 20.2, 1.35)  # from and to along x, from and to along z, height
 _PAVING, _ASPHALT, _KERB, _GRASS, _GRAVEL, _MARK, _IRON = range(7)
 _MATERIALS = np.stack(
@@ -28,7 +28,7 @@ _GAINS = np.array([5.5, 7.0, 5.5, 2.6, 5.0, 7.0, 9.0], np.float32)
 
 
 class Shade:
-    """Where the sun does not reach the ground: a map of 0.1 m cells that shadows are drawn into."""
+    """Ground shadows: a map of 0.1 m cells into which objects draw the area that they shade."""
 
     LEFT, CELLS = -45.0, 10.0
 
@@ -45,7 +45,7 @@ class Shade:
         np.maximum(self.map, mask, out=self.map)
 
     def ball(self, x: float, y: float, z: float, radius: float) -> None:
-        """Shade what a ball at a point in the air hides from the sun."""
+        """Shade the ground behind a sphere in the air."""
         cx, cz = self._cell(np.array([x + y * SHADOW[0], z + y * SHADOW[1]]))
         angle = float(np.degrees(np.arctan2(SHADOW[1], SHADOW[0])))
         r = radius * self.CELLS
@@ -53,16 +53,16 @@ class Shade:
             cv2.ellipse(self.map, (round(cx), round(cz)), (max(round(1.35 * r), 1), max(round(r), 1)), angle, 0, 360, (255,), -1)
 
     def block(self, x0: float, x1: float, z0: float, z1: float, height: float) -> None:
-        """Shade what an upright block, in metres, hides from the sun."""
+        """Shade the ground behind an upright block, in metres."""
         base = np.array([[x0, z0], [x1, z0], [x1, z1], [x0, z1]], np.float32)
         self.polygon(cv2.convexHull(np.concatenate([base, base + np.float32(height) * np.array(SHADOW, np.float32)]))[:, 0])
 
     def soften(self) -> None:
-        """Give all shadows drawn so far their soft edges."""
+        """Blur the edges of all shadows drawn so far."""
         self.map = np.asarray(cv2.GaussianBlur(self.map, (0, 0), 1.6), np.uint8)
 
     def sun(self, x: Array, z: Array) -> Array:
-        """Float32 share of the sun, 0 to 1, that reaches ground points."""
+        """Return the fraction of sun, float32 0..1, that reaches ground points."""
         column, row = ((x - self.LEFT) * self.CELLS).astype(np.float32), (z * self.CELLS).astype(np.float32)
         dark = cv2.remap(self.map, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0,))
         return np.asarray(1 - dark.astype(np.float32) / 255, np.float32)
@@ -74,7 +74,7 @@ def ground(stage: Stage, shade: Shade, building: Building, rng: np.random.Genera
     first = max(int(np.ceil(camera.horizon + 0.5)), 0)
     tiles = tile(rng, 256, 256, 0.35), tile(rng, 256, 256, 1.1)
     sun = shade.sun(*camera.ground(0, first, camera.width, camera.height)[:2])
-    lag = cv2.GaussianBlur(sun, (0, 0), 2.5 * camera.scale)  # the ground warms and cools slowly: soft shadows in the infrared
+    lag = cv2.GaussianBlur(sun, (0, 0), 2.5 * camera.scale)  # the ground warms and cools slowly, so shadows are softer in the infrared
     for top in range(first, camera.height, ROWS):
         rows = slice(top - first, top - first + ROWS)
         _strip(stage, top, sun[rows], lag[rows], building, tiles, manhole)
@@ -83,7 +83,7 @@ def ground(stage: Stage, shade: Shade, building: Building, rng: np.random.Genera
 def _strip(
     stage: Stage, top: int, sun: Array, lag: Array, building: Building, tiles: tuple[Array, Array], manhole: tuple[float, float]
 ) -> None:
-    """Paint rows of the ground from `top` on, as many as `sun` has. tiles: the textures' noise, fine and soft."""
+    """Paint rows of the ground from `top` on, as many as `sun` has. tiles: fine and soft texture noise."""
     camera = stage.camera
     x, z, depth = camera.ground(0, top, camera.width, top + len(sun))
     fx, fz = depth / camera.focal, depth * depth / (camera.focal * 5.0)
@@ -132,7 +132,7 @@ def _strip(
 
 
 def backdrop(stage: Stage, rng: np.random.Generator) -> None:
-    """Hills, a line of trees and a far house with a few lit windows."""
+    """Paint hills, a line of trees and a distant house with a few lit windows."""
     camera = stage.camera
     if camera.horizon < 2:
         return
@@ -150,8 +150,8 @@ def backdrop(stage: Stage, rng: np.random.Generator) -> None:
     hills[..., HEAT] += (0.5 * woods + 1.5 * haze)[..., None]
     stage.over(0, hills, mask)
     del hills, mask
-    _copse(stage, rng, 170.0, 10.0, (118, 134, 112), (4.4, 3.8, 1.4))
-    _copse(stage, rng, 64.0, 3.6, (66, 112, 84), (5.4, 4.8, 2.6))
+    _tree_row(stage, rng, 170.0, 10.0, (118, 134, 112), (4.4, 3.8, 1.4))
+    _tree_row(stage, rng, 64.0, 3.6, (66, 112, 84), (5.4, 4.8, 2.6))
     x0, z = 9.5 + float(rng.uniform(-1, 1.5)), 41.0
     x1, tall = x0 + 11.0, 5.6
     house = surface((150, 178, 196), (8.5, 8.5, 5.6))
@@ -166,8 +166,8 @@ def backdrop(stage: Stage, rng: np.random.Generator) -> None:
             stage.flat(upright(x, level, x + 0.95, level + 1.4, z), surface((92, 78, 66), (4.0, 2.5, 2.5), 0.3, 0.0, glow))
 
 
-def _copse(stage: Stage, rng: np.random.Generator, z: float, height: float, bgr: BGR, heat: Heat) -> None:
-    """A row of far trees at z metres, across the whole picture: clumps of leaves with a lit and a dark side."""
+def _tree_row(stage: Stage, rng: np.random.Generator, z: float, height: float, bgr: BGR, heat: Heat) -> None:
+    """Paint a row of distant trees at z metres across the whole picture: clumps of leaves with a lit and a dark side."""
     camera = stage.camera
     metre = camera.focal / z
     foot = camera.horizon + 5 * metre
@@ -202,7 +202,7 @@ def _copse(stage: Stage, rng: np.random.Generator, z: float, height: float, bgr:
 
 
 def furniture(stage: Stage, shade: Shade, lamp: tuple[float, float, float], rng: np.random.Generator) -> None:
-    """Fence, transformer box, litter bin, bollards, a sign on its post and the street lamp, from far to near."""
+    """Paint fence, transformer box, litter bin, bollards, a sign on its post and the street lamp, from far to near."""
     fence = surface((84, 112, 142), (8.0, 7.0, 3.0))
     for i in range(46):
         x = 1.4 + i * 0.27
@@ -233,7 +233,7 @@ def furniture(stage: Stage, shade: Shade, lamp: tuple[float, float, float], rng:
 
 
 def _sign(stage: Stage, lamp: tuple[float, float, float]) -> None:
-    """The blue sign of the crossing: paint on a plate as cold as its post."""
+    """Paint the blue sign of the crossing; in the infrared it is as cold as its post."""
     x, z, y = 2.8, 17.5, 2.35
     lit = float(lamp_light(lamp, x, y, z))
     metal: Heat = (9.0, 7.5, 3.5)
@@ -254,7 +254,7 @@ def _sign(stage: Stage, lamp: tuple[float, float, float]) -> None:
 
 
 def _lamp(stage: Stage, lamp: tuple[float, float, float]) -> None:
-    """The street lamp: a post behind the kerb, an arm over the road, a head that is warm when it burns."""
+    """Paint the street lamp: a post behind the kerb, an arm over the road, and a lamp head that is warm when lit."""
     x, y, z = lamp
     foot = 17.5
     steel = sunned(surface((86, 92, 90), (9.0, 8.0, 4.5), 0, 0.25), 0.6, 6.0)
@@ -272,24 +272,24 @@ def _lamp(stage: Stage, lamp: tuple[float, float, float]) -> None:
 
 
 def _tapered(x: float, y0: float, half0: float, y1: float, half1: float, z: float) -> Array:
-    """Float32 (4, 3): an upright shape round x, half0 to either side at y0 and half1 at y1."""
+    """Return an upright trapezium around x, float32 (4, 3), with half widths half0 at y0 and half1 at y1."""
     return np.array([[x - half0, y0, z], [x + half0, y0, z], [x + half1, y1, z], [x - half1, y1, z]], np.float32)
 
 
 def _band(value: Array, footprint: Array, low: float, high: float) -> Array:
-    """Share of each pixel's footprint that lies between low and high."""
+    """Return the fraction of each pixel's footprint that lies between low and high."""
     inside = np.minimum(value + footprint / 2, high) - np.maximum(value - footprint / 2, low)
     return np.asarray(np.clip(inside / footprint, 0, 1), np.float32)
 
 
 def _lines(turns: Array, pixels: Array) -> Array:
-    """Joints of slabs at whole `turns`, 3 % of a turn wide; `pixels` a turn has there."""
+    """Return coverage by the joints of slabs at whole `turns`, 3 % of a turn wide. pixels: pixels in a turn."""
     distance = np.abs((turns + 0.5) % 1.0 - 0.5) * pixels
     return np.asarray(np.clip(0.015 * pixels - distance + 0.5, 0, np.minimum(1.0, 0.03 * pixels)), np.float32)
 
 
 def _lookup(field: Array, column: Array, row: Array) -> Array:
-    """A tile's values at texel positions, tiled without end."""
+    """Sample a tile at texel positions, with wrap-around."""
     rows, columns = field.shape
     at = (column % columns).astype(np.float32), (row % rows).astype(np.float32)
     return np.asarray(cv2.remap(field, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP))
