@@ -1,7 +1,7 @@
-"""What EdgeFuse runs on: the processor, its state (clock, heat, load, throttling) and the libraries, read from /proc and /sys.
+"""The machine that EdgeFuse runs on: its processor, its state (clock, temperature, load, throttling) and library versions.
 
-Nothing here fails: what a container, another system or a lack of permission hides is None, unknown. `root` is where /proc, /sys, /etc
-and /usr lie, so that a test, or a card mounted from a Pi, can be read as well.
+Everything is read from /proc and /sys and nothing here raises: a value hidden by a container, another system or missing permission
+is None. `root` is the folder that holds /proc, /sys, /etc and /usr, so that tests and mounted SD cards can be read too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What does not change while the machine is on. model: a Pi's own name for itself. memory_bytes: of the whole machine."""
+    """Properties that do not change while the machine is on. model: the name that a Raspberry Pi reports. memory_bytes: total RAM."""
 
     model: str | None
     processor: Processor
@@ -33,32 +33,32 @@ class Board:
 
     @property
     def name(self) -> str:
-        """The board where it says what it is, else its processor."""
+        """The board's reported name, or else its processor's."""
         return self.model or self.processor.name
 
 
 def read_board(root: Path = Path("/")) -> Board:
-    """Read it now."""
+    """Read the board's properties."""
     return Board(
         _model(root), read_processor(root), first_line(root / "proc/sys/kernel/osrelease"), _system(root), read_memory(root).get("MemTotal")
     )
 
 
 def read_memory(root: Path = Path("/")) -> dict[str, int]:
-    """Bytes by the names of /proc/meminfo (MemTotal, MemAvailable, SwapTotal, ...); empty where it is hidden."""
-    found = {}
+    """Return bytes by the names in /proc/meminfo (MemTotal, MemAvailable, SwapTotal, ...); empty where it cannot be read."""
+    sizes = {}
     for line in (read_text(root / "proc/meminfo") or "").splitlines():
         name, _, value = line.partition(":")
         number = value.split()[:1]
         if number and number[0].isdigit():
-            found[name] = int(number[0]) * 1024
-    return found
+            sizes[name] = int(number[0]) * 1024
+    return sizes
 
 
 def _model(root: Path) -> str | None:
-    # a device tree's texts end in a NUL
-    told = (read_text(root / "proc/device-tree/model") or "").strip("\0\n ")
-    return told or first_line(root / "sys/firmware/devicetree/base/model")
+    # device-tree strings end with a NUL
+    model = (read_text(root / "proc/device-tree/model") or "").strip("\0\n ")
+    return model or first_line(root / "sys/firmware/devicetree/base/model")
 
 
 def _system(root: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Versions of what EdgeFuse stands on, read from the packages' metadata: nothing is imported, so nothing can crash."""
+"""Versions of the libraries that EdgeFuse uses, read from package metadata: a broken library is not imported, so it cannot crash us."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from edgefuse import __version__
 
 Libraries = Mapping[str, str | None]
-# a library and the packages that bring it, the first that is installed counts
+# library -> the packages that provide it; the first one installed counts
 PACKAGES = {
     "numpy": ("numpy",),
     "opencv": ("opencv-python-headless", "opencv-contrib-python-headless", "opencv-python", "opencv-contrib-python", "opencv"),
@@ -19,19 +19,19 @@ PACKAGES = {
 
 
 def read_libraries() -> Libraries:
-    """Version by name, edgefuse and python among them; None for what is not installed."""
-    found: dict[str, str | None] = {"edgefuse": __version__, "python": platform.python_version()}
+    """Return versions by name, including edgefuse and python; None for a library that is not installed."""
+    versions: dict[str, str | None] = {"edgefuse": __version__, "python": platform.python_version()}
     for library, packages in PACKAGES.items():
-        found[library] = next((v for p in packages if (v := _version(p))), None)
-    return found
+        versions[library] = next((v for p in packages if (v := _version(p))), None)
+    return versions
 
 
 def _version(package: str) -> str | None:
-    from importlib import metadata  # 2 MB, for nothing where nobody asks
+    from importlib import metadata  # the import takes 2 MB, so only when asked
 
     try:
         version = metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-    # half-removed packages have metadata without a version
+    # a half-removed package has metadata without a version
     return version or None

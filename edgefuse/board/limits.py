@@ -1,4 +1,4 @@
-"""What a control group leaves to this process: systemd's MemoryMax=, docker run --memory."""
+"""Memory limit that a control group sets for this process: systemd's MemoryMax=, docker run --memory."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 
 from edgefuse.board.text import number, read_text
 
-_UNLIMITED = 1 << 50  # version 1 of control groups writes a huge number for none
+_UNLIMITED = 1 << 50  # cgroups version 1 write a huge number for "no limit"
 
 
 def cgroup_limit(root: Path = Path("/")) -> int | None:
-    """Bytes that this process's control group, or one above it, may use; None for no limit, or where it is hidden."""
+    """Return the bytes that this process's control group and its parents allow; None without a limit, or where it cannot be read."""
     limits = []
     for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
         hierarchy, _, rest = line.partition(":")
@@ -22,7 +22,7 @@ def cgroup_limit(root: Path = Path("/")) -> int | None:
         else:
             continue
         group = PurePosixPath("/" + path.strip("/"))
-        # in a container the path may be the host's while the mount is our own group, so the mount's root is asked as well
+        # in a container the path may be the host's while the mount is the container's own group, so the mount's root is read as well
         for folder in (group, *group.parents):
             limits.append(number(root / place / str(folder).strip("/") / name))
     known = [v for v in limits if v is not None and 0 < v < _UNLIMITED]

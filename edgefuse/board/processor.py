@@ -1,4 +1,4 @@
-"""The processor: its name, its cores, and the instructions that make networks fast or slow on it."""
+"""The processor: its name, its cores, and the instruction set extensions that decide a network's speed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from edgefuse.board.text import read_text
 
-# of what a processor lists, what the runtimes choose their kernels by
+# the extensions by which the runtimes choose their kernels
 FEATURES = (
     "neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2",
     "sse4_1", "sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8",
 )  # fmt: skip
-# four products of bytes summed by one instruction: without one, int8 may be slower than fp32
+# four byte products summed in one instruction: without it, int8 may be slower than fp32
 DOT_PRODUCT = frozenset({"asimddp", "i8mm", "avx512_vnni", "avx_vnni", "amx_int8"})
-# (implementer, part) as /proc/cpuinfo gives them on ARM, which has no names there
+# (implementer, part) in /proc/cpuinfo, which has no model name on ARM
 _ARM = {
     ("0x41", "0xb76"): "ARM1176",
     ("0x41", "0xc07"): "Cortex-A7",
@@ -37,9 +37,10 @@ _ARM = {
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """name: "Cortex-A53", a PC's model name, or the machine's kind where neither is told. cores: of the machine; usable: by this process.
+    """Name, core counts and instruction set extensions of the processor.
 
-    features: those of FEATURES that are there; None where they are hidden.
+    name: for example "Cortex-A53", a PC's model name, or else the machine type. cores: in the machine; usable: by this process.
+    features: the FEATURES that the processor has; None where they cannot be read.
     """
 
     name: str
@@ -50,18 +51,19 @@ class Processor:
 
     @property
     def dot_product(self) -> bool | None:
-        """Does it sum products of bytes in one instruction? None where its features are hidden."""
+        """Whether one instruction sums byte products; None where the features cannot be read."""
         return None if self.features is None else bool(DOT_PRODUCT & set(self.features))
 
 
 def read_processor(root: Path = Path("/")) -> Processor:
+    """Read the processor's properties."""
     fields: dict[str, list[str]] = {}
     for line in (read_text(root / "proc/cpuinfo") or "").splitlines():
         key, colon, value = line.partition(":")
         if colon:
             fields.setdefault(key.strip(), []).append(value.strip())
     listed = [set(line.split()) for key in ("flags", "Features") for line in fields.get(key, ())]
-    # what only some of the cores have is of no use to a thread that may run on any
+    # a feature of only some cores does not count, because a thread may run on any core
     features = tuple(f for f in FEATURES if f in set.intersection(*listed)) if listed else None
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     machine = platform.machine()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefuse.board.text import first_line, found
+from edgefuse.board.text import first_line, glob_sorted
 
 Ioctl = Callable[[int, int, bytearray], object]
 
@@ -56,13 +56,13 @@ class Device:
 
 def devices(root: Path = Path("/"), ioctl: Ioctl = fcntl.ioctl) -> list[Device]:
     """Every video device that /sys or /dev has, by number. `ioctl` fills its third argument as the kernel does."""
-    names = {p.name for p in [*found(root, "sys/class/video4linux/video*"), *found(root, "dev/video*")] if p.name[5:].isdigit()}
+    names = {p.name for p in [*glob_sorted(root, "sys/class/video4linux/video*"), *glob_sorted(root, "dev/video*")] if p.name[5:].isdigit()}
     return [_device(root, name, ioctl) for name in sorted(names, key=lambda n: int(n[5:]))]
 
 
 def usb_ids(root: Path = Path("/")) -> list[str]:
     """vendor:product of everything on the USB; empty where /sys is hidden."""
-    return [usb for folder in found(root, "sys/bus/usb/devices/*") if (usb := _usb_id(folder))]
+    return [usb for folder in glob_sorted(root, "sys/bus/usb/devices/*") if (usb := _usb_id(folder))]
 
 
 def _usb_id(folder: Path) -> str | None:

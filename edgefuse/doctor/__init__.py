@@ -1,6 +1,6 @@
-"""Will EdgeFuse run here? Checks of the machine, each a finding: ok, warn or fail, and the command that mends it.
+"""Checks of whether EdgeFuse runs on this machine. Each check gives findings: ok, warn or fail, and the command that fixes it.
 
-What may crash or hang is asked in a child process (child.py), so that it is reported and not suffered.
+What may crash or hang runs in a child process (child.py), so that a crash becomes a finding.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One question put to a child process, and what came back before it ended, however it ended."""
+"""Run a probe in a child process and collect what it reported before it ended, normally or not."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from edgefuse.doctor.host import Done, Host
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """told: all that the child said, later words over earlier. trouble: what went wrong, in words; None where nothing did."""
+    """Result of a probe. values: everything that it reported, later values over earlier. error: what went wrong, in words, or None."""
 
-    told: dict[str, Any]
-    trouble: str | None
+    values: dict[str, Any]
+    error: str | None
 
     @property
     def absent(self) -> str | None:
-        """The module that was not found, where that is what went wrong."""
-        return self.told.get("absent")
+        """Name of the module that was not found, if that was the error."""
+        return self.values.get("absent")
 
 
 def ask(host: Host, probe: str, *arguments: str) -> Answer:
-    """Run one of edgefuse.doctor.child's probes. Never raises for what the child does."""
+    """Run one of the probes in edgefuse.doctor.child. Never raises for what the child does."""
     done = host.child(probe, *arguments)
-    told: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for line in done.out.splitlines():
-        told |= json.loads(line) if line.startswith("{") and line.endswith("}") else {}
-    return Answer(told, _trouble(done, told))
+        values |= json.loads(line) if line.startswith("{") and line.endswith("}") else {}
+    return Answer(values, _error(done, values))
 
 
-def _trouble(done: Done, told: dict[str, Any]) -> str | None:
+def _error(done: Done, values: dict[str, Any]) -> str | None:
     if done.death:
-        when = {"import": "when it is imported", "run": "when it runs", "list": "when it lists cameras"}.get(told.get("step", ""), "")
+        when = {"import": "when it is imported", "run": "when it runs", "list": "when it lists cameras"}.get(values.get("step", ""), "")
         return f"{done.death} {when}".strip()
     if done.code:
         return f"ends with code {done.code}: {done.last_words}"
-    return told.get("broken")
+    return values.get("broken")

@@ -1,6 +1,6 @@
-"""What may crash, hang or print, in a process of its own: `python -m edgefuse.doctor.child SECONDS PROBE [ARGUMENT]`.
+"""Probes that may crash, hang or print, run in their own process: `python -m edgefuse.doctor.child SECONDS PROBE [ARGUMENT]`.
 
-Each step is one JSON object on a line of standard output, before what may not come back, so that the last one names where it died.
+A probe writes one JSON object per line to standard output before each risky step, so that the last line says where it died.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-Tell = Callable[..., None]
+Report = Callable[..., None]
 
-# what to import to learn why a package that is installed can't be
+# package -> the module whose import shows why the installed package does not work
 _MODULES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 
 
-def runtime(tell: Tell, name: str) -> None:
+def runtime(report: Report, name: str) -> None:
     """Import a runtime, load the default model with it, run its golden pair."""
     from importlib import import_module, metadata
 
@@ -27,10 +27,10 @@ def runtime(tell: Tell, name: str) -> None:
     from edgefuse.errors import EdgeFuseError, MissingDependencyError
     from edgefuse.runtimes.golden import verify
 
-    tell(step="import")
+    report(step="import")
     try:
         kind = registry.get("edgefuse.runtimes", name)
-        tell(version=kind.version())
+        report(version=kind.version())
     except MissingDependencyError as e:
         for package in (e.package, "tflite-runtime") if name == "litert" else (e.package,):
             try:
@@ -39,68 +39,68 @@ def runtime(tell: Tell, name: str) -> None:
             except metadata.PackageNotFoundError:
                 continue
             except Exception as cause:
-                tell(broken=_words(cause), package=package, version=there)
+                report(broken=_describe(cause), package=package, version=there)
                 return
-        tell(missing=e.package)
+        report(missing=e.package)
         return
     except EdgeFuseError as e:
-        tell(broken=str(e))
+        report(broken=str(e))
         return
     except Exception as e:
-        tell(broken=_words(e))
+        report(broken=_describe(e))
         return
-    tell(step="run")
-    tell(results=[asdict(r) for r in verify(zoo.find(zoo.DEFAULT_MODEL), name)])
+    report(step="run")
+    report(results=[asdict(r) for r in verify(zoo.find(zoo.DEFAULT_MODEL), name)])
 
 
-def library(tell: Tell, name: str) -> None:
-    """Import one of the libraries that EdgeFuse can't do without, and use it."""
-    tell(step="import")
-    {"numpy": _numpy, "opencv": _opencv, "psutil": _psutil}[name](tell)
+def library(report: Report, name: str) -> None:
+    """Import one of the libraries that EdgeFuse requires, and use it."""
+    report(step="import")
+    {"numpy": _numpy, "opencv": _opencv, "psutil": _psutil}[name](report)
 
 
-def _numpy(tell: Tell) -> None:
+def _numpy(report: Report) -> None:
     import numpy as np
 
-    tell(version=np.__version__, file=np.__file__, step="run")
-    # the BLAS chooses its kernels by the processor, and may choose wrong
+    report(version=np.__version__, file=np.__file__, step="run")
+    # the BLAS chooses its kernels by the processor, and a wrong choice gives wrong results
     a = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
     if not np.allclose(a @ a, np.einsum("ij,jk->ik", a.astype(np.float64), a.astype(np.float64)), rtol=1e-3):
-        raise ArithmeticError("a matrix product is wrong")
+        raise ArithmeticError("wrong result of a matrix product")
     try:
         blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload,index,unused-ignore]
-        tell(within={str(blas["name"]): str(blas["version"])})
+        report(within={str(blas["name"]): str(blas["version"])})
     except (TypeError, KeyError):
-        tell(within={})  # NumPy 1.24 has no such table
+        report(within={})  # NumPy 1.24 has no such table
 
 
-def _opencv(tell: Tell) -> None:
+def _opencv(report: Report) -> None:
     import re
 
     import cv2
     import numpy as np
 
-    tell(version=cv2.__version__, file=cv2.__file__, step="run")
+    report(version=cv2.__version__, file=cv2.__file__, step="run")
     if cv2.resize(np.full((8, 8), 7, np.uint8), (4, 4), interpolation=cv2.INTER_AREA).tolist() != [[7] * 4] * 4:
-        raise ArithmeticError("a resized image is wrong")
+        raise ArithmeticError("wrong result of resizing an image")
     parts = re.findall(r"^\s+(avcodec|avformat|swscale):\s+YES \(([\d.]+)\)", cv2.getBuildInformation(), re.MULTILINE)
-    tell(within=dict(parts))
+    report(within=dict(parts))
 
 
-def _psutil(tell: Tell) -> None:
+def _psutil(report: Report) -> None:
     import psutil
 
-    tell(version=psutil.__version__, file=psutil.__file__, step="run", within={})
+    report(version=psutil.__version__, file=psutil.__file__, step="run", within={})
     psutil.Process().memory_info()
 
 
-def picamera2(tell: Tell) -> None:
+def picamera2(report: Report) -> None:
     """Import apt's picamera2 beside our NumPy, and list its cameras without opening one."""
     from importlib import import_module, metadata
 
     import numpy as np
 
-    tell(numpy=np.__version__, numpy_file=np.__file__, step="import")
+    report(numpy=np.__version__, numpy_file=np.__file__, step="import")
     module = import_module("picamera2")
     cameras = module.Picamera2.global_camera_info
 
@@ -108,44 +108,44 @@ def picamera2(tell: Tell) -> None:
         version = metadata.version("picamera2")
     except metadata.PackageNotFoundError:
         version = None
-    tell(version=version, file=module.__file__, step="list")
-    tell(cameras=[{"model": str(c.get("Model")), "id": str(c.get("Id"))} for c in cameras()])
+    report(version=version, file=module.__file__, step="list")
+    report(cameras=[{"model": str(c.get("Model")), "id": str(c.get("Id"))} for c in cameras()])
 
 
-def cameras(tell: Tell, root: str) -> None:
-    """Ask every video device what it is."""
+def cameras(report: Report, root: str) -> None:
+    """Query every video device."""
     from pathlib import Path
 
     from edgefuse.cameras import v4l2_devices
 
-    tell(step="ask")
-    tell(devices=[asdict(d) for d in v4l2_devices.devices(Path(root))], usb=v4l2_devices.usb_ids(Path(root)))
+    report(step="ask")
+    report(devices=[asdict(d) for d in v4l2_devices.devices(Path(root))], usb=v4l2_devices.usb_ids(Path(root)))
 
 
-_PROBES: dict[str, Tell] = {"runtime": runtime, "library": library, "picamera2": picamera2, "cameras": cameras}
+_PROBES: dict[str, Report] = {"runtime": runtime, "library": library, "picamera2": picamera2, "cameras": cameras}
 
 
-def _words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 def main() -> None:
     seconds, probe, *arguments = sys.argv[1:]
-    signal.alarm(int(seconds))  # should our parent be gone
-    # what libraries print is no answer of ours
+    signal.alarm(int(seconds))  # ends this process if its parent was killed
+    # keep output of libraries out of the answers
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def tell(**answer: Any) -> None:
+    def report(**answer: Any) -> None:
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
     try:
-        _PROBES[probe](tell, *arguments)
+        _PROBES[probe](report, *arguments)
     except BaseException as e:
-        tell(broken=_words(e), absent=e.name if isinstance(e, ModuleNotFoundError) else None)
-    # what a library does while it is torn down is no finding of ours
+        report(broken=_describe(e), absent=e.name if isinstance(e, ModuleNotFoundError) else None)
+    # skip the libraries' own teardown, whose faults do not matter here
     answers.flush()
     os._exit(0)
 

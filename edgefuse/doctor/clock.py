@@ -1,4 +1,4 @@
-"""The clock: is it synchronised, is it sane (a Pi has none that runs without power), what counts the monotonic time?"""
+"""Check of the clock: synchronised, plausible (a Pi has no battery-backed clock), and its monotonic source."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from edgefuse.board.text import first_line
 from edgefuse.doctor.finding import Finding, Verdict
 from edgefuse.doctor.host import Host, container
 
-_BORN = 1_767_225_600  # 2026: EdgeFuse is no older
+_EARLIEST = 1_767_225_600  # 2026, before any release of EdgeFuse
 _UNSYNCHRONISED = 0x40
 _SOURCE = "sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 
 def check_clock(host: Host) -> list[Finding]:
     synchronised = _synchronised(host)
-    source = first_line(host.root / _SOURCE) or "a hidden source"
+    source = first_line(host.root / _SOURCE) or "unknown source"
     what = f"{time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}, "
-    what += {True: "synchronised", False: "not synchronised", None: "synchronised or not can't be told"}[synchronised]
+    what += {True: "synchronised", False: "not synchronised", None: "synchronisation unknown"}[synchronised]
     what += f"; monotonic time by {source}, {time.get_clock_info('monotonic').resolution * 1e9:.0f} ns"
     facts = {"synchronised": synchronised, "source": source, "unix": round(time.time())}
     mend = host.sudo("timedatectl set-ntp true") if synchronised is False and _systemd(host) else None
-    if time.time() < _BORN:
-        return [Finding("clock", "fail", f"{what}; before EdgeFuse was written: names and certificates by date go wrong", mend, facts)]
-    # a container's clock is its host's business
+    if time.time() < _EARLIEST:
+        return [
+            Finding(
+                "clock",
+                "fail",
+                f"{what}; earlier than EdgeFuse's release: dated file names and certificate checks will be wrong",
+                mend,
+                facts,
+            )
+        ]
+    # a container uses its host's clock
     state: Verdict = "warn" if synchronised is False and container(host) is None else "ok"
     return [Finding("clock", state, what, mend if state == "warn" else None, facts)]
 
@@ -40,14 +48,14 @@ def _synchronised(host: Host) -> bool | None:
         return done.out.strip() == "yes"
     if (host.root / "run/systemd/timesync/synchronized").exists():
         return True
-    return _kernel_says() if host.root == Path("/") else None
+    return _kernel_synchronised() if host.root == Path("/") else None
 
 
-def _kernel_says() -> bool | None:
-    """The kernel's own mark, set by whichever service keeps the time."""
+def _kernel_synchronised() -> bool | None:
+    """Return the kernel's synchronisation flag, which any time service sets."""
 
     class Timex(ctypes.Structure):
-        # struct timex begins with these; the rest is room
+        # only the first fields of struct timex; the rest is padding
         _fields_ = (("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
                     ("esterror", ctypes.c_long), ("status", ctypes.c_int), ("room", ctypes.c_char * 256))  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The compiled core: is it there?"""
+"""Check of the compiled core."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from edgefuse.util import compiled
 
 def check_core(host: Host) -> list[Finding]:
     if host.env.get("EDGEFUSE_COMPILED") == "0":
-        return [Finding("compiled core", "ok", "left out, as EDGEFUSE_COMPILED=0 asks")]
+        return [Finding("compiled core", "ok", "disabled by EDGEFUSE_COMPILED=0")]
     if compiled.library():
         return [Finding("compiled core", "ok", f"works, {compiled.FILE}")]
-    what = "could not be loaded" if compiled.FILE.exists() else "was not built, for want of a C compiler"
+    what = "could not be loaded" if compiled.FILE.exists() else "was not built because there was no C compiler"
     again = read_environment().pip_install("--force-reinstall", "--no-deps", "--no-cache-dir", "--no-binary", "edgefuse", "edgefuse")
-    return [Finding("compiled core", "warn", f"{what}: the blend takes about three times as long", f"sudo apt install gcc && {again}")]
+    return [Finding("compiled core", "warn", f"{what}: blending takes about three times as long", f"sudo apt install gcc && {again}")]

@@ -1,4 +1,4 @@
-"""The Python that runs EdgeFuse: its kind of environment, its architecture, and the pip command that changes it."""
+"""The Python environment that runs EdgeFuse: its kind, its architecture, and the pip command that changes it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from edgefuse.doctor.host import Host
 
 Kind = Literal["venv", "venv with system site packages", "conda", "externally managed", "none"]
 
-# an environment that sees apt's packages; the command ends where packages follow
+# creates an environment that sees apt's packages; package names follow
 NEW = "/usr/bin/python3 -m venv --system-site-packages ~/edgefuse && ~/edgefuse/bin/pip install"
-# the newest C library that the wheels of onnxruntime and OpenCV for aarch64 ask for
-_OLDEST_GLIBC = (2, 28)
+# glibc that the newest aarch64 wheels of onnxruntime and OpenCV need
+_NEEDED_GLIBC = (2, 28)
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """kind: "externally managed" is a system's Python that pip refuses to change (PEP 668); "none" any other outside of an environment.
+    """The Python environment of a process.
 
-    bits: of the interpreter, not the kernel. glibc: None for another C library.
+    kind: "externally managed" is a system's Python that pip refuses to change (PEP 668); "none" is any other outside an environment.
+    bits: of the interpreter, not the kernel. glibc: version, or None for another C library.
     """
 
     kind: Kind
@@ -40,22 +41,22 @@ class Environment:
 
     @property
     def arm32(self) -> bool:
-        """A 32-bit ARM user land, under a kernel of either kind."""
+        """Whether the user land is 32-bit ARM; the kernel may be 64-bit."""
         return self.bits == 32 and self.machine.startswith(("arm", "aarch64"))
 
     def pip_install(self, *arguments: str) -> str:
-        """The command that installs into this environment; where pip refuses that, the one that makes an environment first."""
+        """Return the command that installs into this environment, or where pip refuses, the one that creates an environment first."""
         words = " ".join(shlex.quote(a) for a in arguments)
         if self.kind == "externally managed":
             packages = " ".join(shlex.quote(a) for a in arguments if not a.startswith("-"))
             return f"{NEW} edgefuse {packages}".rstrip()
-        # on a 64-bit kernel pip would ask for 64-bit packages
+        # on a 64-bit kernel pip would choose 64-bit packages
         linux32 = "linux32 " if self.arm32 and self.machine == "aarch64" else ""
         return f"{linux32}{shlex.quote(self.executable)} -m pip install {words}"
 
 
 def read_environment() -> Environment:
-    """This process's."""
+    """Return this process's environment."""
     return Environment(
         kind(Path(sys.prefix), Path(sys.base_prefix), Path(sysconfig.get_path("stdlib"))), sys.prefix, sys.executable,
         platform.python_version(), platform.machine(), struct.calcsize("P") * 8, _glibc(),
@@ -63,7 +64,7 @@ def read_environment() -> Environment:
 
 
 def kind(prefix: Path, base: Path, stdlib: Path) -> Kind:
-    """Which kind of environment an interpreter with these folders is."""
+    """Return the kind of environment of an interpreter with these folders."""
     if (prefix / "conda-meta").is_dir():
         return "conda"
     if prefix != base:
@@ -104,19 +105,17 @@ def environment_finding(e: Environment) -> Finding:
 
 
 def platform_finding(e: Environment) -> Finding:
-    """Are there wheels of the model runtimes for this architecture and C library?"""
+    """Return whether the model runtimes have wheels for this architecture and C library."""
     name = f"{e.machine}, {e.bits}-bit, {f'glibc {e.glibc}' if e.glibc else 'no glibc'}"
     if e.arm32:
         tflite = "tflite-runtime" if tuple(map(int, e.python.split(".")[:2])) < (3, 12) else "none (tflite-runtime ends at Python 3.11)"
-        what = f"{name}: 32-bit ARM has no wheel of onnxruntime; of LiteRT {tflite}; numpy does the work, slower than a 64-bit system"
+        what = f"{name}: no onnxruntime wheel for 32-bit ARM; LiteRT: {tflite}; the numpy runtime is used, slower than on a 64-bit system"
         return Finding("platform", "warn", what)
     if e.glibc is None:
-        return Finding("platform", "warn", f"{name}: onnxruntime and LiteRT have wheels for glibc alone; the numpy runtime does the work")
-    if tuple(map(int, e.glibc.split(".")[:2])) < _OLDEST_GLIBC:
-        oldest = ".".join(map(str, _OLDEST_GLIBC))
-        return Finding("platform", "warn", f"{name}: today's wheels ask for glibc {oldest}; older ones may serve, or a newer system")
+        return Finding("platform", "warn", f"{name}: onnxruntime and LiteRT have wheels for glibc only; the numpy runtime is used")
+    if tuple(map(int, e.glibc.split(".")[:2])) < _NEEDED_GLIBC:
+        oldest = ".".join(map(str, _NEEDED_GLIBC))
+        return Finding("platform", "warn", f"{name}: current wheels need glibc {oldest}; use older wheels or a newer system")
     if e.bits == 64 and e.machine in ("x86_64", "aarch64"):
         return Finding("platform", "ok", f"{name}: every runtime has wheels")
-    return Finding(
-        "platform", "warn", f"{name}: wheels of onnxruntime and LiteRT are made for x86_64 and aarch64; numpy does the work elsewhere"
-    )
+    return Finding("platform", "warn", f"{name}: onnxruntime and LiteRT have wheels for x86_64 and aarch64 only; the numpy runtime is used")

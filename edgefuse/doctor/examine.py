@@ -1,4 +1,4 @@
-"""All checks at once, none of which can hold the others up."""
+"""Run all checks in parallel threads, so that one that hangs does not block the others."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from edgefuse.doctor.unit import check_unit
 
 Check = Callable[[Host], list[Finding]]
 
-_LOOK_S = 0.1
-_PATIENCE_S = 200.0  # for all of them; a child is killed after 60, and three run at a time
+_POLL_S = 0.1
+_TIMEOUT_S = 200.0  # for all checks; a child is killed after 60 s, and three run at a time
 
 
 def checks() -> dict[str, Check]:
-    """Every check by name, in the report's order."""
+    """Return every check by name, in the order of the report."""
     return {
         "environment": check_environment,
         **library_checks(),
@@ -49,9 +49,9 @@ def checks() -> dict[str, Check]:
 
 
 def examine(
-    host: Host, wanted: Mapping[str, Check], progress: Callable[[int], None] = lambda _: None, patience_s: float = _PATIENCE_S
+    host: Host, checks_to_run: Mapping[str, Check], progress: Callable[[int], None] = lambda _: None, timeout_s: float = _TIMEOUT_S
 ) -> list[Finding]:
-    """Run the checks side by side; `progress` is told how many are done. Raises KeyboardInterrupt where `host` was stopped."""
+    """Run the checks in parallel; `progress` gets the number that are done. Raises KeyboardInterrupt after `host.stop()`."""
     done: queue.Queue[tuple[str, list[Finding] | BaseException]] = queue.Queue()
 
     def work(name: str, check: Check) -> None:
@@ -60,17 +60,17 @@ def examine(
         except BaseException as e:
             done.put((name, e))
 
-    for name, check in wanted.items():
-        # daemons: a read that never returns, as of a dead network disk, must not keep the process
+    for name, check in checks_to_run.items():
+        # daemon threads: a read that never returns (a dead network disk) must not keep the process alive
         try:
             threading.Thread(target=work, args=(name, check), name=name, daemon=True).start()
         except RuntimeError:
-            work(name, check)  # a limit on threads or memory: then one after the other
-    found: dict[str, list[Finding]] = {}
-    until = time.monotonic() + patience_s
-    while len(found) < len(wanted):
+            work(name, check)  # thread or memory limit reached: run the checks one after the other
+    findings: dict[str, list[Finding]] = {}
+    until = time.monotonic() + timeout_s
+    while len(findings) < len(checks_to_run):
         try:
-            name, result = done.get(timeout=_LOOK_S)
+            name, result = done.get(timeout=_POLL_S)
         except queue.Empty:
             if host.stopped:
                 raise KeyboardInterrupt from None
@@ -79,14 +79,14 @@ def examine(
             continue
         if isinstance(result, KeyboardInterrupt):
             raise result
-        found[name] = [_broken(name, result)] if isinstance(result, BaseException) else result
-        progress(len(found))
-    late = f"no answer in {patience_s:.0f} s"
-    return [f for name in wanted for f in found.get(name, [Finding(name, "fail", late)])]
+        findings[name] = [_failed_check(name, result)] if isinstance(result, BaseException) else result
+        progress(len(findings))
+    message = f"no answer in {timeout_s:.0f} s"
+    return [f for name in checks_to_run for f in findings.get(name, [Finding(name, "fail", message)])]
 
 
-def _broken(name: str, error: BaseException) -> Finding:
-    """A check of ours that has a fault is no reason to lose the others."""
+def _failed_check(name: str, error: BaseException) -> Finding:
+    """Turn an exception in a check into a finding, so that the other checks still report."""
     if isinstance(error, OSError | MemoryError):
         return Finding(name, "fail", f"not checked: {error or 'out of memory'}")
     return Finding(name, "fail", f"this check itself failed ({type(error).__name__}: {error}); please report it")

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Verdict = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """name: what was looked at. what: one line, units in figures. mend: a command to paste; None where no command mends it.
+    """One result of a check.
 
-    facts: the same for a script, JSON's types; versions under "versions" join the report's list of libraries.
+    name: the thing checked. what: one line, figures with units. mend: a shell command that fixes it, or None where no command does.
+    facts: the same as JSON values for scripts; entries under "versions" are added to the report's list of libraries.
     """
 
     name: str

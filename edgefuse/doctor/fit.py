@@ -1,4 +1,4 @@
-"""The models whose cards say what a frame takes: which of them have the memory for one here, and how large a frame the others take."""
+"""Check of which models have enough memory for a 640x480 frame here, and of the largest frame that the others can take."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from edgefuse.errors import EdgeFuseError
 
 _SIZE = 640, 480
 _PIXELS = _SIZE[0] * _SIZE[1]
-# what a run has taken beyond what the doctor takes when its first frame comes: 20 (LiteRT, nestfuse-edge) to 76 MB (onnxruntime, nestfuse)
+# memory that a run has allocated before its first frame, beyond the doctor's own: 20 (LiteRT, nestfuse-edge) to 76 MB (onnxruntime,
+# nestfuse)
 _LOADED = 76_000_000
 
 
 def check_fit(_: Host) -> list[Finding]:
-    """One finding; facts list every model: the file that takes least of those whose runtime is installed, its bytes, the largest frame."""
+    """Return one finding. Its facts list, for each model, the smallest of the files with an installed runtime, its bytes and largest
+    frame."""
     try:
-        from edgefuse.fusion import headroom  # needs psutil, without which a doctor must come, too
+        from edgefuse.fusion import headroom  # imported here because it needs psutil, which may be missing
 
         cards = zoo.cards()
     except (ImportError, EdgeFuseError):
-        return []  # the libraries' checks and the models' tell what is wrong with them
+        return []  # the checks of the libraries and models report what is wrong
     there = max(0, headroom.room() - _LOADED)
     rows: list[dict[str, Any]] = []
     for card in (c for c in cards if c.task == "fusion"):

@@ -1,4 +1,4 @@
-"""What the checks see of a machine: files under a root, its commands, and children that never outlive their time."""
+"""Access to the examined machine: files under a root, its commands, and child processes with a time limit."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pathlib import Path
 from edgefuse.board.text import first_line
 from edgefuse.runtimes.tuned import state_folder
 
-_COMMAND_S = 10.0  # for a command that asks the system
-_CHILDREN = 3  # at once: each takes up to 100 MB, of a board's 1 GB
-_CHILD_S = 60.0  # for a child that loads libraries: from a cold SD card it takes ten seconds
+_COMMAND_S = 10.0  # time limit of a system command
+_CHILDREN = 3  # children at once: each takes up to 100 MB of a board's 1 GB
+_CHILD_S = 60.0  # time limit of a child that imports libraries, which takes ten seconds from a cold SD card
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A command's end. code: negative for the signal that killed it. late: it was killed because its time was up."""
+    """Result of a command. code: exit status, or negative for the signal that killed it. late: killed at the time limit."""
 
     out: str
     err: str
@@ -34,13 +34,13 @@ class Done:
 
     @property
     def last_words(self) -> str:
-        """The last line of what it wrote to standard error, cut; empty where it wrote nothing."""
+        """Last line of standard error, shortened; empty where there was none."""
         lines = [line.strip() for line in self.err.splitlines() if line.strip()]
         return lines[-1][:300] if lines else ""
 
     @property
     def death(self) -> str | None:
-        """How it ended where it did not end by itself, in words."""
+        """How the command ended abnormally, in words; None where it exited by itself."""
         if self.late:
             return "gives no answer"
         if self.code >= 0:
@@ -51,9 +51,10 @@ class Done:
 
 
 class Host:
-    """root: where /proc, /sys, /etc, /usr and /dev lie. Another root than / has its commands in ROOT/usr/bin and ROOT/usr/sbin.
+    """The machine to examine. May be used by several threads.
 
-    folders: where EdgeFuse writes, the working folder first. Several threads may use one.
+    root: the folder that holds /proc, /sys, /etc, /usr and /dev. Under another root than / commands are looked up in ROOT/usr/bin and
+    ROOT/usr/sbin. folders: where EdgeFuse writes, the working folder first.
     """
 
     def __init__(self, root: Path = Path("/"), folders: Sequence[Path] | None = None, env: Mapping[str, str] | None = None) -> None:
@@ -66,25 +67,25 @@ class Host:
         self.stopped = False
 
     def which(self, command: str) -> str | None:
-        """Where a command is; None where it is not."""
+        """Return a command's path, or None where it is not installed."""
         path = self.env.get("PATH") if self.root == Path("/") else f"{self.root / 'usr/bin'}:{self.root / 'usr/sbin'}"
         return shutil.which(command, path=path)
 
     def run(self, command: str, *arguments: str, timeout_s: float = _COMMAND_S) -> Done | None:
-        """Run a command to its end; None where there is no such command. Raises KeyboardInterrupt after `stop`."""
+        """Run a command until it ends; None where it is not installed. Raises KeyboardInterrupt after `stop`."""
         program = self.which(command)
         return None if program is None else self._run([program, *arguments], timeout_s, self.env | {"LC_ALL": "C"})
 
     def child(self, *arguments: str, timeout_s: float = _CHILD_S) -> Done:
-        """Run `edgefuse.doctor.child` with the paths that this process imports from."""
+        """Run `edgefuse.doctor.child` with this process's import paths."""
         path = os.pathsep.join(p or os.curdir for p in sys.path)
-        # -P: nothing more than those paths; the child ends itself should this process be killed
+        # -P keeps out other import paths; the child has its own time limit in case this process is killed
         command = [sys.executable, "-P", "-m", "edgefuse.doctor.child", str(round(timeout_s) + 1), *arguments]
         with self._slots:
             return self._run(command, timeout_s, self.env | {"PYTHONPATH": path})
 
     def stop(self) -> None:
-        """Kill every child, now; none is started afterwards."""
+        """Kill every child now and start no more."""
         with self._lock:
             self.stopped = True
             for child in self._children:
@@ -94,7 +95,7 @@ class Host:
         with self._lock:
             if self.stopped:
                 raise KeyboardInterrupt
-            # a group of its own: it is killed whole, and the terminal's Ctrl-C is left to us
+            # its own process group, so that it is killed with its children and Ctrl-C reaches only this process
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env,
                 process_group=0,
@@ -117,20 +118,20 @@ class Host:
 
     @staticmethod
     def join_group(group: str) -> str:
-        """The command that lets this user use what `group` may use, in this terminal too."""
+        """Return the command that adds this user to `group`, effective in this terminal too."""
         try:
             user = pwd.getpwuid(os.geteuid()).pw_name
         except KeyError:
-            user = "$USER"  # a container's user without a name
+            user = "$USER"  # a container's user may have no name
         with contextlib.suppress(KeyError):
             entry = grp.getgrnam(group)
             if user in entry.gr_mem and entry.gr_gid not in os.getgroups():
-                return f"newgrp {group}"  # the session is older than the membership
+                return f"newgrp {group}"  # the user is a member already, but the session is older than that
         return f"sudo usermod -aG {group} {user} && newgrp {group}"
 
     @staticmethod
     def sudo(command: str) -> str:
-        """`command` as this user has to type it."""
+        """Return `command` with sudo where this user needs it."""
         return command if os.geteuid() == 0 else f"sudo {command}"
 
 
@@ -140,7 +141,7 @@ def _kill(child: subprocess.Popen[str]) -> None:
 
 
 def _folders(env: Mapping[str, str]) -> tuple[Path, ...]:
-    """The working folder and the state folder, where there are such."""
+    """Return the working folder and the state folder, as far as they exist."""
     state = state_folder(env)
     with contextlib.suppress(FileNotFoundError):
         return (Path.cwd(), *([state] if state else []))
@@ -148,7 +149,7 @@ def _folders(env: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 def container(host: Host) -> str | None:
-    """What kind of container this is; None where it is none, or hides it well."""
+    """Return the kind of container this runs in, or None."""
     if (host.root / ".dockerenv").exists():
         return "docker"
     if (host.root / "run/.containerenv").exists():

@@ -1,4 +1,4 @@
-"""Memory: the machine's, what is free of it, swap, and the limit of the control group that this process is in."""
+"""Check of the memory: total, available, swap, and the limit of this process's control group."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from edgefuse.board.limits import cgroup_limit
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 
-_NEEDED = 150_000_000  # what a run at 640 x 480 may take
+_NEEDED = 150_000_000  # peak of a run at 640 x 480
 
 
 def check_memory(host: Host) -> list[Finding]:
@@ -26,7 +26,7 @@ def check_memory(host: Host) -> list[Finding]:
     if free < _NEEDED:
         lift = limit is not None and limit < _NEEDED
         what += f"; a run takes up to {_NEEDED / 1e6:.0f} MB: " + (
-            "raise the limit (MemoryMax=, docker run --memory)" if lift else "end other programs"
+            "raise the limit (MemoryMax=, docker run --memory)" if lift else "stop other programs"
         )
         return [
             Finding(

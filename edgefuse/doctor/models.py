@@ -1,4 +1,4 @@
-"""The models that are found, and whether their files are those that their cards name."""
+"""Check of the models: their files must match the checksums in their cards."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from edgefuse.errors import EdgeFuseError, ModelError
 
 
 def reinstall(e: Environment) -> str:
-    """The command that restores the models that came with EdgeFuse."""
-    if (zoo.BUILT_IN.parent / "zoo.py").is_file():  # inside the package, as a wheel has them
+    """Return the command that restores the models that come with EdgeFuse."""
+    if (zoo.BUILT_IN.parent / "zoo.py").is_file():  # inside the package, as in a wheel
         return e.pip_install("--force-reinstall", "--no-deps", "edgefuse")
     return f"git -C {zoo.BUILT_IN.parent} checkout -- {zoo.BUILT_IN.name}"
 

@@ -1,4 +1,4 @@
-"""apt's picamera2 and the cameras on the ribbon cable: is it there, can this Python see it, does it fit our NumPy?"""
+"""Check of apt's picamera2 and the ribbon-cable cameras: is it installed, importable from this Python, and built for this NumPy?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from edgefuse.board import read_board
-from edgefuse.board.text import found, read_text
+from edgefuse.board.text import glob_sorted, read_text
 from edgefuse.doctor.ask import Answer, ask
 from edgefuse.doctor.environment import NEW, Environment, read_environment
 from edgefuse.doctor.finding import Finding
@@ -23,48 +23,50 @@ def check_picamera2(host: Host) -> list[Finding]:
     answer, e = ask(host, "picamera2"), read_environment()
     pi = is_pi(read_board(host.root).model)
     first = picamera2_finding(host, answer, e, pi)
-    if "cameras" in answer.told:
-        return [first, _ribbon(host, [c["model"] for c in answer.told["cameras"]], pi)]
+    if "cameras" in answer.values:
+        return [first, _ribbon(host, [c["model"] for c in answer.values["cameras"]], pi)]
     cameras = _listed(host)
     return [first] if cameras is None else [first, _ribbon(host, cameras, pi)]
 
 
 def apt_numpy(host: Host) -> str | None:
-    """The version of the NumPy that apt's picamera2 was compiled against; None where it is not installed."""
+    """Return the version of the NumPy that apt's picamera2 was compiled against; None where it is not installed."""
     match = re.search(r"""version\s*=\s*["'](\d[^"']*)["']""", read_text(host.root / _APT / "numpy/version.py") or "")
     if match:
         return match[1]
-    # older ones keep it in the name of their metadata alone
-    names = [p.name.removeprefix("numpy-").partition(".egg")[0].partition(".dist")[0] for p in found(host.root, f"{_APT}/numpy-*-info")]
+    # older versions are only named in their metadata
+    names = [
+        p.name.removeprefix("numpy-").partition(".egg")[0].partition(".dist")[0] for p in glob_sorted(host.root, f"{_APT}/numpy-*-info")
+    ]
     return next(iter(names), None)
 
 
 def picamera2_finding(host: Host, answer: Answer, e: Environment, pi: bool) -> Finding:
-    told, apt = answer.told, apt_numpy(host)
+    values, apt = answer.values, apt_numpy(host)
     here = (host.root / _APT / "picamera2").is_dir()
-    facts = {k: told.get(k) for k in ("version", "file", "numpy", "numpy_file")} | {"apt_numpy": apt, "environment": e.kind}
-    if told.get("version"):
-        facts["versions"] = {"picamera2": told["version"]}
-    numpys = f"it sees NumPy {told.get('numpy')} ({_folder(told.get('numpy_file'))})" + (f", apt's is {apt}" if apt else "")
+    facts = {k: values.get(k) for k in ("version", "file", "numpy", "numpy_file")} | {"apt_numpy": apt, "environment": e.kind}
+    if values.get("version"):
+        facts["versions"] = {"picamera2": values["version"]}
+    numpys = f"it imports NumPy {values.get('numpy')} ({_folder(values.get('numpy_file'))})" + (f", apt's is {apt}" if apt else "")
     if answer.absent == "picamera2":
         if not pi and not here:
-            return Finding("picamera2", "ok", "not installed; a Raspberry Pi's ribbon-cable cameras alone need it", None, facts)
-        what = "installed by apt, but this environment can't see it" if here else "not installed: cameras on the ribbon cable can't be used"
+            return Finding("picamera2", "ok", "not installed; only needed for a Raspberry Pi's ribbon-cable cameras", None, facts)
+        what = "installed by apt, but this environment can't see it" if here else "not installed: ribbon-cable cameras can't be used"
         install = "" if here else host.sudo("apt install -y python3-picamera2")
         mend = " && ".join(filter(None, (install, _open_up(e))))
         return Finding("picamera2", "warn", what, mend, facts)
-    if answer.trouble:
-        if _ABI.search(answer.trouble):
-            what = f"compiled against another NumPy than it sees: {answer.trouble}; {numpys}"
+    if answer.error:
+        if _ABI.search(answer.error):
+            what = f"compiled against another NumPy than the one it imports: {answer.error}; {numpys}"
             return Finding("picamera2", "fail", what, e.pip_install("--force-reinstall", "--no-deps", "simplejpeg"), facts)
         if answer.absent:
             mend = host.sudo("apt install -y --reinstall python3-picamera2 python3-libcamera")
             if not _same_python(host, e):
                 mend = _open_up(e)
-            return Finding("picamera2", "fail", f"{answer.trouble}; {numpys}", mend, facts)
+            return Finding("picamera2", "fail", f"{answer.error}; {numpys}", mend, facts)
         mend = host.sudo("apt install -y --reinstall python3-picamera2 python3-libcamera")
-        return Finding("picamera2", "fail", f"{answer.trouble}; {numpys}", mend, facts)
-    return Finding("picamera2", "ok", f"{told.get('version') or 'of unknown version'} works; {numpys}", None, facts)
+        return Finding("picamera2", "fail", f"{answer.error}; {numpys}", mend, facts)
+    return Finding("picamera2", "ok", f"{values.get('version') or 'of unknown version'} works; {numpys}", None, facts)
 
 
 def _folder(file: object) -> str:
@@ -72,13 +74,13 @@ def _folder(file: object) -> str:
 
 
 def _same_python(host: Host, e: Environment) -> bool:
-    """Is this the version that apt's compiled modules are for?"""
+    """Whether apt's compiled modules are for this Python version."""
     minor = ".".join(e.python.split(".")[:2])
     return (host.root / f"usr/lib/python{minor}").is_dir()
 
 
 def _open_up(e: Environment) -> str:
-    """The command that lets an environment see apt's packages; empty where it does."""
+    """Return the command that makes apt's packages visible to an environment; empty where they are."""
     if e.kind == "venv":
         return f"/usr/bin/python3 -m venv --system-site-packages {shlex.quote(e.prefix)}"
     if e.kind in ("conda", "none"):
@@ -87,7 +89,7 @@ def _open_up(e: Environment) -> str:
 
 
 def _listed(host: Host) -> list[str] | None:
-    """Cameras as libcamera's own program lists them; None where there is none."""
+    """Return the cameras that libcamera's own program lists; None where it is not installed."""
     for lister in _LISTERS:
         if (done := host.run(lister, "--list-cameras")) and not done.death:
             return re.findall(r"^\s*\d+ : (\S+(?: \[\d+x\d+[^\]]*\])?)", done.out, re.MULTILINE)
@@ -105,4 +107,6 @@ def _ribbon(host: Host, cameras: list[str], pi: bool) -> Finding:
     if file and "camera_auto_detect=1" not in settings:
         mend = f"echo camera_auto_detect=1 | {host.sudo(f'tee -a /{file}')} && {host.sudo('reboot')}"
         return Finding("libcamera", "warn", f"no camera found; /{file} has no camera_auto_detect=1", mend, facts)
-    return Finding("libcamera", "warn", "no camera found; if one is there, look at its ribbon cable, power off", None, facts)
+    return Finding(
+        "libcamera", "warn", "no camera found; if one is connected, switch the power off and check its ribbon cable", None, facts
+    )

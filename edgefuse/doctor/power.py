@@ -1,13 +1,13 @@
-"""The processor, its temperature, and whether heat or a weak supply slows it down."""
+"""Check of the processor, its temperature, and throttling by heat or a weak power supply."""
 
 from __future__ import annotations
 
 from edgefuse.board import Processor, State, Throttling, read_board, read_state
-from edgefuse.board.text import found
+from edgefuse.board.text import glob_sorted
 from edgefuse.doctor.finding import Finding, Verdict
 from edgefuse.doctor.host import Host
 
-# a Pi's firmware slows down at 80 degrees, and stops short of 85; a PC's processor at about 100
+# a Pi's firmware slows down at 80 degrees C and throttles hard at 85; a PC's processor at about 100
 _PI_LIMITS_C, _PC_LIMITS_C = (75.0, 85.0), (90.0, 105.0)
 
 
@@ -22,18 +22,18 @@ def is_pi(model: str | None) -> bool:
 
 
 def _processor(host: Host, processor: Processor, state: State, pi: bool) -> Finding:
-    dot = {True: "dot products of bytes", False: "no dot product of bytes: int8 may be slower than fp32", None: "its features are hidden"}
+    dot = {True: "byte dot product", False: "no byte dot product: int8 may be slower than fp32", None: "features unknown"}
     clock = [state.governor and f"governor {state.governor}", state.frequency_mhz and f"{state.frequency_mhz:.0f} MHz"]
-    told = ", ".join(str(c) for c in clock if c) or "clock not told"
-    what = f"{processor.name}, {processor.usable} of {processor.cores} cores usable, {told}; {dot[processor.dot_product]}"
+    clocks = ", ".join(str(c) for c in clock if c) or "clock unknown"
+    what = f"{processor.name}, {processor.usable} of {processor.cores} cores usable, {clocks}; {dot[processor.dot_product]}"
     facts = {"name": processor.name, "features": list(processor.features or ()), "governor": state.governor, "mhz": state.frequency_mhz}
-    if not found(host.root, "sys/devices/system/cpu/cpu[0-9]*"):
+    if not glob_sorted(host.root, "sys/devices/system/cpu/cpu[0-9]*"):
         return Finding(
             "processor", "warn", f"{what}; /sys/devices/system/cpu is hidden, which onnxruntime needs to count cores", None, facts
         )
     if pi and state.governor == "powersave":
         mend = f"echo ondemand | {host.sudo('tee')} /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
-        return Finding("processor", "warn", f"{what}; powersave keeps the clock at its lowest", mend, facts)
+        return Finding("processor", "warn", f"{what}; powersave keeps the clock at its minimum", mend, facts)
     return Finding("processor", "ok", what, None, facts)
 
 
@@ -44,7 +44,7 @@ def _temperature(celsius: float | None, pi: bool) -> Finding:
     facts = {"celsius": celsius}
     if celsius >= high:
         verdict: Verdict = "fail" if celsius >= critical else "warn"
-        return Finding("temperature", verdict, f"{celsius:.0f} °C: too hot to keep its speed; give it air or a heat sink", None, facts)
+        return Finding("temperature", verdict, f"{celsius:.0f} °C: too hot to keep its speed; add airflow or a heat sink", None, facts)
     return Finding("temperature", "ok", f"{celsius:.0f} °C", None, facts)
 
 
@@ -52,7 +52,7 @@ def _throttling(host: Host, throttling: Throttling, pi: bool) -> Finding:
     facts = {"sysfs": throttling.sysfs, "vcgencmd": throttling.vcgencmd, "events": throttling.events}
     if not throttling.known:
         if not pi:
-            return Finding("throttling", "ok", "not told on this machine", None, facts)
+            return Finding("throttling", "ok", "not reported on this machine", None, facts)
         if host.which("vcgencmd") is None:
             return Finding("throttling", "warn", f"{throttling}", host.sudo("apt install -y raspi-utils"), facts)
         return Finding("throttling", "warn", f"{throttling}", host.join_group("video"), facts)

@@ -1,4 +1,4 @@
-"""Findings as a table for people and as JSON for scripts."""
+"""The doctor's report as a table for people and as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _PLAIN = "\x1b[0m"
 
 
 def counts(findings: Sequence[Finding]) -> dict[str, int]:
+    """Return the number of findings in each state."""
     return {state: sum(f.state == state for f in findings) for state in ("ok", "warn", "fail")}
 
 
 def versions(libraries: Libraries, findings: Sequence[Finding]) -> dict[str, str]:
-    """Every library EdgeFuse stands on here, those within others among them."""
+    """Return the versions of all libraries in use, including those bundled within others."""
     known = {name: version for name, version in libraries.items() if version}
     for finding in findings:
         known |= {name: str(version) for name, version in finding.facts.get("versions", {}).items()}
@@ -26,6 +27,7 @@ def versions(libraries: Libraries, findings: Sequence[Finding]) -> dict[str, str
 
 
 def as_json(board: Board, container: str | None, libraries: Mapping[str, str], findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the report as JSON values."""
     return {
         "board": {
             "name": board.name, "model": board.model, "machine": board.processor.machine, "kernel": board.kernel, "system": board.system,
@@ -42,7 +44,7 @@ def as_json(board: Board, container: str | None, libraries: Mapping[str, str], f
 def as_text(
     board: Board, container: str | None, libraries: Mapping[str, str], findings: Sequence[Finding], width: int | None, colour: bool
 ) -> str:
-    """width: columns to wrap at; None for one line a finding, as a script reads it."""
+    """Return the report as text. width: columns to wrap at; None for one line per finding, which suits scripts."""
     where = [
         board.name,
         board.system,
@@ -57,7 +59,7 @@ def as_text(
         first, *rest = _wrapped(f"{f.state:6s}{f.name:{names}s}  {_plain(f.what)}", indent, width)
         lines += [f"{_COLOURS[f.state]}{f.state}{_PLAIN}{first[len(f.state) :]}" if colour else first, *rest]
         if f.mend:
-            # never wrapped: it is there to be pasted
+            # never wrapped, so that it can be pasted
             lines.append(f"{'':6s}{'mend:':>{names}s}  {f.mend}")
     n = counts(findings)
     return "\n".join([*lines, f"{n['ok']} ok, {n['warn']} warn, {n['fail']} fail"])
@@ -70,5 +72,5 @@ def _wrapped(text: str, indent: str, width: int | None) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A device's name may hold anything; a line stays one line."""
+    """Escape unprintable characters, because a device's name may hold anything."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

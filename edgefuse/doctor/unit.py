@@ -1,4 +1,4 @@
-"""The systemd service, where it is installed."""
+"""Check of the systemd service, where it is installed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 
 UNIT = "edgefuse.service"
-_ASKED = ("LoadState", "LoadError", "ActiveState", "SubState", "UnitFileState", "Result", "ExecMainStatus", "NRestarts", "MemoryMax")
+_PROPERTIES = ("LoadState", "LoadError", "ActiveState", "SubState", "UnitFileState", "Result", "ExecMainStatus", "NRestarts", "MemoryMax")
 _LOG = f"journalctl -u {UNIT} -n 50 --no-pager"
 
 
 def check_unit(host: Host) -> list[Finding]:
-    done = host.run("systemctl", "show", UNIT, f"--property={','.join(_ASKED)}")
+    done = host.run("systemctl", "show", UNIT, f"--property={','.join(_PROPERTIES)}")
     if done is None:
         return [Finding("service", "ok", "no systemd here")]
     if done.death:
         return [Finding("service", "warn", f"systemctl {done.death}", host.sudo("systemctl daemon-reexec"))]
     p = dict(line.partition("=")[::2] for line in done.out.splitlines())
     if done.code or "LoadState" not in p:
-        return [Finding("service", "ok", "systemd does not run here")]
+        return [Finding("service", "ok", "systemd is not running here")]
     return [*unit_findings(host, p)]
 
 
 def unit_findings(host: Host, p: dict[str, str]) -> list[Finding]:
-    """p: properties as `systemctl show` gives them."""
+    """Return the findings about the unit. p: properties from `systemctl show`."""
     load, active, restarts = p["LoadState"], p.get("ActiveState", ""), p.get("NRestarts", "0")
     if load == "not-found":
         return [Finding("service", "ok", "not installed as a service", None, p)]
@@ -33,26 +33,26 @@ def unit_findings(host: Host, p: dict[str, str]) -> list[Finding]:
     if load != "loaded":
         mend = f"systemd-analyze verify {UNIT}"
         return [Finding("service", "fail", f"{UNIT} can't be loaded ({load}: {p.get('LoadError') or 'no reason given'})", mend, p)]
-    found = []
+    findings = []
     if active == "failed" or p.get("SubState") == "auto-restart":
-        what = f"{UNIT} failed ({p.get('Result')}, exit {p.get('ExecMainStatus')}, {restarts} restarts); its log says why"
-        found.append(Finding("service", "fail", what, f"{_LOG}; {host.sudo(f'systemctl restart {UNIT}')}", p))
+        what = f"{UNIT} failed ({p.get('Result')}, exit {p.get('ExecMainStatus')}, {restarts} restarts); see its log"
+        findings.append(Finding("service", "fail", what, f"{_LOG}; {host.sudo(f'systemctl restart {UNIT}')}", p))
     elif active == "active" and restarts not in ("", "0"):
-        found.append(Finding("service", "warn", f"{UNIT} runs, restarted {restarts} times; its log says why", _LOG, p))
+        findings.append(Finding("service", "warn", f"{UNIT} runs, restarted {restarts} times; see its log", _LOG, p))
     elif active in ("active", "activating", "reloading", "deactivating"):
-        found.append(
+        findings.append(
             Finding("service", "ok", f"{UNIT} is {active} ({p.get('SubState')}), {p.get('UnitFileState') or 'not enabled'}", None, p)
         )
     elif p.get("UnitFileState") == "enabled":
-        found.append(Finding("service", "warn", f"{UNIT} is enabled, but {active}", host.sudo(f"systemctl start {UNIT}"), p))
+        findings.append(Finding("service", "warn", f"{UNIT} is enabled, but {active}", host.sudo(f"systemctl start {UNIT}"), p))
     else:
         mend = host.sudo(f"systemctl enable --now {UNIT}")
-        found.append(Finding("service", "warn", f"{UNIT} is installed, but {active} and not enabled", mend, p))
-    return [*found, *_memory_limit(host, p)]
+        findings.append(Finding("service", "warn", f"{UNIT} is installed, but {active} and not enabled", mend, p))
+    return [*findings, *_memory_limit(host, p)]
 
 
 def _memory_limit(host: Host, p: dict[str, str]) -> list[Finding]:
-    """A Pi's firmware turns memory control groups off; MemoryMax= is then without effect."""
+    """Warn where a Pi's firmware disables memory control groups, which makes MemoryMax= ineffective."""
     switches = (read_text(host.root / "proc/cmdline") or "").split()
     if not p.get("MemoryMax", "").isdigit() or "cgroup_disable=memory" not in switches or "cgroup_enable=memory" in switches:
         return []

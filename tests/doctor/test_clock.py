@@ -19,14 +19,14 @@ def _booted(root: Path, answer: str) -> Host:
 
 
 def test_synchronised(tmp_path: Path) -> None:
-    (found,) = check_clock(_booted(tmp_path, "echo yes"))
-    assert (found.state, found.facts["synchronised"], found.facts["source"]) == ("ok", True, "arch_sys_counter")
+    (finding,) = check_clock(_booted(tmp_path, "echo yes"))
+    assert (finding.state, finding.facts["synchronised"], finding.facts["source"]) == ("ok", True, "arch_sys_counter")
 
 
 def test_not_synchronised(tmp_path: Path) -> None:
     host = _booted(tmp_path, "echo no")
-    (found,) = check_clock(host)
-    assert (found.state, found.mend) == ("warn", host.sudo("timedatectl set-ntp true"))
+    (finding,) = check_clock(host)
+    assert (finding.state, finding.mend) == ("warn", host.sudo("timedatectl set-ntp true"))
     plant(tmp_path, {".dockerenv": ""})
     assert check_clock(host)[0].state == "ok"
 
@@ -44,6 +44,6 @@ def test_unknown_and_the_mark_of_timesyncd(tmp_path: Path) -> None:
 
 
 def test_this_kernel_tells() -> None:
-    (found,) = check_clock(Host())
-    assert found.facts["synchronised"] in (True, False, None)
-    assert "monotonic time by" in found.what
+    (findings,) = check_clock(Host())
+    assert findings.facts["synchronised"] in (True, False, None)
+    assert "monotonic time by" in findings.what

@@ -26,8 +26,8 @@ def test_states(
         file.touch()
     monkeypatch.setattr(compiled, "FILE", file)
     monkeypatch.setattr(compiled, "library", lambda: library)
-    (found,) = check_core(Host(tmp_path, env=asked))
-    assert found.state == state
-    assert said in found.what
-    assert (found.mend is not None) == (state == "warn")
-    assert not found.mend or found.mend.startswith("sudo apt install gcc && ")
+    (findings,) = check_core(Host(tmp_path, env=asked))
+    assert findings.state == state
+    assert said in findings.what
+    assert (findings.mend is not None) == (state == "warn")
+    assert not findings.mend or findings.mend.startswith("sudo apt install gcc && ")

@@ -44,8 +44,8 @@ def test_only_a_systems_own_python_is_a_warning() -> None:
     assert all(environment_finding(dataclasses.replace(PI, kind=k)).state == "ok" for k in kinds)
     system = dataclasses.replace(PI, kind="externally managed", executable="/usr/bin/python3")
     new = "/usr/bin/python3 -m venv --system-site-packages ~/edgefuse && ~/edgefuse/bin/pip install edgefuse"
-    found = environment_finding(system)
-    assert (found.state, found.mend) == ("warn", new)
+    finding = environment_finding(system)
+    assert (finding.state, finding.mend) == ("warn", new)
     assert system.pip_install("--force-reinstall", "onnxruntime<2") == f"{new} 'onnxruntime<2'"
 
 
@@ -60,12 +60,12 @@ def test_pip_on_a_32_bit_system_under_a_64_bit_kernel() -> None:
         ({"bits": 32}, "warn", "of LiteRT tflite-runtime"),
         ({"bits": 32, "machine": "armv7l", "python": "3.13.1"}, "warn", "ends at Python 3.11"),
         ({"glibc": None}, "warn", "glibc alone"),
-        ({"glibc": "2.27"}, "warn", "today's wheels ask for glibc 2.28"),
+        ({"glibc": "2.27"}, "warn", "current wheels need glibc 2.28"),
         ({"machine": "riscv64"}, "warn", "made for x86_64 and aarch64"),
     ],
 )
 def test_platforms(change: dict[str, object], state: str, words: str) -> None:
     e: Environment = dataclasses.replace(PI, **change)  # type: ignore[arg-type]
-    found = platform_finding(e)
-    assert found.state == state
-    assert words in found.what
+    findings = platform_finding(e)
+    assert findings.state == state
+    assert words in findings.what

@@ -17,8 +17,8 @@ def test_they_run_side_by_side_and_come_in_order() -> None:
         return [Finding("x", "ok", threading.current_thread().name)]
 
     seen: list[int] = []
-    found = examine(Host(), dict.fromkeys(("c", "a", "b"), check), seen.append)
-    assert [f.what for f in found] == ["c", "a", "b"]
+    findings = examine(Host(), dict.fromkeys(("c", "a", "b"), check), seen.append)
+    assert [f.what for f in findings] == ["c", "a", "b"]
     assert seen == [1, 2, 3]
 
 
@@ -33,11 +33,11 @@ def test_one_that_hangs_or_fails_holds_nothing_up() -> None:
         raise ZeroDivisionError("oh")
 
     wanted = {"hangs": hangs, "fails": fails, "works": lambda _: [Finding("works", "ok", "yes")]}
-    found = examine(Host(), wanted, patience_s=0.3)
+    findings = examine(Host(), wanted, timeout_s=0.3)
     never.set()
-    assert [(f.name, f.state) for f in found] == [("hangs", "fail"), ("fails", "fail"), ("works", "ok")]
-    assert found[0].what.startswith("no answer in")
-    assert "ZeroDivisionError: oh" in found[1].what
+    assert [(f.name, f.state) for f in findings] == [("hangs", "fail"), ("fails", "fail"), ("works", "ok")]
+    assert findings[0].what.startswith("no answer in")
+    assert "ZeroDivisionError: oh" in findings[1].what
 
 
 def test_where_no_thread_can_be_made_they_run_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,8 +48,8 @@ def test_where_no_thread_can_be_made_they_run_one_after_the_other(monkeypatch: p
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    found = examine(Host(), {"a": lambda _: [Finding("a", "ok", "yes")], "b": no_memory})
-    assert [(f.state, f.what) for f in found] == [("ok", "yes"), ("fail", "not checked: [Errno 12] Cannot allocate memory")]
+    findings = examine(Host(), {"a": lambda _: [Finding("a", "ok", "yes")], "b": no_memory})
+    assert [(f.state, f.what) for f in findings] == [("ok", "yes"), ("fail", "not checked: [Errno 12] Cannot allocate memory")]
 
 
 def test_a_stop_is_an_interruption_even_of_what_runs_no_child() -> None:
@@ -70,7 +70,7 @@ def test_a_stop_is_an_interruption_even_of_what_runs_no_child() -> None:
 
 def test_an_empty_tree_has_no_check_that_fails_by_itself(tmp_path: Path) -> None:
     """Nothing in /proc, /sys, /etc, /dev, no command: every check answers, none breaks."""
-    found = examine(Host(tmp_path, folders=(tmp_path,)), checks())
-    assert not [f for f in found if "this check itself failed" in f.what]
-    assert {f.name for f in found} >= {"environment", "platform", "cameras", "processor", "memory", "disk", "clock", "service", "models"}
-    assert {f.state for f in found} <= {"ok", "warn"}
+    findings = examine(Host(tmp_path, folders=(tmp_path,)), checks())
+    assert not [f for f in findings if "this check itself failed" in f.what]
+    assert {f.name for f in findings} >= {"environment", "platform", "cameras", "processor", "memory", "disk", "clock", "service", "models"}
+    assert {f.state for f in findings} <= {"ok", "warn"}

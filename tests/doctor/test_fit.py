@@ -24,12 +24,12 @@ def _frames(monkeypatch: pytest.MonkeyPatch, folder: Path, free: int) -> None:
 
 def test_which_models_fit_and_how_large_a_frame_the_others_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _frames(monkeypatch, tmp_path, 172_800_000)  # a quarter of what the larger takes, beside the spare and the run itself
-    (found,) = fit.check_fit(Host())
-    assert (found.state, found.facts["free"]) == ("ok", 76_800_000)
-    small, large = found.facts["models"]
+    (finding,) = fit.check_fit(Host())
+    assert (finding.state, finding.facts["free"]) == ("ok", 76_800_000)
+    small, large = finding.facts["models"]
     assert (small["model"], small["runtime"], small["bytes"], small["fits"]) == ("small", "numpy", 30_720_000, True)
     assert (large["model"], large["fits"], large["largest"]) == ("large", False, "320x240")
-    assert found.what == (
+    assert finding.what == (
         "77 MB for a frame; 640x480 fits with --model small --runtime numpy (31 MB); "
         "it does not with --model large --runtime numpy (307 MB, fits up to 320x240)"
     )
@@ -37,9 +37,9 @@ def test_which_models_fit_and_how_large_a_frame_the_others_take(tmp_path: Path, 
 
 def test_a_machine_without_memory_for_any_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _frames(monkeypatch, tmp_path, 0)
-    (found,) = fit.check_fit(Host())
-    assert (found.state, found.facts["free"]) == ("warn", 0)
-    assert "fits with none" in found.what
+    (findings,) = fit.check_fit(Host())
+    assert (findings.state, findings.facts["free"]) == ("warn", 0)
+    assert "fits with none" in findings.what
 
 
 def test_where_runtimes_or_cards_are_missing_nothing_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +63,6 @@ def test_a_doctor_comes_without_psutil_too(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_it_says_what_run_would() -> None:
     """The card's own figure: NestFuse small takes more than NestFuse-edge."""
-    (found,) = fit.check_fit(Host())
-    sizes = {row["model"]: row["bytes"] for row in found.facts["models"]}
+    (findings,) = fit.check_fit(Host())
+    sizes = {row["model"]: row["bytes"] for row in findings.facts["models"]}
     assert sizes["nestfuse-small"] > 4 * sizes["nestfuse-edge"]

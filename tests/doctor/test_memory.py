@@ -17,10 +17,10 @@ def _meminfo(total_mb: int, available_mb: int, swap_mb: int = 0) -> dict[str, st
 @pytest.mark.parametrize(("available", "state"), [(600, "ok"), (140, "warn"), (50, "fail")])
 def test_what_is_available_counts(tmp_path: Path, available: int, state: str) -> None:
     plant(tmp_path, _meminfo(900, available, 100))
-    (found,) = check_memory(Host(tmp_path))
-    assert found.state == state
-    assert found.what.startswith(f"922 MB, {available * 1.024:.0f} MB available, 102 MB swap")
-    assert (found.mend is None) == (state == "ok")
+    (finding,) = check_memory(Host(tmp_path))
+    assert finding.state == state
+    assert finding.what.startswith(f"922 MB, {available * 1.024:.0f} MB available, 102 MB swap")
+    assert (finding.mend is None) == (state == "ok")
 
 
 def test_hidden(tmp_path: Path) -> None:
@@ -31,10 +31,10 @@ def test_a_limit_of_a_group_above_counts_in_version_2(tmp_path: Path) -> None:
     plant(tmp_path, _meminfo(900, 600))
     plant(tmp_path, {"proc/self/cgroup": "0::/system.slice/e.service\n", "sys/fs/cgroup/system.slice/memory.max": "100000000\n"})
     plant(tmp_path, {"sys/fs/cgroup/system.slice/e.service/memory.max": "max\n"})
-    (found,) = check_memory(Host(tmp_path))
-    assert (found.state, found.mend, found.facts["cgroup_limit"]) == ("warn", None, 100_000_000)
-    assert "limited to 100 MB by its control group" in found.what
-    assert "MemoryMax=" in found.what
+    (findings,) = check_memory(Host(tmp_path))
+    assert (findings.state, findings.mend, findings.facts["cgroup_limit"]) == ("warn", None, 100_000_000)
+    assert "limited to 100 MB by its control group" in findings.what
+    assert "MemoryMax=" in findings.what
 
 
 def test_version_1_and_a_container_that_sees_its_own_group_as_root(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from edgefuse.doctor.models import check_models
 
 
 def test_ours_are_whole() -> None:
-    (found,) = check_models(Host())
-    assert found.state == "ok"
-    assert zoo.DEFAULT_MODEL in found.facts["models"]
+    (findings,) = check_models(Host())
+    assert findings.state == "ok"
+    assert zoo.DEFAULT_MODEL in findings.facts["models"]
 
 
 def test_a_damaged_file_and_a_broken_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

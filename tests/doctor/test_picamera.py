@@ -23,7 +23,7 @@ def test_a_working_one_lists_its_cameras(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(str(tmp_path))
     works, cameras = check_picamera2(Host(tmp_path))
     assert works.state == cameras.state == "ok"
-    assert f"it sees NumPy {np.__version__}" in works.what
+    assert f"it imports NumPy {np.__version__}" in works.what
     assert works.what.endswith("apt's is 1.24.2")
     assert cameras.what == "1 camera: imx219"
 
@@ -34,32 +34,32 @@ def test_one_for_another_numpy_is_told_with_both(tmp_path: Path, monkeypatch: py
     )
     plant(tmp_path, {"picamera2/__init__.py": error, "usr/lib/python3/dist-packages/numpy-1.24.2.egg-info/PKG-INFO": ""})
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = picamera2_finding(Host(tmp_path), ask(Host(tmp_path), "picamera2"), PI, True)
-    assert (found.state, found.mend) == ("fail", "/opt/e/bin/python -m pip install --force-reinstall --no-deps simplejpeg")
-    assert "numpy.dtype size changed" in found.what
-    assert np.__version__ in found.what
-    assert "apt's is 1.24.2" in found.what
+    findings = picamera2_finding(Host(tmp_path), ask(Host(tmp_path), "picamera2"), PI, True)
+    assert (findings.state, findings.mend) == ("fail", "/opt/e/bin/python -m pip install --force-reinstall --no-deps simplejpeg")
+    assert "numpy.dtype size changed" in findings.what
+    assert np.__version__ in findings.what
+    assert "apt's is 1.24.2" in findings.what
 
 
 def test_one_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path, {"picamera2/__init__.py": "import os\nos.abort()"})
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = check_picamera2(Host(tmp_path))[0]
-    assert found.state == "fail"
-    assert found.what.startswith("dies of SIGABRT when it is imported; it sees NumPy")
-    assert "apt install -y --reinstall python3-picamera2" in (found.mend or "")
+    finding = check_picamera2(Host(tmp_path))[0]
+    assert finding.state == "fail"
+    assert finding.what.startswith("dies of SIGABRT when it can be imported; it imports NumPy")
+    assert "apt install -y --reinstall python3-picamera2" in (finding.mend or "")
 
 
 def test_absent_matters_on_a_pi_alone(tmp_path: Path) -> None:
     host = Host(tmp_path)
     assert picamera2_finding(host, ABSENT, PI, False).state == "ok"
-    found = picamera2_finding(host, ABSENT, PI, True)
-    assert found.state == "warn"
+    finding = picamera2_finding(host, ABSENT, PI, True)
+    assert finding.state == "warn"
     opens = "/usr/bin/python3 -m venv --system-site-packages /opt/e"
-    assert found.mend == f"{host.sudo('apt install -y python3-picamera2')} && {opens}"
+    assert finding.mend == f"{host.sudo('apt install -y python3-picamera2')} && {opens}"
     (tmp_path / "usr/lib/python3/dist-packages/picamera2").mkdir(parents=True)
-    found = picamera2_finding(host, ABSENT, PI, True)
-    assert (found.what, found.mend) == ("installed by apt, but this environment can't see it", opens)
+    finding = picamera2_finding(host, ABSENT, PI, True)
+    assert (finding.what, finding.mend) == ("installed by apt, but this environment can't see it", opens)
     conda = dataclasses.replace(PI, kind="conda")
     assert (picamera2_finding(host, ABSENT, conda, True).mend or "").endswith("~/edgefuse/bin/pip install edgefuse")
 
@@ -83,8 +83,8 @@ def test_cameras_by_libcameras_own_program(tmp_path: Path) -> None:
 def test_no_camera_on_a_pi_names_the_setting_that_is_missing(tmp_path: Path) -> None:
     plant(tmp_path, PI_TREE)
     command(tmp_path, "libcamera-hello", "echo No cameras available!")
-    found = check_picamera2(Host(tmp_path))[1]
-    assert (found.state, found.mend) == ("warn", None)
+    finding = check_picamera2(Host(tmp_path))[1]
+    assert (finding.state, finding.mend) == ("warn", None)
     plant(tmp_path, {"boot/firmware/config.txt": "# camera_auto_detect=1\n"})
     mend = check_picamera2(Host(tmp_path))[1].mend
     assert mend is not None

@@ -21,32 +21,32 @@ def _planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, s
 
 
 def test_numpy_really_runs_the_golden_pair() -> None:
-    (found,) = check_runtime("numpy", Host())
-    assert (found.name, found.state, found.mend) == ("runtime numpy", "ok", None)
-    assert "runs mobilefuse-edge's golden pair: fp32 off by 0.0" in found.what
-    assert found.facts["results"][0]["status"] == "ok"
+    (findings,) = check_runtime("numpy", Host())
+    assert (findings.name, findings.state, findings.mend) == ("runtime numpy", "ok", None)
+    assert "runs mobilefuse-edge's golden pair: fp32 off by 0.0" in findings.what
+    assert findings.facts["results"][0]["status"] == "ok"
 
 
 def test_a_wheel_that_dies_of_an_illegal_instruction_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _planted(tmp_path, monkeypatch, {"onnxruntime.py": f"print('hello')\n{KILL}\n"})
     answer = ask(Host(), "runtime", "onnx")
-    assert answer.trouble == "dies of SIGILL (illegal instruction) when it is imported"
-    found = runtime_finding("onnx", answer, PI, ("onnxruntime", "1.21.0"))
-    assert (found.state, found.mend) == ("fail", "/opt/e/bin/python -m pip install 'onnxruntime<1.21.0'")
-    assert found.what == "onnxruntime 1.21.0: dies of SIGILL (illegal instruction) when it is imported"
+    assert answer.error == "dies of SIGILL (illegal instruction) when it is imported"
+    finding = runtime_finding("onnx", answer, PI, ("onnxruntime", "1.21.0"))
+    assert (finding.state, finding.mend) == ("fail", "/opt/e/bin/python -m pip install 'onnxruntime<1.21.0'")
+    assert finding.what == "onnxruntime 1.21.0: dies of SIGILL (illegal instruction) when it is imported"
 
 
 def test_one_that_dies_later_says_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lies = "__version__ = '9.9'\nset_default_logger_severity = print\nclass SessionOptions:\n    def __init__(self):\n        " + KILL
     _planted(tmp_path, monkeypatch, {"onnxruntime.py": lies})
-    assert ask(Host(), "runtime", "onnx").trouble == "dies of SIGILL (illegal instruction) when it runs"
+    assert ask(Host(), "runtime", "onnx").error == "dies of SIGILL (illegal instruction) when it runs"
 
 
 def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host()
     script = 'echo \'{"step": "import"}\'; sleep 100'
     monkeypatch.setattr(host, "child", lambda *_: host.run("sh", "-c", script, timeout_s=1))
-    assert ask(host, "runtime", "onnx").trouble == "gives no answer when it is imported"
+    assert ask(host, "runtime", "onnx").error == "gives no answer when it is imported"
 
 
 def test_one_that_hangs_ends_itself_where_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,28 +54,28 @@ def test_one_that_hangs_ends_itself_where_nobody_waits(tmp_path: Path, monkeypat
     host = Host()
     # it is told 1 s where this process would wait for 60
     monkeypatch.setattr("edgefuse.doctor.host.round", lambda _: 0, raising=False)
-    assert (ask(host, "runtime", "onnx").trouble or "").startswith("dies of SIGALRM")
+    assert (ask(host, "runtime", "onnx").error or "").startswith("dies of SIGALRM")
 
 
 def test_installed_but_not_importable_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = {"onnxruntime-1.2.3.dist-info/METADATA": "Metadata-Version: 2.1\nName: onnxruntime\nVersion: 1.2.3\n"}
     _planted(tmp_path, monkeypatch, {"onnxruntime.py": "raise ImportError('libfoo.so.1: cannot open')", **metadata})
-    (found,) = check_runtime("onnx", Host())
-    assert found.state == "fail"
-    assert found.what == "onnxruntime 1.2.3: ImportError: libfoo.so.1: cannot open"
-    assert found.mend is not None
-    assert found.mend.endswith("-m pip install --force-reinstall --no-deps onnxruntime==1.2.3")
+    (finding,) = check_runtime("onnx", Host())
+    assert finding.state == "fail"
+    assert finding.what == "onnxruntime 1.2.3: ImportError: libfoo.so.1: cannot open"
+    assert finding.mend is not None
+    assert finding.mend.endswith("-m pip install --force-reinstall --no-deps onnxruntime==1.2.3")
 
 
 def test_missing_ones() -> None:
     gone = Answer({"missing": "onnxruntime"}, None)
-    found = runtime_finding("onnx", gone, PI, None)
-    assert (found.state, found.mend) == ("warn", "/opt/e/bin/python -m pip install onnxruntime")
-    found = runtime_finding("onnx", gone, PI32, None)
-    assert (found.state, found.mend) == ("ok", None)
-    found = runtime_finding("litert", Answer({"missing": "ai-edge-litert"}, None), PI, None)
-    assert found.state == "ok"
-    assert "/opt/e/bin/python -m pip install 'edgefuse[litert]'" in found.what
+    findings = runtime_finding("onnx", gone, PI, None)
+    assert (findings.state, findings.mend) == ("warn", "/opt/e/bin/python -m pip install onnxruntime")
+    findings = runtime_finding("onnx", gone, PI32, None)
+    assert (findings.state, findings.mend) == ("ok", None)
+    findings = runtime_finding("litert", Answer({"missing": "ai-edge-litert"}, None), PI, None)
+    assert findings.state == "ok"
+    assert "/opt/e/bin/python -m pip install 'edgefuse[litert]'" in findings.what
 
 
 def test_a_failed_golden_pair() -> None:
@@ -87,14 +87,14 @@ def test_a_failed_golden_pair() -> None:
         "difference": 0.5,
         "tolerance": 0.1,
     }
-    found = runtime_finding("onnx", Answer({"version": "1", "results": [row]}, None), PI, ("onnxruntime", "1"))
-    assert found.state == "fail"
-    assert "x.onnx: differs by more than 0.0039" in found.what
-    assert found.mend == "/opt/e/bin/python -m pip install --force-reinstall --no-deps onnxruntime==1"
+    findings = runtime_finding("onnx", Answer({"version": "1", "results": [row]}, None), PI, ("onnxruntime", "1"))
+    assert findings.state == "fail"
+    assert "x.onnx: differs by more than 0.0039" in findings.what
+    assert findings.mend == "/opt/e/bin/python -m pip install --force-reinstall --no-deps onnxruntime==1"
     row |= {"note": "x.onnx: sha256 is aaa, card.toml says bbb"}
-    found = runtime_finding("onnx", Answer({"results": [row]}, None), PI, ("onnxruntime", "1"))
-    assert found.mend is not None
-    assert found.mend.endswith("checkout -- models") or found.mend.endswith("--no-deps edgefuse")
+    findings = runtime_finding("onnx", Answer({"results": [row]}, None), PI, ("onnxruntime", "1"))
+    assert findings.mend is not None
+    assert findings.mend.endswith("checkout -- models") or findings.mend.endswith("--no-deps edgefuse")
 
 
 def test_every_runtime_has_a_check_plugins_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +105,6 @@ def test_every_runtime_has_a_check_plugins_too(tmp_path: Path, monkeypatch: pyte
     }
     _planted(tmp_path, monkeypatch, files)
     assert list(runtime_checks()) == ["runtime onnx", "runtime litert", "runtime numpy", "runtime mine"]
-    (found,) = check_runtime("mine", Host())
-    assert found.state == "fail"
-    assert "update or uninstall mine" in found.what
+    (findings,) = check_runtime("mine", Host())
+    assert findings.state == "fail"
+    assert "update or uninstall mine" in findings.what

@@ -32,15 +32,15 @@ def _unit(root: Path, **properties: str) -> Host:
     ],
 )
 def test_states(tmp_path: Path, properties: dict[str, str], state: str, mend: str | None) -> None:
-    (found,) = check_unit(_unit(tmp_path, **properties))
-    assert found.state == state
-    assert (found.mend is None) if mend is None else (mend in (found.mend or ""))
+    (finding,) = check_unit(_unit(tmp_path, **properties))
+    assert finding.state == state
+    assert (finding.mend is None) if mend is None else (mend in (finding.mend or ""))
 
 
 def test_no_systemd_or_one_that_does_not_run(tmp_path: Path) -> None:
     assert check_unit(Host(tmp_path))[0].what == "no systemd here"
     command(tmp_path, "systemctl", "echo 'System has not been booted with systemd' >&2; exit 1")
-    assert check_unit(Host(tmp_path))[0].what == "systemd does not run here"
+    assert check_unit(Host(tmp_path))[0].what == "systemd is not running here"
 
 
 def test_a_memory_limit_without_effect(tmp_path: Path) -> None:
