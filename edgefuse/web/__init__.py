@@ -1,4 +1,4 @@
-"""The web page of a run ([web], `edgefuse run --web`): an attachment in its own thread and event loop. The run never waits for it."""
+"""Web page of a run ([web], `edgefuse run --web`), served from its own thread and event loop, so that the run never waits for it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _END_S = 4.0
-_BESIDE = 32  # connections beyond two a viewer: pages loading, Prometheus, what is being shut
+_EXTRA_CONNECTIONS = 32  # connections beyond two per viewer: loading pages, Prometheus scrapes, closing connections
 
 
 class Web:
-    """Serves from when it is made until `close`. Raises SettingsError and MissingDependencyError; an address that can't be had is tried
-    again, and told."""
+    """Serves the page from construction until `close`.
+
+    Raises SettingsError and MissingDependencyError. An address that cannot be bound is retried, and the error is in the report.
+    """
 
     def __init__(self, settings: WebSettings, live: Live, info: Info) -> None:
         host, self._port = address.split(settings.listen)
@@ -49,10 +51,11 @@ class Web:
 
     @property
     def url(self) -> str:
-        """Where the page is; port 0 became the one that was free."""
+        """URL of the page; port 0 in the settings is replaced by the port in use."""
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}/"
 
     def report(self) -> dict[str, Any]:
+        """Return the page's state and counters for the run's report."""
         site = self._site
         return {
             "url": self.url,
@@ -60,11 +63,12 @@ class Web:
             "trouble": self._trouble,
             "viewers": site.relay.viewers if site else 0,
             "viewers_turned_away": site.viewers_turned_away if site else 0,
-            "pictures_encoded": site.studio.encoded if site else 0,
+            "pictures_encoded": site.renderer.encoded if site else 0,
             "bytes_sent": site.sent_bytes if site else 0,
         }
 
     def close(self) -> None:
+        """Stop serving and wait up to _END_S for the thread."""
         self._closing.set()
         self._state.close()
         self._thread.join(_END_S)
@@ -73,10 +77,10 @@ class Web:
         try:
             sock = self._connection.listen(self._host, self._port)
         except OSError as e:
-            trouble = f"cannot serve on {self._s.listen}: {e.strerror}; trying again every {_RETRY_S:g} s"
-            if trouble != self._trouble:
-                self._trouble = trouble
-                self._live.tell(Event("sink", "web", {"trouble": trouble}))
+            error = f"cannot serve on {self._s.listen}: {e.strerror}; trying again every {_RETRY_S:g} s"
+            if error != self._trouble:
+                self._trouble = error
+                self._live.tell(Event("sink", "web", {"trouble": error}))
             return None
         self._port, self._trouble = sock.getsockname()[1], ""
         log.info("web page on %s%s", self.url, " (with the token)" if self._secured else "")
@@ -96,7 +100,7 @@ class Web:
 
     async def _serve(self, sock: socket.socket) -> None:
         site = self._site = self._app.Site(self._s, self._live, self._state, self._port)
-        server = self._connection.server(site.app, 2 * self._s.clients + _BESIDE)
+        server = self._connection.server(site.app, 2 * self._s.clients + _EXTRA_CONNECTIONS)
         watch = asyncio.create_task(site.watch())
         end = asyncio.create_task(self._end(site, server))
         try:
@@ -109,7 +113,7 @@ class Web:
                     await task
 
     async def _end(self, site: Site, server: Any) -> None:
-        """Films have no end of their own; they are ended before the server waits for them."""
+        """End the MJPEG streams, which have no end of their own, before the server waits for them."""
         while not self._closing.is_set():
             await asyncio.sleep(0.1)
         site.relay.close()

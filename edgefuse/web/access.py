@@ -1,7 +1,7 @@
-"""Who is let in, before anything else is looked at: Host and Origin against other pages in the same browser, then the token.
+"""Access control for every request: Host and Origin against other pages in the same browser, then the token.
 
-The browser is given a cookie for the token, made of it but not telling it; a program sends it as `Authorization: Bearer TOKEN`, or as
-`?token=TOKEN` where it can do no better.
+A browser gets a cookie that is derived from the token but does not reveal it. A program sends `Authorization: Bearer TOKEN`, or
+`?token=TOKEN` where it cannot set headers.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgefuse.web import address
 
-WRONG_S = 1.0  # a wrong token is answered after this
+WRONG_S = 1.0  # delay before the answer to a wrong token, in seconds
 _COOKIE_S = 30 * 86400
-_LONGEST = 2048  # of a path with its query
+_LONGEST = 2048  # longest path with query, in bytes
 _HEADER_BYTES, _HEADER_COUNT = 16384, 100
 SAFE = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # with none at all, a form's Origin would be null
+    "Referrer-Policy": "same-origin",  # with no-referrer, a form's Origin would be null
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -36,11 +36,12 @@ _HEADERS = [(name.lower().encode(), value.encode()) for name, value in SAFE.item
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
 
-class Gate:
-    """An ASGI application around another one."""
+class AccessControl:
+    """ASGI middleware that checks each request before it reaches the application."""
 
     def __init__(self, app: ASGIApp, names: frozenset[str], token: str | None, port: int, login: Response) -> None:
-        """names: what Host may say (`address.known`). token: None lets everybody in. login: what a browser without one is shown."""
+        """names: allowed Host names (`address.host_names`). token: None disables the check. login: response for a browser without a
+        token."""
         self._app, self._names, self._login = app, names, login
         self._token = token.encode() if token else None
         self._cookie = f"edgefuse-{port}"
@@ -58,25 +59,27 @@ class Gate:
             await send(message)
 
         headers = Headers(scope=scope)
-        answer = self._refuse(scope, headers) or await self._unknown(scope, headers)
+        answer = self._refuse(scope, headers) or await self._authenticate(scope, headers)
         await (answer or self._app)(scope, receive, guarded)
 
     def _refuse(self, scope: MutableMapping[str, Any], headers: Headers) -> Response | None:
+        """Return an error response for a malformed or cross-site request, else None."""
         if len(headers.raw) > _HEADER_COUNT or sum(len(name) + len(value) for name, value in headers.raw) > _HEADER_BYTES:
-            return _said(431, "too many headers")
+            return _text_response(431, "too many headers")
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not address.known(hosts[0], self._names):
-            return _said(421, "this name is not known here; ask for the IP address, or add the name to hosts in [web]")
+        if len(hosts) != 1 or not address.is_allowed(hosts[0], self._names):
+            return _text_response(421, "unknown host name; use the IP address, or add the name to hosts in [web]")
         if len(scope.get("raw_path", b"")) + len(scope.get("query_string", b"")) > _LONGEST:
-            return _said(414, "the address is too long")
+            return _text_response(414, "the address is too long")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is not None and origin.partition("://")[2] != hosts[0]:
-            return _said(403, "this was asked by another page")
+            return _text_response(403, "request from another site refused")
         if site in ("cross-site", "same-site") and not (headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"):
-            return _said(403, "this was asked by another page")
+            return _text_response(403, "request from another site refused")
         return None
 
-    async def _unknown(self, scope: Scope, headers: Headers) -> Response | None:
+    async def _authenticate(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return a response for a request without a valid token, else None."""
         if self._token is None or scope["path"] == "/login":
             return None
         cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
@@ -85,22 +88,22 @@ class Gate:
         kind, _, given = headers.get("authorization", "").partition(" ")
         offered = given.strip() if kind.lower() == "bearer" else (_query(scope).get("token") or [""])[0]
         if offered:
-            if not await self.right(offered):
-                return _said(401, "wrong token", {"WWW-Authenticate": "Bearer"})
-            return self.welcome() if scope["path"] == "/" and kind.lower() != "bearer" else None
+            if not await self.is_token(offered):
+                return _text_response(401, "wrong token", {"WWW-Authenticate": "Bearer"})
+            return self.login_redirect() if scope["path"] == "/" and kind.lower() != "bearer" else None
         if scope["path"] == "/":
             return self._login
-        return _said(401, "a token is needed: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+        return _text_response(401, "a token is needed: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
 
-    async def right(self, offered: str) -> bool:
-        """Is this the token? Says no slowly."""
+    async def is_token(self, offered: str) -> bool:
+        """Whether this is the token; a wrong one is answered after WRONG_S, which slows down guessing."""
         if self._token is not None and hmac.compare_digest(offered.encode("utf-8", "replace"), self._token):
             return True
         await asyncio.sleep(WRONG_S)
         return False
 
-    def welcome(self) -> Response:
-        """To the page, with the cookie, and without the token in the address."""
+    def login_redirect(self) -> Response:
+        """Redirect to the page with the cookie set and the token removed from the URL."""
         answer = RedirectResponse("/", 303)
         answer.set_cookie(self._cookie, self._pass, max_age=_COOKIE_S, httponly=True, samesite="lax", path="/")
         return answer
@@ -113,5 +116,5 @@ def _query(scope: Scope) -> dict[str, list[str]]:
         return {}
 
 
-def _said(code: int, text: str, headers: dict[str, str] | None = None) -> Response:
+def _text_response(code: int, text: str, headers: dict[str, str] | None = None) -> Response:
     return PlainTextResponse(f"{text}\n", code, headers)

@@ -1,4 +1,4 @@
-"""Where the page is served, and who may ask for it: HOST:PORT, the token, the names in a Host header."""
+"""Where the page is served and which hosts may request it: HOST:PORT, the token, the names allowed in a Host header."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1
 
 
 def split(text: str) -> tuple[str, int]:
-    """(host, port) of HOST:PORT, [IPV6]:PORT or :PORT, which is 127.0.0.1's. Port 0 is any that is free. Raises SettingsError."""
+    """Split HOST:PORT, [IPV6]:PORT or :PORT (127.0.0.1) into (host, port). Port 0 means any free port. Raises SettingsError."""
     host, colon, port = text.rpartition(":")
-    found = _HOST.match(host or "127.0.0.1")
-    if not colon or found is None or found[2] or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+    match = _HOST.match(host or "127.0.0.1")
+    if not colon or match is None or match[2] or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise SettingsError(f"web address {text!r}: expected HOST:PORT or :PORT, such as 127.0.0.1:8080 or 0.0.0.0:8080")
-    return found[1].strip("[]"), int(port)
+    return match[1].strip("[]"), int(port)
 
 
 def is_loopback(host: str) -> bool:
-    """Can this machine alone reach it?"""
+    """Whether only this machine can reach the address."""
     return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
 
@@ -37,12 +37,12 @@ def _is_ip(host: str) -> bool:
 
 
 def token(s: WebSettings) -> str | None:
-    """The token asked for; None where none is needed. Raises SettingsError where one is needed and none given, or it is too easy."""
+    """Return the required token, or None where none is needed. Raises SettingsError where it is missing or too easy to guess."""
     if s.token is None:
         if not is_loopback(split(s.listen)[0]):
             raise SettingsError(
-                f'a web page on {s.listen} is seen by others, so it needs a token: {_MAKE_TOKEN}, then token_file = "web-token" in [web]; '
-                "or serve on 127.0.0.1"
+                f"a web page on {s.listen} can be reached from other machines, so it needs a token: {_MAKE_TOKEN}, "
+                'then token_file = "web-token" in [web]; or serve on 127.0.0.1'
             )
         return None
     if not _TOKEN.match(s.token):
@@ -50,16 +50,16 @@ def token(s: WebSettings) -> str | None:
     return s.token
 
 
-def names(s: WebSettings) -> frozenset[str]:
-    """Names, in small letters, that a browser may ask for. A name that an attacker's name server lets point here is not among them."""
+def host_names(s: WebSettings) -> frozenset[str]:
+    """Return the lower-case host names that a browser may use. Limiting them stops DNS rebinding attacks."""
     own = socket.gethostname().lower()
     return frozenset({"localhost", own, f"{own}.local", own.partition(".")[0] + ".local", *(h.lower() for h in s.hosts)})
 
 
-def known(header: str, allowed: frozenset[str]) -> bool:
-    """Is a Host header one of `allowed`, or a plain IP address, which no name server can turn? Any port: it may have been forwarded."""
-    found = _HOST.match(header)
-    if found is None:
+def is_allowed(header: str, allowed: frozenset[str]) -> bool:
+    """Whether a Host header is one of `allowed`, or a plain IP address (safe from DNS rebinding). Any port, as it may be forwarded."""
+    match = _HOST.match(header)
+    if match is None:
         return False
-    host = found[1].lower().removesuffix(".")
+    host = match[1].lower().removesuffix(".")
     return host in allowed or _is_ip(host.strip("[]"))

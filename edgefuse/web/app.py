@@ -1,4 +1,4 @@
-"""What can be asked for, path by path. No path names a file; bodies are read to a bound; what takes longer is done in another thread."""
+"""HTTP routes of the web page. No path names a file, bodies have a size limit, and slow work runs in threads."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ from edgefuse.errors import EdgeFuseError, MissingDependencyError
 from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
 from edgefuse.web import address, page
-from edgefuse.web.access import Gate
+from edgefuse.web.access import AccessControl
 from edgefuse.web.relay import BOUNDARY, Relay
 from edgefuse.web.state import State
-from edgefuse.web.views import NAMES, Studio, View
+from edgefuse.web.views import NAMES, View, ViewRenderer
 
 log = logging.getLogger(__name__)
 
-_LARGEST = 1024  # bytes of a request's body
-_PICTURES = 4  # whole pictures waiting to be encoded
-_ANSWER_S = 10.0  # for a command
-_STATE_S = 0.9  # an answer is good for this long, however many ask
+_MAX_BODY_BYTES = 1024  # bytes of a request's body
+_MAX_PICTURES = 4  # full pictures waiting to be encoded
+_COMMAND_TIMEOUT_S = 10.0  # seconds to wait for a command
+_STATE_CACHE_S = 0.9  # seconds that a state answer is reused for all who request it
 
 
 class Site:
-    """The page and what it asks for, of one run. Its coroutines live in one event loop."""
+    """The page's routes for one run. All coroutines run in one event loop."""
 
     def __init__(self, settings: WebSettings, live: Live, state: State, port: int) -> None:
         self._s, self._live, self._state = settings, live, state
-        # a thread that draws, one that makes reports, one that passes commands on: none keeps another waiting
+        # separate threads for drawing, reports and commands, so that none delays the others
         self._draw, self._ask, self._command = self._pools = [
             ThreadPoolExecutor(1, f"edgefuse-web-{n}") for n in ("draw", "ask", "command")
         ]
-        self.studio = Studio()
-        self.relay = Relay(live, self.studio, self._draw, settings.fps, settings.quality)
+        self.renderer = ViewRenderer()
+        self.relay = Relay(live, self.renderer, self._draw, settings.fps, settings.quality)
         self.sent_bytes = self.viewers_turned_away = 0
         self._pictures = 0
-        self._told: tuple[float, bytes] = (-_STATE_S, b"")
-        self._telling = asyncio.Lock()
+        self._cached_state: tuple[float, bytes] = (-_STATE_CACHE_S, b"")
+        self._state_lock = asyncio.Lock()
         token = address.token(settings)
-        self.app = Gate(self._routes(), address.names(settings), token, port, page.login())
+        self.app = AccessControl(self._routes(), address.host_names(settings), token, port, page.login())
 
     def _routes(self) -> Starlette:
         get: dict[str, Callable[[Request], Awaitable[Response]]] = {
@@ -62,33 +62,34 @@ class Site:
         post = {"/record": self._record, "/login": self._login}
         routes = [Route(path, do, methods=["GET"]) for path, do in get.items()]
         routes += [Route(path, do, methods=["POST"]) for path, do in post.items()]
-        made = Starlette(routes=routes, exception_handlers={404: _nothing, 405: _nothing, Exception: _fault})
+        made = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found, Exception: _server_error})
         made.router.redirect_slashes = False
         return made
 
     async def watch(self) -> None:
-        """Sample the run once a second, for as long as it lives."""
+        """Sample the run once a second until cancelled."""
         while True:
             try:
-                await self._in(self._ask, self._sample)
+                await self._run_in(self._ask, self._sample)
             except Exception as e:
-                # as when it is being closed; the next second may be another matter
-                log.debug("the web page has no sample (%s: %s)", type(e).__name__, e)
+                # the run may be closing; try again a second later
+                log.debug("the web page could not sample the run (%s: %s)", type(e).__name__, e)
             await asyncio.sleep(1)
 
     def _sample(self) -> None:
         self._state.sample(self.sent_bytes)
 
     def close(self) -> None:
+        """End all streams and stop the threads."""
         self.relay.close()
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _in(self, pool: ThreadPoolExecutor, do: Callable[..., Any], *args: Any) -> Any:
+    async def _run_in(self, pool: ThreadPoolExecutor, do: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(pool, do, *args)
 
     async def _page(self, _: Request) -> Response:
-        return page.whole()
+        return page.index()
 
     async def _stream(self, request: Request) -> Response:
         try:
@@ -97,15 +98,15 @@ class Site:
             return PlainTextResponse(f"{e}\n", 400)
         if request.method == "HEAD":
             return Response(media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
-        # drawn as the run does it: which calibration that is may change with a reload
-        report = await self._in(self._ask, self._live.report)
-        await self._in(self._draw, self.studio.calibrate, report.get("calibration"))
+        # draw with the run's calibration, which may change with a reload
+        report = await self._run_in(self._ask, self._live.report)
+        await self._run_in(self._draw, self.renderer.calibrate, report.get("calibration"))
         if self.relay.viewers >= self._s.clients:
             self.viewers_turned_away += 1
             return PlainTextResponse(
-                f"{self._s.clients} are looking already; close one, or raise clients in [web]\n", 503, {"Retry-After": "5"}
+                f"{self._s.clients} viewers are connected already; close one, or raise clients in [web]\n", 503, {"Retry-After": "5"}
             )
-        return _Film(self, views)
+        return _MjpegStream(self, views)
 
     async def _picture(self, request: Request) -> Response:
         asked = request.query_params
@@ -119,23 +120,23 @@ class Site:
         newest = self._live.newest
         if newest is None:
             return PlainTextResponse("no frame yet\n", 503, {"Retry-After": "1"})
-        if self._pictures >= _PICTURES:
-            return PlainTextResponse("too many pictures at once\n", 503, {"Retry-After": "1"})
+        if self._pictures >= _MAX_PICTURES:
+            return PlainTextResponse("too many pictures requested at once\n", 503, {"Retry-After": "1"})
         self._pictures += 1
         try:
-            made = await self._in(self._draw, self.studio.png, newest[1], view, over, share)
+            made = await self._run_in(self._draw, self.renderer.png, newest[1], view, over, share)
         finally:
             self._pictures -= 1
         name = f"edgefuse-{view.name}-{time.strftime('%Y%m%d-%H%M%S')}.png"
         return Response(made, media_type="image/png", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     async def _state_json(self, _: Request) -> Response:
-        async with self._telling:
-            if time.monotonic() - self._told[0] >= _STATE_S:
-                self._told = time.monotonic(), await self._in(self._ask, self._tell)
-        return Response(self._told[1], media_type="application/json")
+        async with self._state_lock:
+            if time.monotonic() - self._cached_state[0] >= _STATE_CACHE_S:
+                self._cached_state = time.monotonic(), await self._run_in(self._ask, self._state_bytes)
+        return Response(self._cached_state[1], media_type="application/json")
 
-    def _tell(self) -> bytes:
+    def _state_bytes(self) -> bytes:
         viewers = {"viewers": self.relay.viewers, "viewers_most": self._s.clients, "fps_most": self._s.fps}
         return json.dumps(self._state.now() | viewers, default=str).encode()
 
@@ -143,7 +144,7 @@ class Site:
         return JSONResponse(self._state.history)
 
     async def _report(self, _: Request) -> Response:
-        report = await self._in(self._ask, self._live.report)
+        report = await self._run_in(self._ask, self._live.report)
         return Response(json.dumps(report, default=str), media_type="application/json")
 
     async def _health(self, _: Request) -> Response:
@@ -152,7 +153,7 @@ class Site:
 
     async def _metrics(self, _: Request) -> Response:
         try:
-            text = await self._in(self._ask, _exposition, self._live)
+            text = await self._run_in(self._ask, _prometheus_text, self._live)
         except MissingDependencyError as e:
             return PlainTextResponse(f"{e}\n", 501)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -164,35 +165,37 @@ class Site:
         except (ValueError, RecursionError):
             given = None
         on = given.get("on") if isinstance(given, dict) and given.keys() == {"on"} else None
-        # a form of another page can't send this type without asking first
+        # a cross-site form cannot send this content type without a preflight request
         if request.headers.get("content-type") != "application/json" or not isinstance(on, bool):
             return PlainTextResponse('expected JSON: {"on": true} or {"on": false}\n', 400 if body is not None else 413)
         if "record" not in self._live.commands:
-            return PlainTextResponse("recording is not set up; add a table [recording] to the settings\n", 409)
+            return PlainTextResponse("recording is not set up; add a [recording] table to the settings\n", 409)
         try:
-            answer: Mapping[str, Any] = await asyncio.wait_for(self._in(self._command, self._live.ask, "record", {"on": on}), _ANSWER_S)
+            answer: Mapping[str, Any] = await asyncio.wait_for(
+                self._run_in(self._command, self._live.ask, "record", {"on": on}), _COMMAND_TIMEOUT_S
+            )
         except EdgeFuseError as e:
             return PlainTextResponse(f"{e}\n", 409)
         except TimeoutError:
-            return PlainTextResponse("no answer yet; look whether it is recording\n", 504)
-        self._told = (-_STATE_S, b"")
+            return PlainTextResponse("no answer yet; check whether it is recording\n", 504)
+        self._cached_state = (-_STATE_CACHE_S, b"")
         return Response(json.dumps(dict(answer), default=str), media_type="application/json")
 
     async def _login(self, request: Request) -> Response:
         body = await _body(request)
         if body is None:
-            return PlainTextResponse("too long\n", 413)
+            return PlainTextResponse("request body too long\n", 413)
         try:
             given = parse_qs(body.decode("ascii", "replace"), max_num_fields=4).get("token", [""])[0]
         except ValueError:
             given = ""
-        if await self.app.right(given):
-            return self.app.welcome()
+        if await self.app.is_token(given):
+            return self.app.login_redirect()
         return page.login(wrong=True)
 
 
-class _Film(Response):
-    """A body without end, of the newest pictures."""
+class _MjpegStream(Response):
+    """An endless MJPEG response of the newest pictures."""
 
     def __init__(self, site: Site, views: tuple[View, ...]) -> None:
         super().__init__(media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
@@ -201,47 +204,47 @@ class _Film(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        gone = asyncio.ensure_future(_gone(receive))
+        disconnected = asyncio.ensure_future(_disconnected(receive))
         try:
-            async with contextlib.aclosing(self._site.relay.look(self._views, gone)) as film:
-                async for part in film:
+            async with contextlib.aclosing(self._site.relay.stream(self._views, disconnected)) as stream:
+                async for part in stream:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
-                    # returns once the network has taken all of it: the next picture is then the newest
+                    # returns once the network has accepted all of it, so that the next picture is the newest
                     await send({"type": "http.response.body", "body": b"", "more_body": True})
                     self._site.sent_bytes += len(part)
             await send({"type": "http.response.body", "body": f"--{BOUNDARY}--\r\n".encode()})
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _body(request: Request) -> bytes | None:
-    """The body; None where it is longer than any that is expected."""
+    """Return the request's body, or None where it is too long."""
     read = b""
     try:
         async for chunk in request.stream():
             read += chunk
-            if len(read) > _LARGEST:
+            if len(read) > _MAX_BODY_BYTES:
                 return None
     except ClientDisconnect:
         return None
     return read
 
 
-def _exposition(live: Live) -> bytes:
-    # imported when first asked for: prometheus_client is an extra of its own
+def _prometheus_text(live: Live) -> bytes:
+    # imported on first use, because prometheus_client is a separate extra
     return import_module("edgefuse.telemetry.prometheus").exposition(live)
 
 
-async def _nothing(request: Request, error: Exception) -> Response:
+async def _not_found(request: Request, error: Exception) -> Response:
     code = getattr(error, "status_code", 404)
-    return PlainTextResponse("there is no such page\n" if code == 404 else "not this way\n", code, getattr(error, "headers", None))
+    return PlainTextResponse("no such page\n" if code == 404 else "method not allowed\n", code, getattr(error, "headers", None))
 
 
-async def _fault(request: Request, error: Exception) -> Response:
+async def _server_error(request: Request, error: Exception) -> Response:
     log.warning("the web page failed to answer %s (%s: %s)", request.url.path, type(error).__name__, error)
-    return PlainTextResponse("a fault of EdgeFuse's; its log has more\n", 500)
+    return PlainTextResponse("internal error; see EdgeFuse's log\n", 500)

@@ -1,4 +1,4 @@
-"""A connection that costs its owner, not the run: time to send a request, time to take an answer, and a number of them at most."""
+"""Connections with limits: time to send a request, time to accept an answer, and their number, so that slow clients cannot block."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_BYTES = 16384  # of a request's line and headers
-REQUEST_S = 10.0  # for a whole request, or between two of them
-WRITE_S = 10.0  # for what was handed to the network to be taken
-_WAITING = 128  # connections that the kernel keeps until they are looked at
-SEND_BUFFER = 65536  # bytes the kernel keeps for a reader (Linux doubles it): one that is slow sees new pictures, not a long film
+HEAD_BYTES = 16384  # bytes of a request line and its headers
+REQUEST_S = 10.0  # seconds for a whole request, and between two requests
+WRITE_S = 10.0  # seconds for the client to accept written data
+_WAITING = 128  # listen backlog
+SEND_BUFFER = 65536  # small kernel buffer (Linux doubles it), so that a slow reader skips pictures instead of seeing old ones
 
 
 class Connection(H11Protocol):
-    """uvicorn's, with what it leaves to a proxy. Where there are more than `most`, the one that waits longest without a whole request gives
-    way; where none waits, the new one is turned away."""
+    """uvicorn's connection with the limits that it leaves to a proxy.
+
+    Where there are more than `most` connections, the one waiting longest without a whole request is closed; if none waits, the new one.
+    """
 
     most = 64
-    waiting: dict[Connection, None]  # by how long; shared by all of a server's connections
+    waiting: dict[Connection, None]  # in order of waiting time; shared by all of a server's connections
 
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # what does not fit the kernel's buffer stops the writer at once
+        # any data that does not fit the kernel's buffer pauses the writer at once
         transport.set_write_buffer_limits(high=0)
         if len(self.connections) > self.most:
             oldest = next(iter(self.waiting), self)
-            oldest._rest()
+            oldest._stop_deadline()
             oldest.transport.abort()
         if not transport.is_closing():
-            self._time()
+            self._update_deadline()
 
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():
             super().data_received(data)
-            self._time()
+            self._update_deadline()
 
     def send_400_response(self, msg: str) -> None:
-        """What follows a request is none: said where nothing else is being said, hung up on otherwise."""
+        """Answer an invalid request with 400, or close the connection where a response is being sent already."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -56,10 +58,10 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._time()
+        self._update_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._rest()
+        self._stop_deadline()
         if self._write_deadline is not None:
             self._write_deadline.cancel()
         super().connection_lost(exc)
@@ -75,15 +77,16 @@ class Connection(H11Protocol):
             self._write_deadline = None
         super().resume_writing()
 
-    def _time(self) -> None:
-        """Run the clock while a request is waited for, whole."""
+    def _update_deadline(self) -> None:
+        """Start the deadline while a whole request is awaited; stop it otherwise."""
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
-            self._rest()
+            self._stop_deadline()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
             self.waiting[self] = None
 
-    def _rest(self) -> None:
+    def _stop_deadline(self) -> None:
+        """Cancel the deadline."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -91,12 +94,12 @@ class Connection(H11Protocol):
 
 
 def limited(most: int) -> type[Connection]:
-    """A server's own class of connections, of which there are `most` at most."""
+    """Return a connection class for one server with at most `most` connections."""
     return type("Connection", (Connection,), {"most": most, "waiting": {}})
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections from now on. Raises OSError."""
+    """Return a listening socket. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     sock = socket.socket(family, kind, protocol)
     try:
@@ -111,8 +114,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server(app: Any, most: int) -> uvicorn.Server:
-    """uvicorn, quiet and without what the page has no use for; `serve(sockets=[...])` it."""
-    # what it has to say is about clients' mistakes; faults of ours are logged where they are answered
+    """Return a quiet uvicorn server without the features that the page does not use; run it with `serve(sockets=[...])`."""
+    # uvicorn logs clients' mistakes; our own errors are logged where they are answered
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
     return uvicorn.Server(
         uvicorn.Config(

@@ -1,4 +1,4 @@
-"""The page: page.html, page.css and page.js made one, so that a browser asks for nothing else, and the policy that it runs nothing else."""
+"""The page: page.html, page.css and page.js in one document, with a content security policy that allows nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _hash(text: str) -> str:
 
 
 def _policy(style: str, script: str = "") -> str:
-    """Only this style and this script, by their hashes; pictures and data from where the page came from."""
+    """Return the policy that allows only this style and this script, by their hashes, and pictures and data from the same origin."""
     run = f"; script-src {_hash(script)}; connect-src 'self'; img-src 'self' blob: data:" if script else ""
     return f"default-src 'none'; style-src {_hash(style)}{run}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -38,7 +38,7 @@ def _made() -> tuple[str, str]:
     return page, _policy(style, script)
 
 
-def whole() -> Response:
+def index() -> Response:
     page, policy = _made()
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
@@ -55,12 +55,12 @@ button { background: #c2410c; color: #fff; border-color: transparent; cursor: po
 
 
 def login(wrong: bool = False) -> Response:
-    """What a browser without a token sees."""
-    said = f'<p role="alert">{escape("That is not the token.")}</p>' if wrong else ""
+    """Return the login page for a browser without a token."""
+    alert = f'<p role="alert">{escape("Wrong token.")}</p>' if wrong else ""
     html = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>EdgeFuse</title>
 <style>{_LOGIN_STYLE}</style>
-<form method="post" action="/login"><h1>EdgeFuse</h1>{said}
+<form method="post" action="/login"><h1>EdgeFuse</h1>{alert}
 <label for="token">Token, from <code>[web]</code> in the settings file</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button>Show the picture</button></form></html>

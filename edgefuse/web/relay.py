@@ -1,6 +1,6 @@
-"""The newest frame to whoever looks: encoded once a frame and view, and only while somebody looks.
+"""Sends the newest frame to all viewers, encoded once per frame and view, and only while there are viewers.
 
-A viewer is woken, takes the newest part when its connection has taken the last one, and knows nothing of those between.
+A viewer gets the newest part as soon as its connection has accepted the previous one; frames in between are skipped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 
 from edgefuse.frames import FusedFrame
 from edgefuse.telemetry.live import Live
-from edgefuse.web.views import Studio, View
+from edgefuse.web.views import View, ViewRenderer
 
 log = logging.getLogger(__name__)
 
@@ -22,32 +22,35 @@ BOUNDARY = "edgefuse"
 
 
 class Relay:
-    """Lives in one event loop; `pool` has one thread, which draws."""
+    """Encodes frames for all viewers. Lives in one event loop; `pool` has one thread, which draws."""
 
-    def __init__(self, live: Live, studio: Studio, pool: Executor, fps: float, quality: int) -> None:
-        self._live, self._studio, self._pool, self._interval_s, self._quality = live, studio, pool, 1 / fps, quality
+    def __init__(self, live: Live, renderer: ViewRenderer, pool: Executor, fps: float, quality: int) -> None:
+        self._live, self._studio, self._pool, self._interval_s, self._quality = live, renderer, pool, 1 / fps, quality
         self._viewers: dict[object, tuple[tuple[View, ...], asyncio.Event]] = {}
-        self._count = 0  # of the frame that the parts show
+        self._count = 0  # of the frame in the parts
         self._parts: dict[View, bytes] = {}
         self._joined: dict[tuple[View, ...], bytes] = {}
         self._task: asyncio.Task[None] | None = None
-        self._come = asyncio.Event()
-        self._told = False
+        self._frame_ready = asyncio.Event()
+        self._notified = False
         self._closing = False
 
     @property
     def viewers(self) -> int:
+        """Number of connected viewers."""
         return len(self._viewers)
 
-    async def look(self, views: tuple[View, ...], gone: asyncio.Future[None]) -> AsyncGenerator[bytes, None]:
-        """Parts of a multipart/x-mixed-replace body, each the newest frame's views when it is asked for. Ends with the relay, or
-        when `gone` is done."""
+    async def stream(self, views: tuple[View, ...], disconnected: asyncio.Future[None]) -> AsyncGenerator[bytes, None]:
+        """Yield the parts of a multipart/x-mixed-replace body, each with the newest frame's views at that time.
+
+        Ends when the relay is closed or `disconnected` is done.
+        """
         key, wake, seen = object(), asyncio.Event(), 0
         self._viewers[key] = views, wake
-        gone.add_done_callback(lambda _: wake.set())
+        disconnected.add_done_callback(lambda _: wake.set())
         try:
-            self._begin()
-            while not self._closing and not gone.done():
+            self._start()
+            while not self._closing and not disconnected.done():
                 wake.clear()
                 if self._count != seen and all(v in self._parts for v in views):
                     seen = self._count
@@ -59,43 +62,43 @@ class Relay:
         finally:
             del self._viewers[key]
             if not self._viewers:
-                self._come.set()
+                self._frame_ready.set()
 
     def close(self) -> None:
-        """End every `look`."""
+        """End every `stream`."""
         self._closing = True
         self._wake_all()
-        self._come.set()
+        self._frame_ready.set()
 
-    def _begin(self) -> None:
-        """Somebody came: shown at once what there is, be it of a run that stands still, but not what was shown to those who left."""
+    def _start(self) -> None:
+        """Start encoding. A new viewer sees the newest frame at once, even if the run stands still, but no frame older than that."""
         newest = self._live.newest
         if newest is None or newest[0] != self._count:
             self._parts, self._joined = {}, {}
-        self._come.set()
+        self._frame_ready.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._work())
+            self._task = asyncio.get_running_loop().create_task(self._encode_loop())
 
-    async def _work(self) -> None:
+    async def _encode_loop(self) -> None:
         loop = asyncio.get_running_loop()
 
-        def came(_count: int, _fused: FusedFrame) -> None:
-            # in the run's own thread: a word, and only where one is waited for
-            if not self._told:
-                self._told = True
+        def on_frame(_count: int, _fused: FusedFrame) -> None:
+            # runs in the run's thread: one call into the loop, and only if the loop waits for it
+            if not self._notified:
+                self._notified = True
                 with contextlib.suppress(RuntimeError):  # the loop has ended
-                    loop.call_soon_threadsafe(self._come.set)
+                    loop.call_soon_threadsafe(self._frame_ready.set)
 
-        end = self._live.watch(came)
+        end = self._live.watch(on_frame)
         try:
             while self._viewers and not self._closing:
                 begin = loop.time()
-                self._come.clear()
-                self._told = False
+                self._frame_ready.clear()
+                self._notified = False
                 newest = self._live.newest
                 views = {v for wanted, _ in self._viewers.values() for v in wanted}
                 if newest is None or (newest[0] == self._count and views <= self._parts.keys()):
-                    await self._come.wait()
+                    await self._frame_ready.wait()
                     continue
                 await self._make(*newest, views)
                 del newest
@@ -110,7 +113,7 @@ class Relay:
         try:
             made = await asyncio.get_running_loop().run_in_executor(self._pool, self._encode, count, fused, views - done.keys())
         except Exception as e:
-            # the next frame may be another matter
+            # the next frame may work
             log.warning("the web page can't show %s (%s: %s)", fused.name, type(e).__name__, e)
             made = {}
         self._count, self._parts, self._joined = count, {**done, **made}, {}
@@ -126,6 +129,6 @@ class Relay:
 
 
 def part(jpeg: bytes, view: str, facts: str) -> bytes:
-    """One picture of the body, its boundary before it."""
+    """Return one part of the body, with the boundary before it."""
     head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\nX-View: {view}\r\nX-Frame: {facts}\r\n\r\n"
     return head.encode("ascii") + jpeg + b"\r\n"

@@ -1,4 +1,4 @@
-"""How the run is, for the page's plots and words: a sample a second for the last minutes, events, warnings, health."""
+"""State of the run for the page: a sample per second of the last minutes, events, warnings and health."""
 
 from __future__ import annotations
 
@@ -17,37 +17,48 @@ from edgefuse.telemetry.live import Live
 
 SAMPLES = 300  # seconds of history
 _EVENTS = 30
-_STATM = Path("/proc/self/statm")  # made once: what a new Path interns each second takes room for an hour
-_THROTTLING_S = 30.0  # asking the firmware may start a process
+_STATM = Path("/proc/self/statm")  # a constant, because a new Path per second interns strings that stay allocated for an hour
+_THROTTLING_S = 30.0  # interval in seconds, because reading the firmware's bits may start a process
 _STALLED_S = 5.0
-_WARM_C = 80.0  # a Raspberry Pi 3B+ slows down from here (60 degrees for the fastest of its clocks)
-_SHOWN = ("frames", "dropped_by_cause", "source", "model", "edgefuse", "calibration", "peak_resident_mb", "thermal", "recording", "alarm")
+_WARM_C = 80.0  # a Raspberry Pi 3B+ slows down at this temperature (its highest clock already at 60 degrees)
+_REPORT_KEYS = (
+    "frames",
+    "dropped_by_cause",
+    "source",
+    "model",
+    "edgefuse",
+    "calibration",
+    "peak_resident_mb",
+    "thermal",
+    "recording",
+    "alarm",
+)
 
 
 class State:
-    """`sample` it once a second; the rest may be asked from any thread."""
+    """Collects the run's state. Call `sample` once a second; the other methods are safe from any thread."""
 
     def __init__(self, live: Live, fps: float) -> None:
         """fps: the source's nominal rate, Hz."""
         self._live = live
-        self._patience_s = max(_STALLED_S, 3 / fps if fps > 0 else 0)
+        self._stalled_s = max(_STALLED_S, 3 / fps if fps > 0 else 0)
         self._lock = threading.Lock()
         self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._events: deque[Event] = deque(maxlen=_EVENTS)
         self._count, self._moved_at, self._sampled_at = 0, time.monotonic(), time.monotonic()
         self._sent = 0
         self._throttling, self._throttling_at = Throttling(), -_THROTTLING_S
-        self._stop = live.listen(self._heard)
+        self._stop = live.listen(self._on_event)
 
     def close(self) -> None:
         self._stop()
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         with self._lock:
             self._events.append(event)
 
     def sample(self, sent: int) -> None:
-        """Note how it is now. sent: bytes of pictures sent to viewers so far."""
+        """Record a sample. sent: bytes of pictures sent to viewers so far."""
         now, newest = time.monotonic(), self._live.newest
         temperature = temperature_c()
         if now - self._throttling_at >= _THROTTLING_S:
@@ -55,9 +66,9 @@ class State:
         with self._lock:
             elapsed = max(now - self._sampled_at, 1e-3)
             count = newest[0] if newest else 0
-            # from the first frame on: waiting for it is no speed
+            # without the wait for the first frame
             fps = (count - self._count) / elapsed if newest and self._count else None
-            self._see(count, now)
+            self._note_count(count, now)
             fused = newest[1] if newest else None
             self._samples.append(
                 {
@@ -73,29 +84,30 @@ class State:
             )
             self._sampled_at, self._sent = now, sent
 
-    def _see(self, count: int, now: float) -> None:
+    def _note_count(self, count: int, now: float) -> None:
         if count != self._count:
             self._count, self._moved_at = count, now
 
     def health(self) -> dict[str, Any]:
-        """ok: do frames go through? frames: how many so far. still_s: seconds since it was last seen that there was one more."""
+        """Return ok (whether frames arrive), frames (count so far), still_s (seconds since the last new frame was noticed) and why."""
         newest, now = self._live.newest, time.monotonic()
         count = newest[0] if newest else 0
         with self._lock:
-            # between samples the count may have moved on: that is as good as a sample
+            # a frame since the last sample counts as well
             moved = count != self._count
             still_s = 0.0 if moved else now - self._moved_at
-        ok = count > 0 and still_s < self._patience_s
+        ok = count > 0 and still_s < self._stalled_s
         why = "" if ok else "no frame yet" if count == 0 else f"no frame for {still_s:.0f} s"
         return {"ok": ok, "frames": count, "still_s": round(still_s, 1), "why": why}
 
     @property
     def history(self) -> list[dict[str, Any]]:
+        """The samples of the last SAMPLES seconds, oldest first."""
         with self._lock:
             return list(self._samples)
 
     def now(self) -> dict[str, Any]:
-        """All that the page shows in words and figures; takes a moment, as the report does."""
+        """Return all texts and figures of the page. Takes a moment, because it makes the report."""
         report, health = self._live.report(), self.health()
         with self._lock:
             sample = self._samples[-1] if self._samples else None
@@ -106,7 +118,7 @@ class State:
         return {
             "health": health,
             "sample": sample,
-            "report": {key: report[key] for key in _SHOWN if key in report},
+            "report": {key: report[key] for key in _REPORT_KEYS if key in report},
             "cameras": cameras,
             "warnings": warnings(report, health, missing, self._throttling, sample),
             "events": [{"kind": e.kind, "name": e.name, "facts": dict(e.facts), "time_s": round(e.time_s, 1)} for e in reversed(events)],
@@ -117,23 +129,23 @@ class State:
 def warnings(
     report: Mapping[str, Any], health: Mapping[str, Any], missing: str | None, throttling: Throttling, sample: Mapping[str, Any] | None
 ) -> list[str]:
-    """What a person should look at, most urgent first."""
-    found = [] if health["ok"] else [f"{health['why']}: the picture stands still" if health["frames"] else "waiting for the first frame"]
+    """Return the warnings for a person, most urgent first."""
+    texts = [] if health["ok"] else [f"{health['why']}: the picture is frozen" if health["frames"] else "waiting for the first frame"]
     if missing:
-        found.append(f"the {missing} camera gives nothing: what is shown is the other one's picture")
+        texts.append(f"the {missing} camera gives no frames; the picture is the other camera's alone")
     for modality, camera in report.get("cameras", {}).items():
         if camera["state"] not in ("live", "held"):
-            found.append(f"{modality} camera: {camera['state']}")
+            texts.append(f"{modality} camera: {camera['state']}")
     thermal = report.get("thermal") or {}
     if thermal.get("state") not in (None, "normal") and "infrared" not in report.get("cameras", {}):
-        found.append(f"infrared camera: {thermal['state']}")
-    # what stands beside the run, each under its table's name, says itself what ails it
-    found += [f"{name}: {part['trouble']}" for name, part in report.items() if isinstance(part, Mapping) and part.get("trouble")]
+        texts.append(f"infrared camera: {thermal['state']}")
+    # each attachment's report, under its table's name, has its own trouble text
+    texts += [f"{name}: {part['trouble']}" for name, part in report.items() if isinstance(part, Mapping) and part.get("trouble")]
     if throttling.now:
-        found.append(f"the board is slowed down: {', '.join(throttling.now)}")
+        texts.append(f"the board is throttled: {', '.join(throttling.now)}")
     if sample and (sample["temperature_c"] or 0) >= _WARM_C:
-        found.append(f"the processor is at {sample['temperature_c']:.0f} °C")
-    return found
+        texts.append(f"the processor is at {sample['temperature_c']:.0f} °C")
+    return texts
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -141,7 +153,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def resident_bytes() -> int:
-    """What this process holds of the machine's memory now."""
+    """Return the process's resident memory in bytes."""
     try:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

@@ -1,4 +1,4 @@
-"""What can be looked at: the fused picture, what it was made of, and the map that made it; as arrays, JPEG or PNG."""
+"""Views of a frame: the fused picture, its two inputs and the blending map, as arrays, JPEG or PNG."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ NAMES = ("fused", "visible", "infrared", "map")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """name: of NAMES. palette: of `thermal.palettes.NAMES`, for the infrared picture; the others have none."""
+    """A view to draw. name: one of NAMES. palette: for the infrared view, one of `thermal.palettes.NAMES`."""
 
     name: str
     palette: str = ""
 
     @classmethod
     def parse(cls, text: str) -> View:
-        """fused, visible, map, infrared or infrared:PALETTE. Raises ValueError, which says what there is."""
+        """Parse fused, visible, map, infrared or infrared:PALETTE. Raises ValueError that lists the choices."""
         name, _, palette = text.partition(":")
         if name not in NAMES or (palette and (name != "infrared" or palette not in palettes.NAMES)):
-            raise ValueError(f"no such view; there is {', '.join(NAMES)}, and infrared:PALETTE with {', '.join(palettes.NAMES)}")
+            raise ValueError(f"no such view; choose from {', '.join(NAMES)}, and infrared:PALETTE with {', '.join(palettes.NAMES)}")
         return cls(name, palette or palettes.NAMES[0] if name == "infrared" else "")
 
     def __str__(self) -> str:
         return f"{self.name}:{self.palette}" if self.palette else self.name
 
 
-class Studio:
-    """Draws views of the frames it is given. Keeps state from frame to frame (gain control, registration): one thread at a time."""
+class ViewRenderer:
+    """Draws views of frames. Keeps state between frames (gain control, registration), so use it from one thread at a time."""
 
     def __init__(self) -> None:
-        self.encoded = 0  # pictures, ever
+        self.encoded = 0  # pictures encoded in total
         self._agc = PercentileAgc()
         self._calibration_path: str | None = None
         self._calibration: registration.Calibration | None = None
@@ -56,7 +56,7 @@ class Studio:
         self._pictures: dict[View, NDArray[np.uint8]] = {}
 
     def calibrate(self, path: str | None) -> None:
-        """Put infrared frames on the visible grid as the run does: its calibration file, or None. A file that can't be read is left out."""
+        """Register infrared frames with the run's calibration file, or None. A file that cannot be read is logged and ignored."""
         if path == self._calibration_path:
             return
         self._calibration_path, self._calibration, self._registration = path, None, None
@@ -64,10 +64,10 @@ class Studio:
             try:
                 self._calibration = registration.load(expand(path))
             except EdgeFuseError as e:
-                log.warning("the web page shows infrared frames out of register: %s", e)
+                log.warning("the web page shows unregistered infrared frames: %s", e)
 
     def picture(self, fused: FusedFrame, view: View) -> NDArray[np.uint8]:
-        """uint8, (H, W) or BGR (H, W, 3), of the fused frame's size. Drawn once a frame and view."""
+        """Return a view: uint8, (H, W) or BGR (H, W, 3), of the fused frame's size. Cached for the current frame."""
         if fused is not self._frame:
             self._frame, self._pictures = fused, {}
         if view not in self._pictures:
@@ -75,15 +75,16 @@ class Studio:
         return self._pictures[view]
 
     def forget(self) -> None:
-        """Let go of the last frame: nobody looks."""
+        """Release the last frame, for when there are no viewers."""
         self._frame, self._pictures = None, {}
 
     def jpeg(self, fused: FusedFrame, view: View, quality: int) -> bytes:
+        """Return a view as JPEG."""
         self.encoded += 1
         return bytes(images.encode(self.picture(fused, view), ".jpg", quality))
 
     def png(self, fused: FusedFrame, view: View, over: View | None = None, share: float = 0.0) -> bytes:
-        """The view, with a `share` (0 to 1) of the view `over` laid over it."""
+        """Return a view as PNG, with the view `over` blended over it at a weight of `share` (0 to 1)."""
         picture = self.picture(fused, view)
         if over is not None and share > 0:
             first, second = (cv2.cvtColor(p, cv2.COLOR_GRAY2BGR) if p.ndim == 2 else p for p in (picture, self.picture(fused, over)))
@@ -112,26 +113,32 @@ class Studio:
                     self._registration = registration.Registration(self._calibration, size, there)
                 return self._registration.apply(infrared).copy()
             except CalibrationError as e:
-                log.warning("the web page shows infrared frames out of register: %s", e)
+                log.warning("the web page shows unregistered infrared frames: %s", e)
                 self._calibration = None
         resized: Any = infrared if infrared.shape == size[::-1] else cv2.resize(infrared, size, interpolation=cv2.INTER_LINEAR)
         return resized
 
     def spots(self, fused: FusedFrame) -> dict[str, Any]:
-        """The coldest and the hottest spot of a raw infrared frame: value (degrees Celsius or counts, as `unit` says), x and y as shares
-        of the fused frame's width and height; {} where the frame is not raw."""
+        """Return the coldest and the hottest spot of a raw infrared frame.
+
+        value is in degrees Celsius or counts (see `unit`), x and y are fractions of the fused frame's width and height. {} where the
+        frame
+        is not raw.
+        """
         infrared = fused.pair.infrared
-        found = spots(infrared) if fused.pair.missing != "infrared" else None
-        if found is None:
+        extremes = spots(infrared) if fused.pair.missing != "infrared" else None
+        if extremes is None:
             return {}
         law = infrared.radiometry
         unit = "celsius" if law is not None and law.scale is not None else "counts"
-        return {"unit": unit} | {key: self._placed(spot, infrared.size) for key, spot in zip(("coldest", "hottest"), found, strict=True)}
+        return {"unit": unit} | {
+            key: self._spot_facts(spot, infrared.size) for key, spot in zip(("coldest", "hottest"), extremes, strict=True)
+        }
 
-    def _placed(self, spot: Spot, size: tuple[int, int]) -> dict[str, float]:
+    def _spot_facts(self, spot: Spot, size: tuple[int, int]) -> dict[str, float]:
         x, y = (spot.x + 0.5) / size[0], (spot.y + 0.5) / size[1]
         if self._calibration is not None:
-            # without the lenses' distortion: a mark may be off by as much as they bend
+            # ignores lens distortion, so a mark may be off by that amount
             there = registration.project(self._calibration.homography, np.array([[spot.x, spot.y]], np.float64))[0] + 0.5
             x, y = (float(v) for v in there / self._calibration.visible_size)
         return {"value": spot.value, "x": round(x, 4), "y": round(y, 4)}

@@ -1,4 +1,4 @@
-"""A page that is served on loopback, of a run whose frames the test hands in."""
+"""Fixtures: a page served on loopback for a run whose frames come from the test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOKEN = "correct-horse-battery"
 
 
 class Served:
-    """`live` is the run; `get` and `ask` talk to the page."""
+    """A served page. `live` is its run; `get` and `ask` send requests."""
 
     def __init__(self, **settings: Any) -> None:
         from edgefuse.web import Web
@@ -38,9 +38,9 @@ class Served:
         self._feeder: threading.Thread | None = None
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> http.client.HTTPResponse:
-        """The answer, not read yet; closed by whoever asked. Header names with underscores."""
+        """Send a request and return the unread response, which the caller closes. Header names are given with underscores."""
         connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_S)
-        # the answer then owns the socket
+        # the response owns the socket from here on
         connection.request(method, path, body, {"Connection": "close"} | {n.replace("_", "-"): v for n, v in headers.items()})
         return connection.getresponse()
 
@@ -53,7 +53,7 @@ class Served:
         return json.loads(self.get(path)[1])
 
     def feed(self, frames: list[FusedFrame]) -> None:
-        """Write them again and again, until `close`."""
+        """Write the frames again and again in a thread until `close`."""
 
         def run() -> None:
             k = 0
@@ -73,7 +73,7 @@ class Served:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Served]]:
-    """`serve(**settings)`: a page, closed with the test."""
+    """`serve(**settings)` makes a page that is closed when the test ends."""
     made: list[Served] = []
 
     def make(**settings: Any) -> Served:
@@ -87,7 +87,7 @@ def serve() -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture(scope="session")
 def frames() -> list[FusedFrame]:
-    """Four fused frames of the demo scene, 96 x 80, with raw infrared in degrees."""
+    """Four fused frames of the demo scene, 96 x 80, with raw infrared in degrees Celsius."""
     with edgefuse.open_source("demo?size=96x80&frames=4&scene=day&depth=16") as source, edgefuse.load("blend-classic") as fuser:
         return [fuser.fuse(pair) for _ in range(4) if (pair := source.read()) is not None]
 

@@ -1,4 +1,4 @@
-"""Requests that no browser sends, the same ones for the same seed, and a client that sends them. benchmarks/fuzz.py uses it, too."""
+"""Generator of malformed HTTP requests, reproducible from a seed, and a client that sends them. Also used by benchmarks/fuzz.py."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _VERSIONS = [
 
 
 def requests(seed: int) -> Iterator[bytes]:
-    """Raw requests without end: some right, most wrong in one way or several, some cut short, some not HTTP at all."""
+    """Yield raw requests without end: some valid, most wrong in one or several ways, some truncated, some not HTTP at all."""
     dice = random.Random(seed)
     while True:
         yield _request(dice)
@@ -53,7 +53,7 @@ def _request(dice: random.Random) -> bytes:
         return dice.choice(
             [b"\x16\x03\x01\x02\x00\x01\x00", b"\x00" * 100, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\r\n" * 50, b"GET"]
         ) + dice.randbytes(dice.randrange(200))
-    # half of them are let in, so that what is behind the gate is met, too
+    # half of them pass access control, so that the routes behind it are reached too
     good = dice.random() < 0.5
     method = dice.choice(_METHODS[:5]) if good else dice.choice(_METHODS)
     line = b" ".join(
@@ -75,7 +75,7 @@ def _request(dice: random.Random) -> bytes:
 
 
 def attack(address: tuple[str, int], raw: bytes) -> bytes:
-    """Send it and return the answer's beginning; where none comes, hang up on the own side first and return all that came then."""
+    """Send a request and return the start of the answer; where none comes, shut down writing and return all that arrives."""
     got = b""
     with socket.create_connection(address, 30) as sock:
         try:
@@ -94,7 +94,7 @@ def attack(address: tuple[str, int], raw: bytes) -> bytes:
 
 
 def status(answer: bytes) -> int | None:
-    """The answer's status; None where there was none. Fails for what is no HTTP."""
+    """Return the answer's status code, or None where there was no answer. Fails for an answer that is not HTTP."""
     if not answer:
         return None
     assert answer.startswith(b"HTTP/1.1 "), answer[:100]

@@ -1,4 +1,4 @@
-"""Who is let in."""
+"""Tests of access control."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Serve = Callable[..., Served]
 _EVERYTHING = ("/", "/stream.mjpg", "/picture.png", "/state.json", "/history.json", "/report.json", "/healthz", "/metrics", "/nothing")
 
 
-def test_names_that_an_attacker_can_turn_are_refused(serve: Serve) -> None:
+def test_host_names_open_to_dns_rebinding_are_refused(serve: Serve) -> None:
     page = serve()
     for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example"):
         assert page.get("/report.json", Host=host)[0] == 421
@@ -21,7 +21,7 @@ def test_names_that_an_attacker_can_turn_are_refused(serve: Serve) -> None:
     assert page.get("/", Host="192.168.7.7")[0] == 200
 
 
-def test_other_pages_in_the_browser_are_refused(serve: Serve) -> None:
+def test_cross_site_requests_are_refused(serve: Serve) -> None:
     page = serve()
     assert page.get("/report.json", Origin="https://evil.example")[0] == 403
     assert page.get("/report.json", Origin="null")[0] == 403
@@ -33,7 +33,7 @@ def test_other_pages_in_the_browser_are_refused(serve: Serve) -> None:
     answer.close()
 
 
-def test_without_the_token_nothing_is_shown(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_route_needs_the_token(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "WRONG_S", 0.01)
     page = serve(token=TOKEN)
     for path in _EVERYTHING:
@@ -46,7 +46,7 @@ def test_without_the_token_nothing_is_shown(serve: Serve, monkeypatch: pytest.Mo
     assert page.get("/report.json?token=wrong-wrong-wrong-wrong")[0] == 401
 
 
-def test_programs_give_the_token_and_browsers_a_cookie_that_does_not_tell_it(serve: Serve) -> None:
+def test_programs_send_the_token_and_browsers_a_cookie_that_does_not_reveal_it(serve: Serve) -> None:
     page = serve(token=TOKEN)
     assert page.get("/report.json", Authorization=f"Bearer {TOKEN}")[0] == 200
     assert page.get(f"/report.json?token={TOKEN}")[0] == 200
@@ -69,12 +69,12 @@ def test_the_login_form(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         assert answer.headers["Set-Cookie"]
     with page.ask("POST", "/login", b"token=wrong", **form) as answer:
         assert answer.status == 401
-        assert b"not the token" in answer.read()
+        assert b"Wrong token" in answer.read()
     with page.ask("POST", "/login", b"token=" + b"x" * 5000, **form) as answer:
         assert answer.status == 413
 
 
-def test_a_token_with_signs_survives_a_browsers_form(serve: Serve) -> None:
+def test_a_token_with_punctuation_survives_the_login_form(serve: Serve) -> None:
     token = "a+b/c=d&e%f?g#h;i"
     page = serve(token=token)
     from urllib.parse import urlencode
@@ -83,7 +83,7 @@ def test_a_token_with_signs_survives_a_browsers_form(serve: Serve) -> None:
         assert answer.status == 303
 
 
-def test_every_answer_forbids_what_it_does_not_need(serve: Serve) -> None:
+def test_every_response_has_the_security_headers(serve: Serve) -> None:
     page = serve()
     for path in _EVERYTHING[2:]:
         with page.ask("GET", path) as answer:

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what is seen is what the server sends, by mouse, touch and keyboard."""
+"""The page in a real Chromium: what is displayed matches what the server sends, with mouse, touch and keyboard."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def tab(browser: Any) -> Iterator[Callable[..., Any]]:
-    """`tab(url, **context)`: a page that has no errors of its own."""
+    """`tab(url, **context)` opens a page and checks that it logs no errors."""
     contexts, troubles = [], []
 
     def make(url: str, **context: Any) -> Any:
@@ -56,7 +56,7 @@ def tab(browser: Any) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="module")
 def plain() -> FusedFrame:
-    """Fused green, visible blue, infrared from black to a hot spot of 40 degrees at a quarter of the width, half of the height."""
+    """A frame with fused green, visible blue, and infrared from black to a hot spot of 40 degrees C at (width / 4, height / 2)."""
     counts = np.full((96, 128), 29315, np.uint16)
     counts[48, 32] = 31315
     counts[10, 120] = 27315
@@ -68,16 +68,16 @@ def plain() -> FusedFrame:
 
 
 def colour(page: Any, selector: str = "#picture") -> list[int]:
-    """Red, green, blue of a canvas's middle."""
-    found = page.evaluate(
+    """Return red, green and blue at the centre of a canvas."""
+    rgba = page.evaluate(
         "s => { const c = document.querySelector(s); return [...c.getContext('2d').getImageData(c.width * .7, c.height * .7, 1, 1).data] }",
         selector,
     )
-    return [int(v) for v in found[:3]]
+    return [int(v) for v in rgba[:3]]
 
 
 def becomes(page: Any, expression: str) -> None:
-    """Wait for it from outside: the page's policy runs no text as a program."""
+    """Wait until an expression is true, polling from outside, because the page's policy forbids eval."""
     until(lambda: page.wait_for_timeout(20) or page.evaluate(expression), f"the page to have {expression}")
 
 
@@ -88,7 +88,7 @@ def near(page: Any, expected: tuple[int, int, int], selector: str = "#picture") 
     )
 
 
-def test_the_picture_is_live_and_the_slider_goes_from_camera_to_camera(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+def test_the_live_picture_and_the_slider_between_the_cameras(serve: Serve, tab: Any, plain: FusedFrame) -> None:
     served = serve()
     served.feed([plain])
     page = tab(served.web.url)
@@ -105,7 +105,7 @@ def test_the_picture_is_live_and_the_slider_goes_from_camera_to_camera(serve: Se
     becomes(page, "document.getElementById('status').textContent.startsWith('Live')")
 
 
-def test_the_keyboard_alone_will_do(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+def test_everything_works_with_the_keyboard_alone(serve: Serve, tab: Any, plain: FusedFrame) -> None:
     served = serve()
     served.feed([plain])
     page = tab(served.web.url)
@@ -128,7 +128,7 @@ def test_the_keyboard_alone_will_do(serve: Serve, tab: Any, plain: FusedFrame) -
     until(lambda: page.wait_for_timeout(20) or served.web.report()["viewers"] == 0, "the viewer to be gone")
     page.keyboard.press(" ")
     until(lambda: page.wait_for_timeout(20) or served.web.report()["viewers"] == 1, "one viewer")
-    # every control is reached by Tab, in the order it is seen
+    # every control is reached by Tab, in visual order
     page.evaluate("document.activeElement.blur()")
     reached = []
     for _ in range(16):
@@ -138,7 +138,7 @@ def test_the_keyboard_alone_will_do(serve: Serve, tab: Any, plain: FusedFrame) -
     assert [name for name in reached if name in wanted][: len(wanted)] == wanted
 
 
-def test_hot_and_cold_are_drawn_where_they_are_and_said(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+def test_hottest_and_coldest_spots_are_marked_and_labelled(serve: Serve, tab: Any, plain: FusedFrame) -> None:
     served = serve()
     served.feed([plain])
     page = tab(served.web.url)
@@ -152,7 +152,7 @@ def test_hot_and_cold_are_drawn_where_they_are_and_said(serve: Serve, tab: Any, 
     page.wait_for_selector("#hot", state="hidden")
 
 
-def test_a_snapshot_is_downloaded_and_is_the_view(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+def test_a_snapshot_download_equals_the_view(serve: Serve, tab: Any, plain: FusedFrame) -> None:
     served = serve()
     served.feed([plain])
     page = tab(served.web.url)
@@ -165,7 +165,7 @@ def test_a_snapshot_is_downloaded_and_is_the_view(serve: Serve, tab: Any, plain:
     np.testing.assert_array_equal(picture, plain.pair.visible.data)
 
 
-def test_record_is_for_runs_that_can(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+def test_the_record_button_shows_only_where_recording_is_set_up(serve: Serve, tab: Any, plain: FusedFrame) -> None:
     served, asked = serve(), []
     served.feed([plain])
     page = tab(served.web.url)
@@ -197,11 +197,11 @@ def test_states_warnings_events_and_plots(serve: Serve, tab: Any, plain: FusedFr
     becomes(page, "document.getElementById('events').textContent.includes('alarm stove <b>: celsius 91.5')")
     assert "live, 25.0 FPS" in page.text_content("#states")
     becomes(page, "[...document.querySelectorAll('.plot path:nth-of-type(2)')].filter(p => p.getAttribute('d')).length >= 4")
-    served.web._state._patience_s = 0.0
+    served.web._state._stalled_s = 0.0
     becomes(page, "document.getElementById('status').textContent === 'Stalled'")
 
 
-def test_a_page_outlives_its_server(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+def test_the_page_reconnects_after_a_server_restart(serve: Serve, tab: Any, plain: FusedFrame) -> None:
     served = serve()
     served.feed([plain])
     page = tab(served.web.url)
@@ -216,7 +216,9 @@ def test_a_page_outlives_its_server(serve: Serve, tab: Any, plain: FusedFrame) -
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (390, "dark"), (1440, "dark")])
-def test_it_fits_phones_and_desks_by_day_and_night(serve: Serve, tab: Any, plain: FusedFrame, width: int, scheme: str) -> None:
+def test_layout_on_phones_and_desktops_in_light_and_dark_schemes(
+    serve: Serve, tab: Any, plain: FusedFrame, width: int, scheme: str
+) -> None:
     served = serve()
     served.feed([plain])
     page = tab(

@@ -1,4 +1,4 @@
-"""Clients that mean harm: they cost themselves, and the page answers everybody else."""
+"""Malicious clients: they lose their own connection, and the page keeps serving everybody else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def ended(sock: socket.socket) -> bool:
-    """Does the other side hang up within half a minute?"""
+    """Return whether the other side closes the connection within DEADLINE_S."""
     sock.settimeout(DEADLINE_S)
     try:
         while sock.recv(65536):
@@ -32,7 +32,7 @@ def ended(sock: socket.socket) -> bool:
 @pytest.mark.parametrize(
     "begin", [b"", b"GET", _GET, _GET + b"X: y\r\n", b"POST /record HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"]
 )
-def test_a_request_that_never_ends_is_hung_up_on(serve: Serve, monkeypatch: pytest.MonkeyPatch, begin: bytes) -> None:
+def test_an_unfinished_request_is_closed_at_its_deadline(serve: Serve, monkeypatch: pytest.MonkeyPatch, begin: bytes) -> None:
     monkeypatch.setattr(connection, "REQUEST_S", 0.3)
     page = serve()
     with socket.create_connection(page.address) as sock:
@@ -40,7 +40,7 @@ def test_a_request_that_never_ends_is_hung_up_on(serve: Serve, monkeypatch: pyte
         assert ended(sock)
 
 
-def test_a_byte_now_and_then_buys_no_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trickling_bytes_does_not_extend_the_deadline(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "REQUEST_S", 1.0)
     page = serve()
     deadline = time.monotonic() + DEADLINE_S
@@ -52,7 +52,7 @@ def test_a_byte_now_and_then_buys_no_time(serve: Serve, monkeypatch: pytest.Monk
                 time.sleep(0.05)
         except ConnectionError:
             return
-    pytest.fail("still listened to")
+    pytest.fail("the connection stays open")
 
 
 def test_slowloris_does_not_lock_others_out(serve: Serve) -> None:
@@ -69,7 +69,7 @@ def test_slowloris_does_not_lock_others_out(serve: Serve) -> None:
         sock.close()
 
 
-def test_a_body_without_end_is_not_read(serve: Serve) -> None:
+def test_an_endless_body_is_not_read(serve: Serve) -> None:
     page = serve()
     page.live.offer("record", dict)
     with socket.create_connection(page.address, DEADLINE_S) as sock:
@@ -82,7 +82,9 @@ def test_a_body_without_end_is_not_read(serve: Serve) -> None:
         assert b" 413 " in sock.recv(100)
 
 
-def test_garbage_behind_a_request_is_nobody_elses_trouble(serve: Serve, frames: list[FusedFrame], caplog: pytest.LogCaptureFixture) -> None:
+def test_garbage_after_a_request_does_not_affect_other_clients(
+    serve: Serve, frames: list[FusedFrame], caplog: pytest.LogCaptureFixture
+) -> None:
     page = serve()
     page.live.write(frames[0])
     for path in (b"/healthz", b"/stream.mjpg", b"/picture.png", b"/report.json"):
@@ -97,7 +99,7 @@ def test_garbage_behind_a_request_is_nobody_elses_trouble(serve: Serve, frames: 
     assert caplog.text == ""
 
 
-def test_headers_beyond_measure_are_refused(serve: Serve) -> None:
+def test_too_large_headers_are_refused(serve: Serve) -> None:
     page = serve()
     for head in (b"X: " + b"y" * 100_000 + b"\r\n", b"X: y\r\n" * 20_000, b"Cookie: " + b"a=b; " * 20_000 + b"\r\n"):
         answer = hostile.attack(page.address, _GET + head + b"\r\n")
@@ -123,7 +125,7 @@ def test_no_path_is_a_file(serve: Serve, path: str) -> None:
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
-def test_garbage_is_answered_or_hung_up_on_and_everybody_else_served(
+def test_malformed_requests_are_rejected_and_others_still_served(
     serve: Serve, frames: list[FusedFrame], token: str | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgefuse.web import access
@@ -143,7 +145,7 @@ def test_garbage_is_answered_or_hung_up_on_and_everybody_else_served(
         statuses[code] = statuses.get(code, 0) + 1
         assert b"root:" not in answer
         assert code not in (200, 303) or token is None, raw
-        # /metrics is another part's, which may not be installed
+        # prometheus_client may not be installed
         assert code != 500 or b"/metrics" in raw, raw
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     assert page.get("/state.json", **headers)[0] == 200
@@ -154,14 +156,14 @@ def test_garbage_is_answered_or_hung_up_on_and_everybody_else_served(
     assert "Traceback" not in caplog.text
 
 
-def test_a_command_that_hangs_stalls_neither_picture_nor_state(
+def test_a_hanging_command_blocks_neither_picture_nor_state(
     serve: Serve, frames: list[FusedFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import threading
 
     from edgefuse.web import app
 
-    monkeypatch.setattr(app, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(app, "_COMMAND_TIMEOUT_S", 0.2)
     page, go = serve(), threading.Event()
     page.live.offer("record", lambda _: {"waited": go.wait(DEADLINE_S)})
     page.live.write(frames[0])

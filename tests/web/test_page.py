@@ -1,4 +1,4 @@
-"""The page asks for nothing but what this server has."""
+"""The page loads nothing from other servers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from edgefuse.thermal import palettes
 page = pytest.importorskip("edgefuse.web.page")
 
 
-def test_it_is_one_file_that_runs_only_itself() -> None:
-    answer = page.whole()
+def test_the_page_is_one_file_and_its_policy_allows_only_its_own_script() -> None:
+    answer = page.index()
     html, policy = bytes(answer.body).decode(), answer.headers["content-security-policy"]
     assert "@" not in re.sub(r"@media|@keyframes", "", html.partition("<script>")[0])
     assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", html)
@@ -30,8 +30,8 @@ def test_it_is_one_file_that_runs_only_itself() -> None:
         assert f'<option value="{name}">' in html
 
 
-def test_everything_that_can_be_pressed_has_a_name() -> None:
-    html = bytes(page.whole().body).decode()
+def test_every_control_has_an_accessible_name() -> None:
+    html = bytes(page.index().body).decode()
     for button in re.findall(r"<button[^>]*>.*?</button>", html, re.S):
         assert re.sub(r"<kbd>.*?</kbd>|<[^>]+>", "", button).strip() or "aria-label" in button
     assert '<html lang="en">' in html

@@ -1,4 +1,4 @@
-"""`edgefuse run --web` as a user has it."""
+"""`edgefuse run --web` from the command line."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_the_page_of_a_run(tmp_path: Path) -> None:
         assert run.stdout is not None
         output, lines = Lines(run.stdout), Lines(run.stderr)
         line = lines.next("the page's address")
-        found = re.fullmatch(r"edgefuse: web page on http://127\.0\.0\.1:(\d+)/\n", line)
-        assert found, line
-        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+        match = re.fullmatch(r"edgefuse: web page on http://127\.0\.0\.1:(\d+)/\n", line)
+        assert match, line
+        connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)
         connection.request("GET", "/")
         assert b"<title>EdgeFuse</title>" in connection.getresponse().read()
         connection.request("GET", "/stream.mjpg")
-        # the answer comes before the first frame, its body after
+        # the response headers come before the first frame, its body after it
         assert connection.getresponse().read(10) == b"--edgefuse"
         run.send_signal(signal.SIGTERM)
         out, err = output.rest("the run to stop"), lines.rest("the run to stop")
@@ -46,7 +46,7 @@ def test_the_page_of_a_run(tmp_path: Path) -> None:
     assert report["frames"]["fused"] >= 1
 
 
-def test_beyond_this_machine_it_refuses_to_start_and_says_what_to_do(run: Run) -> None:
+def test_an_outside_address_without_a_token_is_refused_with_a_hint(run: Run) -> None:
     pytest.importorskip("edgefuse.web.app")
     done = run(*_DEMO, "--web", "0.0.0.0:0")
     assert done.returncode == 2
@@ -70,7 +70,7 @@ def test_the_token_comes_from_a_file(tmp_path: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
-def test_without_the_extra_the_command_that_installs_it_is_said(tmp_path: Path, package: str) -> None:
+def test_a_missing_extra_names_its_install_command(tmp_path: Path, package: str) -> None:
     code = f"import sys; sys.modules['{package}'] = None; from edgefuse.cli.main import main; sys.exit(main({[*_DEMO, '--web']!r}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, env=os.environ
@@ -79,7 +79,7 @@ def test_without_the_extra_the_command_that_installs_it_is_said(tmp_path: Path, 
     assert "pip install 'edgefuse[web]'" in one_line(done.stderr)
 
 
-def test_a_run_without_a_page_loads_none_of_it(tmp_path: Path) -> None:
+def test_a_run_without_a_page_does_not_import_it(tmp_path: Path) -> None:
     code = (
         f"import sys; from edgefuse.cli.main import main; main({[*_DEMO, '--frames', '2']!r});"
         "print([m for m in ('starlette', 'uvicorn', 'asyncio', 'edgefuse.web') if m in sys.modules], file=sys.stderr)"

@@ -1,4 +1,4 @@
-"""What the page asks for besides the film: pictures, state, health, the report, commands."""
+"""Routes other than the stream: pictures, state, health, the report, commands."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ def test_health_follows_the_frames(serve: Serve, frames: list[FusedFrame]) -> No
     assert page.get("/healthz")[0] == 503
     assert page.json("/healthz")["why"] == "no frame yet"
     page.live.write(frames[0])
-    page.web._state._patience_s = 60.0
+    page.web._state._stalled_s = 60.0
     assert page.get("/healthz")[0] == 200
     assert page.json("/healthz")["frames"] == 1
-    page.web._state._patience_s = 0.05
+    page.web._state._stalled_s = 0.05
     until(lambda: page.get("/healthz")[0] == 503, "/healthz to answer 503")
     assert page.json("/healthz")["why"].startswith("no frame for")
-    page.web._state._patience_s = 60.0
+    page.web._state._stalled_s = 60.0
     page.live.write(frames[0])
     assert page.get("/healthz")[0] == 200
 
 
-def test_a_snapshot_is_the_frame_to_the_bit(serve: Serve, frames: list[FusedFrame]) -> None:
+def test_a_snapshot_is_bit_exact(serve: Serve, frames: list[FusedFrame]) -> None:
     page = serve()
     assert page.get("/picture.png")[0] == 503
     page.live.write(frames[1])
     with page.ask("GET", "/picture.png") as answer:
         assert answer.headers["Content-Type"] == "image/png"
         assert answer.headers["Content-Disposition"].startswith('attachment; filename="edgefuse-fused-')
-        found = cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(found, frames[1].data)
+        picture = cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(picture, frames[1].data)
     mixed = cv2.imdecode(np.frombuffer(page.get("/picture.png?view=fused&over=visible&share=0.25")[1], np.uint8), cv2.IMREAD_UNCHANGED)
     expected = 0.75 * frames[1].data + 0.25 * frames[1].pair.visible.data
     assert np.abs(mixed - expected).max() <= 1
 
 
 @pytest.mark.parametrize("query", ["view=x", "over=x", "share=x", "share=2", "share=nan", "share=-1"])
-def test_a_snapshot_of_nothing_that_there_is(serve: Serve, frames: list[FusedFrame], query: str) -> None:
+def test_a_snapshot_of_an_unknown_view_is_an_error(serve: Serve, frames: list[FusedFrame], query: str) -> None:
     page = serve()
     page.live.write(frames[0])
     assert page.get(f"/picture.png?{query}")[0] == 400
 
 
-def test_the_report_and_the_state_say_what_the_run_says(serve: Serve, frames: list[FusedFrame]) -> None:
+def test_report_and_state_match_the_run(serve: Serve, frames: list[FusedFrame]) -> None:
     page = serve()
     page.facts |= {
         "model": {"name": "m"},
@@ -80,7 +80,7 @@ def test_the_report_and_the_state_say_what_the_run_says(serve: Serve, frames: li
     assert page.json("/history.json")[-1]["time_s"] > 1e9
 
 
-def test_many_who_ask_for_the_state_cost_one_answer(serve: Serve) -> None:
+def test_concurrent_state_requests_share_one_answer(serve: Serve) -> None:
     made: list[int] = []
     page, begin = serve(), time.monotonic()
     page.live._make_report = lambda: made.append(1) or page.facts
@@ -89,7 +89,7 @@ def test_many_who_ask_for_the_state_cost_one_answer(serve: Serve) -> None:
     assert len(made) <= time.monotonic() - begin + 1
 
 
-def test_record_is_passed_on_where_it_is_offered(serve: Serve) -> None:
+def test_record_is_forwarded_where_it_is_available(serve: Serve) -> None:
     page, asked = serve(), []
 
     def record(given: Any) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def test_record_is_passed_on_where_it_is_offered(serve: Serve) -> None:
         with page.ask("POST", "/record", body, **headers) as answer:
             return answer.status, answer.read().decode()
 
-    assert post(b'{"on": true}', **_JSON) == (409, "recording is not set up; add a table [recording] to the settings\n")
+    assert post(b'{"on": true}', **_JSON) == (409, "recording is not set up; add a [recording] table to the settings\n")
     page.live.offer("record", record)
     assert post(b'{"on": true}', **_JSON) == (200, '{"on": true}')
     assert post(b'{"on": false}', **_JSON) == (409, "cannot write /x: the disk is full\n")
@@ -115,8 +115,8 @@ def test_record_is_passed_on_where_it_is_offered(serve: Serve) -> None:
     assert asked == [{"on": True}, {"on": False}]
 
 
-def test_metrics_are_the_expositions(serve: Serve, frames: list[FusedFrame]) -> None:
-    pytest.importorskip("edgefuse.telemetry.prometheus", reason="edgefuse/telemetry/prometheus.py is another part's, and not here yet")
+def test_metrics_equal_the_prometheus_exposition(serve: Serve, frames: list[FusedFrame]) -> None:
+    pytest.importorskip("edgefuse.telemetry.prometheus", reason="prometheus_client is not installed")
     pytest.importorskip("prometheus_client")
     page = serve()
     page.live.write(frames[0])
@@ -126,8 +126,8 @@ def test_metrics_are_the_expositions(serve: Serve, frames: list[FusedFrame]) -> 
         assert b"edgefuse_" in answer.read()
 
 
-def test_metrics_without_their_package_say_how_to_get_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("edgefuse.telemetry.prometheus", reason="edgefuse/telemetry/prometheus.py is another part's, and not here yet")
+def test_metrics_without_prometheus_client_name_the_install_command(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("edgefuse.telemetry.prometheus", reason="prometheus_client is not installed")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     status, body = serve().get("/metrics")
     assert status == 501
