@@ -6,7 +6,7 @@
 
 Devices are `edgefuse.mqtt.Mqtt` objects, spread over a few processes, each with a connection of its own and the report of a real run of the
 demo source; the broker is a real Mosquitto on loopback; one subscriber hears everything. Steady for a while, then the broker is
-stopped for ten seconds, then steady again. Told are messages a second, the time from `Live.tell` to the subscriber, what was lost and
+stopped for ten seconds, then steady again. Told are messages a second, the time from `Live.emit` to the subscriber, what was lost and
 what was told to be lost, how soon all devices were back, and the broker's memory and processor time. Exit code 3 where a message is
 missing that no device counted, or a device did not come back.
 
@@ -76,7 +76,7 @@ class Device:
         return {k: v for k, v in self._report.items() if k != "frame"} | {"frames": frames, "elapsed_s": round(passed, 3)}
 
     def tell(self) -> None:
-        self.live.tell(Event("camera", "infrared", {"state": "live", "number": self.events, "told_ns": time.monotonic_ns()}))
+        self.live.emit(Event("camera", "infrared", {"state": "live", "number": self.events, "told_ns": time.monotonic_ns()}))
         self.events += 1
 
 

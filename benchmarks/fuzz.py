@@ -140,8 +140,8 @@ def _page(token: bool) -> Any:
         assert given in ({"on": True}, {"on": False}), given
         return {}
 
-    page.live.offer("record", record)
-    page.live.offer("snapshot", lambda given: {})
+    page.live.register_command("record", record)
+    page.live.register_command("snapshot", lambda given: {})
     return page
 
 

@@ -36,9 +36,9 @@ from edgefuse.ffmpeg import encoders, frames
 from edgefuse.ffmpeg.encoders import Encoder
 from edgefuse.frames import FusedFrame
 from edgefuse.recording import Recording
-from edgefuse.recording.encoding import Encoding
+from edgefuse.recording.encoding import RecordingJob
 from edgefuse.recording.folder import Folder, Limits
-from edgefuse.recording.fragments import whole
+from edgefuse.recording.fragments import playable_part
 from edgefuse.settings.recording import RecordingSettings
 from edgefuse.telemetry.live import Info, Live
 
@@ -63,15 +63,15 @@ def fused_frames(size: str, count: int) -> tuple[list[FusedFrame], float]:
 
 def ours(pictures: list[Any], out: Path, encoder: str, data: Callable[[Any], Any] = frames.i420) -> None:
     """The way of edgefuse.recording: I420 into FFmpeg's pipe."""
-    job = Encoding(RecordingSettings(folder="x"), None, None, None)  # type: ignore[arg-type]
+    job = RecordingJob(RecordingSettings(folder="x"), None, None, None)  # type: ignore[arg-type]
     options = [*Encoder(encoder).options(job.bitrate_kbit, job.keyframe_s), *job.outputs()[:-1], "-y", str(out)]
     command = [encoders.program(), "-v", "error", "-fpsprobesize", "0", "-analyzeduration", "0", "-f", "matroska", "-i", "pipe:0", *options]
     child = subprocess.Popen(command, stdin=subprocess.PIPE)
     assert child.stdin is not None
-    child.stdin.write(frames.head(pictures[0].shape[1], pictures[0].shape[0], FPS))
+    child.stdin.write(frames.file_header(pictures[0].shape[1], pictures[0].shape[0], FPS))
     for k, picture in enumerate(pictures):
         body = data(picture)
-        child.stdin.write(frames.before(k * 10**9 // FPS, body.nbytes))
+        child.stdin.write(frames.frame_header(k * 10**9 // FPS, body.nbytes))
         child.stdin.write(body.data.cast("B"))
     child.stdin.close()
     child.wait()
@@ -182,7 +182,7 @@ def feed(folder: Path, size: str, fps: float, seconds: float, cut: int) -> None:
     made, _ = fused_frames(size, 30)
     fsync, lock = os.fsync, threading.Lock()
 
-    def tell(*words: object) -> None:
+    def log(*words: object) -> None:
         with lock:
             print(*words, flush=True)
 
@@ -190,7 +190,7 @@ def feed(folder: Path, size: str, fps: float, seconds: float, cut: int) -> None:
         fsync(fd)
         name = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
         if name.endswith(".mp4"):
-            tell("synced", Path(name).name, os.fstat(fd).st_size)
+            log("synced", Path(name).name, os.fstat(fd).st_size)
 
     os.fsync = noted
     live = Live(dict)
@@ -203,7 +203,7 @@ def feed(folder: Path, size: str, fps: float, seconds: float, cut: int) -> None:
         pair = picture.pair
         visible, infrared = (type(f)(f.data, f.modality, now, f.name) for f in (pair.visible, pair.infrared))
         live.write(FusedFrame(numbered(picture.data, k), type(pair)(visible, infrared, k)))
-        tell("given", k + 1)
+        log("given", k + 1)
         if k + 1 == cut:
             Path("/proc/sysrq-trigger").write_text("b")
     recording.close()
@@ -275,7 +275,7 @@ def cuts(times: int, seed: int) -> None:
                 length = max((n for part, n in synced.items() if part.replace(".part", "") == path.name.replace(".part", "")), default=0)
                 shutil.copy(path, cut / path.name)
                 os.truncate(cut / path.name, min(length, path.stat().st_size))
-                assert whole(cut / path.name).nbytes in (0, length)
+                assert playable_part(cut / path.name).nbytes in (0, length)
             for what, where in (("kill -9", folder), ("power cut", cut)):
                 count, last = survived(where)
                 lost[what].append((given - 1 - last) / FPS)

@@ -1,4 +1,4 @@
-"""What happens in a run and is told to whoever listens: alarms, cameras and outputs that come and go, recordings, reloads."""
+"""Events of a run that outputs publish: alarms, cameras and sinks going up or down, recordings, reloads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. kind: "alarm", "camera", "sink", "recording", "reload". name: which one. facts: JSON values, units in the
-    keys. time_s: seconds since the epoch, for people and brokers."""
+    """An event of a run. kind: "alarm", "camera", "sink", "recording" or "reload". name: which one.
+
+    facts: JSON values with units in the keys. time_s: seconds since the epoch.
+    """
 
     kind: str
     name: str

@@ -1,6 +1,6 @@
-"""Alarms by temperature: each frame of the infrared camera is held against each [alarm.NAME] (docs/alarms.md).
+"""Temperature alarms: every infrared frame is compared with each [alarm.NAME] (docs/alarms.md).
 
-An alarm is told (`Live.tell`, kind "alarm") when it is raised and when it is cleared; a hook is run at both.
+When an alarm is raised or cleared, an event of kind "alarm" is emitted and its hook runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from edgefuse.alarms import hook, measure
 from edgefuse.alarms.hook import Call, Hooks
-from edgefuse.alarms.machine import Change, Machine
+from edgefuse.alarms.machine import AlarmStateMachine, Change
 from edgefuse.alarms.measure import Reading
 from edgefuse.errors import SettingsError
 from edgefuse.events import Event
@@ -28,53 +28,54 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class Alarms:
-    """All alarms of a run. They are measured in the writer's thread, frame by frame, as that takes a fraction of a millisecond."""
+    """All alarms of a run. They are evaluated in the writer's thread, frame by frame, which takes a fraction of a millisecond."""
 
     def __init__(self, tables: Mapping[str, AlarmSettings], live: Live, info: Info) -> None:
-        """Raises SettingsError for an alarm that can't be."""
+        """Raises SettingsError for an invalid alarm."""
         self._alarms = {name: _Alarm(name, s) for name, s in tables.items()}
         self._live, self._lock = live, threading.Lock()
         self._watch, self._time_ns = StallWatch(), -1
         self._hooks = Hooks() if any(s.hook for s in tables.values()) else None
-        self._end = live.watch(self._see)
+        self._end = live.watch(self._on_frame)
 
-    def _see(self, count: int, fused: FusedFrame) -> None:
+    def _on_frame(self, count: int, fused: FusedFrame) -> None:
         frame = fused.pair.infrared
         if frame.time_ns == self._time_ns:
-            # held over for another visible frame
+            # the infrared frame was reused for another visible frame
             return
         events = []
         with self._lock:
             self._time_ns = frame.time_ns
-            gone = fused.pair.missing == "infrared" or self._stands_still(frame)
+            gone = fused.pair.missing == "infrared" or self._is_frozen(frame)
             for alarm in self._alarms.values():
-                if event := alarm.see(frame, gone):
+                if event := alarm.update(frame, gone):
                     events.append(event)
         for event in events:
-            self._live.tell(event)
+            self._live.emit(event)
             settings = self._alarms[event.name].settings
             if self._hooks and settings.hook:
                 facts = {"alarm": event.name, "time_s": round(event.time_s, 3), **event.facts}
                 self._hooks.call(Call(settings.hook, settings.hook_timeout, facts))
 
-    def _stands_still(self, frame: Frame) -> bool:
+    def _is_frozen(self, frame: Frame) -> bool:
         law = frame.radiometry
-        # pictures of which nothing is known may well be alike
+        # without radiometry, identical frames may be legitimate
         return law is not None and self._watch.see(frame.data, frame.time_ns, law.state) != "normal"
 
     def report(self) -> dict[str, Any]:
-        """By alarm: state ("quiet", "pending", "raised"), held, how often it was raised, its newest value, and why it can't tell."""
+        """Return, for each alarm: state ("quiet", "pending", "raised"), held, raise count, newest value, and why it cannot be evaluated."""
         with self._lock:
             alarms = {name: alarm.report() for name, alarm in self._alarms.items()}
         return {"alarms": alarms, "hooks": self._hooks.report() if self._hooks else None}
 
     def close(self) -> None:
+        """End all alarms and stop the hooks."""
         self._end()
         with self._lock:
             raised = [name for name, alarm in self._alarms.items() if alarm.end()]
         for name in raised:
-            # nobody watches it any more: neither raised nor over
-            self._live.tell(Event("alarm", name, {"state": "ended"}))
+            # nobody evaluates the alarm any more, so it is neither raised nor cleared
+            self._live.emit(Event("alarm", name, {"state": "ended"}))
         if self._hooks:
             self._hooks.close()
 
@@ -83,47 +84,51 @@ class _Alarm:
     def __init__(self, name: str, s: AlarmSettings) -> None:
         where = f"alarm.{name}"
         if not _NAME.fullmatch(name):
-            raise SettingsError(f"{where}: an alarm's name is to be of up to 40 letters, digits, _ and -: it becomes a part of topics")
+            raise SettingsError(
+                f"{where}: an alarm's name must be up to 40 letters, digits, _ and -, because it becomes a part of MQTT topics"
+            )
         self._zone = zone.parse(s.zone)
-        hook.check(s.hook, f"{where}.hook")
+        hook.check_program(s.hook, f"{where}.hook")
         self.settings, self._name = s, name
-        self._machine = Machine(s.duration, s.cooldown)
+        self._state = AlarmStateMachine(s.duration, s.cooldown)
         self._count, self._fault, self._held = 0, "", False
         self._ended = False
-        self._told: set[str] = set()  # a fault is told once; there are few
+        self._reported: set[str] = set()  # each fault is reported once
         self._newest: Reading | None = None
         self._since, self._extreme = 0, 0.0
 
-    def see(self, frame: Frame, gone: bool) -> Event | None:
-        """What to tell of this frame. gone: it is none worth looking at."""
+    def update(self, frame: Frame, gone: bool) -> Event | None:
+        """Evaluate a frame and return the event to emit, if any. gone: the frame is missing or frozen, so it is not evaluated."""
         time_s = frame.time_ns / 1e9
-        found = None if gone else measure.read(frame, self.settings, self._zone)
+        reading = None if gone else measure.read(frame, self.settings, self._zone)
         self._held = gone
-        if not isinstance(found, Reading):
-            self._machine.hold(time_s)
-            self._fault = found or self._fault
-            if found is None or found in self._told:
+        if not isinstance(reading, Reading):
+            self._state.hold(time_s)
+            self._fault = reading or self._fault
+            if reading is None or reading in self._reported:
                 return None
-            self._told.add(found)
-            return Event("alarm", self._name, {"state": "fault", "fault": found})
-        self._fault, self._newest = "", found
-        change = self._machine.see(time_s, found.beyond, found.back)
-        if self._machine.raised:
+            self._reported.add(reading)
+            return Event("alarm", self._name, {"state": "fault", "fault": reading})
+        self._fault, self._newest = "", reading
+        change = self._state.update(time_s, reading.beyond, reading.back)
+        if self._state.raised:
             extreme = max if self.settings.above is not None else min
-            self._extreme = found.value if change else extreme(self._extreme, found.value)
-        return self._event(change, found, frame) if change else None
+            self._extreme = reading.value if change else extreme(self._extreme, reading.value)
+        return self._event(change, reading, frame) if change else None
 
     def end(self) -> bool:
-        """Whether it was raised, the first time it is asked."""
-        ends = self._machine.raised and not self._ended
+        """Whether the alarm is still raised; True only for the first call."""
+        ends = self._state.raised and not self._ended
         self._ended = True
         return ends
 
-    def _event(self, change: Change, found: Reading, frame: Frame) -> Event:
+    def _event(self, change: Change, reading: Reading, frame: Frame) -> Event:
         s = self.settings
-        facts: dict[str, Any] = {"state": change, "measure": s.measure, s.unit: found.value}
+        facts: dict[str, Any] = {"state": change, "measure": s.measure, s.unit: reading.value}
         facts |= {f"above_{s.unit}": s.above} if s.above is not None else {f"below_{s.unit}": s.below}
-        facts |= {k: v for k, v in (("x", found.x), ("y", found.y), ("pixels", found.pixels), ("zone", s.zone or None)) if v is not None}
+        facts |= {
+            k: v for k, v in (("x", reading.x), ("y", reading.y), ("pixels", reading.pixels), ("zone", s.zone or None)) if v is not None
+        }
         facts["frame"] = frame.name
         if change == "raised":
             self._count, self._since = self._count + 1, frame.time_ns
@@ -132,6 +137,6 @@ class _Alarm:
         return Event("alarm", self._name, facts)
 
     def report(self) -> dict[str, Any]:
-        state = "raised" if self._machine.raised else "pending" if self._machine.pending else "quiet"
+        state = "raised" if self._state.raised else "pending" if self._state.pending else "quiet"
         value = self._newest.value if self._newest else None
         return {"state": state, "held": self._held, "raised": self._count, self.settings.unit: value, "fault": self._fault or None}

@@ -1,4 +1,4 @@
-"""Programs run at an alarm: one at a time, each for so long, none of them able to hold up a run."""
+"""Programs that run when an alarm changes: one at a time, with a time limit, never blocking the run."""
 
 from __future__ import annotations
 
@@ -20,28 +20,31 @@ from edgefuse.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
-_WAITING = 16  # events in wait for a hook; a further one is lost, and counted
-_CLOSING_S = 4.0  # what closing waits for hooks under way, at most
+_WAITING = 16  # queued calls; further ones are dropped and counted
+_CLOSING_S = 4.0  # seconds that closing waits for running hooks
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A program with its arguments, how long it may take, and what it is told: JSON values."""
+    """A program to run with its arguments, its time limit, and its facts (JSON values)."""
 
     argv: tuple[str, ...]
     timeout_s: float
     facts: Mapping[str, Any]
 
 
-def check(argv: Sequence[str], where: str) -> None:
-    """Raises SettingsError where there is no such program."""
+def check_program(argv: Sequence[str], where: str) -> None:
+    """Raises SettingsError where the program does not exist."""
     if argv and shutil.which(argv[0]) is None:
-        raise SettingsError(f"{where}: there is no program {argv[0]!r}; give the path of an executable file")
+        raise SettingsError(f"{where}: no program {argv[0]!r}; give the path of an executable file")
 
 
 class Hooks:
-    """A thread that runs calls in turn. A program gets the facts as a line of JSON on standard input and as EDGEFUSE_* variables; what
-    it prints is dropped, its complaints (standard error) go where ours go."""
+    """Thread that runs the calls in turn.
+
+    A program gets the facts as a line of JSON on standard input and as EDGEFUSE_* variables. Its standard output is discarded, its
+    standard error goes to ours.
+    """
 
     def __init__(self) -> None:
         self._calls: queue.Queue[Call | None] = queue.Queue(_WAITING)
@@ -51,17 +54,18 @@ class Hooks:
         self._thread.start()
 
     def call(self, call: Call) -> None:
-        """Run it when its turn comes; returns at once."""
+        """Queue a call; returns at once."""
         try:
             self._calls.put_nowait(call)
         except queue.Full:
             self.lost += 1
 
     def report(self) -> dict[str, int]:
+        """Return the number of calls done, failed, lost and waiting."""
         return {"done": self.done, "failed": self.failed, "lost": self.lost, "waiting": self._calls.qsize()}
 
     def close(self) -> None:
-        """Let those in wait run, for four seconds at most; kill what is left."""
+        """Let queued calls run for up to _CLOSING_S seconds, then kill what is left."""
         deadline = time.monotonic() + _CLOSING_S
         with contextlib.suppress(queue.Full):
             self._calls.put(None, timeout=_CLOSING_S)
@@ -82,38 +86,38 @@ class Hooks:
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
-            failure = self._one(call)
+            failure = self._run_call(call)
             if failure:
                 self.failed += 1
                 log.warning("hook %s: %s", call.argv[0], failure)
             else:
                 self.done += 1
 
-    def _one(self, call: Call) -> str | None:
-        """In words what failed."""
+    def _run_call(self, call: Call) -> str | None:
+        """Run a call. Returns what failed, or None."""
         text = json.dumps(call.facts)
         environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
         environment |= {f"EDGEFUSE_{k.upper()}": v if isinstance(v, str) else json.dumps(v) for k, v in call.facts.items()}
         try:
-            # a session of its own: what it started dies with it, and Ctrl-C is not for it
+            # its own session, so that its children are killed with it and Ctrl-C does not reach it
             process = subprocess.Popen(
                 call.argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=environment
             )  # fmt: skip
         except (OSError, ValueError) as e:
-            return f"it can't be started ({e})"
+            return f"cannot start ({e})"
         self._process = process
         try:
             process.communicate(text.encode() + b"\n", call.timeout_s)
         except subprocess.TimeoutExpired:
             _kill(process)
             process.wait()
-            return f"it took longer than {call.timeout_s:g} s and was killed"
+            return f"killed after {call.timeout_s:g} s"
         finally:
             self._process = None
             if process.stdin:
                 with contextlib.suppress(OSError):
                     process.stdin.close()
-        return f"it ended with code {process.returncode}" if process.returncode else None
+        return f"exit code {process.returncode}" if process.returncode else None
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""What an alarm sees in an infrared frame: degrees or counts of its zone, and whether they are beyond its threshold."""
+"""Measures an alarm's zone in an infrared frame, in degrees or counts, and compares it with the threshold."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from edgefuse.frames import Frame
 from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.util.zone import Zone
 
-_DEAD, _SATURATED = 0, 65535  # counts that no scene gives
+_DEAD, _SATURATED = 0, 65535  # counts that no scene produces
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """value: degrees Celsius or counts (the alarm's unit) of the pixel or the mean; for an area, of its most extreme pixel. x, y: that
-    pixel, from the frame's upper left; None of a mean. pixels: how many are beyond, for an area. beyond, back: as for `Machine.see`."""
+    """Measurement of one frame.
+
+    value: in degrees Celsius or counts (the alarm's unit), of the pixel or the mean; for an area, of its most extreme pixel.
+    x, y: that pixel, from the frame's upper left; None for a mean. pixels: number beyond the threshold, for an area.
+    beyond, back: as in `AlarmStateMachine.update`.
+    """
 
     value: float
     x: int | None
@@ -31,23 +35,23 @@ class Reading:
 
 
 def read(frame: Frame, s: AlarmSettings, zone: Zone) -> Reading | str:
-    """frame: grey, uint8 or uint16 (H, W). A reading, or in words why there can be none of this frame."""
+    """Measure a grey frame, uint8 or uint16 (H, W). Returns a reading, or the reason why there is none."""
     law = frame.radiometry
     if frame.colour:
-        return "the infrared frames are in colour, which tells no temperature"
+        return "the infrared frames are in colour, which gives no temperature"
     degrees = s.unit == "celsius"
     if degrees and (law is None or law.scale is None):
-        return 'the camera tells counts, not degrees; set unit = "counts"'
+        return 'the camera gives counts, not degrees; set unit = "counts"'
     where = zone.slices(frame.data.shape)
     if where is None:
         return f"the zone lies outside the infrared frame of {frame.size[0]}x{frame.size[1]} pixels"
     counts: NDArray[Any] = frame.data[where]
     if s.measure == "area" and counts.size < s.pixels:
-        return f"the zone has {counts.size} pixels, the alarm wants {s.pixels} beyond"
+        return f"the zone has {counts.size} pixels, the alarm needs {s.pixels} beyond"
     scale, offset = (law.scale, law.offset) if degrees and law and law.scale else (1.0, 0.0)
     alive = _alive(counts)
     if alive is not None and not alive.any():
-        return "the zone has none but dead pixels"
+        return "the zone has only dead pixels"
     over = s.above is not None
     threshold = s.above if s.above is not None else s.below if s.below is not None else 0.0
     release = threshold - s.hysteresis if over else threshold + s.hysteresis
@@ -56,18 +60,18 @@ def read(frame: Frame, s: AlarmSettings, zone: Zone) -> Reading | str:
         return Reading(round(value, 2), None, None, None, *_compare(value, threshold, release, over))
     low, high, low_at, high_at = cv2.minMaxLoc(counts, alive)
     hottest = s.measure == "hottest" or (s.measure == "area" and over)
-    found, (x, y) = (high, high_at) if hottest else (low, low_at)
-    value = found * scale + offset
+    extreme, (x, y) = (high, high_at) if hottest else (low, low_at)
+    value = extreme * scale + offset
     x, y = x + where[1].start, y + where[0].start
     if s.measure == "area":
-        # at least N pixels beyond is the N-th most extreme one beyond: hysteresis is in degrees here, too
+        # at least N pixels beyond the limit, so the hysteresis applies in degrees here too
         beyond, still = (_count(counts, alive, (limit - offset) / scale, over) for limit in (threshold, release))
         return Reading(round(value, 2), x, y, beyond, beyond >= s.pixels, still < s.pixels)
     return Reading(round(value, 2), x, y, None, *_compare(value, threshold, release, over))
 
 
 def _alive(counts: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """A mask of the pixels that work; None where all do."""
+    """Return a mask of the working pixels; None where all work."""
     if counts.dtype != np.uint16:
         return None
     low, high, _, _ = cv2.minMaxLoc(counts)
@@ -77,12 +81,12 @@ def _alive(counts: NDArray[Any]) -> NDArray[np.uint8] | None:
 
 
 def _compare(value: float, threshold: float, release: float, over: bool) -> tuple[bool, bool]:
-    """(beyond, back)."""
+    """Return (beyond, back)."""
     return (value > threshold, value <= release) if over else (value < threshold, value >= release)
 
 
 def _count(counts: NDArray[Any], alive: NDArray[np.uint8] | None, limit: float, over: bool) -> int:
-    # whole counts: comparing with a fraction would make floats of all pixels
+    # compare integers, because a fractional limit would convert all pixels to float
     limit = round(limit, 6)
     beyond = counts > max(math.floor(limit), -1) if over else counts < min(math.ceil(limit), 65536)
     return int(np.count_nonzero(beyond if alive is None else beyond & alive.view(bool)))

@@ -1,2 +1,4 @@
-"""FFmpeg as a child process that encodes fused frames: what recording and streaming stand on. It is a program (apt install ffmpeg), not a
-library: a driver that dies under it costs a child, not the run."""
+"""FFmpeg as a child process that encodes fused frames, for recording and streaming.
+
+It is used as a program (apt install ffmpeg), not as a library, so that a crashing driver ends a child process and not the run.
+"""

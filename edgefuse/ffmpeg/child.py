@@ -1,4 +1,4 @@
-"""One FFmpeg process, fed and read by one thread. It can't hold that thread up for longer than it is told to."""
+"""One FFmpeg process, written to and read from by one thread, with a time limit for every operation."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import IO
 from edgefuse.errors import EdgeFuseError
 from edgefuse.util.uri import safe
 
-_NICE = 5  # the cameras and the fusion come first
-_WORDS = 2000  # bytes of its last words that are kept
+_NICE = 5  # niceness: cameras and fusion have priority
+_STDERR_BYTES = 2000  # bytes of standard error that are kept
 
 
-class ChildError(EdgeFuseError):
-    """It ended, or takes nothing any more."""
+class FFmpegError(EdgeFuseError):
+    """The process ended, or accepts no more input."""
 
 
-class Child:
-    """`send` and `poll` hand what it writes to `on_output`, in the caller's thread."""
+class FFmpegProcess:
+    """A running process. `send` and `poll` pass its output to `on_output`, in the caller's thread."""
 
     def __init__(self, command: Sequence[str], on_output: Callable[[bytes], None], hide: Callable[[str], str] = safe) -> None:
-        """hide: takes secrets out of its last words. Raises ChildError where it can't be started."""
-        self._on_output, self._hide, self._words = on_output, hide, b""
+        """hide: removes secrets from its error output. Raises FFmpegError where it cannot be started."""
+        self._on_output, self._hide, self._stderr = on_output, hide, b""
         pipe = subprocess.PIPE
         try:
-            # a session of its own: Ctrl-C is for us, who close its input
+            # its own session, so that Ctrl-C does not reach it; closing its input ends it
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True)
         except OSError as e:
-            raise ChildError(f"{command[0]} can't be started: {e.strerror}") from None
+            raise FFmpegError(f"{command[0]} can't be started: {e.strerror}") from None
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICE)
         self._in, self._out, self._err = (f for f in (self._process.stdin, self._process.stdout, self._process.stderr) if f)
@@ -47,7 +47,7 @@ class Child:
         return self._process.pid
 
     def send(self, data: bytes | memoryview, timeout_s: float) -> None:
-        """Raises ChildError where it has ended, or takes no byte for `timeout_s`."""
+        """Write data. Raises FFmpegError where the process has ended, or accepts no byte for `timeout_s`."""
         left = memoryview(data)
         until = time.monotonic() + timeout_s
         self._selector.register(self._in, selectors.EVENT_WRITE)
@@ -55,13 +55,13 @@ class Child:
             while left:
                 ready = self._selector.select(max(0.0, until - time.monotonic()))
                 if not ready and time.monotonic() >= until:
-                    raise ChildError(f"takes no frames for {timeout_s:g} s")
+                    raise FFmpegError(f"takes no frames for {timeout_s:g} s")
                 for key, _ in ready:
                     if key.fileobj is self._in:
                         left = left[self._write(left) :]
                         until = time.monotonic() + timeout_s
                     elif not self._read(key.fileobj):  # type: ignore[arg-type]
-                        raise ChildError(self._ended())
+                        raise FFmpegError(self._ended())
         finally:
             self._selector.unregister(self._in)
 
@@ -71,16 +71,16 @@ class Child:
         except BlockingIOError:
             return 0
         except OSError:
-            raise ChildError(self._ended()) from None
+            raise FFmpegError(self._ended()) from None
 
     def poll(self, timeout_s: float = 0.0) -> None:
-        """Take what it wrote. Raises ChildError where it has ended."""
+        """Read available output. Raises FFmpegError where the process has ended."""
         for key, _ in self._selector.select(timeout_s):
             if not self._read(key.fileobj):  # type: ignore[arg-type]
-                raise ChildError(self._ended())
+                raise FFmpegError(self._ended())
 
     def _read(self, file: IO[bytes]) -> bool:
-        """False at the file's end."""
+        """Read from a pipe; returns False at its end."""
         try:
             data = os.read(file.fileno(), 1 << 16)
         except BlockingIOError:
@@ -89,11 +89,11 @@ class Child:
             if data:
                 self._on_output(data)
         else:
-            self._words = (self._words + data)[-_WORDS:]
+            self._stderr = (self._stderr + data)[-_STDERR_BYTES:]
         return bool(data)
 
     def finish(self, timeout_s: float) -> None:
-        """Let it finish its work, for `timeout_s` at most. Raises ChildError where it could not."""
+        """Close the input and wait up to `timeout_s` for the process to finish. Raises FFmpegError where it fails."""
         until = time.monotonic() + timeout_s
         try:
             self._in.close()
@@ -101,7 +101,7 @@ class Child:
             while open_:
                 ready = self._selector.select(max(0.0, until - time.monotonic()))
                 if not ready and time.monotonic() >= until:
-                    raise ChildError(f"did not finish in {timeout_s:g} s")
+                    raise FFmpegError(f"did not finish in {timeout_s:g} s")
                 for key, _ in ready:
                     file: IO[bytes] = key.fileobj  # type: ignore[assignment]
                     if not self._read(file):
@@ -110,14 +110,14 @@ class Child:
             try:
                 code = self._process.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
-                raise ChildError(f"did not finish in {timeout_s:g} s") from None
+                raise FFmpegError(f"did not finish in {timeout_s:g} s") from None
             if code:
-                raise ChildError(self._ended())
+                raise FFmpegError(self._ended())
         finally:
             self.kill()
 
     def kill(self) -> None:
-        """End it now, whatever it does; safe to call twice."""
+        """Kill the process; safe to call twice."""
         self._process.kill()
         self._process.wait()
         self._selector.close()
@@ -125,13 +125,13 @@ class Child:
             file.close()
 
     def _ended(self) -> str:
-        """Its last words, in one line, without what URLs keep secret."""
+        """Return how the process ended, with its last error lines and without secrets."""
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.wait(1)
             while data := os.read(self._err.fileno(), 1 << 16):
-                self._words = (self._words + data)[-_WORDS:]
-        lines = [line.strip() for line in self._words.decode(errors="replace").splitlines() if line.strip()]
+                self._stderr = (self._stderr + data)[-_STDERR_BYTES:]
+        lines = [line.strip() for line in self._stderr.decode(errors="replace").splitlines() if line.strip()]
         code = self._process.returncode
         how = "ended" if code is None else f"died of signal {-code}" if code < 0 else f"ended with code {code}"
-        # the cause comes before what follows from it
+        # several lines, because the cause comes before its consequences
         return f"{how}: {'; '.join(map(self._hide, lines[-3:]))}" if lines else how

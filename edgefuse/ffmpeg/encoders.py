@@ -1,4 +1,4 @@
-"""Which encoder: the Pi's own where it really works, else x264 at its fastest, else MPEG-4. One is believed after it has encoded."""
+"""Choice of the video encoder: the Pi's hardware encoder where it works, else x264 at its fastest, else MPEG-4. Each is tried first."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from edgefuse.errors import InputError
 
 H264 = ("h264_v4l2m2m", "libx264")
 EVERY = (*H264, "mpeg4")
-# a frame's time to a 60,000th of a second; MPEG-4 part 2 has 16 bits for it
+# time base of 1/60000 s; MPEG-4 part 2 has only 16 bits for it
 TIMESCALE = 60000
 _TRIAL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One of FFmpeg's, by its name there."""
+    """An FFmpeg encoder, by its FFmpeg name."""
 
     name: str
 
     def options(self, bitrate_kbit: int, keyframe_s: float) -> list[str]:
-        """FFmpeg's: at most `bitrate_kbit` in the mean (mpeg4: a fixed quality), no frame held back, a key frame every `keyframe_s`."""
+        """Return FFmpeg's options: a mean of at most `bitrate_kbit` (mpeg4: fixed quality), no delay, a key frame every `keyframe_s`."""
         rate = f"{bitrate_kbit}k"
         how = {
             "libx264": ["-preset", "ultrafast", "-tune", "zerolatency", "-crf", "23", "-maxrate", rate, "-bufsize", rate, "-threads", "2"],
             "h264_v4l2m2m": ["-b:v", rate, "-pix_fmt", "yuv420p"],
-            # with times this fine it would take a frame for a 60,000th of a second, and its limit for one of that
+            # a fixed quality, because at this time base mpeg4's rate control takes each frame for 1/60000 s
             "mpeg4": ["-q:v", "4"],
         }[self.name]
-        # the key frames are forced by time: at 8.7 Hz a count of frames means little
+        # forced by time, because at 8.7 Hz a fixed number of frames is too coarse
         keys = ["-g", "600", "-bf", "0", "-force_key_frames", f"expr:gte(t,n_forced*{keyframe_s:g})"]
         return ["-fps_mode", "passthrough", "-enc_time_base", f"1:{TIMESCALE}", "-c:v", self.name, *how, *keys]
 
 
 def program() -> str:
-    """FFmpeg's path. Raises InputError where there is none."""
-    found = shutil.which("ffmpeg")
-    if found is None:
+    """Return FFmpeg's path. Raises InputError where it is not installed."""
+    path = shutil.which("ffmpeg")
+    if path is None:
         raise InputError("recording and streaming need FFmpeg, which is not installed; run: sudo apt install ffmpeg")
-    return found
+    return path
 
 
 def choose(names: Sequence[str], size: tuple[int, int]) -> Encoder:
-    """The first of `names` that encodes frames of `size` here. Raises InputError where none does."""
+    """Return the first of `names` that encodes frames of `size` here. Raises InputError where none does."""
     for name in names:
         if _works(name, size):
             return Encoder(name)
@@ -56,8 +56,8 @@ def choose(names: Sequence[str], size: tuple[int, int]) -> Encoder:
     )
 
 
-def forget() -> None:
-    """Try them anew the next time: what a driver could do it may no longer."""
+def forget_results() -> None:
+    """Try the encoders again the next time, because a driver may have stopped working."""
     _works.cache_clear()
 
 

@@ -1,6 +1,6 @@
-"""[mqtt]: state, telemetry, alarms, events and pictures to an MQTT broker, and commands from it (docs/telemetry.md).
+"""[mqtt]: publishes state, telemetry, alarms, events and pictures to an MQTT broker and takes commands from it (docs/telemetry.md).
 
-`Mqtt` says what is told; `link` keeps the connection, `backlog` what waits for it, `commands` reads what is asked.
+`Mqtt` makes the messages; `link` keeps the connection, `backlog` the unsent messages, `commands` parses incoming commands.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgefuse.events import Event
 from edgefuse.mqtt import commands, discovery
 from edgefuse.mqtt.address import address, check_prefix, device_name, tls_context
 from edgefuse.mqtt.backlog import Backlog, Message
-from edgefuse.mqtt.link import Link, Party
+from edgefuse.mqtt.link import Endpoint, Link
 from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.vitals import Vitals, alarm_states
@@ -30,14 +30,14 @@ __all__ = ["Mqtt"]
 log = logging.getLogger(__name__)
 
 _COMMANDS_WAITING = 8
-_FIRST_S = 1.0  # before the first telemetry: by then all that a run has is open
+_FIRST_S = 1.0  # delay of the first telemetry, so that all parts of the run are open by then
 
 
 class Mqtt:
-    """One run, told to a broker. A thread of `link` talks to it, one here makes what is told and does what is asked."""
+    """Connects one run to a broker. `link` has a thread for the connection; a thread here makes messages and runs commands."""
 
     def __init__(self, settings: MqttSettings, live: Live, info: Info) -> None:
-        """Raises SettingsError, and MissingDependencyError without paho-mqtt. A broker that is not there is no error: it is tried again."""
+        """Raises SettingsError, and MissingDependencyError without paho-mqtt. An unreachable broker is no error: it is retried."""
         s = self._s = settings
         where = address(s)
         tls = tls_context(s) if where.tls else None
@@ -46,21 +46,21 @@ class Mqtt:
         self._discovery = None if s.discovery == "off" else check_prefix(s.discovery, "discovery")
         self._live, self._info, self._where = live, info, where
         self._backlog, self._vitals = Backlog(s.buffer), Vitals(live)
-        self._asked: queue.Queue[commands.Command | None] = queue.Queue(_COMMANDS_WAITING)
-        self._throttle = commands.Throttle()
+        self._pending_commands: queue.Queue[commands.Command | None] = queue.Queue(_COMMANDS_WAITING)
+        self._rate_limiter = commands.RateLimiter()
         self._commands = {"done": 0, "failed": 0, "refused": 0, "ignored": 0}
-        party = Party(self._device, self._base, self._hello, self._command if s.commands else None, self._changed)
-        self._link = Link(where, tls, party, self._backlog, s.retry)
-        self._introduced: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-        self._configs: set[str] = set()  # told to Home Assistant; one that is gone is taken back
+        endpoint = Endpoint(self._device, self._base, self._initial_messages, self._on_command if s.commands else None, self._on_state)
+        self._link = Link(where, tls, endpoint, self._backlog, s.retry)
+        self._announced: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self._configs: set[str] = set()  # discovery topics sent to Home Assistant; one that is no longer needed is cleared
         self._closed = False
-        self._end = live.listen(self._event)
-        self._thread = threading.Thread(target=self._work, name="edgefuse-mqtt-work", daemon=True)
+        self._end = live.listen(self._on_event)
+        self._thread = threading.Thread(target=self._run_loop, name="edgefuse-mqtt-work", daemon=True)
         self._link.start()
         self._thread.start()
 
     def report(self) -> dict[str, Any]:
-        """state: "connected", else in words why not. sent: acknowledged by the broker. lost: fell out of the backlog, by kind."""
+        """Return connection state and counters. state: "connected" or the reason why not. sent: acknowledged. lost: dropped, by kind."""
         counts = self._link.counts
         return {
             "broker": str(self._where),
@@ -75,17 +75,18 @@ class Mqtt:
         }
 
     def close(self) -> None:
+        """Stop publishing and disconnect."""
         if self._closed:
             return
         self._closed = True
         self._end()
         with contextlib.suppress(queue.Full):
-            self._asked.put_nowait(None)
+            self._pending_commands.put_nowait(None)
         self._thread.join(0.5)
         self._link.close()
 
-    def _work(self) -> None:
-        """Telemetry and pictures when they are due, commands when they come."""
+    def _run_loop(self) -> None:
+        """Publish telemetry and pictures when they are due, and run commands as they come."""
         picture_at = time.monotonic()
         telemetry_at = picture_at + min(self._s.interval, _FIRST_S)
         while not self._closed:
@@ -93,82 +94,82 @@ class Mqtt:
             try:
                 if now >= telemetry_at:
                     telemetry_at = max(telemetry_at + self._s.interval, now)
-                    self._introduce()
+                    self._update_discovery()
                     self._link.put(Message("telemetry", "telemetry", _json(self._vitals.read())))
                 if self._s.snapshots and now >= picture_at:
                     picture_at = max(picture_at + self._s.snapshots, now)
-                    self._picture()
+                    self._publish_picture()
             except Exception:
-                # one that can't be told is no reason to tell none
+                # a failure must not end later telemetry
                 log.exception("mqtt telemetry")
             due = min(telemetry_at, picture_at if self._s.snapshots else telemetry_at)
             with contextlib.suppress(queue.Empty):
-                command = self._asked.get(timeout=max(0.0, min(due - time.monotonic(), 60.0)))
+                command = self._pending_commands.get(timeout=max(0.0, min(due - time.monotonic(), 60.0)))
                 if command is not None:
-                    self._do(command)
+                    self._run_command(command)
 
-    def _introduce(self) -> None:
-        """Say again what there is where that changed: an alarm that a reload brought, a recording that can be asked for."""
-        if self._link.state == "connected" and self._introduced != self._features():
-            for message in self._hello():
+    def _update_discovery(self) -> None:
+        """Send the retained messages again if the alarms or commands changed, as by a reload."""
+        if self._link.state == "connected" and self._announced != self._features():
+            for message in self._initial_messages():
                 self._link.put(message)
 
     def _features(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """(alarms, commands taken)."""
+        """Return the names of (alarms, accepted commands)."""
         taken = ("snapshot", *(c for c in self._live.commands if c in ("record", "reload"))) if self._s.commands else ()
         return tuple(alarm_states(self._live.report())), taken
 
-    def _picture(self) -> bool:
-        """Whether there was one to show."""
+    def _publish_picture(self) -> bool:
+        """Publish the newest frame; returns False where there is none yet."""
         from edgefuse.util import images
 
         newest = self._live.newest
         if newest is None:
             return False
-        self._link.show(bytes(images.encode(newest[1].data, ".jpg", self._s.quality)))
+        self._link.publish_snapshot(bytes(images.encode(newest[1].data, ".jpg", self._s.quality)))
         return True
 
-    def _event(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if event.name == "mqtt":
-            # how the connection is, the broker knows
+            # the broker knows the state of its own connection
             return
         facts = {"time_s": round(event.time_s, 3), "name": event.name, **event.facts}
         if event.kind == "alarm":
-            # the newest stays at the broker, for whoever comes later
+            # retained, so that later subscribers see the newest state
             self._link.put(Message("alarm", f"alarm/{event.name}", _json(facts), retain=True))
         else:
             self._link.put(Message("event", f"event/{event.kind}", _json(facts)))
 
-    def _hello(self) -> Sequence[Message]:
-        """What a broker is to keep of this device. An alarm that was raised when the device was switched off is none now."""
+    def _initial_messages(self) -> Sequence[Message]:
+        """Return the retained messages for a new connection. An alarm that was raised before a restart counts as cleared."""
         states = alarm_states(self._live.report())
-        self._introduced = self._features()
+        self._announced = self._features()
         now = round(time.time(), 3)
-        told = [Message("event", "info", _json(self._facts()), retain=True)]
+        messages = [Message("event", "info", _json(self._facts()), retain=True)]
         for name, state in states.items():
             payload = {"time_s": now, "name": name, "state": "raised" if state == "raised" else "cleared"}
-            told.append(Message("alarm", f"alarm/{name}", _json(payload), retain=True))
+            messages.append(Message("alarm", f"alarm/{name}", _json(payload), retain=True))
         if self._discovery:
             model = str(self._info.model.get("name", "EdgeFuse"))
-            configs = discovery.configs(self._base, self._device, model, *self._introduced)
+            configs = discovery.configs(self._base, self._device, model, *self._announced)
             payloads = dict.fromkeys(self._configs - configs.keys(), b"") | {t: _json(c) for t, c in configs.items()}
             self._configs = set(configs)
-            told += [Message("event", f"/{self._discovery}/{topic}", p, retain=True) for topic, p in payloads.items()]
-        return told
+            messages += [Message("event", f"/{self._discovery}/{topic}", p, retain=True) for topic, p in payloads.items()]
+        return messages
 
     def _facts(self) -> Mapping[str, Any]:
         return {"version": edgefuse.__version__, "source": self._info.source, "model": dict(self._info.model), "device": self._device}
 
-    def _changed(self, state: str) -> None:
-        self._live.tell(Event("sink", "mqtt", {"state": state}))
+    def _on_state(self, state: str) -> None:
+        self._live.emit(Event("sink", "mqtt", {"state": state}))
 
-    def _command(self, payload: bytes, retained: bool) -> None:
-        if retained or not self._throttle.admit():
-            # one that was kept would be done again with every connection
+    def _on_command(self, payload: bytes, retained: bool) -> None:
+        if retained or not self._rate_limiter.admit():
+            # a retained command would be repeated at every connection
             self._commands["ignored"] += 1
             return
         try:
-            self._asked.put_nowait(commands.parse(payload))
+            self._pending_commands.put_nowait(commands.parse(payload))
         except commands.RefusedError as e:
             self._refuse("", "", str(e))
         except queue.Full:
@@ -178,27 +179,27 @@ class Mqtt:
         self._commands[count] += 1
         self._answer(name, reference, {"ok": False, "error": why})
 
-    def _do(self, command: commands.Command) -> None:
+    def _run_command(self, command: commands.Command) -> None:
         try:
             if command.name == "snapshot":
-                if not self._picture():
-                    raise EdgeFuseError("there is no frame yet")
+                if not self._publish_picture():
+                    raise EdgeFuseError("no frame yet")
                 answer: Mapping[str, Any] = {}
             else:
-                answer = self._live.ask(command.name, command.arguments)
+                answer = self._live.run_command(command.name, command.arguments)
         except EdgeFuseError as e:
             self._refuse(command.name, command.id, str(e), "failed")
         except Exception as e:
-            # a fault of what was asked is not to end telemetry
+            # a failing command must not end telemetry
             log.exception("command %s", command.name)
             self._refuse(command.name, command.id, type(e).__name__, "failed")
         else:
             self._commands["done"] += 1
             self._answer(command.name, command.id, {"ok": True, **answer})
 
-    def _answer(self, name: str, reference: str, what: Mapping[str, Any]) -> None:
-        told = {"time_s": round(time.time(), 3), "command": name, "id": reference, **what}
-        self._link.put(Message("event", "answer", _json(told)))
+    def _answer(self, name: str, reference: str, result: Mapping[str, Any]) -> None:
+        answer = {"time_s": round(time.time(), 3), "command": name, "id": reference, **result}
+        self._link.put(Message("event", "answer", _json(answer)))
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

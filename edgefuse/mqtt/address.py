@@ -1,4 +1,4 @@
-"""Who and where: the broker that a URL names, TLS, and this device's name among a thousand."""
+"""The broker's address from its URL, TLS, and this device's unique name."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _DEVICE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,4}")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9._-]{1,16})?")
-# what is the board's own comes first: a copied card has the machine-id of the one it was copied from
+# the board's own serial first, because a copied SD card has a copied machine-id
 _SERIALS = ("sys/firmware/devicetree/base/serial-number", "etc/machine-id")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A broker, and who this is to it. user, password: empty for none."""
+    """Address and credentials of a broker. user, password: empty for none."""
 
     host: str
     port: int
@@ -39,7 +39,7 @@ class Address:
 
 
 def address(s: MqttSettings) -> Address:
-    """Raises SettingsError for what is no broker's URL."""
+    """Return the broker's address. Raises SettingsError for an invalid URL."""
     wrong = SettingsError(f"mqtt.url = {safe(s.url)!r}: expected mqtt://[USER@]HOST[:PORT] or mqtts://...")
     try:
         url = urlsplit(s.url)
@@ -51,20 +51,20 @@ def address(s: MqttSettings) -> Address:
         raise wrong
     user, password = unquote(url.username or "") or s.user, unquote(url.password or "") or s.password
     if password and not user:
-        raise SettingsError("mqtt: there is a password, but no user; give user, or a URL of mqtt://USER@HOST")
+        raise SettingsError("mqtt: password without a user; set user, or use a URL like mqtt://USER@HOST")
     return Address(host, port or _PORTS[url.scheme], url.scheme == "mqtts", user, password)
 
 
 def tls_context(s: MqttSettings) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the broker's name and signature checked. Raises SettingsError for files that hold no such thing."""
+    """Return a TLS 1.2+ context that verifies the broker. Raises SettingsError for files that are not certificates."""
     try:
         context = ssl.create_default_context(cafile=_file(s.ca_file, "ca_file"))
     except (ssl.SSLError, OSError) as e:
-        raise SettingsError(f"mqtt.ca_file = {s.ca_file!r}: no PEM certificates in it ({e})") from None
+        raise SettingsError(f"mqtt.ca_file = {s.ca_file!r}: no PEM certificates in that file ({e})") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate := _file(s.cert_file, "cert_file"):
         try:
-            # a key with a pass phrase would ask for it on the terminal
+            # an empty password, so that a key with a pass phrase fails instead of asking on the terminal
             context.load_cert_chain(certificate, _file(s.key_file, "key_file"), password=lambda: "")
         except (ssl.SSLError, OSError) as e:
             raise SettingsError(f"mqtt.cert_file = {s.cert_file!r}: no PEM certificate with its key, unencrypted ({e})") from None
@@ -83,7 +83,7 @@ def _file(name: str, key: str) -> Path | None:
 
 
 def device_name(given: str, root: Path = Path("/")) -> str:
-    """`given`, checked; else the host's name and six digits that are this board's own. Raises SettingsError."""
+    """Return `given` after a check, or else the host's name and six digits unique to this board. Raises SettingsError."""
     if given:
         if not _DEVICE.fullmatch(given):
             raise SettingsError(f"mqtt.device = {given!r}: expected up to 64 letters, digits, _ and -")
@@ -103,7 +103,7 @@ def _serial(root: Path) -> str:
 
 
 def check_prefix(prefix: str, key: str) -> str:
-    """Raises SettingsError for what can't begin a topic."""
+    """Return the prefix if it can begin a topic; raises SettingsError otherwise."""
     if not _PREFIX.fullmatch(prefix):
         raise SettingsError(f"mqtt.{key} = {prefix!r}: expected letters, digits, _ and -, with / between, such as site7/edgefuse")
     return prefix

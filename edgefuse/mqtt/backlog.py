@@ -1,4 +1,4 @@
-"""Messages in wait for a broker: bounded, and what falls out is counted."""
+"""Bounded queue of messages for a broker; dropped messages are counted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["alarm", "event", "telemetry"]
-_FIRST_TO_GO: tuple[Kind, ...] = ("telemetry", "event", "alarm")
+_DROP_ORDER: tuple[Kind, ...] = ("telemetry", "event", "alarm")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """topic: below the device's. kind: how dear it is: telemetry goes before events, those before alarms."""
+    """A message to publish. topic: relative to the device's. kind: its priority; telemetry is dropped before events and alarms."""
 
     kind: Kind
     topic: str
@@ -22,30 +22,31 @@ class Message:
 
 
 class Backlog:
-    """Any thread may put; messages come out oldest first."""
+    """Queue of unsent messages. Any thread may put; messages come out oldest first."""
 
-    def __init__(self, most: int) -> None:
-        """most: messages kept; where there is one more, the oldest of the least dear kind goes."""
-        self._most, self._lock = most, threading.Lock()
-        self._lines: dict[Kind, deque[tuple[int, Message]]] = {kind: deque() for kind in _FIRST_TO_GO}
+    def __init__(self, capacity: int) -> None:
+        """capacity: messages kept. When it is full, the oldest message of the lowest priority is dropped."""
+        self._capacity, self._lock = capacity, threading.Lock()
+        self._queues: dict[Kind, deque[tuple[int, Message]]] = {kind: deque() for kind in _DROP_ORDER}
         self._count = 0
         self.lost: dict[str, int] = {}
 
     def put(self, message: Message) -> None:
+        """Add a message, dropping one if the queue is full."""
         with self._lock:
-            self._lines[message.kind].append((self._count, message))
+            self._queues[message.kind].append((self._count, message))
             self._count += 1
-            if sum(map(len, self._lines.values())) > self._most:
-                kind = next(k for k in _FIRST_TO_GO if self._lines[k])
-                self._lines[kind].popleft()
+            if sum(map(len, self._queues.values())) > self._capacity:
+                kind = next(k for k in _DROP_ORDER if self._queues[k])
+                self._queues[kind].popleft()
                 self.lost[kind] = self.lost.get(kind, 0) + 1
 
     def take(self) -> Message | None:
-        """The oldest, which is no longer kept; None where there is none."""
+        """Remove and return the oldest message; None where there is none."""
         with self._lock:
-            waiting = [line for line in self._lines.values() if line]
-            return min(waiting, key=lambda line: line[0][0]).popleft()[1] if waiting else None
+            waiting = [queue for queue in self._queues.values() if queue]
+            return min(waiting, key=lambda queue: queue[0][0]).popleft()[1] if waiting else None
 
     def __len__(self) -> int:
         with self._lock:
-            return sum(map(len, self._lines.values()))
+            return sum(map(len, self._queues.values()))

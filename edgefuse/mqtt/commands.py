@@ -1,8 +1,8 @@
-"""Commands from the broker: a JSON object of at most a kilobyte, with a command of the list below and nothing but its own arguments.
+"""Commands from the broker: a JSON object of at most 1024 bytes with a known command and its arguments.
 
     {"command": "record", "on": true, "id": "42"}
 
-None of them takes a path, a name of a file or a program. Whoever may write to the broker's command topic may send these.
+No command takes a path, a file name or a program. Everyone with write access to the broker's command topic can send them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_BYTES = 1024
+MAX_BYTES = 1024
 _ARGUMENTS: dict[str, dict[str, type]] = {"snapshot": {}, "record": {"on": bool}, "reload": {}}
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """id: the asker's, up to 64 printable characters, comes back in the answer; empty for none."""
+    """A command. id: chosen by the sender, up to 64 printable characters, returned in the answer; empty for none."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -27,15 +27,15 @@ class Command:
 
 
 class RefusedError(ValueError):
-    """Why a payload is no command, in words; nothing of the payload is in them."""
+    """The reason why a payload is not a valid command; never quotes the payload."""
 
 
 def parse(payload: bytes) -> Command:
-    """Any bytes. Raises RefusedError."""
-    if len(payload) > MOST_BYTES:
-        raise RefusedError(f"a command is of {MOST_BYTES} bytes at most")
+    """Parse a payload of any bytes. Raises RefusedError."""
+    if len(payload) > MAX_BYTES:
+        raise RefusedError(f"a command has {MAX_BYTES} bytes at most")
     try:
-        given = json.loads(payload.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        given = json.loads(payload.decode(), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except RefusedError:
         raise
     except (ValueError, RecursionError):
@@ -44,36 +44,37 @@ def parse(payload: bytes) -> Command:
         raise RefusedError("a command is a JSON object")
     name, reference = given.pop("command", None), given.pop("id", "")
     if not isinstance(name, str) or name not in _ARGUMENTS:
-        raise RefusedError(f"there is {', '.join(_ARGUMENTS)}")
+        raise RefusedError(f"unknown command; expected {', '.join(_ARGUMENTS)}")
     if not isinstance(reference, str) or len(reference) > 64 or not reference.isprintable():
-        raise RefusedError("an id is a text of up to 64 printable characters")
-    wanted = _ARGUMENTS[name]
-    # a bool is an int, too: the very type
-    if given.keys() != wanted.keys() or any(type(given[k]) is not t for k, t in wanted.items()):
-        listed = ", ".join(f"{k} ({'true or false' if t is bool else t.__name__})" for k, t in wanted.items())
+        raise RefusedError("id must be a string of up to 64 printable characters")
+    expected = _ARGUMENTS[name]
+    # compare exact types, because a bool is an int too
+    if given.keys() != expected.keys() or any(type(given[k]) is not t for k, t in expected.items()):
+        listed = ", ".join(f"{k} ({'true or false' if t is bool else t.__name__})" for k, t in expected.items())
         raise RefusedError(f"{name} takes {listed or 'nothing'} and an id")
     return Command(name, given, reference)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise RefusedError("a key is given twice")
-    return made
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise RefusedError("duplicate key")
+    return unique
 
 
 def _no_constant(name: str) -> Any:
     raise RefusedError("a command is a JSON object; NaN and Infinity are not JSON")
 
 
-class Throttle:
-    """So many a second, and a few at once: what lies beyond is not even answered."""
+class RateLimiter:
+    """Token bucket: `rate` commands per second with bursts of `burst`. Commands beyond that are dropped without an answer."""
 
     def __init__(self, rate: float = 5.0, burst: int = 10) -> None:
         self._rate, self._burst = rate, float(burst)
         self._left, self._at = self._burst, time.monotonic()
 
     def admit(self) -> bool:
+        """Whether another command may run now."""
         now = time.monotonic()
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now

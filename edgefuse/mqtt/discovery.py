@@ -1,4 +1,4 @@
-"""What Home Assistant is told, so that a device and its figures appear there by themselves (MQTT discovery, retained config topics).
+"""Home Assistant MQTT discovery: retained config topics that make the device and its values appear there automatically.
 
 https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import edgefuse
 
-# key of the telemetry: name, unit, device class, state class, more
+# telemetry key -> name, unit, device class, state class
 _SENSORS: dict[str, tuple[str, str | None, str | None, str | None]] = {
     "fps": ("Frame rate", "FPS", None, "measurement"),
     "frames_fused": ("Frames fused", "frames", None, "total_increasing"),
@@ -24,11 +24,11 @@ _SENSORS: dict[str, tuple[str, str | None, str | None, str | None]] = {
 
 
 def configs(base: str, device: str, model: str, alarms: Iterable[str], commands: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """ "COMPONENT/DEVICE/OBJECT/config" -> payload. base: what the device's topics begin with. commands: those it takes over MQTT."""
-    made: dict[str, Mapping[str, Any]] = {}
+    """Return "COMPONENT/DEVICE/OBJECT/config" -> payload. base: prefix of the device's topics. commands: those accepted over MQTT."""
+    payload_by_topic: dict[str, Mapping[str, Any]] = {}
 
     def add(component: str, key: str, title: str, **more: Any) -> None:
-        made[f"{component}/{device}/{key}/config"] = {
+        payload_by_topic[f"{component}/{device}/{key}/config"] = {
             "name": title,
             "unique_id": f"{device}_{key}",
             "availability_topic": f"{base}/state",
@@ -43,16 +43,16 @@ def configs(base: str, device: str, model: str, alarms: Iterable[str], commands:
             **{k: v for k, v in more.items() if v is not None},
         }
 
-    told = {"state_topic": f"{base}/telemetry"}
+    topics = {"state_topic": f"{base}/telemetry"}
     for key, (title, unit, kind, state) in _SENSORS.items():
         template = f"{{{{ value_json.{key} | default(none) }}}}"
-        add("sensor", key, title, **told, value_template=template, unit_of_measurement=unit, device_class=kind, state_class=state)
+        add("sensor", key, title, **topics, value_template=template, unit_of_measurement=unit, device_class=kind, state_class=state)
     template = "{{ 'ON' if value_json.throttled else 'OFF' }}"
-    add("binary_sensor", "throttled", "Throttled", **told, value_template=template, device_class="problem", entity_category="diagnostic")
+    add("binary_sensor", "throttled", "Throttled", **topics, value_template=template, device_class="problem", entity_category="diagnostic")
     template = "{{ 'ON' if value_json.state == 'raised' else 'OFF' }}"
     for alarm in alarms:
-        told = dict.fromkeys(("state_topic", "json_attributes_topic"), f"{base}/alarm/{alarm}")
-        add("binary_sensor", f"alarm_{alarm}", f"Alarm {alarm}", **told, value_template=template, device_class="heat")
+        topics = dict.fromkeys(("state_topic", "json_attributes_topic"), f"{base}/alarm/{alarm}")
+        add("binary_sensor", f"alarm_{alarm}", f"Alarm {alarm}", **topics, value_template=template, device_class="heat")
     add("camera", "picture", "Fused picture", topic=f"{base}/snapshot")
     titles, to = {"snapshot": "Take a picture", "reload": "Reload settings"}, {"command_topic": f"{base}/command"}
     for command in commands:
@@ -61,4 +61,4 @@ def configs(base: str, device: str, model: str, alarms: Iterable[str], commands:
             add("switch", "record", "Record", **to, optimistic=True, **payloads)
         elif command in titles:
             add("button", command, titles[command], **to, payload_press=f'{{"command": "{command}"}}')
-    return made
+    return payload_by_topic

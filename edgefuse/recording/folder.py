@@ -1,9 +1,9 @@
-"""A folder of recordings: names that sort by time whatever the clock does, one recorder at a time, what a crash left, and what has to go.
+"""The recordings folder: file names in order, a lock for one recorder, recovery after a crash, and deletion of old files.
 
-    edgefuse-00000042-20260312T081500Z.mp4         the 42nd recording here, begun at that time (UTC, as the clock had it)
-    edgefuse-00000042-20260312T081500Z.part.mp4    it is being written, or was when the power went
+    edgefuse-00000042-20260312T081500Z.mp4         recording 42 of this folder, with the time at which it began (UTC)
+    edgefuse-00000042-20260312T081500Z.part.mp4    the same while it is written, or after a crash
 
-The number leads: a clock that jumps, or starts anew in 1970, can neither overwrite a recording nor put it out of order.
+The number comes first, so a clock that jumps or restarts in 1970 can neither overwrite a recording nor break the order.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from edgefuse.util import files
 
 _NAME = re.compile(r"edgefuse-(\d{8,12})-\d{8}T\d{6}Z(\.part)?\.(mp4|efr|png)")
 _LOCK = ".edgefuse-recordings"
-_SOUND_S = 1735689600.0  # 2025: a file dated before was written by a clock that was not set
+_PLAUSIBLE_S = 1735689600.0  # 2025: an earlier file time comes from a clock that was not set
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
-    """A file of ours. time_s: when it was last written, seconds since the epoch. open: unfinished."""
+class RecordingFile:
+    """A recording in the folder. time_s: last modification, seconds since the epoch. open: unfinished."""
 
     name: str
     number: int
@@ -41,39 +41,39 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is kept: at most so many bytes, for so many seconds; 0 for no limit."""
+    """Limits of the folder in total bytes and in seconds of age; 0 for no limit."""
 
     nbytes: int
     age_s: float
 
 
-def to_delete(recordings: Iterable[Recording], limits: Limits, now_s: float, coming: int = 0) -> list[Recording]:
-    """What has to go, oldest first, so that `coming` more bytes have room; never one that is open.
+def to_delete(recordings: Iterable[RecordingFile], limits: Limits, now_s: float, new_bytes: int = 0) -> list[RecordingFile]:
+    """Return the recordings to delete, oldest first, so that `new_bytes` more fit; never an open one.
 
-    A file from the future, or from before 2025, has no age: its clock was wrong, and only its size counts.
+    A file time in the future or before 2025 comes from a wrong clock, so such a file has no age and only its size counts.
     """
     ours = sorted(recordings, key=lambda r: (r.number, r.name))
-    total = sum(r.nbytes for r in ours) + coming
-    gone = []
+    total = sum(r.nbytes for r in ours) + new_bytes
+    deleted = []
     for r in ours:
         if r.open:
             continue
-        too_old = limits.age_s and r.time_s > _SOUND_S and now_s - r.time_s > limits.age_s
+        too_old = limits.age_s and r.time_s > _PLAUSIBLE_S and now_s - r.time_s > limits.age_s
         if too_old or (limits.nbytes and total > limits.nbytes):
-            gone.append(r)
+            deleted.append(r)
             total -= r.nbytes
-    return gone
+    return deleted
 
 
 class Folder:
-    """One recorder's folder; safe from any thread."""
+    """The folder of one recorder. Safe from any thread."""
 
     def __init__(self, path: Path, limits: Limits, keep_free: int) -> None:
-        """keep_free: bytes of the disk that are never taken. Raises OutputError where it can't be written, or another run records there."""
+        """keep_free: bytes of the disk to keep free. Raises OutputError where the folder is not writable or another run records there."""
         files.check_folder(path)
         self.path, self._limits, self._keep_free = path, limits, keep_free
         self._guard = threading.Lock()
-        self._ages: dict[str, float] = {}  # name -> monotonic time when it was finished: a clock that is set late makes nothing old
+        self._ages: dict[str, float] = {}  # name -> monotonic time of completion, so that setting the clock late does not age files
         self.deleted = self.recovered = self.deleted_bytes = 0
         try:
             self._lock: int | None = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
@@ -91,9 +91,9 @@ class Folder:
             self.close()
             raise
 
-    def recordings(self) -> list[Recording]:
-        """Those here now; other people's files are none. Raises OutputError."""
-        found = []
+    def recordings(self) -> list[RecordingFile]:
+        """Return the recordings in the folder, ignoring other files. Raises OutputError."""
+        recordings = []
         try:
             entries = list(os.scandir(self.path))
         except OSError as e:
@@ -103,11 +103,11 @@ class Folder:
             with contextlib.suppress(OSError):
                 if match and entry.is_file(follow_symlinks=False):
                     facts = entry.stat(follow_symlinks=False)
-                    found.append(Recording(entry.name, int(match[1]), facts.st_size, facts.st_mtime, bool(match[2])))
-        return found
+                    recordings.append(RecordingFile(entry.name, int(match[1]), facts.st_size, facts.st_mtime, bool(match[2])))
+        return recordings
 
     def new(self, extension: str, time_s: float) -> Path:
-        """A file that was not there, empty, named as unfinished. time_s: its beginning, seconds since the epoch. Raises OutputError."""
+        """Create an empty unfinished file with a new number. time_s: its start, seconds since the epoch. Raises OutputError."""
         with self._guard:
             while True:
                 self._number += 1
@@ -124,7 +124,7 @@ class Folder:
                 return path
 
     def finish(self, part: Path) -> Path:
-        """Give an unfinished file its name, on the disk too. Raises OutputError."""
+        """Rename an unfinished file to its final name, durably. Raises OutputError."""
         path = _finished(part)
         try:
             part.rename(path)
@@ -136,7 +136,7 @@ class Folder:
         return path
 
     def sync(self) -> None:
-        """Names reach the disk with their folder. Raises OSError."""
+        """Write the folder's entries to disk. Raises OSError."""
         here = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(here)
@@ -144,25 +144,25 @@ class Folder:
             os.close(here)
 
     def has_room(self, nbytes: int) -> bool:
-        """Is so much free, and what is to stay free besides? Raises OutputError."""
+        """Whether `nbytes` fit beside the space to keep free. Raises OutputError."""
         try:
             return shutil.disk_usage(self.path).free >= nbytes + self._keep_free
         except OSError as e:
             raise files.output_error(self.path, e) from None
 
-    def tidy(self, coming: int = 0) -> int:
-        """Delete what the limits say; returns the bytes that are kept. Raises OutputError."""
+    def tidy(self, new_bytes: int = 0) -> int:
+        """Delete what exceeds the limits; returns the bytes that remain. Raises OutputError."""
         now = time.time()
         with self._guard:
             known = {name: now - (time.monotonic() - at) for name, at in self._ages.items()}
         here = [_dated(r, known.get(r.name)) for r in self.recordings()]
         with self._guard:
             for name in known.keys() - {r.name for r in here}:
-                # deleted by somebody else
+                # deleted by another program
                 self._ages.pop(name, None)
-        gone = to_delete(here, self._limits, now, coming)
+        expired = to_delete(here, self._limits, now, new_bytes)
         kept = sum(r.nbytes for r in here)
-        for r in gone:
+        for r in expired:
             path = self.path / r.name
             try:
                 path.unlink(missing_ok=True)
@@ -175,20 +175,20 @@ class Folder:
         return kept
 
     def close(self) -> None:
-        """Let another run record here; safe to call twice."""
+        """Release the folder's lock; safe to call twice."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _recover(self) -> None:
-        """Finish what a crash left unfinished: cut to what plays, named as all others; deleted where nothing does."""
+        """Finish files that a crash left open: truncate each to its playable part and rename it; delete what has none."""
         for r in self.recordings():
             if not r.open:
                 continue
             path = self.path / r.name
             try:
-                # a raw recording plays as far as it goes; of half a picture nothing is of use
-                nbytes = fragments.whole(path).nbytes if path.suffix == ".mp4" else r.nbytes if path.suffix == ".efr" else 0
+                # a raw recording is readable up to its end; an incomplete picture is useless
+                nbytes = fragments.playable_part(path).nbytes if path.suffix == ".mp4" else r.nbytes if path.suffix == ".efr" else 0
                 if not nbytes:
                     path.unlink()
                     continue
@@ -211,7 +211,7 @@ def _finished(part: Path) -> Path:
     return part.with_name(part.name.replace(".part.", "."))
 
 
-def _dated(recording: Recording, time_s: float | None) -> Recording:
+def _dated(recording: RecordingFile, time_s: float | None) -> RecordingFile:
     if time_s is None:
         return recording
-    return Recording(recording.name, recording.number, recording.nbytes, time_s, recording.open)
+    return RecordingFile(recording.name, recording.number, recording.nbytes, time_s, recording.open)

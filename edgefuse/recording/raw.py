@@ -1,4 +1,4 @@
-"""The pairs behind the fused frames, lossless, in files of their own beside the videos (`raw = true`): the format of sources/rawfile.py."""
+"""Lossless recording of the input pairs, in separate files beside the videos (`raw = true`), in the format of edgefuse.sources.rawfile."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from edgefuse.sources.rawfile import RawWriter
 
 log = logging.getLogger(__name__)
 
-_AHEAD = 8  # pairs in wait
-_HURRY = 3  # with more in wait, they are written as they are: more bytes, less time
+_QUEUE_LENGTH = 8  # pairs in the queue
+_BUSY_LENGTH = 3  # above this queue length pairs are written uncompressed, which takes more bytes and less time
 _TICK_S = 0.25
 _SYNC_S = 0.5
 _RETRY_S = 2.0
 
 
 class RawRecorder:
-    """`offer` pairs while they are wanted; where none come, its file is finished."""
+    """Writes pairs passed to `offer`; finishes the file where no more come."""
 
     def __init__(
         self,
         folder: Folder,
         wanted: Callable[[], bool],
         segment_s: float,
-        largest: int,
-        head: Mapping[str, Any],
-        tell: Callable[[Mapping[str, Any]], None],
+        max_bytes: int,
+        header: Mapping[str, Any],
+        emit: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        """head: `source` and `fps`, for the files' head. largest: bytes after which a file is finished; 0 for any. tell: as Recorder's."""
-        self._folder, self._wanted, self._head, self._tell = folder, wanted, {**head, "edgefuse": edgefuse.__version__}, tell
-        self._segment_s, self._largest = segment_s, largest
-        self._pairs: queue.Queue[FramePair | None] = queue.Queue(_AHEAD)
+        """header: `source` and `fps` for the file header. max_bytes: size at which a file is finished; 0 for no limit. emit: as in
+        Recorder."""
+        self._folder, self._wanted, self._header, self._emit = folder, wanted, {**header, "edgefuse": edgefuse.__version__}, emit
+        self._segment_s, self._max_bytes = segment_s, max_bytes
+        self._pairs: queue.Queue[FramePair | None] = queue.Queue(_QUEUE_LENGTH)
         self._writer: RawWriter | None = None
         self._until = self._sync_at = self._retry_at = 0.0
         self.pairs = self.dropped = self.nbytes = 0
@@ -49,14 +50,14 @@ class RawRecorder:
         self._thread.start()
 
     def offer(self, pair: FramePair) -> None:
-        """Take a pair, at once; dropped and counted where the disk is behind."""
+        """Queue a pair; returns at once. Drops and counts it where the disk is too slow."""
         try:
             self._pairs.put_nowait(pair)
         except queue.Full:
             self.dropped += 1
 
     def close(self, timeout_s: float) -> None:
-        """Write what waits and finish, in `timeout_s` at most; safe to call twice."""
+        """Write queued pairs and finish within `timeout_s`; safe to call twice."""
         if self._thread.is_alive():
             with contextlib.suppress(queue.Full):
                 self._pairs.put(None, timeout=timeout_s)
@@ -75,13 +76,13 @@ class RawRecorder:
                 self._step(pair, closing)
             except OutputError as e:
                 self._fail(str(e), pair is not None)
-            except Exception as e:  # ours; told, and tried again
+            except Exception as e:  # an unexpected error is reported and retried
                 log.exception("raw recording failed")
                 self._fail(f"{type(e).__name__}: {e}", pair is not None)
 
     def _step(self, pair: FramePair | None, closing: bool) -> None:
         now = time.monotonic()
-        if self._writer and (closing or now >= self._until or (pair is None and not self._wanted()) or self._large()):
+        if self._writer and (closing or now >= self._until or (pair is None and not self._wanted()) or self._is_full()):
             self._finish()
         if pair is None:
             return
@@ -90,13 +91,13 @@ class RawRecorder:
             return
         if not self._folder.has_room(pair.nbytes):
             self._folder.tidy()
-            raise OutputError(f"{self._folder.path}: no more of this disk may be taken (keep_free_mb); free some space")
+            raise OutputError(f"{self._folder.path}: the disk's free space has reached keep_free_mb; free some space")
         if self._writer is None:
             began_s = time.time()
-            self._writer = RawWriter(self._folder.new(".efr", began_s), {**self._head, "created_s": began_s, "sequence": True})
+            self._writer = RawWriter(self._folder.new(".efr", began_s), {**self._header, "created_s": began_s, "sequence": True})
             self._until = now + self._segment_s
         before = self._writer.bytes_written
-        self._writer.write(pair, pack=self._pairs.qsize() < _HURRY)
+        self._writer.write(pair, pack=self._pairs.qsize() < _BUSY_LENGTH)
         self.nbytes += self._writer.bytes_written - before
         self.pairs += 1
         if now >= self._sync_at:
@@ -104,10 +105,10 @@ class RawRecorder:
             self._sync_at = now + _SYNC_S
         if self.trouble is not None:
             self.trouble = None
-            self._tell({"state": "resumed", "file": self._writer.path.name})
+            self._emit({"state": "resumed", "file": self._writer.path.name})
 
-    def _large(self) -> bool:
-        return bool(self._writer and self._largest and self._writer.bytes_written >= self._largest)
+    def _is_full(self) -> bool:
+        return bool(self._writer and self._max_bytes and self._writer.bytes_written >= self._max_bytes)
 
     def _finish(self) -> None:
         writer, self._writer = self._writer, None
@@ -124,5 +125,5 @@ class RawRecorder:
             self._writer = None
         self._retry_at = time.monotonic() + _RETRY_S
         if self.trouble is None:
-            self._tell({"state": "stopped", "why": why})
+            self._emit({"state": "stopped", "why": why})
         self.trouble = why

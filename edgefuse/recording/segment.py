@@ -1,4 +1,4 @@
-"""One video file while it is written: every fragment is on the disk, not only in its cache, before the next is taken."""
+"""A video file being written: each fragment is synced to disk before the next is accepted."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from edgefuse.util import files
 
 
 class Segment:
-    """`append` fragments, the first with a key frame; then `close`."""
+    """Writes fragments passed to `append`, of which the first begins with a key frame, until `close`."""
 
-    def __init__(self, folder: Folder, head: bytes, time_s: float) -> None:
-        """time_s: when its first frame was taken, seconds since the epoch. Raises OutputError."""
+    def __init__(self, folder: Folder, header: bytes, time_s: float) -> None:
+        """time_s: capture time of the first frame, seconds since the epoch. Raises OutputError."""
         self._folder, self.path = folder, folder.new(".mp4", time_s)
         self.frames, self.nbytes = 0, 0
-        self._head, self._start, self._end = head, 0, 0
+        self._header, self._start, self._end = header, 0, 0
         self._fd: int | None = None
         try:
             self._fd = os.open(self.path, os.O_WRONLY)
             folder.sync()
         except OSError as e:
-            self._abandon()
+            self._discard()
             raise files.output_error(self.path, e) from None
 
     @property
     def seconds(self) -> float:
-        """How long it plays."""
+        """Duration in seconds."""
         return (self._end - self._start) / TIMESCALE
 
     def append(self, fragment: Fragment) -> None:
-        """Raises OutputError where it can't be kept; what was before stays whole, and `close` still does its work."""
+        """Append a fragment. Raises OutputError on failure; the file stays valid, and `close` still works."""
         if not self.frames:
             self._start = fragment.start
-        # a file begins at 0, wherever in FFmpeg's life it does
-        data = (b"" if self.frames else self._head) + fragment.moved(self._start)
+        # every file's time starts at 0
+        data = (b"" if self.frames else self._header) + fragment.shifted(self._start)
         try:
             self._write(data)
         except OSError as e:
@@ -51,9 +51,9 @@ class Segment:
         self._end = fragment.end
 
     def close(self) -> Path | None:
-        """Its name once it is finished; None where nothing was written, which leaves no file. Raises OutputError."""
+        """Finish the file and return its path; None (and no file) where nothing was written. Raises OutputError."""
         if not self.frames:
-            self._abandon()
+            self._discard()
             return None
         os.close(self._file)
         self._fd = None
@@ -70,7 +70,7 @@ class Segment:
             view = view[os.write(self._file, view) :]
         os.fsync(self._file)
 
-    def _abandon(self) -> None:
+    def _discard(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

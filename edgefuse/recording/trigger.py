@@ -1,4 +1,4 @@
-"""When to record: always, around alarms, or when asked to."""
+"""Decides when to record: always, around alarms, or on request."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from edgefuse.settings.recording import Mode
 
 
 class Trigger:
-    """Safe from any thread."""
+    """Recording state, by mode, alarms and requests. Safe from any thread."""
 
     def __init__(self, mode: Mode, after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """after_s: recorded after an alarm is over. clock: monotonic seconds."""
+        """after_s: seconds to record after an alarm is cleared. clock: monotonic seconds."""
         self.mode, self._after_s, self._clock = mode, after_s, clock
         self._lock = threading.Lock()
-        self._asked = mode == "always"
+        self._requested = mode == "always"
         self._raised: set[str] = set()
         self._until_s = -math.inf
 
-    def ask(self, on: bool) -> None:
-        """Somebody wants it on, or off; an alarm that is raised goes on being recorded."""
+    def set_requested(self, on: bool) -> None:
+        """Switch requested recording on or off; a raised alarm is recorded in any case."""
         with self._lock:
-            if self._asked and not on:
+            if self._requested and not on:
                 self._until_s = max(self._until_s, self._clock())
-            self._asked = on
+            self._requested = on
 
     def alarm(self, name: str, state: str | None) -> None:
-        """state: "raised" and "cleared" as alarms tell them, "fault" changes nothing; of others one is over as soon as it is told."""
+        """Note an alarm event. "raised" and "cleared" change the state, "fault" does not; any other state is a momentary alarm."""
         if self.mode == "request" or state == "fault":
             return
         with self._lock:
@@ -40,10 +40,10 @@ class Trigger:
                 self._until_s = max(self._until_s, self._clock() + self._after_s)
 
     def wanted(self, ago_s: float = 0.0) -> bool:
-        """Is what happens now, or was it `ago_s` ago, to be recorded?"""
+        """Whether frames of now, or of `ago_s` ago, are to be recorded."""
         with self._lock:
-            return self._asked or bool(self._raised) or self._clock() - ago_s < self._until_s
+            return self._requested or bool(self._raised) or self._clock() - ago_s < self._until_s
 
-    def encodes(self) -> bool:
-        """Is it to be encoded? What comes before an alarm has to be there when it comes."""
+    def encode(self) -> bool:
+        """Whether to encode frames now. In alarm mode always, because the time before an alarm must be available."""
         return self.mode == "alarm" or self.wanted()

@@ -1,7 +1,7 @@
 """What a run has beside its sinks: the web page, MQTT, alarms, recordings, streams. Each stands on `Live` and on its own settings table.
 
 A kind is a class made as `Kind(table, live, info)`. What is wrong with its settings, or an extra that is missing, it raises there as an
-EdgeFuseError. From then on nothing that happens to it ends a run: it tries again by itself, and says so (`Live.tell`, `report`).
+EdgeFuseError. From then on nothing that happens to it ends a run: it tries again by itself, and says so (`Live.emit`, `report`).
 """
 
 from __future__ import annotations

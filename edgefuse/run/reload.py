@@ -31,7 +31,7 @@ class Reloader:
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a signal handler may put into it
         self._thread: threading.Thread | None = None
         if reread is not None:
-            running.live.offer("reload", self._ask)
+            running.live.register_command("reload", self._ask)
             self._thread = threading.Thread(target=self._loop, name="edgefuse-reload", daemon=True)
             self._thread.start()
 
@@ -79,4 +79,4 @@ class Reloader:
 
     def _tell(self, what: str, facts: Mapping[str, Any]) -> None:
         self._running.reloads[what] += 1
-        self._running.live.tell(Event("reload", "settings", facts))
+        self._running.live.emit(Event("reload", "settings", facts))

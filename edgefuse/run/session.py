@@ -55,7 +55,7 @@ class RunSession:
             build.check_outputs(s, build.inputs(s, self.source))
             self._sinks = self._open_sinks(s, undo)
             self.fuser = undo.enter_context(build.fuser(s, self._calibration.made, self.source.info.sequence))
-            self._tap = undo.enter_context(build.tapped(self.source, s, self.live.tell))
+            self._tap = undo.enter_context(build.tapped(self.source, s, self.live.emit))
             # those that are opened first may ask for a report while the others are opened
             info = self._info(s, self.fuser)
             self._attachments = Attachments({}, self.live, info)
@@ -113,7 +113,7 @@ class RunSession:
 
     def _open_source(self, s: RunSettings, calibration: Calibrated) -> Source:
         source = build.source(s, calibration.made)
-        source.listen(lambda camera, facts: self.live.tell(Event("camera", camera, facts)))
+        source.listen(lambda camera, facts: self.live.emit(Event("camera", camera, facts)))
         return source
 
     def _all(self, sinks: dict[Output, GuardedSink]) -> list[Sink]:
@@ -128,7 +128,7 @@ class RunSession:
             else:
                 made = build.sink(output, self.source.info.fps)
                 patient = build.patient(s, self.source)
-                sinks[output] = undo.enter_context(GuardedSink(safe(output.target), made, patient, self.live.tell))
+                sinks[output] = undo.enter_context(GuardedSink(safe(output.target), made, patient, self.live.emit))
         return sinks
 
     def exchange(self, new: Settings) -> list[str]:
@@ -183,7 +183,7 @@ class RunSession:
         return changed
 
     def _tapped(self, source: Source, s: RunSettings) -> Source:
-        return build.tapped(source, s, self.live.tell, anew=True)
+        return build.tapped(source, s, self.live.emit, anew=True)
 
     def _move(self, s: RunSettings, calibration: Calibrated) -> None:
         """While the pipeline is parked: to another source. The old one is closed first where it may hold what the new one needs; where
@@ -229,7 +229,7 @@ class RunSession:
         try:
             close()
         except EdgeFuseError as e:
-            self.live.tell(Event("sink", name, {"state": "not finished", "error": str(e)}))
+            self.live.emit(Event("sink", name, {"state": "not finished", "error": str(e)}))
 
 
 def _finish(tap: Source) -> None:

@@ -1,4 +1,4 @@
-"""Where a stream goes: what FFmpeg is given, and what may be shown of it."""
+"""The stream's destination: FFmpeg's options, and a form without secrets for logs."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """url: all that FFmpeg needs. label: for logs and reports. secrets: what is in `url` and nowhere else."""
+    """Destination. url: as FFmpeg needs it. label: for logs and reports. secrets: parts of `url` to hide."""
 
     url: str
     label: str
     secrets: tuple[str, ...]
     options: tuple[str, ...]
 
-    def hide(self, words: str) -> str:
-        """`words` without the secrets."""
-        words = words.replace(self.url, self.label)
+    def hide(self, text: str) -> str:
+        """Return `text` with the secrets replaced."""
+        text = text.replace(self.url, self.label)
         for secret in self.secrets:
-            words = words.replace(secret, "***")
-        return safe(words)
+            text = text.replace(secret, "***")
+        return safe(text)
 
 
 def address(s: StreamSettings) -> Address:
-    """The settings' server. User, password and key are put into the URL, as FFmpeg takes them nowhere else."""
+    """Return the destination from the settings. User, password and key go into the URL, the only place where FFmpeg accepts them."""
     scheme, _, rest = s.url.partition("://")
     kind = scheme if scheme == "srt" else scheme[:4]
     secrets = [x for x in (s.password, s.key, quote(s.password, safe="")) if x]
@@ -47,7 +47,7 @@ def address(s: StreamSettings) -> Address:
     label = safe(s.url)
     path = [p for p in urlsplit(url).path.split("/") if p]
     if kind == "rtmp" and len(path) > 1:
-        # the last part of an RTMP path is a key as a rule
+        # the last part of an RTMP path is usually the stream key
         secrets.append(path[-1])
         label = safe(url).replace(f"/{path[-1]}", "/***")
     if (inline := urlsplit(s.url).password) is not None:

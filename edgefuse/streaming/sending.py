@@ -1,4 +1,4 @@
-"""What streaming asks of FFmpeg: H.264 to a server, at once, and word of how far it got."""
+"""FFmpeg settings and progress of a stream: low-latency H.264 to a server."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from edgefuse.streaming.address import Address
 _FRAME = re.compile(rb"^frame=\s*(\d+)\s*$", re.MULTILINE)
 
 
-class Sending:
-    """The pump's job (`edgefuse.ffmpeg.pump.Job`)."""
+class StreamingJob:
+    """Job of the encoder thread that streams (implements `edgefuse.ffmpeg.pump.EncodingJob`)."""
 
-    send_s = 8.0  # a server that takes nothing for so long is gone
+    send_s = 8.0  # a server that accepts nothing for this long counts as lost
 
-    def __init__(self, s: StreamSettings, to: Address, tell: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, s: StreamSettings, to: Address, emit: Callable[[Mapping[str, Any]], None]) -> None:
         self.encoders: Sequence[str] = encoders.H264 if s.encoder == "auto" else (s.encoder,)
         self.bitrate_kbit, self.keyframe_s = s.bitrate_kbit, s.keyframe_s
         self.encoder, self.sent, self.connected = "", 0, False
-        self._to, self._tell = to, tell
+        self._to, self._emit = to, emit
         self._frames, self._rest = 0, b""
 
     def wanted(self) -> bool:
@@ -37,22 +37,22 @@ class Sending:
     def output(self, data: bytes) -> None:
         self._rest += data
         whole, end, self._rest = self._rest.rpartition(b"\n")
-        for found in _FRAME.finditer(whole + end):
-            self._at(int(found[1]))
+        for match in _FRAME.finditer(whole + end):
+            self._note_progress(int(match[1]))
 
-    def _at(self, frames: int) -> None:
+    def _note_progress(self, frames: int) -> None:
         self.sent += max(0, frames - self._frames)
         self._frames = max(frames, self._frames)
         if frames and not self.connected:
             self.connected = True
-            self._tell({"state": "streaming", "url": self._to.label, "encoder": self.encoder})
+            self._emit({"state": "streaming", "url": self._to.label, "encoder": self.encoder})
 
     def end(self) -> int:
         self.connected = False
         return self._frames
 
     def failed(self, why: str) -> None:
-        self._tell({"state": "reconnecting", "url": self._to.label, "why": why})
+        self._emit({"state": "reconnecting", "url": self._to.label, "why": why})
 
     def hide(self, words: str) -> str:
         return self._to.hide(words)

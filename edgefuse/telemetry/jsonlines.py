@@ -63,12 +63,12 @@ class JsonLines:
             self.lost += 1
             if not self._failing:
                 error = files.output_error(self._path, e) if self._path and isinstance(e, OSError) else f"{type(e).__name__}: {e}"
-                self._live.tell(Event("sink", "telemetry", {"state": "failing", "error": str(error)}))
+                self._live.emit(Event("sink", "telemetry", {"state": "failing", "error": str(error)}))
             self._failing = True
         else:
             self.written += 1
             if self._failing:
-                self._live.tell(Event("sink", "telemetry", {"state": "writing", "lines_lost": self.lost}))
+                self._live.emit(Event("sink", "telemetry", {"state": "writing", "lines_lost": self.lost}))
             self._failing = False
 
 

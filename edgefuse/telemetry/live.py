@@ -1,7 +1,7 @@
-"""What those outside may see of a run and ask of it: the newest frame, the report, events and a few commands.
+"""Interface of a run for its attachments: the newest frame, the report, events and a few commands.
 
-The web page, MQTT, alarms and recordings stand on this and know nothing of one another. Nothing here waits for any of them: a frame is
-handed over by reference and the newest replaces the one before.
+The web page, MQTT, alarms and recordings use it and do not know each other. Nothing here waits for them: a frame is passed by
+reference, and the newest replaces the previous one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgefuse.sinks.base import Sink
 
 log = logging.getLogger(__name__)
 
-_REPORT_S = 1.0  # a report is made at most this often, however many ask
+_REPORT_S = 1.0  # seconds for which a report is reused
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Info:
 
 
 class Live(Sink):
-    """One run, as seen from outside; safe from any thread. It is the last of the run's sinks, so a frame seen here was written."""
+    """A run as seen by its attachments; safe from any thread. It is the last of the run's sinks, so a frame seen here has been written."""
 
     def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
-        """report: everything there is to tell of the run now (`edgefuse run --json`'s report)."""
+        """report: makes the run's full report (that of `edgefuse run --json`)."""
         self._make_report, self._lock = report, threading.Lock()
-        self._report_lock = threading.Lock()  # of its own: no frame waits for a report that is being made
+        self._report_lock = threading.Lock()  # a separate lock, so that no frame waits for a report being made
         self._count = 0
         self._fused: FusedFrame | None = None
         self._report: tuple[float, Mapping[str, Any]] | None = None
@@ -51,6 +51,7 @@ class Live(Sink):
         self._commands: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
 
     def write(self, fused: FusedFrame) -> None:
+        """Store the frame and pass it to all watchers."""
         with self._lock:
             self._count, self._fused = self._count + 1, fused
             watchers = list(self._on_frame)
@@ -58,30 +59,32 @@ class Live(Sink):
             try:
                 watcher(self._count, fused)
             except Exception:
-                # nobody outside may end a run
-                log.exception("a watcher of the frames failed and is let go")
+                # an attachment must not end the run
+                log.exception("a frame watcher failed and was removed")
                 self._remove(self._on_frame, watcher)
 
     @property
     def newest(self) -> tuple[int, FusedFrame] | None:
-        """(how many frames there were, the last of them); None before the first."""
+        """(number of frames so far, the newest frame); None before the first."""
         with self._lock:
             return (self._count, self._fused) if self._fused is not None else None
 
     def report(self) -> Mapping[str, Any]:
-        """The run's report, up to a second old."""
+        """Return the run's report, up to a second old."""
         with self._report_lock:
             if self._report is None or time.monotonic() - self._report[0] >= _REPORT_S:
                 self._report = time.monotonic(), self._make_report()
             return self._report[1]
 
     def watch(self, on_frame: Callable[[int, FusedFrame], None]) -> Callable[[], None]:
-        """Call `on_frame(count, fused)` in the writer's thread with every frame: it must return at once, and raise nothing. Returns what
-        ends it."""
+        """Call `on_frame(count, fused)` for every frame in the writer's thread; it must return at once and not raise.
+
+        Returns a function that ends this.
+        """
         return self._add(self._on_frame, on_frame)
 
     def listen(self, on_event: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `on_event` with every event, in the thread of whoever tells it: it must return at once. Returns what ends it."""
+        """Call `on_event` for every event, in the emitting thread; it must return at once. Returns a function that ends this."""
         return self._add(self._on_event, on_event)
 
     def _add(self, to: list[Any], what: Any) -> Callable[[], None]:
@@ -95,8 +98,8 @@ class Live(Sink):
             if what in of:
                 of.remove(what)
 
-    def tell(self, event: Event) -> None:
-        """Something happened: to the log, and to all who listen."""
+    def emit(self, event: Event) -> None:
+        """Log an event and pass it to all listeners."""
         log.info("%s %s: %s", event.kind, event.name, ", ".join(f"{k} {v}" for k, v in event.facts.items()))
         with self._lock:
             listeners = list(self._on_event)
@@ -106,22 +109,22 @@ class Live(Sink):
             except Exception:
                 log.exception("a listener failed at %s %s", event.kind, event.name)
 
-    def offer(self, command: str, do: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Answer `ask(command)` with `do(arguments)`: "snapshot", "record", "reload". It raises EdgeFuseError for what can't be done."""
+    def register_command(self, command: str, do: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Register the function that runs a command ("snapshot", "record", "reload"). It raises EdgeFuseError on failure."""
         with self._lock:
             self._commands[command] = do
 
-    def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
-        """The answer to a command, JSON values, in the asker's thread. Raises EdgeFuseError where it is not offered or can't be done."""
+    def run_command(self, command: str, arguments: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Run a command in the caller's thread and return its answer, JSON values. Raises EdgeFuseError where it is unknown or fails."""
         with self._lock:
             do = self._commands.get(command)
             known = ", ".join(sorted(self._commands)) or "none"
         if do is None:
-            raise EdgeFuseError(f"there is no command '{command}' here; there is {known}")
+            raise EdgeFuseError(f"no command '{command}'; available: {known}")
         return do(arguments or {})
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What may be asked now."""
+        """Names of the registered commands."""
         with self._lock:
             return tuple(sorted(self._commands))

@@ -80,7 +80,7 @@ class Web:
             error = f"cannot serve on {self._s.listen}: {e.strerror}; trying again every {_RETRY_S:g} s"
             if error != self._trouble:
                 self._trouble = error
-                self._live.tell(Event("sink", "web", {"trouble": error}))
+                self._live.emit(Event("sink", "web", {"trouble": error}))
             return None
         self._port, self._trouble = sock.getsockname()[1], ""
         log.info("web page on %s%s", self.url, " (with the token)" if self._secured else "")
@@ -94,7 +94,7 @@ class Web:
                         asyncio.run(self._serve(sock))
                 except Exception as e:
                     self._trouble = f"failed ({type(e).__name__}: {e}); trying again every {_RETRY_S:g} s"
-                    self._live.tell(Event("sink", "web", {"trouble": self._trouble}))
+                    self._live.emit(Event("sink", "web", {"trouble": self._trouble}))
             if not self._closing.wait(_RETRY_S):
                 sock = self._listen()
 

@@ -172,7 +172,7 @@ class Site:
             return PlainTextResponse("recording is not set up; add a [recording] table to the settings\n", 409)
         try:
             answer: Mapping[str, Any] = await asyncio.wait_for(
-                self._run_in(self._command, self._live.ask, "record", {"on": on}), _COMMAND_TIMEOUT_S
+                self._run_in(self._command, self._live.run_command, "record", {"on": on}), _COMMAND_TIMEOUT_S
             )
         except EdgeFuseError as e:
             return PlainTextResponse(f"{e}\n", 409)

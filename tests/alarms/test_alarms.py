@@ -1,4 +1,4 @@
-"""Alarms on a run's frames: what is told, and when it is not."""
+"""Alarms on a run's frames: which events are emitted, and when none is."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LAW = Radiometry("lepton", 0.01, -273.15)
 INFO = Info("test", 9.0, True, {})
 
 
-class Bench:
-    """A run of made-up frames at 10 Hz."""
+class Scene:
+    """A run of synthetic frames at 10 Hz."""
 
     def __init__(self, **alarms: AlarmSettings) -> None:
         self.live = Live(dict)
@@ -53,74 +53,74 @@ class Bench:
         return self.alarms.report()["alarms"][name]
 
 
-def test_an_alarm_is_told_with_its_facts_and_told_to_be_over() -> None:
-    bench = Bench(stove=AlarmSettings(above=80, hysteresis=5, duration=1, zone="8x8+4+2"))
-    bench.show(20, 5)
-    bench.show(91.5, 10)
-    assert (bench.told, bench.state("stove")["state"]) == ([], "pending")
-    bench.show(95, 5)
-    bench.show(78, 5)
-    bench.show(70)
-    assert bench.told == [("stove", "raised"), ("stove", "cleared")]
-    raised, cleared = (e.facts for e in bench.events)
+def test_an_alarm_emits_raised_and_cleared_events_with_facts() -> None:
+    scene = Scene(stove=AlarmSettings(above=80, hysteresis=5, duration=1, zone="8x8+4+2"))
+    scene.show(20, 5)
+    scene.show(91.5, 10)
+    assert (scene.told, scene.state("stove")["state"]) == ([], "pending")
+    scene.show(95, 5)
+    scene.show(78, 5)
+    scene.show(70)
+    assert scene.told == [("stove", "raised"), ("stove", "cleared")]
+    raised, cleared = (e.facts for e in scene.events)
     assert {k: v for k, v in raised.items() if k != "frame"} == {
         "state": "raised", "measure": "hottest", "celsius": 95.0, "above_celsius": 80, "x": 7, "y": 5, "zone": "8x8+4+2",
     }  # fmt: skip
     assert (cleared["celsius"], cleared["extreme_celsius"], cleared["lasted_s"]) == (70.0, 95.0, 1.0)
-    assert bench.state("stove") == {"state": "quiet", "held": False, "raised": 1, "celsius": 70.0, "fault": None}
-    json.dumps([dict(e.facts) for e in bench.events])
+    assert scene.state("stove") == {"state": "quiet", "held": False, "raised": 1, "celsius": 70.0, "fault": None}
+    json.dumps([dict(e.facts) for e in scene.events])
 
 
-def test_a_closed_shutter_and_a_camera_that_is_gone_hold_an_alarm() -> None:
-    bench = Bench(hot=AlarmSettings(above=80, duration=0))
-    bench.show(90)
+def test_a_closed_shutter_or_a_missing_camera_holds_the_alarms_state() -> None:
+    scene = Scene(hot=AlarmSettings(above=80, duration=0))
+    scene.show(90)
     calibrating = Radiometry("lepton", 0.01, -273.15, "calibrating")
-    bench.show(20, 10, calibrating)
-    bench.show(20, 10, missing="infrared")
-    assert (bench.told, bench.state("hot")["held"]) == ([("hot", "raised")], True)
-    bench.show(20)
-    assert bench.told == [("hot", "raised"), ("hot", "cleared")]
+    scene.show(20, 10, calibrating)
+    scene.show(20, 10, missing="infrared")
+    assert (scene.told, scene.state("hot")["held"]) == ([("hot", "raised")], True)
+    scene.show(20)
+    assert scene.told == [("hot", "raised"), ("hot", "cleared")]
 
 
 def test_a_frozen_picture_raises_and_clears_nothing() -> None:
-    bench = Bench(hot=AlarmSettings(above=80, duration=2))
-    bench.show(90, 5)
-    bench.show(90, 100, still=True)
-    # the first four still frames may be a slow sensor's repeats
-    assert (bench.told, bench.state("hot")["held"]) == ([], True)
-    bench.show(90, 21)
-    assert bench.told == [("hot", "raised")]
+    scene = Scene(hot=AlarmSettings(above=80, duration=2))
+    scene.show(90, 5)
+    scene.show(90, 100, still=True)
+    # the first four identical frames may be repeats of a slow sensor
+    assert (scene.told, scene.state("hot")["held"]) == ([], True)
+    scene.show(90, 21)
+    assert scene.told == [("hot", "raised")]
 
 
-def test_degrees_that_nobody_knows_are_a_fault_told_once() -> None:
-    bench = Bench(hot=AlarmSettings(above=80), counts=AlarmSettings(above=30000, unit="counts", duration=0, hysteresis=10))
-    bench.show(90, 50, law=None)
-    assert bench.told == [("hot", "fault"), ("counts", "raised")]
-    assert "counts, not degrees" in bench.state("hot")["fault"]
-    assert bench.state("counts")["counts"] == 36315
-    bench.show(90, 15)
-    assert bench.state("hot") == {"state": "raised", "held": False, "raised": 1, "celsius": 90.0, "fault": None}
+def test_an_alarm_in_degrees_without_radiometry_reports_its_fault_once() -> None:
+    scene = Scene(hot=AlarmSettings(above=80), counts=AlarmSettings(above=30000, unit="counts", duration=0, hysteresis=10))
+    scene.show(90, 50, law=None)
+    assert scene.told == [("hot", "fault"), ("counts", "raised")]
+    assert "counts, not degrees" in scene.state("hot")["fault"]
+    assert scene.state("counts")["counts"] == 36315
+    scene.show(90, 15)
+    assert scene.state("hot") == {"state": "raised", "held": False, "raised": 1, "celsius": 90.0, "fault": None}
 
 
-def test_a_frame_that_is_held_over_counts_once() -> None:
-    bench = Bench(hot=AlarmSettings(above=80, duration=1))
+def test_a_reused_infrared_frame_counts_once() -> None:
+    scene = Scene(hot=AlarmSettings(above=80, duration=1))
     for _ in range(50):
-        bench.time_ns = 10**9
-        bench.show(90)
-    assert bench.told == []
+        scene.time_ns = 10**9
+        scene.show(90)
+    assert scene.told == []
 
 
-def test_closing_ends_what_is_raised_and_nothing_is_measured_any_more() -> None:
-    bench = Bench(hot=AlarmSettings(above=80, duration=0), fire=AlarmSettings(above=280, duration=0))
-    bench.show(90)
-    bench.alarms.close()
-    bench.alarms.close()
-    bench.show(20)
-    bench.show(300)
-    assert bench.told == [("hot", "raised"), ("hot", "ended")]
+def test_closing_ends_raised_alarms_and_stops_evaluation() -> None:
+    scene = Scene(hot=AlarmSettings(above=80, duration=0), fire=AlarmSettings(above=280, duration=0))
+    scene.show(90)
+    scene.alarms.close()
+    scene.alarms.close()
+    scene.show(20)
+    scene.show(300)
+    assert scene.told == [("hot", "raised"), ("hot", "ended")]
 
 
-def test_settings_that_can_not_be_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     with pytest.raises(SettingsError, match="above or below, one of them"):
         AlarmSettings()
     with pytest.raises(SettingsError, match="above or below, one of them"):

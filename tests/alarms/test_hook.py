@@ -1,4 +1,4 @@
-"""Hooks: real programs, that do as they are told, take too long, or are not there."""
+"""Hooks with real programs that succeed, take too long, or do not exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefuse.alarms.hook import Call, Hooks, check
+from edgefuse.alarms.hook import Call, Hooks, check_program
 from edgefuse.errors import SettingsError
 from tests.support.waiting import until
 
@@ -28,7 +28,7 @@ def shell(script: str, timeout_s: float = 30.0) -> Call:
     return Call(("/bin/sh", "-c", script), timeout_s, FACTS)
 
 
-def test_a_hook_is_told_the_facts_as_json_and_in_variables(hooks: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hook_gets_the_facts_as_json_and_in_variables(hooks: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     script = 'cat > "$0/json"; echo "$EDGEFUSE_ALARM $EDGEFUSE_STATE $EDGEFUSE_CELSIUS $NOTIFY_SOCKET." > "$0/variables"'
     hooks.call(Call(("/bin/sh", "-c", script, str(tmp_path)), 30.0, FACTS))
@@ -38,8 +38,8 @@ def test_a_hook_is_told_the_facts_as_json_and_in_variables(hooks: Hooks, tmp_pat
     assert hooks.report() == {"done": 1, "failed": 0, "lost": 0, "waiting": 0}
 
 
-def test_one_runs_at_a_time_in_their_order(hooks: Hooks, tmp_path: Path) -> None:
-    # mkdir fails where the one before is still at it
+def test_hooks_run_in_order_one_at_a_time(hooks: Hooks, tmp_path: Path) -> None:
+    # mkdir fails while the previous hook still runs
     for k in range(5):
         hooks.call(shell(f"mkdir {tmp_path}/at-it && echo {k} >> {tmp_path}/order && sleep 0.02 && rmdir {tmp_path}/at-it"))
     until(lambda: hooks.done + hooks.failed == 5, "five hooks to end")
@@ -50,18 +50,18 @@ def test_one_runs_at_a_time_in_their_order(hooks: Hooks, tmp_path: Path) -> None
 def test_failures_are_counted(hooks: Hooks) -> None:
     hooks.call(shell("exit 3"))
     hooks.call(Call(("/nonexistent/hook",), 1.0, FACTS))
-    hooks.call(shell("exec 0<&-; exit 0"))  # one that does not care what it is told
+    hooks.call(shell("exec 0<&-; exit 0"))  # a hook that does not read its input
     until(lambda: hooks.done + hooks.failed == 3, "three hooks to end")
     assert (hooks.done, hooks.failed) == (1, 2)
 
 
-def test_one_that_takes_too_long_is_killed_with_all_it_started(hooks: Hooks, tmp_path: Path) -> None:
+def test_a_hook_beyond_its_time_limit_is_killed_with_its_children(hooks: Hooks, tmp_path: Path) -> None:
     hooks.call(shell(f"sleep 600 & echo $! > {tmp_path}/pid; wait", timeout_s=1.0))
     until(lambda: hooks.failed, "the hook to be killed")
     child = int((tmp_path / "pid").read_text())
 
     def gone() -> bool:
-        # an orphan may stay a zombie where nobody reaps
+        # an orphan may stay a zombie where no init process reaps it
         try:
             return "\nState:\tZ" in Path(f"/proc/{child}/status").read_text()
         except OSError:
@@ -70,7 +70,7 @@ def test_one_that_takes_too_long_is_killed_with_all_it_started(hooks: Hooks, tmp
     until(gone, "the end of the hook's child")
 
 
-def test_those_that_find_no_room_are_counted_and_closing_ends_all(tmp_path: Path) -> None:
+def test_hooks_beyond_the_queue_are_counted_and_closing_ends_all(tmp_path: Path) -> None:
     hooks = Hooks()
     begin = time.monotonic()
     for _ in range(40):
@@ -84,8 +84,8 @@ def test_those_that_find_no_room_are_counted_and_closing_ends_all(tmp_path: Path
     assert report["lost"] + report["failed"] == 40
 
 
-def test_a_program_that_is_not_there_is_said_at_once() -> None:
-    with pytest.raises(SettingsError, match=r"alarm\.x\.hook: there is no program 'nowhere'"):
-        check(["nowhere", "arg"], "alarm.x.hook")
-    check([], "alarm.x.hook")
-    check([os.path.realpath("/bin/sh")], "alarm.x.hook")
+def test_a_missing_program_is_refused_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"alarm\.x\.hook: no program 'nowhere'"):
+        check_program(["nowhere", "arg"], "alarm.x.hook")
+    check_program([], "alarm.x.hook")
+    check_program([os.path.realpath("/bin/sh")], "alarm.x.hook")

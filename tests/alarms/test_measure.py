@@ -1,4 +1,4 @@
-"""What an alarm sees in a frame."""
+"""Tests of measuring an alarm's zone in a frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def frame(counts: np.ndarray, law: Radiometry | None = LAW) -> Frame:
 
 
 def scene(**spots: tuple[int, int, float]) -> np.ndarray:
-    """120 x 160 at 20 degrees, with pixels (x, y, degrees)."""
+    """Return a 120 x 160 frame at 20 degrees C with single pixels (x, y, degrees)."""
     counts = np.full((120, 160), 29315, np.uint16)
     for x, y, celsius in spots.values():
         counts[y, x] = round((celsius + 273.15) * 100)
@@ -33,9 +33,9 @@ def scene(**spots: tuple[int, int, float]) -> np.ndarray:
 
 def seen(counts: np.ndarray, law: Radiometry | None = LAW, **settings: Any) -> Reading:
     s = AlarmSettings(**settings)
-    found = read(frame(counts, law), s, parse(s.zone))
-    assert isinstance(found, Reading), found
-    return found
+    reading = read(frame(counts, law), s, parse(s.zone))
+    assert isinstance(reading, Reading), reading
+    return reading
 
 
 def test_the_hottest_and_the_coldest_pixel_of_a_zone() -> None:
@@ -59,21 +59,21 @@ def test_the_mean_leaves_dead_and_saturated_pixels_out() -> None:
 
 def test_an_area_counts_pixels_and_its_hysteresis_is_in_degrees() -> None:
     counts = scene(a=(5, 5, 60.0), b=(6, 5, 60.0), c=(7, 5, 58.5))
-    found = seen(counts, above=58, measure="area", pixels=3)
-    assert found == Reading(60.0, 5, 5, 3, True, False)
+    reading = seen(counts, above=58, measure="area", pixels=3)
+    assert reading == Reading(60.0, 5, 5, 3, True, False)
     assert seen(counts, above=59, measure="area", pixels=3, hysteresis=1) == Reading(60.0, 5, 5, 2, False, False)
     assert seen(counts, above=59.5, measure="area", pixels=3, hysteresis=0.5) == Reading(60.0, 5, 5, 2, False, True)
     assert seen(counts, below=25, measure="area", pixels=19000).pixels == 160 * 120 - 3
 
 
-def test_counts_where_no_law_is_known() -> None:
+def test_counts_without_radiometry() -> None:
     counts = scene(hot=(3, 4, 100.0))
     assert seen(counts, None, above=30000, unit="counts").value == 37315
     assert seen(counts, Radiometry("generic-16"), above=30000, unit="counts").beyond
     assert seen(np.full((4, 4), 200, np.uint8), None, above=128, unit="counts", hysteresis=10).beyond
 
 
-def test_why_there_is_no_reading_is_told() -> None:
+def test_a_missing_reading_has_its_reason() -> None:
     s = AlarmSettings(above=50)
     assert 'set unit = "counts"' in str(read(frame(scene(), None), s, parse("")))
     assert 'set unit = "counts"' in str(read(frame(scene(), Radiometry("generic-16")), s, parse("")))
@@ -81,32 +81,32 @@ def test_why_there_is_no_reading_is_told() -> None:
     assert "dead pixels" in str(read(frame(np.zeros((4, 4), np.uint16)), s, parse("")))
     assert "in colour" in str(read(frame(np.zeros((4, 4, 3), np.uint8)), s, parse("")))
     area = AlarmSettings(above=50, measure="area", pixels=101)
-    assert "has 100 pixels, the alarm wants 101" in str(read(frame(scene()), area, parse("10x10+0+0")))
+    assert "has 100 pixels, the alarm needs 101" in str(read(frame(scene()), area, parse("10x10+0+0")))
 
 
 @given(GRIDS, st.sampled_from([20.0, 50.0, 50.01, 51.0]), st.sampled_from([0.0, 0.005, 1.0, 40.0]), st.booleans(), st.integers(1, 48))
-def test_an_area_is_what_comparing_degrees_pixel_by_pixel_gives(
+def test_an_area_equals_comparing_degrees_pixel_by_pixel(
     counts: np.ndarray, threshold: float, hysteresis: float, over: bool, pixels: int
 ) -> None:
     s = AlarmSettings(**{"above" if over else "below": threshold}, measure="area", pixels=pixels, hysteresis=hysteresis)
-    found = read(frame(counts), s, parse(""))
+    reading = read(frame(counts), s, parse(""))
     alive = counts[(counts > 0) & (counts < 65535)].astype(float)
     if not alive.size:
-        assert isinstance(found, str)
+        assert isinstance(reading, str)
         return
-    assert isinstance(found, Reading)
-    # the law in whole counts: sums of floats differ in their last bits
+    assert isinstance(reading, Reading)
+    # thresholds as whole counts, because float sums differ in their last bits
     limit, release = (threshold + 273.15) * 100, (threshold - hysteresis * (1 if over else -1) + 273.15) * 100
     if any(np.isclose(alive, edge, atol=1e-6).any() and round(edge) != edge for edge in (limit, release)):
         return
     beyond, still = (int((alive > edge).sum() if over else (alive < edge).sum()) for edge in (limit, release))
-    assert found.pixels == beyond
-    assert (found.beyond, found.back) == (beyond >= pixels, still < pixels)
+    assert reading.pixels == beyond
+    assert (reading.beyond, reading.back) == (beyond >= pixels, still < pixels)
 
 
 @given(GRIDS, st.sampled_from(["hottest", "coldest", "mean", "area"]), st.floats(-50, 400), st.floats(0, 50), st.booleans())
 @pytest.mark.filterwarnings("error")
 def test_no_reading_is_both_beyond_and_back(counts: np.ndarray, measure: str, threshold: float, hysteresis: float, over: bool) -> None:
     s = AlarmSettings(**{"above" if over else "below": threshold}, measure=measure, hysteresis=hysteresis, pixels=3)  # type: ignore[arg-type]
-    found = read(frame(counts), s, parse(""))
-    assert isinstance(found, str) or not (found.beyond and found.back)
+    reading = read(frame(counts), s, parse(""))
+    assert isinstance(reading, str) or not (reading.beyond and reading.back)

@@ -1,4 +1,4 @@
-"""Fused frames that say which they are, and videos asked for it; FFmpeg's own view of a file."""
+"""Fused frames that show their own number, videos decoded back to numbers, and ffprobe's view of a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BITS, _WIDE = 12, 8
 
 
 def fused(k: int, time_ns: int, size: tuple[int, int] = (96, 64), colour: bool = True) -> FusedFrame:
-    """A frame with its number in 12 bars, white for a 1."""
+    """Return a frame that shows its number as 12 bars, white for a 1."""
     data = np.full((size[1], size[0]), 40, np.uint8)
     for bit in range(_BITS):
         data[:, bit * _WIDE : (bit + 1) * _WIDE] = 220 if k >> bit & 1 else 40
@@ -30,7 +30,7 @@ def fused(k: int, time_ns: int, size: tuple[int, int] = (96, 64), colour: bool =
 
 
 def numbers(path: Path) -> list[int]:
-    """What the frames of a video say they are, as FFmpeg decodes them."""
+    """Return the numbers shown by a video's frames, as FFmpeg decodes them."""
     size = probe(path)["streams"][0]
     width, height = size["width"], size["height"]
     command = [
@@ -57,11 +57,11 @@ def numbers(path: Path) -> list[int]:
 
 
 def probe(path: Path) -> dict[str, Any]:
-    """ffprobe's streams and packets."""
+    """Return ffprobe's streams and packets."""
     command = ["ffprobe", "-v", "error", "-show_streams", "-show_packets", "-of", "json", str(path)]
     return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
 
 
 def times_s(path: Path) -> list[float]:
-    """Each frame's presentation time."""
+    """Return each frame's presentation time in seconds."""
     return [float(p["pts_time"]) for p in probe(path)["packets"]]

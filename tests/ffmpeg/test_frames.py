@@ -1,4 +1,4 @@
-"""Frames on their way into FFmpeg keep their times and their looks."""
+"""Frames passed to FFmpeg keep their times and pixel values."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_ffmpeg_reads_each_frame_at_its_own_time(tmp_path: Path) -> None:
     times = [round(k * 1e9 / 8.7) + k % 3 * 1_234_000 for k in range(40)]
     path = tmp_path / "a.mkv"
     with path.open("wb") as file:
-        file.write(frames.head(32, 16, 8.7))
+        file.write(frames.file_header(32, 16, 8.7))
         for k, time_ns in enumerate(times):
             picture = frames.i420(np.full((16, 32, 3), k, np.uint8))
-            file.write(frames.before(time_ns, picture.nbytes) + picture.tobytes())
+            file.write(frames.frame_header(time_ns, picture.nbytes) + picture.tobytes())
     command = ["ffprobe", "-v", "error", "-show_packets", "-show_streams", "-of", "json", str(path)]
     told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
     assert [told["streams"][0][k] for k in ("codec_name", "pix_fmt", "width", "height")] == ["rawvideo", "yuv420p", 32, 16]
@@ -31,7 +31,7 @@ def test_ffmpeg_reads_each_frame_at_its_own_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(6, 8, 3), (6, 8), (5, 7, 3), (5, 7), (1, 1)])
-def test_any_size_and_grey_become_even_i420(shape: tuple[int, ...]) -> None:
+def test_any_size_and_grey_frames_become_even_sized_i420(shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(0).integers(90, 160, shape).astype(np.uint8)
     image = cv2.blur(image, (3, 3)) if min(shape[:2]) > 3 else image
     planes = frames.i420(image)

@@ -1,4 +1,4 @@
-"""Frames through a real FFmpeg: all accounted for, whatever becomes of it."""
+"""Frames through a real FFmpeg: each is accounted for in every situation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgefuse.ffmpeg import pump as pump_module
-from edgefuse.ffmpeg.pump import Pump, captured_ns
+from edgefuse.ffmpeg.pump import EncoderThread, captured_ns
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers
 from tests.support.waiting import until
@@ -21,7 +21,7 @@ pytestmark = needs_ffmpeg
 
 
 class ToFiles:
-    """A job: a Matroska file for each FFmpeg, beside what happened."""
+    """A job that writes a Matroska file per FFmpeg process and notes the calls."""
 
     encoders = ("libx264",)
     keyframe_s, bitrate_kbit, send_s = 1.0, 1000, 20.0
@@ -43,7 +43,7 @@ class ToFiles:
         self.began += 1
 
     def output(self, data: bytes) -> None:
-        raise AssertionError("it writes to a file")
+        raise AssertionError("unexpected output: FFmpeg writes to a file")
 
     def end(self) -> int:
         self.ended += 1
@@ -62,27 +62,27 @@ def job(tmp_path: Path) -> ToFiles:
 
 
 @pytest.fixture
-def pump(job: ToFiles) -> Iterator[Pump]:
-    pump = Pump("test", job, 10.0)
+def pump(job: ToFiles) -> Iterator[EncoderThread]:
+    pump = EncoderThread("test", job, 10.0)
     pump.start()
     yield pump
     pump.close(30)
 
 
-def _offer(pump: Pump, frame: FusedFrame) -> None:
-    """As a source that waits."""
+def _offer(pump: EncoderThread, frame: FusedFrame) -> None:
+    """Offer a frame as a source that waits does."""
     until(lambda: len(pump._frames) < 4, "room for a frame")
     pump.offer(frame)
 
 
-def test_frames_of_another_size_or_time_begin_a_new_video(job: ToFiles, pump: Pump) -> None:
+def test_frames_of_another_size_or_time_begin_a_new_video(job: ToFiles, pump: EncoderThread) -> None:
     for k in range(5):
         _offer(pump, fused(k, k * 100_000_000))
     for k in range(5, 9):
         _offer(pump, fused(k, k * 100_000_000, (128, 64)))
     for k in range(9, 12):
         _offer(pump, fused(k, k * 100_000_000 + 3600 * 10**9, (128, 64)))
-    # the source began anew, as a replay does
+    # the source restarted, as a looping replay does
     for k in range(12, 16):
         _offer(pump, fused(k, k * 100_000_000, (128, 64)))
     pump.close(30)
@@ -91,7 +91,7 @@ def test_frames_of_another_size_or_time_begin_a_new_video(job: ToFiles, pump: Pu
     assert job.failures == []
 
 
-def test_a_killed_encoder_is_replaced(job: ToFiles, pump: Pump) -> None:
+def test_a_killed_encoder_is_replaced(job: ToFiles, pump: EncoderThread) -> None:
     _offer(pump, fused(0, 0))
     until(lambda: pump.pid, "an encoder")
     first = pump.pid
@@ -107,11 +107,11 @@ def test_a_killed_encoder_is_replaced(job: ToFiles, pump: Pump) -> None:
     assert "FFmpeg died of signal 9" in job.failures[0]
     pump.close(30)
     assert pump.offered == k
-    # this job tells nothing of what went through
+    # this job does not know what FFmpeg has output
     assert pump.offered == pump.lost + pump.dropped + pump.refused
 
 
-def test_an_encoder_that_hangs_is_replaced(job: ToFiles, pump: Pump) -> None:
+def test_an_encoder_that_hangs_is_replaced(job: ToFiles, pump: EncoderThread) -> None:
     job.send_s = 0.5
     _offer(pump, fused(0, 0, (960, 640)))
     until(lambda: pump.pid, "an encoder")
@@ -122,7 +122,7 @@ def test_an_encoder_that_hangs_is_replaced(job: ToFiles, pump: Pump) -> None:
     assert "takes no frames for 0.5 s" in job.failures[0]
 
 
-def test_nobody_waits_for_a_full_queue(job: ToFiles, pump: Pump) -> None:
+def test_a_full_queue_blocks_nobody(job: ToFiles, pump: EncoderThread) -> None:
     for k in range(2000):
         pump.offer(fused(0, k * 10_000_000))
     assert len(pump._frames) <= 8
@@ -131,7 +131,7 @@ def test_nobody_waits_for_a_full_queue(job: ToFiles, pump: Pump) -> None:
     assert pump.dropped > 0
 
 
-def test_what_is_not_wanted_is_refused_and_ffmpeg_let_go(job: ToFiles, pump: Pump) -> None:
+def test_unwanted_frames_are_refused_and_ffmpeg_is_ended(job: ToFiles, pump: EncoderThread) -> None:
     for k in range(3):
         _offer(pump, fused(k, k * 100_000_000))
     until(lambda: not pump._frames, "the encoder to have all frames")
@@ -142,21 +142,21 @@ def test_what_is_not_wanted_is_refused_and_ffmpeg_let_go(job: ToFiles, pump: Pum
     assert (pump.refused, pump.pid) == (1, None)
 
 
-def test_without_frames_ffmpeg_is_let_go(job: ToFiles, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ffmpeg_is_ended_after_a_while_without_frames(job: ToFiles, pump: EncoderThread, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "_IDLE_S", 0.2)
     _offer(pump, fused(7, 0))
     until(lambda: job.ended == 1, "the encoder to be let go")
     assert numbers(job.files[0]) == [7]
 
 
-def test_times_that_stutter_stay_in_order(job: ToFiles, pump: Pump) -> None:
+def test_jittering_times_stay_in_order(job: ToFiles, pump: EncoderThread) -> None:
     for k, time_ms in enumerate((0, 100, 100, 90, 200)):
         _offer(pump, fused(k, time_ms * 1_000_000))
     pump.close(30)
     assert numbers(job.files[0]) == [0, 1, 2, 3, 4]
 
 
-def test_a_pair_was_taken_when_its_newer_camera_took_it() -> None:
+def test_a_pairs_time_is_its_newer_frames() -> None:
     def frame(modality: str, time_ns: int) -> Frame:
         return Frame(np.zeros((2, 2), np.uint8), modality, time_ns, "")  # type: ignore[arg-type]
 

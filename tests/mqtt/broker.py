@@ -1,4 +1,4 @@
-"""A real Mosquitto on loopback, and who listens to it."""
+"""A real Mosquitto on loopback, and a client that records its messages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.waiting import SECONDS, free_port, signalled, until
-
-# Debian puts it where a user's PATH may not look
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 NEEDED = "Mosquitto is not installed (apt-get install mosquitto)"
 
 
 class Broker:
-    """Started at once; sessions and retained messages survive `stop` and `start`."""
+    """A broker, running from construction; sessions and retained messages survive `stop` and `start`."""
 
     def __init__(self, folder: Path, extra: Sequence[str] = ("allow_anonymous true",)) -> None:
         self.port = free_port()
@@ -56,7 +54,7 @@ class Broker:
 
 
 class Watcher:
-    """Someone else at the broker: keeps all it hears, duplicates too, and is given what it missed when the broker comes back."""
+    """Another client of the broker: records all messages, including duplicates and those resent after an outage."""
 
     def __init__(self, port: int, topics: str = "#", user: str = "", password: str = "", tls: Any = None) -> None:
         from paho.mqtt import client as paho
@@ -84,7 +82,7 @@ class Watcher:
     def on(self, topic: str) -> list[bytes]:
         return [payload for name, payload, _ in list(self.heard) if name == topic]
 
-    def say(self, topic: str, payload: bytes, retain: bool = False) -> None:
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         self.client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(SECONDS)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A broker, listeners, and runs that are told to it."""
+"""Fixtures: a broker and clients that listen to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payloads that nobody should send to a command topic, seeded: for the tests, and by the hundred thousand for benchmarks/fuzz.py.
+"""Malformed command payloads from a seed, for the tests and in large numbers for benchmarks/fuzz.py.
 
 rng = random.Random(seed); check(payload(rng))
 """
@@ -31,12 +31,12 @@ _VALUES: tuple[Any, ...] = (*_PATHS, "snapshot", "record", "reload", True, False
 
 
 def payload(rng: random.Random) -> bytes:
-    """One of many kinds, from nearly right to noise."""
+    """Return a payload of one of many kinds, from nearly valid to noise."""
     return rng.choice(_KINDS)(rng)
 
 
 def check(data: bytes) -> commands.Command | None:
-    """The command it is; None where it was refused. Fails for anything else."""
+    """Return the parsed command, or None where it was refused. Fails for any other outcome."""
     refusal = ""
     try:
         command = commands.parse(data)
@@ -46,13 +46,13 @@ def check(data: bytes) -> commands.Command | None:
         assert len(refusal) < 200
         assert refusal.isprintable()
         return None
-    assert len(data) <= commands.MOST_BYTES
+    assert len(data) <= commands.MAX_BYTES
     assert command.name in ("snapshot", "record", "reload")
     assert command.arguments.keys() == ({"on"} if command.name == "record" else set())
     assert all(type(v) is bool for v in command.arguments.values())
     assert len(command.id) <= 64
     assert command.id == "" or command.id.isprintable()
-    # what is answered is JSON, whatever the id
+    # the answer must be valid JSON for any id
     json.dumps({"id": command.id}).encode()
     return command
 

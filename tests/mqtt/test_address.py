@@ -1,4 +1,4 @@
-"""Who and where: URLs, certificates, names."""
+"""Tests of broker URLs, certificates and device names."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def test_urls_name_a_broker() -> None:
     ["broker", "http://broker", "mqtt://", "mqtt://h:0x1", "mqtt://h:99999", "mqtt://h/path", "mqtt://h?x=1", "mqtt://[::1", "mqtt://a b",
      "mqtt://" + "a" * 64 + ".de", "mqtt://a..b", "mqtt://.", "mqtt://h\n"],
 )  # fmt: skip
-def test_what_is_no_broker_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     try:
-        found = address(MqttSettings(url=url))
+        parsed = address(MqttSettings(url=url))
     except SettingsError as e:
         assert "mqtt.url" in str(e)  # noqa: PT017
     else:
-        # the standard library takes a line break out of a URL
-        assert found.host == "h"
+        # the standard library strips line breaks from a URL
+        assert parsed.host == "h"
         assert url == "mqtt://h\n"
 
 
-def test_a_refused_url_keeps_its_password_to_itself() -> None:
+def test_the_error_for_a_url_hides_its_password() -> None:
     with pytest.raises(SettingsError) as e:
         address(MqttSettings(url="mqtt://ann:secret@h/path"))
     assert "secret" not in str(e.value)
-    with pytest.raises(SettingsError, match="no user"):
+    with pytest.raises(SettingsError, match="without a user"):
         address(MqttSettings(url="mqtt://h", password="secret"))
 
 
-def test_files_that_are_no_certificates_are_named(tmp_path: Path) -> None:
+def test_invalid_certificate_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     with pytest.raises(SettingsError, match=r"mqtt\.ca_file = .*no PEM certificates"):
         tls_context(MqttSettings(url="mqtts://h", ca_file=str(tmp_path / "ca.pem")))
@@ -52,10 +52,10 @@ def test_files_that_are_no_certificates_are_named(tmp_path: Path) -> None:
         tls_context(MqttSettings(url="mqtts://h", cert_file=str(tmp_path / "ca.pem")))
 
 
-def test_a_device_has_its_board_in_its_name(tmp_path: Path) -> None:
+def test_the_default_device_name_identifies_the_board(tmp_path: Path) -> None:
     names = set()
     for k, serial in enumerate(["10000000abcdef01", "10000000abcdef02"]):
-        # two boards, one copied card
+        # two boards with copies of one SD card
         root = tmp_path / str(k)
         (root / "etc").mkdir(parents=True)
         (root / "etc/machine-id").write_text("0123\n")

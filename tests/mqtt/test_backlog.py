@@ -1,4 +1,4 @@
-"""What waits for a broker, and what falls out."""
+"""Tests of the bounded queue of messages."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ KINDS = st.lists(st.sampled_from(["telemetry", "event", "alarm"]), max_size=60)
 
 
 def drained(backlog: Backlog) -> list[Message]:
-    found = []
+    messages = []
     while (message := backlog.take()) is not None:
-        found.append(message)
-    return found
+        messages.append(message)
+    return messages
 
 
-def test_telemetry_goes_before_events_those_before_alarms() -> None:
+def test_telemetry_is_dropped_before_events_and_events_before_alarms() -> None:
     backlog = Backlog(3)
     kinds: list[Kind] = ["alarm", "telemetry", "event", "telemetry", "alarm", "alarm", "alarm"]
     for k, kind in enumerate(kinds):
@@ -38,7 +38,7 @@ def test_it_is_bounded_keeps_the_order_and_counts_all(kinds: list[Kind], most: i
     for kind in ("telemetry", "event", "alarm"):
         left = [m for m in kept if m.kind == kind]
         assert len(left) + lost.get(kind, 0) == kinds.count(kind)
-        # the newest of a kind are those that are left
+        # the newest of each kind remain
         assert [int(m.topic) for m in left] == [k for k, other in enumerate(kinds) if other == kind][lost.get(kind, 0) :]
     if lost.get("alarm"):
         assert {m.kind for m in kept} == {"alarm"}

@@ -1,4 +1,4 @@
-"""A run and a real Mosquitto: what is told, asked, refused, and what an outage costs."""
+"""A run and a real Mosquitto: messages, commands, refusals, and outages."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def answers(watcher: Watcher) -> list[dict[str, Any]]:
     return [json.loads(p) for p in watcher.on(f"{BASE}/answer")]
 
 
-def test_state_telemetry_and_events_are_told_each_on_its_topic(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+def test_state_telemetry_and_events_have_their_own_topics(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
     live, watcher = Live(full_report), watch(broker.port)
     mqtt = device(live, broker)
     connected(mqtt)
-    live.tell(Event("alarm", "stove", {"state": "raised", "celsius": 91.5}))
-    live.tell(Event("camera", "infrared", {"state": "lost"}))
+    live.emit(Event("alarm", "stove", {"state": "raised", "celsius": 91.5}))
+    live.emit(Event("camera", "infrared", {"state": "lost"}))
     until(
         lambda: watcher.on(f"{BASE}/event/camera") and len(watcher.on(f"{BASE}/telemetry")) >= 2,
         "a camera's event and two messages of telemetry",
@@ -66,7 +66,7 @@ def test_state_telemetry_and_events_are_told_each_on_its_topic(broker: Broker, w
     told = [json.loads(p) for p in watcher.on(f"{BASE}/telemetry")]
     assert [t["sequence"] for t in told] == list(range(len(told)))
     assert told[0]["frames_fused"] == 3
-    # the state at the broker's begin, and the event
+    # the state when the connection began, and the event
     alarms = [json.loads(p) for p in watcher.on(f"{BASE}/alarm/stove")]
     assert [a["state"] for a in alarms] == ["raised", "raised"]
     assert (alarms[1]["name"], alarms[1]["celsius"]) == ("stove", 91.5)
@@ -76,11 +76,11 @@ def test_state_telemetry_and_events_are_told_each_on_its_topic(broker: Broker, w
     assert report["sent"] == len(watcher.heard)
 
 
-def test_who_comes_later_finds_state_alarms_and_discovery(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+def test_state_alarms_and_discovery_are_retained_for_later_subscribers(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
     live = Live(full_report)
-    live.offer("record", dict)
+    live.register_command("record", dict)
     connected(device(live, broker))
-    live.tell(Event("alarm", "stove", {"state": "cleared", "celsius": 20.0}))
+    live.emit(Event("alarm", "stove", {"state": "cleared", "celsius": 20.0}))
     first = watch(broker.port)
     until(lambda: any(b"cleared" in p for p in first.on(f"{BASE}/alarm/stove")), "the alarm's end")
     late = watch(broker.port)
@@ -92,13 +92,11 @@ def test_who_comes_later_finds_state_alarms_and_discovery(broker: Broker, watch:
     config = json.loads(kept["homeassistant/sensor/cam-1/fps/config"])
     assert config["state_topic"] == f"{BASE}/telemetry"
     assert "homeassistant/binary_sensor/cam-1/alarm_stove/config" in kept
-    # nothing that grows old is kept
+    # telemetry, events and pictures are not retained
     assert {t.split("/")[2] for t in kept if t.startswith(BASE)} == {"state", "info", "alarm"}
 
 
-def test_an_alarm_that_came_or_went_with_a_reload_is_told_to_home_assistant(
-    broker: Broker, watch: Watch, device: Callable[..., Mqtt]
-) -> None:
+def test_alarms_added_or_removed_by_a_reload_update_home_assistant(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
     names, watcher = ["stove"], watch(broker.port, "homeassistant/#")
 
     class Now(Live):
@@ -117,13 +115,13 @@ def test_pictures_come_on_request_and_at_an_interval(broker: Broker, watch: Watc
     live, watcher = Live(full_report), watch(broker.port)
     mqtt = device(live, broker)
     connected(mqtt)
-    watcher.say(f"{BASE}/command", b'{"command": "snapshot", "id": "1"}')
+    watcher.publish(f"{BASE}/command", b'{"command": "snapshot", "id": "1"}')
     until(lambda: answers(watcher), "an answer")
     live.write(frame())
-    watcher.say(f"{BASE}/command", b'{"command": "snapshot", "id": "2"}')
+    watcher.publish(f"{BASE}/command", b'{"command": "snapshot", "id": "2"}')
     until(lambda: watcher.on(f"{BASE}/snapshot") and len(answers(watcher)) == 2, "a snapshot and two answers")
     first, second = answers(watcher)
-    assert (first["id"], first["ok"], first["error"]) == ("1", False, "there is no frame yet")
+    assert (first["id"], first["ok"], first["error"]) == ("1", False, "no frame yet")
     assert (second["id"], second["ok"]) == ("2", True)
     picture = cv2.imdecode(np.frombuffer(watcher.on(f"{BASE}/snapshot")[0], np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture.shape == (6, 8)
@@ -132,7 +130,7 @@ def test_pictures_come_on_request_and_at_an_interval(broker: Broker, watch: Watc
     until(lambda: len(watcher.on("edgefuse/cam-2/snapshot")) >= 3, "three snapshots")
 
 
-def test_commands_are_asked_of_the_run_and_answered(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+def test_commands_reach_the_run_and_are_answered(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
     live, watcher, asked = Live(full_report), watch(broker.port, f"{BASE}/answer"), []
 
     def record(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -142,8 +140,8 @@ def test_commands_are_asked_of_the_run_and_answered(broker: Broker, watch: Watch
     def reload(given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise EdgeFuseError("the settings file is gone")
 
-    live.offer("record", record)
-    live.offer("reload", reload)
+    live.register_command("record", record)
+    live.register_command("reload", reload)
     mqtt = device(live, broker)
     connected(mqtt)
     for payload in (
@@ -151,7 +149,7 @@ def test_commands_are_asked_of_the_run_and_answered(broker: Broker, watch: Watch
         b'{"command": "reload", "id": "r"}',
         b'{"command": "record", "path": "/x", "on": true}',
     ):
-        watcher.say(f"{BASE}/command", payload)
+        watcher.publish(f"{BASE}/command", payload)
     until(lambda: len(answers(watcher)) == 3, "three answers")
     by_error = {a.get("error", ""): a for a in answers(watcher)}
     assert by_error[""]["recording"] is True
@@ -163,16 +161,16 @@ def test_commands_are_asked_of_the_run_and_answered(broker: Broker, watch: Watch
 
 def test_hostile_commands_change_nothing(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
     live, watcher = Live(full_report), watch(broker.port, f"{BASE}/#")
-    live.offer("reload", lambda given: pytest.fail("nobody asked for that"))
-    # one that is kept would come back with every connection
-    watcher.say(f"{BASE}/command", b'{"command": "reload"}', retain=True)
+    live.register_command("reload", lambda given: pytest.fail("nobody asked for that"))
+    # a retained command would repeat at every connection
+    watcher.publish(f"{BASE}/command", b'{"command": "reload"}', retain=True)
     mqtt = device(live, broker)
     connected(mqtt)
     until(lambda: mqtt.report()["commands"]["ignored"] == 1, "the command that is ignored")
-    # the broker itself keeps what is too large from the device
-    watcher.say(f"{BASE}/command", b"{" * 200_000)
+    # the broker does not forward packets that exceed the limit
+    watcher.publish(f"{BASE}/command", b"{" * 200_000)
     for payload in (b"", b"\xff" * 1024, b"[" * 1000, b'{"command": "reload", "path": "../../x"}', b"\0" * 2000):
-        watcher.say(f"{BASE}/command", payload)
+        watcher.publish(f"{BASE}/command", payload)
     until(lambda: sum(mqtt.report()["commands"].values()) == 6, "six counted commands")
     for _ in range(300):
         watcher.client.publish(f"{BASE}/command", b"flood", qos=1)
@@ -185,13 +183,13 @@ def test_hostile_commands_change_nothing(broker: Broker, watch: Watch, device: C
     assert mqtt.report()["connections"] == 1
 
 
-def test_an_outage_is_buffered_and_what_falls_out_is_counted(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+def test_messages_are_buffered_during_an_outage_and_drops_are_counted(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
     live, watcher = Live(full_report), watch(broker.port, f"{BASE}/#")
     mqtt = device(live, broker, buffer=20)
     connected(mqtt)
     until(lambda: len(watcher.on(f"{BASE}/telemetry")) >= 2, "two messages of telemetry")
     broker.stop()
-    live.tell(Event("alarm", "stove", {"state": "raised", "celsius": 99.0, "while": "away"}))
+    live.emit(Event("alarm", "stove", {"state": "raised", "celsius": 99.0, "while": "away"}))
     until(lambda: mqtt.report()["lost"].get("telemetry", 0) >= 5, lambda: f"five lost messages: {mqtt.report()}")
     assert mqtt.report()["state"] not in ("connected", "connecting")
     assert mqtt.report()["waiting"] <= 20 + 20
@@ -200,14 +198,14 @@ def test_an_outage_is_buffered_and_what_falls_out_is_counted(broker: Broker, wat
     until(lambda: any(b"away" in p for p in watcher.on(f"{BASE}/alarm/stove")), "the alarm told while the broker was away")
     mqtt.close()
     until(lambda: watcher.on(f"{BASE}/state")[-1] == b"offline", "the state offline")
-    # every message is there, or counted
+    # every message arrived or was counted
     sequence = {json.loads(p)["sequence"] for p in watcher.on(f"{BASE}/telemetry")}
     assert mqtt.report()["waiting"] == 0
     assert len(sequence) + mqtt.report()["lost"]["telemetry"] == max(sequence) + 1
     assert mqtt.report()["lost"].keys() == {"telemetry"}
 
 
-def test_a_broker_that_is_not_there_or_hangs_holds_up_nobody(broker: Broker, device: Callable[..., Mqtt]) -> None:
+def test_an_absent_or_hanging_broker_does_not_block_the_run(broker: Broker, device: Callable[..., Mqtt]) -> None:
     live = Live(full_report)
     mqtt = device(live, broker, buffer=10)
     connected(mqtt)
@@ -216,7 +214,7 @@ def test_a_broker_that_is_not_there_or_hangs_holds_up_nobody(broker: Broker, dev
 
     def busy() -> None:
         for k in range(2000):
-            live.tell(Event("alarm", "stove", {"state": "raised", "k": k}))
+            live.emit(Event("alarm", "stove", {"state": "raised", "k": k}))
             live.write(frame())
         mqtt.report()
         done.set()
@@ -232,7 +230,7 @@ def test_a_broker_that_is_not_there_or_hangs_holds_up_nobody(broker: Broker, dev
     until(lambda: nowhere.report()["state"] == "connection refused", "the state connection refused")
 
 
-def test_a_wrong_password_is_said_and_tried_again(tmp_path: Path, watch: Watch, device: Callable[..., Mqtt], broker: Broker) -> None:
+def test_a_wrong_password_is_reported_and_retried(tmp_path: Path, watch: Watch, device: Callable[..., Mqtt], broker: Broker) -> None:
     import shutil
     import subprocess
 
@@ -261,7 +259,7 @@ def test_a_wrong_password_is_said_and_tried_again(tmp_path: Path, watch: Watch, 
         guarded.stop()
 
 
-def test_two_devices_of_one_name_are_told_so(broker: Broker, device: Callable[..., Mqtt]) -> None:
+def test_two_devices_with_the_same_name_are_reported(broker: Broker, device: Callable[..., Mqtt]) -> None:
     first, events = Live(full_report), list[Event]()
     first.listen(events.append)
     connected(device(first, broker))
@@ -272,7 +270,7 @@ def test_two_devices_of_one_name_are_told_so(broker: Broker, device: Callable[..
     )
 
 
-def test_runs_that_come_and_go_leak_no_thread_and_no_descriptor(broker: Broker, device: Callable[..., Mqtt]) -> None:
+def test_no_thread_or_descriptor_leaks_over_many_runs(broker: Broker, device: Callable[..., Mqtt]) -> None:
     live = Live(full_report)
     threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(10):
@@ -286,7 +284,7 @@ def test_runs_that_come_and_go_leak_no_thread_and_no_descriptor(broker: Broker, 
     until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors + 2, "the closing of all descriptors")  # noqa: PTH208
 
 
-def test_settings_that_can_not_be_are_refused_at_once() -> None:
+def test_invalid_settings_are_refused_at_once() -> None:
     pytest.importorskip("paho.mqtt")
     for wrong, said in (
         ({"url": "broker"}, "mqtt.url"), ({"device": "a/b"}, "mqtt.device"), ({"prefix": "#"}, "mqtt.prefix"),
@@ -296,13 +294,13 @@ def test_settings_that_can_not_be_are_refused_at_once() -> None:
             Mqtt(MqttSettings(**{"url": "mqtt://h"} | wrong), Live(dict), INFO)
 
 
-def test_time_is_of_the_event_not_of_the_delivery(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+def test_time_s_is_the_events_time_not_the_deliverys(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
     live, watcher = Live(full_report), watch(broker.port, f"{BASE}/#")
     mqtt = device(live, broker)
     connected(mqtt)
     broker.stop()
     event = Event("camera", "visible", {"state": "lost"}, time.time() - 3600)
-    live.tell(event)
+    live.emit(event)
     broker.start()
     until(lambda: watcher.on(f"{BASE}/event/camera"), "a camera's event")
     assert json.loads(watcher.on(f"{BASE}/event/camera")[0])["time_s"] == round(event.time_s, 3)

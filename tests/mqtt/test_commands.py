@@ -1,4 +1,4 @@
-"""What is a command, and what is refused."""
+"""Tests of command parsing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefuse.mqtt import commands
-from edgefuse.mqtt.commands import Command, RefusedError, Throttle, parse
+from edgefuse.mqtt.commands import Command, RateLimiter, RefusedError, parse
 from tests.mqtt import hostile
 
 
@@ -24,18 +24,18 @@ def test_commands_and_nothing_else() -> None:
     [
         (b"", "JSON object"), (b"snapshot", "JSON object"), (b"[]", "JSON object"), (b'"snapshot"', "JSON object"),
         (b"\xff", "JSON object"),
-        (b'{"command": "shutdown"}', "there is snapshot, record, reload"), (b'{"command": ["snapshot"]}', "there is snapshot"),
-        (b"{}", "there is"),
+        (b'{"command": "shutdown"}', "expected snapshot, record, reload"), (b'{"command": ["snapshot"]}', "expected snapshot"),
+        (b"{}", "unknown command"),
         (b'{"command": "snapshot", "path": "/etc/x.jpg"}', "snapshot takes nothing and an id"),
         (b'{"command": "record"}', r"record takes on \(true or false\)"), (b'{"command": "record", "on": 1}', r"on \(true or false\)"),
         (b'{"command": "record", "on": true, "file": "x"}', "record takes on"), (b'{"command": "reload", "id": 7}', "64 printable"),
         (b'{"command": "reload", "id": "\\n"}', "64 printable"), (b'{"command": "reload", "id": "\\ud800"}', "64 printable"),
-        (b'{"command": "reload", "command": "snapshot"}', "given twice"), (b'{"command": "record", "on": NaN}', "not JSON"),
+        (b'{"command": "reload", "command": "snapshot"}', "duplicate key"), (b'{"command": "record", "on": NaN}', "not JSON"),
         (b'{"command": "reload", "id": "' + b"x" * 65 + b'"}', "64 printable"), (b" " * 1025, "1024 bytes at most"),
         (b"[" * 1024, "JSON object"),
     ],
 )  # fmt: skip
-def test_what_is_no_command_is_refused_in_words(payload: bytes, why: str) -> None:
+def test_invalid_payloads_are_refused_with_the_reason(payload: bytes, why: str) -> None:
     with pytest.raises(RefusedError, match=why):
         parse(payload)
 
@@ -45,21 +45,21 @@ def test_any_bytes_are_a_command_or_refused(payload: bytes) -> None:
     hostile.check(payload)
 
 
-def test_hostile_payloads_are_refused_and_good_ones_among_them_are_not() -> None:
+def test_malformed_payloads_are_refused_and_valid_ones_accepted() -> None:
     rng = random.Random(6)
-    found = [hostile.check(hostile.payload(rng)) for _ in range(3000)]
-    assert 100 < sum(c is not None for c in found) < 1500
-    assert {c.name for c in found if c} == {"snapshot", "record", "reload"}
+    results = [hostile.check(hostile.payload(rng)) for _ in range(3000)]
+    assert 100 < sum(c is not None for c in results) < 1500
+    assert {c.name for c in results if c} == {"snapshot", "record", "reload"}
 
 
-def test_the_generator_says_the_same_for_the_same_seed() -> None:
+def test_the_generator_is_reproducible_from_its_seed() -> None:
     assert [hostile.payload(random.Random(1)) for _ in range(50)] == [hostile.payload(random.Random(1)) for _ in range(50)]
 
 
-def test_a_flood_is_not_even_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_beyond_the_rate_limit_are_dropped_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(commands.time, "monotonic", lambda: now[0])
-    throttle = Throttle(rate=5.0, burst=10)
+    throttle = RateLimiter(rate=5.0, burst=10)
     assert sum(throttle.admit() for _ in range(1000)) == 10
     now[0] += 1.0
     assert sum(throttle.admit() for _ in range(1000)) == 5

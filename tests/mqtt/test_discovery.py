@@ -1,4 +1,4 @@
-"""What Home Assistant is told: only what it knows, and templates that find their values."""
+"""Tests of Home Assistant discovery: only known keys, and templates that match the telemetry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgefuse.telemetry.vitals import Vitals
 from tests.reports import full_report
 
 BASE = "edgefuse/cam-1"
-# keys by component, after https://www.home-assistant.io/integrations/mqtt/ and its pages by component
+# keys per component, from https://www.home-assistant.io/integrations/mqtt/ and its pages for each component
 _ALL = {"name", "unique_id", "availability_topic", "device", "origin", "entity_category"}
 _KNOWN = {
     "sensor": ({"state_topic"}, {"value_template", "unit_of_measurement", "device_class", "state_class"}),
@@ -26,17 +26,17 @@ _CLASSES = {"data_size", "temperature", "problem", "heat"}
 
 
 def made() -> dict[str, dict[str, object]]:
-    found = discovery.configs(BASE, "cam-1", "mobilefuse-edge", ["stove", "odd"], ["snapshot", "record", "reload"])
-    return {topic: dict(config) for topic, config in found.items()}
+    payload_by_topic = discovery.configs(BASE, "cam-1", "mobilefuse-edge", ["stove", "odd"], ["snapshot", "record", "reload"])
+    return {topic: dict(config) for topic, config in payload_by_topic.items()}
 
 
-def test_every_config_has_what_home_assistant_wants_and_nothing_else() -> None:
+def test_every_config_has_exactly_the_keys_of_its_component() -> None:
     configs = made()
     assert len({c["unique_id"] for c in configs.values()}) == len(configs) == 8 + 1 + 2 + 1 + 2 + 1
     for topic, config in configs.items():
-        found = re.fullmatch(r"(\w+)/([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)/config", topic)
-        assert found, topic
-        needed, more = _KNOWN[found[1]]
+        match = re.fullmatch(r"(\w+)/([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)/config", topic)
+        assert match, topic
+        needed, more = _KNOWN[match[1]]
         assert needed <= config.keys() <= needed | more | _ALL, topic
         assert config.get("device_class", "heat") in _CLASSES
         assert config["availability_topic"] == f"{BASE}/state"
@@ -44,7 +44,7 @@ def test_every_config_has_what_home_assistant_wants_and_nothing_else() -> None:
         json.dumps(config)
 
 
-def test_buttons_and_switches_send_commands_that_are_taken() -> None:
+def test_buttons_and_switches_send_accepted_commands() -> None:
     sent = [v for c in made().values() for k, v in c.items() if k in ("payload_press", "payload_on", "payload_off")]
     parsed = [commands.parse(str(p).encode()) for p in sent]
     assert [(c.name, dict(c.arguments)) for c in parsed] == [
@@ -52,7 +52,7 @@ def test_buttons_and_switches_send_commands_that_are_taken() -> None:
     ]  # fmt: skip
 
 
-def test_templates_find_their_values_in_what_is_really_sent() -> None:
+def test_templates_match_the_telemetry_that_is_sent() -> None:
     jinja2 = pytest.importorskip("jinja2")
     telemetry = json.loads(json.dumps(Vitals(Live(full_report)).read()))
     alarm = {"name": "stove", "state": "raised"}
@@ -70,5 +70,5 @@ def test_templates_find_their_values_in_what_is_really_sent() -> None:
     assert shown["fps"] == "None"  # Home Assistant's word for unknown
 
 
-def test_a_command_that_is_not_taken_has_no_button() -> None:
+def test_a_command_that_is_not_accepted_has_no_button() -> None:
     assert not any(t.startswith(("button/", "switch/")) for t in discovery.configs(BASE, "cam-1", "m", [], []))

@@ -1,4 +1,4 @@
-"""`edgefuse run --mqtt` as a process of its own: its last will, its goodbye, its passwords."""
+"""`edgefuse run --mqtt` in its own process: last will, disconnect, passwords."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """An endless run."""
+    """Start an endless run."""
     made: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str) -> subprocess.Popen[str]:
@@ -55,12 +55,12 @@ def test_a_run_that_is_killed_is_offline_by_its_last_will(broker: Broker, watch:
     process.wait(SECONDS)
     until(lambda: len(watcher.heard) == 2, "the broker telling the last will")
     assert (first, watcher.on(topic)[-1]) == (b"online", b"offline")
-    # whoever comes later finds it, too
+    # later subscribers see it too
     late = watch(broker.port, "edgefuse/+/state")
     until(lambda: late.heard == [(topic, b"offline", True)], "the retained state")
 
 
-def test_a_run_that_is_stopped_says_goodbye(broker: Broker, watch: Watch, start: Start) -> None:
+def test_a_stopped_run_publishes_offline_and_disconnects(broker: Broker, watch: Watch, start: Start) -> None:
     watcher = watch(broker.port, "edgefuse/#")
     process = start("--mqtt", broker.url, "--json")
     until(lambda: any(topic.endswith("/telemetry") for topic, _, _ in watcher.heard), "telemetry")
@@ -75,7 +75,7 @@ def test_a_run_that_is_stopped_says_goodbye(broker: Broker, watch: Watch, start:
     assert "edgefuse: sink mqtt: state connected" in err
 
 
-def test_a_run_without_its_broker_runs(run: Run, tmp_path: Path) -> None:
+def test_a_run_works_without_its_broker(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt")
     done = run("run", "--source", "demo?size=96x80&frames=30", "--runtime", "numpy", "--mqtt", "mqtt://ann@127.0.0.1:1", "--json")
     assert done.returncode == 0, done.stderr
@@ -83,7 +83,7 @@ def test_a_run_without_its_broker_runs(run: Run, tmp_path: Path) -> None:
     assert (report["frames"]["fused"], report["mqtt"]["connections"]) == (30, 0)
 
 
-def test_settings_come_from_a_file_and_its_secret_from_another(run: Run, tmp_path: Path) -> None:
+def test_settings_from_a_file_and_its_password_file(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt")
     pytest.importorskip("msgspec")
     (tmp_path / "secret").write_text("hush\n")
@@ -101,7 +101,7 @@ def test_settings_come_from_a_file_and_its_secret_from_another(run: Run, tmp_pat
     assert "mqtt.device = 'a/b': expected" in one_line(refused.stderr)
 
 
-def test_without_paho_the_way_to_it_is_told(run: Run, tmp_path: Path) -> None:
+def test_without_paho_the_error_has_the_install_command(run: Run, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked" / "paho"
     blocked.mkdir(parents=True)
     (blocked / "__init__.py").write_text("raise ImportError('not here')\n")

@@ -1,4 +1,4 @@
-"""TLS with a made-up authority: who is trusted, and who is not."""
+"""TLS with a test certificate authority: which brokers are trusted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 
 def signed(folder: Path, name: str, authority: str, extension: str) -> None:
-    """NAME.pem and NAME.key, signed by the authority."""
+    """Create NAME.pem and NAME.key, signed by the authority."""
     openssl(folder, "req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr",
             "-subj", f"/CN={name}")  # fmt: skip
     (folder / f"{name}.ext").write_text(extension)
@@ -39,7 +39,7 @@ def signed(folder: Path, name: str, authority: str, extension: str) -> None:
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two authorities; the broker's and a device's certificates of the first."""
+    """Two authorities, and the broker's and a device's certificates from the first."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("papers")
@@ -73,7 +73,7 @@ def guarded(papers: Path, tmp_path: Path) -> Iterator[Guarded]:
 
 
 def state(broker: Broker, wanted: str, **more: Any) -> str:
-    """What comes of a device at the broker."""
+    """Return the connection state that a device reaches."""
     settings: dict[str, Any] = {"url": f"mqtts://127.0.0.1:{broker.port}", "device": "cam-1", "retry": 0.2} | more
     mqtt = Mqtt(MqttSettings(**settings), Live(full_report), INFO)
     try:
@@ -84,7 +84,7 @@ def state(broker: Broker, wanted: str, **more: Any) -> str:
         gc.collect()
 
 
-def test_a_broker_that_our_authority_vouches_for_is_told(guarded: Guarded, papers: Path) -> None:
+def test_a_broker_with_a_trusted_certificate_gets_messages(guarded: Guarded, papers: Path) -> None:
     broker = guarded()
     context = ssl.create_default_context(cafile=papers / "ours.pem")
     watcher = Watcher(broker.port, "edgefuse/#", tls=context)
@@ -93,21 +93,21 @@ def test_a_broker_that_our_authority_vouches_for_is_told(guarded: Guarded, paper
     watcher.close()
 
 
-def test_others_are_not(guarded: Guarded, papers: Path) -> None:
+def test_other_brokers_are_not_trusted(guarded: Guarded, papers: Path) -> None:
     broker = guarded()
-    assert "not to be trusted" in state(broker, "trusted", ca_file=str(papers / "theirs.pem"))
-    assert "not to be trusted" in state(broker, "trusted")
-    # plain MQTT to a port of TLS
-    assert "hung up without an answer" in state(broker, "hung up", url=broker.url)
+    assert "not trusted" in state(broker, "trusted", ca_file=str(papers / "theirs.pem"))
+    assert "not trusted" in state(broker, "trusted")
+    # plain MQTT to a TLS port
+    assert "closed without an answer" in state(broker, "closed", url=broker.url)
 
 
 def test_a_certificate_for_another_host_is_refused(guarded: Guarded, papers: Path) -> None:
     assert "not valid for '127.0.0.1'" in state(guarded("elsewhere"), "trusted", ca_file=str(papers / "ours.pem"))
 
 
-def test_a_broker_may_want_the_devices_certificate(guarded: Guarded, papers: Path) -> None:
+def test_a_broker_may_require_a_client_certificate(guarded: Guarded, papers: Path) -> None:
     broker = guarded("broker", "require_certificate true", "use_identity_as_username true")
     ours = {"ca_file": str(papers / "ours.pem")}
     own = {"cert_file": str(papers / "cam-1.pem"), "key_file": str(papers / "cam-1.key")}
     assert state(broker, "connected", **ours, **own) == "connected"
-    assert "hung up without an answer; check certificates" in state(broker, "hung up", **ours)
+    assert "closed without an answer; check certificates" in state(broker, "closed", **ours)

@@ -1,4 +1,4 @@
-"""The folder of recordings: what is kept, in which order, and what a crash left."""
+"""Tests of the recordings folder: deletion, order of names, and recovery after a crash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefuse.errors import OutputError
-from edgefuse.recording.folder import Folder, Limits, Recording, to_delete
+from edgefuse.recording.folder import Folder, Limits, RecordingFile, to_delete
 from tests.ffmpeg.pictures import needs_ffmpeg, numbers
 from tests.recording.conftest import Stream
 
@@ -24,12 +24,12 @@ DAY = 86400.0
 
 _ages = st.one_of(st.floats(-40 * DAY, 400 * DAY), st.just(NOW))
 _recordings = st.lists(st.tuples(st.integers(0, 1000), _ages, st.booleans()), max_size=12).map(
-    lambda rows: [Recording(f"{n:08d}.mp4", n, size, NOW - age, is_open) for n, (size, age, is_open) in enumerate(rows)]
+    lambda rows: [RecordingFile(f"{n:08d}.mp4", n, size, NOW - age, is_open) for n, (size, age, is_open) in enumerate(rows)]
 )
 
 
 @given(_recordings, st.integers(0, 3000), st.sampled_from([0.0, 10 * DAY, 100 * DAY]), st.integers(0, 500))
-def test_what_goes_is_old_or_makes_room(here: list[Recording], nbytes: int, age_s: float, coming: int) -> None:
+def test_deleted_recordings_are_old_or_make_room(here: list[RecordingFile], nbytes: int, age_s: float, coming: int) -> None:
     gone = to_delete(here[::-1], Limits(nbytes, age_s), NOW, coming)
     left = [r for r in here if r not in gone]
     assert not any(r.open for r in gone)
@@ -38,10 +38,10 @@ def test_what_goes_is_old_or_makes_room(here: list[Recording], nbytes: int, age_
     assert set(old) <= set(gone)
     closed = [r for r in left if not r.open]
     if nbytes:
-        # either it fits, or nothing more could go
+        # either the limit holds, or nothing more could be deleted
         assert sum(r.nbytes for r in left) + coming <= nbytes or not closed
     for r in set(gone) - set(old):
-        # it had to: with it and what is left, it would not have fitted
+        # each deletion was necessary: keeping the file would have exceeded the limit
         assert nbytes
         younger = sum(x.nbytes for x in here if x.number >= r.number and x not in old) + sum(
             x.nbytes for x in here if x.open and x.number < r.number
@@ -69,7 +69,7 @@ def _write(folder: Folder, nbytes: int, time_s: float = NOW) -> Path:
     return folder.finish(part)
 
 
-def test_names_sort_by_time_whatever_the_clock_does(tmp_path: Path, open_folder: Open) -> None:
+def test_names_sort_by_time_even_if_the_clock_jumps(tmp_path: Path, open_folder: Open) -> None:
     names = []
     for time_s in (NOW, NOW + 60, 5.0, 4.0, NOW + 3e8, NOW):
         folder = open_folder()
@@ -91,7 +91,7 @@ def test_nothing_is_ever_overwritten(tmp_path: Path, open_folder: Open) -> None:
     assert [p.read_bytes() for p in taken] == [b"theirs"] * 2
 
 
-def test_only_ours_are_counted_and_deleted(tmp_path: Path, open_folder: Open) -> None:
+def test_other_files_are_neither_counted_nor_deleted(tmp_path: Path, open_folder: Open) -> None:
     folder = open_folder(Limits(100, 0))
     ours = [_write(folder, 80) for _ in range(3)]
     others = [
@@ -110,7 +110,7 @@ def test_only_ours_are_counted_and_deleted(tmp_path: Path, open_folder: Open) ->
     )
 
 
-def test_a_clock_that_is_set_late_makes_nothing_old(tmp_path: Path, open_folder: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_the_clock_late_does_not_age_recordings(tmp_path: Path, open_folder: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = open_folder(Limits(0, 7 * DAY))
     path, before = _write(folder, 1), _write(folder, 1)
     now = time.time()
@@ -119,12 +119,12 @@ def test_a_clock_that_is_set_late_makes_nothing_old(tmp_path: Path, open_folder:
     folder.tidy()
     assert path.exists()
     folder.close()
-    # another run can't know
+    # a later run cannot know that
     open_folder(Limits(0, 7 * DAY)).tidy()
     assert (path.exists(), before.exists()) == (False, True)
 
 
-def test_what_others_delete_is_forgotten(open_folder: Open) -> None:
+def test_recordings_deleted_by_others_are_forgotten(open_folder: Open) -> None:
     folder = open_folder()
     first, second = _write(folder, 1), _write(folder, 1)
     first.unlink()
@@ -132,7 +132,7 @@ def test_what_others_delete_is_forgotten(open_folder: Open) -> None:
     assert list(folder._ages) == [second.name]
 
 
-def test_one_recorder_a_folder(tmp_path: Path, open_folder: Open) -> None:
+def test_a_folder_takes_one_recorder_only(tmp_path: Path, open_folder: Open) -> None:
     first = open_folder()
     with pytest.raises(OutputError, match="another run records here; give each its own folder"):
         open_folder()
@@ -142,35 +142,35 @@ def test_one_recorder_a_folder(tmp_path: Path, open_folder: Open) -> None:
 
 
 @needs_ffmpeg
-def test_what_a_crash_left_is_kept_as_far_as_it_plays(tmp_path: Path, open_folder: Open, stream: Stream) -> None:
+def test_recovery_keeps_the_playable_part_of_unfinished_files(tmp_path: Path, open_folder: Open, stream: Stream) -> None:
     first = open_folder()
-    good = len(stream.head) + sum(len(f.data) for f in stream.fragments[:5])
-    torn, whole_, _, head, raw, png = (first.new(e, NOW) for e in (".mp4", ".mp4", ".mp4", ".mp4", ".efr", ".png"))
+    good = len(stream.header) + sum(len(f.data) for f in stream.fragments[:5])
+    torn, whole_, _, header, raw, png = (first.new(e, NOW) for e in (".mp4", ".mp4", ".mp4", ".mp4", ".efr", ".png"))
     torn.write_bytes(stream.data[: good + 77])
     whole_.write_bytes(stream.data)
-    head.write_bytes(stream.head)
+    header.write_bytes(stream.header)
     raw.write_bytes(b"some chunks")
     png.write_bytes(b"half a picture")
     os.utime(torn, (NOW - 5, NOW - 5))
     first.close()
     second = open_folder()
-    found = sorted(p.name for p in tmp_path.glob("edgefuse-*"))
-    assert [n[:17] + n[-4:] for n in found] == [f"edgefuse-{n:08d}{e}" for n, e in ((1, ".mp4"), (2, ".mp4"), (5, ".efr"))]
+    names = sorted(p.name for p in tmp_path.glob("edgefuse-*"))
+    assert [n[:17] + n[-4:] for n in names] == [f"edgefuse-{n:08d}{e}" for n, e in ((1, ".mp4"), (2, ".mp4"), (5, ".efr"))]
     assert second.recovered == 3
-    assert not any(".part" in n for n in found)
-    assert numbers(tmp_path / found[0]) == list(range(sum(f.frames for f in stream.fragments[:5])))
-    assert numbers(tmp_path / found[1]) == list(range(60))
-    assert (tmp_path / found[0]).stat().st_mtime == NOW - 5
+    assert not any(".part" in n for n in names)
+    assert numbers(tmp_path / names[0]) == list(range(sum(f.frames for f in stream.fragments[:5])))
+    assert numbers(tmp_path / names[1]) == list(range(60))
+    assert (tmp_path / names[0]).stat().st_mtime == NOW - 5
     assert _write(second, 1).name.startswith("edgefuse-00000006-")
 
 
-def test_room_is_what_is_left_over(tmp_path: Path, open_folder: Open) -> None:
+def test_room_excludes_the_space_to_keep_free(tmp_path: Path, open_folder: Open) -> None:
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     assert open_folder(path=tmp_path / "a").has_room(1000)
     assert not open_folder(keep_free=free + 10**12, path=tmp_path / "b").has_room(0)
 
 
-def test_a_folder_that_can_not_be_written(tmp_path: Path, open_folder: Open) -> None:
+def test_a_read_only_folder_is_refused(tmp_path: Path, open_folder: Open) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         open_folder(path=tmp_path / "file")

@@ -1,4 +1,4 @@
-"""The attachment as a run has it: frames from Live through a real FFmpeg into files that play."""
+"""The attachment in a run: frames from Live through a real FFmpeg into playable files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ pytestmark = needs_ffmpeg
 
 
 class Bench:
-    """A recording, its Live and what it told. Frames are given as by a source that waits."""
+    """A recording, its Live, and the events that it emitted. Frames are given as by a source that waits."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.folder, self.live, self.told = folder, Live(dict), []
-        self.live.listen(self.told.append)
+        self.folder, self.live, self.events = folder, Live(dict), []
+        self.live.listen(self.events.append)
         self.recording = Recording(
             RecordingSettings(folder=str(folder), keep_free_mb=0, **settings), self.live, Info("test", 8.7, True, {})
         )
@@ -51,10 +51,10 @@ class Bench:
 
     @property
     def states(self) -> list[Any]:
-        return [e.facts["state"] for e in self.told if e.kind == "recording"]
+        return [e.facts["state"] for e in self.events if e.kind == "recording"]
 
     def accounted(self) -> dict[str, int]:
-        """The closed recording's counts, which add up."""
+        """Return the closed recording's counts after checking that they add up."""
         self.recording.close()
         frames = dict(self.recording.report()["frames"])
         assert frames.pop("seen") == len(self.times) == sum(frames.values())
@@ -73,7 +73,7 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         yield make
 
 
-def test_every_frame_at_its_own_time(bench: Callable[..., Bench]) -> None:
+def test_every_frame_keeps_its_capture_time(bench: Callable[..., Bench]) -> None:
     b = bench(segment_s=2.5)
     b.give(61)
     assert b.accounted() == {"recorded": 61, "dropped": 0, "lost": 0, "unwritten": 0, "not_wanted": 0}
@@ -88,62 +88,62 @@ def test_every_frame_at_its_own_time(bench: Callable[..., Bench]) -> None:
     assert b.states == ["recording"]
 
 
-def test_an_alarm_is_recorded_with_what_came_before(bench: Callable[..., Bench]) -> None:
+def test_an_alarm_is_recorded_with_the_time_before_it(bench: Callable[..., Bench]) -> None:
     b = bench(mode="alarm", before_s=2, after_s=0)
     b.give(40)
     assert (b.recording.report()["state"], b.files()) == ("armed", [])
-    b.live.tell(Event("alarm", "stove", {"state": "raised"}))
+    b.live.emit(Event("alarm", "stove", {"state": "raised"}))
     assert b.recording.report()["state"] == "recording"
     b.give(20)
     until(b.files, "a file")
-    b.live.tell(Event("alarm", "stove", {"state": "cleared"}))
+    b.live.emit(Event("alarm", "stove", {"state": "cleared"}))
     until(lambda: "off" in b.states, "the state off")
     b.give(10)
     counts = b.accounted()
     (file,) = b.files()
-    found = numbers(file)
-    assert found == list(range(found[0], found[-1] + 1))
-    # the alarm came with frame 40; FFmpeg may be behind, never ahead
-    assert found[0] <= 40 - 2 * 8.7
-    assert 40 <= found[-1] < 60
-    assert counts["recorded"] == len(found)
+    recorded = numbers(file)
+    assert recorded == list(range(recorded[0], recorded[-1] + 1))
+    # the alarm came with frame 40; FFmpeg may lag behind, never lead
+    assert recorded[0] <= 40 - 2 * 8.7
+    assert 40 <= recorded[-1] < 60
+    assert counts["recorded"] == len(recorded)
     assert counts["dropped"] == counts["lost"] == counts["unwritten"] == 0
 
 
-def test_recorded_on_request_and_no_longer(bench: Callable[..., Bench]) -> None:
+def test_recording_on_request(bench: Callable[..., Bench]) -> None:
     b = bench(mode="request")
     b.give(10)
     assert b.recording.report()["encoder"] == ""
-    assert b.live.ask("record", {"on": True}) == {"on": True, "state": "recording"}
+    assert b.live.run_command("record", {"on": True}) == {"on": True, "state": "recording"}
     b.give(12)
     until(lambda: b.recording._pump.pid and not b.recording._pump._frames, "the encoder to have all frames")
-    assert b.live.ask("record", {"on": False}) == {"on": False, "state": "off"}
+    assert b.live.run_command("record", {"on": False}) == {"on": False, "state": "off"}
     until(lambda: "off" in b.states, "the state off")
     b.give(5)
-    assert b.live.ask("record", {"on": True})["on"]
+    assert b.live.run_command("record", {"on": True})["on"]
     b.give(3)
     counts = b.accounted()
     assert counts == {"recorded": 15, "dropped": 0, "lost": 0, "unwritten": 0, "not_wanted": 15}
     assert [numbers(f) for f in b.files()] == [list(range(10, 22)), list(range(27, 30))]
     for wrong in ({}, {"on": 1}, {"on": "yes"}):
         with pytest.raises(SettingsError, match="expected"):
-            b.live.ask("record", wrong)
+            b.live.run_command("record", wrong)
 
 
 def test_a_snapshot_is_the_newest_frame(bench: Callable[..., Bench]) -> None:
     b = bench(mode="request")
     with pytest.raises(EdgeFuseError, match="no frame yet"):
-        b.live.ask("snapshot")
+        b.live.run_command("snapshot")
     b.give(3)
-    paths = [Path(b.live.ask("snapshot")["path"]) for _ in range(2)]
+    paths = [Path(b.live.run_command("snapshot")["path"]) for _ in range(2)]
     assert paths == b.files(".png")
     newest = b.live.newest
     assert newest is not None
     assert np.array_equal(cv2.imread(str(paths[0])), newest[1].data)
     b.recording.close()
     for command, arguments in (("snapshot", {}), ("record", {"on": True})):
-        with pytest.raises(EdgeFuseError, match="nothing is recorded any more"):
-            b.live.ask(command, arguments)
+        with pytest.raises(EdgeFuseError, match="the recording is closed"):
+            b.live.run_command(command, arguments)
 
 
 def test_raw_pairs_beside_the_video(bench: Callable[..., Bench]) -> None:
@@ -160,7 +160,7 @@ def test_raw_pairs_beside_the_video(bench: Callable[..., Bench]) -> None:
     assert [n for f in b.files() for n in numbers(f)] == list(range(20))
 
 
-def test_a_killed_encoder_costs_what_it_held(bench: Callable[..., Bench]) -> None:
+def test_a_killed_encoder_loses_only_what_it_held(bench: Callable[..., Bench]) -> None:
     b = bench()
     b.give(30)
     until(lambda: b.recording.report()["frames"]["recorded"], "a recorded frame")
@@ -170,16 +170,16 @@ def test_a_killed_encoder_costs_what_it_held(bench: Callable[..., Bench]) -> Non
     b.give(20)
     counts = b.accounted()
     assert counts["lost"] > 0
-    found = [numbers(f) for f in b.files()]
-    assert len(found) == 2
-    assert sum(map(len, found)) == counts["recorded"]
-    assert found[0] == list(range(len(found[0])))
-    assert found[1][-1] == len(b.times) - 1
+    recorded = [numbers(f) for f in b.files()]
+    assert len(recorded) == 2
+    assert sum(map(len, recorded)) == counts["recorded"]
+    assert recorded[0] == list(range(len(recorded[0])))
+    assert recorded[1][-1] == len(b.times) - 1
     assert b.states[:2] == ["recording", "encoder failed"]
     assert b.recording.report()["encoder_restarts"] == 1
 
 
-def test_old_recordings_make_room(bench: Callable[..., Bench]) -> None:
+def test_old_recordings_are_deleted_to_make_room(bench: Callable[..., Bench]) -> None:
     first = bench(segment_s=2)
     first.give(80)
     first.recording.close()
@@ -192,11 +192,11 @@ def test_old_recordings_make_room(bench: Callable[..., Bench]) -> None:
     assert numbers(second.files()[-1])[-1] == 79
 
 
-def test_what_can_not_be(bench: Callable[..., Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_setups_are_refused(bench: Callable[..., Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     b = bench()
     with pytest.raises(OutputError, match="another run records here"):
         Bench(b.folder)
-    with pytest.raises(OutputError, match="what this run reads from"):
+    with pytest.raises(OutputError, match="is an input of this run"):
         Recording(RecordingSettings(folder=str(tmp_path)), Live(dict), Info("test", 8.7, False, {}, (tmp_path,)))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match="apt install ffmpeg"):

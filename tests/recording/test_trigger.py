@@ -1,4 +1,4 @@
-"""When is recorded, by mode; a clock that stands still until it is moved."""
+"""Tests of when to record, by mode, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_always_until_told_otherwise_and_alarms_all_the_same(clock: Clock) -> None:
+def test_mode_always_and_alarms_while_switched_off(clock: Clock) -> None:
     t = Trigger("always", 5, clock)
     assert t.wanted()
-    t.ask(False)
+    t.set_requested(False)
     assert not t.wanted()
-    assert not t.encodes()
+    assert not t.encode()
     t.alarm("stove", "raised")
     assert t.wanted()
     t.alarm("stove", "cleared")
@@ -32,13 +32,13 @@ def test_always_until_told_otherwise_and_alarms_all_the_same(clock: Clock) -> No
     assert t.wanted()
     clock.now += 0.2
     assert not t.wanted()
-    t.ask(True)
+    t.set_requested(True)
     assert t.wanted()
 
 
-def test_alarm_from_the_first_raised_to_some_time_after_the_last_is_cleared(clock: Clock) -> None:
+def test_mode_alarm_from_the_first_raised_to_after_s_after_the_last_cleared(clock: Clock) -> None:
     t = Trigger("alarm", 10, clock)
-    assert (t.wanted(), t.encodes()) == (False, True)
+    assert (t.wanted(), t.encode()) == (False, True)
     t.alarm("a", "raised")
     clock.now += 1000
     t.alarm("b", "raised")
@@ -62,25 +62,25 @@ def test_an_alarm_without_a_state_is_over_at_once(clock: Clock) -> None:
     assert not t.wanted()
 
 
-def test_what_began_before_the_end_belongs_to_it(clock: Clock) -> None:
+def test_a_fragment_that_began_before_the_end_is_recorded(clock: Clock) -> None:
     t = Trigger("alarm", 10, clock)
-    t.ask(True)
-    t.ask(False)
+    t.set_requested(True)
+    t.set_requested(False)
     clock.now += 0.4
     assert (t.wanted(), t.wanted(0.5), t.wanted(0.3)) == (False, True, False)
 
 
-def test_what_was_never_raised_can_not_be_cleared(clock: Clock) -> None:
+def test_clearing_an_alarm_that_was_not_raised_changes_nothing(clock: Clock) -> None:
     t = Trigger("alarm", 10, clock)
     t.alarm("a", "cleared")
     assert not t.wanted()
 
 
-def test_on_request_alone(clock: Clock) -> None:
+def test_mode_request(clock: Clock) -> None:
     t = Trigger("request", 10, clock)
     t.alarm("a", "raised")
-    assert (t.wanted(), t.encodes()) == (False, False)
-    t.ask(True)
+    assert (t.wanted(), t.encode()) == (False, False)
+    t.set_requested(True)
     assert t.wanted()
-    t.ask(False)
+    t.set_requested(False)
     assert not t.wanted()

@@ -57,10 +57,10 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tables_open_what_stands_on_them_and_it_reports_under_their_names() -> None:
     live = Live(dict)
     made = Attachments({"ear": Table(), "no-kind": Table()}, live, INFO)
-    live.tell(Event("alarm", "stove"))
+    live.emit(Event("alarm", "stove"))
     assert made.report() == {"ear": {"word": "hello", "heard": 1}}
     made.close()
-    live.tell(Event("alarm", "stove"))
+    live.emit(Event("alarm", "stove"))
     assert made.report() == {"ear": {"word": "hello", "heard": 1}}
     assert Ear.closed == ["hello"]
 

@@ -1,4 +1,4 @@
-"""GStreamer's RTSP server taking one published H.264 stream into FILE; run by the system's Python, which has its bindings.
+"""GStreamer's RTSP server, which writes one published H.264 stream into FILE. Needs the system's Python with GStreamer's bindings.
 
 /usr/bin/python3 gst_server.py PORT FILE
 """

@@ -1,5 +1,4 @@
-"""Real servers on loopback: FFmpeg that listens for RTMP or SRT, GStreamer's RTSP server, and an RTSP server of our own that notes
-what a publisher with a password says."""
+"""Real servers on loopback: FFmpeg listening for RTMP or SRT, GStreamer's RTSP server, and a minimal RTSP server with a password."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ _PYTHON, _SCRIPT = "/usr/bin/python3", Path(__file__).with_name("gst_server.py")
 
 
 class Listener:
-    """FFmpeg waiting at `url` for one stream, which it writes to `path` as it comes."""
+    """FFmpeg waiting at `url` for one stream, which it writes to `path` as it arrives."""
 
     def __init__(self, kind: str, path: Path, port: int | None = None) -> None:
         self.port, self.path = port or free_port(), path
@@ -29,7 +28,7 @@ class Listener:
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def wait(self) -> None:
-        """Until the stream ended and the file is whole."""
+        """Wait until the stream has ended and the file is complete."""
         self._process.wait(SECONDS)
 
     def close(self) -> None:
@@ -43,7 +42,7 @@ class Listener:
 
 
 class GstServer:
-    """GStreamer's RTSP server: takes one stream at `url` into `path`, H.264 as it is."""
+    """GStreamer's RTSP server: writes one stream at `url` into `path`, H.264 unchanged."""
 
     def __init__(self, path: Path) -> None:
         port = free_port()
@@ -56,7 +55,7 @@ class GstServer:
 
     @staticmethod
     def is_here() -> bool:
-        """Has the system's Python the bindings?"""
+        """Whether the system's Python has the bindings."""
         versions = "gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer, Gst; Gst.init(None)"
         plugin = "assert Gst.ElementFactory.find('rtph264depay')"
         command = [_PYTHON, "-c", f"import gi; {versions}; {plugin}"]
@@ -73,8 +72,10 @@ class GstServer:
 
 
 class Publishing:
-    """An RTSP server to publish to with a password (Basic): counts RTP packets and notes the SDP. `down` cuts and refuses; `silent`
-    accepts and never answers."""
+    """An RTSP server that takes a stream with a password (Basic), counts RTP packets and notes the SDP.
+
+    `down` closes and refuses connections; `silent` accepts but never answers.
+    """
 
     def __init__(self, user: str, password: str) -> None:
         self.down = self.silent = self._closing = False
@@ -88,7 +89,7 @@ class Publishing:
         self._threads[0].start()
 
     def cut(self) -> None:
-        """Cut all connections and refuse new ones."""
+        """Close all connections and refuse new ones."""
         self.down = True
         for connection in self._open:
             with contextlib.suppress(OSError):

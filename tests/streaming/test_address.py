@@ -1,4 +1,4 @@
-"""Where a stream goes, and that nobody reads a secret on the way."""
+"""Tests of the stream's destination and of hiding its secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgefuse.streaming.address import address
         ({"url": "srt://host:1?streamid=a", "password": "S3c ret long"}, "srt://host:1?streamid=a&passphrase=S3c%20ret%20long", "srt://host:1?***"),
     ],
 )  # fmt: skip
-def test_what_ffmpeg_is_given_and_what_is_shown(settings: dict[str, str], url: str, label: str) -> None:
+def test_the_url_for_ffmpeg_and_the_label_without_secrets(settings: dict[str, str], url: str, label: str) -> None:
     to = address(StreamSettings(**settings))
     assert (to.url, to.label) == (url, label)
     said = f"{to.url}: Connection refused; [rtsp @ 0x5] S3c/ret S3c-ret S3c%2Fret S3c%20ret%20long failed"
@@ -41,6 +41,6 @@ def test_what_ffmpeg_is_given_and_what_is_shown(settings: dict[str, str], url: s
         ({"url": "srt://host:1", "user": "me"}, "user is for RTSP and RTMP"),
     ],
 )
-def test_what_can_not_be(settings: dict[str, str], words: str) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         StreamSettings(**settings)

@@ -1,4 +1,4 @@
-"""The attachment as a run has it, to real servers on loopback that come, go and fall silent."""
+"""The attachment in a run, with real servers on loopback that start, stop and hang."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from edgefuse.errors import InputError
 from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming import Streaming
-from edgefuse.streaming.sending import Sending
+from edgefuse.streaming.sending import StreamingJob
 from edgefuse.telemetry.live import Info, Live
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, probe
 from tests.streaming.servers import GstServer, Listener, Publishing
@@ -24,7 +24,7 @@ pytestmark = needs_ffmpeg
 
 
 class Bench:
-    """A stream, its Live, and a source of 25 Hz that waits for nobody."""
+    """A stream, its Live, and a live source of 25 Hz."""
 
     def __init__(self, **settings: Any) -> None:
         self.live, self.told = Live(dict), []
@@ -48,7 +48,7 @@ class Bench:
         return [e.facts["state"] for e in self.told if (e.kind, e.name) == ("sink", "stream")]
 
     def sent(self, more: int = 20) -> None:
-        """Wait until so many more frames went through."""
+        """Wait until `more` further frames were sent."""
         before = self.report["frames"]["sent"]
         until(lambda: self.report["frames"]["sent"] >= before + more, "more frames to be sent")
 
@@ -80,15 +80,15 @@ def test_frames_arrive_in_order(bench: Callable[..., Bench], tmp_path: Path, kin
         b.sent(40)
         b.accounted()
         server.wait()
-    found = numbers(tmp_path / "got.mkv")
-    assert len(found) >= 30
-    assert found == sorted(set(found))
+    received = numbers(tmp_path / "got.mkv")
+    assert len(received) >= 30
+    assert received == sorted(set(received))
     assert probe(tmp_path / "got.mkv")["streams"][0]["codec_name"] == "h264"
     assert b.states[-1] == "streaming"
     assert b.report["encoder"] in ("libx264", "h264_v4l2m2m")
 
 
-def test_an_rtsp_server_takes_it(bench: Callable[..., Bench], tmp_path: Path) -> None:
+def test_an_rtsp_server_receives_the_stream(bench: Callable[..., Bench], tmp_path: Path) -> None:
     if not GstServer.is_here():
         pytest.skip("needs GStreamer's RTSP server (apt install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good)")
     path = tmp_path / "got.h264"
@@ -97,12 +97,12 @@ def test_an_rtsp_server_takes_it(bench: Callable[..., Bench], tmp_path: Path) ->
         b.sent(40)
         until(lambda: path.exists() and path.stat().st_size, "the server writing the stream")
         b.accounted()
-    found = numbers(path)
-    assert len(found) >= 30
-    assert found == sorted(set(found))
+    received = numbers(path)
+    assert len(received) >= 30
+    assert received == sorted(set(received))
 
 
-def test_a_server_that_goes_and_comes_back(bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_restarted_server_gets_the_stream_again(bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with Publishing("me", "S3c/ret") as server:
         b = bench(url=f"rtsp://{server.place}", user="me", password="S3c/ret")
@@ -122,7 +122,7 @@ def test_a_server_that_goes_and_comes_back(bench: Callable[..., Bench], caplog: 
         assert f"rtsp://{server.place}" in everything
 
 
-def test_a_wrong_password_is_told_and_not_shown(bench: Callable[..., Bench]) -> None:
+def test_a_wrong_password_is_reported_but_not_shown(bench: Callable[..., Bench]) -> None:
     with Publishing("me", "right") as server:
         b = bench(url=f"rtsp://{server.place}", user="me", password="S3cret")
         until(lambda: b.report["trouble"], "the trouble with the password")
@@ -131,23 +131,23 @@ def test_a_wrong_password_is_told_and_not_shown(bench: Callable[..., Bench]) -> 
         assert b.report["state"] == "connecting"
 
 
-def test_a_server_that_says_nothing_is_left(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sending, "send_s", 1.0)
+def test_a_silent_server_is_reconnected(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StreamingJob, "send_s", 1.0)
     with Publishing("me", "x") as server:
         server.silent = True
         b = bench(url=f"rtsp://{server.place}", user="me", password="x")
         until(lambda: b.report["reconnects"] >= 2, "two attempts to connect again")
         before = b.count
-        # the source went on all the while
+        # the source kept running meanwhile
         until(lambda: b.count > before + 5, "the source going on")
         assert "takes no frames" in b.report["trouble"]
         server.cut()
         server.silent, server.down = False, False
-        monkeypatch.setattr(Sending, "send_s", 20.0)
+        monkeypatch.setattr(StreamingJob, "send_s", 20.0)
         b.sent()
 
 
-def test_no_server_at_all_costs_the_stream_alone(bench: Callable[..., Bench]) -> None:
+def test_a_missing_server_affects_only_the_stream(bench: Callable[..., Bench]) -> None:
     b = bench(url="rtsp://127.0.0.1:9/none")
     until(lambda: b.report["reconnects"] >= 2, "two attempts to connect again")
     assert b.states == ["reconnecting"]

@@ -1,4 +1,4 @@
-"""What is seen of a run from outside."""
+"""Tests of what attachments see of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fused(k: int) -> FusedFrame:
     return FusedFrame(data, FramePair(Frame(data, "visible", k, str(k)), Frame(data, "infrared", k, str(k)), k))
 
 
-def test_the_newest_frame_replaces_the_one_before_and_is_handed_over_as_it_is() -> None:
+def test_the_newest_frame_replaces_the_previous_one_and_is_not_copied() -> None:
     live, seen = Live(dict), []
     assert live.newest is None
     end = live.watch(lambda count, frame: seen.append((count, frame.name)))
@@ -36,7 +36,7 @@ def test_the_newest_frame_replaces_the_one_before_and_is_handed_over_as_it_is() 
     assert seen == [(1, "0"), (2, "1")]
 
 
-def test_many_who_ask_cost_one_report_a_second() -> None:
+def test_concurrent_report_requests_share_one_report_a_second() -> None:
     made: list[int] = []
 
     def report() -> Mapping[str, Any]:
@@ -53,7 +53,7 @@ def test_many_who_ask_cost_one_report_a_second() -> None:
     assert live.report()["n"] == len(made)
 
 
-def test_no_frame_waits_for_a_report_and_a_report_may_ask_for_the_newest_frame() -> None:
+def test_reports_do_not_block_frames_and_may_read_the_newest_frame() -> None:
     begun, go = threading.Event(), threading.Event()
 
     def report() -> Mapping[str, Any]:
@@ -72,21 +72,21 @@ def test_no_frame_waits_for_a_report_and_a_report_may_ask_for_the_newest_frame()
     assert told[0]["newest"][0] == 1
 
 
-def test_events_reach_the_log_and_who_listens(caplog: pytest.LogCaptureFixture) -> None:
+def test_events_reach_the_log_and_all_listeners(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "edgefuse")
     live, heard = Live(dict), []
     end = live.listen(heard.append)
-    live.tell(Event("alarm", "stove", {"celsius": 91.5}))
+    live.emit(Event("alarm", "stove", {"celsius": 91.5}))
     end()
-    live.tell(Event("alarm", "stove"))
+    live.emit(Event("alarm", "stove"))
     assert [(e.kind, e.name, dict(e.facts)) for e in heard] == [("alarm", "stove", {"celsius": 91.5})]
     assert "alarm stove: celsius 91.5" in caplog.text
 
 
-def test_commands_are_answered_or_refused_by_name() -> None:
+def test_commands_are_run_or_refused_by_name() -> None:
     live = Live(dict)
-    live.offer("snapshot", lambda given: {"path": given["name"]})
+    live.register_command("snapshot", lambda given: {"path": given["name"]})
     assert live.commands == ("snapshot",)
-    assert live.ask("snapshot", {"name": "a.png"}) == {"path": "a.png"}
-    with pytest.raises(EdgeFuseError, match="no command 'record' here; there is snapshot"):
-        live.ask("record")
+    assert live.run_command("snapshot", {"name": "a.png"}) == {"path": "a.png"}
+    with pytest.raises(EdgeFuseError, match="no command 'record'; available: snapshot"):
+        live.run_command("record")

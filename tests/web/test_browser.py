@@ -177,7 +177,7 @@ def test_the_record_button_shows_only_where_recording_is_set_up(serve: Serve, ta
         served.facts["recording"] = {"state": "recording" if given["on"] else "off", "file": None}
         return {"on": given["on"]}
 
-    served.live.offer("record", do)
+    served.live.register_command("record", do)
     page.wait_for_selector("#record:not([disabled])")
     page.click("#record")
     page.wait_for_selector("#recording:not([hidden])")
@@ -190,7 +190,7 @@ def test_states_warnings_events_and_plots(serve: Serve, tab: Any, plain: FusedFr
     served = serve()
     served.feed([plain])
     served.facts["cameras"] = {"visible": {"state": "live", "fps": 25.0}, "infrared": {"state": "retrying", "fps": None}}
-    served.live.tell(Event("alarm", "stove <b>", {"celsius": 91.5}))
+    served.live.emit(Event("alarm", "stove <b>", {"celsius": 91.5}))
     page = tab(served.web.url)
     page.wait_for_selector("#warnings:not([hidden])")
     assert page.text_content("#warnings") == "infrared camera: retrying"

@@ -71,7 +71,7 @@ def test_slowloris_does_not_lock_others_out(serve: Serve) -> None:
 
 def test_an_endless_body_is_not_read(serve: Serve) -> None:
     page = serve()
-    page.live.offer("record", dict)
+    page.live.register_command("record", dict)
     with socket.create_connection(page.address, DEADLINE_S) as sock:
         sock.sendall(b"POST /record HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         try:
@@ -134,7 +134,7 @@ def test_malformed_requests_are_rejected_and_others_still_served(
     caplog.set_level(logging.INFO)
     page = serve(token=token)
     asked: list[object] = []
-    page.live.offer("record", lambda given: (asked.append(given), {})[1])
+    page.live.register_command("record", lambda given: (asked.append(given), {})[1])
     page.live.write(frames[0])
     statuses: dict[int | None, int] = {}
     attacks = hostile.requests(7)
@@ -165,7 +165,7 @@ def test_a_hanging_command_blocks_neither_picture_nor_state(
 
     monkeypatch.setattr(app, "_COMMAND_TIMEOUT_S", 0.2)
     page, go = serve(), threading.Event()
-    page.live.offer("record", lambda _: {"waited": go.wait(DEADLINE_S)})
+    page.live.register_command("record", lambda _: {"waited": go.wait(DEADLINE_S)})
     page.live.write(frames[0])
     with page.ask("POST", "/record", b'{"on": true}', Content_Type="application/json") as answer:
         assert answer.status == 504

@@ -69,7 +69,7 @@ def test_report_and_state_match_the_run(serve: Serve, frames: list[FusedFrame]) 
         "web": {"trouble": ""},
     }
     page.feed(frames)
-    page.live.tell(Event("alarm", "stove", {"celsius": 91.5}))
+    page.live.emit(Event("alarm", "stove", {"celsius": 91.5}))
     state = until(lambda: (s := page.json("/state.json"))["sample"] and s["sample"]["fps"] and s, "a sample with frames per second")
     assert state["sample"]["memory_mb"] > 10
     assert state["sample"]["in_mb_s"] > state["sample"]["out_mb_s"] > 0
@@ -103,7 +103,7 @@ def test_record_is_forwarded_where_it_is_available(serve: Serve) -> None:
             return answer.status, answer.read().decode()
 
     assert post(b'{"on": true}', **_JSON) == (409, "recording is not set up; add a [recording] table to the settings\n")
-    page.live.offer("record", record)
+    page.live.register_command("record", record)
     assert post(b'{"on": true}', **_JSON) == (200, '{"on": true}')
     assert post(b'{"on": false}', **_JSON) == (409, "cannot write /x: the disk is full\n")
     assert page.json("/state.json")["commands"] == ["record"]
