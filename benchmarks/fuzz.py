@@ -38,7 +38,7 @@ def settings(rng: random.Random, folder: Path) -> None:
     path.write_bytes(garbage(rng))
     keys = ("THREADS", "MODEL", "SINK", "FRESH", "MAX_SKEW", "X", "")
     variables = {f"EDGEFUSE_RUN_{rng.choice(keys)}": rng.choice(VALUES).strip('"')} if rng.random() < 0.2 else {}
-    settings.load(path, variables, whole=rng.random() < 0.5)
+    settings.load(path, variables, source_required=rng.random() < 0.5)
 
 
 def mqtt(rng: random.Random, folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgefuse.calibration.registration import Calibration, Registration, fill
+from edgefuse.calibration.registration import Calibration, Registration, centred_homography
 from edgefuse.thermal import PercentileAgc
 from edgefuse.util.uri import size
 
@@ -26,8 +26,8 @@ TURNED = np.array([[1.05, 0.05, -20], [-0.05, 1.05, 10], [1e-5, 0, 1]])
 
 def steps(visible: tuple[int, int], infrared: tuple[int, int]) -> dict[str, Callable[[], Any]]:
     calibration = Calibration(
-        homography=TURNED @ fill(visible, infrared), visible_size=visible, infrared_size=infrared, method="points", error_px=0,
-        made=datetime.date(2026, 1, 1),
+        homography=TURNED @ centred_homography(visible, infrared), visible_size=visible, infrared_size=infrared, method="points",
+        error_px=0, made=datetime.date(2026, 1, 1),
     )  # fmt: skip
     register, agc = Registration(calibration, visible, infrared), PercentileAgc()
     noise = np.random.default_rng(0).normal(0, 3000, infrared[::-1])

@@ -12,7 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edgefuse.settings import tables
-from edgefuse.settings.check import between, expected, hints
+from edgefuse.settings.check import hints, range_text, type_text
 
 PAGE = Path(__file__).with_name("settings.md")
 FILE = PAGE.parents[1] / "deploy/edgefuse.toml"
@@ -35,7 +35,7 @@ def _default(f: Field[Any]) -> str:
 
 def _row(hint: Any, f: Field[Any]) -> str:
     low, high = f.metadata.get("min"), f.metadata.get("max")
-    what = expected(hint) + ("" if low is None and high is None else " " + between(low, high))
+    what = type_text(hint) + ("" if low is None and high is None else " " + range_text(low, high))
     more = (["secret"] if f.metadata.get("secret") else []) + ([f"`--{f.metadata['option']}`"] if "option" in f.metadata else [])
     text = f.metadata["help"] + (f" ({', '.join(more)})" if more else "")
     return f"| `{f.name}` | {what} | {_default(f)} | {text.replace('|', chr(92) + '|')} |"
@@ -46,7 +46,7 @@ def made() -> str:
     parts = []
     for table in tables.TABLES:
         kind = tables.kind(table)
-        head = f"## [{table}.NAME]" if table in tables.SEVERAL else f"## [{table}]"
+        head = f"## [{table}.NAME]" if table in tables.REPEATABLE else f"## [{table}]"
         rows = [_row(hints(kind)[f.name], f) for f in fields(kind)]
         parts.append("\n".join([head, "", "| key | takes | default | what |", "|---|---|---|---|", *rows, ""]))
     return "\n".join(parts)
@@ -55,7 +55,7 @@ def made() -> str:
 def _lines(table: str, hint: Any, f: Field[Any]) -> list[str]:
     """A setting of the file, its explanation above it."""
     low, high = f.metadata.get("min"), f.metadata.get("max")
-    what = expected(hint) + ("" if low is None and high is None else " " + between(low, high))
+    what = type_text(hint) + ("" if low is None and high is None else " " + range_text(low, high))
     explained = textwrap.wrap(f"{f.metadata['help']}: {what}", 132, initial_indent="## ", subsequent_indent="##   ")
     if table == "run" and f.name in NEW:
         return [*explained, f"{f.name} = {NEW[f.name]}"]
@@ -69,7 +69,7 @@ def file() -> str:
     for table in tables.TABLES:
         kind = tables.kind(table)
         rows = [line for f in fields(kind) for line in _lines(table, hints(kind)[f.name], f)]
-        name = f"{table}.name" if table in tables.SEVERAL else table
+        name = f"{table}.name" if table in tables.REPEATABLE else table
         parts.append("\n".join([f"{'' if table == 'run' else '#'}[{name}]", *rows, ""]))
     return "\n".join(parts)
 

@@ -60,7 +60,7 @@ class Alarms:
     def _is_frozen(self, frame: Frame) -> bool:
         law = frame.radiometry
         # without radiometry, identical frames may be legitimate
-        return law is not None and self._watch.see(frame.data, frame.time_ns, law.state) != "normal"
+        return law is not None and self._watch.update(frame.data, frame.time_ns, law.state) != "normal"
 
     def report(self) -> dict[str, Any]:
         """Return, for each alarm: state ("quiet", "pending", "raised"), held, raise count, newest value, and why it cannot be evaluated."""

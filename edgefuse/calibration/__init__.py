@@ -1,1 +1,1 @@
-"""Making calibrations, once: from points, from a target, or from the scene itself. Using one is `edgefuse.calibration.registration`."""
+"""Creation of calibrations: from points, from a target, or from the scene itself. `edgefuse.calibration.registration` applies them."""

@@ -1,7 +1,7 @@
-"""Points clicked on a page that this machine alone can open, for as long as it takes.
+"""Page for clicking point pairs, served to this machine only, until the points are saved.
 
-Bound to 127.0.0.1; every address begins with a secret that is made anew each time, and requests for another host are refused, so that
-no other page in the browser reaches it. What a request names is never a file.
+It is bound to 127.0.0.1, every URL begins with a new random secret, and requests for another host are refused, so that no other page
+in the browser can reach it. No request names a file.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from edgefuse.calibration.views import Floats, View
 from edgefuse.errors import CalibrationError, OutputError
 from edgefuse.util.images import encode
 
-_LARGEST = 1 << 16  # bytes of a request
-_MOST = 200  # points
-_NOTHING = b"there is no such page; open the address that edgefuse calibrate printed\n"
+_MAX_BODY_BYTES = 1 << 16  # bytes of a request
+_MAX_POINTS = 200  # points
+_NOT_FOUND_TEXT = b"no such page; open the address that edgefuse calibrate printed\n"
 
 
 def collect(view: View, fit: Callable[[Array], Fit], announce: Callable[[str], None], port: int = 0) -> Array:
-    """Serve the page until its points are saved; returns them, float64 (N, 4), visible x, y and infrared x, y.
+    """Serve the page until its points are saved. Returns them as float64 (N, 4): visible x, y and infrared x, y.
 
-    fit: what is asked with every new point; its CalibrationError is shown on the page. announce: is told the page's address. port: 0
-    for any that is free. Raises OutputError where the port is taken.
+    fit: called for every new set of points; its CalibrationError is shown on the page. announce: receives the page's URL. port: 0 for
+    any free port. Raises OutputError where the port is in use.
     """
     secret = secrets.token_urlsafe(16)
     page = _page(view)
@@ -49,12 +49,12 @@ def collect(view: View, fit: Callable[[Array], Fit], announce: Callable[[str], N
 def _page(view: View) -> bytes:
     text = files("edgefuse.calibration").joinpath("page.html").read_text("utf-8")
     for name, picture in (("@VISIBLE@", view.visible), ("@INFRARED@", view.infrared)):
-        text = text.replace(name, "data:image/png;base64," + base64.b64encode(encode(_clear(picture), ".png")).decode())
+        text = text.replace(name, "data:image/png;base64," + base64.b64encode(encode(_full_contrast(picture), ".png")).decode())
     return text.encode()
 
 
-def _clear(picture: Floats) -> np.ndarray:
-    """In full contrast: faint infrared has points, too."""
+def _full_contrast(picture: Floats) -> np.ndarray:
+    """Stretch the contrast, so that points are visible in faint infrared too."""
     low, high = np.percentile(picture, (0.5, 99.5))
     return np.clip((picture - low) * np.float32(255 / max(high - low, 8)), 0, 255).astype(np.uint8)
 
@@ -77,18 +77,18 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "":
             self._send(200, "text/html; charset=utf-8", self.server.page)
         elif what is not None:
-            self._send(404, "text/plain", _NOTHING)
+            self._send(404, "text/plain", _NOT_FOUND_TEXT)
 
     def do_POST(self) -> None:
         what = self._allowed()
         if what is None:
             return
         if what not in ("fit", "done"):
-            self._send(404, "text/plain", _NOTHING)
+            self._send(404, "text/plain", _NOT_FOUND_TEXT)
             return
         try:
             points = self._points()
-            found = self.server.fit(points)
+            result = self.server.fit(points)
         except CalibrationError as e:
             self._json({"problem": str(e)})
             return
@@ -97,36 +97,36 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._json(
             {
-                "error_px": found.error_px,
-                "residuals_px": found.residuals_px.tolist(),
-                "left_out": np.flatnonzero(~found.used).tolist(),
+                "error_px": result.error_px,
+                "residuals_px": result.residuals_px.tolist(),
+                "left_out": np.flatnonzero(~result.used).tolist(),
             }
         )
         if what == "done":
             self.server.points = points
-            # from this handler's own thread: the one that serves has to return to hear of it
+            # called in this handler's own thread, because shutdown() waits for the serving thread
             self.server.shutdown()
 
     def _points(self) -> Array:
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit() and int(length) <= _LARGEST):
+        if not (length.isascii() and length.isdigit() and int(length) <= _MAX_BODY_BYTES):
             raise ValueError("expected a short JSON list")
         try:
             points = json.loads(self.rfile.read(int(length)))
         except RecursionError:
             raise ValueError("expected a flat JSON list") from None
-        ok = isinstance(points, list) and len(points) <= _MOST and all(isinstance(p, list) and len(p) == 4 for p in points)
+        ok = isinstance(points, list) and len(points) <= _MAX_POINTS and all(isinstance(p, list) and len(p) == 4 for p in points)
         if not ok or not all(type(v) in (int, float) and abs(v) < 1e6 for p in points for v in p):
             raise ValueError("expected a list of four numbers a pair")
         return np.array(points, np.float64).reshape(-1, 4)
 
     def _allowed(self) -> str | None:
-        """What follows the secret in the path; None where that or the host is wrong, after saying so."""
+        """Return the path after the secret; None, after an error response, where secret or host is wrong."""
         host, _, rest = self.headers.get("Host", ""), *self.path.partition(f"/{self.server.secret}/")[::2]
         known = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}
         if self.path.startswith(f"/{self.server.secret}/") and host in known:
             return rest
-        self._send(404, "text/plain", _NOTHING)
+        self._send(404, "text/plain", _NOT_FOUND_TEXT)
         return None
 
     def _json(self, value: Any) -> None:
@@ -145,4 +145,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """The terminal belongs to the command."""
+        """Log nothing, because the terminal belongs to the command."""

@@ -1,4 +1,4 @@
-"""The infrared frame's edges drawn on the visible picture: the eye sees at once whether a calibration holds."""
+"""Draws the infrared frame's edges over the visible picture, for checking a calibration by eye."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from edgefuse.calibration.views import Floats
 
 _COLOUR = 64, 160, 255  # BGR: orange is rare in both cameras' pictures
-_SHARE = 0.12  # of the pixels that are drawn as edges at most
+_SHARE = 0.12  # largest fraction of pixels drawn as edges
 
 
 def overlay(visible: NDArray[np.uint8], infrared: Floats, seen: Floats) -> NDArray[np.uint8]:
-    """visible: uint8 (H, W) or BGR (H, W, 3). infrared: float32 (H, W), registered; seen: float32 (H, W), 1 where it shows something.
+    """Draw the overlay; returns uint8 (H, W, 3) BGR.
 
-    Returns uint8 (H, W, 3) BGR.
+    visible: uint8 (H, W) or BGR (H, W, 3). infrared: float32 (H, W), registered. seen: float32 (H, W), 1 inside the infrared view.
     """
     base = visible if visible.ndim == 3 else np.asarray(cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR), np.uint8)
-    # dimmed a little, and dark scenes lifted, so that the lines stand out on both
+    # dimmed slightly, and dark scenes brightened, so that the lines are visible on both
     picture = np.clip(base * 0.7 + 24, 0, 255).astype(np.uint8)
     picture[_edges(infrared, seen)] = _COLOUR
     return picture
 
 
 def _edges(infrared: Floats, seen: Floats) -> NDArray[np.bool_]:
-    """One pixel wide: where the gradient, weighed against its surroundings, is largest across the edge."""
+    """Return edges one pixel wide: local maxima, across the edge, of the gradient relative to its surroundings."""
     smooth = cv2.GaussianBlur(infrared, (0, 0), 1.2)
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     strength = np.asarray(cv2.magnitude(gx, gy), np.float32)

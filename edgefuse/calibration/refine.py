@@ -1,7 +1,7 @@
-"""From roughly to a fraction of a pixel: small blocks vote for where they would move, and one homography takes most of their votes.
+"""Refines a rough homography to sub-pixel accuracy: small blocks vote for shifts, and one homography maximises the sum of votes.
 
-A block's vote is a picture: the correlation of its structure for every small shift. Blocks that are sure of one direction only (an
-edge) or of nothing at all (a lawn) vote so, and are never made to name a point.
+A block's vote is the correlation of its structure for every small shift. A block with only an edge, or with no structure, gives a
+correspondingly elongated or flat vote, so no block has to name a point.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.calibration.registration import Array, Size, fill, project
-from edgefuse.calibration.search import grid
+from edgefuse.calibration.registration import Array, Size, centred_homography, project
+from edgefuse.calibration.search import resize_matrix
 from edgefuse.calibration.structure import reduced, structure, warped
 from edgefuse.calibration.views import Floats, View
 
-# two mounted cameras differ by little more than a turn, a scale and a shift; the rest may move the picture's sides by about these
-# standard deviations, shares of its width
+# Two mounted cameras differ mainly by rotation, scale and shift. These are standard deviations of the other four parameters, as movement of
+# the picture's sides relative to its width.
 _SPREAD = np.array([4.0, 4.0, 3.0, 3.0]) / 640
-_TRUST = 30.0  # how many blocks' votes the above is worth
-_EVIDENCE = 1e-4  # keeps blocks with nothing in them from voting
+_PRIOR_WEIGHT = 30.0  # weight of this prior, in blocks
+_MIN_ENERGY = 1e-4  # regularisation that keeps blocks without structure from voting
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """width: pixels the visible frame is reduced to. reach: pixels a block may move. block: pixels of its side. blurs: of the votes, one
-    round each. free: parameters that may change, 6 (affine) or 8."""
+    """Settings of one pyramid level.
+
+    width: width of the reduced visible frame in pixels. reach: largest shift of a block in pixels. block: side of a block in pixels.
+    blurs: blur of the votes in each round. free: number of free parameters, 6 (affine) or 8.
+    """
 
     width: int
     reach: int
@@ -42,8 +45,11 @@ LEVELS = (Level(240, 10, 48, (2.5, 1.2), 6), Level(320, 5, 48, (1.2, 0.7), 8), L
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """surfaces: float32 (2 reach + 1, 2 reach + 1, N), correlation by shift (y, x), of N blocks. where: float64 (N, 2), the blocks'
-    centres, full-size visible pixels. step: full-size pixels of a shift by one."""
+    """Votes of N blocks.
+
+    surfaces: float32 (2 reach + 1, 2 reach + 1, N), correlation by shift (y, x). where: float64 (N, 2), the blocks' centres in full-size
+    visible pixels. step: full-size pixels in a shift by one.
+    """
 
     surfaces: Floats
     where: Array
@@ -55,23 +61,23 @@ class Votes:
 
 
 def refine(views: Sequence[View], homography: Array, levels: Sequence[Level] = LEVELS) -> tuple[Array, Votes, float]:
-    """The homography (float64 (3, 3)) that the votes around `homography` lead to, the last level's votes, and their mean for it."""
+    """Refine a homography. Returns it (float64 (3, 3)), the last level's votes, and their mean for it."""
     visible_size, infrared_size = views[0].visible_size, views[0].infrared_size
     for level in levels:
-        votes = poll(views, homography, level)
-        move, mean = settle(votes, visible_size, level, bent(homography, visible_size, infrared_size))
-        homography = motion(move, visible_size) @ homography
+        votes = collect_votes(views, homography, level)
+        move, mean = best_motion(votes, visible_size, level, higher_order_terms(homography, visible_size, infrared_size))
+        homography = motion_homography(move, visible_size) @ homography
         homography = homography / homography[2, 2]
     return homography, votes, mean
 
 
-def poll(views: Sequence[View], homography: Array, level: Level) -> Votes:
-    """Each block's correlation for every shift of the infrared frame within reach."""
+def collect_votes(views: Sequence[View], homography: Array, level: Level) -> Votes:
+    """Compute each block's correlation for every shift of the infrared frame within reach."""
     visible_size = views[0].visible_size
     width = min(level.width, visible_size[0])
     size = width, round(visible_size[1] * width / visible_size[0])
     blocks = max(2, round(size[0] / level.block)), max(2, round(size[1] / level.block))
-    placed, reach = grid(visible_size, size) @ homography, level.reach
+    placed, reach = resize_matrix(visible_size, size) @ homography, level.reach
     count = 2 * reach + 1
     surfaces = np.zeros((count, count, len(views), blocks[1], blocks[0]), np.float32)
     for k, v in enumerate(views):
@@ -87,7 +93,7 @@ def poll(views: Sequence[View], homography: Array, level: Level) -> Votes:
                 part = np.s_[2 * reach - dy : 2 * reach - dy + size[1], 2 * reach - dx : 2 * reach - dx + size[0]]
                 alike = _by_block(one.cos * cos[part] + one.sin * sin[part], blocks)
                 powers = _by_block(energy * mask[part], blocks) * _by_block(other[part] * one.mask, blocks)
-                surfaces[dy, dx, k] = alike / np.sqrt(powers + _EVIDENCE)
+                surfaces[dy, dx, k] = alike / np.sqrt(powers + _MIN_ENERGY)
     ys, xs = np.mgrid[: blocks[1], : blocks[0]]
     where = np.stack(
         [(xs.ravel() + 0.5) / blocks[0] * visible_size[0] - 0.5, (ys.ravel() + 0.5) / blocks[1] * visible_size[1] - 0.5], axis=1
@@ -99,17 +105,18 @@ def _by_block(picture: Floats, blocks: Size) -> Floats:
     return np.asarray(cv2.resize(picture, blocks, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def settle(votes: Votes, size: Size, level: Level, bent_by: Array, weights: Array | None = None) -> tuple[Array, float]:
-    """The motion, float64 (8,) of `motion`, with the most votes near none, and the mean vote for it. weights: float64 (N,), blocks'.
+def best_motion(votes: Votes, size: Size, level: Level, prior_terms: Array, weights: Array | None = None) -> tuple[Array, float]:
+    """Find the parameters, float64 (8,) of `motion_homography`, with the highest sum of votes, starting from none. Returns the mean vote
+    too.
 
-    bent_by: what the homography at hand has of the four parameters that are held back.
+    weights: float64 (N,), per block. prior_terms: the start homography's last four parameters, which the prior keeps small.
     """
     weight = np.ones(votes.where.shape[0]) if weights is None else weights
-    basis = _fields(votes.where, size) / votes.step
+    basis = _motion_derivatives(votes.where, size) / votes.step
     spread = _SPREAD * size[0]
     hold = np.zeros(8)
-    hold[4:] = _TRUST / spread**2
-    offset = np.concatenate([np.zeros(4), bent_by])
+    hold[4:] = _PRIOR_WEIGHT / spread**2
+    offset = np.concatenate([np.zeros(4), prior_terms])
     move = np.zeros(8)
     value = 0.0
     for blur in level.blurs:
@@ -136,7 +143,7 @@ def settle(votes: Votes, size: Size, level: Level, bent_by: Array, weights: Arra
 
 
 def _blurred(surfaces: Floats, sigma: float) -> Floats:
-    """Along the two axes of shifts."""
+    """Blur along the two axes of shifts."""
     kernel = cv2.getGaussianKernel(int(6 * sigma) | 1, sigma, cv2.CV_32F).ravel()
     reach = len(kernel) // 2
     for axis in (0, 1):
@@ -150,8 +157,10 @@ def _along(axis: int, begin: int, length: int) -> tuple[slice, ...]:
 
 
 def _vote(surface: Floats, shifts: Array, weight: Array) -> tuple[float, Array, Array]:
-    """The weighted sum of what the blocks say to their `shifts` (N, 2), and its first (N, 2) and second (N, 2, 2) derivatives for each
-    block: of the parabola through the nearest shift of the grid and the eight around it. In the second, hollows count as flat."""
+    """Return the weighted sum of the blocks' votes for their `shifts` (N, 2), and its first (N, 2) and second (N, 2, 2) derivatives.
+
+    Votes are interpolated by the parabola through the nearest grid shift and its eight neighbours. Upward curvature counts as zero.
+    """
     reach, n = surface.shape[0] // 2, np.arange(len(shifts))
     at = shifts + reach
     nearest = np.clip(np.rint(at), 1, 2 * reach - 1)
@@ -171,8 +180,8 @@ def _vote(surface: Floats, shifts: Array, weight: Array) -> tuple[float, Array, 
     )
 
 
-def _fields(points: Array, size: Size) -> Array:
-    """How each of the eight parameters moves the points (N, 2), to first order: float64 (N, 2, 8), pixels a pixel."""
+def _motion_derivatives(points: Array, size: Size) -> Array:
+    """Return the derivatives of the points (N, 2) by each of the eight parameters: float64 (N, 2, 8)."""
     half = size[0] / 2
     u, v = ((points - (np.array(size) - 1) / 2) / half).T
     one, none = np.ones_like(u), np.zeros_like(u)
@@ -181,9 +190,11 @@ def _fields(points: Array, size: Size) -> Array:
     ).transpose(2, 1, 0)  # fmt: skip
 
 
-def motion(move: Array, size: Size) -> Array:
-    """The homography of eight parameters: two shifts, scale, turn, stretch, shear and two tilts, each the pixels by which it moves the
-    middle of the frame's side."""
+def motion_homography(move: Array, size: Size) -> Array:
+    """Return the homography of eight parameters: two shifts, scale, rotation, stretch, shear and two tilts.
+
+    Each is in pixels of movement at the middle of the frame's side.
+    """
     half = size[0] / 2
     right, down, scale, turn, stretch, shear, tilt_x, tilt_y = move / half
     generator = np.array([[scale + stretch, shear - turn, right], [shear + turn, scale - stretch, down], [-tilt_x, -tilt_y, 0]])
@@ -196,15 +207,15 @@ def motion(move: Array, size: Size) -> Array:
     return made / made[2, 2]
 
 
-def bent(homography: Array, visible_size: Size, infrared_size: Size) -> Array:
-    """Stretch, shear and tilts, float64 (4,) as in `motion`, that a homography has beside its shift, turn and scale."""
+def higher_order_terms(homography: Array, visible_size: Size, infrared_size: Size) -> Array:
+    """Return a homography's stretch, shear and tilts, float64 (4,), that is its parameters in `motion_homography` beyond a similarity."""
     half = visible_size[0] / 2
     xs, ys = np.meshgrid(np.linspace(-0.7, 0.7, 5), np.linspace(-0.7, 0.7, 5) * visible_size[1] / visible_size[0])
     points = np.stack([xs.ravel(), ys.ravel()], axis=1) * half + (np.array(visible_size) - 1) / 2
-    moved = project(homography @ np.linalg.inv(fill(visible_size, infrared_size)), points)
+    moved = project(homography @ np.linalg.inv(centred_homography(visible_size, infrared_size)), points)
     before, after = (p[:, 0] + 1j * p[:, 1] for p in (points, moved))
     turn_and_scale, shift = np.linalg.lstsq(np.stack([before, np.ones_like(before)], axis=1), after, rcond=None)[0]
     left = (after - shift) / turn_and_scale - before
-    fields = _fields(points, visible_size).reshape(-1, 8)
-    found: NDArray[np.float64] = np.linalg.lstsq(fields, np.stack([left.real, left.imag], axis=1).ravel(), rcond=None)[0]
-    return found[4:]
+    fields = _motion_derivatives(points, visible_size).reshape(-1, 8)
+    solution: NDArray[np.float64] = np.linalg.lstsq(fields, np.stack([left.real, left.imag], axis=1).ravel(), rcond=None)[0]
+    return solution[4:]

@@ -1,9 +1,8 @@
-"""The infrared frame onto the visible grid: a calibration's file, and the one remap a frame that it comes to.
+"""Calibration files, and their application: warping infrared frames onto the visible grid.
 
-Coordinates are pixels with (0, 0) at the centre of the first one, as OpenCV has them: a frame's area reaches from -0.5 to width - 0.5.
-The homography takes an infrared point to the visible one: (x, y, 1)_visible ~ H (x, y, 1)_infrared. Where a lens is given, H holds
-between undistorted points; the picture that comes out lies on the visible camera's grid as it is, lens and all, so that the visible
-frame needs no touching.
+Coordinates are pixels with (0, 0) at the centre of the first one, as in OpenCV: a frame's area reaches from -0.5 to width - 0.5.
+The homography maps infrared to visible points: (x, y, 1)_visible ~ H (x, y, 1)_infrared. With lenses given, H holds between
+undistorted points, and the result lies on the visible camera's distorted grid, so that visible frames need no change.
 """
 
 from __future__ import annotations
@@ -30,16 +29,17 @@ Method = Literal["points", "target", "automatic"]
 
 FORMAT = 1
 SMALLEST, LARGEST = 8, 8192  # pixels of a side
-_LEAST_SHARE = 0.02  # of either frame that the other's view has to cover
-_DISTORTIONS = (4, 5, 8, 12, 14)  # how many coefficients OpenCV knows
+_LEAST_SHARE = 0.02  # fraction of either frame that the other's view must cover
+_DISTORTIONS = (4, 5, 8, 12, 14)  # numbers of coefficients that OpenCV knows
 _EXACT = 1e-6  # pixels
-_FARTHEST = 1e6  # pixels of a lens's focal length or centre, and its coefficients: beyond is no lens
+_FARTHEST = 1e6  # limit of a lens's focal length and centre in pixels, and of its coefficients
 _LENSES = "visible_lens", "infrared_lens"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lens:
-    """matrix: float64 (3, 3), pixels. distortion: float64 (4,), (5,), (8,), (12,) or (14,), OpenCV's k1 k2 p1 p2 k3 ... order."""
+    """Camera matrix, float64 (3, 3), in pixels, and distortion, float64 (4,), (5,), (8,), (12,) or (14,), in OpenCV's order k1 k2 p1 p2
+    k3 ..."""
 
     matrix: Array
     distortion: Array
@@ -57,12 +57,13 @@ class Lens:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Calibration:
-    """How the two cameras see one scene.
+    """The geometric relation of the two cameras.
 
     homography: float64 (3, 3), infrared to visible, scaled to homography[2, 2] = 1. visible_size, infrared_size: (width, height).
-    error_px: root mean square of what the fit leaves, visible pixels. distance_m: of the scene it was made with, None where not said:
-    two lenses side by side see near things apart, so it holds for that distance. images: sha256 of the files it was made from, hex.
-    Raises CalibrationError, which names the field, for what no two cameras can be.
+    error_px: root mean square residual of the fit, visible pixels. distance_m: distance of the calibration scene, None if unknown;
+    because
+    of parallax the calibration holds for that distance only. images: sha256 of the files that it was made from, hex.
+    Raises CalibrationError, naming the field, for values that are impossible for two cameras.
     """
 
     homography: Array
@@ -93,49 +94,49 @@ class Calibration:
 
 
 def corners(size: Size) -> Array:
-    """The centres of a frame's four corner pixels, clockwise: float64 (4, 2)."""
+    """Return the centres of a frame's four corner pixels, clockwise: float64 (4, 2)."""
     right, bottom = size[0] - 1.0, size[1] - 1.0
     return np.array([(0, 0), (right, 0), (right, bottom), (0, bottom)])
 
 
 def project(homography: Array, points: Array) -> Array:
-    """points: float64 (N, 2). Returns where they come to lie, float64 (N, 2)."""
+    """Map points, float64 (N, 2), by a homography."""
     made = points @ homography[:, :2].T + homography[:, 2]
     return made[:, :2] / made[:, 2:]
 
 
-def fill(visible_size: Size, infrared_size: Size, view: float = 1.0) -> Array:
-    """The homography by which the infrared frame's width fills `view` times the visible frame's, centres on one another."""
+def centred_homography(visible_size: Size, infrared_size: Size, view: float = 1.0) -> Array:
+    """Return the homography that centres the infrared frame and scales its width to `view` times the visible frame's."""
     scale = view * visible_size[0] / infrared_size[0]
     (vw, vh), (iw, ih) = visible_size, infrared_size
     return np.array([[scale, 0, (vw - 1 - scale * (iw - 1)) / 2], [0, scale, (vh - 1 - scale * (ih - 1)) / 2], [0, 0, 1.0]])
 
 
 def misfit(homography: Array, visible_size: Size, infrared_size: Size) -> str | None:
-    """Why no two cameras can be joined by this homography; None where they can."""
+    """Return why a homography is impossible for two cameras, or None."""
     import cv2
 
     there = corners(infrared_size)
     depth = there @ homography[2, :2] + homography[2, 2]
     if depth.min() < 0.05 * np.abs(depth).max():
-        return "the infrared frame's horizon lies inside it"
+        return "the horizon lies inside the infrared frame"
     quad = project(homography, there)
     if not np.isfinite(quad).all() or np.abs(quad).max() > 100 * LARGEST:
-        return "it takes the infrared frame far outside the visible one"
+        return "it maps the infrared frame far outside the visible one"
     area = abs(float(cv2.contourArea(quad.astype(np.float32))))
     longest = max(visible_size)
     if area < 1 or np.linalg.cond(np.diag([1 / longest, 1 / longest, 1]) @ homography @ np.diag([*infrared_size, 1.0])) > 1e5:
-        return "it is singular: it takes the infrared frame to a line or a point"
+        return "it is singular: it maps the infrared frame to a line or a point"
     if not cv2.isContourConvex(quad.astype(np.float32)):
-        return "it folds the infrared frame over"
+        return "it mirrors the infrared frame"
     shared = float(cv2.intersectConvexConvex(quad.astype(np.float32), corners(visible_size).astype(np.float32))[0])
     if shared < _LEAST_SHARE * min(area, visible_size[0] * visible_size[1]):
-        return "the two frames show nothing in common"
+        return "the two frames do not overlap"
     return None
 
 
 def load(path: Path) -> Calibration:
-    """A calibration file. Raises CalibrationError, which names the file, the key and what was expected."""
+    """Read a calibration file. Raises CalibrationError that names the file, the key and what was expected."""
     raw = _toml(path)
     try:
         return _read(raw)
@@ -144,7 +145,7 @@ def load(path: Path) -> Calibration:
 
 
 def load_lenses(path: Path) -> tuple[Lens | None, Lens | None]:
-    """The tables visible_lens and infrared_lens of a TOML file, a calibration file or one with nothing else. Raises as `load`."""
+    """Read visible_lens and infrared_lens from a TOML file, a calibration file or one with only these tables. Raises as `load`."""
     raw = _toml(path)
     if not raw.keys() & set(_LENSES):
         raise CalibrationError(f"{path}: expected a table [visible_lens] or [infrared_lens] with camera_matrix and distortion")
@@ -166,10 +167,10 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _read(raw: Mapping[str, Any]) -> Calibration:
     if raw.get("format") != FORMAT:
-        raise CalibrationError(f"format: expected {FORMAT}, the only one there is; edgefuse calibrate makes such a file")
+        raise CalibrationError(f"format: expected {FORMAT}, the only version; edgefuse calibrate makes such a file")
     known = {"format", *_READERS, *_LENSES}
     if unknown := [key for key in raw if key not in known]:
-        raise CalibrationError(f"{unknown[0]}: unknown key; there is {', '.join(sorted(known))}")
+        raise CalibrationError(f"{unknown[0]}: unknown key; known keys: {', '.join(sorted(known))}")
     values: dict[str, Any] = {}
     for key, (expected, convert) in _READERS.items():
         if key not in raw and key in ("distance_m", "images"):
@@ -256,10 +257,10 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 
 def save(calibration: Calibration, path: Path) -> None:
-    """Write a calibration file, whole or not at all. Raises OutputError."""
+    """Write a calibration file atomically. Raises OutputError."""
     c = calibration
     lines = [
-        "# Where the infrared camera's pixels lie in the visible picture. Made by edgefuse calibrate; docs/calibration.md explains it.",
+        "# Geometry of the infrared camera relative to the visible one, made by edgefuse calibrate; see docs/calibration.md.",
         f"format = {FORMAT}",
         f"visible_size = {json.dumps(c.visible_size)}",
         f"infrared_size = {json.dumps(c.infrared_size)}",
@@ -286,13 +287,13 @@ def _matrix_text(matrix: Array) -> str:
 
 
 class Registration:
-    """One calibration made into a table of where each visible pixel lies in the infrared frame, at a 32nd of a pixel.
+    """Warps infrared frames onto the visible grid, by a precomputed table of source positions in steps of 1/32 pixel.
 
-    Keeps its output: the picture that `apply` returns is good until the next call. One stream, one thread at a time.
+    The returned picture is reused: it is valid until the next call of `apply`. For one stream, from one thread at a time.
     """
 
     def __init__(self, calibration: Calibration, visible_size: Size, infrared_size: Size) -> None:
-        """Raises CalibrationError where the frames' sizes, (width, height), are not those it was made with."""
+        """Raises CalibrationError where the frame sizes, (width, height), differ from the calibration's."""
         for name, made, given in (
             ("visible", calibration.visible_size, visible_size), ("infrared", calibration.infrared_size, infrared_size)
         ):  # fmt: skip
@@ -320,9 +321,9 @@ class Registration:
             m = visible_lens.matrix
             grid = np.asarray(cv2.undistortPoints(grid[:, None], m, visible_lens.distortion, P=m), np.float64).reshape(-1, 2)
         inverse = np.asarray(np.linalg.inv(homography), np.float64)
-        # far out, a lens's polynomial comes to more than a number holds; nothing is seen there
+        # far outside, a lens's polynomial overflows; nothing is visible there
         with np.errstate(all="ignore"):
-            # beyond the horizon a point would come back from behind the camera
+            # beyond the horizon a point would project from behind the camera
             behind = grid @ inverse[2, :2] + inverse[2, 2] <= 0
             there = project(inverse, grid)
             if infrared_lens is not None:

@@ -1,4 +1,4 @@
-"""What two cameras of different light see alike: where edges run, whichever side is brighter and however strong they are."""
+"""Features that both cameras share: the directions of edges, independent of contrast and of which side is brighter."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgefuse.calibration.registration import Size
 from edgefuse.calibration.views import Floats
 
 _BLUR = 0.7  # pixels, before and after the gradient is squared
-_LEAST = 0.05  # squared levels a pixel: below this nothing but rounding is left
+_LEAST = 0.05  # squared grey levels per pixel: below this there is only rounding noise
 _SQUARE = np.ones((5, 5), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """The structure tensor's direction, twice its angle, and how clear it is: float32 (H, W) each.
+    """The structure tensor's orientation, as twice its angle, weighted by its strength: float32 (H, W) each.
 
-    cos, sin: in [-1, 1], length 1 where an edge is far above the noise. mask: 1 where the picture has something.
+    cos, sin: in [-1, 1], length 1 where an edge is far above the noise. mask: 1 inside the picture's valid area.
     """
 
     cos: Floats
@@ -32,29 +32,29 @@ class Structure:
 
 
 def structure(picture: Floats, mask: Floats) -> Structure:
-    """picture: float32 (H, W), levels. mask: float32 (H, W), 1 where it has something."""
+    """Compute the structure. picture: float32 (H, W), grey levels. mask: float32 (H, W), 1 in the valid area."""
     smooth = cv2.GaussianBlur(picture, (0, 0), _BLUR)
     gx, gy = (cv2.Scharr(smooth, cv2.CV_32F, *d, scale=1 / 32) for d in ((1, 0), (0, 1)))
     inside = (cv2.erode(mask, _SQUARE, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0.99).astype(np.float32)
-    # twice the angle: an edge from dark to light and one from light to dark are one
+    # twice the angle, so that edges of both polarities have the same direction
     parts = (gx * gx - gy * gy) * inside, 2 * gx * gy * inside, (gx * gx + gy * gy) * inside
     cos, sin, strength = (cv2.GaussianBlur(p, (0, 0), _BLUR) for p in parts)
     within = strength[inside > 0]
-    # most of a picture is no edge: its median strength is noise and texture
+    # most of a picture has no edges, so the median strength is noise and texture
     noise = max(_LEAST, float(np.median(within))) if within.size else 1.0
     gain = 1 / (strength + np.float32(noise))
     return Structure(cos * gain, sin * gain, inside)
 
 
 def reduced(picture: Floats, size: Size) -> Floats:
-    """The picture at another size, (width, height), by areas; as it is where that is its own."""
+    """Resize the picture to (width, height) by area; unchanged where it has that size."""
     if picture.shape == size[::-1]:
         return picture
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def warped(picture: Floats, homography: np.ndarray, size: Size, border: int = cv2.BORDER_REPLICATE) -> Floats:
-    """The picture taken through `homography` to a frame of `size`, smoothed first as far as that makes it smaller."""
+    """Warp the picture by `homography` into a frame of `size`, low-pass filtered first where that shrinks it."""
     scale = float(np.sqrt(abs(np.linalg.det(homography[:2, :2]))))
     if scale < 0.75:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.5 * np.sqrt(1 / scale**2 - 1)), np.float32)

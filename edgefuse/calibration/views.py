@@ -1,4 +1,4 @@
-"""What a calibration is made from: pictures of both cameras as grey float32, undistorted where the lens is known, and their sums."""
+"""Input of a calibration: both cameras' pictures as grey float32, undistorted where the lens is known, and their checksums."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ _PERCENTILES = 0.5, 99.5
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """name: of the pair. visible, infrared: float32 (H, W) and (h, w), 0..255. seen: float32 (h, w), 1 where the infrared frame has
-    something: 0 in the black wedges of one that was warped before."""
+    """A pair of pictures. visible, infrared: float32 (H, W) and (h, w), 0..255.
+
+    seen: float32 (h, w), 1 in the infrared frame's valid area, 0 in the black wedges of one that was warped before.
+    """
 
     name: str
     visible: Floats
@@ -39,7 +41,7 @@ class View:
 
 
 def views(pairs: Sequence[FramePair], visible_lens: Lens | None = None, infrared_lens: Lens | None = None) -> list[View]:
-    """Raises CalibrationError where there are none, or where one has other sizes than the first."""
+    """Convert pairs. Raises CalibrationError where there are none, or where a pair has other sizes than the first."""
     if not pairs:
         raise CalibrationError("no pair to calibrate with; give a source with one or more")
     for pair in pairs[1:]:
@@ -53,18 +55,23 @@ def views(pairs: Sequence[FramePair], visible_lens: Lens | None = None, infrared
     for pair in pairs:
         infrared = grey(pair.infrared)
         made.append(
-            View(pair.name, _flat(grey(pair.visible), visible_lens), _flat(infrared, infrared_lens), _flat(_seen(infrared), infrared_lens))
+            View(
+                pair.name,
+                _undistorted(grey(pair.visible), visible_lens),
+                _undistorted(infrared, infrared_lens),
+                _undistorted(_seen(infrared), infrared_lens),
+            )
         )
     return made
 
 
 def digests(pairs: Sequence[FramePair]) -> tuple[str, ...]:
-    """sha256 of each frame's pixels as they came, visible then infrared, pair by pair."""
+    """Return the sha256 of each frame's unprocessed pixels, visible then infrared, pair by pair."""
     return tuple(hashlib.sha256(f.data.tobytes()).hexdigest() for p in pairs for f in (p.visible, p.infrared))
 
 
 def grey(frame: Frame) -> Floats:
-    """The frame as grey float32 (H, W), 0..255; 16 bit is stretched between percentiles."""
+    """Convert a frame to grey float32 (H, W), 0..255; 16-bit frames are stretched between percentiles."""
     data: NDArray[Any] = frame.data
     if frame.colour:
         data = cv2.cvtColor(data, cv2.COLOR_BGR2GRAY)
@@ -75,12 +82,12 @@ def grey(frame: Frame) -> Floats:
     return made
 
 
-def _flat(picture: Floats, lens: Lens | None) -> Floats:
+def _undistorted(picture: Floats, lens: Lens | None) -> Floats:
     return picture if lens is None else np.asarray(cv2.undistort(picture, lens.matrix, lens.distortion), np.float32)
 
 
 def _seen(infrared: Floats) -> Floats:
-    """1 inside the convex hull of all that is not 0: a warped frame's wedges lie outside it, a black sky inside."""
+    """Return 1 inside the convex hull of all nonzero pixels: a warped frame's wedges lie outside it, a black sky inside."""
     bright = cv2.erode((infrared > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
     if bright.all() or not bright.any():
         return np.ones_like(infrared)

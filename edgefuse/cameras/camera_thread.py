@@ -245,7 +245,7 @@ class CameraThread:
         rows = frame.data[:: 8 if frame.data.size > 65536 else 1]
         if rows.min() == rows.max():
             self._still = StallWatch(frozen_s=self._patience.frozen)
-        return self._still.see(rows, round(now * 1e9), frame.radiometry.state if frame.radiometry else "normal")
+        return self._still.update(rows, round(now * 1e9), frame.radiometry.state if frame.radiometry else "normal")
 
     def _change(self, state: State, note: str) -> None:
         with self._lock:

@@ -97,7 +97,7 @@ def _sharpening(p: argparse.ArgumentParser) -> None:
 def compress(args: argparse.Namespace) -> int:
     from edgefuse.archive import compression
 
-    quality = Quality.of(vars(args))
+    quality = Quality.from_options(vars(args))
     folder, out = _folders(args)
     return _run(args, "compressing", compression.plan("compress", folder, out, quality), out)
 

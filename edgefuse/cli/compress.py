@@ -54,7 +54,7 @@ def add_quality(p: argparse.ArgumentParser) -> None:
 def command(args: argparse.Namespace) -> int:
     from edgefuse.hyperspectral.compress import compress_file
 
-    quality = Quality.of(vars(args))
+    quality = Quality.from_options(vars(args))
     progress = Percent("compressing")
     with log_lines(), pipes.source(args.cube) as path, pipes.target(args.out, ".efz") as out:
         pipes.refuse_same(path, out, "OUT")

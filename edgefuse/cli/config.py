@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
 
 
 def check(args: argparse.Namespace) -> int:
-    given = settings.load(args.file, os.environ, whole=False)
+    given = settings.load(args.file, os.environ, source_required=False)
     named = ["run", *given.tables]
     if args.json:
         print(json.dumps({"file": str(args.file) if args.file else None, "ok": True, "tables": named}, indent=1))
@@ -47,7 +47,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> int:
-    given = settings.load(args.file, os.environ, whole=False)
+    given = settings.load(args.file, os.environ, source_required=False)
     rows = _rows(given)
     absent = [t for t in tables.TABLES if t != "run" and t not in given.tables]
     if args.json:

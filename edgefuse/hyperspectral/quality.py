@@ -1,4 +1,4 @@
-"""How well a cube is to be kept: by its rate, its PSNR or its largest error."""
+"""Target of a compression: a rate, a PSNR or a largest error."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from edgefuse.errors import SettingsError
 
 TARGETS = ("bpppc", "psnr", "max_error")
 HOW: dict[str, dict[str, Any]] = {
-    "bpppc": {"help": "of cubes: bits a pixel and channel, from real bytes, such as 0.25", "min": 1e-4, "max": 64.0},
-    "psnr": {"help": "of cubes: dB to reach, such as 45", "min": 1.0, "max": 200.0},
-    "max_error": {"help": "of cubes: the most that any sample may be off, in its own units; 0: lossless (default)", "min": 0, "max": 1e9},
+    "bpppc": {
+        "help": "for cubes: target rate in bits per pixel and channel, measured on the actual bytes, such as 0.25",
+        "min": 1e-4,
+        "max": 64.0,
+    },
+    "psnr": {"help": "for cubes: target PSNR in dB, such as 45", "min": 1.0, "max": 200.0},
+    "max_error": {"help": "for cubes: largest error of any sample, in its own units; 0: lossless (default)", "min": 0, "max": 1e9},
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """One of bpppc, psnr and max_error, or none: lossless. Raises SettingsError for more, and for values out of range."""
+    """Target of a compression: at most one of bpppc, psnr and max_error; none means lossless. Raises SettingsError otherwise."""
 
-    model: str = field(default="spectral-edge", metadata={"help": "spectral-edge, or sscnet: the paper's network, at its own rates"})
+    model: str = field(default="spectral-edge", metadata={"help": "spectral-edge, or sscnet (the network of the paper, at its own rates)"})
     bpppc: float | None = field(default=None, metadata=HOW["bpppc"])
     psnr: float | None = field(default=None, metadata=HOW["psnr"])
     max_error: float | None = field(
         default=None,
-        metadata={"help": "the most that any sample may be off, in its own units; 0: lossless (default)", "min": 0, "max": 1e300},
+        metadata={"help": "largest error of any sample, in its own units; 0: lossless (default)", "min": 0, "max": 1e300},
     )
 
     def __post_init__(self) -> None:
         given = {name: value for name in TARGETS if (value := getattr(self, name)) is not None}
         if len(given) > 1:
-            raise SettingsError(f"{' and '.join('--' + n.replace('_', '-') for n in given)}: give one of them")
+            raise SettingsError(f"{' and '.join('--' + n.replace('_', '-') for n in given)}: give only one of them")
         for f in fields(self):
             if f.name in given and not (math.isfinite(given[f.name]) and f.metadata["min"] <= given[f.name] <= f.metadata["max"]):
                 low, high = f.metadata["min"], f.metadata["max"]
@@ -40,20 +44,20 @@ class Quality:
 
     @property
     def bound(self) -> int | None:
-        """Counts that a sample may be off, which are whole; 0 where nothing was asked for; None where something else was.
+        """Largest error of a sample in whole counts: 0 without a target, None for a target of another kind.
 
-        sscnet holds none: nothing asked for is its own rate.
+        sscnet guarantees no error bound; without a target it uses its own rate.
         """
         if self.max_error is not None:
             return math.floor(self.max_error)
         return 0 if self.bpppc is None and self.psnr is None and self.model != "sscnet" else None
 
     def as_json(self) -> dict[str, Any]:
-        """What was asked for, without what was not."""
+        """Return the target, without the fields that are not set."""
         asked = {k: v for k, v in asdict(self).items() if v is not None}
         return asked if len(asked) > 1 or self.bound is None else asked | {"max_error": 0}
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self:
-        """Of a command line's options; None and missing ones are the defaults."""
+    def from_options(cls, given: Mapping[str, Any]) -> Self:
+        """Make a target from command-line options; None and missing options are defaults."""
         return cls(**{f.name: given[f.name] for f in fields(cls) if given.get(f.name) is not None})

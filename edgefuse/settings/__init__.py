@@ -1,4 +1,4 @@
-"""What a run is told, typed and validated. One module a table of the settings file."""
+"""Typed and validated settings of a run; one module per table of the settings file."""
 
 from edgefuse.settings.check import check
 from edgefuse.settings.file import Settings, load

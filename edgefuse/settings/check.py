@@ -1,8 +1,8 @@
-"""Is a value what a field of a settings table asks for? One table is one dataclass: its types and its fields' metadata say all.
+"""Validation of settings tables. A table is a dataclass; its types and its fields' metadata define the valid values.
 
-metadata: help (a line for --help and docs/settings.md), min and max (of a number, or of each in a list), secret (masked where it is
-shown; KEY_file names a file that holds it), option (a table's field that is an option of `edgefuse run`, too: its name without --),
-const (what the option alone stands for), metavar.
+metadata: help (a line for --help and docs/settings.md), min and max (of a number, or of each in a list), secret (masked when shown;
+KEY_file names a file that holds it), option (name, without --, of the `edgefuse run` option that sets the field), const (value of the
+option without an argument), metavar.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from edgefuse.util.uri import safe
 
 
 def check(kind: type[Any], values: Mapping[str, Any], where: str, dashes: bool = False) -> dict[str, Any]:
-    """`values` of the right types for the table `kind`, lists made tuples. Raises SettingsError for an unknown key or a value that is out
-    of range; `where` stands before the key. Types are not looked at: `edgefuse.settings.file` does, the command line has them."""
+    """Return `values` in the table's types, with lists as tuples.
+
+    `where` is the prefix of the key in messages. Raises SettingsError for an unknown key or a value out of range. Types are not checked:
+    `edgefuse.settings.file` and the command line do that.
+    """
     known, types_ = {f.name: f for f in fields(kind)}, hints(kind)
     checked = {}
     for key, value in values.items():
         if key not in known:
-            raise SettingsError(f"{where}{key}: unknown key; {near(key, known)}")
+            raise SettingsError(f"{where}{key}: unknown key; {suggestion(key, known)}")
         value = tuple(value) if isinstance(value, list) else value
-        if wanted := out_of_range(value, types_[key], known[key]):
+        if wanted := expected_instead(value, types_[key], known[key]):
             shown = where + (key.replace("_", "-") if dashes else key)
             raise SettingsError(f"{shown} = {safe(repr(value))}: expected {wanted}")
         checked[key] = value
@@ -35,32 +38,32 @@ def check(kind: type[Any], values: Mapping[str, Any], where: str, dashes: bool =
 
 
 def hints(kind: type[Any]) -> dict[str, Any]:
-    """Each field's type."""
+    """Return each field's type."""
     return get_type_hints(kind)
 
 
-def near(wrong: str, known: Iterable[str], brackets: bool = False) -> str:
-    """What was meant by a mistyped name, or all there is."""
+def suggestion(wrong: str, known: Iterable[str], brackets: bool = False) -> str:
+    """Return a hint for a mistyped name: the closest known name, or all of them."""
     names = list(known)
-    found = difflib.get_close_matches(wrong, names, 1)
-    shown = [f"[{n}]" if brackets else n for n in found or names]
-    return f"did you mean {shown[0]}?" if found else f"there is {', '.join(shown)}"
+    matches = difflib.get_close_matches(wrong, names, 1)
+    shown = [f"[{n}]" if brackets else n for n in matches or names]
+    return f"did you mean {shown[0]}?" if matches else f"choose from {', '.join(shown)}"
 
 
-def out_of_range(value: Any, hint: Any, field: Field[Any]) -> str | None:
-    """None for a value a field can take, else what was expected, in words."""
+def expected_instead(value: Any, hint: Any, field: Field[Any]) -> str | None:
+    """Return None for a valid value, else what was expected, in words."""
     low, high = field.metadata.get("min"), field.metadata.get("max")
     for one in (hint, *get_args(hint)):
         if get_origin(one) is Literal and value is not None and value not in get_args(one):
-            return expected(hint)
+            return type_text(hint)
     for leaf in _leaves(value):
         if leaf == "":
-            return "some text"
+            return "a non-empty string"
         if isinstance(leaf, int | float) and not isinstance(leaf, bool):
             if isinstance(leaf, float) and not math.isfinite(leaf):
-                return expected(hint)
+                return type_text(hint)
             if (low is not None and leaf < low) or (high is not None and leaf > high):
-                return f"{expected(hint)} {between(low, high)}"
+                return f"{type_text(hint)} {range_text(low, high)}"
     return None
 
 
@@ -74,26 +77,26 @@ def _leaves(value: Any) -> Iterable[Any]:
         yield from _leaves(item)
 
 
-def between(low: float | None, high: float | None) -> str:
-    """A range in words; one of its ends may be open."""
+def range_text(low: float | None, high: float | None) -> str:
+    """Describe a range in words; one of its ends may be open."""
     least, most = (f"{n:g}" if isinstance(n, float) else str(n) for n in (low, high))
     if low is None:
         return f"of at most {most}"
     return f"of at least {least}" if high is None else f"from {least} to {most}"
 
 
-_ONE = {bool: "true or false", float: "a number", int: "a whole number", str: "a text", types.NoneType: "nothing"}
-_MANY = {float: "numbers", int: "whole numbers", str: "texts"}
+_SINGULAR = {bool: "true or false", float: "a number", int: "a whole number", str: "a string", types.NoneType: "nothing"}
+_PLURAL = {float: "numbers", int: "whole numbers", str: "strings"}
 
 
-def expected(hint: Any) -> str:
-    """What a type takes, in words."""
+def type_text(hint: Any) -> str:
+    """Describe the values that a type accepts, in words."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(expected(a) for a in args if a is not types.NoneType)
+        return " or ".join(type_text(a) for a in args if a is not types.NoneType)
     if origin is Literal:
         return f"one of {', '.join(map(str, args))}"
     if origin is tuple:
-        items = _MANY.get(args[0], "lists")
+        items = _PLURAL.get(args[0], "lists")
         return f"a list of {items}" if args[-1] is ... else f"a list of {len(args)} {items}"
-    return _ONE.get(hint, "a table")
+    return _SINGULAR.get(hint, "a table")

@@ -1,4 +1,4 @@
-"""[cubes]: what `edgefuse run --source cubes:DIR` does.
+"""The table [cubes] for `edgefuse run --source cubes:DIR`.
 
 [run]
 source = "cubes:/srv/incoming"
@@ -18,17 +18,17 @@ from edgefuse.hyperspectral.quality import HOW, TARGETS, Quality
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CubesSettings:
-    """The table [cubes]: a run of `cubes:DIR`, where [run] says which model and where to save. `quality` is of the first three."""
+    """The table [cubes], for runs of `cubes:DIR`; [run] has the model and the output folder. `quality` combines the first three."""
 
     bpppc: float | None = field(default=None, metadata={**HOW["bpppc"], "option": "bpppc", "metavar": "R"})
     psnr: float | None = field(default=None, metadata={**HOW["psnr"], "option": "psnr", "metavar": "D"})
     max_error: float | None = field(default=None, metadata={**HOW["max_error"], "option": "max-error", "metavar": "N"})
-    watch: bool = field(default=False, metadata={"help": "go on, and compress what lands in the folder of cubes", "option": "watch"})
+    watch: bool = field(default=False, metadata={"help": "keep running, and compress cubes that arrive in the folder", "option": "watch"})
     delete_originals: bool = field(
         default=False,
-        metadata={"help": "delete each cube once its .efz was decoded, and read back from the disk", "option": "delete-originals"},
+        metadata={"help": "delete each cube once its .efz was read back from the disk and decoded", "option": "delete-originals"},
     )
 
     def quality(self, model: str | None) -> Quality:
-        """Raises SettingsError where it can't be."""
-        return Quality.of({"model": model, **{name: getattr(self, name) for name in TARGETS}})
+        """Return the compression target. Raises SettingsError for an invalid one."""
+        return Quality.from_options({"model": model, **{name: getattr(self, name) for name in TARGETS}})

@@ -1,7 +1,7 @@
-"""All that a run is told, as one typed, validated object: the command line beats the environment, that the file, that the defaults.
+"""Loads all settings into one validated object. Precedence: command line, environment, settings file, defaults.
 
-The file is TOML, one table a part of EdgeFuse (edgefuse.settings.tables). EDGEFUSE_RUN_MODEL is [run]'s model; a list is written with
-blanks, as a shell has it. Types are checked by msgspec, which is imported with a file to read or a variable to take, and only then.
+The file is TOML with one table per part of EdgeFuse (edgefuse.settings.tables). EDGEFUSE_RUN_MODEL sets [run]'s model; lists are
+separated by blanks, with shell quoting. msgspec checks the types; it is imported only when a file or a variable has to be read.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ from typing import Any, get_args, get_origin
 
 from edgefuse.errors import MissingDependencyError, SettingsError
 from edgefuse.settings import tables
-from edgefuse.settings.check import check, expected, hints, near
+from edgefuse.settings.check import check, hints, suggestion, type_text
 from edgefuse.settings.run import RunSettings, make, merge
 from edgefuse.util.uri import expand, safe
 
-Values = dict[str, Any]  # of a table; of one that there may be many of: name -> values
+Values = dict[str, Any]  # of a table; of a repeatable table: name -> values
 _PREFIX = "EDGEFUSE_"
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """run: the table [run]. tables: those others that were asked for, by name; of one that there may be many of, a mapping of names.
-    origins: "run.model" -> "/etc/edgefuse.toml:3", "EDGEFUSE_RUN_MODEL" or "--model"; what is not in it has its default."""
+    """Loaded settings.
+
+    run: the table [run]. tables: the other tables that were set, by name; for a repeatable table a mapping of names.
+    origins: "run.model" -> "/etc/edgefuse.toml:3", "EDGEFUSE_RUN_MODEL" or "--model"; keys that are not in it have their default.
+    """
 
     run: RunSettings
     tables: Mapping[str, Any] = field(default_factory=dict)
@@ -37,18 +40,20 @@ class Settings:
 
 
 def load(
-    path: Path | None, environment: Mapping[str, str] = _NONE, given: Mapping[str, Mapping[str, Any]] = _NONE, whole: bool = True
+    path: Path | None, environment: Mapping[str, str] = _NONE, given: Mapping[str, Mapping[str, Any]] = _NONE, source_required: bool = True
 ) -> Settings:
-    """path: the file, if any. environment: as `os.environ`. given: table -> values, typed, as the command line has them. whole: there
-    has to be a source.
+    """Load the settings.
 
-    Raises SettingsError, which names file (or variable, or option), key and what was expected; MissingDependencyError without msgspec."""
+    path: the file, if any. environment: as `os.environ`. given: table -> values, typed, from the command line. source_required: refuse
+    settings without a source. Raises SettingsError, which names file (or variable, or option), key and what was expected;
+    MissingDependencyError without msgspec.
+    """
     file, lines = read(path) if path else ({}, {})
     variables, names = _from_environment(environment, file)
     origins = {**lines, **names}
     merged: dict[str, Values] = {}
     for table in tables.TABLES:
-        if table in tables.SEVERAL:
+        if table in tables.REPEATABLE:
             both = file.get(table, {}).keys() | variables.get(table, {}).keys()
             ordered = sorted(both)
             if ordered:
@@ -62,24 +67,24 @@ def load(
         for key in values:
             option = key if table == "run" else next(f.metadata["option"] for f in fields(tables.kind(table)) if f.name == key)
             origins[f"{table}.{key}"] = "--" + option.replace("_", "-")
-    run = make(merged.pop("run"), given.get("run", {}), whole)
-    return Settings(run, {t: _made(t, v, path) for t, v in merged.items()}, origins)
+    run = make(merged.pop("run"), given.get("run", {}), source_required)
+    return Settings(run, {t: _build(t, v, path) for t, v in merged.items()}, origins)
 
 
-def _made(table: str, values: Values, path: Path | None) -> Any:
+def _build(table: str, values: Values, path: Path | None) -> Any:
     kind, name = tables.kind(table), table
     try:
-        if table not in tables.SEVERAL:
+        if table not in tables.REPEATABLE:
             return kind(**values)
-        made = {}
-        for one, its in values.items():
+        instances = {}
+        for one, fields_ in values.items():
             name = f"{table}.{one}"
-            made[one] = kind(**its)
-        return made
+            instances[one] = kind(**fields_)
+        return instances
     except (SettingsError, TypeError) as e:
         missing = [f"'{n}'" for n in _needed(kind, values if name == table else values[name.partition(".")[2]])]
-        said = f"{', '.join(missing)} missing; give {'it' if len(missing) == 1 else 'them'}" if missing else str(e)
-        raise SettingsError(f"{f'{path}: ' if path else ''}{name}: {said}") from None
+        message = f"{', '.join(missing)} missing; give {'it' if len(missing) == 1 else 'them'}" if missing else str(e)
+        raise SettingsError(f"{f'{path}: ' if path else ''}{name}: {message}") from None
 
 
 def _needed(kind: type[Any], values: Values) -> list[str]:
@@ -89,23 +94,23 @@ def _needed(kind: type[Any], values: Values) -> list[str]:
 
 
 def read(path: Path) -> tuple[dict[str, Values], dict[str, str]]:
-    """A file's tables, their values checked, and "run.model" -> where in the file it is. Raises as `load`."""
+    """Read a file. Returns its tables with checked values, and "run.model" -> its place in the file. Raises as `load`."""
     text = _text(path)
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as e:
-        # a TOMLDecodeError, or a number of thousands of digits
+        # TOMLDecodeError, or ValueError for a number of thousands of digits
         raise SettingsError(f"{path}: not valid TOML ({e})") from None
     known = tables.TABLES
     for table, values in raw.items():
         if table not in known:
-            raise SettingsError(f"{path}: unknown table or key '{table}'; {near(table, known, brackets=True)}")
-        several = table in tables.SEVERAL
+            raise SettingsError(f"{path}: unknown table or key '{table}'; {suggestion(table, known, brackets=True)}")
+        several = table in tables.REPEATABLE
         if not isinstance(values, dict):
-            raise SettingsError(f"{path}: '{table}' is to be a table: [{table}{'.NAME' if several else ''}]")
+            raise SettingsError(f"{path}: '{table}' must be a table: [{table}{'.NAME' if several else ''}]")
         for name, its in values.items() if several else ():
             if not isinstance(its, dict):
-                raise SettingsError(f"{path}: '{table}.{name}' is to be a table: [{table}.{name}]")
+                raise SettingsError(f"{path}: '{table}.{name}' must be a table: [{table}.{name}]")
     values = {t: _checked(t, v, f"{path}: ") for t, v in raw.items()}
     return values, _lines(path, text, values)
 
@@ -121,26 +126,26 @@ def _text(path: Path) -> str:
 
 def _checked(table: str, values: Values, where: str) -> Values:
     kind = tables.kind(table)
-    if table in tables.SEVERAL:
+    if table in tables.REPEATABLE:
         return {name: _typed(kind, its, f"{where}{table}.{name}.") for name, its in values.items()}
     return _typed(kind, values, f"{where}{table}.")
 
 
 def _typed(kind: type[Any], values: Values, where: str) -> Values:
-    """`values` in range, and converted to the types of the table `kind`; secrets are read from their files."""
+    """Return `values` checked and converted to the types of the table `kind`, with secrets read from their files."""
     secrets = {key: secret for key in values if (secret := _secret(kind, key)) is not None}
     types_ = hints(kind)
     plain = check(kind, {k: v for k, v in values.items() if k not in secrets}, where)
     made = {key: convert(value, types_[key], where + key) for key, value in plain.items()}
     for key, secret in secrets.items():
         if secret in made:
-            raise SettingsError(f"{where}{key}: there is {secret}, too; give one of them")
+            raise SettingsError(f"{where}{key}: {secret} is given too; give only one of them")
         made[secret] = _secret_file(values[key], where + key)
     return made
 
 
 def convert(value: Any, hint: Any, where: str, text: bool = False) -> Any:
-    """`value` as the type `hint`; text: it is written out, as a variable is. Raises SettingsError that begins with `where`."""
+    """Convert `value` to the type `hint`. text: it comes from a variable. Raises SettingsError that begins with `where`."""
     try:
         import msgspec
     except ImportError:
@@ -148,11 +153,11 @@ def convert(value: Any, hint: Any, where: str, text: bool = False) -> Any:
     try:
         return msgspec.convert(value, hint, strict=not text)
     except (msgspec.ValidationError, OverflowError):
-        raise SettingsError(f"{where} = {safe(repr(value))}: expected {expected(hint)}") from None
+        raise SettingsError(f"{where} = {safe(repr(value))}: expected {type_text(hint)}") from None
 
 
 def _secret(kind: type[Any], key: str) -> str | None:
-    """The secret whose file `key` names, if it does."""
+    """Return the secret field whose file `key` names, or None."""
     return next((f.name for f in fields(kind) if f.metadata.get("secret") and key == f.name + "_file"), None)
 
 
@@ -162,15 +167,15 @@ def _secret_file(value: Any, where: str) -> str:
         text = expand(path).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError, ValueError) as e:
         why = e.strerror if isinstance(e, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{where} = {path!r}: cannot read it ({why}); give a file that holds the secret alone") from None
+        raise SettingsError(f"{where} = {path!r}: cannot read it ({why}); give a file that contains only the secret") from None
     if not text:
-        raise SettingsError(f"{where} = {path!r}: the file is empty; give one that holds the secret alone")
+        raise SettingsError(f"{where} = {path!r}: the file is empty; give one that contains only the secret")
     return text
 
 
 def _from_environment(environment: Mapping[str, str], file: Mapping[str, Values]) -> tuple[dict[str, Values], dict[str, str]]:
-    """(values by table, "run.model" -> the variable's name) of the EDGEFUSE_TABLE_KEY variables."""
-    found: dict[str, Values] = {}
+    """Return (values by table, "run.model" -> variable name) from EDGEFUSE_TABLE_KEY variables."""
+    tables_: dict[str, Values] = {}
     origins: dict[str, str] = {}
     for variable in sorted(environment):
         table, _, rest = variable.removeprefix(_PREFIX).lower().partition("_")
@@ -178,17 +183,17 @@ def _from_environment(environment: Mapping[str, str], file: Mapping[str, Values]
             continue
         kind = tables.kind(table)
         names = [f.name for f in fields(kind)] + [f.name + "_file" for f in fields(kind) if f.metadata.get("secret")]
-        into, path, key = found.setdefault(table, {}), table, rest
-        if table in tables.SEVERAL:
+        target, path, key = tables_.setdefault(table, {}), table, rest
+        if table in tables.REPEATABLE:
             key = max((n for n in names if rest.endswith("_" + n)), key=len, default="")
             name = rest.removesuffix("_" + key) if key else ""
             name = next((n for n in file.get(table, {}) if n.lower() == name), name)
-            into, path = into.setdefault(name, {}), f"{table}.{name}"
+            target, path = target.setdefault(name, {}), f"{table}.{name}"
         if key not in names:
-            raise SettingsError(f"{variable}: unknown setting of [{table}]; {near(rest, names)}")
-        into |= _variable(kind, key, environment[variable], variable)
+            raise SettingsError(f"{variable}: unknown setting of [{table}]; {suggestion(rest, names)}")
+        target |= _variable(kind, key, environment[variable], variable)
         origins[f"{path}.{_secret(kind, key) or key}"] = variable
-    return found, origins
+    return tables_, origins
 
 
 def _variable(kind: type[Any], key: str, text: str, variable: str) -> Values:
@@ -200,7 +205,7 @@ def _variable(kind: type[Any], key: str, text: str, variable: str) -> Values:
         try:
             value = shlex.split(text)
         except ValueError as e:
-            raise SettingsError(f"{variable} = {safe(repr(text))}: expected {expected(hint)} with blanks between ({e})") from None
+            raise SettingsError(f"{variable} = {safe(repr(text))}: expected {type_text(hint)} separated by blanks ({e})") from None
     made = convert(value, hint, variable, text=True)
     try:
         return check(kind, {key: made}, "")
@@ -213,17 +218,17 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
 
 
 def _lines(path: Path, text: str, file: Mapping[str, Values]) -> dict[str, str]:
-    """ "run.model" -> "FILE:LINE" where the line is plain to see, "FILE" where it isn't."""
+    """Return "run.model" -> "FILE:LINE" where the line is unambiguous, else "FILE"."""
     seen: dict[str, list[int]] = {}
     header = ""
     for number, line in enumerate(text.split("\n"), 1):
-        if found := _HEADER.match(line):
-            header = re.sub(r"[\s\"']", "", found[1]) + "."
-        elif found := _KEY.match(line):
-            seen.setdefault(header + found[1], []).append(number)
+        if match := _HEADER.match(line):
+            header = re.sub(r"[\s\"']", "", match[1]) + "."
+        elif match := _KEY.match(line):
+            seen.setdefault(header + match[1], []).append(number)
     origins = {}
     for table, values in file.items():
-        rows = values.items() if table in tables.SEVERAL else [("", values)]
+        rows = values.items() if table in tables.REPEATABLE else [("", values)]
         for name, its in rows:
             kind, place = tables.kind(table), f"{table}.{name}." if name else f"{table}."
             for key in its:

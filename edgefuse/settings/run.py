@@ -1,4 +1,4 @@
-"""[run]: where frames come from, what fuses them, where they go.
+"""[run]: input, model and output of a run.
 
 [run]
 source = "folder:/srv/pairs"
@@ -25,68 +25,73 @@ Precision = Literal["int8", "fp32"]
 class RunSettings:
     """Settings of `edgefuse run`. Field names are the settings file's keys and, with dashes, the command line's options."""
 
-    source: str = field(default="", metadata={"help": "where pairs come from: folder:DIR, video:VISIBLE,INFRARED, demo (docs/sources.md)"})
+    source: str = field(default="", metadata={"help": "source of the pairs: folder:DIR, video:VISIBLE,INFRARED, demo (docs/sources.md)"})
     camera: tuple[str, ...] = field(
         default=(),
-        metadata={"help": "a live camera, once visible=CAMERA and once infrared=CAMERA; alone: the settings file's, or those attached"},
+        metadata={
+            "help": "a live camera, as visible=CAMERA and again as infrared=CAMERA; without a value: the settings file's, or those attached"
+        },
     )
     max_skew: float = field(
-        default=DEFAULT_SKEW_MS, metadata={"help": "most milliseconds between the captures of a pair", "min": 0, "max": 60000.0}
+        default=DEFAULT_SKEW_MS,
+        metadata={"help": "longest time in milliseconds between the two captures of a pair", "min": 0, "max": 60000.0},
     )
     delay: float = field(
         default=0.0,
-        metadata={"help": "milliseconds by which infrared frames are stamped later than visible ones", "min": -60000, "max": 60000.0},
+        metadata={"help": "milliseconds by which infrared time stamps lag behind visible ones", "min": -60000, "max": 60000.0},
     )
-    fresh: bool = field(default=False, metadata={"help": "fuse no frame twice: the pace of the slower camera"})
-    pass_through: bool = field(default=False, metadata={"help": "while a camera is gone, show the other one's picture alone"})
+    fresh: bool = field(default=False, metadata={"help": "never reuse a frame: run at the rate of the slower camera"})
+    pass_through: bool = field(default=False, metadata={"help": "while a camera is missing, show the other camera's picture"})
     calibration: str | None = field(
-        default=None, metadata={"help": "calibration file, made by edgefuse calibrate: puts infrared frames on the visible grid"}
+        default=None, metadata={"help": "calibration file made by edgefuse calibrate, which registers infrared frames with visible ones"}
     )
     model: str = field(
-        default="mobilefuse-edge", metadata={"help": "a model's name (edgefuse models), or a folder with a card.toml: ./NAME"}
+        default="mobilefuse-edge", metadata={"help": "model name (see edgefuse models), or a folder with a card.toml: ./NAME"}
     )
     runtime: str = field(
-        default="auto", metadata={"help": "auto (what bench --tune remembered, else the first installed), onnx, litert or numpy"}
+        default="auto", metadata={"help": "auto (the fastest found by bench --tune, else the first installed), onnx, litert or numpy"}
     )
     precision: Precision | None = field(default=None, metadata={"help": "int8 or fp32 (default: the model's own)"})
     threads: int | None = field(
         default=None,
-        metadata={"help": "threads of the network (default: as tuned, else the cores there are, 4 at most)", "min": 1, "max": 64},
+        metadata={"help": "threads of the network (default: as tuned, else the number of cores up to 4)", "min": 1, "max": 64},
     )
     colour: Colour = field(
-        default="balanced", metadata={"help": "visible chroma: keep all, weigh it by the map (balanced), or blend it too (benchmark)"}
+        default="balanced", metadata={"help": "visible chroma: keep it, weight it by the map (balanced), or blend it too (benchmark)"}
     )
     sharpness: float = field(
         default=DEFAULT_SHARPNESS,
-        metadata={"help": "gain of the details, 1 (only what a camera saw) to 2; above 1 sharpens", "min": 1, "max": SHARPEST},
+        metadata={"help": "gain of details, 1 (as the cameras saw them) to 2; above 1 sharpens", "min": 1, "max": SHARPEST},
     )
     targets: float = field(
         default=1.0,
-        metadata={"help": "how readily a warm target pulls the picture to infrared, 0 (certain) to 2 (in doubt)", "min": 0, "max": 2.0},
+        metadata={"help": "how readily warm targets select infrared, 0 (certain) to 2 (in doubt)", "min": 0, "max": 2.0},
     )
     steady: Literal["auto", "on", "off"] = field(
-        default="auto", metadata={"help": "hold the blending map still where the scene is: on, off, or for all but folders (auto)"}
+        default="auto", metadata={"help": "stabilise the blending map in static areas: on, off, or for all sources but folders (auto)"}
     )
     agc: AgcKind = field(
         default="percentile",
-        metadata={"help": "16-bit infrared to 8: percentile limits, with local contrast (clahe), or the full range (off)"},
+        metadata={"help": "conversion of 16-bit infrared to 8: percentile limits, with local contrast (clahe), or the full range (off)"},
     )
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
     save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})
     record: str | None = field(default=None, metadata={"help": "write the fused frames to a video: .mp4, .mkv, .mov or .avi"})
-    record_raw: str | None = field(default=None, metadata={"help": "write the pairs as they came, lossless, for replay:FILE (docs/raw.md)"})
-    sink: tuple[str, ...] = field(default=(), metadata={"help": "another sink by URI; may be given again"})
+    record_raw: str | None = field(default=None, metadata={"help": "write the unprocessed pairs, lossless, for replay:FILE (docs/raw.md)"})
+    sink: tuple[str, ...] = field(default=(), metadata={"help": "another sink by URI; may be repeated"})
     unattended: Literal["auto", "on", "off"] = field(
         default="auto",
-        metadata={"help": "go on while an output fails, and try it again: on, off, or for sources that have no end (auto)"},
+        metadata={"help": "keep running while an output fails, and retry it: on, off, or for endless sources (auto)"},
     )
     report: str | None = field(default=None, metadata={"help": "write the report to this JSON file"})
     frames: int | None = field(default=None, metadata={"help": "stop after N pairs", "min": 1, "max": 10**12})
 
 
 def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """`lower` with what `upper` has on top of it. A source in `upper` takes the place of cameras in `lower`, and the other way round;
-    `--camera` alone stands for those of `lower`."""
+    """Return `lower` overridden by `upper`.
+
+    A source in `upper` replaces cameras in `lower`, and vice versa; `--camera` without a value keeps those of `lower`.
+    """
     lower, upper = dict(lower), dict(upper)
     if upper.get("camera") == (AUTO_CAMERAS,) and "camera" in lower:
         del upper["camera"]
@@ -96,15 +101,15 @@ def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     return {**lower, **upper}
 
 
-def make(file: Mapping[str, Any], command_line: Mapping[str, Any], whole: bool = True) -> RunSettings:
-    """One object of both, the command line first. `file` is checked already. whole: there has to be a source."""
+def make(file: Mapping[str, Any], command_line: Mapping[str, Any], source_required: bool = True) -> RunSettings:
+    """Merge the checked settings file and the command line, which has precedence. source_required: refuse settings without a source."""
     given = check(RunSettings, command_line, "--", dashes=True)
     if "source" in given and "camera" in given:
-        raise SettingsError("--source and --camera: give one of them")
+        raise SettingsError("--source and --camera: give only one of them")
     values = merge(file, given)
     if "source" in values and "camera" in values:
-        raise SettingsError("the settings file has both source and camera; take one out, or give --source or --camera")
+        raise SettingsError("the settings file has both source and camera; remove one, or give --source or --camera")
     settings = RunSettings(**values)
-    if whole and not settings.source and not settings.camera:
+    if source_required and not settings.source and not settings.camera:
         raise SettingsError("no source; give --source URI, such as --source demo or --source folder:DIR, or --camera for live cameras")
     return settings

@@ -1,6 +1,6 @@
-"""The tables of a settings file: name -> where its dataclass is. Imported when first used.
+"""The tables of a settings file, by name; each dataclass is imported on first use.
 
-A table of another part of EdgeFuse needs two lines in edgefuse/registry.py: its dataclass, and what opens it.
+A new table needs two lines in edgefuse/registry.py: its dataclass, and the class that it configures.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 from edgefuse import registry
 
 TABLES = registry.BUILT_IN["edgefuse.settings"]
-SEVERAL = frozenset({"alarm"})  # there may be many of them, each with a name: [alarm.stove]
+REPEATABLE = frozenset({"alarm"})  # may be given several times, each with a name: [alarm.stove]
 
 
 @cache
 def kind(table: str) -> type[Any]:
-    """The dataclass of a table."""
-    found: type[Any] = registry.loaded(TABLES[table])
-    return found
+    """Return the dataclass of a table."""
+    table_type: type[Any] = registry.loaded(TABLES[table])
+    return table_type
 
 
 def options() -> list[tuple[str, Field[Any]]]:
-    """(table, field) of what is an option of `edgefuse run`, too, besides the table [run]."""
-    return [(t, f) for t in TABLES if t != "run" and t not in SEVERAL for f in fields(kind(t)) if "option" in f.metadata]
+    """Return (table, field) of the fields outside [run] that are also options of `edgefuse run`."""
+    return [(t, f) for t in TABLES if t != "run" and t not in REPEATABLE for f in fields(kind(t)) if "option" in f.metadata]

@@ -12,8 +12,8 @@ class TelemetrySettings:
     file: str = field(
         metadata={"option": "telemetry", "metavar": "FILE", "help": "write the run's state to FILE as JSON lines; - is standard output"}
     )
-    interval: float = field(default=10.0, metadata={"help": "seconds between two lines", "min": 0.1, "max": 86400.0})
+    interval: float = field(default=10.0, metadata={"help": "seconds between lines", "min": 0.1, "max": 86400.0})
     max_mb: float = field(
-        default=10.0, metadata={"help": "start a new file at so many MB; the one before is FILE.1", "min": 0.01, "max": 1e6}
+        default=10.0, metadata={"help": "start a new file at this many MB; the previous one becomes FILE.1", "min": 0.01, "max": 1e6}
     )
-    keep: int = field(default=5, metadata={"help": "files kept beside the one being written", "min": 1, "max": 100})
+    keep: int = field(default=5, metadata={"help": "number of old files to keep", "min": 1, "max": 100})

@@ -1,4 +1,4 @@
-"""What a thermal camera delivers: layouts and degrees (`sensors`), gain control (`agc`), shutter stalls (`ffc`), palettes (`palettes`)."""
+"""Thermal cameras: raw layouts and temperatures (`sensors`), gain control (`agc`), shutter pauses (`ffc`), palettes (`palettes`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw infrared counts to 8 bit: automatic gain control that does not flicker."""
+"""Automatic gain control without flicker: raw infrared counts to 8 bit."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 AgcKind = Literal["percentile", "clahe", "off"]
 Agc = Callable[[NDArray[np.uint16]], NDArray[np.uint8]]
-_SAMPLES = 4096  # pixels that give percentiles to well within the tolerance
+_SAMPLES = 4096  # pixels sampled; enough for percentiles well within the tolerance
 
 
 class PercentileAgc:
-    """16-bit counts -> 8 bit by percentile limits that hold still in time.
+    """Maps 16-bit counts to 8 bit linearly between percentile limits that are stable in time.
 
-    The limits of a frame are its `low` and `high` percentiles. They are kept while the scene stays within `tolerance` (a share of
-    the span), approached by `rate` a frame when it drifts, and taken over at once when it jumps by more than `jump` spans (another
-    scene, or a sensor that was recalibrated). The span is at least `min_span` counts, so that a blank frame is not blown up to noise.
+    A frame's limits are its `low` and `high` percentiles. The current limits stay while the new ones differ by less than `tolerance` (a
+    fraction of the span), follow them by `rate` per frame when the scene drifts, and jump to them when they differ by more than `jump`
+    spans (another scene, or a recalibrated sensor). The span is at least `min_span` counts, so that noise in a blank frame stays dark.
     """
 
     def __init__(
@@ -30,16 +30,16 @@ class PercentileAgc:
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """(low, high) in counts that the last frame was mapped with; None before the first."""
+        """(low, high) limits in counts of the last frame; None before the first."""
         return self._limits
 
     def __call__(self, counts: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        """counts: uint16 (H, W). Returns uint8 (H, W): low -> 0, high -> 255, linear between."""
+        """Convert counts, uint16 (H, W), to uint8 (H, W): low -> 0, high -> 255, linear between."""
         import cv2
 
         self._limits = self._follow(*self._measure(counts))
         low, high = self._limits
-        # a subtraction that stops at 0 and a scaling that stops at 255: both vectorised, where a table look-up is not
+        # saturating subtraction and scaling are both vectorised, unlike a table look-up
         above: Any = cv2.subtract(counts, (round(low), 0, 0, 0))
         return cv2.convertScaleAbs(above, alpha=255.0 / max(high - low, self._min_span))
 
@@ -54,13 +54,13 @@ class PercentileAgc:
         return float(low), float(high)
 
     def _follow(self, low: float, high: float) -> tuple[float, float]:
-        """The next limits, given what this frame measures."""
+        """Return the next limits, given this frame's percentiles."""
         if self._limits is None:
             return low, high
         span = self._limits[1] - self._limits[0]
         off = [measured - held for held, measured in zip(self._limits, (low, high), strict=True)]
         if max(map(abs, off)) > self._jump * span:
-            # both at once: apart, one that jumped could pass one that drifts
+            # both limits together, because one that jumps alone could cross the other
             return low, high
         held_low, held_high = (
             held if abs(o) <= self._tolerance * span else held + self._rate * o for held, o in zip(self._limits, off, strict=True)
@@ -69,11 +69,12 @@ class PercentileAgc:
 
 
 class ClaheAgc:
-    """Percentiles first, then contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV): shows faint detail
-    everywhere in the frame, at the price of brightness that no longer stands for temperature across it.
+    """Percentile mapping followed by contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV).
 
-    Sensor noise tips the tiles' histograms from frame to frame. So what equalisation does to the mean of each cell of 8 x 8 pixels is
-    held in time: approached by `rate` a frame, taken over where it changes by more than `jump` grey levels.
+    It shows faint detail everywhere, but brightness no longer corresponds to temperature across the frame. Sensor noise changes the
+    tiles'
+    histograms from frame to frame, so the equalisation's effect on the mean of each cell of 8 x 8 pixels is smoothed in time: it follows
+    by `rate` per frame, and jumps where it changes by more than `jump` grey levels.
     """
 
     _TILES, _CLIP, _CELL = (4, 3), 2.0, 8
@@ -87,7 +88,7 @@ class ClaheAgc:
         self._held: NDArray[np.float32] | None = None
 
     def __call__(self, counts: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        """counts: uint16 (H, W). Returns uint8 (H, W)."""
+        """Convert counts, uint16 (H, W), to uint8 (H, W)."""
         import cv2
 
         plain: Any = self._first(counts)
@@ -106,12 +107,12 @@ class ClaheAgc:
 
 
 def full_range(counts: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """No gain control: 0 -> 0, 65535 -> 255."""
+    """Convert without gain control: 0 -> 0, 65535 -> 255."""
     import cv2
 
     return cv2.convertScaleAbs(counts, alpha=255 / 65535)
 
 
 def make(kind: AgcKind) -> Agc:
-    """A stream's own gain control."""
+    """Return a new gain control for one stream."""
     return PercentileAgc() if kind == "percentile" else ClaheAgc() if kind == "clahe" else full_range

@@ -1,8 +1,8 @@
-"""A thermal camera that stands still: about a second of flat-field correction, or a camera that hangs.
+"""Detects a thermal camera that repeats its picture: about a second of flat-field correction, or a frozen camera.
 
-A camera closes its shutter every few minutes to measure its own non-uniformity. Meanwhile it repeats one frame (Lepton, TC001) or gives
-none. That is a state, not a fault. A Lepton's telemetry tells it; of others it is seen by the picture: noise makes two frames of a
-working sensor differ, always.
+A camera closes its shutter every few minutes to measure its own non-uniformity. Meanwhile it repeats one frame (Lepton, TC001) or
+sends none. That is a state, not a fault. A Lepton reports it in its telemetry; other cameras are recognised by identical frames,
+because noise makes any two frames of a working sensor differ.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ FROZEN_S = 4.0  # longer than any correction
 
 
 class StallWatch:
-    """The state of one camera, from its frames as they come. Keeps a reference to the last one."""
+    """State of one camera, derived from its frames. Keeps a reference to the last one."""
 
     def __init__(self, still_s: float = STILL_S, frozen_s: float = FROZEN_S) -> None:
-        """still_s: no new picture for so long is a stall (at least three frame intervals); frozen_s: for so long, no mere correction."""
+        """still_s: time without a new picture that counts as a stall (at least three frame intervals). frozen_s: time that exceeds a
+        correction."""
         self._still_ns, self._frozen_ns = still_s * 1e9, frozen_s * 1e9
         self._last: NDArray[Any] | None = None
         self._fresh_ns = 0
 
-    def see(self, data: NDArray[Any], time_ns: int, reported: SensorState = "normal") -> SensorState:
-        """The state with this frame (uint8 or uint16, any shape), captured at `time_ns`; `reported`: what the sensor says itself."""
+    def update(self, data: NDArray[Any], time_ns: int, reported: SensorState = "normal") -> SensorState:
+        """Return the state with this frame (uint8 or uint16, any shape), captured at `time_ns`. reported: the sensor's own state."""
         if self._last is None or self._last.shape != data.shape or not np.array_equal(self._last, data):
             self._last, self._fresh_ns = data, time_ns
         state = self.at(time_ns)
         return reported if state == "normal" else state
 
     def at(self, time_ns: int) -> SensorState:
-        """The state at `time_ns`, where nothing has come since the last `see`."""
+        """Return the state at `time_ns` if no frame has come since the last `update`."""
         still = time_ns - self._fresh_ns if self._last is not None else 0
         return "frozen" if still >= self._frozen_ns else "calibrating" if still >= self._still_ns else "normal"

@@ -1,7 +1,7 @@
-"""The telemetry rows of a FLIR Lepton.
+"""Telemetry rows of a FLIR Lepton.
 
-After the Lepton engineering datasheet (500-0659-00-09), tables 2 and 3: rows A, B and C of 80 words each; a 32-bit figure has its
-low word first. A 160-pixel Lepton puts A and B side by side in one row and C in the next.
+From the Lepton engineering datasheet (500-0659-00-09), tables 2 and 3: rows A, B and C of 80 words each; 32-bit values have the low
+word first. A 160-pixel Lepton puts A and B side by side in one row and C in the next.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ _ROW_C = 160
 
 @dataclass(frozen=True, slots=True)
 class LeptonTelemetry:
-    """revision: (major, minor). time_ms: since the sensor started. frame: its frame counter (27 Hz, of which a ninth is unique in exported
-    sensors). ffc: where flat-field correction stands. fpa_celsius: the sensor's own temperature. agc: the counts are 8-bit, made by
-    the sensor's gain control. tlinear: kelvin a count; None where the counts are no temperatures."""
+    """Telemetry of one frame.
+
+    revision: (major, minor). time_ms: since the sensor started. frame: frame counter at 27 Hz (exported sensors repeat frames between new
+    ones). ffc: state of the flat-field correction. fpa_celsius: the sensor's own temperature. agc: the counts are 8-bit, from the
+    sensor's gain control. tlinear: kelvin per count; None where counts are not temperatures.
+    """
 
     revision: tuple[int, int]
     time_ms: int
@@ -33,14 +36,15 @@ class LeptonTelemetry:
 
     @property
     def calibrating(self) -> bool:
+        """Whether the shutter is closed."""
         return self.ffc == "running"
 
 
 def parse(rows: NDArray[np.uint16]) -> LeptonTelemetry | None:
-    """rows: uint16, the telemetry rows as delivered, (2, 160) or (3, 80). None where they can't be telemetry."""
+    """Parse telemetry rows, uint16 (2, 160) or (3, 80). Returns None where they cannot be telemetry."""
     words: NDArray[Any] = rows.reshape(-1)
     fpa_celsius = round(int(words[24]) / 100 - 273.15, 2)
-    # a sensor is specified from -40 to 80 degrees; what lies far outside is a picture or garbage
+    # the sensor is specified from -40 to 80 degrees C; far outside, the rows are picture or garbage
     if words[0] == 0 or not -60 <= fpa_celsius <= 130:
         return None
     status = _long(words, 3)

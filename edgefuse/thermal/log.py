@@ -1,4 +1,4 @@
-"""What a run saw in its raw infrared frames: the hottest and the coldest spot, and the camera's state."""
+"""Report of a run's raw infrared frames: the hottest and the coldest spot, and the camera's state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ThermalLog:
-    """Told each pair's infrared frame; frames that are not raw (uint16 (H, W)) are left alone. Memory use is constant."""
+    """Collects statistics of raw infrared frames (uint16 (H, W)), in constant memory; ignores other frames."""
 
     def __init__(self) -> None:
         self.state: SensorState = "normal"
@@ -31,14 +31,14 @@ class ThermalLog:
 
     def add(self, frame: Frame) -> None:
         if frame.data.dtype != np.uint16 or frame.colour or frame.time_ns == self._time_ns:
-            # no counts, or held over for another visible frame
+            # not raw, or reused for another visible frame
             return
         self._time_ns = frame.time_ns
         law = frame.radiometry
         if law is not None:
             self._sensor = law.sensor
-        # pictures of which nothing is known may well be alike
-        state = self._watch.see(frame.data, frame.time_ns, law.state) if law else "normal"
+        # without radiometry, identical frames may be legitimate
+        state = self._watch.update(frame.data, frame.time_ns, law.state) if law else "normal"
         self._frames[state] += 1
         if state not in ("normal", self.state):
             self._stalls[state] += 1
@@ -50,10 +50,10 @@ class ThermalLog:
         unit = "celsius" if degrees else "counts"
         if unit != self._unit:
             if self._unit == "celsius":
-                # counts can't be compared with what was seen in degrees
+                # counts cannot be compared with earlier temperatures
                 return
             self._unit, self._extremes = unit, {}
-        # OpenCV is not to be loaded by who only wants a report
+        # imported here, so that making a report does not load OpenCV
         from edgefuse.thermal.spots import spots
 
         self.latest = spots(frame)
@@ -65,13 +65,13 @@ class ThermalLog:
 
     @property
     def note(self) -> str:
-        """The newest frame in a few words, for a progress line; empty where there was no raw one."""
+        """Short text about the newest frame for a progress line; empty without a raw frame."""
         if self.state != "normal":
             return f"infrared {self.state}"
         return f"hottest {_figure(asdict(self.latest[1]), self._unit)}" if self.latest else ""
 
     def report(self) -> dict[str, Any] | None:
-        """None where there was no raw frame. Values in degrees Celsius (`unit` "celsius") or counts; pixels from the upper left."""
+        """Return the report, or None without a raw frame. Values in degrees Celsius or counts (`unit`); pixels from the upper left."""
         if self._time_ns is None:
             return None
         latest = {k: asdict(s) for k, s in zip(("coldest", "hottest"), self.latest, strict=True)} if self.latest else None
@@ -94,7 +94,7 @@ class ThermalLog:
 
 
 def thermal_text(report: Mapping[str, Any]) -> list[str]:
-    """A report's lines for people."""
+    """Return a report's lines of text."""
     unit, lines = report["unit"], []
     stalls = ", ".join(f"{n} x {state}" for state, n in report["stalls"].items() if n)
     if report["hottest"]:
@@ -103,7 +103,7 @@ def thermal_text(report: Mapping[str, Any]) -> list[str]:
         )
         lines = [("hottest    ", "coldest    ")[k] + text for k, text in enumerate(ends)]
     if stalls or report["state"] != "normal":
-        lines.append(f"infrared   stood still: {stalls}; now {report['state']}")
+        lines.append(f"infrared   stalled: {stalls}; now {report['state']}")
     return lines
 
 

@@ -1,7 +1,7 @@
-"""The thermal cameras we know: what their raw buffers hold, and how counts become degrees. docs/thermal.md has the table.
+"""Supported thermal cameras: the contents of their raw buffers, and the conversion of counts to degrees. See docs/thermal.md.
 
-A raw buffer comes in whatever shape V4L2 or OpenCV gives it: flat bytes, uint8 (H, W, 2) of a YUYV format that was not converted, or
-uint16 (H, W). Only its bytes count, little-endian.
+A raw buffer has the shape that V4L2 or OpenCV gives it: flat bytes, uint8 (H, W, 2) of an unconverted YUYV format, or uint16 (H, W).
+Only its bytes matter, little-endian.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from edgefuse.thermal import lepton
 from edgefuse.thermal.lepton import LeptonTelemetry
 
 KELVIN = -273.15
-_RAW14 = 16383  # the most a Lepton gives where its counts are no temperatures; TLinear at 0.01 K starts there, at -109 degrees
+_RAW14 = 16383  # largest count of a Lepton without TLinear; with TLinear at 0.01 K it corresponds to -109 degrees C
 
 
 class Layout(NamedTuple):
-    """A format that a camera delivers: pixels as V4L2 counts them, and the V4L2 fourcc without trailing blanks."""
+    """A camera's frame format: size in pixels as V4L2 counts them, and the V4L2 fourcc without trailing blanks."""
 
     width: int
     height: int
@@ -36,8 +36,10 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """counts: uint16 (H, W), or uint8 of an 8-bit camera; C-contiguous, its own memory. radiometry: for `Frame`.
-    telemetry: what a Lepton says of itself, where it does."""
+    """Decoded buffer. counts: uint16 (H, W), or uint8 of an 8-bit camera; C-contiguous and owned. radiometry: for `Frame`.
+
+    telemetry: a Lepton's, where it sends it.
+    """
 
     counts: NDArray[np.uint16] | NDArray[np.uint8]
     radiometry: Radiometry
@@ -46,8 +48,11 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """name: as settings have it. title: for people. usb_ids: vendor:product, lower case. layouts: formats that hold raw counts, the one to
-    ask for first; none for a generic sensor, which takes any size."""
+    """A kind of thermal camera.
+
+    name: as in settings. title: for people. usb_ids: vendor:product, lower case. layouts: formats with raw counts, the preferred one
+    first; empty for a generic sensor, which accepts any size.
+    """
 
     name: str
     title: str
@@ -56,10 +61,10 @@ class Sensor:
     unpack: Callable[[str, NDArray[Any], tuple[int, int] | None], Decoded]
 
     def decode(self, raw: NDArray[Any], size: tuple[int, int] | None = None) -> Decoded:
-        """The counts in a raw buffer.
+        """Return the counts in a raw buffer.
 
-        raw: uint8 or uint16, any shape. size: (width, height), only for a generic sensor's flat buffer. Raises FrameError (cause
-        "layout") that says what was expected where the buffer is of another size.
+        raw: uint8 or uint16, any shape. size: (width, height), needed only for a generic sensor's flat buffer. Raises FrameError (cause
+        "layout") that states the expected size where the buffer has another.
         """
         if not self.layouts:
             return self.unpack(self.name, raw, size)
@@ -69,23 +74,23 @@ class Sensor:
                 return self.unpack(self.name, buffer, layout[:2])
         wanted = " or ".join(f"{n.width}x{n.height} {n.fourcc} ({n.nbytes} bytes)" for n in self.layouts)
         got = f"{buffer.size} bytes ({raw.dtype} {raw.shape})"
-        raise FrameError(self.name, "layout", f"{self.name} delivered {got}; expected {wanted}, not converted")
+        raise FrameError(self.name, "layout", f"{self.name} delivered {got}; expected unconverted {wanted}")
 
 
 def get(name: str) -> Sensor:
-    """The sensor `name`. Raises SettingsError that lists the names."""
+    """Return the sensor `name`. Raises SettingsError that lists the names."""
     for sensor in SENSORS:
         if sensor.name == name:
             return sensor
-    raise SettingsError(f"unknown thermal sensor '{name}'; there is {', '.join(s.name for s in SENSORS)}")
+    raise SettingsError(f"unknown thermal sensor '{name}'; choose from {', '.join(s.name for s in SENSORS)}")
 
 
 def identify(usb_id: str | None, width: int | None, height: int | None, fourcc: str | None) -> Sensor | None:
-    """The sensor behind a device, None where it is none we know.
+    """Return the sensor kind of a device, or None if unknown.
 
-    usb_id: vendor:product in hex. width, height, fourcc: a format it delivers; None where not known. An id alone is enough (mind that
-    0bda:5830 is an ordinary webcam's too: look whether the device lists the sensor's layouts), and so is a whole format,
-    as each of them is a shape that no visible camera has.
+    usb_id: vendor:product in hex. width, height, fourcc: a format that it delivers; None where unknown. An id alone suffices (but
+    0bda:5830 is also an ordinary webcam's, so check that the device lists the sensor's layouts), and so does a complete format,
+    because no visible camera has these shapes.
     """
     wanted = None if fourcc is None else fourcc.strip().upper().replace("YUY2", "YUYV")
     usb = None if usb_id is None else usb_id.lower()
@@ -104,7 +109,7 @@ def _bytes(name: str, raw: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _words(buffer: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint16]:
-    """`buffer` as uint16 (height, width), copied: the driver will fill its buffer again."""
+    """Return `buffer` as uint16 (height, width), copied because the driver reuses its buffer."""
     return buffer.view("<u2").reshape(height, width).astype(np.uint16)
 
 
@@ -114,7 +119,7 @@ def _lepton(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> De
     height = 120 if size[0] == 160 else 60
     counts = rows[:height]
     telemetry = lepton.parse(rows[height:]) if height < size[1] else None
-    # without telemetry only a range that raw counts never reach tells that these are temperatures
+    # without telemetry, only a range that raw counts never reach shows that these are temperatures
     unaided = 0.01 if np.median(counts[::8, ::8]) > _RAW14 else None
     scale = unaided if telemetry is None else telemetry.tlinear
     state: SensorState = "calibrating" if telemetry is not None and telemetry.calibrating else "normal"
@@ -122,13 +127,13 @@ def _lepton(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> De
 
 
 def _tc001(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
-    # the upper half is a picture for people
+    # the upper half is an 8-bit picture
     counts = _words(buffer[buffer.size // 2 :], 192, 256)
     return Decoded(counts, Radiometry(name, 1 / 64, KELVIN))
 
 
 def _tc002c(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
-    # 96 rows of 512 hold the sensor's 192 of 256; what follows is a picture for people and the camera's own notes
+    # 96 rows of 512 hold the sensor's 192 rows of 256; an 8-bit picture and the camera's own data follow
     counts = _words(buffer[: 192 * 256 * 2], 192, 256)
     return Decoded(counts, Radiometry(name, 1 / 16, KELVIN))
 
@@ -139,7 +144,7 @@ def _generic_8(name: str, raw: NDArray[Any], size: tuple[int, int] | None) -> De
 
         return Decoded(cv2.cvtColor(raw, cv2.COLOR_BGR2GRAY), Radiometry(name))
     if raw.dtype == np.uint8 and raw.ndim == 3 and raw.shape[2] == 2:
-        raw = raw[:, :, 0]  # YUYV: luma first
+        raw = raw[:, :, 0]  # luma comes first in YUYV
     elif raw.dtype == np.uint8 and raw.ndim == 3 and raw.shape[2] == 1:
         raw = raw[:, :, 0]
     elif raw.dtype == np.uint8 and size is not None and raw.size == size[0] * size[1]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from edgefuse.frames import Frame
 
-_DEAD, _SATURATED = 0, 65535  # counts that no scene gives
+_DEAD, _SATURATED = 0, 65535  # counts that no scene produces
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """value: degrees Celsius, or counts where the frame has no law. x, y: the pixel, from the upper left."""
+    """A pixel's value: degrees Celsius, or counts for a frame without radiometry. x, y: its position from the upper left."""
 
     value: float
     x: int
@@ -22,9 +22,9 @@ class Spot:
 
 
 def spots(frame: Frame) -> tuple[Spot, Spot] | None:
-    """(coldest, hottest) of a raw frame, uint16 (H, W), its dead (0) and saturated (65535) pixels left out.
+    """Return (coldest, hottest) of a raw frame, uint16 (H, W), ignoring dead (0) and saturated (65535) pixels.
 
-    None where the frame is not raw, or has no other pixel.
+    None where the frame is not raw or has no other pixel.
     """
     if frame.data.dtype != np.uint16 or frame.colour:
         return None

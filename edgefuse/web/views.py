@@ -101,7 +101,7 @@ class ViewRenderer:
             return np.zeros(fused.data.shape[:2], np.uint8) if shares is None else np.rint(shares * 255).astype(np.uint8)
         grey = View("infrared", palettes.NAMES[0])
         if view != grey:
-            return palettes.show(self.picture(fused, grey), view.palette)
+            return palettes.colourise(self.picture(fused, grey), view.palette)
         return self._on_grid(fused, infrared_8(fused.pair, self._agc))
 
     def _on_grid(self, fused: FusedFrame, infrared: NDArray[np.uint8]) -> NDArray[np.uint8]:

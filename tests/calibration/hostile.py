@@ -1,5 +1,4 @@
-"""Calibration files and files of points as nobody should write them, seeded: for the tests, and by the hundred thousand for
-benchmarks/fuzz.py."""
+"""Malformed calibration files and point files from a seed, for the tests and in large numbers for benchmarks/fuzz.py."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ _POINTS = "8,8=4,4\n88,8=44,4\n88,72=44,36\n8,72=4,36\n48,40=24.5,20\n# done\n"
 
 
 def calibration_file(rng: random.Random) -> bytes:
-    """A calibration file, from a right one with a slip to noise."""
+    """Return a calibration file between almost valid and noise."""
     if rng.random() < 0.05:
         return rng.randbytes(rng.choice((0, 1, 40, 4000)))
     values = {k: v for k, v in _GOOD.items() if k not in _OPTIONAL or rng.random() < 0.3}
@@ -55,7 +54,7 @@ def calibration_file(rng: random.Random) -> bytes:
 
 
 def points_file(rng: random.Random) -> bytes:
-    """A file of pairs of points."""
+    """Return a file of point pairs between almost valid and noise."""
     if rng.random() < 0.05:
         return rng.randbytes(rng.choice((0, 1, 40, 4000)))
     lines = _POINTS.splitlines()
@@ -71,11 +70,11 @@ def points_file(rng: random.Random) -> bytes:
 
 
 def check_calibration(path: Path) -> None:
-    """Load it and look through it. Fails for anything but a CalibrationError or a picture."""
+    """Load the file and apply it. Fails for any outcome but a CalibrationError or a picture."""
     made = registration.load(path)
     registration.load_lenses(path) if made.visible_lens or made.infrared_lens else None
     if max(*made.visible_size, *made.infrared_size) > 256:
-        # a frame of 8192 pixels a side takes its time, rightly
+        # a frame with sides of 8192 pixels legitimately takes long
         return
     width, height = made.infrared_size
     out = Registration(made, made.visible_size, made.infrared_size).apply(np.full((height, width), 60000, np.uint16))
@@ -87,9 +86,9 @@ def check_calibration(path: Path) -> None:
 
 
 def check_points(path: Path) -> None:
-    """Read it and fit. Fails for anything but a CalibrationError or a homography."""
-    found: Sequence[tuple[float, ...]] = points.read(path)
-    fitted = points.fit(np.array(found, np.float64).reshape(-1, 4), (96, 80), (48, 40))
+    """Read the file and fit. Fails for any outcome but a CalibrationError or a homography."""
+    pairs: Sequence[tuple[float, ...]] = points.read(path)
+    fitted = points.fit(np.array(pairs, np.float64).reshape(-1, 4), (96, 80), (48, 40))
     assert np.isfinite(fitted.homography).all()
     assert np.isfinite(fitted.error_px)
 

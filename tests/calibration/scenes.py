@@ -1,4 +1,4 @@
-"""Pairs out of register by a known homography, and targets drawn as two cameras see them."""
+"""Frame pairs misregistered by a known homography, and targets as two cameras see them."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def similarity(size: tuple[int, int], degrees: float, scale: float, right: float
 
 
 def displaced(pair: FramePair, warp: np.ndarray) -> FramePair:
-    """The infrared frame taken through `warp`; what brings it back is its inverse."""
+    """Warp the infrared frame by `warp`; the inverse registers it again."""
     moved = cv2.warpPerspective(pair.infrared.data, warp, pair.infrared.size)
     return FramePair(pair.visible, Frame(moved, "infrared", 0, pair.name), pair.index)
 
 
 def shrunk(pair: FramePair, size: tuple[int, int]) -> FramePair:
-    """The infrared frame by a camera of fewer pixels."""
+    """Reduce the infrared frame to a camera of fewer pixels."""
     return FramePair(
         pair.visible, Frame(cv2.resize(pair.infrared.data, size, interpolation=cv2.INTER_AREA), "infrared", 0, pair.name), pair.index
     )
 
 
 def board(kind: str, columns: int, rows: int, square: int = 24) -> np.ndarray:
-    """uint8: a checkerboard of columns x rows inner corners or a grid of dots, dark on light."""
+    """Draw a checkerboard of columns x rows inner corners or a grid of dots, dark on light, uint8."""
     if kind == "checkerboard":
         y, x = np.mgrid[: (rows + 1) * square, : (columns + 1) * square]
         sheet = np.where((y // square + x // square) % 2, 230, 30).astype(np.uint8)
@@ -52,7 +52,7 @@ def board(kind: str, columns: int, rows: int, square: int = 24) -> np.ndarray:
 
 
 def board_pair(kind: str, columns: int, rows: int, to_infrared: np.ndarray, infrared_size: tuple[int, int]) -> FramePair:
-    """The board in a visible frame of 400 x 320; in the infrared one it is hot where it is black."""
+    """Draw the board in a visible frame of 400 x 320 and an infrared one, in which its black parts are hot."""
     sheet = board(kind, columns, rows)
     place = np.array([[1.0, 0.06, 30], [-0.04, 1.0, 40], [0, 0, 1]])
     visible = cv2.warpPerspective(sheet, place, (400, 320), borderValue=120)

@@ -1,4 +1,4 @@
-"""Automatic calibration on made-up streets: what was put in comes out, and what can't be known is refused."""
+"""Automatic calibration on synthetic streets: a known misregistration is recovered, and unsuitable input is refused."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefuse.calibration.automatic import estimate, recheck
-from edgefuse.calibration.refine import bent, motion
-from edgefuse.calibration.registration import corners, fill, project
+from edgefuse.calibration.refine import higher_order_terms, motion_homography
+from edgefuse.calibration.registration import centred_homography, corners, project
 from edgefuse.calibration.views import digests, views
 from edgefuse.errors import CalibrationError
 from edgefuse.frames import Frame, FramePair
@@ -21,22 +21,22 @@ def _off(homography: np.ndarray, truth: np.ndarray, size: tuple[int, int]) -> fl
 
 
 @pytest.mark.parametrize(("scene", "degrees", "scale", "right", "down"), [("day", 4, 0.93, 17, -14), ("night", -5, 1.09, -20, 9)])
-def test_a_displaced_infrared_frame_is_found(scene: str, degrees: float, scale: float, right: float, down: float) -> None:
+def test_a_known_displacement_is_recovered(scene: str, degrees: float, scale: float, right: float, down: float) -> None:
     warp = similarity((320, 240), degrees, scale, right, down)
-    found = estimate(views([displaced(street(2, scene), warp)]))
-    assert found.doubt is None
-    assert _off(found.homography, np.linalg.inv(warp), (320, 240)) < 1.5
-    assert found.error_px < 2
+    result = estimate(views([displaced(street(2, scene), warp)]))
+    assert result.doubt is None
+    assert _off(result.homography, np.linalg.inv(warp), (320, 240)) < 1.5
+    assert result.error_px < 2
 
 
 def test_a_small_infrared_frame_with_a_narrow_view_and_several_pairs() -> None:
-    # two streets of one set-up: the infrared camera has 120 x 90 pixels and sees about three quarters of the width
+    # two streets with one camera set-up: the infrared camera has 120 x 90 pixels and sees about three quarters of the width
     warp = similarity((320, 240), 2, 1.33, 8, -6)
     pairs = [shrunk(displaced(street(seed), warp), (120, 90)) for seed in (3, 4)]
-    found = estimate(views(pairs), 0.75)
-    assert found.doubt is None
-    truth = np.linalg.inv(warp) @ fill((320, 240), (120, 90))
-    assert _off(found.homography, truth, (120, 90)) < 2
+    result = estimate(views(pairs), 0.75)
+    assert result.doubt is None
+    truth = np.linalg.inv(warp) @ centred_homography((320, 240), (120, 90))
+    assert _off(result.homography, truth, (120, 90)) < 2
     left, residual = recheck(views(pairs), truth)
     assert left.doubt is None
     assert residual < 2
@@ -47,11 +47,11 @@ def test_a_small_infrared_frame_with_a_narrow_view_and_several_pairs() -> None:
 def test_frames_of_two_scenes_are_refused() -> None:
     one, two = street(2), street(5, "night")
     turned = np.ascontiguousarray(two.infrared.data[::-1, ::-1])
-    found = estimate(views([FramePair(one.visible, Frame(turned, "infrared", 0, "x"), 0)]), 1.0)
-    assert found.doubt is not None
+    result = estimate(views([FramePair(one.visible, Frame(turned, "infrared", 0, "x"), 0)]), 1.0)
+    assert result.doubt is not None
 
 
-def test_noise_and_nothing_are_refused() -> None:
+def test_noise_and_blank_frames_are_refused() -> None:
     one = street(2)
     noise = np.random.default_rng(0).integers(0, 256, (240, 320)).astype(np.uint8)
     assert estimate(views([FramePair(one.visible, Frame(noise, "infrared", 0, "x"), 0)]), 1.0).doubt is not None
@@ -78,10 +78,10 @@ def test_digests_are_of_pixels() -> None:
 
 @given(st.lists(st.floats(-5, 5), min_size=8, max_size=8))
 def test_a_motion_moves_points_by_its_parameters(move: list[float]) -> None:
-    size, made = (320, 240), motion(np.array(move), (320, 240))
+    size, made = (320, 240), motion_homography(np.array(move), (320, 240))
     middle = np.array([[159.5, 119.5]])
-    # to first order the middle moves by the two shifts
+    # to first order the centre moves by the two shifts
     assert np.abs(project(made, middle) - middle - move[:2]).max() < 1
-    # and what is left when turn, scale and shift are taken out are the last four
-    alone = motion(np.array([0, 0, 0, 0, *move[4:]]), size) @ fill(size, (160, 120))
-    assert np.abs(bent(alone, size, (160, 120)) - move[4:]).max() < 0.8
+    # and the terms left after rotation, scale and shift are the last four parameters
+    alone = motion_homography(np.array([0, 0, 0, 0, *move[4:]]), size) @ centred_homography(size, (160, 120))
+    assert np.abs(higher_order_terms(alone, size, (160, 120)) - move[4:]).max() < 0.8

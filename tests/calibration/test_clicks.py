@@ -1,4 +1,4 @@
-"""The page of --click over real HTTP: served to who has its address on this machine, and to nobody else."""
+"""The page of --click over real HTTP: served only to clients on this machine that know its URL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAIRS = [[10, 10, 10, 10], [300, 12, 300, 12], [290, 220, 290, 220], [15, 230, 1
 
 
 class Page:
-    """The page being served in a thread; `result` holds what `collect` returned."""
+    """The page, served in a thread; `result` holds what `collect` returned."""
 
     def __init__(self) -> None:
         self.result: list[np.ndarray] = []
@@ -45,9 +45,9 @@ class Page:
         connection = http.client.HTTPConnection("127.0.0.1", self.address.port, timeout=20)
         connection.request(method, path, body, {"Host": host} if host else {})
         answer = connection.getresponse()
-        found = answer.status, answer.read()
+        result = answer.status, answer.read()
         connection.close()
-        return found
+        return result
 
     def post(self, what: str, value: object) -> tuple[int, bytes]:
         return self.ask("POST", f"{self.address.path}{what}", json.dumps(value).encode())
@@ -69,14 +69,14 @@ def test_points_are_judged_and_saved(page: Page) -> None:
     assert code == 200
     assert text.count(b"data:image/png;base64,") == 2
     assert b"@VISIBLE@" not in text
-    # nothing is fetched from elsewhere
+    # nothing is loaded from other servers
     assert b"http://" not in text
     assert b"https://" not in text
-    found = json.loads(page.post("fit", PAIRS)[1])
-    assert found["error_px"] < 1
-    assert len(found["residuals_px"]) == 5
+    fit = json.loads(page.post("fit", PAIRS)[1])
+    assert fit["error_px"] < 1
+    assert len(fit["residuals_px"]) == 5
     assert "4 is the fewest" in json.loads(page.post("fit", PAIRS[:2])[1])["problem"]
-    # what can't be saved leaves the page open
+    # an invalid save leaves the page open
     assert "4 is the fewest" in json.loads(page.post("done", [])[1])["problem"]
     assert page.result == []
     assert page.post("done", PAIRS)[0] == 200
@@ -84,11 +84,11 @@ def test_points_are_judged_and_saved(page: Page) -> None:
     assert np.array_equal(page.result[0], PAIRS)
 
 
-def test_nobody_else_is_answered(page: Page) -> None:
+def test_requests_without_the_secret_or_from_other_hosts_are_refused(page: Page) -> None:
     path = page.address.path
     for wrong in ("/", "/favicon.ico", path[:-2] + "/", "/../../etc/passwd", path + "../../../../etc/passwd", path + "page.html"):
         assert page.ask("GET", wrong)[0] == 404
-    # a page elsewhere that had its name point here
+    # DNS rebinding: another page whose name resolves to this address
     assert page.ask("GET", path, host="evil.example:80")[0] == 404
     assert page.ask("POST", path + "done", json.dumps(PAIRS).encode(), host="evil.example:80")[0] == 404
     assert page.ask("POST", path + "other", b"[]")[0] == 404
@@ -97,12 +97,12 @@ def test_nobody_else_is_answered(page: Page) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"{}", b"[1]", b"[[1,2,3]]", b'[[1,2,3,"4"]]', b"[[1,2,3,1e9]]", b"[[1,2,3,NaN]]", b"\xff", b"[" * 60000]
 )
-def test_what_is_no_list_of_points_is_refused(page: Page, body: bytes) -> None:
+def test_invalid_point_lists_are_refused(page: Page, body: bytes) -> None:
     assert page.ask("POST", f"{page.address.path}done", body)[0] == 400
     assert page.result == []
 
 
-def test_a_request_too_long_is_not_read(page: Page) -> None:
+def test_a_too_long_request_is_not_read(page: Page) -> None:
     assert page.address.port is not None
     connection = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=20)
     connection.putrequest("POST", f"{page.address.path}done")
@@ -112,7 +112,7 @@ def test_a_request_too_long_is_not_read(page: Page) -> None:
     connection.close()
 
 
-def test_a_port_that_is_taken_is_said(page: Page) -> None:
+def test_a_port_in_use_is_an_error(page: Page) -> None:
     view = views([street(2)])[0]
     with pytest.raises(OutputError, match=rf"cannot serve on 127\.0\.0\.1:{page.address.port}: .*--port"):
         collect(view, lambda p: points.fit(p, (320, 240), (320, 240)), print, page.address.port or 0)

@@ -1,4 +1,4 @@
-"""Calibration files and the remap: geometry by hypothesis, every hostile file refused by name."""
+"""Calibration files and warping: geometry by property-based tests, and a refusal of every malformed file that names the key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefuse.calibration import registration
-from edgefuse.calibration.registration import Calibration, Lens, Registration, corners, fill, misfit, project
+from edgefuse.calibration.registration import Calibration, Lens, Registration, centred_homography, corners, misfit, project
 from edgefuse.errors import CalibrationError, OutputError
 
 WIDE = Lens(np.array([[90, 0, 47.5], [0, 91, 39.5], [0, 0, 1.0]]), np.array([-0.25, 0.06, 0.001, 0.0, 0.0]))
@@ -28,17 +28,17 @@ def calibration(homography: np.ndarray, visible: tuple[int, int] = (96, 80), inf
 
 @st.composite
 def homographies(draw: st.DrawFn, visible: tuple[int, int] = (96, 80), infrared: tuple[int, int] = (48, 40)) -> np.ndarray:
-    """Turned, scaled, moved and tilted a little from filling the frame."""
+    """Generate homographies that fill the frame with small rotation, scale, shift and tilt."""
     angle, scale = np.deg2rad(draw(st.floats(-20, 20))), draw(st.floats(0.6, 1.5))
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]) @ np.diag([scale, scale, 1])
     middle = np.array([[1, 0, 47.5], [0, 1, 39.5], [0, 0, 1]])
     move = np.array([[1, 0, draw(st.floats(-20, 20))], [0, 1, draw(st.floats(-20, 20))], [0, 0, 1]])
     tilt = np.array([[1, 0, 0], [0, 1, 0], [draw(st.floats(-1e-3, 1e-3)), draw(st.floats(-1e-3, 1e-3)), 1]])
-    return move @ middle @ tilt @ turn @ np.linalg.inv(middle) @ fill(visible, infrared)
+    return move @ middle @ tilt @ turn @ np.linalg.inv(middle) @ centred_homography(visible, infrared)
 
 
 @given(homographies())
-def test_there_and_back_and_through_a_file(tmp_path_factory: pytest.TempPathFactory, homography: np.ndarray) -> None:
+def test_save_and_load_round_trip_and_inverse_mapping(tmp_path_factory: pytest.TempPathFactory, homography: np.ndarray) -> None:
     made = replace(calibration(homography), distance_m=3.5, visible_lens=WIDE)
     points = corners(made.infrared_size)
     assert np.allclose(project(np.linalg.inv(made.homography), project(made.homography, points)), points, atol=1e-6)
@@ -54,9 +54,9 @@ def test_there_and_back_and_through_a_file(tmp_path_factory: pytest.TempPathFact
 
 @settings(max_examples=30)
 @given(homographies())
-def test_each_pixel_comes_from_where_the_homography_says(homography: np.ndarray) -> None:
+def test_each_pixel_comes_from_its_position_under_the_homography(homography: np.ndarray) -> None:
     made = calibration(homography)
-    # a ramp: what is mixed between pixels is exact, up to the 32nd of a pixel of the table and the rounding
+    # on a ramp, interpolation is exact up to the table's 1/32 pixel and rounding
     y, x = np.mgrid[:40, :48]
     out = Registration(made, (96, 80), (48, 40)).apply((x * 4 + y).astype(np.uint8) + 1)
     gy, gx = np.mgrid[:80, :96]
@@ -68,21 +68,21 @@ def test_each_pixel_comes_from_where_the_homography_says(homography: np.ndarray)
 
 
 def test_the_edge_of_the_view_is_not_darkened() -> None:
-    out = Registration(calibration(fill((96, 80), (48, 40), 0.5)), (96, 80), (48, 40)).apply(np.full((40, 48), 200, np.uint8))
+    out = Registration(calibration(centred_homography((96, 80), (48, 40), 0.5)), (96, 80), (48, 40)).apply(np.full((40, 48), 200, np.uint8))
     assert set(np.unique(out)) == {0, 200}
     assert np.count_nonzero(out) == 48 * 40
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_mere_change_of_scale_and_none_at_all(dtype: type) -> None:
+def test_pure_scaling_and_identity(dtype: type) -> None:
     frame = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (40, 48)).astype(dtype)
     assert Registration(calibration(np.eye(3), (48, 40)), (48, 40), (48, 40)).apply(frame) is frame
-    scaled = Registration(calibration(fill((96, 80), (48, 40))), (96, 80), (48, 40)).apply(frame)
+    scaled = Registration(calibration(centred_homography((96, 80), (48, 40))), (96, 80), (48, 40)).apply(frame)
     assert np.array_equal(scaled, cv2.resize(frame, (96, 80), interpolation=cv2.INTER_LINEAR))
 
 
-def test_the_output_is_kept_and_the_dark_rest_stays_dark() -> None:
-    register = Registration(calibration(fill((96, 80), (48, 40), 0.6)), (96, 80), (48, 40))
+def test_the_output_buffer_is_reused_and_its_border_stays_black() -> None:
+    register = Registration(calibration(centred_homography((96, 80), (48, 40), 0.6)), (96, 80), (48, 40))
     first = register.apply(np.full((40, 48), 9, np.uint8))
     second = register.apply(np.zeros((40, 48), np.uint8))
     assert first is second
@@ -90,8 +90,8 @@ def test_the_output_is_kept_and_the_dark_rest_stays_dark() -> None:
 
 
 def test_lenses_bend_the_grid_as_opencv_bends_points() -> None:
-    made = replace(calibration(fill((96, 80), (96, 80), 0.8), infrared=(96, 80)), visible_lens=WIDE, infrared_lens=WIDE)
-    spot = np.array([[60.0, 30.0]])  # in the infrared picture, as it comes
+    made = replace(calibration(centred_homography((96, 80), (96, 80), 0.8), infrared=(96, 80)), visible_lens=WIDE, infrared_lens=WIDE)
+    spot = np.array([[60.0, 30.0]])  # in the unprocessed infrared picture
     flat = cv2.undistortPoints(spot[:, None], WIDE.matrix, WIDE.distortion, P=WIDE.matrix).reshape(-1, 2)
     rays = np.append((project(made.homography, flat) - WIDE.matrix[:2, 2]) / np.diag(WIDE.matrix)[:2], [[1.0]], axis=1)
     expected = cv2.projectPoints(rays[:, None], np.zeros(3), np.zeros(3), WIDE.matrix, WIDE.distortion)[0].reshape(2)
@@ -102,7 +102,7 @@ def test_lenses_bend_the_grid_as_opencv_bends_points() -> None:
 
 
 def test_sizes_are_checked() -> None:
-    made = calibration(fill((96, 80), (48, 40)))
+    made = calibration(centred_homography((96, 80), (48, 40)))
     with pytest.raises(CalibrationError, match=r"visible frames of 96x80, these are 97x80; .*edgefuse calibrate"):
         Registration(made, (97, 80), (48, 40))
     with pytest.raises(CalibrationError, match="infrared frames of 48x40, these are 40x48"):
@@ -119,7 +119,7 @@ def test_sizes_are_checked() -> None:
         (np.diag([0, 1.0, 1]), "singular"),
         (np.diag([1e-9, 1e-9, 1]), "singular"),
         (np.full((3, 3), np.nan), "finite"),
-        (np.array([[1, 0, 500.0], [0, 1, 0], [0, 0, 1]]), "nothing in common"),
+        (np.array([[1, 0, 500.0], [0, 1, 0], [0, 0, 1]]), "do not overlap"),
         (np.array([[1, 0, 0], [0, 1, 0], [-0.05, 0, 1]]), "horizon"),
         (np.diag([1e8, 1e8, 1]), "far outside"),
         (np.diag([1, 1, 1e-300]), "not 0"),
@@ -131,7 +131,7 @@ def test_impossible_homographies(homography: np.ndarray, words: str) -> None:
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=9, max_size=9))
-def test_any_nine_numbers_are_taken_or_refused(numbers: list[float]) -> None:
+def test_any_nine_numbers_are_accepted_or_refused(numbers: list[float]) -> None:
     try:
         made = calibration(np.array(numbers).reshape(3, 3))
     except CalibrationError:
@@ -196,7 +196,7 @@ def test_a_file_written_by_hand(tmp_path: Path) -> None:
         ("format", "= format", "not valid TOML", ""),
     ],
 )  # fmt: skip
-def test_a_bad_file_is_named_with_its_key_and_what_was_expected(tmp_path: Path, old: str, new: str, key: str, expected: str) -> None:
+def test_an_invalid_file_error_names_file_key_and_expectation(tmp_path: Path, old: str, new: str, key: str, expected: str) -> None:
     path = tmp_path / "c.toml"
     assert old in GOOD
     path.write_text(GOOD.replace(old, new, 1))
@@ -204,11 +204,11 @@ def test_a_bad_file_is_named_with_its_key_and_what_was_expected(tmp_path: Path, 
         registration.load(path)
 
 
-def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
+def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"cannot read .*No such file.*edgefuse calibrate"):
         registration.load(tmp_path / "none.toml")
     (tmp_path / "b.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(CalibrationError, match="not valid TOML"):
         registration.load(tmp_path / "b.toml")
     with pytest.raises(OutputError, match="cannot write"):
-        registration.save(calibration(fill((96, 80), (48, 40))), tmp_path / "no folder" / "c.toml")
+        registration.save(calibration(centred_homography((96, 80), (48, 40))), tmp_path / "no folder" / "c.toml")

@@ -1,4 +1,4 @@
-"""Targets seen by two cameras of different size, one of them with black and white swapped."""
+"""Targets seen by two cameras of different size, one of them with black and white inverted."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_a_warm_target_gives_the_homography(kind: target.Kind) -> None:
     pair = board_pair(kind, 8, 5, TO_INFRARED, (200, 160))
     marks, missing = target.find(views([pair]), kind, 8, 5)
     assert (marks.shape, missing) == ((40, 4), [])
-    found = points.fit(marks, (400, 320), (200, 160))
+    fitted = points.fit(marks, (400, 320), (200, 160))
     spots = np.array([(40.0, 40), (160, 40), (160, 120), (40, 120)])
-    assert np.hypot(*(project(found.homography, project(TO_INFRARED, spots * 2)) - spots * 2).T).max() < 0.6
-    assert found.error_px < 0.5
+    assert np.hypot(*(project(fitted.homography, project(TO_INFRARED, spots * 2)) - spots * 2).T).max() < 0.6
+    assert fitted.error_px < 0.5
 
 
 def test_views_without_the_target_are_named_and_the_others_used() -> None:

@@ -102,7 +102,7 @@ def test_wrong_things_are_one_line(run: Run, cube: Path, tmp_path: Path) -> None
     for args, code, says in (
         (("compress", "missing.img", "a.efz"), 2, "missing.img"),
         (("compress", cube, cube), 2, "choose another name"),
-        (("compress", cube, "a.efz", "--bpppc", 1, "--psnr", 40), 2, "give one of them"),
+        (("compress", cube, "a.efz", "--bpppc", 1, "--psnr", 40), 2, "give only one of them"),
         (("compress", cube, "a.efz", "--bpppc", 0), 2, "--bpppc 0"),
         (("compress", cube, "a.efz", "--max-error", "nan"), 2, "--max-error nan"),
         (("compress", cube, "a.efz", "--dataset", "x"), 2, "--dataset"),

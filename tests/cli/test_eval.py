@@ -189,11 +189,11 @@ def test_nothing_left_to_measure(run: Run, pairs_folder: Path) -> None:
     ("args", "words"),
     [
         (["--source", "folder:nowhere"], "nowhere: no such folder"),
-        (["--source", ""], "--source = '': expected some text"),
+        (["--source", ""], "--source = '': expected a non-empty string"),
         ([], "--source"),
         (["--source", "webcam:0"], "unknown source 'webcam'"),
         (["--source", "demo", "--model", "gpt"], "unknown model 'gpt'; there is blend-classic, mobilefuse"),
-        (["--source", "demo", "--model", ""], "expected some text"),
+        (["--source", "demo", "--model", ""], "expected a non-empty string"),
         (["--source", "demo", "--runtime", "cuda"], "unknown runtime 'cuda'"),
         (["--source", "demo", "--threads", "0"], "--threads = 0: expected a whole number from 1"),
         (["--source", "demo", "--frames", "0"], "--frames = 0: expected a whole number from 1"),

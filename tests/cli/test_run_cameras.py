@@ -114,7 +114,7 @@ def test_cameras_of_two_sizes_take_a_calibration(run: Run, servers: tuple[MjpegS
         (["--camera", "infrared=http://127.0.0.1:1/v", "--camera", "visible=http://127.0.0.1:1/v"], "are one camera; a pair takes two"),
         (["--camera", "visible=http://a:S3cret@127.0.0.1:1/v", "--camera", "infrared=v4l2:/dev/absent"], "camera"),
         (["--camera", "--camera", "visible=picamera2:0"], "is not visible=CAMERA or infrared=CAMERA"),
-        (["--camera", "--source", "demo"], "--source and --camera: give one of them"),
+        (["--camera", "--source", "demo"], "--source and --camera: give only one of them"),
         (["--camera", "rtsp://a:S3cret@door/1"], "camera 'rtsp://***@door/1' is not visible=CAMERA"),
         (["--camera", "visible=picamera2:0", "rtsp://a:S3cret@door/1"], "unrecognized arguments: rtsp://***@door/1"),
     ],

@@ -148,7 +148,7 @@ def test_modes_and_settings(run: Run, tmp_path: Path) -> None:
 def test_a_stream_that_can_not_be(run: Run) -> None:
     done = run("run", "--source", "demo", "--stream", "http://host/x")
     assert done.returncode == 2
-    assert "url is to begin with rtsp://" in one_line(done.stderr)
+    assert "url must begin with rtsp://" in one_line(done.stderr)
 
 
 def test_a_stream_without_a_server_costs_no_frame_and_shows_no_password(run: Run) -> None:

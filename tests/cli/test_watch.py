@@ -194,4 +194,4 @@ def test_a_settings_file_says_the_same(run: Run, folder: Path) -> None:
     assert report["settings"] == {"model": "spectral-edge", "max_error": 3}
     assert report["cubes"]["done"] == 1
     (folder / "b.toml").write_text('[run]\nsource = "cubes:in"\nsave = "out"\n\n[cubes]\nmax_error = 3\nbpppc = 1\n')
-    assert "give one of them" in one_line(run("run", "--config", "b.toml").stderr)
+    assert "give only one of them" in one_line(run("run", "--config", "b.toml").stderr)

@@ -118,15 +118,15 @@ def test_the_broker_keeps_devices_apart(fleet: tuple[Broker, Path]) -> None:
     parties = {user: Watcher(broker.port, "#", user, f"{user}-password", tls) for user in USERS}
     try:
         one, two, operator = parties["cam-1"], parties["cam-2"], parties["operator"]
-        one.say("edgefuse/cam-1/telemetry", b"own")
-        one.say("edgefuse/cam-2/telemetry", b"forged")
-        one.say("edgefuse/cam-2/command", b"forged")
-        one.say("homeassistant/sensor/cam-1/fps/config", b"own")
-        one.say("homeassistant/sensor/cam-2/fps/config", b"forged")
-        parties["watcher"].say("edgefuse/cam-1/command", b"forged")
-        operator.say("edgefuse/cam-2/command", b"asked")
-        operator.say("edgefuse/cam-1/state", b"forged")
-        two.say("edgefuse/cam-2/telemetry", b"last")
+        one.publish("edgefuse/cam-1/telemetry", b"own")
+        one.publish("edgefuse/cam-2/telemetry", b"forged")
+        one.publish("edgefuse/cam-2/command", b"forged")
+        one.publish("homeassistant/sensor/cam-1/fps/config", b"own")
+        one.publish("homeassistant/sensor/cam-2/fps/config", b"forged")
+        parties["watcher"].publish("edgefuse/cam-1/command", b"forged")
+        operator.publish("edgefuse/cam-2/command", b"asked")
+        operator.publish("edgefuse/cam-1/state", b"forged")
+        two.publish("edgefuse/cam-2/telemetry", b"last")
         # in the order they were sent: what is to be heard was heard once the last is
         until(
             lambda: all(p.on("edgefuse/cam-2/telemetry") for u, p in parties.items() if u not in ("cam-1", "cam-2")),
@@ -160,7 +160,7 @@ def test_a_device_runs_with_that_configuration(fleet: tuple[Broker, Path]) -> No
     try:
         until(lambda: homeassistant.on("edgefuse/cam-1/telemetry"), lambda: f"telemetry: {mqtt.report()}")
         until(lambda: homeassistant.on("homeassistant/camera/cam-1/picture/config"), "the picture's description")
-        homeassistant.say("edgefuse/cam-1/command", b'{"command": "snapshot"}')
+        homeassistant.publish("edgefuse/cam-1/command", b'{"command": "snapshot"}')
         until(lambda: homeassistant.on("edgefuse/cam-1/answer"), "an answer")
     finally:
         mqtt.close()

@@ -1,4 +1,4 @@
-"""Settings files as nobody should write them: seeded, from right ones with a slip to bytes of no meaning."""
+"""Malformed settings files from a seed, between almost valid and random bytes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _HEADERS = (
 
 
 def garbage(rng: random.Random) -> bytes:
-    """One file."""
+    """Return one file."""
     lines = []
     for _ in range(rng.randrange(6)):
         table = rng.choice(list(tables.TABLES))
         lines.append(
-            rng.choice(_HEADERS) if rng.random() < 0.2 else f"[{table}.a{rng.randrange(9)}]" if table in tables.SEVERAL else f"[{table}]"
+            rng.choice(_HEADERS) if rng.random() < 0.2 else f"[{table}.a{rng.randrange(9)}]" if table in tables.REPEATABLE else f"[{table}]"
         )
         names = [f.name for f in fields(tables.kind(table))]
         for _ in range(rng.randrange(4)):

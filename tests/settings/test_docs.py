@@ -1,4 +1,4 @@
-"""docs/settings.md says what the settings are."""
+"""docs/settings.md matches the settings' dataclasses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 MAKE = Path(__file__).resolve().parents[2] / "docs/make_settings.py"
 
 
-@pytest.mark.skipif(not MAKE.exists(), reason="docs/ is not beside these tests; they run in a checkout")
-def test_the_page_shows_every_table_as_it_is() -> None:
+@pytest.mark.skipif(not MAKE.exists(), reason="needs docs/, as in a checkout")
+def test_the_page_matches_every_table() -> None:
     done = subprocess.run([sys.executable, MAKE, "--check"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A file's tables, the environment on top, secrets from files, and where each value came from; garbage is one line."""
+"""Tables in a file, environment variables, secrets from files, and the origin of each value; malformed input gives a one-line error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.settings.garbage import garbage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """A table as other parts have them."""
+    """A table of a fictitious part of EdgeFuse."""
 
     host: str = field(metadata={"help": "where it is"})
     port: int = field(default=1883, metadata={"help": "its port", "min": 1, "max": 65535})
@@ -90,7 +90,7 @@ def test_tables_are_objects_and_absent_ones_are_off(path: Path) -> None:
     assert settings.load(path).tables == {}
 
 
-def test_the_command_line_beats_the_environment_that_the_file_that_the_defaults(path: Path) -> None:
+def test_precedence_of_command_line_environment_file_and_defaults(path: Path) -> None:
     path.write_text(FILE)
     environment = {
         "EDGEFUSE_RUN_THREADS": "3", "EDGEFUSE_RUN_MODEL": "x", "EDGEFUSE_RUN_SINK": "folder:a 'folder:b c'", "EDGEFUSE_BROKER_PORT": "99",
@@ -108,7 +108,7 @@ def test_the_command_line_beats_the_environment_that_the_file_that_the_defaults(
     }  # fmt: skip
 
 
-def test_a_source_in_the_environment_takes_the_place_of_the_file_s_cameras(path: Path) -> None:
+def test_a_source_in_the_environment_replaces_the_files_cameras(path: Path) -> None:
     path.write_text('[run]\ncamera = ["visible=a:1", "infrared=b:2"]\n')
     made = settings.load(path, {"EDGEFUSE_RUN_SOURCE": "demo"})
     assert (made.run.source, made.run.camera) == ("demo", ())
@@ -117,14 +117,14 @@ def test_a_source_in_the_environment_takes_the_place_of_the_file_s_cameras(path:
 def test_secrets_come_from_files_too(path: Path, tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("S3cret\n")
     path.write_text(f'[broker]\nhost = "a"\npassword_file = "{tmp_path}/pw"\n')
-    made = settings.load(path, whole=False)
+    made = settings.load(path, source_required=False)
     assert made.tables["broker"].password == "S3cret"
     assert made.origins["broker.password"] == f"{path}:3"
-    made = settings.load(None, {"EDGEFUSE_BROKER_HOST": "a", "EDGEFUSE_BROKER_PASSWORD_FILE": f"{tmp_path}/pw"}, whole=False)
+    made = settings.load(None, {"EDGEFUSE_BROKER_HOST": "a", "EDGEFUSE_BROKER_PASSWORD_FILE": f"{tmp_path}/pw"}, source_required=False)
     assert made.tables["broker"].password == "S3cret"
 
 
-def test_a_line_that_is_not_plain_to_see_is_not_told(path: Path) -> None:
+def test_an_ambiguous_line_is_not_reported(path: Path) -> None:
     path.write_text('[run]\nmodel = """\nsource = "x"\n"""\nsource = "demo"\n')
     assert settings.load(path).origins["run.source"] == str(path)
 
@@ -140,22 +140,22 @@ def test_a_line_that_is_not_plain_to_see_is_not_told(path: Path) -> None:
             "[broker]\nhost = 'a'\npassword_file = '/nowhere'\n",
             "broker.password_file = '/nowhere': cannot read it (No such file or directory); ",
         ),
-        ("[broker]\nhost = 'a'\npassword_file = 1\n", "broker.password_file = 1: expected a text"),
-        ("[broker]\nhost = 'a'\npassword = 'x'\npassword_file = '/dev/null'\n", "broker.password_file: there is password, too; "),
+        ("[broker]\nhost = 'a'\npassword_file = 1\n", "broker.password_file = 1: expected a string"),
+        ("[broker]\nhost = 'a'\npassword = 'x'\npassword_file = '/dev/null'\n", "broker.password_file: password is given too; "),
         ("[broker]\nhost = 'a'\npassword_file = '/dev/null'\n", "broker.password_file = '/dev/null': the file is empty; "),
         ("[brokr]\nhost = 'a'\n", "unknown table or key 'brokr'; did you mean [broker]?"),
-        ("[alarm]\nabove = 1\n", "'alarm.above' is to be a table: [alarm.above]"),
-        ("alarm = 1\n", "'alarm' is to be a table: [alarm.NAME]"),
+        ("[alarm]\nabove = 1\n", "'alarm.above' must be a table: [alarm.above]"),
+        ("alarm = 1\n", "'alarm' must be a table: [alarm.NAME]"),
         ("[alarm.a]\nclear = 90\n", "alarm.a: clear is to be below above"),
         ("[alarm.a]\nzone = [0, 1, 2]\n", "alarm.a.zone = (0, 1, 2): expected a list of 4 numbers"),
         ("[alarm.a]\nzone = [0, 0, 2, 1]\n", "alarm.a.zone = (0, 0, 2, 1): expected a list of 4 numbers from 0 to 1"),
         ("[alarm.a]\nshape = 'bx'\n", "alarm.a.shape = 'bx': expected one of box, blob"),
     ],
 )
-def test_what_is_wrong_is_named(path: Path, text: str, words: str) -> None:
+def test_invalid_files_are_refused_with_the_key(path: Path, text: str, words: str) -> None:
     path.write_text(text)
     with pytest.raises(SettingsError) as caught:
-        settings.load(path, whole=False)
+        settings.load(path, source_required=False)
     assert str(caught.value).startswith(f"{path}: {words}")
 
 
@@ -166,19 +166,19 @@ def test_what_is_wrong_is_named(path: Path, text: str, words: str) -> None:
         ("EDGEFUSE_RUN_THREADS", "65", "EDGEFUSE_RUN_THREADS = 65: expected a whole number from 1 to 64"),
         ("EDGEFUSE_RUN_THREDS", "1", "EDGEFUSE_RUN_THREDS: unknown setting of [run]; did you mean threads?"),
         ("EDGEFUSE_RUN_FRESH", "perhaps", "EDGEFUSE_RUN_FRESH = 'perhaps': expected true or false"),
-        ("EDGEFUSE_RUN_SINK", "'a", 'EDGEFUSE_RUN_SINK = "\'a": expected a list of texts with blanks between (No closing quotation)'),
-        ("EDGEFUSE_RUN_MODEL", "", "EDGEFUSE_RUN_MODEL = '': expected some text"),
+        ("EDGEFUSE_RUN_SINK", "'a", 'EDGEFUSE_RUN_SINK = "\'a": expected a list of strings separated by blanks (No closing quotation)'),
+        ("EDGEFUSE_RUN_MODEL", "", "EDGEFUSE_RUN_MODEL = '': expected a non-empty string"),
         ("EDGEFUSE_ALARM_STOVE", "1", "EDGEFUSE_ALARM_STOVE: unknown setting of [alarm]; did you mean above?"),
         ("EDGEFUSE_BROKER_PORT", "1", "broker: 'host' missing; give it"),
     ],
 )
-def test_a_wrong_variable_is_named(variable: str, text: str, words: str) -> None:
+def test_invalid_variables_are_refused_with_their_name(variable: str, text: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        settings.load(None, {variable: text}, whole=False)
+        settings.load(None, {variable: text}, source_required=False)
     assert str(caught.value).startswith(words)
 
 
-def test_without_msgspec_a_file_names_the_command_that_installs_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_msgspec_the_error_has_the_install_command(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text(FILE)
     monkeypatch.setitem(sys.modules, "msgspec", None)
     with pytest.raises(
@@ -188,13 +188,13 @@ def test_without_msgspec_a_file_names_the_command_that_installs_it(path: Path, m
     assert settings.load(None, {"PATH": "/bin"}, {"run": {"source": "demo"}}).run.source == "demo"
 
 
-def test_garbage_is_one_line(path: Path) -> None:
+def test_malformed_files_give_a_one_line_error(path: Path) -> None:
     rng, refused = random.Random(6), 0
     for _ in range(400):
         path.write_bytes(garbage(rng))
         try:
-            settings.load(path, whole=False)
+            settings.load(path, source_required=False)
         except EdgeFuseError:
             refused += 1
-    # some are right by chance, and some is what the test is for
+    # some are valid by chance, the others are refused
     assert 100 < refused < 400

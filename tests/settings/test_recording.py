@@ -1,4 +1,4 @@
-"""The tables [recording] and [stream], as the settings file and the command line have them."""
+"""The tables [recording] and [stream] in settings file and command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _load(tmp_path: Path, text: str) -> settings.Settings:
     return settings.load(path)
 
 
-def test_the_option_turns_it_on_and_beats_the_file(tmp_path: Path) -> None:
+def test_the_option_enables_recording_and_overrides_the_file(tmp_path: Path) -> None:
     made = settings.load(None, given={"run": {"source": "demo"}, "recording": {"folder": "rec"}}).tables["recording"]
     assert (made.folder, made.mode, made.raw, made.keep_gb) == ("rec", "always", False, 8)
     assert "recording" not in _load(tmp_path, "").tables
@@ -34,10 +34,10 @@ def test_the_option_turns_it_on_and_beats_the_file(tmp_path: Path) -> None:
         ('[recording]\nfolder = "x"\nsegment_s = 1\n', "recording.segment_s = 1: expected a number from 2 to 86400"),
         ('[recording]\nfolder = "x"\nencoder = "x265"\n', "recording.encoder"),
         ("[stream]\n", "stream: 'url' missing"),
-        ('[stream]\nurl = "http://host"\n', "stream: url is to begin with rtsp://"),
+        ('[stream]\nurl = "http://host"\n', "stream: url must begin with rtsp://"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_invalid_tables_are_refused_with_the_key(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         _load(tmp_path, text)
 

@@ -1,4 +1,4 @@
-"""Settings: the command line beats the file, and every wrong value is named with what was expected."""
+"""The table [run]: precedence of command line and file, and errors that state what was expected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_defaults() -> None:
     assert (made.save, made.save_format, made.record, made.sink, made.report, made.frames) == (None, "png", None, (), None, None)
 
 
-def test_camera_and_source_beat_what_the_file_has_of_either() -> None:
+def test_a_camera_or_source_option_overrides_both_in_the_file() -> None:
     cameras = {"camera": ("visible=a:1", "infrared=b:2")}
     assert settings.make(cameras, {"camera": ["auto"]}).camera == cameras["camera"]
     assert settings.make({"source": "demo"}, {"camera": ["auto"]}).camera == ("auto",)
@@ -41,7 +41,7 @@ def test_camera_and_source_beat_what_the_file_has_of_either() -> None:
             settings.make({**cameras, "source": "demo"}, both)
 
 
-def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
+def test_every_key_is_accepted_in_a_file(tmp_path: Path) -> None:
     text = """
     [run]
     source = "folder:/srv/pairs"
@@ -74,13 +74,13 @@ def test_every_key_can_stand_in_a_file(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_the_command_line_beats_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
+def test_precedence_of_command_line_file_and_defaults(tmp_path: Path) -> None:
     read = load(tmp_path, '[run]\nsource = "demo"\nthreads = 2\ncolour = "keep"\n')
     made = settings.make(read, {"source": "folder:x", "threads": 3})
     assert (made.source, made.threads, made.colour, made.runtime) == ("folder:x", 3, "keep", "auto")
 
 
-def test_options_that_are_not_given_leave_the_file_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_that_are_not_given_keep_the_files_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "f.toml").write_text('[run]\nsource = "demo"\ncolour = "keep"\nsave_format = "jpg"\nsink = ["folder:a"]\n')
     made = []
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "SILENT")
@@ -94,18 +94,18 @@ def test_options_that_are_not_given_leave_the_file_s(tmp_path: Path, monkeypatch
     ]
 
 
-def test_an_empty_file_is_no_fault(tmp_path: Path) -> None:
+def test_an_empty_file_is_valid(tmp_path: Path) -> None:
     assert load(tmp_path, "") == {}
     assert load(tmp_path, "[run]\n") == {}
 
 
 WRONG = [
-    ("source = 5", "source", "5", "a text"),
-    ('source = ""', "source", "''", "some text"),
-    ('source = ["demo"]', "source", "('demo',)", "a text"),
-    ("calibration = 1", "calibration", "1", "a text"),
-    ("model = true", "model", "True", "a text"),
-    ("runtime = 1.5", "runtime", "1.5", "a text"),
+    ("source = 5", "source", "5", "a string"),
+    ('source = ""', "source", "''", "a non-empty string"),
+    ('source = ["demo"]', "source", "('demo',)", "a string"),
+    ("calibration = 1", "calibration", "1", "a string"),
+    ("model = true", "model", "True", "a string"),
+    ("runtime = 1.5", "runtime", "1.5", "a string"),
     ('precision = "int4"', "precision", "'int4'", "one of int8, fp32"),
     ('precision = ""', "precision", "''", "one of int8, fp32"),
     ("precision = 8", "precision", "8", "one of int8, fp32"),
@@ -125,21 +125,21 @@ WRONG = [
     ("targets = inf", "targets", "inf", "a number"),
     ("steady = true", "steady", "True", "one of auto, on, off"),
     ('agc = "linear"', "agc", "'linear'", "one of percentile, clahe, off"),
-    ('camera = "rtsp://me:secret@door/1?key=5"', "camera", "'rtsp://***@door/1?***'", "a list of texts"),
+    ('camera = "rtsp://me:secret@door/1?key=5"', "camera", "'rtsp://***@door/1?***'", "a list of strings"),
     ("max_skew = -1", "max_skew", "-1", "a number from 0 to 60000"),
     ('delay = "5"', "delay", "'5'", "a number"),
     ("fresh = 1", "fresh", "1", "true or false"),
     ('pass_through = "yes"', "pass_through", "'yes'", "true or false"),
-    ("save = 1", "save", "1", "a text"),
-    ('save = ""', "save", "''", "some text"),
+    ("save = 1", "save", "1", "a string"),
+    ('save = ""', "save", "''", "a non-empty string"),
     ('save_format = "bmp"', "save_format", "'bmp'", "one of png, jpg"),
-    ("record = []", "record", "()", "a text"),
-    ("record_raw = 1", "record_raw", "1", "a text"),
-    ('sink = "folder:a"', "sink", "'folder:a'", "a list of texts"),
-    ('sink = ["folder:a", 1]', "sink", "('folder:a', 1)", "a list of texts"),
-    ('sink = [["folder:a"]]', "sink", "(['folder:a'],)", "a list of texts"),
+    ("record = []", "record", "()", "a string"),
+    ("record_raw = 1", "record_raw", "1", "a string"),
+    ('sink = "folder:a"', "sink", "'folder:a'", "a list of strings"),
+    ('sink = ["folder:a", 1]', "sink", "('folder:a', 1)", "a list of strings"),
+    ('sink = [["folder:a"]]', "sink", "(['folder:a'],)", "a list of strings"),
     ("unattended = true", "unattended", "True", "one of auto, on, off"),
-    ("report = 1979-05-27", "report", "datetime.date(1979, 5, 27)", "a text"),
+    ("report = 1979-05-27", "report", "datetime.date(1979, 5, 27)", "a string"),
     ("frames = 0", "frames", "0", "a whole number from 1 to 1000000000000"),
     ("frames = -1", "frames", "-1", "a whole number from 1 to 1000000000000"),
     ("frames = 1000000000001", "frames", "1000000000001", "a whole number from 1 to 1000000000000"),
@@ -148,17 +148,17 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("line", "key", "value", "expected"), WRONG)
-def test_a_wrong_value_names_file_key_and_what_was_expected(tmp_path: Path, line: str, key: str, value: str, expected: str) -> None:
+def test_an_invalid_value_error_names_file_key_and_expectation(tmp_path: Path, line: str, key: str, value: str, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, f"[run]\n{line}\n")
     assert str(caught.value) == f"{tmp_path}/edgefuse.toml: run.{key} = {value}: expected {expected}"
 
 
-def test_every_key_has_a_wrong_value_above() -> None:
+def test_every_key_has_an_invalid_value_above() -> None:
     assert {key for _, key, _, _ in WRONG} == set(RunSettings.__slots__)
 
 
-def test_an_empty_text_in_a_list_is_wrong(tmp_path: Path) -> None:
+def test_an_empty_string_in_a_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"run\.sink"):
         load(tmp_path, '[run]\nsink = [""]\n')
 
@@ -168,16 +168,16 @@ def test_an_empty_text_in_a_list_is_wrong(tmp_path: Path) -> None:
     [
         ("[run]\nsave-format = 'png'\n", "run.save-format: unknown key; did you mean save_format?"),
         ("[run.colour]\nx = 1\n", "run.colour = {'x': 1}: expected one of keep, balanced, benchmark"),
-        ("[run]\nx = 1\n", "run.x: unknown key; there is source, camera, max_skew, "),
+        ("[run]\nx = 1\n", "run.x: unknown key; choose from source, camera, max_skew, "),
         ("[runs]\n", "unknown table or key 'runs'; did you mean [run]?"),
-        ("source = 'demo'\n", "unknown table or key 'source'; there is [run]"),
-        ("run = 5\n", "'run' is to be a table: [run]"),
-        ("[[run]]\nsource = 'demo'\n", "'run' is to be a table: [run]"),
+        ("source = 'demo'\n", "unknown table or key 'source'; choose from [run]"),
+        ("run = 5\n", "'run' must be a table: [run]"),
+        ("[[run]]\nsource = 'demo'\n", "'run' must be a table: [run]"),
         ("[run]\nsource = demo\n", "not valid TOML ("),
         ("[run]\nthreads = 1\nthreads = 2\n", "not valid TOML ("),
     ],
 )
-def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_invalid_files_are_refused_with_the_cause(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path}/edgefuse.toml: {words}")
@@ -190,19 +190,19 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
         file.read(path)
 
 
-def test_a_file_that_can_t_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^cannot read .*/none\.toml: No such file or directory; give an existing settings file$"):
         file.read(tmp_path / "none.toml")
     with pytest.raises(SettingsError, match=r": Is a directory; "):
         file.read(tmp_path)
 
 
-def test_wrong_values_on_the_command_line_are_named_as_options() -> None:
+def test_invalid_command_line_values_are_reported_with_their_option() -> None:
     with pytest.raises(SettingsError, match=r"^--save-format = 'bmp': expected one of png, jpg$"):
         settings.make({}, {"save_format": "bmp"})
     with pytest.raises(SettingsError, match=r"^--threads = 0: expected a whole number from 1 to 64$"):
         settings.make({}, {"threads": 0})
-    with pytest.raises(SettingsError, match=r"^--record = '': expected some text$"):
+    with pytest.raises(SettingsError, match=r"^--record = '': expected a non-empty string$"):
         settings.make({}, {"record": ""})
 
 

@@ -34,11 +34,11 @@ def test_the_url_for_ffmpeg_and_the_label_without_secrets(settings: dict[str, st
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"url": "http://host/x"}, "url is to begin with rtsp://"),
-        ({"url": "rtsp://"}, "url is to begin with"),
-        ({"url": "host:8554/x"}, "url is to begin with"),
-        ({"url": "rtsp://host/x", "key": "k"}, "key is for RTMP"),
-        ({"url": "srt://host:1", "user": "me"}, "user is for RTSP and RTMP"),
+        ({"url": "http://host/x"}, "url must begin with rtsp://"),
+        ({"url": "rtsp://"}, "url must begin with"),
+        ({"url": "host:8554/x"}, "url must begin with"),
+        ({"url": "rtsp://host/x", "key": "k"}, "key is only for RTMP"),
+        ({"url": "srt://host:1", "user": "me"}, "user is only for RTSP and RTMP"),
     ],
 )
 def test_invalid_settings_are_refused(settings: dict[str, str], words: str) -> None:

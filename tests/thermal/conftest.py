@@ -1,4 +1,4 @@
-"""Real thermal frames from ../shared, where it is there."""
+"""Fixture: real thermal frames from ../shared, if present."""
 
 from __future__ import annotations
 

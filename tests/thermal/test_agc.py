@@ -1,4 +1,4 @@
-"""Gain control: the picture follows the scene, not the noise."""
+"""Tests of gain control: the picture follows the scene, not the noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_limits_are_percentiles_and_map_to_black_and_white() -> None:
     agc = PercentileAgc(low=1, high=99)
     assert agc.limits is None
     picture = agc(counts(RAMP))
-    # measured on a part of the pixels
+    # the limits are measured on a sample of the pixels
     assert agc.limits == pytest.approx(np.percentile(counts(RAMP), (1, 99)), abs=0.01 * 4000)
     assert (picture.dtype, picture.shape) == (np.uint8, RAMP.shape)
     assert (picture.min(), picture.max()) == (0, 255)
@@ -52,7 +52,7 @@ def test_hotter_is_never_darker(seed: int, height: int, width: int, bases: list[
 
 
 @pytest.mark.parametrize("shape", [(120, 160), (256, 320)])
-def test_limits_hold_still_on_a_noisy_static_scene(shape: tuple[int, int]) -> None:
+def test_limits_are_stable_on_a_noisy_static_scene(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
     scene = np.linspace(20000, 24000, shape[0] * shape[1]).reshape(shape)
     agc = PercentileAgc()
@@ -91,7 +91,7 @@ def test_a_drift_is_approached_by_a_tenth_of_its_distance() -> None:
     assert agc.limits == pytest.approx((low + 100, high + 100), abs=1)
 
 
-def test_a_jump_is_taken_over_at_once() -> None:
+def test_a_jump_is_followed_at_once() -> None:
     agc = PercentileAgc()
     agc(counts(RAMP))
     agc(counts(RAMP + 30000))
@@ -128,7 +128,7 @@ def test_no_frame_is_black_after_a_jump_to_something_cold() -> None:
     assert 64 <= agc(np.full((64, 64), 932, np.uint16)).mean() <= 192
 
 
-def test_the_whole_range_of_counts_is_taken() -> None:
+def test_the_whole_range_of_counts_is_accepted() -> None:
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     picture = PercentileAgc(low=0, high=100)(every)
     assert (picture[0, 0], picture[-1, -1]) == (0, 255)
@@ -136,7 +136,7 @@ def test_the_whole_range_of_counts_is_taken() -> None:
 
 
 def hot_room(shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Counts of 0.01 K: a wall at 20 degrees with a faint pattern, a floor, a warm body."""
+    """Return counts of 0.01 K: a wall at 20 degrees C with a faint pattern, a floor, a warm body."""
     y, x = np.mgrid[: shape[0], : shape[1]] / shape[0]
     scene = 29315 + 40 * np.sin(12 * x) * np.sin(9 * y) - 600 * (y > 0.7)
     scene[((x - 0.6) / 0.1) ** 2 + ((y - 0.5) / 0.25) ** 2 < 1] = 30600
@@ -144,7 +144,7 @@ def hot_room(shape: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def means(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """What the eye follows: the means of cells of 10 x 10."""
+    """Return the means of cells of 10 x 10 pixels, in which flicker is visible."""
     height, width = (n // 10 * 10 for n in picture.shape)
     return picture[:height, :width].reshape(height // 10, 10, width // 10, 10).mean((1, 3))
 
@@ -156,14 +156,14 @@ def test_a_noisy_static_scene_does_not_flicker(kind: Literal["percentile", "clah
     agc = make(kind)
     scene = hot_room(shape)
     shown = np.stack([means(agc(counts(scene + rng.normal(0, 5, shape)))) for _ in range(40)])[10:]
-    # 5 counts of 0.01 K are what these sensors are specified with
+    # 5 counts of 0.01 K are these sensors' specified noise
     assert shown.std(axis=0).mean() < 0.5
     assert np.abs(np.diff(shown, axis=0)).max() < 6
     assert shown.mean((1, 2)).std() < 0.2
 
 
 @pytest.mark.parametrize("kind", ["percentile", "clahe"])
-def test_a_step_in_the_scene_is_adapted_to(kind: Literal["percentile", "clahe"]) -> None:
+def test_gain_control_adapts_to_a_step_in_the_scene(kind: Literal["percentile", "clahe"]) -> None:
     rng = np.random.default_rng(6)
     agc, fresh = make(kind), make(kind)
     for _ in range(5):
@@ -175,13 +175,13 @@ def test_a_step_in_the_scene_is_adapted_to(kind: Literal["percentile", "clahe"])
     assert np.abs(shown - expected).max() <= 2
 
 
-def test_clahe_shows_what_percentiles_leave_faint() -> None:
+def test_clahe_raises_the_contrast_of_faint_detail() -> None:
     scene = counts(hot_room((120, 160)))
     wall = slice(0, 60), slice(0, 60)
     assert ClaheAgc()(scene)[wall].std() > 1.5 * PercentileAgc()(scene)[wall].std()
 
 
-def test_clahe_takes_a_new_size() -> None:
+def test_clahe_accepts_a_change_of_size() -> None:
     agc = ClaheAgc()
     for shape in ((120, 160), (192, 256), (7, 5), (120, 160)):
         assert agc(counts(hot_room(shape))).shape == shape

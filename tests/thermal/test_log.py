@@ -1,4 +1,4 @@
-"""What a run reports of its raw infrared frames."""
+"""Tests of a run's report of its raw infrared frames."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def test_the_run_s_extremes_and_the_latest() -> None:
     assert thermal_text(report) == ["hottest    36.5 C at (7, 4) of f1", "coldest    6.8 C at (2, 0) of f2"]
 
 
-def test_counts_where_no_law_is_known() -> None:
+def test_counts_without_radiometry() -> None:
     log = ThermalLog()
     log.add(frame(0, 30000, None))
     assert log.note == "hottest 30000 counts"
     assert (log.report() or {})["unit"] == "counts"
 
 
-def test_a_camera_that_begins_to_tell_temperatures_starts_anew() -> None:
+def test_extremes_restart_when_a_camera_begins_to_send_temperatures() -> None:
     log = ThermalLog()
     log.add(frame(0, 30000, Radiometry("lepton")))
     log.add(frame(1, 29900))
     assert (log.report() or {})["hottest"]["value"] == 25.85
 
 
-def test_a_frame_without_a_law_among_others_with_one_is_not_compared() -> None:
+def test_a_frame_without_radiometry_is_not_compared_with_temperatures() -> None:
     log = ThermalLog()
     for k, law in enumerate((LAW, Radiometry("lepton"), LAW)):
         log.add(frame(k, 30000 + 10 * k, law))
@@ -61,7 +61,7 @@ def test_a_frame_without_a_law_among_others_with_one_is_not_compared() -> None:
     assert (report["unit"], report["hottest"]["frame"], report["frames_by_state"]["normal"]) == ("celsius", "f2", 3)
 
 
-def test_pictures_are_left_alone() -> None:
+def test_8_bit_pictures_are_ignored() -> None:
     log = ThermalLog()
     log.add(Frame(np.zeros((4, 4), np.uint8), "infrared", 0, "f"))
     log.add(Frame(np.zeros((4, 4, 3), np.uint16), "infrared", 0, "f"))
@@ -82,10 +82,10 @@ def test_a_shutter_is_counted_once_and_its_frames_give_no_spot() -> None:
     assert report["frames_by_state"] == {"normal": 11, "calibrating": 9, "frozen": 0}
     assert report["stalls"] == {"calibrating": 1, "frozen": 0}
     assert report["hottest"]["value"] == 26.85
-    assert thermal_text(report)[-1] == "infrared   stood still: 1 x calibrating; now normal"
+    assert thermal_text(report)[-1] == "infrared   stalled: 1 x calibrating; now normal"
 
 
-def test_a_frozen_camera_is_seen_by_its_frames() -> None:
+def test_a_frozen_camera_is_detected_from_its_frames() -> None:
     log = ThermalLog()
     first = frame(0, 30000)
     for k in range(60):
@@ -95,7 +95,7 @@ def test_a_frozen_camera_is_seen_by_its_frames() -> None:
     assert report["stalls"] == {"calibrating": 1, "frozen": 1}
 
 
-def test_a_frame_held_for_another_visible_one_counts_once() -> None:
+def test_a_reused_frame_counts_once() -> None:
     log = ThermalLog()
     for _ in range(40):
         log.add(frame(3, 30000))

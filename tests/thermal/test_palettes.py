@@ -1,4 +1,4 @@
-"""Palettes: ends, order, and no two levels alike where it matters."""
+"""Tests of palettes: end colours, order, and distinct levels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_grey_palettes() -> None:
         assert (palettes.table("black-hot")[:, channel] == ramp[::-1]).all()
 
 
-def test_ironbow_brightens_all_the_way() -> None:
+def test_ironbow_brightness_is_monotonic() -> None:
     luma = palettes.table("ironbow") @ LUMA
     assert (np.diff(luma) > -0.6).all()
     assert (np.diff(luma[::8]) > 0).all()
@@ -49,10 +49,10 @@ def test_rainbow_goes_from_blue_to_red() -> None:
     assert table[250, 2] > 2 * table[250, :2].max()
 
 
-def test_show() -> None:
+def test_colourise() -> None:
     picture = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for name in palettes.NAMES:
-        np.testing.assert_array_equal(palettes.show(picture, name), palettes.table(name)[picture])
+        np.testing.assert_array_equal(palettes.colourise(picture, name), palettes.table(name)[picture])
 
 
 def test_an_unknown_palette_lists_the_known() -> None:

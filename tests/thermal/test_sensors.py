@@ -1,4 +1,4 @@
-"""Buffers as the drivers give them become counts and degrees; a wrong one says what was expected."""
+"""Driver buffers become counts and degrees; the error for a wrong buffer states what was expected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgefuse.thermal import lepton, sensors
 
 
 def telemetry_words(**words: int) -> NDArray[np.uint16]:
-    """Rows A, B and C; `w24=31515` sets word 24."""
+    """Return rows A, B and C; `w24=31515` sets word 24."""
     rows = np.zeros(240, np.uint16)
     defaults = {"w0": 0x0E07, "w1": 0x5678, "w2": 0x1234, "w3": 3 << 4, "w20": 40000, "w21": 1, "w24": 31515, "w208": 1, "w209": 1}
     for name, value in (defaults | words).items():
@@ -25,7 +25,7 @@ def telemetry_words(**words: int) -> NDArray[np.uint16]:
 
 
 def lepton_buffer(width: int, height: int, rows: int, level: int = 30000, **words: int) -> NDArray[np.uint16]:
-    """A Y16 frame (height + rows, width), its pixels counting up from `level`, with telemetry where `rows` is not 0."""
+    """Return a Y16 frame (height + rows, width) with pixels counting up from `level`, and telemetry where `rows` is not 0."""
     picture = (level + np.arange(width * height) % 1000).astype("<u2").reshape(height, width)
     if not rows:
         return picture
@@ -35,7 +35,7 @@ def lepton_buffer(width: int, height: int, rows: int, level: int = 30000, **word
 
 
 def shapes_of(raw: NDArray[Any]) -> list[NDArray[Any]]:
-    """The shapes that V4L2 and OpenCV give one buffer in."""
+    """Return one buffer in the shapes that V4L2 and OpenCV give it."""
     flat = np.frombuffer(raw.tobytes(), np.uint8)
     height, width = raw.shape[:2]
     words = flat.view(np.uint16).reshape(height, width)
@@ -66,7 +66,7 @@ def test_lepton_telemetry(width: int, height: int, rows: int) -> None:
 @pytest.mark.parametrize(
     ("words", "level", "kelvin"),
     [
-        ({"w209": 0}, 3000, 300.0),  # 0.1 K a count
+        ({"w209": 0}, 3000, 300.0),  # 0.1 K per count
         ({"w209": 1}, 30000, 300.0),
         ({"w208": 0}, 8000, None),  # radiometry is off
         ({"w3": 1 << 12}, 100, None),  # the sensor's own gain control is on
@@ -78,7 +78,7 @@ def test_lepton_law(words: dict[str, int], level: int, kelvin: float | None) -> 
     assert celsius == (None if kelvin is None else pytest.approx(kelvin - 273.15))
 
 
-def test_lepton_without_telemetry_has_a_law_only_where_counts_can_be_nothing_else() -> None:
+def test_lepton_without_telemetry_is_radiometric_only_for_unambiguous_counts() -> None:
     assert sensors.get("lepton").decode(lepton_buffer(160, 120, 0, 8000)).radiometry.scale is None
     assert sensors.get("lepton").decode(lepton_buffer(160, 120, 0, 29000)).radiometry.scale == 0.01
 
@@ -90,7 +90,7 @@ def test_lepton_shutter(bits: int, state: str) -> None:
 
 
 @pytest.mark.parametrize("words", [{"w0": 0}, {"w24": 0}, {"w24": 65535}])
-def test_rows_that_are_no_telemetry_are_not_believed(words: dict[str, int]) -> None:
+def test_invalid_telemetry_rows_are_ignored(words: dict[str, int]) -> None:
     decoded = sensors.get("lepton").decode(lepton_buffer(160, 120, 2, **words))
     assert decoded.telemetry is None
     assert decoded.counts.shape == (120, 160)
@@ -142,24 +142,24 @@ def test_a_wrong_buffer_says_what_was_expected(sensor: sensors.Sensor, raw: NDAr
 
 
 def test_a_converted_frame_is_refused() -> None:
-    with pytest.raises(FrameError, match=r"294912 bytes .* expected 256x384 YUYV \(196608 bytes\), not converted"):
+    with pytest.raises(FrameError, match=r"294912 bytes .* expected unconverted 256x384 YUYV \(196608 bytes\)"):
         sensors.get("tc001").decode(np.zeros((384, 256, 3), np.uint8))
 
 
 @given(st.binary(max_size=300), st.sampled_from([s.name for s in sensors.SENSORS]))
-def test_no_bytes_break_a_decoder(data: bytes, name: str) -> None:
+def test_decoders_survive_any_bytes(data: bytes, name: str) -> None:
     with pytest.raises(FrameError):
         sensors.get(name).decode(np.frombuffer(data, np.uint8))
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(160, 122), (80, 63)]))
-def test_random_telemetry_is_taken_or_left(seed: int, size: tuple[int, int]) -> None:
+def test_random_telemetry_is_parsed_or_ignored(seed: int, size: tuple[int, int]) -> None:
     raw = np.random.default_rng(seed).integers(0, 65536, size[::-1]).astype(np.uint16)
     decoded = sensors.get("lepton").decode(raw)
     np.testing.assert_array_equal(decoded.counts, raw[: len(decoded.counts)])
 
 
-def test_counts_are_the_decoder_s_own() -> None:
+def test_decoded_counts_are_a_copy() -> None:
     for name, size in (("lepton", 160 * 122 * 2), ("tc001", 256 * 384 * 2), ("tc002c-duo", 512 * 484 * 2)):
         raw = np.zeros(size, np.uint8)
         counts = sensors.get(name).decode(raw).counts
@@ -186,8 +186,8 @@ def test_counts_are_the_decoder_s_own() -> None:
     ],
 )
 def test_identify(usb: str | None, width: int | None, height: int | None, fourcc: str | None, name: str | None) -> None:
-    found = sensors.identify(usb, width, height, fourcc)
-    assert (found and found.name) == name
+    sensor = sensors.identify(usb, width, height, fourcc)
+    assert (sensor and sensor.name) == name
 
 
 def test_an_unknown_sensor_lists_the_known() -> None:
@@ -200,5 +200,5 @@ def test_a_real_frame_as_a_flat_buffer(thermal_data: Path) -> None:
     decoded = sensors.get("generic-16").decode(np.frombuffer(path.read_bytes(), np.uint8), (640, 512))
     assert decoded.counts.shape == (512, 640)
     assert (decoded.counts.min(), decoded.counts.max()) == (13537, 20670)
-    # neighbours of a picture are alike: a wrong byte order or width would tear it
+    # neighbouring pixels are similar: a wrong byte order or width would break that
     assert np.abs(np.diff(decoded.counts.astype(int), axis=1)).mean() < 100

@@ -1,4 +1,4 @@
-"""Hottest and coldest: where, how warm, and not a broken pixel."""
+"""Hottest and coldest spot: position, temperature, and no dead pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KELVIN_100 = Radiometry("lepton", 0.01, -273.15)
 
 
 def frame(radiometry: Radiometry | None = None, **pixels: int) -> Frame:
-    """29000 everywhere; `at_3_5=30000` sets x 3, y 5."""
+    """Return a frame of 29000 everywhere; `at_3_5=30000` sets x 3, y 5."""
     data = np.full((12, 16), 29000, np.uint16)
     data[11, 0] = 28000
     for name, value in pixels.items():
@@ -38,17 +38,17 @@ def test_dead_and_saturated_pixels_are_left_out() -> None:
         assert spots(Frame(np.full((4, 4), dead, np.uint16), "infrared", 0, "f", KELVIN_100)) is None
 
 
-def test_a_picture_has_no_spots() -> None:
+def test_an_8_bit_picture_has_no_spots() -> None:
     assert spots(Frame(np.zeros((4, 4), np.uint8), "infrared", 0, "f")) is None
     assert spots(Frame(np.ones((4, 4, 3), np.uint16), "infrared", 0, "f")) is None
 
 
 def test_a_real_radiometric_frame(thermal_data: Path) -> None:
-    # a FLIR Tau of 0.04 K a count
+    # a FLIR Tau with 0.04 K per count
     data = images.read(thermal_data / "example_radiometric.tiff")
-    found = spots(Frame(data, "infrared", 0, "f", Radiometry("tau", 0.04, -273.15)))
-    assert found is not None
-    coldest, hottest = found
+    extremes = spots(Frame(data, "infrared", 0, "f", Radiometry("tau", 0.04, -273.15)))
+    assert extremes is not None
+    coldest, hottest = extremes
     assert (coldest.value, hottest.value) == (-3.43, 9.93)
     assert data[hottest.y, hottest.x] == data.max()
     assert data[coldest.y, coldest.x] == data.min()

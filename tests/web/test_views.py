@@ -31,7 +31,7 @@ def test_the_four_views(frames: list[FusedFrame]) -> None:
     assert shares is not None
     np.testing.assert_array_equal(renderer.picture(fused, view("map")), np.rint(shares * 255).astype(np.uint8))
     for name in palettes.NAMES[1:]:
-        np.testing.assert_array_equal(renderer.picture(fused, view(f"infrared:{name}")), palettes.show(infrared, name))
+        np.testing.assert_array_equal(renderer.picture(fused, view(f"infrared:{name}")), palettes.colourise(infrared, name))
 
 
 def test_gain_control_runs_once_per_frame_for_all_palettes(frames: list[FusedFrame]) -> None:
