@@ -127,7 +127,7 @@ def measure(seconds: float, held: bool) -> dict[str, Any]:
     from edgefuse.fusion.fuser import load
     from edgefuse.run.pipeline import Pipeline
     from edgefuse.sinks.base import Sink
-    from edgefuse.sources.cameras import CamerasSource, How
+    from edgefuse.sources.cameras import CamerasSource, PairingOptions
     from edgefuse.telemetry.report import Telemetry
 
     calibration = Calibration(
@@ -174,7 +174,7 @@ def measure(seconds: float, held: bool) -> dict[str, Any]:
     source = CamerasSource(
         [f"visible=http://127.0.0.1:{ports[0]}/video", f"infrared=http://127.0.0.1:{ports[1]}/thermal.y4m"],
         # a held frame may be an infrared interval and the delay old
-        How(max_skew_ms=1.2e3 / INFRARED_FPS + DELAY_MS, delay_ms=DELAY_MS, fresh=not held),
+        PairingOptions(max_skew_ms=1.2e3 / INFRARED_FPS + DELAY_MS, delay_ms=DELAY_MS, fresh=not held),
     )
     memory: list[tuple[float, float]] = []
     begin = time.monotonic()

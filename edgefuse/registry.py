@@ -116,7 +116,7 @@ def get(group: str, name: str) -> Any:
     foreign = _foreign(group)
     noun = group.removeprefix("edgefuse.").removesuffix("s")
     if name not in foreign:
-        raise SettingsError(f"unknown {noun} '{name}'; there is {', '.join(names(group))}")
+        raise SettingsError(f"unknown {noun} '{name}'; choose from {', '.join(names(group))}")
     try:
         return foreign[name].load()
     except Exception as e:

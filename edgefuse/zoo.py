@@ -207,5 +207,5 @@ def find(name: str, task: str | None = None) -> Card:
     folders = {f.name: f for f in reversed(list(_folders()))}
     if name not in folders:
         known = sorted(n for n, folder in folders.items() if task is None or read_card(folder).task == task)
-        raise ModelError(f"unknown model '{name}'; there is {', '.join(known) or 'none'} (or give a folder: ./NAME)")
+        raise ModelError(f"unknown model '{name}'; choose from {', '.join(known) or 'none'} (or give a folder: ./NAME)")
     return read_card(folders[name])

@@ -33,10 +33,10 @@ def test_what_is_listed_exists_and_is_of_its_kind(group: str, name: str) -> None
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        ("edgefuse.sources", "unknown source 'nope'; there is demo, folder, replay, video, cameras"),
-        ("edgefuse.cameras", "unknown camera 'nope'; there is picamera2, v4l2, rtsp, rtsps, http, https"),
-        ("edgefuse.sinks", "unknown sink 'nope'; there is folder, video"),
-        ("edgefuse.runtimes", "unknown runtime 'nope'; there is onnx, litert, numpy"),
+        ("edgefuse.sources", "unknown source 'nope'; choose from demo, folder, replay, video, cameras"),
+        ("edgefuse.cameras", "unknown camera 'nope'; choose from picamera2, v4l2, rtsp, rtsps, http, https"),
+        ("edgefuse.sinks", "unknown sink 'nope'; choose from folder, video"),
+        ("edgefuse.runtimes", "unknown runtime 'nope'; choose from onnx, litert, numpy"),
     ],
 )
 def test_an_unknown_name_lists_the_known(group: str, message: str) -> None:
@@ -50,7 +50,7 @@ def test_plugins_come_after_ours_in_order(monkeypatch: pytest.MonkeyPatch) -> No
     install(monkeypatch, *plugins, EntryPoint("lidar", "fractions:Fraction", "edgefuse.sources"))
     assert registry.names("edgefuse.sinks") == ["folder", "video", "mqtt", "zebra"]
     assert registry.get("edgefuse.sinks", "mqtt").__name__ == "Fraction"
-    with pytest.raises(SettingsError, match="there is folder, video, mqtt, zebra"):
+    with pytest.raises(SettingsError, match="choose from folder, video, mqtt, zebra"):
         registry.get("edgefuse.sinks", "lidar")
 
 

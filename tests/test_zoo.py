@@ -206,9 +206,9 @@ def test_models_are_found_by_name_and_by_folder(models: Path, monkeypatch: pytes
 def test_an_unknown_model_lists_the_known_ones(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError) as caught:
         zoo.find("three")
-    assert str(caught.value) == "unknown model 'three'; there is one, two (or give a folder: ./NAME)"
+    assert str(caught.value) == "unknown model 'three'; choose from one, two (or give a folder: ./NAME)"
     monkeypatch.setattr(zoo, "BUILT_IN", models / "no model")
-    with pytest.raises(ModelError, match=r"^unknown model 'three'; there is none \(or"):
+    with pytest.raises(ModelError, match=r"^unknown model 'three'; choose from none \(or"):
         zoo.find("three")
 
 

@@ -1,4 +1,4 @@
-"""Cameras, one module a kind, imported when first used; `camera` takes `MODALITY=URI` (docs/cameras.md).
+"""Cameras, one module per kind, imported on first use. `camera` takes `MODALITY=URI` (docs/cameras.md).
 
 visible=picamera2:0    infrared=v4l2:1e4e:0100?size=160x120    visible=rtsp://user:password@host/stream#sensor=generic-16
 """
@@ -22,7 +22,7 @@ _EXAMPLE = "such as --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:010
 
 
 def camera(spec: str) -> Camera:
-    """The camera of `MODALITY=URI`, not yet opened. Raises SettingsError for a spec that names none."""
+    """Return the camera of `MODALITY=URI`, not yet opened. Raises SettingsError for an invalid spec."""
     modality, equals, uri = spec.partition("=")
     if modality not in get_args(Modality) or not equals or not uri:
         raise SettingsError(f"camera {safe(spec)!r} is not visible=CAMERA or infrared=CAMERA, {_EXAMPLE}")
@@ -34,7 +34,7 @@ def camera(spec: str) -> Camera:
 
 
 def _parse(text: str) -> Uri:
-    """A URL is taken whole, its query being the server's; options of ours follow in its fragment: URL#KEY=VALUE&KEY=VALUE."""
+    """Parse a camera's URI. A URL is kept whole, as its query belongs to the server; our options are in its fragment: URL#KEY=VALUE&..."""
     if "://" not in text:
         return parse(text)
     url, _, fragment = text.partition("#")
@@ -50,6 +50,6 @@ def _parse(text: str) -> Uri:
     for item in fragment.split("&") if fragment else ():
         key, equals, value = item.partition("=")
         if not key or not equals or not value or key in options:
-            raise SettingsError(f"{shown}: what follows # is to be KEY=VALUE&KEY=VALUE (write %23 for a # of the URL's own)")
+            raise SettingsError(f"{shown}: expected KEY=VALUE&KEY=VALUE after # (write %23 for a # in the URL)")
         options[key] = unquote(value)
     return Uri(shown, parts.scheme.lower(), (url,), options)

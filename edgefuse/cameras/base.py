@@ -1,4 +1,4 @@
-"""What a camera is: `open`, `read` until it fails, `close`; and again. A recipe that touches no device until it is opened."""
+"""Interface of a camera: `open`, `read` until it fails, `close`, and again. No device is touched before `open`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from edgefuse.util.uri import Uri
 
 
 class Camera(ABC):
-    """Base of all cameras. One thread opens, reads and closes; a camera that failed may be opened again.
+    """Base class of cameras. One thread opens, reads and closes; a failed camera may be opened again.
 
-    modality: what it sees. label: how it was asked for, without credentials. fps: nominal rate in Hz once open, None where not told.
-    missed: frames that the driver says were lost before they reached us.
+    modality: visible or infrared. label: the spec without credentials. fps: nominal rate in Hz once open, None if unknown. missed: frames
+    that the driver reports as lost.
     """
 
     OPTIONS: ClassVar[tuple[str, ...]] = ()
@@ -25,23 +25,23 @@ class Camera(ABC):
     @classmethod
     @abstractmethod
     def from_uri(cls, uri: Uri, modality: Modality) -> Self:
-        """The camera the URI names, not yet opened. Raises SettingsError for a URI that can't be one."""
+        """Return the camera that the URI names, not yet opened. Raises SettingsError for an invalid URI."""
 
     @abstractmethod
     def identity(self) -> str:
-        """The device behind it: equal for two cameras that are one. Raises CameraError where it is not attached."""
+        """Return the device's identity, equal for two specs of the same device. Raises CameraError where it is not attached."""
 
     @abstractmethod
     def open(self) -> None:
-        """Start it. Raises CameraError: missing, ambiguous, denied, busy, format; MissingDependencyError."""
+        """Start the camera. Raises CameraError (missing, ambiguous, denied, busy, format) and MissingDependencyError."""
 
     @abstractmethod
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame, None where none came in time. `time_ns` is capture on the monotonic clock, the name is empty.
+        """Return the next frame, None at the timeout. `time_ns` is its capture time on the monotonic clock, the name is empty.
 
-        Raises FrameError where one frame can't be used, CameraError where no more will come: gone, silent, broken.
+        Raises FrameError where one frame is unusable, CameraError where no more will come: gone, silent, broken.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let the device go; safe to call twice, and on one that never opened."""
+        """Release the device; safe to call twice, and on a camera that was never opened."""

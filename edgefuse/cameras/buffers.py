@@ -1,4 +1,4 @@
-"""What a camera's driver leaves in a buffer, as pixels."""
+"""Conversion of camera drivers' buffers to pixels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# V4L2's names without trailing blanks; what a picture is made of, the cheapest first
+# V4L2 fourccs without trailing blanks, the cheapest to convert first
 PICTURES = ("BGR3", "RGB3", "YUYV", "UYVY", "NV12", "YU12", "MJPG", "GREY")
 COUNTS = ("Y16", "Z16")
 
 
 def unpadded(data: NDArray[np.uint8], size: tuple[int, int], fourcc: str, line: int) -> NDArray[Any]:
-    """A buffer as rows of pixels: uint16 (H, W) of Y16, uint8 (H, W, 2) of YUYV, uint8 (H, W) of GREY. Raises ValueError."""
+    """Return a buffer's rows of pixels: uint16 (H, W) for Y16, uint8 (H, W, 2) for YUYV, uint8 (H, W) for GREY. Raises ValueError."""
     width, height = size
     depth = {"GREY": 1, "BGR3": 3, "RGB3": 3}.get(fourcc, 2)
     line = max(line, width * depth)
@@ -29,7 +29,7 @@ def unpadded(data: NDArray[np.uint8], size: tuple[int, int], fourcc: str, line: 
 
 
 def picture(data: NDArray[np.uint8], size: tuple[int, int], fourcc: str, line: int) -> NDArray[np.uint8]:
-    """A buffer as a picture: BGR uint8 (H, W, 3), or grey (H, W). Raises ValueError where it is none."""
+    """Convert a buffer to a picture: BGR uint8 (H, W, 3), or grey (H, W). Raises ValueError for an invalid buffer."""
     import cv2
 
     width, height = size
@@ -48,7 +48,7 @@ def picture(data: NDArray[np.uint8], size: tuple[int, int], fourcc: str, line: i
 def _jpeg(data: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     import cv2
 
-    # libjpeg fills a frame that was cut with grey and says so nowhere that we could hear it
+    # libjpeg fills the rest of a truncated frame with grey without reporting it to us
     if not data.tobytes().rstrip(b"\0").endswith(b"\xff\xd9"):
         raise ValueError("is a truncated JPEG")
     image = cv2.imdecode(data, cv2.IMREAD_COLOR)

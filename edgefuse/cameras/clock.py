@@ -1,4 +1,4 @@
-"""Other clocks to the monotonic one: a stream's timestamps, the time since boot."""
+"""Conversion of other clocks to the monotonic one: a stream's timestamps, and the time since boot."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import time
 from collections import deque
 
 _WINDOW = 128  # frames
-_SETTLED_NS = 1_000_000_000  # of stream: what was buffered while it was opened has been read by then
-_DRIFT = 0.005  # more than this share is no clock but a counter
+_SETTLED_NS = 1_000_000_000  # of stream time; what was buffered during opening has been read by then
+_DRIFT = 0.005  # relative to time; beyond it the timestamps are a frame counter, not a clock
 _JITTER_NS = 60_000_000
-_GAPS = 64  # between arrivals, whose mean is the interval, to half of its hundredth part
-_STRETCH = 1.01  # of the interval, so that a longer one is followed
-_REGULAR = 1.6  # intervals: a longer gap is a frame left out
-_ALIKE = 0.05  # share by which a window's halves may differ
+_GAPS = 64  # number of arrivals averaged for the interval, accurate to 0.5 %
+_GROWTH = 1.01  # factor per frame, so that a longer interval is followed
+_REGULAR = 1.6  # in intervals; a longer gap means a skipped frame
+_TOLERANCE = 0.05  # relative difference allowed between a window's halves
 
 
 class StreamClock:
-    """Capture times from a stream's own timestamps and the times its frames arrived.
+    """Derives capture times from a stream's timestamps and its frames' arrival times.
 
-    A frame arrives late by what the network held it, never early: the least difference of the last frames ties the two clocks together,
-    and the network's jitter falls out. What stays is the least latency, which no receiver can know. A stream whose timestamps are
-    missing, go backwards or run at another speed than time does is timed by arrival, evened out: cameras are regular, networks are late.
+    A frame arrives late by the network's delay, never early, so the smallest difference over the last frames relates the two clocks and
+    removes jitter. The smallest latency remains, because no receiver can measure it. A stream whose timestamps are missing, go backwards
+    or run at another speed is timed by smoothed arrival times instead: cameras are regular, networks delay.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class StreamClock:
 
     @property
     def settled(self) -> bool:
-        """Enough was seen for `capture_ns` to be one scale from now on."""
+        """Whether enough frames were seen for `capture_ns` to be consistent from now on."""
         return self._first_arrival is not None and self._elapsed >= _SETTLED_NS
 
     @property
@@ -41,7 +41,7 @@ class StreamClock:
         return self._offsets[-1][0] - self._first_arrival if self._offsets and self._first_arrival is not None else 0
 
     def capture_ns(self, stream_ns: int | None, arrival_ns: int) -> int:
-        """The capture time of the frame that arrived at `arrival_ns` (monotonic) with `stream_ns` on the stream's own clock."""
+        """Return the capture time of a frame with stream time `stream_ns` that arrived at `arrival_ns` (monotonic)."""
         if self._first_arrival is None:
             self._first_arrival = arrival_ns
         if stream_ns is None or (self._last is not None and stream_ns <= self._last):
@@ -58,34 +58,36 @@ class StreamClock:
         return stream_ns + min(offset for _, offset in self._offsets)
 
     def _even(self, arrival_ns: int) -> int:
-        """When the frame would have arrived, had it come an interval after the one before; half an interval earlier at most. A camera that
-        left out a frame, or changed its rate, is not regular until a window later."""
+        """Return the smoothed arrival time: one interval after the previous one, at most half an interval before the actual arrival.
+
+        A camera that skipped a frame or changed its rate is regular again only after a window.
+        """
         made = arrival_ns
         if self._evened is not None and len(self._gaps) == _GAPS:
             gaps = list(self._gaps)
             early, late = sum(gaps[: _GAPS // 2]), sum(gaps[_GAPS // 2 :])
             interval = (early + late) / _GAPS
-            if max(gaps) < _REGULAR * interval and abs(late - early) < _ALIKE * early:
-                made = min(arrival_ns, max(self._evened + round(_STRETCH * interval), arrival_ns - round(interval / 2)))
+            if max(gaps) < _REGULAR * interval and abs(late - early) < _TOLERANCE * early:
+                made = min(arrival_ns, max(self._evened + round(_GROWTH * interval), arrival_ns - round(interval / 2)))
         self._evened = made
         return made
 
     def _drifts(self) -> bool:
-        """Do the least differences of the window's halves part by more than jitter and a clock's error explain?"""
+        """Whether the smallest differences in the window's halves differ by more than jitter and clock error explain."""
         half = len(self._offsets) // 2
         if half < 8:
             return False
         entries = list(self._offsets)
         early, late = entries[:half], entries[half:]
         apart = min(o for _, o in late) - min(o for _, o in early)
-        # at first only lateness wears off, which is no drift
+        # at first only the latency decreases, which is not drift
         if apart < 0 and not self.settled:
             return False
         return abs(apart) > _JITTER_NS + _DRIFT * (late[-1][0] - early[0][0])
 
 
 def from_boottime(boottime_ns: int) -> int:
-    """A time since boot (CLOCK_BOOTTIME, which runs on in suspend) on the monotonic clock, which does not."""
+    """Convert a time since boot (CLOCK_BOOTTIME, which runs during suspend) to the monotonic clock, which does not."""
     before = time.monotonic_ns()
     boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     after = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""Every frame that a camera gave, accounted for: received = fused + dropped (by cause) + those still in hand."""
+"""Accounting for every frame of a camera: received = fused + dropped (by cause) + frames in transit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgefuse.frames import Frame
 
 
 class FrameLedger:
-    """One camera's count. `fused` counts a frame once, in however many pairs it was."""
+    """Frame counts of one camera. `fused` counts a frame once, however many pairs contained it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,11 +18,12 @@ class FrameLedger:
 
     @property
     def dropped(self) -> Mapping[str, int]:
+        """Dropped frames by cause."""
         with self._lock:
             return dict(self._dropped)
 
     def lost(self, cause: str) -> None:
-        """A frame came that is no frame: damaged, of another size."""
+        """Count an unusable frame (damaged, or of another size)."""
         with self._lock:
             self.received += 1
             self._drop(cause)
@@ -43,8 +44,10 @@ class FrameLedger:
 
 
 class TrackedFrame:
-    """A frame on its way through queue, pairs and pipeline. Whoever has hold of it says what became of it; the last one closes it:
-    fused where it was in any fused pair, else dropped for the first cause given."""
+    """A frame in transit through queue, pairs and pipeline, counted by reference.
+
+    Each holder settles it once. At the last one it counts as fused if any pair with it was fused, else as dropped for the first cause.
+    """
 
     __slots__ = ("_cause", "_fused", "_holders", "_ledger", "frame")
 
@@ -54,11 +57,12 @@ class TrackedFrame:
         ledger._open()
 
     def hold(self) -> None:
+        """Add a holder."""
         with self._ledger._lock:
             self._holders += 1
 
     def settle(self, cause: str | None) -> None:
-        """A holder lets go. cause: None for fused, "" where it leaves the cause to others, else why it was dropped."""
+        """Release a holder. cause: None for fused, "" to leave the cause to the other holders, else why the frame was dropped."""
         with self._ledger._lock:
             self._holders -= 1
             self._fused = self._fused or cause is None

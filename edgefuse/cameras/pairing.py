@@ -1,7 +1,7 @@
-"""Which visible frame belongs to which infrared frame: by capture time alone. No clock, no thread and no camera in here.
+"""Pairs visible and infrared frames by capture time alone, without clocks, threads or cameras.
 
-Two ways. Held (the default): the camera of the higher rate leads, and each of its frames goes with the nearest frame of the other, which
-is held and used again until it is too old. Fresh: a frame is used once, and only two frames that are each other's nearest make a pair.
+There are two modes. Held (the default): the faster camera leads, and each of its frames is paired with the nearest frame of the other,
+which is reused until it is too old. Fresh: each frame is used once, and only frames that are each other's nearest are paired.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from edgefuse.frames import Modality
 
 _OTHER: dict[Modality, Modality] = {"visible": "infrared", "infrared": "visible"}
 DEFAULT_SKEW_MS = 150.0  # longer than the 115 ms between two frames of an 8.7 Hz camera
-_INTERVALS = 15  # the last ones, whose median is a camera's rate
-_FASTER = 0.8  # another camera leads where its interval is below this share of the leading one's
+_INTERVALS = 15  # intervals whose median is a camera's rate
+_FASTER = 0.8  # the other camera takes the lead where its interval is below this fraction of the leading one's
 
 
 class Holdable(Protocol):
-    """What is paired. It counts who has hold of it: the pairing from `add`, and whoever takes a match, once a match."""
+    """A reference-counted frame. The pairing is a holder from `add` on, and the receiver of a match once per match."""
 
     def hold(self) -> None: ...
 
     def settle(self, cause: str | None) -> None:
-        """A holder lets go. cause: why it made nothing of it, "" where it leaves that to others."""
+        """Release a holder. cause: why the frame was not used, "" to leave that to the other holders."""
 
 
 T = TypeVar("T", bound=Holdable)
@@ -33,8 +33,10 @@ T = TypeVar("T", bound=Holdable)
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[T]):
-    """Frames of one moment; one of them None where its camera is absent. skew_ns: the visible one's time less the infrared one's.
-    held: whose frame was in a match before; None where both are fresh."""
+    """Frames of one moment; one is None where its camera is absent.
+
+    skew_ns: visible time minus infrared time. held: the camera whose frame was in an earlier match; None where both are new.
+    """
 
     visible: T | None
     infrared: T | None
@@ -44,7 +46,7 @@ class Match(Generic[T]):
 
 @dataclass(slots=True)
 class _Side(Generic[T]):
-    """One camera: `waiting` frames (time, frame), oldest first; the `held` one, last used."""
+    """One camera: `waiting` frames (time, frame), oldest first, and the `held` one, used last."""
 
     waiting: deque[tuple[int, T]] = field(default_factory=deque)
     held: tuple[int, T] | None = None
@@ -57,17 +59,17 @@ class _Side(Generic[T]):
         return statistics.median(self.intervals) if self.intervals else None
 
     def release(self) -> None:
-        """Let go of the held frame."""
+        """Release the held frame."""
         if self.held is not None:
             self.held[1].settle("" if self.used else "outrun")
             self.held, self.used = None, False
 
 
 class Pairing(Generic[T]):
-    """Feed it with `add`, then `take` until None. At most `keep` frames of a camera wait; the oldest give way.
+    """Pairs frames: call `add`, then `take` until None. At most `keep` frames per camera wait; older ones are dropped.
 
-    Causes that frames are settled with: "late" (not newer than its camera's last), "unmatched" (nothing within `max_skew_ns`), "outrun"
-    (the other camera is slower, and a nearer frame took the place), and what `clear` is told.
+    Causes with which frames are settled: "late" (not newer than its camera's last), "unmatched" (none within `max_skew_ns`), "outrun"
+    (a nearer frame was used), and the argument of `clear`.
     """
 
     def __init__(self, max_skew_ns: int, fresh: bool = False, keep: int = 8) -> None:
@@ -77,7 +79,7 @@ class Pairing(Generic[T]):
         self._absent: Modality | None = None
 
     def add(self, side: Modality, time_ns: int, item: T) -> None:
-        """A frame was captured at `time_ns`. The pairing has hold of it now."""
+        """Add a frame captured at `time_ns`; the pairing takes over its holder."""
         s = self._sides[side]
         if s.last_ns is not None:
             if time_ns <= s.last_ns:
@@ -89,22 +91,22 @@ class Pairing(Generic[T]):
         if len(s.waiting) > self._keep:
             s.waiting.popleft()[1].settle("unmatched")
 
-    def absent(self, side: Modality | None) -> None:
-        """Frames of the other camera now match alone; None: none do."""
+    def set_absent(self, side: Modality | None) -> None:
+        """Match the other camera's frames alone from now on; None ends that."""
         self._absent = side
 
     def forget(self, side: Modality) -> None:
-        """A camera went away: its frames, its rate and its clock count no more."""
+        """Forget a camera's frames, rate and clock after it went away."""
         self._drop_all(self._sides[side], "unmatched")
         self._sides[side] = _Side()
 
     def clear(self, cause: str) -> None:
-        """Let go of everything that never made a pair, for `cause`."""
+        """Settle all waiting frames with `cause`."""
         for side in self._sides.values():
             self._drop_all(side, cause)
 
     def take(self) -> Match[T] | None:
-        """The next match, oldest first; None where more frames are needed."""
+        """Return the next match, oldest first; None where more frames are needed."""
         if self._absent is not None:
             return self._alone(_OTHER[self._absent])
         return self._take_fresh() if self._fresh else self._take_held()
@@ -124,7 +126,7 @@ class Pairing(Generic[T]):
         return Match(item, None) if side == "visible" else Match(None, item)
 
     def _match(self, one: Modality, first: tuple[int, T], second: tuple[int, T], again: bool) -> Match[T]:
-        """Of `one`'s `first` and the other camera's `second`, which was used before where `again`."""
+        """Make a match of camera `one`'s frame and the other's; `again`: the second was used before."""
         first[1].hold()
         second[1].hold()
         other = _OTHER[one]
@@ -134,14 +136,14 @@ class Pairing(Generic[T]):
     def _take_held(self) -> Match[T] | None:
         self._choose_leader()
         leader, other = self._sides[self._leader], self._sides[_OTHER[self._leader]]
-        # frames that the leader held when it was not leading
+        # held while this camera was not leading
         leader.release()
         while leader.waiting:
             time_ns, item = leader.waiting[0]
             while other.waiting and (other.held is None or abs(other.waiting[0][0] - time_ns) <= abs(other.held[0] - time_ns)):
                 other.release()
                 other.held = other.waiting.popleft()
-            if self._worth_waiting(leader, other, time_ns):
+            if self._should_wait(leader, other, time_ns):
                 return None
             leader.waiting.popleft()
             if other.held is None or abs(time_ns - other.held[0]) > self._max_skew:
@@ -161,8 +163,8 @@ class Pairing(Generic[T]):
             elif visible < _FASTER * infrared:
                 self._leader = "visible"
 
-    def _worth_waiting(self, leader: _Side[T], other: _Side[T], time_ns: int) -> bool:
-        """Is a nearer frame of the other camera on its way? Waited for until the leading camera's next frame, no longer."""
+    def _should_wait(self, leader: _Side[T], other: _Side[T], time_ns: int) -> bool:
+        """Whether to wait for a nearer frame of the other camera; at most until the leading camera's next frame."""
         if other.waiting or len(leader.waiting) > 1:
             return False
         if other.held is None or abs(time_ns - other.held[0]) > self._max_skew:
@@ -200,7 +202,7 @@ class Pairing(Generic[T]):
 
     @staticmethod
     def _next_is_nearer(interval_ns: float | None, skew_ns: int, passed_ns: int) -> bool:
-        """Will a camera's next frame be nearer than the one at `skew_ns` before? Not where it should have come long ago."""
+        """Whether a camera's next frame will be nearer than the one `skew_ns` before. False where it is long overdue."""
         if interval_ns is None:
             return skew_ns > 0
         return skew_ns > interval_ns / 2 and passed_ns < 2 * interval_ns

@@ -1,4 +1,4 @@
-"""`picamera2:N?size=1280x720&fps=30`: a Raspberry Pi camera through libcamera. picamera2 comes from apt, never from pip."""
+"""`picamera2:N?size=1280x720&fps=30`: a Raspberry Pi camera through libcamera. picamera2 is installed by apt, not pip."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from edgefuse.frames import Frame, Modality
 from edgefuse.util.uri import Uri, real, size, whole
 
 _MISSING = (
-    "picamera2 cameras need picamera2, which comes from apt and is seen only by a venv that sees the system's packages; run: "
+    "picamera2 cameras need picamera2, which apt installs and only a venv with system site packages can import; run: "
     "sudo apt install -y python3-picamera2 && python3 -m venv --system-site-packages .venv"
 )
 
 
 def module() -> Any:
-    """picamera2's class. Raises CameraError ("missing") that says how to get it."""
+    """Return picamera2's class. Raises CameraError ("missing") with the install command."""
     try:
         from picamera2 import Picamera2
     except ImportError as e:
-        # libcamera's half may be missing where picamera2 came from pip
+        # picamera2 from pip may lack libcamera's part
         why = "" if e.name == "picamera2" else f" ({e})"
         raise CameraError("missing", _MISSING + why) from None
     return Picamera2
 
 
 class PiCamera(Camera):
-    """Frames as BGR uint8 (H, W, 3), timed by the sensor's own start of exposure."""
+    """Frames as BGR uint8 (H, W, 3), timed by the sensor's start of exposure."""
 
     OPTIONS = ("size", "fps")
 
@@ -52,12 +52,12 @@ class PiCamera(Camera):
         return cls(number, uri.text, modality, uri.option("size", (640, 480), size), uri.option("fps", 30.0, real(0.1, 1000)))
 
     def identity(self) -> str:
-        """libcamera's own name of the camera."""
-        found = module().global_camera_info()
-        if self._number >= len(found):
-            there = ", ".join(f"picamera2:{c['Num']} ({c['Model']})" for c in found) or "none"
-            raise CameraError("missing", f"{self.label}: libcamera finds no such camera, there is {there}; check the cable and its lock")
-        return str(found[self._number].get("Id", self._number))
+        """Return libcamera's id of the camera."""
+        cameras = module().global_camera_info()
+        if self._number >= len(cameras):
+            there = ", ".join(f"picamera2:{c['Num']} ({c['Model']})" for c in cameras) or "none"
+            raise CameraError("missing", f"{self.label}: libcamera has no such camera (attached: {there}); check the cable and its latch")
+        return str(cameras[self._number].get("Id", self._number))
 
     def open(self) -> None:
         self.close()
@@ -65,9 +65,9 @@ class PiCamera(Camera):
         try:
             camera = module()(self._number)
         except (RuntimeError, IndexError, OSError) as e:
-            raise CameraError("busy", f"{self.label} can't be opened ({_line(e)}); end what else uses it") from None
+            raise CameraError("busy", f"{self.label} can't be opened ({_line(e)}); close the program that uses it") from None
         try:
-            # RGB888 is libcamera's name for what OpenCV calls BGR
+            # RGB888 is libcamera's name for OpenCV's BGR
             wanted = {"format": "RGB888", "size": self._size}
             camera.configure(camera.create_video_configuration(main=wanted, controls={"FrameRate": self.fps}, buffer_count=4))
             given = tuple(camera.camera_configuration()["main"]["size"])
@@ -86,7 +86,7 @@ class PiCamera(Camera):
         try:
             request = self._camera.capture_request(wait=timeout_s)
         except TimeoutError:
-            # the request that was asked for is not to come later
+            # cancel the request, so that it does not complete later
             with contextlib.suppress(Exception):
                 self._camera.cancel_all_and_flush()
             return None
@@ -106,7 +106,7 @@ class PiCamera(Camera):
 
 
 def _close(camera: Any) -> None:
-    # a camera that was unplugged can fail even in this
+    # closing an unplugged camera may fail too
     with contextlib.suppress(Exception):
         camera.stop()
     with contextlib.suppress(Exception):

@@ -1,6 +1,6 @@
-"""`rtsp://...`, `http://...`: a network camera, MJPEG or H.264 or whatever else OpenCV's FFmpeg reads; 16-bit grey stays 16 bits.
+"""`rtsp://...`, `http://...`: a network camera in MJPEG, H.264 or any format that OpenCV's FFmpeg reads; 16-bit grey stays 16-bit.
 
-`URL#sensor=NAME` says what thermal camera an infrared stream comes from.
+`URL#sensor=NAME` names the thermal camera behind an infrared stream.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from edgefuse.frames import Frame, Modality
 from edgefuse.thermal import sensors
 from edgefuse.util.uri import Uri
 
-# TCP loses no packet of a picture; little is probed, so that little is late; a user's own choice of options stands
+# TCP loses no packets; little probing keeps the latency low; the user's own options have precedence
 _FFMPEG = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;500000|probesize;100000"
 _OPEN_MS, _READ_MS = 5000, 5000
 _GREY16 = int.from_bytes(b"Y1\x00\x10", "little")  # FFmpeg's tag of gray16le
 
 
 class _FfmpegOptions:
-    """Options that OpenCV reads from the environment alone, when it opens something. Only streams are to be opened with them: of a video
-    file they would lose the first frames. Streams may be opened at the same time; a user's own options stand."""
+    """FFmpeg options that OpenCV reads only from the environment, at opening.
+
+    Only streams are opened with them, because a video file would lose its first frames. Safe for streams opened at the same time; the
+    user's own options have precedence.
+    """
 
     _KEY = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
@@ -59,7 +62,7 @@ class StreamCamera(Camera):
     OPTIONS = ("sensor",)
 
     def __init__(self, url: str, label: str, modality: Modality, sensor: sensors.Sensor | None = None) -> None:
-        """label: the URL as it may be shown."""
+        """label: the URL without credentials."""
         self.modality, self.label = modality, label
         self._url, self._sensor = url, sensor
         self._capture: Any = None
@@ -77,7 +80,7 @@ class StreamCamera(Camera):
         import cv2
 
         self.close()
-        # a decoder with threads holds back as many frames
+        # a decoder with threads delays the output by as many frames
         options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_MS, cv2.CAP_PROP_N_THREADS, 1]
         with _low_latency:
             capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, options)
@@ -89,7 +92,7 @@ class StreamCamera(Camera):
         self.fps = float(capture.get(cv2.CAP_PROP_FPS)) or None
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Waits for as long as FFmpeg does, 5 s, whatever `timeout_s`. The first second's frames were buffered: FrameError ("start")."""
+        """Waits up to FFmpeg's 5 s, regardless of `timeout_s`. Frames of the first second were buffered and raise FrameError ("start")."""
         import cv2
 
         begin = time.monotonic()
@@ -100,7 +103,7 @@ class StreamCamera(Camera):
         done, data = self._capture.retrieve()
         if not done or data is None:
             raise FrameError(self.modality, "garbage", f"{self.label} gave a frame that can't be decoded")
-        # OpenCV 4.8 doesn't tell: then arrival counts
+        # OpenCV 4.8 has no timestamps, so arrival counts
         known = self._capture.get(getattr(cv2, "CAP_PROP_PTS", -1)) > 0
         stream_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6) if known else None
         time_ns = self._clock.capture_ns(stream_ns, arrival_ns)

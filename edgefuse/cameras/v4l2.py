@@ -1,6 +1,6 @@
 """`v4l2:VENDOR:PRODUCT` or `v4l2:/dev/videoN`, `?size=160x120&format=Y16&fps=9&sensor=NAME`: a USB camera through the kernel.
 
-An infrared camera that we know (edgefuse.thermal.sensors) is asked for its raw counts; any other camera for a picture.
+A known thermal camera (edgefuse.thermal.sensors) is set to its raw counts; any other camera to a picture format.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from edgefuse.frames import Frame, Modality
 from edgefuse.thermal import sensors
 from edgefuse.util.uri import Uri, real, size
 
-_USUAL = (640, 480)
-_WORDS = {
+_DEFAULT_SIZE = (640, 480)
+_ERRORS = {
     errno.EACCES: ("denied", "no permission; add yourself to the group video (sudo usermod -aG video $USER) and log in again"),
     errno.EPERM: ("denied", "no permission; add yourself to the group video (sudo usermod -aG video $USER) and log in again"),
-    errno.EBUSY: ("busy", "something else uses it; fuser -v {path} shows what"),
-    errno.ENOENT: ("missing", "there is no such device; edgefuse run --camera shows which there are"),
+    errno.EBUSY: ("busy", "another program uses it; fuser -v {path} shows which"),
+    errno.ENOENT: ("missing", "no such device; edgefuse run --camera lists those attached"),
     errno.ENODEV: ("gone", "it was unplugged"),
     errno.ENXIO: ("gone", "it was unplugged"),
-    errno.ENOSPC: ("busy", "the USB bus has no room for it; ask for a smaller size, or use another port"),
-    errno.ENOTTY: ("missing", "it is no camera"),
-    errno.EINVAL: ("format", "it can't stream that way; try another size= or format="),
+    errno.ENOSPC: ("busy", "not enough USB bandwidth; use a smaller size or another port"),
+    errno.ENOTTY: ("missing", "it is not a camera"),
+    errno.EINVAL: ("format", "it does not support that mode; try another size= or format="),
 }
 
 
@@ -47,7 +47,7 @@ class V4l2Camera(Camera):
         self, target: str, label: str, modality: Modality, size: tuple[int, int] | None = None, fourcc: str | None = None,
         fps: float | None = None, sensor: sensors.Sensor | None = None,
     ) -> None:  # fmt: skip
-        """target: a USB id VENDOR:PRODUCT, or a device's path. What is None is chosen by what the device offers."""
+        """target: a USB id VENDOR:PRODUCT, or a device path. Parameters that are None are chosen from what the device offers."""
         self.modality, self.label = modality, label
         self._target, self._size, self._fourcc, self._wanted_fps = target, size, fourcc, fps
         self._asked_sensor = self._sensor = sensor
@@ -73,12 +73,12 @@ class V4l2Camera(Camera):
         )  # fmt: skip
 
     def identity(self) -> str:
-        """Its path, /dev/videoN."""
-        return self._found().path
+        """Return the device's path, /dev/videoN."""
+        return self._find_device().path
 
     def open(self) -> None:
         self.close()
-        device = self._found()
+        device = self._find_device()
         if device.error is not None:
             raise self._error(OSError(device.error, os.strerror(device.error)), device.path)
         try:
@@ -126,22 +126,22 @@ class V4l2Camera(Camera):
             self._stream.close()
             self._stream = None
 
-    def _found(self) -> Device:
-        """The device asked for. Raises CameraError: missing, ambiguous."""
+    def _find_device(self) -> Device:
+        """Return the device of the target. Raises CameraError: missing, ambiguous."""
         there = devices()
         if self._target.startswith("/"):
             path = os.path.realpath(self._target)
             for device in there:
                 if device.path == path:
                     return device
-            raise CameraError("missing", f"{self.label}: there is no such video device, there is {_names(there)}; check its cable")
-        found = [d for d in there if d.usb == self._target and (d.captures or d.error is not None)]
-        if not found:
-            raise CameraError("missing", f"{self.label}: no such USB camera is attached, there is {_names(there)}; check its cable")
-        if len(found) > 1:
-            paths = ", ".join(d.path for d in found)
+            raise CameraError("missing", f"{self.label}: no such video device (attached: {_names(there)}); check its cable")
+        matching = [d for d in there if d.usb == self._target and (d.captures or d.error is not None)]
+        if not matching:
+            raise CameraError("missing", f"{self.label}: no such USB camera (attached: {_names(there)}); check its cable")
+        if len(matching) > 1:
+            paths = ", ".join(d.path for d in matching)
             raise CameraError("ambiguous", f"{self.label}: several are attached ({paths}); give v4l2:/dev/v4l/by-path/... of one")
-        return found[0]
+        return matching[0]
 
     def _start(self, stream: Stream, device: Device) -> None:
         if not device.captures:
@@ -154,7 +154,8 @@ class V4l2Camera(Camera):
         given, size, line, self.fps = stream.configure(fourcc, wanted, self._wanted_fps)
         if (given, size) != (fourcc, wanted):
             raise CameraError(
-                "format", f"{self.label} gives {size[0]}x{size[1]} {given}, not {wanted[0]}x{wanted[1]} {fourcc}; it offers {offer(modes)}"
+                "format",
+                f"{self.label} gives {size[0]}x{size[1]} {given}, not {wanted[0]}x{wanted[1]} {fourcc}; it offers {offered_modes(modes)}",
             )
         if self._sensor is None and fourcc in COUNTS:
             self._sensor = sensors.get("generic-16")
@@ -163,40 +164,40 @@ class V4l2Camera(Camera):
         stream.start()
 
     def _error(self, e: OSError, path: str) -> CameraError:
-        cause, words = _WORDS.get(e.errno or 0, ("broken", e.strerror or str(e)))
+        cause, words = _ERRORS.get(e.errno or 0, ("broken", e.strerror or str(e)))
         return CameraError(cause, f"{self.label}: {path}: {words.format(path=path)}")
 
 
 def choose(
     modes: Sequence[Mode], sensor: sensors.Sensor | None, fourcc: str | None, size: tuple[int, int] | None, modality: Modality, label: str
 ) -> tuple[str, tuple[int, int]]:
-    """The format and size to ask for: what is given, the rest from what the device offers. Raises CameraError ("format")."""
+    """Return the format and size to request: as given, the rest from what the device offers. Raises CameraError ("format")."""
     layouts = [(n.fourcc, n[:2]) for n in sensor.layouts] if sensor else []
     formats = (*COUNTS, *PICTURES) if modality == "infrared" else PICTURES
-    near = sorted({(m.width, m.height) for m in modes}, key=lambda n: abs(n[0] * n[1] - _USUAL[0] * _USUAL[1]))
+    near = sorted({(m.width, m.height) for m in modes}, key=lambda n: abs(n[0] * n[1] - _DEFAULT_SIZE[0] * _DEFAULT_SIZE[1]))
     usual = [(f, s) for f in formats for s in near]
-    # a known sensor's counts first; its pictures where they are asked for
+    # the counts of a known sensor first; its pictures only if requested
     for f, s in [*layouts, *(usual if not layouts or fourcc or size else [])]:
         if fourcc in (None, f) and size in (None, s) and any((m.fourcc, m.width, m.height) == (f, *s) for m in modes):
             return f, s
     known = [f for f in formats if fourcc in (None, f) and any(m.fourcc == f for m in modes)]
     if size and known:
-        # a device that takes any size lists its largest alone: let it say
+        # a device that accepts any size lists only its largest, so let the driver decide
         return known[0], size
-    asked = f"{f'{size[0]}x{size[1]}' if size else 'a size'} {fourcc or 'in a format'} that can be used"
-    raise CameraError("format", f"{label} does not offer {asked}; it offers {offer(modes)}")
+    asked = f"{f'{size[0]}x{size[1]}' if size else 'a size'} {fourcc or 'in a format'} that is supported"
+    raise CameraError("format", f"{label} does not offer {asked}; it offers {offered_modes(modes)}")
 
 
-def offer(modes: Sequence[Mode]) -> str:
-    """What a device offers, in one line."""
+def offered_modes(modes: Sequence[Mode]) -> str:
+    """Describe a device's modes in one line."""
     shown = [f"{m.width}x{m.height} {m.fourcc}" for m in modes]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "") or "nothing"
 
 
 def sensor_of(device: Device) -> sensors.Sensor | None:
-    """The thermal sensor behind a device, None where it is none we know."""
-    found = (sensors.identify(device.usb, m.width, m.height, m.fourcc) for m in device.modes)
-    return next((s for s in found if s is not None), None)
+    """Return the thermal sensor behind a device, or None if unknown."""
+    identified = (sensors.identify(device.usb, m.width, m.height, m.fourcc) for m in device.modes)
+    return next((s for s in identified if s is not None), None)
 
 
 def _names(there: Sequence[Device]) -> str:

@@ -1,6 +1,6 @@
-"""Video4Linux devices: their USB ids and modes, asked of the kernel without opening a stream.
+"""List of Video4Linux devices with their USB ids and modes, queried without opening a stream.
 
-Numbers and layouts are those of linux/videodev2.h, the same on 32- and 64-bit machines.
+Numbers and layouts are those of linux/videodev2.h, equal on 32- and 64-bit machines.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _QUERYCAP, _ENUM_FMT, _ENUM_FRAMESIZES, _ENUM_FRAMEINTERVALS = 0x80685600, 0xC04
 _VIDEO_CAPTURE, _VIDEO_CAPTURE_MPLANE, _DEVICE_CAPS = 0x1, 0x1000, 0x80000000
 _BUFFER_CAPTURE, _BUFFER_CAPTURE_MPLANE = 1, 9
 _DISCRETE = 1
-_MOST = 64  # of each kind: a driver that never says "no more" is not asked for ever
+_MAX_ENTRIES = 64  # limit per list, for drivers that never report its end
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """fourcc: the pixel format. width, height: the largest where any size goes. fps: the highest; None where the driver does not tell."""
+    """A capture mode. fourcc: pixel format. width, height: the largest where any size works. fps: the highest; None if unknown."""
 
     fourcc: str
     width: int
@@ -39,9 +39,9 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """path: as on the machine, /dev/videoN. usb: vendor:product in lower-case hex; None for another bus or a hidden /sys.
+    """A video device. path: /dev/videoN. usb: vendor:product in lower-case hex; None for another bus or a hidden /sys.
 
-    error: why it could not be asked (an errno); nothing else but `path`, `name` and `usb` is known then.
+    error: errno of a failed query; then only `path`, `name` and `usb` are known.
     """
 
     path: str
@@ -55,13 +55,13 @@ class Device:
 
 
 def devices(root: Path = Path("/"), ioctl: Ioctl = fcntl.ioctl) -> list[Device]:
-    """Every video device that /sys or /dev has, by number. `ioctl` fills its third argument as the kernel does."""
+    """Return all video devices in /sys and /dev, by number. `ioctl` fills its third argument as the kernel does."""
     names = {p.name for p in [*glob_sorted(root, "sys/class/video4linux/video*"), *glob_sorted(root, "dev/video*")] if p.name[5:].isdigit()}
     return [_device(root, name, ioctl) for name in sorted(names, key=lambda n: int(n[5:]))]
 
 
 def usb_ids(root: Path = Path("/")) -> list[str]:
-    """vendor:product of everything on the USB; empty where /sys is hidden."""
+    """Return vendor:product of all USB devices; empty where /sys is hidden."""
     return [usb for folder in glob_sorted(root, "sys/bus/usb/devices/*") if (usb := _usb_id(folder))]
 
 
@@ -78,11 +78,11 @@ def _usb_of(folder: Path) -> str | None:
 
 def _device(root: Path, name: str, ioctl: Ioctl) -> Device:
     folder = root / "sys/class/video4linux" / name
-    path, told, usb = f"/dev/{name}", first_line(folder / "name"), _usb_of(folder / "device")
+    path, name_in_sys, usb = f"/dev/{name}", first_line(folder / "name"), _usb_of(folder / "device")
     try:
         handle = os.open(root / "dev" / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as e:
-        return Device(path, told or name, usb, error=e.errno or errno.EIO)
+        return Device(path, name_in_sys or name, usb, error=e.errno or errno.EIO)
     try:
         capability = bytearray(104)
         ioctl(handle, _QUERYCAP, capability)
@@ -90,11 +90,11 @@ def _device(root: Path, name: str, ioctl: Ioctl) -> Device:
         whole, own = struct.unpack_from("=II", capability, 84)
         can = own if whole & _DEVICE_CAPS else whole
         if not can & (_VIDEO_CAPTURE | _VIDEO_CAPTURE_MPLANE):
-            return Device(path, card or told or name, usb, driver, bus)
+            return Device(path, card or name_in_sys or name, usb, driver, bus)
         modes = _modes(handle, _BUFFER_CAPTURE if can & _VIDEO_CAPTURE else _BUFFER_CAPTURE_MPLANE, ioctl)
-        return Device(path, card or told or name, usb, driver, bus, True, tuple(modes))
+        return Device(path, card or name_in_sys or name, usb, driver, bus, True, tuple(modes))
     except OSError as e:
-        return Device(path, told or name, usb, error=e.errno or errno.EIO)
+        return Device(path, name_in_sys or name, usb, error=e.errno or errno.EIO)
     finally:
         os.close(handle)
 
@@ -104,8 +104,8 @@ def _text(raw: bytearray) -> str:
 
 
 def _listed(handle: int, request: int, size: int, ask: Callable[[bytearray], None], ioctl: Ioctl) -> Iterator[bytearray]:
-    """The answers of an enumeration, until the driver has no more."""
-    for index in range(_MOST):
+    """Yield an enumeration's entries until the driver reports its end."""
+    for index in range(_MAX_ENTRIES):
         answer = bytearray(size)
         struct.pack_into("=I", answer, 0, index)
         ask(answer)
@@ -122,7 +122,7 @@ def _modes(handle: int, buffer: int, ioctl: Ioctl) -> Iterator[Mode]:
         sizes = _listed(handle, _ENUM_FRAMESIZES, 44, lambda a, f=fourcc: struct.pack_into("=I", a, 4, f), ioctl)  # type: ignore[misc]
         for size in sizes:
             kind, *numbers = struct.unpack_from("=7I", size, 8)
-            # discrete: width, height; else a range: least and largest width, step, least and largest height, step
+            # discrete: width, height; else a range: minimum and maximum width, step, minimum and maximum height, step
             width, height = (numbers[0], numbers[1]) if kind == _DISCRETE else (numbers[1], numbers[4])
             name = fourcc.to_bytes(4, "little").decode("ascii", "replace").strip()
             yield Mode(name, width, height, _highest_fps(handle, fourcc, width, height, ioctl))
@@ -137,5 +137,5 @@ def _highest_fps(handle: int, fourcc: int, width: int, height: int, ioctl: Ioctl
         if seconds:
             rates.append(parts / seconds)
         if kind != _DISCRETE:
-            break  # a range: its first is the least interval
+            break  # for a range, the first is the shortest interval
     return max(rates, default=None)

@@ -1,8 +1,7 @@
-"""Streaming from a Video4Linux2 device: linux/videodev2.h's structures and ioctls through fcntl and mmap. What a device offers is
-`edgefuse.cameras.v4l2_devices`'s business.
+"""Streaming from a Video4Linux2 device through fcntl and mmap, with linux/videodev2.h's structures. `edgefuse.cameras.v4l2_devices` lists devices.
 
-Why our own: OpenCV's V4L2 gives neither kernel timestamps nor YUYV and Y16 buffers as they are on all kernels, linuxpy is GPL,
-pyv4l2 is not kept. Structures follow the machine's own `long`, so that 32-bit ARM gets the layouts its kernel expects.
+Why not a library: OpenCV gives neither kernel timestamps nor unconverted YUYV and Y16 buffers on all kernels, linuxpy is GPL, and
+pyv4l2 is unmaintained. Structures use the machine's own `long`, so that 32-bit ARM gets the layouts that its kernel expects.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class _PixelFormat(ctypes.Structure):
 
 
 class _FormatUnion(ctypes.Union):
-    # some of the union's members hold pointers, and so align it
+    # members with pointers determine the union's alignment
     _fields_ = [("pix", _PixelFormat), ("raw", ctypes.c_ulong * (200 // ctypes.sizeof(ctypes.c_ulong)))]
 
 
@@ -82,7 +81,7 @@ _G_PARM, _S_PARM = (_code(_BOTH, n, _StreamParameters) for n in (21, 22))
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """data: uint8 (N,), the buffer's bytes, copied. time_ns: monotonic. sequence: the driver's count. damaged: the driver says so."""
+    """A captured buffer. data: uint8 (N,), copied. time_ns: monotonic. sequence: the driver's frame counter. damaged: the driver's flag."""
 
     data: NDArray[np.uint8]
     time_ns: int
@@ -91,7 +90,7 @@ class Raw:
 
 
 class Stream:
-    """One open video device. Every method raises OSError as the kernel gives it."""
+    """An open video device. Every method raises the kernel's OSError."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -99,7 +98,7 @@ class Stream:
         self._streaming = False
 
     def configure(self, fourcc: str, size: tuple[int, int], fps: float | None) -> tuple[str, tuple[int, int], int, float | None]:
-        """Ask for a format; returns what is given: fourcc, (width, height), bytes a line, and the rate where it is told."""
+        """Request a format. Returns what the driver chose: fourcc, (width, height), bytes per line, and the rate if known."""
         wanted = _Format(type=_CAPTURE)
         pix = wanted.fmt.pix
         pix.width, pix.height, pix.pixelformat = *size, int.from_bytes(fourcc.ljust(4).encode("latin-1"), "little")
@@ -117,7 +116,7 @@ class Stream:
             else:
                 self._call(_G_PARM, parameters)
         except OSError:
-            return None  # a driver need not know
+            return None  # a driver may not support it
         interval = parameters.capture.interval
         return interval.denominator / interval.numerator if interval.numerator and interval.denominator else None
 
@@ -133,7 +132,7 @@ class Stream:
         self._streaming = True
 
     def read(self, timeout_s: float) -> Raw | None:
-        """The next buffer, None where none came in time."""
+        """Return the next buffer, None at the timeout."""
         ready, _, failed = select.select([self._fd], [], [self._fd], timeout_s)
         if not ready and not failed:
             return None
@@ -145,7 +144,7 @@ class Stream:
         arrival = time.monotonic_ns()
         data = np.frombuffer(self._maps[buffer.index], np.uint8, buffer.bytesused).copy()
         stamped = buffer.flags & _CLOCK_MASK == _CLOCK_MONOTONIC and (buffer.seconds or buffer.microseconds)
-        # nothing is captured after it arrived, whatever a driver says
+        # a capture time after the arrival would be a driver's error
         time_ns = min(buffer.seconds * 10**9 + buffer.microseconds * 1000, arrival) if stamped else arrival
         raw = Raw(data, time_ns, buffer.sequence, bool(buffer.flags & _FLAG_ERROR))
         self._call(_QBUF, buffer)
@@ -158,7 +157,7 @@ class Stream:
             if self._streaming:
                 self._call(_STREAMOFF, ctypes.c_int(_CAPTURE))
         except OSError:
-            pass  # it is gone already
+            pass  # the device is gone already
         finally:
             for m in self._maps:
                 m.close()

@@ -158,7 +158,7 @@ def _wanted(args: argparse.Namespace) -> Wanted:
         raise SettingsError("--state-dir goes with --tune")
     known = registry.names("edgefuse.runtimes")
     if unknown := [name for name in args.runtime or () if name not in ("auto", *known)]:
-        raise SettingsError(f"unknown runtime '{unknown[0]}'; there is auto, {', '.join(known)}")
+        raise SettingsError(f"unknown runtime '{unknown[0]}'; choose from auto, {', '.join(known)}")
     models = args.model or [zoo.DEFAULT_MODEL, *([] if args.tune else [CLOSED_FORM])]
     most = default_threads()
     usual = {1} if args.peer else {n for n in (1, 2, most) if n <= most} if args.tune else {1, most}

@@ -33,7 +33,7 @@ def command(args: argparse.Namespace) -> int:
     from edgefuse import registry, zoo
 
     if args.runtime and args.runtime not in registry.names("edgefuse.runtimes"):
-        raise SettingsError(f"unknown runtime '{args.runtime}'; there is {', '.join(registry.names('edgefuse.runtimes'))}")
+        raise SettingsError(f"unknown runtime '{args.runtime}'; choose from {', '.join(registry.names('edgefuse.runtimes'))}")
     cards = [zoo.find(n) for n in args.names] if args.names else zoo.cards()
     action = {"list": _list, "show": _show, "verify": _verify}[args.action]
     return action(cards, args)

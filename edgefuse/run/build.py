@@ -46,9 +46,9 @@ def source(s: RunSettings, calibration: Calibration | None) -> Source:
     """Raises SettingsError, SourceError, CameraError, CalibrationError."""
     if not s.camera:
         return open_source(s.source)
-    from edgefuse.sources.cameras import CamerasSource, How
+    from edgefuse.sources.cameras import CamerasSource, PairingOptions
 
-    made = CamerasSource(s.camera, How(s.max_skew, s.delay, s.fresh, s.pass_through))
+    made = CamerasSource(s.camera, PairingOptions(s.max_skew, s.delay, s.fresh, s.pass_through))
     try:
         # said now: later it would be said of every pair, for as long as it runs
         check_sizes(calibration, made)
@@ -107,10 +107,10 @@ def tapped(source: Source, s: RunSettings, tell: Callable[[Event], None], anew: 
     if not s.record_raw:
         return source
     path = expand(s.record_raw)
-    return RecordedSource(source, files.unused(path) if anew else path, patient(s, source), tell)
+    return RecordedSource(source, files.unused(path) if anew else path, keep_going(s, source), tell)
 
 
-def patient(s: RunSettings, source: Source) -> bool:
+def keep_going(s: RunSettings, source: Source) -> bool:
     """Does the run go on where an output fails?"""
     return s.unattended == "on" or (s.unattended == "auto" and source.info.pairs is None and s.frames is None)
 

@@ -127,8 +127,8 @@ class RunSession:
                 sinks[output] = kept[output]
             else:
                 made = build.sink(output, self.source.info.fps)
-                patient = build.patient(s, self.source)
-                sinks[output] = undo.enter_context(GuardedSink(safe(output.target), made, patient, self.live.emit))
+                keep_going = build.keep_going(s, self.source)
+                sinks[output] = undo.enter_context(GuardedSink(safe(output.target), made, keep_going, self.live.emit))
         return sinks
 
     def exchange(self, new: Settings) -> list[str]:
@@ -172,7 +172,7 @@ class RunSession:
         if parks:
             self._pipeline.go_on(tap)
         for guard in sinks.values():
-            guard.patient = build.patient(s, self.source)
+            guard.keep_going = build.keep_going(s, self.source)
         for output, guard in gone.items():
             if output not in sinks:
                 self._let_go(guard.name, guard.close)

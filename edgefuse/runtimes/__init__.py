@@ -136,7 +136,7 @@ def _prefer(card: Card, name: str, precision: str | None, threads: int) -> Choic
     elif registry.known("edgefuse.runtimes", name):
         candidates = [name]
     else:
-        raise SettingsError(f"unknown runtime '{name}'; there is auto, {', '.join(registry.names('edgefuse.runtimes'))}")
+        raise SettingsError(f"unknown runtime '{name}'; choose from auto, {', '.join(registry.names('edgefuse.runtimes'))}")
     passed = []
     for candidate in candidates:
         file = _file(card, candidate, precision)

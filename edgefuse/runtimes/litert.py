@@ -40,7 +40,7 @@ class LitertRuntime(Runtime):
         for d in details:
             if d["name"].split(":")[0].removesuffix("_output").endswith(f"_{name}"):
                 return int(d["index"])
-        raise ValueError(f"no tensor called {name}; there is {', '.join(d['name'] for d in details)}")
+        raise ValueError(f"no tensor called {name}; known: {', '.join(d['name'] for d in details)}")
 
     @classmethod
     def version(cls) -> str:

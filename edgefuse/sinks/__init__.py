@@ -1,4 +1,4 @@
-"""Where fused frames go, one module a kind; `open_sink` takes a URI (edgefuse.util.uri has the grammar)."""
+"""Outputs for fused frames, one module per kind. `open_sink` opens one by URI (grammar in edgefuse.util.uri)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Sink", "open_sink"]
 
 
 def open_sink(uri: str, fps: float) -> Sink:
-    """Open `uri` for frames at `fps` Hz. Raises SettingsError for a bad URI or kind, OutputError for a place that can't be written."""
+    """Open a sink by URI for frames at `fps` Hz. Raises SettingsError for an invalid URI or kind, OutputError for an unwritable target."""
     parsed = parse(uri)
     kind = registry.get("edgefuse.sinks", parsed.kind)
     parsed.allow(*kind.OPTIONS)

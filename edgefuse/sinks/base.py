@@ -1,4 +1,4 @@
-"""What a sink is: a context manager with one verb, `write`."""
+"""Interface of a sink: a context manager with a `write` method."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from edgefuse.util.uri import Uri
 
 
 class Sink(ABC):
-    """Base of all sinks. A subclass sets `bytes_written` as it goes and implements `write` and `close`, and `from_uri` where a URI can
-    name it."""
+    """Base class of sinks. A subclass updates `bytes_written`, implements `write` and `close`, and `from_uri` if a URI can name it."""
 
     OPTIONS: ClassVar[tuple[str, ...]] = ()
     bytes_written: int = 0
 
     @classmethod
     def from_uri(cls, uri: Uri, fps: float) -> Self:
-        """Open what the URI names, for frames at `fps` Hz. Raises SettingsError or OutputError."""
+        """Open the sink that the URI names, for frames at `fps` Hz. Raises SettingsError or OutputError."""
         raise SettingsError(f"{uri.kind}: this sink has no URI")
 
     @abstractmethod
     def write(self, fused: FusedFrame) -> None:
-        """Take one fused frame. Raises OutputError where it can't be kept; what was written before stays whole."""
+        """Write one fused frame. Raises OutputError on failure; what was written before stays intact."""
 
     def close(self) -> None:
-        """Finish what is open; safe to call twice. Raises OutputError where that fails."""
+        """Finish open files; safe to call twice. Raises OutputError on failure."""
 
     def resume(self) -> None:
-        """After a `write` that failed and a `close`: get ready to write on, what was finished staying as it is. Raises OutputError."""
+        """Prepare for writing again after a failed `write` and a `close`; finished output stays as it is. Raises OutputError."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""`folder:DIR?format=png|jpg&quality=95`: one image file a fused frame, names kept, each whole or not there."""
+"""`folder:DIR?format=png|jpg&quality=95`: one image file per fused frame under the frame's name, written atomically."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edgefuse.util.uri import Uri, choice, whole
 
 
 class FolderSink(Sink):
-    """Writes DIR/NAME.png (lossless, the default) or DIR/NAME.jpg; a file of that name is replaced."""
+    """Writes DIR/NAME.png (lossless, the default) or DIR/NAME.jpg, replacing existing files."""
 
     OPTIONS = ("format", "quality")
 
     def __init__(self, folder: Path, extension: str = ".png", quality: int = 95) -> None:
-        """Makes the folder. Raises OutputError where nothing can be written there."""
+        """Creates the folder. Raises OutputError where it is not writable."""
         files.check_folder(folder)
         self._folder, self._extension, self._quality = folder, extension, quality
 
@@ -29,7 +29,7 @@ class FolderSink(Sink):
         return cls(uri.paths(1)[0], extension, uri.option("quality", 95, whole(1, 100)))
 
     def write(self, fused: FusedFrame) -> None:
-        # no Path: see write_atomic
+        # a string instead of Path: see write_atomic
         path = os.path.join(self._folder, fused.name + self._extension)  # noqa: PTH118
         if os.sep in fused.name or not fused.name or fused.name.startswith("."):
             raise OutputError(f"frame name {fused.name!r} is not a file name; the source must give plain names")

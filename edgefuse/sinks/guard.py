@@ -1,4 +1,4 @@
-"""A sink that fails need not end a run: it is set aside, its lost frames are counted, and it is tried again until it works."""
+"""Wrapper of a sink that keeps the run going when the sink fails: lost frames are counted, and the sink is retried."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edgefuse.util.backoff import Backoff
 
 
 class GuardedSink(Sink):
-    """`sink`, set aside while it fails if `patient`, else its errors are the caller's."""
+    """With `keep_going`, suspends `sink` while it fails; otherwise its errors are raised."""
 
-    def __init__(self, name: str, sink: Sink, patient: bool, tell: Callable[[Event], None]) -> None:
-        """name: for people, reports and events, without secrets. tell: of each change of state."""
-        self.name, self.patient = name, patient
-        self._sink, self._tell = sink, tell
+    def __init__(self, name: str, sink: Sink, keep_going: bool, emit: Callable[[Event], None]) -> None:
+        """name: for people, reports and events, without secrets. emit: receives an event for each change of state."""
+        self.name, self.keep_going = name, keep_going
+        self._sink, self._emit = sink, emit
         self._written = self._lost = self._faults = 0
         self._error = ""
         self._aside_since = 0.0
@@ -38,7 +38,7 @@ class GuardedSink(Sink):
                 self._sink.resume()
             self._sink.write(fused)
         except (EdgeFuseError, OSError) as e:
-            if not self.patient:
+            if not self.keep_going:
                 raise
             self._lost += 1
             self._set_aside(str(e))
@@ -46,28 +46,28 @@ class GuardedSink(Sink):
         self._written += 1
         if self._error:
             self._error, away_s = "", round(time.monotonic() - self._aside_since, 1)
-            self._tell(Event("sink", self.name, {"state": "back", "away_s": away_s, "lost": self._lost}))
+            self._emit(Event("sink", self.name, {"state": "back", "away_s": away_s, "lost": self._lost}))
 
     def _set_aside(self, error: str) -> None:
         self._backoff.failed()
         if not self._error:
             self._aside_since = time.monotonic()
             self._faults += 1
-            self._tell(Event("sink", self.name, {"state": "set aside", "error": error}))
+            self._emit(Event("sink", self.name, {"state": "set aside", "error": error}))
             try:
-                self._sink.close()  # what was written so far becomes whole
+                self._sink.close()  # finishes what was written so far
             except (EdgeFuseError, OSError) as e:
-                self._tell(Event("sink", self.name, {"state": "not finished", "error": str(e)}))
+                self._emit(Event("sink", self.name, {"state": "not finished", "error": str(e)}))
         self._error = error
 
     def report(self) -> dict[str, Any]:
-        """state: "written", or "set aside" for `error`. Frames written and lost; how often it was set aside."""
+        """Return the state ("written", or "set aside" with its `error`), frames written and lost, and how often the sink was set aside."""
         state = "set aside" if self._error else "written"
         facts = {"state": state, "written": self._written, "lost": self._lost, "faults": self._faults}
         return facts | ({"error": self._error} if self._error else {})
 
     def close(self) -> None:
-        """Raises what closing raises, but not where the sink was set aside: what it could not keep is told already."""
+        """Close the sink. Errors are raised unless the sink was set aside, because its failure was reported already."""
         try:
             self._sink.close()
         except OutputError:

@@ -1,7 +1,7 @@
 """`video:FILE.mp4`: the fused frames as a video (.mp4, .mkv, .mov: MPEG-4; .avi: Motion JPEG).
 
-It is written beside its name and renamed when closed, so a file of that name always plays. The disk is watched: the
-encoder does not say when a write failed, so the video is closed while there is still room for its index.
+The video is written under a temporary name and renamed when closed, so a file of the final name is always playable. The encoder does
+not report write errors, so the free space is checked, and the video is closed while there is space for its index.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _RESERVE = 1 << 20  # bytes kept free for the container's index
 
 
 class VideoSink(Sink):
-    """The first frame sets the size (made even, as the encoder wants); another size is scaled into it with black borders."""
+    """Writes a video. The first frame sets the size (rounded up to even); others are scaled into it with black borders."""
 
     def __init__(self, path: Path, fps: float) -> None:
-        """Raises SettingsError for an unknown extension, OutputError where the file can't be written."""
+        """Raises SettingsError for an unknown extension, OutputError where the file is not writable."""
         if path.suffix.lower() not in CODECS:
-            raise SettingsError(f"{path}: a video ends in {', '.join(CODECS)}; rename it")
+            raise SettingsError(f"{path}: a video needs one of the extensions {', '.join(CODECS)}")
         files.check_file(path)
-        self._path, self._fps = path, _expressible(fps)
+        self._path, self._fps = path, _representable_rate(fps)
         # FFmpeg takes a relative path with a colon for a protocol
         self._part = files.part_of(path.absolute(), path.suffix.lower())
         self._target = files.utf8(self._part, OutputError)
@@ -61,7 +61,7 @@ class VideoSink(Sink):
         self._writer = None
         try:
             self.bytes_written += self._part.stat().st_size
-            # an index that could not be written leaves a file that does not open
+            # a file whose index could not be written does not open
             if not cv2.VideoCapture(self._target, cv2.CAP_FFMPEG).isOpened():
                 self._discard()
                 raise OutputError(f"cannot write {self._path}: the video could not be finished; free some space or choose another place")
@@ -71,7 +71,7 @@ class VideoSink(Sink):
             raise files.output_error(self._path, e) from None
 
     def resume(self) -> None:
-        """What was recorded so far keeps its name; the rest gets the next one that is free."""
+        """Keep the finished file and continue under the next free name."""
         self._path = files.unused(self._path)
         files.check_file(self._path)
 
@@ -80,14 +80,14 @@ class VideoSink(Sink):
         self._part.unlink(missing_ok=True)
 
 
-def _expressible(fps: float) -> float:
-    """The rate as MPEG-4 can say it: OpenCV makes it a whole number over a power of ten, and MPEG-4 has 16 bits for that."""
+def _representable_rate(fps: float) -> float:
+    """Round a rate to what MPEG-4 can store: OpenCV makes it an integer over a power of ten, of which MPEG-4 has 16 bits."""
     decimals = next((n for n in (3, 2, 1) if fps * 10**n < 65535), 0)
     return round(fps, decimals)
 
 
 def _fit(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """`image` (H, W, 3) scaled into `size` (width, height), its shape kept, black borders where it does not fill it."""
+    """Scale `image` (H, W, 3) into `size` (width, height), keeping its aspect ratio, with black borders."""
     height, width = image.shape[:2]
     if (width, height) == size:
         return image

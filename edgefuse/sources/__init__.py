@@ -1,4 +1,4 @@
-"""Where pairs come from, one module a kind; `open_source` takes a URI (edgefuse.util.uri has the grammar)."""
+"""Sources of frame pairs, one module per kind. `open_source` opens one by URI (grammar in edgefuse.util.uri)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Source", "SourceInfo", "open_source"]
 
 
 def open_source(uri: str) -> Source:
-    """Open `uri`. Raises SettingsError for a bad URI or kind, SourceError where there is nothing to read."""
+    """Open a source by URI. Raises SettingsError for an invalid URI or kind, SourceError where there is nothing to read."""
     parsed = parse(uri)
     kind = registry.get("edgefuse.sources", parsed.kind)
     parsed.allow(*kind.OPTIONS)

@@ -1,4 +1,4 @@
-"""What a source is: `read` until it returns None, then `close`. Everything else belongs to the sources themselves."""
+"""Interface of a source: call `read` until it returns None, then `close`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from edgefuse.util.uri import Uri
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """uri: as given. pairs: how many reads it will take, lost ones included, None where unknown. fps: nominal rate in Hz, never rounded.
-    paths: files and folders it reads, which no sink may write to. sequence: are its pairs frames of one video, or pictures of anything?
-    live: frames that are not taken in time are lost, so whoever is late drops the oldest. layout: how the files were found to lie, in words
+    """Properties of a source.
+
+    uri: as given. pairs: number of reads until the end, including lost pairs; None where unknown. fps: nominal rate in Hz, not rounded.
+    paths: files and folders that it reads, which no sink may write to. sequence: the pairs are frames of one video, not unrelated
+    pictures.
+    live: frames that are not read in time are lost, so a late reader drops the oldest. layout: how the files were found to lie, in words
     for whoever looks; warning: what a user has to know of them; "" where there is nothing to say.
     """
 
@@ -32,7 +35,7 @@ class SourceInfo:
 
 
 class Source(ABC):
-    """Base of all sources; also a context manager.
+    """Base class of sources, usable as a context manager.
 
     A subclass sets `info`, implements `read` and `from_uri`, and may override the rest.
     """
@@ -43,23 +46,24 @@ class Source(ABC):
     @classmethod
     @abstractmethod
     def from_uri(cls, uri: Uri) -> Self:
-        """Open what the URI names. Raises SettingsError (the URI) or SourceError (what is there)."""
+        """Open the source that the URI names. Raises SettingsError for the URI or SourceError for its target."""
 
     @abstractmethod
     def read(self) -> FramePair | None:
-        """The next pair, None at the end. Raises FrameError where one pair can't be used (read on), SourceError where none can."""
+        """Return the next pair, None at the end. Raises FrameError where one pair is unusable (read on), SourceError where all further
+        are."""
 
     def stop(self) -> None:
-        """From any thread or signal handler: a live source's `read` returns None soon. Takes no lock."""
+        """Make a live source's `read` return None soon. Callable from any thread or signal handler; takes no lock."""
 
     def settle(self, pair: FramePair, cause: str | None) -> None:
-        """From any thread: what became of a pair that was read: None for fused and written, else why it was dropped."""
+        """Report what happened to a pair that was read: None for fused and written, else why it was dropped. Callable from any thread."""
 
     def listen(self, on_change: Callable[[str, Mapping[str, Any]], None]) -> None:
-        """From now on call `on_change(which camera, {"state": ..., ...})` where one comes, goes or stands still; in any thread, at once."""
+        """Call `on_change(camera, {"state": ..., ...})` when a camera's state changes, in any thread; it must return at once."""
 
     def report(self) -> dict[str, Any]:
-        """What this source adds to a run's report."""
+        """Return this source's part of the run's report."""
         return {}
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""`--camera visible=CAMERA --camera infrared=CAMERA`: two live cameras as pairs of one moment (docs/cameras.md).
+"""`--camera visible=CAMERA --camera infrared=CAMERA`: two live cameras, paired by capture time (docs/cameras.md).
 
-As a URI: `cameras:visible=picamera2:0,infrared=v4l2:1e4e:0100?max-skew=150&fresh=yes`, a camera's own ? and , written %3F and %2C;
-`cameras` alone finds them.
+As a URI: `cameras:visible=picamera2:0,infrared=v4l2:1e4e:0100?max-skew=150&fresh=yes`, with a camera's own ? and , escaped as %3F and
+%2C; `cameras` alone detects the cameras.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ from edgefuse.util.uri import Uri, choice, real
 _log = logging.getLogger(__name__)
 _MODALITIES: tuple[Modality, Modality] = ("visible", "infrared")
 _START_S = 20.0
-_FIRST_FRAMES = 6  # of each camera, to know its rate
+_FIRST_FRAMES = 6  # frames of each camera, to measure its rate
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """max_skew_ms: between a pair's two captures. delay_ms: how much later the infrared frames are stamped than the visible ones of
-    the same moment. fresh: use no frame twice. pass_through: while a camera is gone, the other's pictures come alone."""
+class PairingOptions:
+    """How frames are paired.
+
+    max_skew_ms: longest time between a pair's two captures. delay_ms: how much later infrared frames are stamped than visible ones of the
+    same moment. fresh: use no frame twice. pass_through: while a camera is gone, deliver the other's frames alone.
+    """
 
     max_skew_ms: float = DEFAULT_SKEW_MS
     delay_ms: float = 0.0
@@ -47,30 +50,34 @@ class How:
 
 
 class CamerasSource(Source):
-    """Pairs of raw frames in each camera's own size, for ever. Read from one thread; `stop` and `settle` from any."""
+    """Pairs of raw frames in each camera's own size, without end. `read` is for one thread; `stop` and `settle` for any."""
 
     OPTIONS = ("max-skew", "delay", "fresh", "pass-through")
 
-    def __init__(self, specs: Sequence[str], how: How | None = None, patience: Patience | None = None) -> None:
-        """specs: one visible= and one infrared=, or `auto` alone. Waits for the first frames. Raises SettingsError for specs that name no
-        pair, SourceError and CameraError where a camera gives nothing (with `pass_through`: where both do)."""
-        self._how = how or How()
+    def __init__(self, specs: Sequence[str], options: PairingOptions | None = None, patience: Patience | None = None) -> None:
+        """specs: one visible= and one infrared=, or only `auto`. Waits for the first frames.
+
+        Raises SettingsError for specs that are not a pair, SourceError and CameraError where a camera gives no frames (with
+        `pass_through`:
+        where both give none).
+        """
+        self._options = options or PairingOptions()
         if list(specs) == [AUTO_CAMERAS]:
-            specs = _find()
+            specs = _detect()
         opened = _pair(specs)
-        _refuse_one_device(opened)
+        _refuse_same_device(opened)
         self._wake = threading.Event()
         self.feeds: dict[Modality, CameraThread] = {
-            m: CameraThread(opened[m], self._wake.set, patience, round(self._how.delay_ms * 1e6) if m == "infrared" else 0)
+            m: CameraThread(opened[m], self._wake.set, patience, round(self._options.delay_ms * 1e6) if m == "infrared" else 0)
             for m in _MODALITIES
         }
-        self._pairing: Pairing[TrackedFrame] = Pairing(round(self._how.max_skew_ms * 1e6), self._how.fresh)
+        self._pairing: Pairing[TrackedFrame] = Pairing(round(self._options.max_skew_ms * 1e6), self._options.fresh)
         self._stopped = False
         self._index = 0
-        self._flying: dict[int, tuple[TrackedFrame, ...]] = {}
+        self._unsettled: dict[int, tuple[TrackedFrame, ...]] = {}
         self._lock = threading.Lock()
         self._skew, self._age = Latency(), Latency()
-        self._held, self._alone = 0, 0
+        self._reused, self._single = 0, 0
         self._gone: set[Modality] = set()
         for feed in self.feeds.values():
             feed.start()
@@ -82,32 +89,32 @@ class CamerasSource(Source):
         for feed in self.feeds.values():
             feed.announce()
         rates = [fps for f in self.feeds.values() if (fps := f.fps)]
-        fps = (min if self._how.fresh else max)(rates, default=25.0)
+        fps = (min if self._options.fresh else max)(rates, default=25.0)
         self.info = SourceInfo(",".join(f"{m}={f.camera.label}" for m, f in self.feeds.items()), None, fps, live=True)
 
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:
         flag = choice("yes", "no")
-        how = How(
+        options = PairingOptions(
             uri.option("max-skew", DEFAULT_SKEW_MS, real(0, 60000)), uri.option("delay", 0.0, real(-60000, 60000)),
             uri.option("fresh", "no", flag) == "yes", uri.option("pass-through", "no", flag) == "yes",
         )  # fmt: skip
-        return cls(uri.targets or (AUTO_CAMERAS,), how)
+        return cls(uri.targets or (AUTO_CAMERAS,), options)
 
     @property
     def sizes(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-        """(width, height) of the visible and the infrared frames, None of a camera that gave none yet."""
+        """(width, height) of the visible and the infrared frames; None for a camera without a frame yet."""
         shapes = [f.frame_format[0] if f.frame_format else None for f in self.feeds.values()]
         visible, infrared = ((s[1], s[0]) if s else None for s in shapes)
         return visible, infrared
 
     def read(self) -> FramePair | None:
-        """The next pair; None after `stop`. `time_ns` are monotonic."""
+        """Return the next pair; None after `stop`. `time_ns` are monotonic."""
         while not self._stopped:
             self._wake.clear()
             self._gather()
             if (match := self._pairing.take()) is not None:
-                return self._made(match)
+                return self._make_pair(match)
             self._wake.wait(_POLL_S)
         return None
 
@@ -116,16 +123,16 @@ class CamerasSource(Source):
 
     def listen(self, on_change: Callable[[str, Mapping[str, Any]], None]) -> None:
         for modality, feed in self.feeds.items():
-            feed.told = partial(on_change, modality)
+            feed.on_change = partial(on_change, modality)
 
     def settle(self, pair: FramePair, cause: str | None) -> None:
         with self._lock:
-            tickets = self._flying.pop(pair.index, ())
+            tickets = self._unsettled.pop(pair.index, ())
         for ticket in tickets:
             ticket.settle(cause)
 
     def close(self) -> None:
-        """After the pipeline's end: every frame is settled then."""
+        """Stop both cameras and drop all unsettled frames; call it after the pipeline has ended."""
         self._stopped = True
         for feed in self.feeds.values():
             feed.stop()
@@ -133,7 +140,7 @@ class CamerasSource(Source):
             feed.close()
         self._pairing.clear("stopped")
         with self._lock:
-            left, self._flying = list(self._flying.values()), {}
+            left, self._unsettled = list(self._unsettled.values()), {}
         for tickets in left:
             for ticket in tickets:
                 ticket.settle("stopped")
@@ -142,21 +149,21 @@ class CamerasSource(Source):
         return {
             "cameras": {m: f.report() for m, f in self.feeds.items()},
             "pairing": {
-                "max_skew_ms": self._how.max_skew_ms,
-                "delay_ms": self._how.delay_ms,
+                "max_skew_ms": self._options.max_skew_ms,
+                "delay_ms": self._options.delay_ms,
                 "pairs": self._index,
-                "held": self._held,
-                "alone": self._alone,
+                "held": self._reused,
+                "alone": self._single,
                 "fresh_skew_ms": self._skew.summary_ms(),
                 "held_age_ms": self._age.summary_ms(),
             },
         }
 
     def _await_first_frames(self) -> None:
-        """Until each camera's rate is known; what comes meanwhile is dropped ("start")."""
+        """Wait until each camera's rate is known, dropping its frames ("start")."""
         deadline = time.monotonic() + _START_S
         counts = dict.fromkeys(_MODALITIES, 0)
-        while not all(counts[m] >= _FIRST_FRAMES or self._given_up(m) for m in _MODALITIES):
+        while not all(counts[m] >= _FIRST_FRAMES or self._gave_up(m) for m in _MODALITIES):
             if time.monotonic() > deadline:
                 slow = next(m for m in _MODALITIES if counts[m] < _FIRST_FRAMES)
                 raise SourceError(f"{slow} camera {self.feeds[slow].camera.label}: too few frames in {_START_S:g} s; check it alone")
@@ -167,10 +174,10 @@ class CamerasSource(Source):
                     counts[m] += 1
                     ticket.settle("start")
 
-    def _given_up(self, modality: Modality) -> bool:
-        """Has the camera failed, and can the other one do without it? Raises what it failed with where not."""
+    def _gave_up(self, modality: Modality) -> bool:
+        """Whether the camera has failed while the other one suffices. Raises the camera's error where it does not."""
         error, other = self.feeds[modality].error, self.feeds["infrared" if modality == "visible" else "visible"]
-        if error is not None and (not self._how.pass_through or other.error is not None):
+        if error is not None and (not self._options.pass_through or other.error is not None):
             raise error
         return error is not None
 
@@ -182,31 +189,31 @@ class CamerasSource(Source):
             if gone and modality not in self._gone:
                 self._pairing.forget(modality)
             (self._gone.add if gone else self._gone.discard)(modality)
-        # one that is late is as good as gone once its last frame is too old to be held
-        away = self._gone | {m for m, f in self.feeds.items() if f.state == "held" and f.idle_s * 1e3 > self._how.max_skew_ms}
-        self._pairing.absent(next(iter(away)) if self._how.pass_through and len(away) == 1 else None)
+        # a late camera counts as gone once its last frame is too old to be reused
+        away = self._gone | {m for m, f in self.feeds.items() if f.state == "held" and f.idle_s * 1e3 > self._options.max_skew_ms}
+        self._pairing.set_absent(next(iter(away)) if self._options.pass_through and len(away) == 1 else None)
 
-    def _made(self, match: Match[TrackedFrame]) -> FramePair:
+    def _make_pair(self, match: Match[TrackedFrame]) -> FramePair:
         index = self._index
         self._index += 1
         tickets = tuple(t for t in (match.visible, match.infrared) if t is not None)
         missing: Modality | None = "visible" if match.visible is None else "infrared" if match.infrared is None else None
         if missing is not None:
-            self._alone += 1
+            self._single += 1
         elif match.held is not None:
-            self._held += 1
+            self._reused += 1
             self._age.add(abs(match.skew_ns))
         else:
             self._skew.add(abs(match.skew_ns))
         with self._lock:
-            self._flying[index] = tickets
+            self._unsettled[index] = tickets
         seen = {m: t.frame for m, t in (("visible", match.visible), ("infrared", match.infrared)) if t is not None}
         visible, infrared = (seen.get(m) or self._blank(m, tickets[0].frame) for m in _MODALITIES)
-        # a held frame stays the object it was, so that who records it can tell; the pair's name is the visible one's
+        # a reused frame stays the same object, so that a recorder can recognise it; the pair takes the visible frame's name
         return FramePair(replace(visible, name=f"camera_{index:06d}"), infrared, index, missing)
 
     def _blank(self, modality: Modality, other: Frame) -> Frame:
-        """A frame of zeros as the camera would give it, or as the other one gives where it never gave any."""
+        """Return a frame of zeros in the camera's format, or in the other camera's where this one never gave a frame."""
         shape, dtype = self.feeds[modality].frame_format or (other.data.shape, other.data.dtype)
         return Frame(np.zeros(shape, dtype), modality, other.time_ns, other.name)
 
@@ -226,19 +233,19 @@ def _pair(specs: Sequence[str]) -> dict[Modality, cameras.Camera]:
     return made
 
 
-def _refuse_one_device(opened: dict[Modality, cameras.Camera]) -> None:
+def _refuse_same_device(opened: dict[Modality, cameras.Camera]) -> None:
     identities = []
     for camera in opened.values():
-        # one that is not there says so when it is opened
+        # a missing camera raises when it is opened
         with contextlib.suppress(CameraError):
             identities.append(camera.identity())
     if len(identities) == 2 and identities[0] == identities[1]:
-        raise SettingsError(f"{opened['visible'].label} and {opened['infrared'].label} are one camera; a pair takes two")
+        raise SettingsError(f"{opened['visible'].label} and {opened['infrared'].label} are the same camera; a pair needs two")
 
 
-def _find() -> tuple[str, str]:
+def _detect() -> tuple[str, str]:
     from edgefuse.cameras.find import attached, pair
 
-    found = pair(attached())
-    _log.warning("found cameras: %s %s", *(f"--camera {spec}" for spec in found))
-    return found
+    specs = pair(attached())
+    _log.warning("detected cameras: %s %s", *(f"--camera {spec}" for spec in specs))
+    return specs

@@ -1,8 +1,8 @@
-"""demo?scene=cycle&size=640x480&seed=0&frames=250&fps=25&depth=8: a street drawn as it is read, by day, at dusk and at night.
+"""demo?scene=cycle&size=640x480&seed=0&frames=250&fps=25&depth=8: a procedurally drawn street by day, at dusk and at night.
 
-scene: cycle (day to night), day or night. seed: another street, other people. frames: how many pairs, 0 for no end. depth: the
-infrared's bits; 16 are counts of 0.01 kelvin, 8 show -14 to 36 degrees Celsius. Nothing is read from disk, and pair k is the same
-in every run.
+scene: cycle (day to night), day or night. seed: another street and other people. frames: number of pairs, 0 for no end. depth: bits of
+the infrared; 16 gives counts of 0.01 kelvin, 8 shows -14 to 36 degrees Celsius. Nothing is read from disk, and pair k is the same in
+every run.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ SMALLEST, LARGEST = 64, (1920, 1080)
 
 
 class DemoSource(Source):
-    """Pairs of a made-up street: visible uint8 (H, W, 3) BGR with infrared uint8 or uint16 (H, W), in register."""
+    """Pairs of a synthetic street: registered visible uint8 (H, W, 3) BGR and infrared uint8 or uint16 (H, W)."""
 
     OPTIONS = ("scene", "size", "seed", "frames", "fps", "depth")
 
     def __init__(self, scene: DemoScene, uri: str) -> None:
-        """scene: what to show; kept, so that a reader can ask it where the bodies are."""
+        """scene: the scene to render; public, so that a reader can query the ground truth."""
         self.scene = scene
         self.info = SourceInfo(uri, scene.frames or None, scene.fps)
         self._index = 0
 
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:
-        """Lay out the street the URI asks for. Raises SettingsError for an option it can't take."""
+        """Create the scene of the URI. Raises SettingsError for an invalid option."""
         uri.paths(0)
         scene = DemoScene(
             size=uri.option("size", (640, 480), _size),
@@ -43,7 +43,7 @@ class DemoSource(Source):
         return cls(scene, uri.text)
 
     def read(self) -> FramePair | None:
-        """The next pair, its times on the recording's clock: index / fps. None after the last."""
+        """Return the next pair with times index / fps; None after the last."""
         index = self._index
         if self.info.pairs is not None and index >= self.info.pairs:
             return None

@@ -1,4 +1,4 @@
-"""Any source, its pairs written to a file as they are read (`--record-raw`)."""
+"""Wrapper of a source that writes its pairs to a file as they are read (`--record-raw`)."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ from edgefuse.util.backoff import Backoff
 from edgefuse.util.uri import Uri
 
 EXTENSION = ".efr"
-_AHEAD = 8  # pairs in wait
-_HURRY = 3  # with more in wait, frames are written as they are, which takes more room and less time
+_QUEUE_LENGTH = 8  # pairs in the queue
+_BUSY_LENGTH = 3  # above this queue length frames are written uncompressed, which takes more space and less time
 _RESERVE = 1 << 20  # bytes left free on the disk
 
 
 class RecordedSource(Source):
-    """Reads what `source` reads, and has a thread of its own write it.
+    """Passes on `source`'s pairs while a thread writes them to a file.
 
-    A live source is never held up: what the disk can't take is read on but not recorded, and counted in `dropped`. If `patient`, so it is
-    when the writing failed; it is tried again, into a file of the next free name.
+    A live source is never blocked: pairs that the disk cannot take are passed on but not recorded, and counted in `dropped`. With
+    `keep_going` the same holds after a write error; writing is retried into a file with the next free name.
     """
 
-    def __init__(self, source: Source, path: Path, patient: bool = False, tell: Callable[[Event], None] = lambda _: None) -> None:
-        """Closes `source` when it is closed. tell: of each change of state. Raises SettingsError for another extension, OutputError where
-        `path` can't be written."""
+    def __init__(self, source: Source, path: Path, keep_going: bool = False, emit: Callable[[Event], None] = lambda _: None) -> None:
+        """Closes `source` when closed. emit: receives an event for each change of state.
+
+        Raises SettingsError for another extension, OutputError where `path` is not writable.
+        """
         if path.suffix.lower() != EXTENSION:
-            raise SettingsError(f"{path}: a raw recording ends in {EXTENSION}; rename it")
+            raise SettingsError(f"{path}: a raw recording needs the extension {EXTENSION}")
         files.check_file(path)
-        self.info, self.source, self._path, self._patient, self._tell = source.info, source, path, patient, tell
+        self.info, self.source, self._path, self._keep_going, self._emit = source.info, source, path, keep_going, emit
         self.dropped = self._faults = 0
-        self._before = [0, 0, 0]  # pairs, raw bytes and bytes of the files before this one
-        self._pairs: queue.Queue[FramePair | None] = queue.Queue(_AHEAD)
+        self._totals = [0, 0, 0]  # pairs, raw bytes and written bytes of the files before this one
+        self._pairs: queue.Queue[FramePair | None] = queue.Queue(_QUEUE_LENGTH)
         self._failure: Exception | None = None
         self._backoff = Backoff()
         self._writer = self._open()
@@ -51,7 +53,7 @@ class RecordedSource(Source):
 
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:
-        raise SettingsError(f"{uri.text}: give the source itself, and --record-raw FILE")
+        raise SettingsError(f"{uri.text}: use the source itself with --record-raw FILE")
 
     def _open(self) -> RawWriter:
         return RawWriter(self._path, {
@@ -61,9 +63,9 @@ class RecordedSource(Source):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The last file; of all: pairs written and dropped, bytes before and after packing, and how often writing failed."""
+        """Name of the last file, and over all files: pairs written and dropped, bytes before and after compression, number of faults."""
         w = self._writer
-        pairs, raw, written = (a + b for a, b in zip(self._before, (w.pairs, w.bytes_raw, w.bytes_written), strict=True))
+        pairs, raw, written = (a + b for a, b in zip(self._totals, (w.pairs, w.bytes_raw, w.bytes_written), strict=True))
         return {
             "file": str(self._path),
             "pairs": pairs,
@@ -74,9 +76,9 @@ class RecordedSource(Source):
         }
 
     def read(self) -> FramePair | None:
-        """The source's next pair. Raises what the source raises, and OutputError where the recording failed."""
+        """Return the source's next pair. Raises the source's errors, and OutputError where the recording failed."""
         pair = self.source.read()
-        if self._failure is not None and not self._patient:
+        if self._failure is not None and not self._keep_going:
             raise self._failure
         if pair is not None:
             try:
@@ -95,50 +97,50 @@ class RecordedSource(Source):
         return self.source.report() | {"record_raw": self.facts}
 
     def close(self) -> None:
-        """Close the source and finish the file. Raises OutputError where that fails."""
+        """Close the source and finish the file. Raises OutputError on failure."""
         self.source.close()
         self.finish()
 
     def finish(self) -> None:
-        """Finish the file, leaving the source open. Raises OutputError where that fails."""
+        """Finish the file without closing the source. Raises OutputError on failure."""
         if self._thread is not None:
             self._pairs.put(None)
             self._thread.join()
             self._thread = None
-            # a disk that is nearly full has room for the end; a writer that failed is closed already
+            # _RESERVE leaves space for the file's end; after a failure the writer is closed already
             self._writer.close(self.dropped)
-            if self._failure is not None and not self._patient:
+            if self._failure is not None and not self._keep_going:
                 raise self._failure
 
     def _write(self) -> None:
         while (pair := self._pairs.get()) is not None:
-            if self._failure is not None and (not self._patient or self._backoff.left_s):
-                # keep taking, so that nobody waits for a full queue
+            if self._failure is not None and (not self._keep_going or self._backoff.left_s):
+                # keep emptying the queue, so that no reader blocks
                 self.dropped += 1
                 continue
             try:
                 files.check_space(self._path.parent, _RESERVE + pair.nbytes)
                 if self._failure is not None:
-                    self._begin_anew()
-                self._writer.write(pair, pack=self._pairs.qsize() < _HURRY or not self.info.live)
+                    self._reopen()
+                self._writer.write(pair, pack=self._pairs.qsize() < _BUSY_LENGTH or not self.info.live)
             except Exception as e:
-                # whatever it is, the reader is told
+                # the reader raises it, whatever it is
                 self._failed(e)
 
     def _failed(self, e: Exception) -> None:
         self.dropped += 1
-        if self._patient and self._failure is None:
+        if self._keep_going and self._failure is None:
             self._faults += 1
-            self._tell(Event("sink", self._path.name, {"state": "set aside", "error": str(e)}))
+            self._emit(Event("sink", self._path.name, {"state": "set aside", "error": str(e)}))
             with contextlib.suppress(OutputError):
                 self._writer.close(self.dropped)
         self._failure = e
         self._backoff.failed()
 
-    def _begin_anew(self) -> None:
-        """A new file beside the one that failed, which plays up to its last whole pair."""
+    def _reopen(self) -> None:
+        """Start a new file beside the failed one, which is readable up to its last complete pair."""
         self._path = files.unused(self._path)
         writer, w = self._open(), self._writer
-        self._before = [a + b for a, b in zip(self._before, (w.pairs, w.bytes_raw, w.bytes_written), strict=True)]
+        self._totals = [a + b for a, b in zip(self._totals, (w.pairs, w.bytes_raw, w.bytes_written), strict=True)]
         self._writer, self._failure = writer, None
-        self._tell(Event("sink", self._path.name, {"state": "back", "lost": self.dropped}))
+        self._emit(Event("sink", self._path.name, {"state": "back", "lost": self.dropped}))

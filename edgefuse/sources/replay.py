@@ -1,4 +1,4 @@
-"""`replay:FILE.efr?fps=8.7&loop=1`: what `--record-raw` recorded, to the byte. docs/raw.md describes the file."""
+"""`replay:FILE.efr?fps=8.7&loop=1`: replays a recording made by `--record-raw` exactly. docs/raw.md describes the file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DEFAULT_FPS = 25.0
 
 
 class ReplaySource(Source):
-    """The pairs of a file, with the times and names of their capture; index and times go on where a loop begins again."""
+    """The pairs of a file with their original times and names; index and times continue across loops."""
 
     OPTIONS = ("fps", "loop")
 
     def __init__(self, path: Path, uri: str, fps: float | None = None, loop: int = 1) -> None:
-        """fps: the rate to give, where the recorded one is not wanted. loop: how often to play it, 0 for ever. Raises SourceError."""
+        """fps: overrides the recorded rate. loop: number of repetitions, 0 for endless. Raises SourceError."""
         self._reader = RawReader(path)
         recorded: Any = self._reader.head.get("fps")
         usable = isinstance(recorded, int | float) and math.isfinite(recorded) and 0.01 <= recorded <= 1000

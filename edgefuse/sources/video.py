@@ -1,7 +1,7 @@
-"""`video:VISIBLE,INFRARED`: two video files, paired by time from their first frames.
+"""`video:VISIBLE,INFRARED`: two video files, paired by time since their first frames.
 
-Where the rates differ, each visible frame takes the infrared frame that was newest then. A side that ends or breaks off before
-the other is an error in place of each frame that it owes.
+With different rates, each visible frame gets the newest infrared frame at its time. If one video ends or breaks off before the other,
+each missing frame is a FrameError.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from edgefuse.util.uri import Uri, real
 
 
 class _Side:
-    """One video file, read forward, one frame ahead."""
+    """One video file, read forward with one frame of look-ahead."""
 
     def __init__(self, path: Path, modality: Modality, fps: float | None) -> None:
-        # os.path answers False where Path.is_file raises: a name too long, a folder that can't be entered
+        # os.path.isfile returns False where Path.is_file raises: too long a name, a folder without permission
         if not os.path.isfile(path):  # noqa: PTH113
             raise SourceError(f"{path}: no such {modality} video; give video:VISIBLE,INFRARED")
         self.path, self.modality = path, modality
-        # FFmpeg takes a relative path with a colon for a protocol, and OpenCV dies of a path that is no UTF-8
+        # FFmpeg takes a relative path with a colon for a protocol, and OpenCV crashes on a path that is not UTF-8
         self._capture = cv2.VideoCapture(utf8(path.absolute(), SourceError), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise SourceError(f"{path}: not a readable video; check that it plays, or convert it (ffmpeg -i {path.name} good.mp4)")
@@ -42,17 +42,17 @@ class _Side:
 
     @property
     def cut(self) -> bool:
-        """The file ended well before the number of frames it gives; a few may be missing, as the number is an estimate."""
+        """Whether the file ended well before its stated number of frames, which is an estimate, so a few may be missing."""
         return self._ahead is None and self.count - self.index - 1 > max(2, self.count // 50)
 
     def advance(self, index: int) -> bool:
-        """Move to frame `index`, keeping the picture in `frame`; False where the file ends before."""
+        """Read up to frame `index` into `frame`; returns False where the file ends before."""
         while self.index < index:
             if self._ahead is None:
                 return False
             following = self._capture.read()[1]
             if following is None and self.count - self.index - 2 > max(2, self.count // 50):
-                # the last frame of a file that was cut is cut itself, and FFmpeg salvages what it can
+                # the last frame of a truncated file is damaged, although FFmpeg decodes what it can
                 self._ahead = None
                 return False
             self.frame, self._ahead = self._ahead, following
@@ -69,7 +69,7 @@ class VideoSource(Source):
     OPTIONS = ("fps",)
 
     def __init__(self, visible: Path, infrared: Path, uri: str, fps: float | None = None) -> None:
-        """`fps` overrides the rate of both files. Raises SourceError where one can't be read."""
+        """fps: overrides the rate of both files. Raises SourceError where a file cannot be read."""
         self._visible = _Side(visible, "visible", fps)
         self._infrared = _Side(infrared, "infrared", fps)
         self._next = 0
@@ -88,9 +88,9 @@ class VideoSource(Source):
         time_ns = round(index * 1e9 / self._visible.fps)
         due = index * self._infrared.fps / self._visible.fps
         if not self._visible.advance(index):
-            self._account(index, name, due)
+            self._check_end(index, name, due)
             return None
-        # the epsilon keeps equal rates in step whatever the division rounds to
+        # the epsilon keeps equal rates in step despite rounding in the division
         if not self._infrared.advance(math.floor(due + 1e-6)):
             ends = f"{self._infrared.path} ends after {self._infrared.index + 1} frames, before {self._visible.path}"
             raise FrameError(name, "ended", ends)
@@ -99,12 +99,12 @@ class VideoSource(Source):
         visible = Frame(self._visible.frame, "visible", time_ns, name)
         return FramePair(visible, Frame(self._infrared.frame, "infrared", time_ns, name), index)
 
-    def _account(self, index: int, name: str, due: float) -> None:
-        """After the visible video's end: nothing, or an error for each frame that it owes."""
+    def _check_end(self, index: int, name: str, due: float) -> None:
+        """Raise FrameError for a frame that is missing after the visible video's end; return where none is."""
         ended = self._visible.index + 1
         if ended == 0 and not self._infrared.advance(0):
             raise SourceError(f"{self._visible.path}: no frame can be read; check that it plays")
-        # infrared frames that begin after the visible video's end have no partner
+        # infrared frames after the visible video's end have no partner
         if self._infrared.advance(math.ceil(due - 1e-6)):
             raise FrameError(name, "ended", f"{self._visible.path} ends after {ended} frames, before {self._infrared.path}")
         if self._visible.cut and index < self._visible.count:

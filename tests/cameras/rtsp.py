@@ -1,4 +1,4 @@
-"""An RTSP camera on loopback: FFmpeg's H.264 over RTP, handed on in the RTSP connection, behind a user and a password."""
+"""An RTSP camera on loopback: FFmpeg's H.264 over interleaved RTP, with user and password."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USER, PASSWORD = "me", "S3cret"
 
 
 class RtspServer:
-    """`url` has the credentials. `down` refuses and cuts connections while it is set."""
+    """`url` includes the credentials. While `down` is set, connections are refused and closed."""
 
     def __init__(self, folder: Path, size: str, fps: int) -> None:
         self.down = False
@@ -83,7 +83,7 @@ class RtspServer:
         lines = []
         while line := reader.readline():  # type: ignore[attr-defined]
             if line[:1] == b"$":
-                # the player's RTCP: a length follows
+                # interleaved RTCP from the player: a length follows
                 rest = int.from_bytes((line + reader.read(4))[2:4], "big")  # type: ignore[attr-defined]
                 reader.read(max(0, rest - len(line)))  # type: ignore[attr-defined]
                 continue

@@ -1,4 +1,4 @@
-"""A network camera on loopback: real HTTP, multipart JPEG pictures, and every fault a cheap one has."""
+"""A network camera on loopback: real HTTP, multipart JPEG pictures, and the faults of cheap cameras."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Picture = Callable[[int], NDArray[np.uint8]]
 
 
 def noise(width: int, height: int, seed: int = 0) -> Picture:
-    """Pictures that differ from one another, as a sensor's do."""
+    """Return pictures that differ from each other, as a sensor's do."""
 
     def make(k: int) -> NDArray[np.uint8]:
         rng = np.random.default_rng([seed, k])
@@ -29,8 +29,8 @@ def noise(width: int, height: int, seed: int = 0) -> Picture:
 class MjpegServer:
     """`http://127.0.0.1:PORT/video` at `fps`. Set `mode` while it runs:
 
-    "live"; "stall" (connected, but silent); "garbage" (parts that are no JPEG); "freeze" (one picture for ever); "down" (connections are
-    cut and refused). `picture` may be replaced at any time.
+    "live"; "stall" (connected but silent); "garbage" (parts that are not JPEG); "freeze" (always the same picture); "down" (connections
+    are closed and refused). `picture` may be replaced at any time.
     """
 
     def __init__(self, fps: float, picture: Picture, delay_s: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""One camera kept alive: states, back-off and counts, with a scripted camera in place of a device."""
+"""The camera thread's states, back-off and counts, with a scripted camera instead of a device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUICK = Patience(late=0.1, silent=0.3, frozen=0.8, first_retry=0.02, last_retry=
 
 
 class Scripted(Camera):
-    """Each opening takes the next script: what `read` answers, in turn, every `every` seconds; then frames for ever."""
+    """Each opening takes the next script: results of `read` in order, one per `every` seconds; then frames without end."""
 
     label = "scripted"
 
@@ -42,18 +42,18 @@ class Scripted(Camera):
         self.opened_at.append(time.monotonic())
         self._now = list(self._scripts.pop(0)) if self._scripts else []
         if self._now and self._now[0] == "refuse":
-            raise CameraError("busy", "scripted: something else uses it")
+            raise CameraError("busy", "scripted: another program uses it")
 
     def read(self, timeout_s: float) -> Frame | None:
         time.sleep(self._every)
         self._k += 1
         what = self._now.pop(0) if self._now else frame(self._k)
         if what == "repeat":
-            # for ever
+            # without end
             self._now.insert(0, what)
             what = frame(0)
         if what is None:
-            # for ever
+            # without end
             self._now.insert(0, None)
             time.sleep(timeout_s)
             return None
@@ -110,7 +110,7 @@ def run() -> Iterator[Callable[..., Running]]:
         assert report["received"] == report["fused"] + sum(report["dropped"].values())
 
 
-def test_frames_are_named_in_turn_and_the_delay_taken_off(run: Callable[..., Running]) -> None:
+def test_frames_are_numbered_and_the_delay_is_subtracted(run: Callable[..., Running]) -> None:
     one = run(Scripted(), delay_ns=10**12)
     one.until(lambda f: len(one.names) >= 5, "five frames")
     assert one.names[:2] == ["infrared_000000", "infrared_000001"]
@@ -118,7 +118,7 @@ def test_frames_are_named_in_turn_and_the_delay_taken_off(run: Callable[..., Run
     assert one.states == ["live"]
 
 
-def test_what_nobody_takes_gives_way_and_is_counted() -> None:
+def test_frames_that_are_not_taken_are_dropped_and_counted() -> None:
     feed = CameraThread(Scripted(every=0.001), lambda: None, QUICK)
     feed.start()
     until(lambda: feed.ledger.received >= 50, "fifty frames")
@@ -128,7 +128,7 @@ def test_what_nobody_takes_gives_way_and_is_counted() -> None:
     assert feed.ledger.received == sum(feed.ledger.dropped.values())
 
 
-def test_waiting_doubles_up_to_a_limit_and_starts_over_after_steady_frames(run: Callable[..., Running]) -> None:
+def test_back_off_doubles_up_to_a_limit_and_resets_after_steady_frames(run: Callable[..., Running]) -> None:
     camera = Scripted(*[["refuse"]] * 6, [frame(k) for k in range(60)] + [CameraError("gone", "out")], ["refuse"])
     one = run(camera)
     one.until(lambda f: len(camera.opened_at) >= 9 and f.state == "live", "nine attempts, the last of them live")
@@ -136,13 +136,13 @@ def test_waiting_doubles_up_to_a_limit_and_starts_over_after_steady_frames(run: 
     assert waits[:6] == pytest.approx([0.02, 0.04, 0.08, 0.1, 0.1, 0.1], abs=0.06)
     assert waits[6] > 0.6
     assert waits[7] < 0.09
-    # the same failure again is not told again
+    # the same failure again is not reported again
     assert one.states == ["lost", "retrying", "live", "lost", "retrying", "retrying", "live"]
     assert one.feed.faults == {"busy": 7, "gone": 1}
     assert camera.closed >= 8
 
 
-def test_a_library_s_own_error_ends_an_attempt_not_the_thread(run: Callable[..., Running]) -> None:
+def test_an_unexpected_error_ends_an_attempt_not_the_thread(run: Callable[..., Running]) -> None:
     one = run(Scripted([frame(1), RuntimeError("driver said no")]))
     one.until(lambda f: f.faults.get("broken", 0) == 1 and f.state == "live", "the state live after a fault")
     assert any("RuntimeError: driver said no" in c["note"] for c in one.feed.report()["last_state_changes"])
@@ -154,30 +154,30 @@ def test_late_is_held_silent_is_lost(run: Callable[..., Running]) -> None:
     assert one.states[:3] == ["live", "held", "lost"]
 
 
-def test_one_bad_frame_is_counted_many_in_a_row_are_a_fault(run: Callable[..., Running]) -> None:
+def test_a_bad_frame_is_counted_and_many_in_a_row_are_a_fault(run: Callable[..., Running]) -> None:
     bad = FrameError("infrared", "garbage", "no picture")
     one = run(Scripted([frame(1), bad, bad, frame(2), *[bad] * 5]))
     one.until(lambda f: f.state == "live" and f.faults.get("broken", 0) == 1, "the state live after a fault")
     assert one.feed.ledger.dropped["garbage"] == 7
 
 
-def test_another_size_or_depth_is_dropped_then_a_fault(run: Callable[..., Running]) -> None:
+def test_frames_of_another_size_or_depth_are_dropped_then_a_fault(run: Callable[..., Running]) -> None:
     one = run(Scripted([frame(1), frame(2, (4, 4)), frame(3), *[frame(k, (4, 4)) for k in range(5)]]))
     one.until(lambda f: f.state == "live" and f.faults.get("format", 0) == 1, "the state live after a fault")
     assert one.feed.ledger.dropped["size"] == 6
 
 
-def test_a_shutter_is_a_state_told_by_the_sensor_or_seen(run: Callable[..., Running]) -> None:
+def test_a_closed_shutter_is_a_state_reported_or_detected(run: Callable[..., Running]) -> None:
     told = run(Scripted([frame(k, state="calibrating" if 5 < k < 10 else "normal") for k in range(20)]))
     told.until(lambda f: "calibrating" in told.states and f.state == "live", "the shutter's end")
     assert told.states == ["live", "calibrating", "live"]
-    # a busy machine's thread may sleep for longer than a camera is taken for frozen
+    # on a loaded machine the thread may sleep for longer than the limit of a frozen camera
     patient = replace(QUICK, frozen=60.0)
     seen = run(Scripted([frame(1)] * 60), patience=patient)
     seen.until(lambda f: "calibrating" in seen.states and f.state == "live", "the shutter's end")
     assert seen.states == ["live", "calibrating", "live"]
     assert not seen.feed.faults
-    # a visible camera has none
+    # a visible camera has no shutter
     visible = run(Scripted([replace(frame(1), modality="visible")] * 60, modality="visible"), patience=patient)
     visible.until(lambda f: len(visible.names) > 70, "seventy frames")
     assert visible.states == ["live"]
@@ -196,7 +196,7 @@ def test_a_frozen_camera_must_show_another_picture_first(run: Callable[..., Runn
     assert one.feed.faults["frozen"] == 2
 
 
-def test_a_blank_picture_is_no_frozen_one(run: Callable[..., Running]) -> None:
+def test_a_blank_picture_is_not_frozen(run: Callable[..., Running]) -> None:
     dark = Frame(np.zeros((6, 8), np.uint8), "visible", 1, "")
     one = run(Scripted([dark] * 130, modality="visible"))
     one.until(lambda f: len(one.names) >= 125, "125 frames")

@@ -1,4 +1,4 @@
-"""A stream's clock against the monotonic one: jitter falls out, drift is followed, what is no clock is not believed."""
+"""A stream's clock relative to the monotonic one: jitter is removed, drift followed, and false clocks detected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def played(stream_ns: list[int | None], arrival_ns: list[int]) -> tuple[StreamCl
 
 
 @given(fps=st.floats(5, 60), jitter_ms=st.floats(0, 40), drift=st.floats(-2e-4, 2e-4), seed=st.integers(0, 2**31))
-def test_jitter_falls_out(fps: float, jitter_ms: float, drift: float, seed: int) -> None:
+def test_jitter_is_removed(fps: float, jitter_ms: float, drift: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth = [START + round(k * 1e9 / fps) for k in range(300)]
     stream = [round((t - START) * (1 + drift)) + 777 for t in truth]
@@ -30,11 +30,11 @@ def test_jitter_falls_out(fps: float, jitter_ms: float, drift: float, seed: int)
     clock, made = played(list(stream), arrival)
     assert clock.reliable
     error = np.array(made[60:]) - np.array(truth[60:]) - 20 * MS
-    # the least of 128 frames' lateness, and what the clocks part in that time
+    # the smallest delay of 128 frames, and the clocks' drift in that time
     assert np.abs(error).max() < (0.2 * jitter_ms + 128 / fps * abs(drift) * 1e3 + 0.01) * MS
 
 
-def test_what_was_buffered_before_does_not_last() -> None:
+def test_initial_buffering_has_no_lasting_effect() -> None:
     truth = [START + k * 33 * MS for k in range(120)]
     arrival = [max(t, START + 500 * MS) for t in truth]  # half a second in one burst
     clock, made = played([t - START for t in truth], arrival)
@@ -51,7 +51,7 @@ def test_settled_after_a_second() -> None:
 
 
 @pytest.mark.parametrize("fps", [9.0, 20.0, 24.0, 30.0])
-def test_a_counter_at_25_a_second_is_no_clock(fps: float) -> None:
+def test_a_frame_counter_is_not_taken_for_a_clock(fps: float) -> None:
     arrival = [START + round(k * 1e9 / fps) for k in range(400)]
     clock, made = played([k * 40 * MS for k in range(400)], arrival)
     assert not clock.reliable
@@ -59,7 +59,7 @@ def test_a_counter_at_25_a_second_is_no_clock(fps: float) -> None:
 
 
 @pytest.mark.parametrize("stream", [[0, 40, 40, 80], [0, 40, 20, 60], [None, None, None, None]])
-def test_timestamps_that_stand_still_go_back_or_are_missing_give_way_to_arrival(stream: list[int | None]) -> None:
+def test_constant_decreasing_or_missing_timestamps_fall_back_to_arrival(stream: list[int | None]) -> None:
     arrival = [START, START + 1, START + 2, START + 3]
     clock, made = played([None if s is None else s * MS for s in stream], arrival)
     assert not clock.reliable
@@ -67,14 +67,14 @@ def test_timestamps_that_stand_still_go_back_or_are_missing_give_way_to_arrival(
 
 
 @given(fps=st.floats(5, 60), late=st.floats(0, 0.4), seed=st.integers(0, 2**31))
-def test_arrivals_are_evened_out(fps: float, late: float, seed: int) -> None:
-    """Every other frame or so is in time, the rest up to `late` of an interval after it."""
+def test_arrival_times_are_smoothed(fps: float, late: float, seed: int) -> None:
+    """About half of the frames are on time, the rest up to `late` of an interval later."""
     rng = np.random.default_rng(seed)
     truth = [START + round(k * 1e9 / fps) for k in range(200)]
     arrival = [t + round(rng.uniform(0, late) * (rng.random() < 0.5) * 1e9 / fps) for t in truth]
     _, made = played([None] * 200, arrival)
     error = (np.array(made[80:]) - np.array(truth[80:])) * fps / 1e9
-    # of an interval; arrival itself is up to `late` off
+    # relative to an interval; arrival times are off by up to `late`
     assert np.quantile(np.abs(error), 0.95) < 0.06 + 0.15 * late
     assert error.min() > -0.01
     assert all(a < b for a, b in pairwise(made))

@@ -1,4 +1,4 @@
-"""received = fused + dropped, from however many threads and however many holders."""
+"""received = fused + dropped, with any number of threads and holders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.waiting import joined
 FRAME = Frame(np.zeros((2, 2), np.uint8), "visible", 0, "")
 
 
-def test_the_last_holder_closes_and_one_fused_pair_is_enough() -> None:
+def test_a_frame_in_any_fused_pair_counts_as_fused_at_its_last_holder() -> None:
     ledger = FrameLedger()
     ticket = TrackedFrame(FRAME, ledger)
     ticket.hold()
@@ -25,7 +25,7 @@ def test_the_last_holder_closes_and_one_fused_pair_is_enough() -> None:
     assert (ledger.received, ledger.fused, ledger.dropped) == (1, 1, {})
 
 
-def test_the_first_cause_is_the_one_that_counts() -> None:
+def test_the_first_cause_counts() -> None:
     ledger = FrameLedger()
     ticket = TrackedFrame(FRAME, ledger)
     ticket.hold()
@@ -35,7 +35,7 @@ def test_the_first_cause_is_the_one_that_counts() -> None:
     assert (ledger.received, ledger.fused, ledger.dropped) == (2, 0, {"size": 1, "garbage": 1})
 
 
-def test_threads_lose_no_count() -> None:
+def test_counts_are_thread_safe() -> None:
     ledger = FrameLedger()
 
     def work() -> None:

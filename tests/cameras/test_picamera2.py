@@ -1,4 +1,4 @@
-"""A Raspberry Pi camera as picamera2 shows it: a stand-in for the module that apt brings, which no other machine can have."""
+"""A Raspberry Pi camera with a stand-in for picamera2, which is only available from apt on a Pi."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Request:
     def make_array(self, name: str) -> Any:
         assert name == "main"
         width, height = self._owner.main["size"]
-        # a row longer than the picture, as the hardware pads it
+        # padded rows, as from the hardware
         return np.full((height, width + 32, 3), self._index, np.uint8)[:, :width]
 
     def get_metadata(self) -> dict[str, int]:
@@ -35,7 +35,7 @@ class Request:
 
 
 class Picamera2:
-    """As much as is used, refusing what the real one refuses."""
+    """The used part of picamera2, which refuses what the real one refuses."""
 
     cameras: ClassVar[list[dict[str, Any]]] = []
     busy = silent = gone = False
@@ -76,7 +76,7 @@ class Picamera2:
             raise TimeoutError
         self.held += 1
         self.index += 1
-        assert self.held < 4, "requests are not given back"
+        assert self.held < 4, "requests are not released"
         return Request(self, self.index)
 
     def cancel_all_and_flush(self) -> None:
@@ -105,7 +105,7 @@ def opened(spec: str = "visible=picamera2:0?size=64x48&fps=20") -> Camera:
     return made
 
 
-def test_frames_are_bgr_of_the_sensor_s_time_on_the_monotonic_clock() -> None:
+def test_frames_are_bgr_with_the_sensors_time_on_the_monotonic_clock() -> None:
     one = opened()
     for k in range(1, 8):
         now = time.monotonic_ns()
@@ -120,7 +120,7 @@ def test_frames_are_bgr_of_the_sensor_s_time_on_the_monotonic_clock() -> None:
     one.close()
 
 
-def test_nothing_in_time_is_none_and_a_failing_camera_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeout_is_none_and_a_failing_camera_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     one = opened()
     monkeypatch.setattr(Picamera2, "silent", True)
     assert one.read(0.01) is None
@@ -134,13 +134,13 @@ def test_nothing_in_time_is_none_and_a_failing_camera_is_gone(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("attribute", "value", "cause", "words"),
     [
-        ("busy", True, "busy", r"can't be opened \(Failed to acquire camera: Device or resource busy\); end what else uses it"),
+        ("busy", True, "busy", r"can't be opened \(Failed to acquire camera: Device or resource busy\); close the program that uses it"),
         ("given", (64, 64), "format", "gives 64x64, not 64x48"),
-        ("cameras", [], "missing", "libcamera finds no such camera, there is none"),
+        ("cameras", [], "missing", r"libcamera has no such camera \(attached: none"),
         ("cameras", [{"Num": 0, "Model": "ov5647"}], None, ""),
     ],
 )
-def test_what_can_be_wrong_at_the_start(monkeypatch: pytest.MonkeyPatch, attribute: str, value: Any, cause: str | None, words: str) -> None:
+def test_errors_at_the_start(monkeypatch: pytest.MonkeyPatch, attribute: str, value: Any, cause: str | None, words: str) -> None:
     monkeypatch.setattr(Picamera2, attribute, value)
     if cause is None:
         opened().close()
@@ -151,10 +151,10 @@ def test_what_can_be_wrong_at_the_start(monkeypatch: pytest.MonkeyPatch, attribu
     assert "\n" not in str(caught.value)
 
 
-def test_a_number_too_high_lists_those_that_are_there() -> None:
-    with pytest.raises(CameraError, match=r"there is picamera2:0 \(imx708\), picamera2:1 \(C270\)"):
+def test_a_too_high_number_lists_the_attached_cameras() -> None:
+    with pytest.raises(CameraError, match=r"attached: picamera2:0 \(imx708\), picamera2:1 \(C270\)"):
         opened("visible=picamera2:2")
 
 
-def test_usb_cameras_are_left_to_the_kernel() -> None:
+def test_usb_cameras_are_ignored() -> None:
     assert [f.uri for f in attached() if f.uri.startswith("picamera2")] == ["picamera2:0"]

@@ -1,4 +1,4 @@
-"""MODALITY=CAMERA: what it names, and one line for what names none. No device is touched."""
+"""MODALITY=CAMERA specs and one-line errors for invalid ones; no device is touched."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_a_spec_names_a_camera(spec: str, label: str) -> None:
         ("thermal=picamera2:0", "is not visible=CAMERA or infrared=CAMERA"),
         ("visible=", "is not visible=CAMERA"),
         ("rtsp://me:secret@door/1", "camera 'rtsp://***@door/1' is not visible=CAMERA"),
-        ("visible=webcam:0", "unknown camera 'webcam'; there is picamera2, v4l2, rtsp, rtsps, http, https"),
-        ("visible=ftp://me:secret@door/1", "unknown camera 'ftp'; there is"),
+        ("visible=webcam:0", "unknown camera 'webcam'; choose from picamera2, v4l2, rtsp, rtsps, http, https"),
+        ("visible=ftp://me:secret@door/1", "unknown camera 'ftp'; choose from"),
         ("visible=picamera2:front", "expected a camera's number, such as picamera2:0"),
         ("visible=picamera2:0,1", "expected a camera's number"),
         ("visible=picamera2:0?colour=no", "'picamera2' has no option 'colour'; it knows size, fps"),
@@ -45,22 +45,22 @@ def test_a_spec_names_a_camera(spec: str, label: str) -> None:
         ("infrared=v4l2:1e4e", "expected a USB id VENDOR:PRODUCT"),
         ("infrared=v4l2:1e4e:01000", "expected a USB id VENDOR:PRODUCT"),
         ("infrared=v4l2:1e4e:0100?format=h264", "option format=h264: expected one of Y16"),
-        ("infrared=v4l2:1e4e:0100?sensor=boson", "unknown thermal sensor 'boson'; there is lepton"),
+        ("infrared=v4l2:1e4e:0100?sensor=boson", "unknown thermal sensor 'boson'; choose from lepton"),
         ("visible=v4l2:1e4e:0100?sensor=lepton", "a visible camera has no thermal sensor"),
         ("visible=http://", "is not a URL such as rtsp://host/stream"),
         ("visible=http://door:port/", "is not a URL"),
-        ("visible=http://door/1#sensor", "what follows # is to be KEY=VALUE"),
+        ("visible=http://door/1#sensor", "expected KEY=VALUE&KEY=VALUE after #"),
         ("visible=http://door/1#size=1x1", "'http' has no option 'size'; it knows sensor"),
     ],
 )
-def test_what_names_none_is_one_line(spec: str, words: str) -> None:
+def test_invalid_specs_give_a_one_line_error(spec: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         camera(spec)
     assert words in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_without_picamera2_the_message_has_the_apt_command_and_the_venv_s_flag() -> None:
+def test_without_picamera2_the_error_has_the_apt_command_and_the_venv_option() -> None:
     with pytest.raises(CameraError) as caught:
         camera("visible=picamera2:0").open()
     assert caught.value.cause == "missing"
@@ -68,7 +68,7 @@ def test_without_picamera2_the_message_has_the_apt_command_and_the_venv_s_flag()
     assert "--system-site-packages" in str(caught.value)
 
 
-def test_no_kind_is_imported_before_it_is_used() -> None:
+def test_camera_modules_are_imported_on_first_use() -> None:
     code = (
         "import sys; from edgefuse.sources import cameras; from edgefuse.cameras import camera; camera('visible=picamera2:0');"
         "print(sorted(m for m in sys.modules if m.startswith('edgefuse.cameras.') or m in ('cv2', 'picamera2')))"

@@ -1,4 +1,4 @@
-"""Network cameras on loopback, through OpenCV's FFmpeg: what comes out, and whose time it has."""
+"""Network cameras on loopback, through OpenCV's FFmpeg: frames and their capture times."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.cameras.rtsp import PASSWORD, RtspServer
 from tests.cameras.servers import MjpegServer, noise
 from tests.support.waiting import SECONDS, free_port, until
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg to make the stream: apt-get install ffmpeg")
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg: apt-get install ffmpeg")
 
 
 def opened(spec: str) -> Camera:
-    """Opened when its server listens."""
+    """Open a camera as soon as its server listens."""
     errors: list[CameraError] = []
 
     def attempt() -> Camera | None:
@@ -47,7 +47,7 @@ def opened(spec: str) -> Camera:
 
 
 def frames(one: Camera, count: int) -> list[Frame]:
-    """Frames after the first second, which is refused."""
+    """Return frames after the first second, whose frames are refused."""
     got: list[Frame] = []
     refused = 0
     while len(got) < count:
@@ -76,7 +76,7 @@ def test_motion_jpeg_over_http_is_timed_by_arrival() -> None:
 
 @pytest.fixture
 def serve_raw() -> Iterator[Callable[[bytes, Callable[[int], bytes], float], str]]:
-    """Serves one connection: a head, then frames."""
+    """Serve one connection: a header, then frames."""
     stop = threading.Event()
     threads = []
 
@@ -106,12 +106,14 @@ def serve_raw() -> Iterator[Callable[[bytes, Callable[[int], bytes], float], str
 
 
 def assert_sender_s_clock(got: list[Frame], fps: int) -> None:
-    """Captures apart by the sender's intervals to 20 microseconds (RTP counts in 90 kHz), which arrivals never are. On a busy machine a
-    frame may have given way to the next, and one that came sooner than all before it may have moved the clock."""
+    """Check that capture intervals equal the sender's to 20 microseconds (RTP counts in 90 kHz), more exact than any arrival.
+
+    On a loaded machine a frame may have been replaced by the next, and one with a record low delay may have shifted the clock.
+    """
     steps = [(b.time_ns - a.time_ns) * fps / 1e9 for a, b in pairwise(got)]
     assert all(step > 0 for step in steps), steps
     if hasattr(cv2, "CAP_PROP_PTS"):
-        # older OpenCV doesn't tell the sender's time
+        # older OpenCV does not give the sender's time
         assert sum(abs(step - round(step)) < 2e-5 * fps for step in steps) > len(steps) // 2, steps
 
 
@@ -119,7 +121,7 @@ def counts(k: int) -> np.ndarray:
     return np.random.default_rng(k).integers(0, 65536, (120, 160)).astype(np.uint16)
 
 
-def test_sixteen_bits_come_through_to_the_bit(serve_raw: Callable[..., str]) -> None:
+def test_16_bit_frames_are_bit_exact(serve_raw: Callable[..., str]) -> None:
     def frame(k: int) -> bytes:
         made = counts(k)
         made[0, 0] = k
@@ -136,7 +138,7 @@ def test_sixteen_bits_come_through_to_the_bit(serve_raw: Callable[..., str]) -> 
         assert got.radiometry.sensor == "generic-16"
 
 
-def test_a_sensor_s_law_for_a_stream(serve_raw: Callable[..., str]) -> None:
+def test_a_sensors_radiometry_for_a_stream(serve_raw: Callable[..., str]) -> None:
     raw = b"FRAME\n" + np.full((120, 160), 29815, "<u2").tobytes()
     url = serve_raw(b"YUV4MPEG2 W160 H120 F20:1 Ip A1:1 Cmono16\n", lambda k: raw, 20)
     (got,) = frames(opened(f"infrared={url}#sensor=lepton"), 1)
@@ -145,7 +147,7 @@ def test_a_sensor_s_law_for_a_stream(serve_raw: Callable[..., str]) -> None:
 
 
 @needs_ffmpeg
-def test_ffmpeg_s_own_timestamps_are_taken_for_sixteen_bits_in_nut() -> None:
+def test_ffmpegs_timestamps_are_used_for_16_bit_nut() -> None:
     port = free_port()
     command = ["ffmpeg", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=9", "-pix_fmt", "gray16le",
                "-c:v", "rawvideo", "-f", "nut", "-listen", "1", f"http://127.0.0.1:{port}/t.nut"]  # fmt: skip
@@ -158,7 +160,7 @@ def test_ffmpeg_s_own_timestamps_are_taken_for_sixteen_bits_in_nut() -> None:
 
 
 @needs_ffmpeg
-def test_rtsp_with_a_password_lost_and_back_and_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rtsp_with_a_password_reconnects_and_never_shows_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "edgefuse")
     with RtspServer(tmp_path, "320x240", 15) as server:
         came = threading.Event()
@@ -190,7 +192,7 @@ def test_rtsp_with_a_password_lost_and_back_and_never_told(tmp_path: Path, caplo
     assert PASSWORD not in str(report) + caplog.text
 
 
-def test_a_video_file_is_not_opened_with_a_stream_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_file_is_not_opened_with_the_streams_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", raising=False)
     with MjpegServer(25, noise(64, 48)) as server:
         opened(f"visible={server.url}").close()
@@ -201,7 +203,7 @@ def test_a_video_file_is_not_opened_with_a_stream_s_options(monkeypatch: pytest.
     assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;udp"
 
 
-def test_a_wrong_address_is_one_line_without_the_password() -> None:
+def test_a_wrong_address_gives_a_one_line_error_without_the_password() -> None:
     with pytest.raises(CameraError) as caught:
         camera(f"visible=rtsp://me:{PASSWORD}@127.0.0.1:{free_port()}/x?key={PASSWORD}").open()
     assert caught.value.cause == "missing"

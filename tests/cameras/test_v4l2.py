@@ -1,6 +1,6 @@
-"""USB cameras without one: which device an id means, what is asked of it, and dumps of every layout through the same decoder.
+"""USB cameras without devices: selection by id, requested formats, and dumps of every layout through the real decoder.
 
-tests/cameras/test_vivid.py has real devices.
+tests/cameras/test_vivid.py uses real devices.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CODEC = Device("/dev/video10", "bcm2835-codec-decode", None, "bcm2835-codec", "p
 
 
 class Stream:
-    """A device that gives what it is asked for, and `raws` when read."""
+    """A device that accepts every request and returns `raws` when read."""
 
     raws: ClassVar[list[Any]] = []
     fails: int | None = None
@@ -66,18 +66,18 @@ class Stream:
 
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
-    """The devices that are attached."""
-    found = [WEBCAM, METADATA, LEPTON, TC001, CODEC]
+    """The attached devices."""
+    attached = [WEBCAM, METADATA, LEPTON, TC001, CODEC]
     for module in ("v4l2", "find"):
-        monkeypatch.setattr(f"edgefuse.cameras.{module}.devices", lambda: found)
+        monkeypatch.setattr(f"edgefuse.cameras.{module}.devices", lambda: attached)
     monkeypatch.setattr("edgefuse.cameras.v4l2.Stream", Stream)
     for name, value in (("raws", []), ("fails", None), ("gives", None), ("asked", [])):
         monkeypatch.setattr(Stream, name, value)
-    return found
+    return attached
 
 
 def read(spec: str, *buffers: Any) -> list[Frame]:
-    """Frames made of buffers: bytes, or a Raw."""
+    """Return the frames made from buffers: bytes, or a Raw."""
     Stream.raws = [b if isinstance(b, Raw) else Raw(np.frombuffer(b, np.uint8), k, k, False) for k, b in enumerate(buffers)]
     one = camera(spec)
     one.open()
@@ -87,14 +87,14 @@ def read(spec: str, *buffers: Any) -> list[Frame]:
 
 
 @pytest.mark.usefixtures("there")
-def test_every_sensor_s_layout_comes_through_as_counts() -> None:
+def test_every_sensors_layout_gives_counts() -> None:
     rng = np.random.default_rng(3)
     counts = rng.integers(27000, 33000, (120, 160), np.uint16)
     (frame,) = read("infrared=v4l2:1e4e:0100?size=160x120", counts.astype("<u2").tobytes())
     np.testing.assert_array_equal(frame.data, counts)
     assert frame.radiometry is not None
     assert (frame.radiometry.sensor, frame.radiometry.scale) == ("lepton", 0.01)
-    # rows of telemetry that say nothing are cut off
+    # invalid telemetry rows are removed
     rows = np.concatenate([counts, np.zeros((2, 160), np.uint16)])
     (frame,) = read("infrared=v4l2:1E4E:0100", rows.astype("<u2").tobytes())
     assert Stream.asked[-1] == ("Y16", (160, 122))
@@ -108,14 +108,14 @@ def test_every_sensor_s_layout_comes_through_as_counts() -> None:
 
 
 @pytest.mark.usefixtures("there")
-def test_a_known_sensor_s_picture_where_that_is_asked_for() -> None:
+def test_a_known_sensors_picture_format_on_request() -> None:
     (frame,) = read("infrared=v4l2:0bda:5830?size=256x192", bytes(range(256)) * 384)
     assert frame.data.shape == (192, 256, 3)
     assert frame.radiometry is None
 
 
 @pytest.mark.usefixtures("there")
-def test_frames_that_are_no_frames_are_told_one_by_one() -> None:
+def test_damaged_buffers_are_reported_one_by_one() -> None:
     whole = Raw(np.zeros(160 * 122 * 2, np.uint8), 10, 0, False)
     damaged = Raw(whole.data, 20, 1, True)
     short = Raw(whole.data[:100], 30, 2, False)
@@ -134,7 +134,7 @@ def test_frames_that_are_no_frames_are_told_one_by_one() -> None:
     assert gone.value.cause == "gone"
 
 
-def test_what_can_be_wrong_at_the_start(there: list[Device], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_at_the_start(there: list[Device], monkeypatch: pytest.MonkeyPatch) -> None:
     def cause(spec: str) -> tuple[str, str]:
         with pytest.raises(CameraError) as caught:
             camera(spec).open()
@@ -142,7 +142,7 @@ def test_what_can_be_wrong_at_the_start(there: list[Device], monkeypatch: pytest
 
     kind, message = cause("infrared=v4l2:dead:beef")
     assert kind == "missing"
-    assert "there is 046d:0825 (C270), 1e4e:0100 (PureThermal 3), 0bda:5830 (USB Camera), /dev/video10" in message
+    assert "attached: 046d:0825 (C270), 1e4e:0100 (PureThermal 3), 0bda:5830 (USB Camera), /dev/video10" in message
     assert cause("visible=v4l2:/dev/video9")[0] == "missing"
     assert cause("visible=v4l2:/dev/video1")[0] == "format"
     kind, message = cause("visible=v4l2:046d:0825?size=640x480&format=GREY")
@@ -150,7 +150,7 @@ def test_what_can_be_wrong_at_the_start(there: list[Device], monkeypatch: pytest
     monkeypatch.setattr(Stream, "gives", ("YUYV", (320, 240)))
     assert "gives 320x240 YUYV, not 640x480 YUYV" in cause("visible=v4l2:046d:0825")[1]
     for code, kind, words in (
-        (errno.EBUSY, "busy", "something else uses it; fuser -v /dev/video0"),
+        (errno.EBUSY, "busy", "another program uses it; fuser -v /dev/video0"),
         (errno.EACCES, "denied", "sudo usermod -aG video $USER"),
         (errno.EIO, "broken", "x"),
     ):
@@ -177,11 +177,11 @@ def test_what_can_be_wrong_at_the_start(there: list[Device], monkeypatch: pytest
         (TC001, "tc001", None, None, "infrared", ("YUYV", (256, 384))),
     ],
 )
-def test_what_is_asked_of_a_device(device: Device, sensor: str | None, fourcc: Any, size: Any, modality: Any, chosen: Any) -> None:
+def test_the_requested_format(device: Device, sensor: str | None, fourcc: Any, size: Any, modality: Any, chosen: Any) -> None:
     assert choose(device.modes, sensors.get(sensor) if sensor else None, fourcc, size, modality, "it") == chosen
 
 
-def test_the_one_pair_attached_is_found(there: list[Device]) -> None:
+def test_the_only_attached_pair_is_detected(there: list[Device]) -> None:
     there.remove(TC001)
     assert pair(attached()) == ("visible=v4l2:046d:0825", "infrared=v4l2:1e4e:0100")
 
@@ -191,37 +191,37 @@ def test_the_one_pair_attached_is_found(there: list[Device]) -> None:
     [
         ([WEBCAM, LEPTON, TC001], r"found a visible camera and 2 known thermal cameras \(attached: v4l2:046d:0825 \(C270\), "),
         ([WEBCAM], "found a visible camera and no known thermal camera"),
-        ([], r"found no visible camera and no known thermal camera \(attached: none\); say which: --camera visible=CAMERA"),
+        ([], r"found no visible camera and no known thermal camera \(attached: none\); choose with --camera visible=CAMERA"),
         ([WEBCAM, Device("/dev/video8", "C270", "046d:0825", captures=True, modes=WEBCAM.modes), LEPTON], "v4l2:/dev/video8"),
     ],
 )
-def test_no_pair_or_several_are_named(there: list[Device], left: Sequence[Device], words: str) -> None:
+def test_no_pair_or_several_cameras_are_listed(there: list[Device], left: Sequence[Device], words: str) -> None:
     there[:] = left
     with pytest.raises(SourceError, match=words):
         pair(attached())
 
 
-def test_structures_have_the_kernel_s_sizes() -> None:
-    """As linux/videodev2.h makes them where a long has eight bytes; the ioctl's number carries the size, so the kernel checks it too."""
+def test_structures_have_the_kernels_sizes() -> None:
+    """Sizes as in linux/videodev2.h with an 8-byte long. The ioctl number contains the size, so the kernel checks it too."""
     if ctypes.sizeof(ctypes.c_long) != 8:
-        pytest.skip("sizes of a 64-bit machine")
+        pytest.skip("sizes are for a 64-bit machine")
     sizes = {"_Format": 208, "_RequestBuffers": 20, "_Buffer": 88, "_StreamParameters": 204, "_PixelFormat": 48}
     assert {name: ctypes.sizeof(getattr(v4l2_stream, name)) for name in sizes} == sizes
     assert (v4l2_stream._S_FMT, v4l2_stream._DQBUF) == (0xC0D05605, 0xC0585611)
     assert v4l2_stream._STREAMON == 0x40045612
 
 
-def test_padded_lines_are_cut() -> None:
+def test_line_padding_is_removed() -> None:
     rows = np.arange(4 * 10, dtype=np.uint8).reshape(4, 10)
     np.testing.assert_array_equal(unpadded(rows.ravel(), (6, 4), "GREY", 10), rows[:, :6])
-    # a driver may leave out the last line's padding
+    # a driver may omit the last line's padding
     np.testing.assert_array_equal(unpadded(rows.ravel()[:36], (6, 4), "GREY", 10), rows[:, :6])
     assert unpadded(rows.ravel(), (4, 4), "Y16", 10).dtype == np.uint16
     with pytest.raises(ValueError, match="has 35 bytes of 40"):
         unpadded(rows.ravel()[:35], (6, 4), "GREY", 10)
 
 
-def test_jpegs_are_whole_or_refused() -> None:
+def test_truncated_jpegs_are_refused() -> None:
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8), (9, 9), 5)
     data = cv2.imencode(".jpg", image)[1].ravel()
     padded = np.concatenate([data, np.zeros(7, np.uint8)])

@@ -10,7 +10,7 @@ from tests.doctor.trees import camera
 
 
 class Kernel:
-    """Answers as a driver does: structures of linux/videodev2.h, EINVAL past the end of a list."""
+    """Answers ioctls as a driver does: linux/videodev2.h's structures, EINVAL past the end of a list."""
 
     def __init__(
         self, capabilities: int, formats: dict[bytes, list[tuple[int, ...]]], intervals: list[tuple[int, int]], endless: bool = False
@@ -18,7 +18,7 @@ class Kernel:
         self.capabilities, self.formats, self.intervals, self.endless = capabilities, formats, intervals, endless
 
     def __call__(self, handle: int, request: int, data: bytearray) -> int:
-        assert len(data) == request >> 16 & 0x3FFF  # the size that the request's number carries
+        assert len(data) == request >> 16 & 0x3FFF  # the size encoded in the request number
         index = struct.unpack_from("=I", data)[0]
         match request:
             case 0x80685600:
@@ -43,52 +43,52 @@ class Kernel:
         struct.pack_into(form, data, at, *rows[min(index, len(rows) - 1)])
 
 
-def test_a_camera_tells_its_id_and_modes(tmp_path: Path) -> None:
+def test_a_cameras_id_and_modes(tmp_path: Path) -> None:
     camera(tmp_path, 0, "1E4E:0100", "PureThermal")
     plant(tmp_path, {"dev/video0": ""})
     kernel = Kernel(0x04200001, {b"Y16 ": [(1, 160, 122), (1, 160, 120)], b"UYVY": [(1, 160, 120)]}, [(1, 9), (1, 5)])
-    (found,) = devices(tmp_path, kernel)
-    assert (found.path, found.name, found.usb, found.driver, found.bus) == (
+    (device,) = devices(tmp_path, kernel)
+    assert (device.path, device.name, device.usb, device.driver, device.bus) == (
         "/dev/video0", "PureThermal (fw:v1.3.0)", "1e4e:0100", "uvcvideo", "usb-1.2",
     )  # fmt: skip
-    assert found.captures
-    assert found.error is None
-    assert found.modes == (Mode("Y16", 160, 122, 9.0), Mode("Y16", 160, 120, 9.0), Mode("UYVY", 160, 120, 9.0))
-    assert str(found.modes[0]) == "Y16 160x122 9 FPS"
+    assert device.captures
+    assert device.error is None
+    assert device.modes == (Mode("Y16", 160, 122, 9.0), Mode("Y16", 160, 120, 9.0), Mode("UYVY", 160, 120, 9.0))
+    assert str(device.modes[0]) == "Y16 160x122 9 FPS"
     assert usb_ids(tmp_path) == ["1e4e:0100"]
 
 
 def test_a_metadata_node_of_a_camera_captures_nothing(tmp_path: Path) -> None:
     plant(tmp_path, {"dev/video1": ""})
-    # its own capabilities count, not those of the whole device
+    # its own capabilities count, not the whole device's
     assert not devices(tmp_path, Kernel(0x04A00000, {}, []))[0].captures
 
 
-def test_any_size_up_to_a_largest_is_one_mode(tmp_path: Path) -> None:
+def test_a_size_range_is_one_mode(tmp_path: Path) -> None:
     plant(tmp_path, {"dev/video0": ""})
     kernel = Kernel(0x1000, {b"MJPG": [(3, 32, 1920, 2, 32, 1080, 2)]}, [])
     assert devices(tmp_path, kernel)[0].modes == (Mode("MJPG", 1920, 1080, None),)
 
 
-def test_a_driver_that_never_ends_its_lists_is_left(tmp_path: Path) -> None:
+def test_endless_lists_of_a_driver_are_limited(tmp_path: Path) -> None:
     plant(tmp_path, {"dev/video0": ""})
-    found = devices(tmp_path, Kernel(1, {b"YUYV": [(1, 640, 480)]}, [], endless=True))
-    assert len(found[0].modes) == 64 * 64
+    listed = devices(tmp_path, Kernel(1, {b"YUYV": [(1, 640, 480)]}, [], endless=True))
+    assert len(listed[0].modes) == 64 * 64
 
 
-def test_devices_are_ordered_by_number_and_found_without_sys(tmp_path: Path) -> None:
+def test_devices_are_sorted_by_number_and_listed_without_sys(tmp_path: Path) -> None:
     plant(tmp_path, {"dev/video10": "", "dev/video2": "", "dev/videoX": ""})
-    found = devices(tmp_path)
-    assert [d.path for d in found] == ["/dev/video2", "/dev/video10"]
-    # the real kernel of a plain file
-    assert {d.error for d in found} == {errno.ENOTTY}
-    assert {d.usb for d in found} == {None}
+    listed = devices(tmp_path)
+    assert [d.path for d in listed] == ["/dev/video2", "/dev/video10"]
+    # the real ioctl on a plain file
+    assert {d.error for d in listed} == {errno.ENOTTY}
+    assert {d.usb for d in listed} == {None}
 
 
-def test_a_device_that_is_in_sys_alone(tmp_path: Path) -> None:
+def test_a_device_that_is_only_in_sys(tmp_path: Path) -> None:
     camera(tmp_path, 0, "0bda:5830", "USB Camera")
-    (found,) = devices(tmp_path)
-    assert (found.error, found.name, found.usb) == (errno.ENOENT, "USB Camera", "0bda:5830")
+    (device,) = devices(tmp_path)
+    assert (device.error, device.name, device.usb) == (errno.ENOENT, "USB Camera", "0bda:5830")
 
 
 def test_no_devices(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Real V4L2 devices: the kernel's test driver vivid. scripts/test-cameras runs these, in a virtual machine where the kernel lacks it."""
+"""Real V4L2 devices from the kernel's test driver vivid; scripts/test-cameras runs these in a virtual machine."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edgefuse.cameras.camera_thread import Patience
 from edgefuse.cameras.v4l2_devices import devices
 from edgefuse.errors import CameraError, FrameError
 from edgefuse.frames import Frame
-from edgefuse.sources.cameras import CamerasSource, How
+from edgefuse.sources.cameras import CamerasSource, PairingOptions
 
 PATHS = [d.path for d in devices() if d.driver == "vivid" and d.captures]
-pytestmark = pytest.mark.skipif(len(PATHS) < 2, reason="this kernel has no vivid devices; scripts/test-cameras brings one that has")
+pytestmark = pytest.mark.skipif(len(PATHS) < 2, reason="this kernel has no vivid devices; run scripts/test-cameras")
 
 
 @pytest.fixture(autouse=True)
 def _whole() -> None:
-    """Devices without faults."""
+    """Reset the devices to work without faults."""
     for path in PATHS:
         subprocess.run(["v4l2-ctl", "-d", path, "-c", "percentage_of_dropped_buffers=0"], check=True, capture_output=True)
 
@@ -47,8 +47,8 @@ def frames(one: Camera, count: int) -> list[Frame]:
 
 
 @pytest.mark.parametrize(("fourcc", "channels"), [("YUYV", (3,)), ("BGR3", (3,)), ("NV12", (3,)), ("GREY", ())])
-def test_pictures_of_every_format_show_one_and_the_same(fourcc: str, channels: tuple[int, ...]) -> None:
-    """vivid's colour bars: eight columns, the first white, the last black, yellow second."""
+def test_all_formats_show_the_same_picture(fourcc: str, channels: tuple[int, ...]) -> None:
+    """vivid's colour bars: eight columns, the first white, the second yellow, the last black."""
     one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&format={fourcc}&fps=10")
     try:
         data = frames(one, 2)[-1].data
@@ -56,7 +56,7 @@ def test_pictures_of_every_format_show_one_and_the_same(fourcc: str, channels: t
         one.close()
     assert data.shape == (180, 320, *channels)
     assert data.dtype == np.uint8
-    # what is written over the bars is on few rows
+    # the text over the bars covers few rows
     row = np.median(data, axis=0)
     white, yellow, black = row[10], row[60], row[310]
     assert np.min(white) > 160
@@ -65,7 +65,7 @@ def test_pictures_of_every_format_show_one_and_the_same(fourcc: str, channels: t
         assert yellow[0] + 60 < min(yellow[1], yellow[2])
 
 
-def test_sixteen_bits_come_as_counts() -> None:
+def test_16_bit_formats_give_counts() -> None:
     one = opened(f"infrared=v4l2:{PATHS[1]}?size=320x180&format=Y16&fps=10")
     try:
         frame = frames(one, 2)[-1]
@@ -78,7 +78,7 @@ def test_sixteen_bits_come_as_counts() -> None:
     assert frame.data[120, 10] > 20000 > frame.data[120, 310]
 
 
-def test_kernel_timestamps_are_monotonic_times_at_the_camera_s_rate() -> None:
+def test_kernel_timestamps_are_monotonic_at_the_cameras_rate() -> None:
     one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&fps=5")
     try:
         assert one.fps == pytest.approx(5)
@@ -91,7 +91,7 @@ def test_kernel_timestamps_are_monotonic_times_at_the_camera_s_rate() -> None:
     assert np.median([b - a for a, b in pairwise(times)]) == pytest.approx(200e6, rel=0.1)
 
 
-def test_what_the_driver_lost_is_counted() -> None:
+def test_frames_lost_by_the_driver_are_counted() -> None:
     control(PATHS[0], "percentage_of_dropped_buffers=50")
     one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&fps=10")
     try:
@@ -101,7 +101,7 @@ def test_what_the_driver_lost_is_counted() -> None:
         one.close()
 
 
-def test_a_damaged_frame_is_one_frame_lost() -> None:
+def test_a_damaged_frame_is_counted() -> None:
     one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180&fps=10")
     try:
         frames(one, 1)
@@ -116,7 +116,7 @@ def test_a_damaged_frame_is_one_frame_lost() -> None:
 def test_busy_wrong_and_missing() -> None:
     one = opened(f"visible=v4l2:{PATHS[0]}?size=320x180")
     try:
-        with pytest.raises(CameraError, match="something else uses it") as caught:
+        with pytest.raises(CameraError, match="another program uses it") as caught:
             camera(f"visible=v4l2:{PATHS[0]}?size=640x360").open()
         assert caught.value.cause == "busy"
     finally:
@@ -124,15 +124,15 @@ def test_busy_wrong_and_missing() -> None:
     with pytest.raises(CameraError, match="gives 320x180 YUYV, not 333x222 YUYV; it offers 320x180 YUYV") as caught:
         camera(f"visible=v4l2:{PATHS[0]}?size=333x222&format=YUYV").open()
     assert caught.value.cause == "format"
-    with pytest.raises(CameraError, match="there is no such video device, there is /dev/video") as caught:
+    with pytest.raises(CameraError, match=r"no such video device \(attached: /dev/video") as caught:
         camera("visible=v4l2:/dev/video77").open()
     assert caught.value.cause == "missing"
 
 
-def test_a_pair_goes_on_after_one_was_unplugged() -> None:
+def test_a_pair_recovers_after_a_camera_was_unplugged() -> None:
     specs = [f"visible=v4l2:{PATHS[0]}?size=320x180&fps=10", f"infrared=v4l2:{PATHS[1]}?size=320x180&format=Y16&fps=5"]
     patience = Patience(silent=3, first_retry=0.5, last_retry=1)
-    with CamerasSource(specs, How(pass_through=True, max_skew_ms=400), patience) as source:
+    with CamerasSource(specs, PairingOptions(pass_through=True, max_skew_ms=400), patience) as source:
         pair = source.read()
         assert pair is not None
         assert (pair.visible.data.shape, pair.infrared.data.dtype, pair.missing) == ((180, 320, 3), np.uint16, None)

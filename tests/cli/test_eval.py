@@ -192,7 +192,7 @@ def test_nothing_left_to_measure(run: Run, pairs_folder: Path) -> None:
         (["--source", ""], "--source = '': expected a non-empty string"),
         ([], "--source"),
         (["--source", "webcam:0"], "unknown source 'webcam'"),
-        (["--source", "demo", "--model", "gpt"], "unknown model 'gpt'; there is blend-classic, mobilefuse"),
+        (["--source", "demo", "--model", "gpt"], "unknown model 'gpt'; choose from blend-classic, mobilefuse"),
         (["--source", "demo", "--model", ""], "expected a non-empty string"),
         (["--source", "demo", "--runtime", "cuda"], "unknown runtime 'cuda'"),
         (["--source", "demo", "--threads", "0"], "--threads = 0: expected a whole number from 1"),

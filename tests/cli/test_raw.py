@@ -115,7 +115,7 @@ def test_a_killed_recorder_leaves_a_file_that_plays(tmp_path: Path) -> None:
         (("run", "--source", "replay:none.efr"), "cannot read none.efr: No such file or directory"),
         (("run", "--source", "replay:r.json"), "expected a file made by --record-raw"),
         (("run", "--source", "replay:a.efr", "--record-raw", "a.efr"), "--record-raw a.efr is what"),
-        (("run", "--source", "demo", "--record-raw", "a.mp4"), "a raw recording ends in .efr"),
+        (("run", "--source", "demo", "--record-raw", "a.mp4"), "a raw recording needs the extension .efr"),
         (("run", "--source", "demo", "--record-raw", "no/\0.efr".replace("\0", "x" * 300)), "the name is too long"),
         (("run", "--source", "demo", "--agc", "auto"), "--agc"),
         (("export", "a.efr"), "--tiff"),

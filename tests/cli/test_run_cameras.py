@@ -104,14 +104,17 @@ def test_cameras_of_two_sizes_take_a_calibration(run: Run, servers: tuple[MjpegS
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--camera", "visible=webcam:0", "--camera", "infrared=v4l2:1e4e:0100"], "unknown camera 'webcam'; there is picamera2, v4l2"),
+        (["--camera", "visible=webcam:0", "--camera", "infrared=v4l2:1e4e:0100"], "unknown camera 'webcam'; choose from picamera2, v4l2"),
         (["--camera", "visible=picamera2:0"], "no infrared camera; add --camera infrared=CAMERA"),
         (["--camera", "visible=picamera2:0", "--camera", "visible=picamera2:1"], "two visible cameras"),
         (["--camera", "infrared=v4l2:1e4e", "--camera", "visible=picamera2:0"], "expected a USB id VENDOR:PRODUCT"),
-        (["--camera", "infrared=v4l2:ffff:ffff", "--camera", "visible=v4l2:ffff:fffe"], "no such USB camera is attached"),
+        (["--camera", "infrared=v4l2:ffff:ffff", "--camera", "visible=v4l2:ffff:fffe"], "no such USB camera (attached: "),
         (["--camera", "infrared=v4l2:/dev/null", "--camera", "visible=v4l2:/dev/absent"], "v4l2:/dev/"),
-        (["--camera", "infrared=v4l2:/dev/null", "--camera", "visible=v4l2:/dev/null"], "there is no such video device, there is"),
-        (["--camera", "infrared=http://127.0.0.1:1/v", "--camera", "visible=http://127.0.0.1:1/v"], "are one camera; a pair takes two"),
+        (["--camera", "infrared=v4l2:/dev/null", "--camera", "visible=v4l2:/dev/null"], "no such video device (attached: "),
+        (
+            ["--camera", "infrared=http://127.0.0.1:1/v", "--camera", "visible=http://127.0.0.1:1/v"],
+            "are the same camera; a pair needs two",
+        ),
         (["--camera", "visible=http://a:S3cret@127.0.0.1:1/v", "--camera", "infrared=v4l2:/dev/absent"], "camera"),
         (["--camera", "--camera", "visible=picamera2:0"], "is not visible=CAMERA or infrared=CAMERA"),
         (["--camera", "--source", "demo"], "--source and --camera: give only one of them"),

@@ -75,7 +75,7 @@ def test_a_file_takes_a_plane_in_its_own_layout() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(SettingsError, match="unknown runtime 'cuda'; there is auto, onnx, litert, numpy"):
+    with pytest.raises(SettingsError, match="unknown runtime 'cuda'; choose from auto, onnx, litert, numpy"):
         choose(find("mobilefuse"), "cuda")
 
 

@@ -1,4 +1,4 @@
-"""The folder sink: one whole file a frame."""
+"""The folder sink: one complete file per frame."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_bytes_written_are_those_of_the_files(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f0.png", "f1.png", "f2.png"]
 
 
-def test_a_frame_s_name_is_not_interned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the table of interned strings grows with each that comes, and lets go of what left when it is made anew: megabytes
+def test_frame_names_are_not_interned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the table of interned strings grows with every name and is released only when rebuilt, which takes megabytes
     interned: list[str] = []
     intern = sys.intern
 
@@ -81,7 +81,7 @@ def test_a_file_of_that_name_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../f", "/tmp/f", "sub/f", ".", "..", ".hidden", "sub/../f"])
-def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_name_outside_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "out" / "sub").mkdir(parents=True)
     with open_sink(f"folder:{tmp_path}/out", 25) as sink, pytest.raises(OutputError, match="is not a file name"):
         sink.write(fused(COLOUR, name))
@@ -93,7 +93,7 @@ def test_a_frame_without_a_name_is_refused(tmp_path: Path) -> None:
         sink.write(fused(COLOUR, ""))
 
 
-def test_a_stranger_s_name_is_kept(tmp_path: Path) -> None:
+def test_non_ascii_names_are_kept(tmp_path: Path) -> None:
     with open_sink(f"folder:{tmp_path}", 25) as sink:
         sink.write(fused(COLOUR, "\udcff 图"))
     assert [p.name for p in tmp_path.iterdir()] == ["\udcff 图.png"]
@@ -104,19 +104,19 @@ def test_a_name_that_is_too_long_is_an_output_error(tmp_path: Path) -> None:
         sink.write(fused(COLOUR, "n" * 300))
 
 
-def test_a_picture_that_jpeg_can_t_hold_is_an_output_error(tmp_path: Path) -> None:
+def test_a_picture_too_large_for_jpeg_is_an_output_error(tmp_path: Path) -> None:
     with open_sink(f"folder:{tmp_path}?format=jpg", 25) as sink, pytest.raises(OutputError):
         sink.write(fused(np.zeros((1, 65536), np.uint8)))
 
 
-def test_a_place_that_is_no_folder_is_found_at_once(tmp_path: Path) -> None:
+def test_a_target_that_is_not_a_folder_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for place in ("file", "file/in"):
         with pytest.raises(OutputError, match=rf"^cannot write {tmp_path}/{place}: "):
             open_sink(f"folder:{tmp_path}/{place}", 25)
 
 
-def test_a_folder_that_goes_away_is_an_output_error(tmp_path: Path) -> None:
+def test_a_removed_folder_is_an_output_error(tmp_path: Path) -> None:
     sink = open_sink(f"folder:{tmp_path}/out", 25)
     (tmp_path / "out").rmdir()
     with pytest.raises(OutputError, match="No such file or directory"):
@@ -135,5 +135,5 @@ def test_wrong_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -
 
 
 def test_unknown_sinks_list_the_known() -> None:
-    with pytest.raises(SettingsError, match=r"^unknown sink 'mqtt'; there is folder, video"):
+    with pytest.raises(SettingsError, match=r"^unknown sink 'mqtt'; choose from folder, video"):
         open_sink("mqtt:x", 25)

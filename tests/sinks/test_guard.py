@@ -1,4 +1,4 @@
-"""A sink that fails is set aside, counted and tried again."""
+"""A failing sink is set aside, its lost frames are counted, and it is retried."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Shaky(Sink):
         self.said.append("close")
 
 
-def test_attempts_are_soon_then_seldom_and_never_later_than_three_seconds(clock: list[float]) -> None:
+def test_retries_back_off_up_to_three_seconds(clock: list[float]) -> None:
     shaky, events = Shaky(), []
     sink = GuardedSink("shaky", shaky, True, events.append)
     sink.write(fused(0))
@@ -74,14 +74,14 @@ def test_attempts_are_soon_then_seldom_and_never_later_than_three_seconds(clock:
     assert shaky.said[-2:] == ["resume", "write"]
 
 
-def test_one_that_is_not_patient_fails_as_it_is() -> None:
+def test_without_keep_going_errors_are_raised() -> None:
     shaky = Shaky()
     shaky.broken = True
     with pytest.raises(OutputError, match="disk is full"):
         GuardedSink("shaky", shaky, False, lambda _: None).write(fused(0))
 
 
-def test_a_folder_that_goes_comes_back(tmp_path: Path, clock: list[float]) -> None:
+def test_a_removed_folder_is_recreated(tmp_path: Path, clock: list[float]) -> None:
     folder = tmp_path / "out"
     sink = GuardedSink("out", FolderSink(folder), True, lambda _: None)
     sink.write(fused(0))
@@ -93,7 +93,7 @@ def test_a_folder_that_goes_comes_back(tmp_path: Path, clock: list[float]) -> No
     assert sink.report()["lost"] == 1
 
 
-def test_a_video_that_failed_keeps_its_first_part(tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_video_keeps_its_first_part(tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     path, events = tmp_path / "a.mp4", []
     sink = GuardedSink("a", VideoSink(path, 25.0), True, events.append)
     for k in range(3):

@@ -1,4 +1,4 @@
-"""The video sink: a file that plays, at the rate that was given, or none at all."""
+"""The video sink writes a playable file at the given rate, or none."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def flat(level: int, size: tuple[int, int] = (64, 48)) -> FusedFrame:
 
 
 def play(path: Path) -> tuple[float, list[NDArray[Any]]]:
-    """(frames a second, the frames)."""
+    """Return (frames per second, the frames)."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     assert capture.isOpened()
     fps, frames = capture.get(cv2.CAP_PROP_FPS), []
@@ -52,8 +52,8 @@ def test_a_video_plays_frame_by_frame_at_its_own_rate(tmp_path: Path, extension:
     with open_sink(f"video:{path}", fps) as sink:
         for k in range(5):
             sink.write(flat(20 + 40 * k))
-    found, frames = play(path)
-    assert found == pytest.approx(fps, rel=1e-4)
+    rate, frames = play(path)
+    assert rate == pytest.approx(fps, rel=1e-4)
     assert [round((f.mean() - 20) / 40) for f in frames] == list(range(5))
     assert {f.shape for f in frames} == {(48, 64, 3)}
     assert sink.bytes_written == path.stat().st_size > 0
@@ -61,7 +61,7 @@ def test_a_video_plays_frame_by_frame_at_its_own_rate(tmp_path: Path, extension:
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_the_file_appears_on_close_and_the_old_one_stays_till_then(tmp_path: Path, extension: str) -> None:
+def test_the_file_appears_on_close_and_the_old_one_stays_until_then(tmp_path: Path, extension: str) -> None:
     new, old = tmp_path / f"new{extension}", tmp_path / f"old{extension}"
     old.write_bytes(b"old")
     for path in (new, old):
@@ -92,7 +92,7 @@ def test_without_a_frame_there_is_no_file(tmp_path: Path) -> None:
     assert sink.bytes_written == 0
 
 
-def test_what_was_written_is_kept_when_the_run_fails(tmp_path: Path) -> None:
+def test_written_frames_are_kept_when_the_run_fails(tmp_path: Path) -> None:
     sink = open_sink(f"video:{tmp_path}/out.avi", 25)
 
     def run() -> None:
@@ -105,7 +105,7 @@ def test_what_was_written_is_kept_when_the_run_fails(tmp_path: Path) -> None:
     assert len(play(tmp_path / "out.avi")[1]) == 1
 
 
-def test_colour_stays_in_its_order(tmp_path: Path) -> None:
+def test_the_colour_order_is_kept(tmp_path: Path) -> None:
     image = np.full((48, 64, 3), (30, 90, 200), np.uint8)
     with open_sink(f"video:{tmp_path}/out.avi", 25) as sink:
         sink.write(fused(image))
@@ -140,7 +140,7 @@ def test_another_size_is_fitted_in_with_black_borders(tmp_path: Path) -> None:
     assert {f.shape for f in (first, wide, tall, big, odd)} == {(48, 64)}
     for whole in (first, big, odd):
         np.testing.assert_allclose(whole, 200, atol=6)
-    # 128 x 48 becomes 64 x 24 in the middle, 32 x 48 stays as it is in the middle
+    # 128 x 48 becomes 64 x 24 in the centre, 32 x 48 stays as it is in the centre
     np.testing.assert_allclose(wide[14:34], 200, atol=12)
     np.testing.assert_allclose(np.vstack([wide[:8], wide[40:]]), 0, atol=12)
     np.testing.assert_allclose(tall[:, 18:46], 200, atol=12)
@@ -165,12 +165,12 @@ def test_the_case_of_the_extension_does_not_matter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out", "out.gif", "out.mp4.txt", ".mp4"])
 def test_an_unknown_extension_lists_the_known(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SettingsError, match=rf"{name}: a video ends in \.mp4, \.mkv, \.mov, \.avi; rename it$"):
+    with pytest.raises(SettingsError, match=rf"{name}: a video needs one of the extensions \.mp4, \.mkv, \.mov, \.avi$"):
         open_sink(f"video:{tmp_path}/{name}", 25)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_in_the_place_of_the_file_is_found_at_once(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "out.mp4").mkdir()
     with pytest.raises(OutputError, match="a folder is there, not a file"):
         open_sink(f"video:{tmp_path}/out.mp4", 25)
@@ -188,7 +188,7 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
     assert len(play(tmp_path / "new" / "er" / "out.avi")[1]) == 1
 
 
-def test_a_disk_that_fills_up_ends_the_video_while_it_can_still_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nearly_full_disk_ends_the_video_while_it_can_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = iter([10**9, 10**9, 1000])
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, next(free)))
     sink = open_sink(f"video:{tmp_path}/out.avi", 25)
@@ -202,7 +202,7 @@ def test_a_disk_that_fills_up_ends_the_video_while_it_can_still_be_closed(tmp_pa
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_a_disk_that_is_really_full_leaves_a_video_that_plays(tmp_path: Path, extension: str) -> None:
+def test_a_really_full_disk_leaves_a_playable_video(tmp_path: Path, extension: str) -> None:
     private = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=2m none "$0" && exec "$@"', str(tmp_path))
     if os.getuid() != 0 or not shutil.which("unshare") or subprocess.run([*private, "true"], capture_output=True).returncode != 0:
         pytest.skip("a small file system can only be mounted by root, where namespaces are allowed")
@@ -231,7 +231,7 @@ def test_a_disk_that_is_really_full_leaves_a_video_that_plays(tmp_path: Path, ex
     assert done.stdout.splitlines() == ["True", f"True True ['out{extension}']"], done.stderr
 
 
-def test_a_folder_that_goes_away_is_an_output_error(tmp_path: Path) -> None:
+def test_a_removed_folder_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     sink = open_sink(f"video:{tmp_path}/gone/out.avi", 25)
     sink.write(flat(1))
@@ -240,7 +240,7 @@ def test_a_folder_that_goes_away_is_an_output_error(tmp_path: Path) -> None:
         sink.write(flat(2))
 
 
-def test_a_video_that_goes_away_is_an_output_error_on_close(tmp_path: Path) -> None:
+def test_a_removed_video_is_an_output_error_on_close(tmp_path: Path) -> None:
     sink = open_sink(f"video:{tmp_path}/out.avi", 25)
     sink.write(flat(1))
     for path in tmp_path.iterdir():
@@ -283,6 +283,6 @@ def test_a_name_that_is_not_utf_8_does_not_kill_the_process(tmp_path: Path) -> N
     assert done.stdout in ("written\n", "refused\n")
 
 
-def test_a_name_that_is_too_long_is_found_at_once(tmp_path: Path) -> None:
+def test_a_too_long_name_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="the name is too long"):
         open_sink(f"video:{tmp_path}/{'n' * 300}.mp4", 25)

@@ -1,4 +1,4 @@
-"""Raw recordings (docs/raw.md) that lie, seeded: for the tests, and by the hundred thousand for benchmarks/fuzz.py."""
+"""Malformed raw recordings (docs/raw.md) from a seed, for the tests and in large numbers for benchmarks/fuzz.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgefuse.sources.rawfile import MAGIC, RawWriter
 from edgefuse.sources.replay import ReplaySource
 from edgefuse.util.uri import parse
 
-_MOST_BYTES = 32 << 20  # that a file of this kind may raise the process's peak by: its frames say a megabyte at most
+_MAX_BYTES = 32 << 20  # growth of the process's peak memory allowed for such a file, whose frames claim a megabyte at most
 _SIDES = (0, 1, 2, 3, 8, 48, 64, 181, 1024, 16384, 16385, -1, 2**31, 2**63, 10**30)
 _VALUES: tuple[Any, ...] = (
     *_SIDES,
@@ -41,7 +41,7 @@ _VALUES: tuple[Any, ...] = (
 
 
 def recording(rng: random.Random) -> bytes:
-    """A file, from a whole one to noise. Checksums are mostly right, so that what is behind them is met."""
+    """Return a file between valid and noise. Most checksums are correct, so that the parsing behind them is tested."""
     if rng.random() < 0.03:
         return rng.choice((b"", MAGIC)) + rng.randbytes(rng.choice((0, 7, 40, 4000)))
     chunks = list(_good())
@@ -68,18 +68,19 @@ def recording(rng: random.Random) -> bytes:
 
 
 def check(path: Path, loop: int) -> int:
-    """Play it through the fuser; how many pairs it gave. Fails for anything but EdgeFuseErrors, and for memory beyond measure."""
+    """Play the file through the fuser and return its number of pairs. Fails for other errors than EdgeFuseError, and for excessive
+    memory."""
     fuser = _fuser()
     before = _peak_bytes()
     with ReplaySource.from_uri(parse(f"replay:{path}?loop={loop}")) as source:
         played = _play(source, fuser)
     grown = _peak_bytes() - before
-    assert grown < _MOST_BYTES, f"{grown / 1e6:.0f} MB"
+    assert grown < _MAX_BYTES, f"{grown / 1e6:.0f} MB"
     return played
 
 
 def _peak_bytes() -> int:
-    """Most memory this process ever held."""
+    """Return this process's peak memory."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -106,7 +107,7 @@ def _fuser() -> Any:
 
 @cache
 def _good() -> tuple[tuple[bytes, bytes], ...]:
-    """The chunks of four pairs, two of whose frames are the same."""
+    """Return the chunks of four pairs, of which two share a frame."""
     with TemporaryDirectory() as folder, edgefuse.open_source("demo?size=64x64&frames=4&depth=16&scene=day") as source:
         path = Path(folder) / "a.efr"
         writer = RawWriter(path, {"fps": 9.0, "source": "demo"})
@@ -127,7 +128,7 @@ def _chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def _lying(rng: random.Random, kind: bytes, payload: bytes) -> bytes:
-    """The same with another header."""
+    """Return the same chunks with another header."""
     start = 4 if kind == b"FRAM" else 0
     end = 4 + struct.unpack_from("<I", payload)[0] if start and len(payload) > 3 else len(payload)
     try:
@@ -145,7 +146,7 @@ def _lying(rng: random.Random, kind: bytes, payload: bytes) -> bytes:
         return text
     body = payload[end:]
     if rng.random() < 0.2:
-        # more than it says, or less
+        # more or less data than stated
         body = _zeros(rng.choice((10, 64 * 64, 1 << 20, 1 << 24)))
     return struct.pack("<I", rng.choice((len(text), len(text), len(text), 0, 2**32 - 1))) + text + body
 

@@ -1,4 +1,4 @@
-"""Two network cameras on loopback through source and pipeline, and every fault that a camera can have. Real HTTP, real FFmpeg."""
+"""Two network cameras on loopback through source and pipeline, with every kind of camera fault; real HTTP, real FFmpeg."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgefuse.fusion.fuser import load
 from edgefuse.run.pipeline import Pipeline
 from edgefuse.sinks.base import Sink
 from edgefuse.sources import open_source
-from edgefuse.sources.cameras import CamerasSource, How
+from edgefuse.sources.cameras import CamerasSource, PairingOptions
 from edgefuse.telemetry.report import Telemetry
 from tests.cameras.servers import MjpegServer, noise
 from tests.support.waiting import joined, until
@@ -124,7 +124,7 @@ def infrared() -> Iterator[MjpegServer]:
 
 @contextmanager
 def running(visible: MjpegServer, infrared: MjpegServer, sink: Seen | None = None, **how: Any) -> Iterator[Live]:
-    source = CamerasSource([f"visible={visible.url}", f"infrared={infrared.url}"], How(**how), QUICK)
+    source = CamerasSource([f"visible={visible.url}", f"infrared={infrared.url}"], PairingOptions(**how), QUICK)
     live = Live(source, sink or Seen())
     try:
         yield live
@@ -164,14 +164,14 @@ class Timed(Camera):
 def test_rates_are_those_of_the_captures_and_the_slower_one_paces_fresh_pairs(monkeypatch: pytest.MonkeyPatch, fresh: bool) -> None:
     timed = {"visible": Timed("visible", 30), "infrared": Timed("infrared", 9)}
     monkeypatch.setattr("edgefuse.sources.cameras._pair", lambda specs: timed)
-    with CamerasSource(["visible=timed", "infrared=timed"], How(fresh=fresh)) as source:
+    with CamerasSource(["visible=timed", "infrared=timed"], PairingOptions(fresh=fresh)) as source:
         assert source.info.fps == pytest.approx(9 if fresh else 30)
         assert source.read() is not None
         cameras = source.report()["cameras"]
         assert (cameras["visible"]["fps"], cameras["infrared"]["fps"]) == (30, 9)
 
 
-def test_the_slower_camera_is_held_and_its_age_reported(visible: MjpegServer, infrared: MjpegServer) -> None:
+def test_the_slower_cameras_frames_are_reused_and_their_age_reported(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared) as live:
         assert live.source.info.live
         live.more(60)
@@ -188,13 +188,13 @@ def test_the_slower_camera_is_held_and_its_age_reported(visible: MjpegServer, in
     assert frames["in"] == frames["fused"] + frames["dropped"] == pairing["pairs"] - live.telemetry.dropped.get("stopped", 0)
 
 
-def test_fresh_pairs_come_at_the_slower_pace(visible: MjpegServer, infrared: MjpegServer) -> None:
+def test_fresh_pairs_come_at_the_slower_rate(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared, fresh=True) as live:
         live.more(12)
         report = live.end()
     assert report["pairing"]["held"] == 0
     thermal = report["cameras"]["infrared"]
-    # the last one may have been on its way; a machine that is busy overruns
+    # the last frame may have been in transit; a loaded machine overruns
     assert 0 <= report["pairing"]["pairs"] - thermal["fused"] <= 1 + sum(thermal["dropped"].get(c, 0) for c in ("overrun", "slow-sink"))
     assert report["cameras"]["visible"]["dropped"]["outrun"] > 0
     fresh, held = halves(live.pairs)
@@ -202,7 +202,7 @@ def test_fresh_pairs_come_at_the_slower_pace(visible: MjpegServer, infrared: Mjp
     assert report["pairing"]["fresh_skew_ms"]["p50"] == pytest.approx(median(fresh), rel=0.01, abs=0.001)
 
 
-def test_a_slow_sink_makes_nothing_wait_and_the_oldest_give_way(visible: MjpegServer, infrared: MjpegServer) -> None:
+def test_a_slow_sink_blocks_nothing_and_the_oldest_frames_are_dropped(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared, Seen(wait_s=0.2)) as live:
         live.until(lambda: live.telemetry.dropped.get("slow-sink", 0) > 10, "frames to give way")
         report = live.end()
@@ -215,7 +215,7 @@ def test_a_slow_sink_makes_nothing_wait_and_the_oldest_give_way(visible: MjpegSe
     ("mode", "state", "cause"),
     [("down", "retrying", "gone"), ("garbage", "retrying", None), ("freeze", "frozen", "frozen")],
 )
-def test_a_fault_of_one_camera_is_told_and_it_comes_back_without_a_restart(
+def test_a_camera_fault_is_reported_and_recovers_without_a_restart(
     visible: MjpegServer, infrared: MjpegServer, mode: str, state: str, cause: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "edgefuse")
@@ -226,7 +226,7 @@ def test_a_fault_of_one_camera_is_told_and_it_comes_back_without_a_restart(
         stood, unmatched = live.sink.count, live.source.feeds["visible"].ledger.dropped.get("unmatched", 0)
         more = unmatched + 10
         live.until(lambda: live.source.feeds["visible"].ledger.dropped.get("unmatched", 0) > more, "visible frames without a partner")
-        # nothing is fused with a picture that is no more, but what was under way: read, waited, fused, waited, written
+        # nothing is fused with an outdated picture, but what was under way: read, waited, fused, waited, written
         assert live.sink.count <= stood + 5
         infrared.mode = "live"
         live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
@@ -235,7 +235,7 @@ def test_a_fault_of_one_camera_is_told_and_it_comes_back_without_a_restart(
     changes = live.states("infrared")
     assert changes[0] == "live"
     assert "live" in changes[changes.index(state) :]
-    # on a busy machine its server is late now and then, which is no fault
+    # on a loaded machine the server is sometimes late, which is not a fault
     assert set(live.states("visible")) <= {"live", "held"}
     faults = report["cameras"]["infrared"]["faults"]
     assert faults
@@ -244,9 +244,7 @@ def test_a_fault_of_one_camera_is_told_and_it_comes_back_without_a_restart(
     assert any(state in r.getMessage() and infrared.url in r.getMessage() for r in caplog.records)
 
 
-def test_a_camera_that_falls_silent_is_held_then_opened_again(
-    visible: MjpegServer, infrared: MjpegServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_camera_is_held_then_reopened(visible: MjpegServer, infrared: MjpegServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgefuse.cameras.stream._READ_MS", 1500)
     with running(visible, infrared) as live:
         live.more()
@@ -262,11 +260,11 @@ def test_a_camera_that_falls_silent_is_held_then_opened_again(
     assert "live" in states[states.index("lost") :]
 
 
-def test_another_size_is_a_fault_until_the_old_one_is_back(visible: MjpegServer, infrared: MjpegServer) -> None:
+def test_another_frame_size_is_a_fault_until_the_old_one_returns(visible: MjpegServer, infrared: MjpegServer) -> None:
     with running(visible, infrared) as live:
         live.more()
         infrared.picture = noise(64, 48)
-        # FFmpeg keeps a stream's first size by scaling; a camera that was set anew starts a new stream
+        # FFmpeg scales to a stream's first size; a reconfigured camera starts a new stream
         infrared.mode = "down"
         live.until(lambda: live.source.feeds["infrared"].state == "retrying", "the infrared camera to be gone")
         infrared.mode = "live"
@@ -280,7 +278,7 @@ def test_another_size_is_a_fault_until_the_old_one_is_back(visible: MjpegServer,
 
 
 @pytest.mark.parametrize("lost", ["visible", "infrared"])
-def test_the_other_picture_passes_through_where_asked_for(visible: MjpegServer, infrared: MjpegServer, lost: str) -> None:
+def test_pass_through_shows_the_other_camera(visible: MjpegServer, infrared: MjpegServer, lost: str) -> None:
     server = {"visible": visible, "infrared": infrared}[lost]
     with running(visible, infrared, pass_through=True) as live:
         live.more()
@@ -300,21 +298,21 @@ def test_the_other_picture_passes_through_where_asked_for(visible: MjpegServer, 
     assert report["pairing"]["alone"] >= 3
 
 
-def test_a_camera_that_is_missing_at_the_start_is_an_error_or_passes_through(visible: MjpegServer) -> None:
+def test_a_camera_missing_at_the_start_is_an_error_unless_passing_through(visible: MjpegServer) -> None:
     with MjpegServer(9, noise(*SIZE)) as gone:
         url = gone.url
     with pytest.raises(CameraError, match="can't be opened; check that the camera is on"):
         CamerasSource([f"visible={visible.url}", f"infrared={url}"], patience=QUICK)
-    with CamerasSource([f"visible={visible.url}", f"infrared={url}"], How(pass_through=True), QUICK) as source:
+    with CamerasSource([f"visible={visible.url}", f"infrared={url}"], PairingOptions(pass_through=True), QUICK) as source:
         pair = source.read()
         assert pair is not None
         assert pair.missing == "infrared"
         assert pair.infrared.data.shape == pair.visible.data.shape
 
 
-def test_one_camera_twice_or_no_pair_is_bad_input(visible: MjpegServer) -> None:
+def test_the_same_camera_twice_or_no_pair_is_bad_input(visible: MjpegServer) -> None:
     for specs, words in (
-        ([f"visible={visible.url}", f"infrared={visible.url}"], "are one camera"),
+        ([f"visible={visible.url}", f"infrared={visible.url}"], "are the same camera"),
         ([f"visible={visible.url}", "visible=picamera2:0"], "two visible cameras"),
         ([f"visible={visible.url}"], "no infrared camera; add --camera infrared=CAMERA"),
     ):

@@ -1,4 +1,4 @@
-"""The demo source: what comes out of it, that it is the same every time, and that what should be warm is."""
+"""The demo source: its output, its reproducibility, and the temperatures of its objects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def day() -> DemoScene:
     return DemoScene((320, 240), "day", seed=0)
 
 
-def test_a_scene_is_light() -> None:
+def test_memory_of_a_scene() -> None:
     tracemalloc.start(1)
     try:
         scene = DemoScene((640, 480))
@@ -48,25 +48,25 @@ def test_a_scene_is_light() -> None:
         drawing = tracemalloc.get_traced_memory()[1] - held
     finally:
         tracemalloc.stop()
-    # measured: 15.7 MB, 28.5 MB (32.1 with NumPy 1.24) while it is painted, 4.0 MB more for a frame of which 1.2 are the pair
+    # measured: 15.7 MB, 28.5 MB (32.1 with NumPy 1.24) while painting, and 4.0 MB per frame, of which the pair takes 1.2
     assert (held < 17e6, peak < 33e6, drawing < 4.4e6) == (True, True, True), (held, peak, drawing)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_written_in_letters_that_do_not_touch(name: str) -> None:
+def test_the_letters_of_a_name_do_not_touch(name: str) -> None:
     mask = word(name)
     assert mask.shape[0] == 160
     paint = mask > 127
-    # as high and as wide as the mask, and each letter in one piece
+    # the letters fill the mask, and each is in one piece
     assert [edge.any() for edge in (paint[:3], paint[-3:], paint[:, :4], paint[:, -4:])] == [True] * 4
     assert cv2.connectedComponents(paint.astype(np.uint8))[0] - 1 == len(name.replace(" ", ""))
 
 
-def test_the_lens_dims_a_pixel_as_it_dims_the_picture() -> None:
+def test_vignetting_of_a_pixel_equals_that_of_the_picture() -> None:
     camera = Camera(101, 67, 1)
     whole = camera.vignette(0.28)
-    found = [[camera.lens(0.28, column, row) for column in range(101)] for row in range(67)]
-    np.testing.assert_allclose(whole, np.array(found, np.float32), rtol=0, atol=1e-7)
+    factors = [[camera.lens(0.28, column, row) for column in range(101)] for row in range(67)]
+    np.testing.assert_allclose(whole, np.array(factors, np.float32), rtol=0, atol=1e-7)
     assert camera.lens(0.28, -50, 900) == camera.lens(0.28, 0, 66)
 
 
@@ -93,7 +93,7 @@ def test_defaults() -> None:
     assert pair.visible.size == pair.infrared.size == (640, 480)
 
 
-def test_no_frames_is_no_end() -> None:
+def test_frames_0_is_endless() -> None:
     with open_source("demo?size=64x64&frames=0") as source:
         assert source.info.pairs is None
         assert all(source.read() is not None for _ in range(4))
@@ -107,14 +107,14 @@ def test_16_bits_are_hundredths_of_a_kelvin(night: DemoScene) -> None:
     assert infrared.min() / 100 - 273.15 < -15  # the sky
 
 
-def test_16_bit_noise_is_a_twentieth_of_a_kelvin(night: DemoScene) -> None:
+def test_16_bit_noise_is_0_05_kelvin(night: DemoScene) -> None:
     a, b = (night.render(i)[1][200:, 100:140].astype(float) for i in (400, 401))
     assert not night.labels(400)[200:, 100:140].any()
     assert 4 < np.std(a - b) / np.sqrt(2) < 7
 
 
 @pytest.mark.parametrize("options", ["scene=cycle&frames=40", "scene=day", "scene=night&depth=16"])
-def test_same_bytes_whatever_was_read_before(options: str) -> None:
+def test_frames_do_not_depend_on_earlier_reads(options: str) -> None:
     uri = f"demo?size=200x150&seed=3&{options}"
     with open_source(uri) as source:
         assert isinstance(source, DemoSource)
@@ -150,18 +150,18 @@ def test_things_move_and_noise_changes(day: DemoScene) -> None:
     assert day.bodies(100) != day.bodies(104)
 
 
-def test_walks_and_drives_close(day: DemoScene) -> None:
+def test_routes_are_closed_loops(day: DemoScene) -> None:
     assert day.bodies(7) == day.bodies(7 + 500)  # 20 seconds
 
 
-def test_nothing_jumps(day: DemoScene) -> None:
+def test_bodies_move_continuously(day: DemoScene) -> None:
     for start in range(0, 500, 50):
         before, after = (day.labels(i) for i in (start, start + 1))
         assert np.mean((before > 0) != (after > 0)) < 0.02
 
 
 @pytest.mark.parametrize(("scene", "kelvin"), [("day", 5.0), ("night", 9.0)])
-def test_people_and_dogs_are_warmer_than_what_is_round_them(scene: str, kelvin: float) -> None:
+def test_people_and_dogs_are_warmer_than_their_surroundings(scene: str, kelvin: float) -> None:
     street = DemoScene((320, 240), scene, depth=16)
     kinds = []
     for index in range(0, 500, 45):
@@ -186,8 +186,8 @@ def test_driving_cars_have_warm_parts() -> None:
     assert np.percentile(car, 97) > 15 > np.median(car)
 
 
-def test_one_walker_shows_in_the_infrared_only(night: DemoScene) -> None:
-    """At night, far from the lamp: no contrast in the visible picture to see somebody by."""
+def test_one_pedestrian_is_visible_only_in_the_infrared(night: DemoScene) -> None:
+    """At night, far from the lamp, the visible picture has no contrast at the pedestrian."""
     index = next(i for i in range(0, 500, 10) if night.bodies(i) and night.bodies(i)[0].shown > 0.95)
     box, labels = night.bodies(index)[0], night.labels(index)
     rows, columns = slice(box.top - 3, box.top + box.height + 3), slice(box.left - 6, box.left + box.width + 6)
@@ -197,7 +197,7 @@ def test_one_walker_shows_in_the_infrared_only(night: DemoScene) -> None:
     assert infrared[body].mean() - infrared[beside].mean() > 900
 
 
-def test_boxes_hold_their_labels(day: DemoScene) -> None:
+def test_boxes_contain_their_labels(day: DemoScene) -> None:
     for index in (0, 60, 130):
         boxes, labels = day.bodies(index), day.labels(index)
         assert {b.kind for b in boxes} <= {"person", "dog", "car"}
@@ -236,6 +236,6 @@ def test_bad_options_are_settings_errors_of_one_line(options: str) -> None:
     assert options.partition("=")[0] in str(caught.value)
 
 
-def test_takes_no_path() -> None:
+def test_a_path_is_refused() -> None:
     with pytest.raises(SettingsError):
         open_source("demo:street")

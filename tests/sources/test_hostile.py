@@ -1,4 +1,4 @@
-"""Raw recordings that lie; python benchmarks/fuzz.py replay plays a hundred thousand."""
+"""Malformed raw recordings; `python benchmarks/fuzz.py replay` tries many more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgefuse.errors import SourceError
 from tests.sources import hostile
 
 
-def test_a_recording_that_lies_costs_its_pairs_and_nothing_else(tmp_path: Path) -> None:
+def test_malformed_recordings_lose_only_their_own_pairs(tmp_path: Path) -> None:
     path, played, refused = tmp_path / "a.efr", 0, 0
     for seed in range(300):
         rng = random.Random(seed)

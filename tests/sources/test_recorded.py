@@ -1,4 +1,4 @@
-"""--record-raw and replay: as sources."""
+"""The recording wrapper (--record-raw) and the replay source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import signalled
 
 
 class Few(Source):
-    """`count` pairs, the one at `bad` unreadable."""
+    """Return `count` pairs, of which the one at `bad` is unreadable."""
 
     def __init__(self, count: int, bad: int = -1, live: bool = False) -> None:
         self.info = SourceInfo("few", count, 12.5, live=live)
@@ -51,7 +51,7 @@ def every(source: Source) -> Iterator[FramePair]:
         yield pair
 
 
-def test_what_is_read_is_recorded_and_replayed(tmp_path: Path, demo_pairs: list[FramePair]) -> None:
+def test_recording_and_replay_round_trip(tmp_path: Path, demo_pairs: list[FramePair]) -> None:
     path = tmp_path / "a.efr"
     with RecordedSource(edgefuse.open_source("demo?size=96x80&frames=4&scene=day&depth=16"), path) as source:
         read = list(every(source))
@@ -67,7 +67,7 @@ def test_what_is_read_is_recorded_and_replayed(tmp_path: Path, demo_pairs: list[
     assert facts["bytes_raw"] == sum(p.nbytes for p in read) > facts["bytes"]
 
 
-def test_a_pair_that_can_not_be_read_leaves_a_gap_in_the_index(tmp_path: Path) -> None:
+def test_an_unreadable_pair_leaves_a_gap_in_the_index(tmp_path: Path) -> None:
     with RecordedSource(Few(4, bad=1), tmp_path / "a.efr") as source:
         source.read()
         with pytest.raises(FrameError):
@@ -77,7 +77,7 @@ def test_a_pair_that_can_not_be_read_leaves_a_gap_in_the_index(tmp_path: Path) -
         assert [p.index for p in every(again)] == [0, 2, 3]
 
 
-def test_a_live_source_is_not_held_up_and_what_is_lost_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_source_is_not_blocked_and_lost_pairs_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     write = RawWriter.write
     packed: list[bool] = []
@@ -97,14 +97,14 @@ def test_a_live_source_is_not_held_up_and_what_is_lost_is_counted(tmp_path: Path
     facts = source.facts
     assert facts["dropped"] >= 30
     assert facts["pairs"] + facts["dropped"] == 40
-    # in a hurry, room is spent to gain time
+    # with a long queue, compression is skipped to save time
     assert packed[0] is False
     assert packed[-1] is True
     with edgefuse.open_source(f"replay:{tmp_path / 'a.efr'}") as again:
         assert len(list(every(again))) == facts["pairs"]
 
 
-def test_a_recorded_source_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_source_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = RawWriter.write
     monkeypatch.setattr(RawWriter, "write", lambda *a, **k: (time.sleep(0.01), write(*a, **k))[1])
     with RecordedSource(Few(30), tmp_path / "a.efr") as source:
@@ -113,7 +113,7 @@ def test_a_recorded_source_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert source.facts["dropped"] == 0
 
 
-def test_a_disk_that_fills_ends_the_reading_and_the_file_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_ends_reading_and_the_file_is_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write, calls = RawWriter.write, []
 
     def full(self: RawWriter, pair: FramePair, pack: bool = True) -> None:
@@ -136,8 +136,8 @@ def test_a_disk_that_fills_ends_the_reading_and_the_file_plays(tmp_path: Path, m
         assert again.read() is None
 
 
-def test_a_wrong_extension_is_said_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"ends in \.efr"):
+def test_a_wrong_extension_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"needs the extension \.efr"):
         RecordedSource(Few(1), tmp_path / "a.mp4")
     assert not list(tmp_path.iterdir())
 
@@ -149,7 +149,7 @@ def five(tmp_path: Path) -> Path:
     return tmp_path / "five.efr"
 
 
-def test_a_loop_goes_on_in_index_and_time(five: Path) -> None:
+def test_a_loop_continues_index_and_time(five: Path) -> None:
     with edgefuse.open_source(f"replay:{five}?loop=3") as source:
         assert source.info.pairs == 15
         pairs = list(every(source))
@@ -183,12 +183,12 @@ def test_an_empty_recording_ends_at_once(tmp_path: Path) -> None:
     [("replay:", "replay:"), ("replay", "expected 1 path"), ("replay:a,b", "expected 1 path"), ("replay:a?speed=2", "it knows fps, loop"),
      ("replay:a.efr?loop=-1", "whole number"), ("replay:nothere.efr", "cannot read nothere.efr")],
 )  # fmt: skip
-def test_a_wrong_uri(uri: str, words: str) -> None:
+def test_invalid_uris(uri: str, words: str) -> None:
     with pytest.raises((SettingsError, SourceError), match=words):
         edgefuse.open_source(uri)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.efr")
     with pytest.raises(SourceError, match=r"a\.efr is not a file; give one made by --record-raw"):
         edgefuse.open_source(f"replay:{tmp_path / 'a.efr'}")

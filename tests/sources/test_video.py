@@ -1,4 +1,4 @@
-"""The video source: which infrared frame goes with which visible one, and what is owed at the end."""
+"""The video source: pairing by time, and errors for frames missing at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CODECS = {".avi": "MJPG", ".mp4": "mp4v"}
 
 
 def put(path: Path, frames: int, fps: float, size: tuple[int, int] = (64, 48), noise: bool = False) -> Path:
-    """A video whose frame k is grey of level 10 k, or noise that does not compress."""
+    """Write a video whose frame k is grey of level 10 k, or noise that does not compress."""
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODECS[path.suffix]), fps, size)
     assert writer.isOpened()
     rng = np.random.default_rng(frames)
@@ -35,7 +35,7 @@ def put(path: Path, frames: int, fps: float, size: tuple[int, int] = (64, 48), n
 
 
 def number(image: np.ndarray) -> int:
-    """Which frame of `put`'s this is."""
+    """Return the frame number that `put` encoded."""
     return round((image.mean() + 2) / 10)
 
 
@@ -64,7 +64,7 @@ def errors(items: list[FramePair | FrameError]) -> list[FrameError]:
 
 
 @pytest.mark.parametrize("extension", CODECS)
-def test_equal_rates_go_in_step(tmp_path: Path, extension: str) -> None:
+def test_equal_rates_pair_frame_by_frame(tmp_path: Path, extension: str) -> None:
     visible, infrared = put(tmp_path / f"v{extension}", 9, 8.7), put(tmp_path / f"i{extension}", 9, 8.7, (32, 32))
     source = open_source(f"video:{visible},{infrared}")
     assert source.info.pairs == 9
@@ -80,14 +80,14 @@ def test_equal_rates_go_in_step(tmp_path: Path, extension: str) -> None:
 
 
 @pytest.mark.parametrize("extension", CODECS)
-def test_a_slow_infrared_frame_is_held(tmp_path: Path, extension: str) -> None:
+def test_slow_infrared_frames_are_reused(tmp_path: Path, extension: str) -> None:
     put(tmp_path / f"v{extension}", 12, 30)
     put(tmp_path / f"i{extension}", 4, 10)
     items = read_all(open_source(f"video:{tmp_path}/v{extension},{tmp_path}/i{extension}"))
     assert numbers(items) == [(k, k // 3) for k in range(12)]
 
 
-def test_a_fast_infrared_s_frames_between_are_passed_over(tmp_path: Path) -> None:
+def test_fast_infrared_frames_in_between_are_skipped(tmp_path: Path) -> None:
     put(tmp_path / "v.avi", 5, 10)
     put(tmp_path / "i.avi", 15, 30)
     items = read_all(open_source(f"video:{tmp_path}/v.avi,{tmp_path}/i.avi"))
@@ -101,14 +101,14 @@ def test_uneven_rates_take_the_newest_infrared_frame(tmp_path: Path) -> None:
     assert numbers(items) == [(k, int(k * 8.7 / 30)) for k in range(20)]
 
 
-def test_rates_whose_quotient_rounds_down_stay_in_step(tmp_path: Path) -> None:
+def test_rates_with_a_rounded_quotient_stay_in_step(tmp_path: Path) -> None:
     # 3 x 8.7 / 26.1 is less than 1 in floating point
     put(tmp_path / "v.avi", 12, 26.1)
     put(tmp_path / "i.avi", 4, 8.7)
     assert numbers(read_all(open_source(f"video:{tmp_path}/v.avi,{tmp_path}/i.avi"))) == [(k, k // 3) for k in range(12)]
 
 
-def test_a_rate_that_is_given_overrides_both_files(tmp_path: Path) -> None:
+def test_a_given_rate_overrides_both_files(tmp_path: Path) -> None:
     put(tmp_path / "v.avi", 4, 30)
     put(tmp_path / "i.avi", 4, 10)
     source = open_source(f"video:{tmp_path}/v.avi,{tmp_path}/i.avi?fps=12.5")
@@ -119,7 +119,7 @@ def test_a_rate_that_is_given_overrides_both_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", CODECS)
-def test_each_frame_that_the_infrared_video_owes_is_an_error(tmp_path: Path, extension: str) -> None:
+def test_each_missing_infrared_frame_is_an_error(tmp_path: Path, extension: str) -> None:
     visible, infrared = put(tmp_path / f"v{extension}", 9, 30), put(tmp_path / f"i{extension}", 4, 30)
     source = open_source(f"video:{visible},{infrared}")
     items = read_all(source)
@@ -129,7 +129,7 @@ def test_each_frame_that_the_infrared_video_owes_is_an_error(tmp_path: Path, ext
     assert [e.name for e in errors(items)] == [f"v_{k:06d}" for k in range(4, 9)]
 
 
-def test_what_a_slow_infrared_video_owes(tmp_path: Path) -> None:
+def test_missing_frames_of_a_slow_infrared_video(tmp_path: Path) -> None:
     put(tmp_path / "v.avi", 12, 30)
     put(tmp_path / "i.avi", 2, 10)
     items = read_all(open_source(f"video:{tmp_path}/v.avi,{tmp_path}/i.avi"))
@@ -138,27 +138,27 @@ def test_what_a_slow_infrared_video_owes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", CODECS)
-def test_a_visible_video_that_ends_early_is_told(tmp_path: Path, extension: str) -> None:
+def test_a_visible_video_that_ends_early_is_reported(tmp_path: Path, extension: str) -> None:
     visible, infrared = put(tmp_path / f"v{extension}", 4, 30), put(tmp_path / f"i{extension}", 9, 30)
     items = read_all(open_source(f"video:{visible},{infrared}"))
     assert numbers(items) == [(k, k) for k in range(4)]
     assert {(e.cause, str(e)) for e in errors(items)} == {("ended", f"{visible} ends after 4 frames, before {infrared}")}
 
 
-def test_each_frame_that_the_visible_video_owes_is_an_error(tmp_path: Path) -> None:
+def test_each_missing_visible_frame_is_an_error(tmp_path: Path) -> None:
     put(tmp_path / "v.avi", 4, 30)
     put(tmp_path / "i.avi", 9, 30)
     items = read_all(open_source(f"video:{tmp_path}/v.avi,{tmp_path}/i.avi"))
     assert [e.name for e in errors(items)] == [f"v_{k:06d}" for k in range(4, 9)]
 
 
-def test_infrared_frames_within_the_last_visible_one_s_time_are_no_loss(tmp_path: Path) -> None:
+def test_infrared_frames_during_the_last_visible_frame_are_not_missing(tmp_path: Path) -> None:
     put(tmp_path / "v.avi", 3, 10)
     put(tmp_path / "i.avi", 9, 30)
     assert errors(read_all(open_source(f"video:{tmp_path}/v.avi,{tmp_path}/i.avi"))) == []
 
 
-def test_an_infrared_frame_that_is_still_shown_when_the_visible_video_ends_is_no_loss(tmp_path: Path) -> None:
+def test_an_infrared_frame_in_use_at_the_visible_videos_end_is_not_missing(tmp_path: Path) -> None:
     put(tmp_path / "v.avi", 11, 30)
     put(tmp_path / "i.avi", 4, 10)
     items = read_all(open_source(f"video:{tmp_path}/v.avi,{tmp_path}/i.avi"))
@@ -168,7 +168,7 @@ def test_an_infrared_frame_that_is_still_shown_when_the_visible_video_ends_is_no
 
 @pytest.fixture
 def broken(tmp_path: Path) -> tuple[Path, Path, int]:
-    """A video of 20 frames, its first part, and how many frames that part still gives."""
+    """Return a video of 20 frames, its first part, and the number of frames decodable from that part."""
     whole = put(tmp_path / "whole.avi", 20, 30, noise=True)
     part = tmp_path / "part.avi"
     data = whole.read_bytes()
@@ -177,11 +177,11 @@ def broken(tmp_path: Path) -> tuple[Path, Path, int]:
     while capture.grab():
         count += 1
     assert 5 < count < 17
-    # the last one that FFmpeg gives is cut in two itself, and not to be delivered
+    # the last frame that FFmpeg decodes is itself truncated and must not be delivered
     return whole, part, count - 1
 
 
-def test_a_pair_of_videos_that_breaks_off_is_told(broken: tuple[Path, Path, int]) -> None:
+def test_truncated_videos_are_reported(broken: tuple[Path, Path, int]) -> None:
     _, part, count = broken
     source = open_source(f"video:{part},{part}")
     items = read_all(source)
@@ -191,13 +191,13 @@ def test_a_pair_of_videos_that_breaks_off_is_told(broken: tuple[Path, Path, int]
     assert len(items) - len(errors(items)) == count
 
 
-def test_every_frame_of_a_video_that_breaks_off_is_accounted_for(broken: tuple[Path, Path, int]) -> None:
+def test_every_frame_of_a_truncated_video_is_accounted_for(broken: tuple[Path, Path, int]) -> None:
     _, part, _ = broken
     source = open_source(f"video:{part},{part}")
     assert len(read_all(source)) == source.info.pairs
 
 
-def test_an_infrared_video_that_breaks_off_owes_the_rest(broken: tuple[Path, Path, int]) -> None:
+def test_the_rest_of_a_truncated_infrared_video_is_missing(broken: tuple[Path, Path, int]) -> None:
     whole, part, count = broken
     source = open_source(f"video:{whole},{part}")
     items = read_all(source)
@@ -205,7 +205,7 @@ def test_an_infrared_video_that_breaks_off_owes_the_rest(broken: tuple[Path, Pat
     assert len(errors(items)) == 20 - count
 
 
-def test_no_picture_of_a_video_that_breaks_off_is_half_of_one(broken: tuple[Path, Path, int]) -> None:
+def test_truncated_videos_deliver_no_damaged_frame(broken: tuple[Path, Path, int]) -> None:
     whole, part, _ = broken
     pairs = [i for i in read_all(open_source(f"video:{whole},{part}")) if isinstance(i, FramePair)]
     for pair in pairs:
@@ -214,7 +214,7 @@ def test_no_picture_of_a_video_that_breaks_off_is_half_of_one(broken: tuple[Path
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"RIFF\x10\0\0\0AVI LIST"])
 @pytest.mark.parametrize("side", ["visible", "infrared"])
-def test_what_is_no_video_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str], side: str, content: bytes) -> None:
+def test_files_that_are_not_videos_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str], side: str, content: bytes) -> None:
     good, bad = put(tmp_path / "good.avi", 2, 30), tmp_path / "bad.avi"
     bad.write_bytes(content)
     with pytest.raises(SourceError) as caught:
@@ -222,7 +222,7 @@ def test_what_is_no_video_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert str(caught.value).startswith(f"{bad}: not a readable video; check that it plays, or convert it (ffmpeg -i bad.avi ")
 
 
-def test_wherever_an_mp4_is_cut_nothing_is_lost_in_silence(tmp_path: Path) -> None:
+def test_an_mp4_truncated_anywhere_loses_nothing_silently(tmp_path: Path) -> None:
     whole, cut = put(tmp_path / "v.mp4", 20, 30), tmp_path / "cut.mp4"
     data = whole.read_bytes()
     refused = 0
@@ -240,7 +240,7 @@ def test_wherever_an_mp4_is_cut_nothing_is_lost_in_silence(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("frames", [2, 20])
-def test_a_pair_of_videos_without_one_good_frame_is_told(tmp_path: Path, frames: int) -> None:
+def test_videos_without_a_readable_frame_are_reported(tmp_path: Path, frames: int) -> None:
     video = put(tmp_path / "v.avi", frames, 30, noise=True)
     data = video.read_bytes()
     video.write_bytes(data[: data.index(b"movi") + 4])
@@ -249,7 +249,7 @@ def test_a_pair_of_videos_without_one_good_frame_is_told(tmp_path: Path, frames:
 
 
 @pytest.mark.parametrize("side", ["visible", "infrared"])
-def test_a_video_that_is_not_there_is_named_with_its_side(tmp_path: Path, side: str) -> None:
+def test_a_missing_video_is_named_with_its_camera(tmp_path: Path, side: str) -> None:
     good = put(tmp_path / "good.avi", 2, 30)
     for bad in (tmp_path / "none.avi", tmp_path):
         with pytest.raises(SourceError) as caught:
@@ -265,14 +265,14 @@ def test_wrong_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -
         open_source(uri)
 
 
-def test_closing_twice_does_no_harm(tmp_path: Path) -> None:
+def test_closing_twice_is_allowed(tmp_path: Path) -> None:
     put(tmp_path / "v.avi", 2, 30)
     source = open_source(f"video:{tmp_path}/v.avi,{tmp_path}/v.avi")
     source.close()
     source.close()
 
 
-def test_frames_are_not_written_over_by_later_ones(tmp_path: Path) -> None:
+def test_frames_are_not_overwritten_by_later_ones(tmp_path: Path) -> None:
     put(tmp_path / "v.avi", 4, 30)
     put(tmp_path / "i.avi", 2, 15)
     assert numbers(read_all(open_source(f"video:{tmp_path}/v.avi,{tmp_path}/i.avi"))) == [(0, 0), (1, 0), (2, 1), (3, 1)]

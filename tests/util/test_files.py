@@ -105,7 +105,7 @@ def test_a_size_limit_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> N
     """
     lines = in_a_process(code, tmp_path).splitlines()
     assert len(lines) == 2
-    assert all("the file would pass the size limit set for this process; raise it (ulimit -f)" in line for line in lines)
+    assert all("the file would exceed the size limit of this process; raise it (ulimit -f)" in line for line in lines)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"kept": bytes(1000)}
 
 
@@ -141,14 +141,14 @@ def test_a_folder_without_permission_is_found_before_the_run(shared: Path, act: 
     shared.chmod(0o555)
     said = in_a_process(AS_NOBODY.format(act=act), shared)
     assert said.startswith(f"cannot write {shared}")
-    assert said.endswith(": no permission to write here; choose another place or mend its permissions\n")
+    assert said.endswith(": no permission to write here; choose another place or change its permissions\n")
     assert list(shared.iterdir()) == []
 
 
 def test_writing_without_permission_is_an_output_error(shared: Path) -> None:
     shared.chmod(0o555)
     said = in_a_process(AS_NOBODY.format(act="files.write_atomic(folder / 'a', b'x')"), shared)
-    assert said == f"cannot write {shared}/a: no permission to write here; choose another place or mend its permissions\n"
+    assert said == f"cannot write {shared}/a: no permission to write here; choose another place or change its permissions\n"
 
 
 @pytest.mark.parametrize(
