@@ -1,4 +1,6 @@
-"""Streaming from a Video4Linux2 device through fcntl and mmap, with linux/videodev2.h's structures. `edgefuse.cameras.v4l2_devices` lists devices.
+"""Streaming from a Video4Linux2 device through fcntl and mmap, with the structures of linux/videodev2.h.
+
+`edgefuse.cameras.v4l2_devices` lists devices.
 
 Why not a library: OpenCV gives neither kernel timestamps nor unconverted YUYV and Y16 buffers on all kernels, linuxpy is GPL, and
 pyv4l2 is unmaintained. Structures use the machine's own `long`, so that 32-bit ARM gets the layouts that its kernel expects.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.waiting import SECONDS, free_port, signalled, until
+
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 NEEDED = "Mosquitto is not installed (apt-get install mosquitto)"
 
