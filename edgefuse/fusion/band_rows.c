@@ -2,19 +2,10 @@
 
    Plain C99 that compilers vectorise: every loop goes over one row of bytes, and a dozen rows lie in the smallest first-level cache. */
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "../util/native.h"
 
 typedef uint8_t u8;
 typedef uint16_t u16;
-
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define EXPORT __attribute__((visibility("default"), target_clones("avx2", "ssse3", "default"), flatten))
-#else
-#define EXPORT __attribute__((visibility("default"), flatten))
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 typedef struct {
     const u8 *visible, *infrared;                              /* luma, height x width, contiguous */
@@ -178,7 +169,7 @@ INLINE void colour(const u8 *restrict bgr, const u16 *restrict luma, const u8 *r
     }
 }
 
-EXPORT void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *scratch)
+EXPORT_FOR("avx2", "ssse3", "default") void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *scratch)
 {
     const int w = j->width, shown = j->out_width;
     u8 *restrict base_a = scratch, *restrict base_b = base_a + w, *restrict share = base_b + w, *restrict fused = share + w;
@@ -213,4 +204,4 @@ EXPORT void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *sc
     }
 }
 
-__attribute__((visibility("default"))) int32_t edgefuse_band_scratch(int32_t width) { return width * 16 + 2 * (width + 2); }
+EXPORT int32_t edgefuse_band_scratch(int32_t width) { return width * 16 + 2 * (width + 2); }

@@ -1,8 +1,8 @@
 /* CRC-32C (Castagnoli), byte by byte: crc32c.py compiled. */
 
-#include <stdint.h>
+#include "../util/native.h"
 
-__attribute__((visibility("default"))) uint32_t edgefuse_crc32c(const uint32_t *table, const uint8_t *bytes, int64_t size, uint32_t crc)
+EXPORT uint32_t edgefuse_crc32c(const uint32_t *table, const uint8_t *bytes, int64_t size, uint32_t crc)
 {
     crc = ~crc;
     for (int64_t i = 0; i < size; i++) crc = table[(crc ^ bytes[i]) & 255] ^ crc >> 8;

@@ -2,11 +2,7 @@
 
    Four outputs of sixteen columns are summed at a time, in registers, over all taps. */
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
+#include "../util/native.h"
 
 #define COLUMNS 16
 #define OUTPUTS 4
@@ -24,7 +20,7 @@ static int64_t phase_of(const Convolution *c) { return (c->width + 2 * c->dilati
 
 static int64_t rows_for(const Convolution *c, int64_t rows) { return (rows - 1) * c->stride + 1 + 2 * c->dilation * (c->kernel / 2); }
 
-__attribute__((visibility("default"))) int64_t edgefuse_convolution_scratch(const Convolution *c, int32_t rows)
+EXPORT int64_t edgefuse_convolution_scratch(const Convolution *c, int32_t rows)
 {
     const int64_t taps = (int64_t)c->inputs / c->groups * c->kernel * c->kernel;
     return taps * (int64_t)sizeof(ptrdiff_t) + c->inputs * rows_for(c, rows) * c->stride * phase_of(c) * (int64_t)sizeof(float);
@@ -33,8 +29,7 @@ __attribute__((visibility("default"))) int64_t edgefuse_convolution_scratch(cons
 #define LANES 4
 #include "convolution.h"
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define WIDER 8
+#ifdef GCC_ON_X86
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #define LANES 8
@@ -43,13 +38,7 @@ __attribute__((visibility("default"))) int64_t edgefuse_convolution_scratch(cons
 #endif
 
 /* Rows `top` to `bottom` of y. */
-__attribute__((visibility("default"))) void edgefuse_convolution(const Convolution *c, int32_t top, int32_t bottom, void *scratch)
+EXPORT void edgefuse_convolution(const Convolution *c, int32_t top, int32_t bottom, void *scratch)
 {
-#ifdef WIDER
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        convolve_8(c, top, bottom, scratch);
-        return;
-    }
-#endif
-    convolve_4(c, top, bottom, scratch);
+    WIDEST(convolve, c, top, bottom, scratch);
 }

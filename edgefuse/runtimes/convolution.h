@@ -1,8 +1,5 @@
 /* The kernel of convolution.c, once for each width of vector: LANES floats, under names that end in it. */
 
-#define JOINED(name, lanes) name##_##lanes
-#define JOIN(name, lanes) JOINED(name, lanes)
-#define NAMED(name) JOIN(name, LANES)
 #define Lanes NAMED(Lanes)
 #define sum NAMED(sum)
 #define sum_row NAMED(sum_row)
@@ -115,7 +112,4 @@ static void NAMED(convolve)(const Convolution *c, int32_t top, int32_t bottom, v
 #undef split
 #undef Anywhere
 #undef EACH
-#undef NAMED
-#undef JOIN
-#undef JOINED
 #undef LANES

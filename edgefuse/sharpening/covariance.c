@@ -4,15 +4,12 @@
    Some columns of points at a time against a row of cells, then weighted across and down into the low-resolution pixels. */
 
 #include <math.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+
+#include "../util/native.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3", "no-math-errno")
 #endif
-
-#define INLINE static inline __attribute__((always_inline))
 
 #define COLUMNS 16 /* that points' columns are a multiple of */
 #define MOST 16    /* features */
@@ -31,9 +28,8 @@ typedef struct {
 #define LANES 4
 #include "covariance.h"
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#ifdef GCC_ON_X86
 #include <immintrin.h>
-#define WIDER 8
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #define LANES 8
@@ -42,16 +38,8 @@ typedef struct {
 #endif
 
 /* room: (width + low_rows low_columns) COLUMNS floats. */
-__attribute__((visibility("default"))) void edgefuse_covariance(const Covariance *a, float *room)
+EXPORT void edgefuse_covariance(const Covariance *a, float *room)
 {
     for (int row = 0; row < a->rows; row++)
-        for (int column = 0; column < a->columns; column += COLUMNS) {
-#ifdef WIDER
-            if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-                compare_8(a, row, column, room);
-                continue;
-            }
-#endif
-            compare_4(a, row, column, room);
-        }
+        for (int column = 0; column < a->columns; column += COLUMNS) WIDEST(compare, a, row, column, room);
 }

@@ -1,8 +1,5 @@
 /* The kernel of covariance.c, once for each width of vector: LANES floats, under names that end in it. */
 
-#define JOINED(name, lanes) name##_##lanes
-#define JOIN(name, lanes) JOINED(name, lanes)
-#define NAMED(name) JOIN(name, LANES)
 #define Lanes NAMED(Lanes)
 #define Anywhere NAMED(Anywhere)
 #define apart NAMED(apart)
@@ -92,7 +89,4 @@ static void NAMED(compare)(const Covariance *a, int row, int column, float *rest
 #undef alike
 #undef EACH
 #undef VECTORS
-#undef NAMED
-#undef JOIN
-#undef JOINED
 #undef LANES

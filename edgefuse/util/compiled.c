@@ -1,5 +1,5 @@
 /* What compiled.py asks a library before it trusts it: the same number there, one more whenever a struct or a signature changes. */
 
-#include <stdint.h>
+#include "native.h"
 
-__attribute__((visibility("default"))) int32_t edgefuse_abi(void) { return 7; }
+EXPORT int32_t edgefuse_abi(void) { return 7; }

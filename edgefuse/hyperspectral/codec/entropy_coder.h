@@ -1,15 +1,11 @@
 /* What entropy_coder.c and entropy_coder_v1.c are told, and what both keep of a plane. */
 
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
-#define INLINE static inline __attribute__((always_inline))
+#include "../../util/native.h"
 
 /* as in entropy_coder.py */
-enum { PAD = 2, MOST_BANDS = 32, ONE = 256, LEVELS = 24, SYMBOLS = 16, TILE = 64 };
+enum { PAD = 2, MOST_BANDS = 32, ONE = 256, LEVELS = 24, SYMBOLS = 16, SLOW = 60, TILE = 64 };
 
 typedef struct {
     const int16_t *stretch, *first;
@@ -47,7 +43,7 @@ INLINE int32_t level_of(const Tables *t, int32_t v) { return least(t->level[leas
 INLINE void learn_slot(const Tables *t, Slot *s, int bit)
 {
     s->p = (uint16_t)(s->p + (((-bit & 65535) - (int32_t)s->p) * (int32_t)t->rate[s->n] >> 15));
-    s->n = (uint16_t)(s->n + (s->n < 60));
+    s->n = (uint16_t)(s->n + (s->n < SLOW));
 }
 
 INLINE int32_t sample_of(const Job *job, const Band *b, int32_t value, int negative)

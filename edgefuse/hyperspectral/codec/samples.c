@@ -1,23 +1,16 @@
 /* Sums of a basis into samples: samples.py compiled, the same to the last bit. That module says what is done, and why. */
 
-#include <stddef.h>
-#include <stdint.h>
+#include "../../util/native.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
-#endif
-
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define EXPORT __attribute__((visibility("default"), target_clones("avx2", "default"), flatten))
-#else
-#define EXPORT __attribute__((visibility("default"), flatten))
 #endif
 
 /* what is added and taken away again leaves a whole number, halves rounded to the even one: below 2^51 */
 static const double WHOLE = 6755399441055744.0;
 
 #define FILL(type, name) \
-    EXPORT void edgefuse_samples_##name(const double *sums, const double *mean, int64_t pixels, int64_t bands, double unit, double low, \
+    EXPORT_FOR("avx2", "default") void edgefuse_samples_##name(const double *sums, const double *mean, int64_t pixels, int64_t bands, double unit, double low, \
         double high, type *out) \
     { \
         for (int64_t i = 0; i < pixels; i++, sums += bands, out += bands) \

@@ -1,17 +1,9 @@
 /* Lifting in integers: wavelet.py compiled, the same to the last bit. That module says what is done, and why. */
 
-#include <stddef.h>
-#include <stdint.h>
+#include "../../util/native.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define EXPORT __attribute__((visibility("default"), target_clones("avx2", "default"), flatten))
-#else
-#define EXPORT __attribute__((visibility("default"), flatten))
 #endif
 
 /* one step: every second sample of a line, from `first` on, plus or minus a factor (4096ths) of its neighbours' sum; `depth` numbers each */
@@ -39,8 +31,8 @@ INLINE void lines(int32_t *data, int32_t count, ptrdiff_t between, int32_t lengt
 INLINE int32_t halved(int32_t size, int32_t times) { return ((size - 1) >> times) + 1; }
 
 /* height x width x depth, in place; level l's samples stay where they are, 2^l apart */
-EXPORT void edgefuse_wavelet(int32_t *data, int32_t height, int32_t width, int32_t depth, int32_t levels, const int32_t *factors, int32_t steps,
-    int32_t inverse)
+EXPORT_FOR("avx2", "default") void edgefuse_wavelet(int32_t *data, int32_t height, int32_t width, int32_t depth, int32_t levels,
+    const int32_t *factors, int32_t steps, int32_t inverse)
 {
     for (int32_t i = 0; i < levels; i++) {
         const int32_t l = inverse ? levels - 1 - i : i, h = halved(height, l), w = halved(width, l);
