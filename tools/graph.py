@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tools.networks.mobilefuse import MobileFuse
-from tools.networks.target import REDUCTION, TargetNet
+from tools.mobilefuse.network import MobileFuse
+from tools.mobilefuse.target_network import REDUCTION, TargetNet
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -117,7 +117,7 @@ class _Writer:
             self.quantised(out)
 
     def attend(self, step: dict) -> None:
-        """b + (a - b) (spatial share + channel share) / 2, both shares a's: tools/networks/nestfuse.py."""
+        """b + (a - b) (spatial share + channel share) / 2, both shares a's: tools/nestfuse/network.py."""
         (a, b), out = (self.floats(t) for t in step["in"]), step["out"]
         means = [self.add("ReduceMean", [x], f"{out}.mean{k}", axes=[1], keepdims=1) for k, x in enumerate((a, b))]
         apart = self.add("Sub", means, f"{out}.apart")

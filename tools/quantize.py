@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tools.graph import Graph
-from tools.networks.mobilefuse import MobileFuse
-from tools.networks.target import TargetNet
+from tools.mobilefuse.network import MobileFuse
+from tools.mobilefuse.target_network import TargetNet
 
 Pair = tuple[np.ndarray, np.ndarray]  # visible, infrared: float32 (H, W) in [0, 1]
 # a tensor's int8 range as a share of its largest value: 0.7 is worth 2.4 dB over 1 and 4 over 0.5 on MSRS's training pairs

@@ -4,7 +4,7 @@ With A and B the visible and the infrared luma at an eighth of the size, 0 to 25
 
     M = blur(sigmoid(0.744 |A - mean A| - 1.053 |B - mean B| + 0.887 sigma_A - 1.778 sigma_B - 1.045))
 
-blurred by 9 x 9 twice, then drawn in to [0.09, 0.98]. Ours; the constants were fitted by tools/fit_map.py on RoadScene and MSRS.
+blurred by 9 x 9 twice, then drawn in to [0.09, 0.98]. Ours; the constants were fitted by tools/mobilefuse/fit_map.py on RoadScene and MSRS.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Features that a small network learned through the kriging (tools/train_kernel.py), added to the fixed ones."""
+"""Features that a small network learned through the kriging (tools/kernel/train.py), added to the fixed ones."""
 
 from __future__ import annotations
 

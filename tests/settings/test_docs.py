@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-MAKE = Path(__file__).resolve().parents[2] / "docs/make_settings.py"
+MAKE = Path(__file__).resolve().parents[2] / "scripts/make_settings.py"
 
 
 @pytest.mark.skipif(not MAKE.exists(), reason="needs docs/, as in a checkout")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.networks.sscnet import BANDS
+from tools.sscnet.network import BANDS
 
 # 0-based bands of EnMAP's 224 that HySpecNet-11k drops: water vapour
 DROPPED = (*range(126, 141), *range(160, 167))

@@ -23,7 +23,7 @@ from edgefuse.sharpening.kriging import Kriging, Tile, tiles
 from edgefuse.sharpening.pair import Pair as Both
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.trend import fitted
-from tools.networks.alike import MARGIN
+from tools.kernel.network import MARGIN
 
 RATIO = 4
 COMPONENTS = 32
@@ -135,7 +135,7 @@ def prepared(cube: np.ndarray, low: np.ndarray, image: np.ndarray, rng: np.rando
 
 
 def planes(whitened: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """(b, H, W), (LEFT, H, W) -> (AXES + LEFT, H + 2 MARGIN, W + 2 MARGIN), as `Alike` takes them."""
+    """(b, H, W), (LEFT, H, W) -> (AXES + LEFT, H + 2 MARGIN, W + 2 MARGIN), as `KernelNetwork` takes them."""
     few = min(len(whitened), AXES)
     found = np.zeros((AXES + LEFT, *whitened.shape[1:]), np.float32)
     found[:few], found[AXES:] = np.arcsinh(whitened[:few]), np.arcsinh(left)

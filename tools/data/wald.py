@@ -20,8 +20,8 @@ import numpy as np
 from edgefuse.sharpening.csakd import RANGES, given
 from edgefuse.sharpening.cubic import enlarged
 from edgefuse.sharpening.psf import Psf
+from tools.csakd.network import BANDS, SLOTS
 from tools.data import cubes
-from tools.networks.csakd import BANDS, SLOTS
 
 RATIO = 4
 # of `scenes`, never trained on: those of the codec, and of the airborne sensors with few bands all but one (a scene of each place)

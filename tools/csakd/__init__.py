@@ -1,0 +1,1 @@
+"""CSAKD's teacher and student: networks, losses, training, export."""

@@ -1,0 +1,116 @@
+"""Train CSAKD's teacher and student together: `python -m tools.csakd.train [--data scenes:DIR aviris:DIR]`.
+
+Each learns the truth (BEBA and spectral-angle losses), and the student the teacher's response, too; one network of either kind takes
+images of 4 and of 6 bands. tools/training_loop.py says what a run writes and how it is resumed; final.pt holds both.
+`--from RUN` goes on with what another run ended with: the teacher has learned, only the student does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgefuse.hyperspectral.spectral_axis import resampled
+from edgefuse.sharpening.csakd import bounded, given
+from tools import training_loop
+from tools.csakd.losses import RESPONSE_WEIGHT, response, teaches
+from tools.csakd.network import BANDS, CSAKD, WIDTHS, begin, macs_per_pixel, network_of, paces, parameters, read
+from tools.data.wald import Scene, batch, load, wide_bands
+
+PUBLIC = [f"scenes:{training_loop.ROOT.parent}/shared/data/hsi"]
+
+
+def sharpened(network: CSAKD, scene: Scene, bands: int) -> np.ndarray:
+    """float32 (H, W, B): the scene as it is sharpened at run time, whole, by an image of `bands` bands."""
+    cube, image = (torch.from_numpy(x)[None] for x in given(scene.start, wide_bands(scene.truth, bands), BANDS))
+    with torch.no_grad():
+        detail = network.detail(cube, image)[0].numpy().transpose(1, 2, 0)
+    return scene.start + bounded(resampled(detail, scene.truth.shape[2]), scene.start)
+
+
+def psnr(truth: np.ndarray, made: np.ndarray) -> float:
+    """dB, peak 1, the mean over the bands."""
+    mse = np.square(truth.astype(np.float64) - made).mean((0, 1))
+    return float(np.mean(-10 * np.log10(np.maximum(mse, 1e-12))))
+
+
+def score(networks: nn.ModuleDict, found: list[Scene]) -> dict[str, float]:
+    """Mean PSNR in dB over the held-out scenes of both networks, with 4 and 6 bands; and the student's gain on cubic where it is least."""
+    held = [s for s in found if s.part == "test"]
+    cubic = [psnr(s.truth, s.start) for s in held]
+    made = {"cubic_db": float(np.mean(cubic))}
+    for kind, network in networks.items():
+        network.eval()
+        for bands in (4, 6):
+            each = [psnr(s.truth, sharpened(network, s, bands)) for s in held]
+            made[f"{kind}_{bands}_db"] = float(np.mean(each))
+            made[f"{kind}_{bands}_least_gain_db"] = min(a - b for a, b in zip(each, cubic, strict=True))
+        network.train()
+    return {k: round(v, 2) for k, v in made.items()}
+
+
+def train(args: argparse.Namespace) -> dict[str, object]:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    found = load(args.data)
+    learned = [s for s in found if s.part == "train"]
+    if args.origin:
+        networks = nn.ModuleDict({kind: read(args.runs / args.origin, kind).train() for kind in WIDTHS})
+        networks["teacher"].requires_grad_(False)
+    else:
+        networks = nn.ModuleDict({kind: network_of(kind) for kind in WIDTHS})
+        examples = [batch(learned, 64, args.size, np.random.default_rng(args.seed + k)) for k in range(2)]
+        for network in networks.values():
+            begin(network, *(np.concatenate(x)[..., ::3, ::3] for x in zip(*examples, strict=True)))
+    networks = networks.to(memory_format=torch.channels_last)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        cube, image, truth = (
+            torch.from_numpy(x).contiguous(memory_format=torch.channels_last) for x in batch(learned, args.batch, args.size, rng)
+        )
+        begun = {kind: network.heads(cube, image) for kind, network in networks.items()}
+        with torch.autocast("cpu", torch.bfloat16):
+            details = {kind: network.drawn(*begun[kind]) for kind, network in networks.items()}
+        teacher, student = (cube + details[kind].float() for kind in ("teacher", "student"))
+        own = teaches(student, truth, cube) + (0 if args.origin else teaches(teacher, truth, cube))
+        return own + RESPONSE_WEIGHT * response(student, teacher, cube)
+
+    name = args.name or "csakd"
+    groups = [group for kind in (["student"] if args.origin else WIDTHS) for group in paces(networks[kind])]
+    spent = training_loop.descend(args, name, networks, loss, lambda: score(networks, found), warm=100, fall=0.99, clip=1.0, groups=groups)
+    if spent is None:
+        return {"stopped_at": args.stop_after}
+    torch.save({kind: {"network": n.state_dict(), "shape": n.shape} for kind, n in networks.items()}, args.runs / name / "final.pt")
+    sizes = {kind: {"parameters": parameters(n), "macs_per_pixel": macs_per_pixel(n)} for kind, n in networks.items()}
+    return training_loop.write_result(args.runs, name, {
+        "model": "csakd", "data": training_loop.named(args.data), "from": args.origin, "steps": args.steps, "batch": args.batch,
+        "size": args.size, "rate": args.rate, "seed": args.seed, "seconds": round(spent), "networks": sizes, "test": score(networks, found),
+    })  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m tools.csakd.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="scenes:DIR or aviris:DIR")
+    p.add_argument("--size", type=int, default=48, help="crop, pixels of the image; a multiple of 4")
+    p.add_argument("--name", help="folder under --runs (default: csakd)")
+    p.add_argument("--from", dest="origin", metavar="RUN", help="begin with what this run ended with, and let only the student learn")
+    training_loop.add_options(p, steps=4000, batch=4, rate=1e-3, every=250, threads=1)
+    return p
+
+
+def main() -> None:
+    try:
+        print(json.dumps(train(parser().parse_args()), indent=1))
+    except (ValueError, OSError) as e:
+        sys.exit(f"tools.csakd.train: {e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The network of sharpen-edge's kernel: training through the kriging, export."""

@@ -1,0 +1,1 @@
+"""MobileFuse and MobileFuse-edge: networks, training, the closed-form map's constants, export."""

@@ -1,0 +1,229 @@
+"""Export a trained checkpoint: `python -m tools.mobilefuse.export --model mobilefuse-edge`.
+
+Writes models/NAME/: fp32 and int8 ONNX, int8 TFLite, NumPy weights, a golden pair with every file's own output, and card.toml.
+The golden pair is from EdgeFuse's own demo scene, odd-sized on purpose; nothing of the training data is exported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from edgefuse import zoo
+from edgefuse.runtimes import choose
+from edgefuse.sources import open_source
+from tools import graph, onnx_writer, quantize
+from tools.cards import entry, store, to_toml
+from tools.data.pairs import batch, split
+from tools.data.photographs import IMAGES, load
+from tools.mobilefuse.network import KINDS
+from tools.mobilefuse.target_network import NAME
+from tools.mobilefuse.train import PUBLIC
+from tools.mobilefuse.train_edge import PUBLIC as EDGE_PUBLIC
+from tools.training_loop import ROOT
+
+TITLES = {
+    NAME: "MobileFuse-edge: a closed-form map that a small network pulls to warm targets, blended in bands",
+    "mobilefuse": "MobileFuse: the blending map drawn at full resolution, trained on the blended image",
+    "mobilefuse-blending-only": "Ablation of MobileFuse: the map supervised by the foreground mask",
+    "mobilefuse-generative-only": "Ablation of MobileFuse: the image drawn directly, without the blending module",
+}
+EDGE = "EdgeFuse, after Perreault et al., MobileFuse (the blend, Eq. 1, band by band); network: tools/mobilefuse/target_network.py"
+PAPER = "Perreault et al., MobileFuse: Multimodal Image Fusion at the Edge (Eq. 1, section III); widths and dilations are ours"
+TOLERANCE = {"fp32": 1 / 255, "int8": 1 / 255}
+GOLDEN_SIZE, GOLDEN_EDGE_SIZE = "131x97", "640x480"
+CALIBRATION_PAIRS = 12  # of each kind and folder; twice as many of whole pairs
+
+
+def calibration_pairs(data: list[str], folders: list[Path], seed: int, size: int = 128) -> list[quantize.Pair]:
+    """Training pairs, and crops of real visible/infrared pairs from `folders` (visible/ and infrared/ inside) where given."""
+    b = batch(split(load(data))["train"], CALIBRATION_PAIRS, size, np.random.default_rng(seed))
+    pairs = [(v[0], i[0]) for v, i in zip(b.visible, b.infrared, strict=True)]
+    for folder in folders:
+        files = sorted(p for p in (folder / "visible").iterdir() if p.suffix.lower() in IMAGES)
+        for path in files[:: max(1, len(files) // CALIBRATION_PAIRS)]:
+            frames = [cv2.imread(str(folder / m / path.name), cv2.IMREAD_GRAYSCALE) for m in ("visible", "infrared")]
+            if any(f is None or min(f.shape) < size for f in frames):
+                continue
+            y, x = ((n - size) // 2 for n in frames[0].shape)
+            crops = [f[y : y + size, x : x + size].astype(np.float32) / 255 for f in frames]
+            pairs.append((crops[0], crops[1]))
+    return pairs
+
+
+def quarter(frame: np.ndarray) -> np.ndarray:
+    """A uint8 frame at a quarter of the size, its sides multiples of 8, as the fuser makes it."""
+    half = cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(half, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return small[: small.shape[0] // 8 * 8, : small.shape[1] // 8 * 8]
+
+
+def quarter_pairs(folders: list[Path]) -> list[quantize.Pair]:
+    """Whole pairs of `folders` at a quarter of the size, 96 x 80, an even choice of each folder's."""
+    pairs = []
+    for folder in folders:
+        files = sorted(p for p in (folder / "visible").iterdir() if p.suffix.lower() in IMAGES)
+        for path in files[:: max(1, len(files) // (2 * CALIBRATION_PAIRS))]:
+            frames = [cv2.imread(str(folder / m / path.name), cv2.IMREAD_GRAYSCALE) for m in ("visible", "infrared")]
+            if all(f is not None and f.shape[0] >= 320 and f.shape[1] >= 384 for f in frames):
+                v, i = (quarter(f)[:80, :96].astype(np.float32) / 255 for f in frames)
+                pairs.append((v, i))
+    if not pairs:
+        raise ValueError(f"no pair of at least 384x320 in {', '.join(map(str, folders))}; give --calibration other folders")
+    return pairs
+
+
+def golden_pair(size: str, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(visible luma, infrared), uint8 of `size`, frame `index` of the demo scene by day."""
+    with open_source(f"demo?scene=day&size={size}&frames={index + 1}") as source:
+        pairs = [source.read() for _ in range(index + 1)]
+    pair = pairs[-1]
+    assert pair is not None
+    return cv2.cvtColor(pair.visible.data, cv2.COLOR_BGR2GRAY), pair.infrared.data
+
+
+def head_of(name: str) -> dict[str, str]:
+    return {
+        "name": name, "title": TITLES[name], "task": "fusion", "source": EDGE if name == NAME else PAPER, "licence": "Apache-2.0",
+        "default_precision": "fp32" if name == NAME else "int8",
+    }  # fmt: skip
+
+
+def card_text(
+    head: dict[str, str], g: graph.Graph, files: list[dict[str, Any]], golden: str, tables: dict[str, dict[str, Any]],
+    tolerance: dict[str, float] = TOLERANCE,
+) -> str:  # fmt: skip
+    tensor = '{{ name = "{}", shape = {}, layout = "NCHW", dtype = "float32", range = [0.0, 1.0], colour = "{}" }}'
+    colours = {"visible": "luma", "infrared": "grey, white hot", "fused": "luma", "map": "none: share of visible"}
+    colours["target"] = "none: evidence for a warm target"
+    lines = [f"{k} = {to_toml(v)}" for k, v in head.items()]
+    for key, names, factor in (("inputs", ("visible", "infrared"), g.reduction), ("outputs", g.outputs, g.output_reduction)):
+        shape = to_toml(onnx_writer.reduced(factor, g.multiple))
+        lines += ["", f"{key} = ["] + [f"  {tensor.format(n, shape, colours[n])}," for n in names] + ["]"]
+    for f in files:
+        lines += ["", "[[files]]"] + [f"{k} = {to_toml(v)}" for k, v in f.items()]
+    lines += [
+        "",
+        "[golden]",
+        'file = "golden.npz"',
+        f'sha256 = "{golden}"',
+        f"tolerance = {to_toml({k: round(v, 6) for k, v in tolerance.items()})}",
+    ]
+    for table, values in tables.items():
+        lines += ["", f"[{table}]"] + [f"{k} = {to_toml(v)}" for k, v in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def export(args: argparse.Namespace) -> Path:
+    name = args.model
+    result = json.loads((args.runs / name / "result.json").read_text())
+    network: Any
+    if name == NAME:
+        network = graph.load_target(args.runs / name / "last.pt")
+        pairs = quarter_pairs(args.calibration or EDGE_PUBLIC)
+    else:
+        network = graph.load(args.runs / name / "last.pt", name, args.sharpness)
+        pairs = calibration_pairs(args.data, args.calibration, args.seed)
+        if name != "mobilefuse-generative-only":
+            result["sharpness"] = args.sharpness
+    quantize.equalise(network, pairs)
+    g = graph.trace(network)
+    folder: Path = args.models / name
+    folder.mkdir(parents=True, exist_ok=True)
+    ranges = quantize.ranges(network, g, pairs)
+    (folder / f"{name}.fp32.onnx").write_bytes(onnx_writer.fp32(g, name))
+    (folder / f"{name}.int8.onnx").write_bytes(onnx_writer.int8(g, name, ranges))
+    tflite = quantize.tflite(network, g, pairs)
+    if name != NAME:
+        del tflite["fp32"]  # three times the size, and slower: only where the network is so small that fp32 is the faster one
+    for precision, data in tflite.items():
+        (folder / f"{name}.{precision}.tflite").write_bytes(data)
+    graph.save_npz(g, str(folder / f"{name}.npz"))
+
+    ends = "channels equalised; " + (
+        "first three and last convolution fp32" if name == NAME else "streams, last convolution and blend fp32"
+    )
+    files = [
+        entry(folder / f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {ends}"),
+        entry(folder / f"{name}.fp32.onnx", "onnx", "fp32", "NCHW", "none"),
+        entry(folder / f"{name}.int8.tflite", "litert", "int8", "NHWC", f"static, per channel; {ends}"),
+        *(entry(folder / f"{name}.fp32.tflite", "litert", "fp32", "NHWC", "none") for precision in tflite if precision == "fp32"),
+        entry(folder / f"{name}.npz", "numpy", "fp32", "NCHW", "none"),
+    ]
+    visible, infrared = map(quarter, golden_pair(GOLDEN_EDGE_SIZE, 60)) if name == NAME else golden_pair(GOLDEN_SIZE)
+    arrays: dict[str, np.ndarray] = {"visible": visible, "infrared": infrared}
+    with torch.no_grad():
+        made = network(*(torch.from_numpy(x.astype(np.float32) / 255)[None, None] for x in (visible, infrared)))
+        outputs = (made,) if isinstance(made, torch.Tensor) else made
+    arrays |= {f"{n}.fp32": store(o[0, 0].numpy()) for n, o in zip(g.outputs, outputs, strict=False)}
+    quality = {**result.pop("test")}
+    command = "python -m tools.mobilefuse.train_edge" if name == NAME else f"python -m tools.mobilefuse.train --model {name}"
+    tables = {
+        "cost": {"parameters": g.parameters, "macs_per_pixel": g.macs_per_pixel},
+        "training": {k: v for k, v in result.items() if k != "model"}
+        | {"calibration": [p.name for p in args.calibration], "command": command},
+    }
+    # the card must exist for a runtime to load from it; its golden digest and quality follow
+    (folder / "card.toml").write_text(card_text(head_of(name), g, files, "", tables | {"quality": quality}))
+    first = g.outputs[0]
+    reference = arrays[f"{first}.fp32"] / 65535
+    for file in files:
+        if file["precision"] == "int8":
+            got = run_file(folder, file["runtime"], visible, infrared)
+            arrays |= {f"{n}.int8.{file['runtime']}": store(a) for n, a in got.items()}
+            mse = float(np.mean((got[first] - reference) ** 2))
+            quality[f"golden_int8_{file['runtime']}_psnr_db"] = round(-10 * np.log10(max(mse, 1e-12)), 2)
+    np.savez_compressed(folder / "golden.npz", **arrays)
+    digest = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
+    (folder / "card.toml").write_text(card_text(head_of(name), g, files, digest, tables | {"quality": quality}))
+    return folder
+
+
+def run_file(folder: Path, runtime: str, visible: np.ndarray, infrared: np.ndarray) -> dict[str, np.ndarray]:
+    choice = choose(zoo.read_card(folder), runtime, "int8", 1)
+    inputs = {k: choice.tensor(x.astype(np.float32) / 255) for k, x in (("visible", visible), ("infrared", infrared))}
+    return {k: v.squeeze() for k, v in choice.runtime.run(inputs).items()}
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m tools.mobilefuse.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--model", choices=(*KINDS, NAME), default=NAME)
+    p.add_argument(
+        "--runs",
+        type=Path,
+        default=ROOT / "runs",
+        help="where tools.mobilefuse.train or tools.mobilefuse.train_edge wrote (default: %(default)s)",
+    )
+    p.add_argument("--models", type=Path, default=ROOT / "models", help="where the model's folder goes (default: %(default)s)")
+    p.add_argument(
+        "--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="photographs for calibration pairs, as in tools.mobilefuse.train"
+    )
+    p.add_argument("--calibration", nargs="*", type=Path, default=[], metavar="DIR", help="folders of real pairs to calibrate with, too")
+    p.add_argument(
+        "--sharpness", type=float, default=5.0,
+        help="factor on the logits of the map: trained maps hedge where sources differ in kind, not in focus (default: %(default)s, "
+        "see tools/README.md)",
+    )  # fmt: skip
+    p.add_argument("--seed", type=int, default=0)
+    return p
+
+
+def main() -> None:
+    try:
+        print(export(parser().parse_args()))
+    except (ValueError, OSError) as e:
+        sys.exit(f"tools.mobilefuse.export: {e}")
+
+
+if __name__ == "__main__":
+    main()

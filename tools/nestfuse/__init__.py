@@ -1,0 +1,1 @@
+"""NestFuse, its small and its edge form: networks, training, halving, distillation, export."""

@@ -1,0 +1,121 @@
+"""Train NestFuse as an autoencoder: `python -m tools.nestfuse.train --weight 100 --data coco128:DIR photos:DIR`.
+
+The loss is the pixels' mean squared error plus `--weight` (the paper's lambda) times 1 - SSIM; attention has nothing to learn, it
+joins only when two frames are fused. Each weight is a run of its own, RUNS/nestfuse-WEIGHT. `--model nestfuse-small` halves the
+intermediate channels of the run named by `--from` (halve_channels.py) and goes on. tools/training_loop.py says what a run
+writes and how it is resumed; plot_losses.py plots it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tools import training_loop
+from tools.data.pairs import split
+from tools.data.photographs import Photograph, crops, load
+from tools.mobilefuse.train import PUBLIC
+from tools.nestfuse.halve_channels import halved
+from tools.nestfuse.network import NAME, SMALL, NestFuse, firing
+from tools.soft_metrics import ssim
+
+SCORED, SCORED_SIZE = 8, 64  # crops of a validation, and their side
+WARM, CLIP = 400, 1.0  # steps until the full rate; the gradient's largest norm, always above it: no one step kills many channels
+
+
+def losses(network: NestFuse, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of frames (N, 1, H, W) in [0, 1] after coding and decoding: the mean squared error, and 1 - SSIM."""
+    with torch.autocast("cpu", torch.bfloat16):
+        y = network.decode(network.encode(x))
+    y = y.float()
+    return nn.functional.mse_loss(y, x), 1 - ssim(y, x)
+
+
+def score(network: NestFuse, x: Tensor) -> dict[str, Any]:
+    """Both losses on fixed frames, the PSNR (dB, peak 1), and how many of each block's intermediate channels are alive: fire on them."""
+    with firing(network) as fired, torch.no_grad():
+        made = [losses(network, part) for part in x.split(4)]
+    pixel, structure = (float(torch.stack(v).mean()) for v in zip(*made, strict=True))
+    alive = {"all": sum(int(f.sum()) for f in fired.values())} | {name: int(f.sum()) for name, f in fired.items()}
+    figures = {"pixel_loss": round(pixel, 7), "ssim_loss": round(structure, 6), "psnr_db": round(-10 * float(np.log10(pixel)), 2)}
+    return figures | {"alive": alive}
+
+
+def run_name(args: argparse.Namespace) -> str:
+    return f"{args.model}-{args.weight:g}"
+
+
+def start(args: argparse.Namespace, x: Tensor) -> NestFuse:
+    """A network that the frames x (N, 1, H, W) settle, or `--from`'s: as it is, or halved by them for NestFuse small."""
+    if args.origin is None:
+        return NestFuse(2 if args.model == NAME else 4).settled(x)
+    network = NestFuse()
+    network.load_state_dict(torch.load(args.runs / args.origin / "last.pt", weights_only=True)["network"])
+    return network if args.model == NAME else halved(network, torch.cat([x, x.flip(0)], 1))
+
+
+def train(args: argparse.Namespace) -> dict[str, object]:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    parts = split(load(args.data))
+
+    def frames(photographs: list[Photograph], count: int, size: int, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(crops(photographs, count, size, rng)).contiguous(memory_format=torch.channels_last)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        pixel, structure = losses(network, frames(parts["train"], args.batch, args.size, rng))
+        return pixel + args.weight * structure
+
+    parts_of = ("train", "validation", "test")
+    seen, held_out, test = (frames(parts[k], SCORED, SCORED_SIZE, np.random.default_rng(args.seed)) for k in parts_of)
+    network = start(args, seen).to(memory_format=torch.channels_last)
+    name = args.name or run_name(args)
+    spent = training_loop.descend(args, name, network, loss, lambda: score(network, held_out), warm=WARM, fall=0.99, clip=CLIP)
+    if spent is None:
+        return {"stopped_at": args.stop_after}
+    figures = score(network, test)
+    result: dict[str, object] = {
+        "model": args.model,
+        "data": training_loop.named(args.data),
+        "photographs": {k: len(v) for k, v in parts.items()},
+        "weight": args.weight, "from": args.origin, "steps": args.steps, "batch": args.batch, "size": args.size, "rate": args.rate,
+        "seed": args.seed, "seconds": round(spent), "alive": figures.pop("alive"), "test": figures,
+    }  # fmt: skip
+    return training_loop.write_result(args.runs, name, result)
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m tools.nestfuse.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--model", choices=(NAME, SMALL), default=NAME)
+    p.add_argument("--weight", type=float, default=100.0, help="lambda, of the SSIM loss; the paper compares 1, 10, 100 and 1000")
+    p.add_argument("--from", dest="origin", metavar="RUN", help="the run of nestfuse to start from")
+    p.add_argument("--name", help="the run's name (default: MODEL-WEIGHT)")
+    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="coco:DIR, coco128:DIR, voc:DIR or photos:DIR")
+    p.add_argument("--size", type=int, default=48, help="crop, pixels; a multiple of 8")
+    training_loop.add_options(p, steps=4500, batch=4, rate=2e-4, every=100, threads=1)
+    return p
+
+
+def main() -> None:
+    args = parser().parse_args()
+    # glibc hands large buffers back to the kernel after every layer; keeping them is worth a third of the time
+    if os.environ.get("MALLOC_MMAP_MAX_") is None and sys.platform == "linux":
+        os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "500000000"}
+        os.execv(sys.executable, [sys.executable, "-m", "tools.nestfuse.train", *sys.argv[1:]])
+    try:
+        print(json.dumps(train(args), indent=1))
+    except (ValueError, OSError) as e:
+        sys.exit(f"tools.nestfuse.train: {e}")
+
+
+if __name__ == "__main__":
+    main()

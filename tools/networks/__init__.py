@@ -1,1 +1,0 @@
-"""The networks that EdgeFuse trains, one module a family."""

@@ -1,0 +1,1 @@
+"""SSCNet: network, training, pruning, export, rate and distortion."""

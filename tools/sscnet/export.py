@@ -1,0 +1,360 @@
+"""Export SSCNet: `python -m tools.sscnet.export --run sscnet-1024-pruned`.
+
+Writes models/sscnet-encoder/ and models/sscnet-decoder/: int8 ONNX and TFLite, a golden pair and card.toml each. Between them is the latent
+as 8 bit: each channel's range over the training scenes is part of both graphs, so that the latent is in [0, 1] outside.
+
+The decoder's transposed convolutions become convolutions, which there are int8 kernels for: with stride 1 the kernel is turned
+round; with stride 2 and a 2 x 2 kernel each output pixel sees one input pixel, so it is a 1 x 1 convolution to four times the
+channels, spread over space.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgefuse import zoo
+from edgefuse.runtimes import choose
+from tools import cards
+from tools.data.cubes import batch, load
+from tools.sscnet.network import BANDS, SPATIAL, SSCNet, macs_per_pixel, read
+from tools.sscnet.train import PUBLIC, psnr
+from tools.training_loop import ROOT
+
+TITLES = {
+    "sscnet-encoder": "SSCNet's encoder, pruned: 202 bands to a latent of 8 bit, one of its pixels for 64",
+    "sscnet-decoder": "SSCNet's decoder, pruned: the latent to 202 bands",
+}
+SOURCE = (
+    "La Grassa et al., Hyperspectral Data Compression Using Fully Convolutional Autoencoder (2022); pruned as in Kumar and Mozaffari, "
+    "Leveraging Deep Neural Network Compression Techniques for Real-Time Hyperspectral Image Processing in Edge AI"
+)
+# the bands' fine differences do not survive 8 bit: 0.2 dB in the encoder's first convolution, 0.3 in the decoder's last
+EXACT = {"sscnet-encoder": 0, "sscnet-decoder": -1}
+FLOAT = "{} convolution, PReLU, pooling, scaling and sigmoid fp32"
+TOLERANCE = {"int8": 0.02}  # another machine's rounding of activations, through five layers
+CALIBRATION_CROPS = 24
+SIDE = 128  # of HySpecNet-11k's patches, and of the TFLite files' before they are resized
+
+
+class Encoder(nn.Module):
+    """cube (1, bands, H, W) -> latent in [0, 1]."""
+
+    def __init__(self, network: SSCNet, low: Tensor, high: Tensor) -> None:
+        super().__init__()
+        self.network = network.encoder
+        self.register_buffer("scale", (1 / (high - low))[None, :, None, None])
+        self.register_buffer("offset", (-low / (high - low))[None, :, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.network(x) * self.scale + self.offset).clamp(0, 1)
+
+
+class Decoder(nn.Module):
+    """latent in [0, 1] -> cube, by convolutions alone."""
+
+    def __init__(self, network: SSCNet, low: Tensor, high: Tensor, blocks_first: bool = False) -> None:
+        """blocks_first: the channels that are spread in TensorFlow's order, not in PyTorch's."""
+        super().__init__()
+        self.register_buffer("scale", (high - low)[None, :, None, None])
+        self.register_buffer("offset", low[None, :, None, None])
+        layers: list[nn.Module] = []
+        for layer in network.decoder:
+            layers += _as_convolution(layer, blocks_first) if isinstance(layer, nn.ConvTranspose2d) else [layer]
+        self.network = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x * self.scale + self.offset)
+
+
+class DepthToSpace(nn.Module):
+    """(N, 4 C, H, W) -> (N, C, 2 H, 2 W), the channels' order rows, columns, C."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        return x.view(n, 2, 2, channels // 4, height, width).permute(0, 3, 4, 1, 5, 2).reshape(n, channels // 4, 2 * height, 2 * width)
+
+
+def _as_convolution(layer: nn.ConvTranspose2d, blocks_first: bool) -> list[nn.Module]:
+    weight, bias = layer.weight.detach(), layer.bias.detach()  # (inputs, outputs, k, k)
+    if layer.stride[0] == 1:
+        made = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size[0], padding=layer.padding[0])
+        made.weight.data, made.bias.data = weight.flip(2, 3).transpose(0, 1).contiguous(), bias
+        return [made]
+    made = nn.Conv2d(layer.in_channels, layer.out_channels * 4, 1)
+    order = (2, 3, 1, 0) if blocks_first else (1, 2, 3, 0)
+    made.weight.data = weight.permute(order).reshape(-1, layer.in_channels, 1, 1).contiguous()
+    made.bias.data = bias.repeat(4) if blocks_first else bias.repeat_interleave(4)
+    return [made, DepthToSpace() if blocks_first else nn.PixelShuffle(2)]
+
+
+def latent_range(network: SSCNet, cubes: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Each latent channel's (low, high) over the cubes: all but one value in ten thousand at either end."""
+    with torch.no_grad():
+        values = torch.cat([network.encoder(torch.from_numpy(c)[None])[0].flatten(1) for c in cubes], dim=1).numpy()
+    low, high = np.quantile(values, (1e-4, 1 - 1e-4), axis=1).astype(np.float32)
+    return torch.from_numpy(low), torch.from_numpy(np.maximum(high, low + 1e-3))
+
+
+def onnx_int8(module: nn.Module, inputs: list[np.ndarray], name_in: str, name_out: str, exact: int) -> bytes:
+    """Static QDQ, S8S8, weights per channel; in float32 all but the convolutions, and of them number `exact`."""
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._left = iter(inputs)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            x = next(self._left, None)
+            return None if x is None else {name_in: x}
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        plain, ready, small = (f"{folder}/{n}.onnx" for n in ("plain", "ready", "small"))
+        axes = {name_in: {2: "rows", 3: "columns"}, name_out: {2: "rows_out", 3: "columns_out"}}
+        torch.onnx.export(
+            module, (torch.from_numpy(inputs[0]),), plain, input_names=[name_in], output_names=[name_out], dynamic_axes=axes,
+            opset_version=17, dynamo=False,
+        )  # fmt: skip
+        quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        convolutions = [node.name for node in onnx.load(ready).graph.node if node.op_type == "Conv"]
+        quantize_static(
+            ready, small, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True,
+            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, nodes_to_exclude=[convolutions[exact]],
+        )  # fmt: skip
+        return without_unused_domains(Path(small).read_bytes())
+
+
+def without_unused_domains(model: bytes) -> bytes:
+    """An ONNX model that asks for no operator sets but those it has operators of: an older onnxruntime refuses what it does not know."""
+    import onnx
+
+    read = onnx.load_from_string(model)
+    used = {node.domain for node in read.graph.node}
+    kept = [o for o in read.opset_import if o.domain in used]
+    del read.opset_import[:]
+    read.opset_import.extend(kept)
+    return read.SerializeToString()
+
+
+class _ChannelsLast(nn.Module):
+    def __init__(self, module: nn.Module, name: str) -> None:
+        super().__init__()
+        self.module, self.name = module, name
+
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        (x,) = inputs.values()
+        return {self.name: self.module(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)}
+
+
+def tflite_int8(module: nn.Module, inputs: list[np.ndarray], name_in: str, name_out: str, exact: int) -> bytes:
+    """int8 convolutions, all but number `exact`, between float32 inputs and outputs."""
+    import litert_torch
+    from ai_edge_quantizer import qtyping, quantizer, recipe
+
+    calibration = [{name_in: np.ascontiguousarray(x.transpose(0, 2, 3, 1))} for x in inputs]
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        plain, small = f"{folder}/fp32.tflite", f"{folder}/int8.tflite"
+        sample = {k: torch.from_numpy(v) for k, v in calibration[0].items()}
+        litert_torch.convert(_ChannelsLast(module, name_out).eval(), sample_kwargs=sample).export(plain)
+        q = quantizer.Quantizer(plain)
+        q.load_quantization_recipe(recipe.static_wi8_ai8())
+        names = qtyping.TFLOperationName
+        for op in names:
+            if op not in (names.CONV_2D, names.ALL_SUPPORTED):
+                with contextlib.suppress(ValueError):
+                    q.update_quantization_recipe(regex=".*", operation_name=op, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
+        convolutions = [k for k, layer in enumerate(module.network) if isinstance(layer, nn.Conv2d)]
+        unquantised = rf"Conv2d_{convolutions[exact]}(\D|$)"
+        q.update_quantization_recipe(regex=unquantised, operation_name=names.CONV_2D, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
+        q.quantize(q.calibrate({"serving_default": calibration})).export_model(small, overwrite=True)
+        return resizable(Path(small).read_bytes())
+
+
+def resizable(model: bytes) -> bytes:
+    """A TFLite model whose reshapes, which hold the size they were made for, are DEPTH_TO_SPACE again: they come as rows of transpositions
+    and reshapes, one row for each `DepthToSpace`.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    read = schema.ModelT.InitFromPackedBuf(model, 0)
+    moves = (schema.BuiltinOperator.TRANSPOSE, schema.BuiltinOperator.RESHAPE)
+    kinds = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in read.operatorCodes]
+    if schema.BuiltinOperator.RESHAPE not in kinds:
+        return model
+    for buffer in read.buffers:
+        if buffer.offset > 1:  # large ones lie behind the flatbuffer
+            buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEPTH_TO_SPACE
+    code.version = 1
+    read.operatorCodes.append(code)
+    (graph,) = read.subgraphs
+    kept: list[Any] = []
+    spreading = None
+    for operator in graph.operators:
+        if kinds[operator.opcodeIndex] not in moves:
+            spreading = None
+            kept.append(operator)
+        elif spreading is None:
+            operator.opcodeIndex, operator.inputs = len(kinds), operator.inputs[:1]
+            operator.builtinOptionsType = schema.BuiltinOptions.DepthToSpaceOptions
+            operator.builtinOptions = schema.DepthToSpaceOptionsT()
+            operator.builtinOptions.blockSize = 2
+            spreading = operator
+            kept.append(operator)
+        else:
+            spreading.outputs = operator.outputs
+    graph.operators = kept
+    builder = flatbuffers.Builder(len(model) + 4096)
+    builder.Finish(read.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def golden_cube(rows: int = 16, columns: int = 24) -> np.ndarray:
+    """uint8 (202, rows, columns): four made-up materials whose shares change from place to place; nothing of the training data."""
+    y, x = np.mgrid[:rows, :columns].astype(np.float64)
+    at = np.linspace(0, 1, BANDS)
+    bumps = [
+        0.2 + 0.15 * at,
+        0.5 * np.exp(-(((at - 0.35) / 0.12) ** 2)),
+        0.4 * np.exp(-(((at - 0.7) / 0.2) ** 2)),
+        0.3 * np.sin(9 * at) ** 2,
+    ]
+    shares = [np.ones_like(x), np.sin(x / 5) ** 2, np.cos((x + 2 * y) / 9) ** 2, (y > rows / 2) * (x > columns / 3)]
+    cube = sum(b[:, None, None] * s for b, s in zip(bumps, shares, strict=True))
+    return np.round(255 * np.clip(cube, 0, 1)).astype(np.uint8)
+
+
+def export(args: argparse.Namespace) -> list[Path]:
+    """The folders written."""
+    network = read(args.runs / args.run)
+    learned = [s for s in load(args.data) if s.part == "train"]
+    limits = latent_range(network, [trimmed(s.cube) for s in learned])
+    encoder, decoder = Encoder(network, *limits).eval(), Decoder(network, *limits).eval()
+    crops = list(batch(learned, args.crops, SIDE, np.random.default_rng(args.seed))[:, None])
+    with torch.no_grad():
+        latents = [np.round(encoder(torch.from_numpy(c)).numpy() * 255) / np.float32(255) for c in crops]
+        cube = golden_cube()
+        latent = encoder(torch.from_numpy(cube[None].astype(np.float32) / 255))[0].numpy()
+        sent = np.round(latent * 255).astype(np.uint8)
+        drawn = decoder(torch.from_numpy(sent[None].astype(np.float32) / 255))[0].numpy()
+    result = json.loads((args.runs / args.run / "result.json").read_text())
+    for run in (args.run, result.get("from")):
+        if (pruning := args.runs / f"{run}-compared" / "result.json").exists():
+            told = json.loads(pruning.read_text())
+            loss = {"loss_db": round(told["before"]["mean_db"] - result["test"]["mean_db"], 2)}  # after what was trained since, too
+            result["pruning"] = {k: v for k, v in told.items() if not isinstance(v, dict)} | loss
+    macs, encoding = macs_per_pixel(network), _encoder_macs(network)
+    shares = [sum(p.numel() for p in part.parameters()) for part in (network.encoder, network.decoder)]
+    return [
+        _half(args, result, "sscnet-encoder", encoder, encoder, crops, {"cube": cube}, {"latent": latent}, (shares[0], encoding)),
+        _half(
+            args,
+            result,
+            "sscnet-decoder",
+            decoder,
+            Decoder(network, *limits, blocks_first=True).eval(),
+            latents,
+            {"latent": sent},
+            {"cube": drawn},
+            (shares[1], macs - encoding),
+        ),
+    ]
+
+
+def _half(
+    args: argparse.Namespace, result: dict[str, Any], name: str, module: nn.Module, channels_last: nn.Module, calibration: list[np.ndarray],
+    given: dict[str, np.ndarray], made: dict[str, np.ndarray], cost: tuple[int, float],
+) -> Path:  # fmt: skip
+    (((taken, x),), ((returned, y),)) = given.items(), made.items()
+    folder: Path = args.models / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / cards.GOLDEN).unlink(missing_ok=True)
+    (folder / f"{name}.int8.onnx").write_bytes(onnx_int8(module, calibration, taken, returned, EXACT[name]))
+    (folder / f"{name}.int8.tflite").write_bytes(tflite_int8(channels_last, calibration, taken, returned, EXACT[name]))
+    exact = FLOAT.format("last" if EXACT[name] else "first")
+    files = [
+        cards.entry(folder / f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {exact}"),
+        cards.entry(folder / f"{name}.int8.tflite", "litert", "int8", "NHWC", f"static, per channel; {exact}"),
+    ]
+
+    def tensor(end: str, array: np.ndarray) -> dict[str, Any]:
+        step = "" if end == "cube" else f"/{SPATIAL}"
+        return {
+            "name": end, "shape": [1, len(array), f"height{step}", f"width{step}"], "layout": "NCHW", "dtype": "float32",
+            "range": [0.0, 1.0], "colour": "reflectance, band by band" if end == "cube" else "none: latent of 8 bit / 255",
+        }  # fmt: skip
+
+    head = {
+        "name": name, "title": TITLES[name], "task": "codec", "source": SOURCE, "licence": "Apache-2.0", "default_precision": "int8",
+        "inputs": [tensor(taken, x)], "outputs": [tensor(returned, y)],
+    }  # fmt: skip
+    quality = {**result["test"]}
+    tables = {
+        "cost": {"parameters": cost[0], "macs_per_pixel": round(cost[1])},
+        "training": {k: v for k, v in result.items() if k not in ("model", "test")} | {"export": f"tools.sscnet.export --run {args.run}"},
+        "quality": quality,
+    }
+    # the card must exist for a runtime to load from it; its golden digest and quality follow
+    cards.write(folder, head, files, tables, TOLERANCE)
+    arrays = {taken: x, f"{returned}.fp32": cards.store(y)}
+    for file in files:
+        choice = choose(zoo.read_card(folder), file["runtime"], "int8", 1)
+        got = choice.planes(choice.runtime.run({taken: choice.tensor(x.astype(np.float32) / 255)})[returned])
+        arrays[f"{returned}.int8.{file['runtime']}"] = cards.store(got)
+        quality[f"golden_int8_{file['runtime']}_psnr_db"] = round(psnr(y, got), 2)
+    np.savez_compressed(folder / cards.GOLDEN, **arrays)
+    cards.write(folder, head, files, tables, TOLERANCE)
+    return folder
+
+
+def trimmed(cube: np.ndarray) -> np.ndarray:
+    """(bands, H, W), its sides multiples of 8."""
+    return cube[:, : cube.shape[1] // SPATIAL * SPATIAL, : cube.shape[2] // SPATIAL * SPATIAL]
+
+
+def _encoder_macs(network: SSCNet) -> float:
+    """Multiply-accumulates for each pixel of the cube."""
+    total, area = 0.0, 1.0
+    for layer in network.encoder:
+        area /= 4 if isinstance(layer, nn.MaxPool2d) else 1
+        total += layer.weight.numel() * area if isinstance(layer, nn.Conv2d) else 0
+    return total
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m tools.sscnet.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--run", default="sscnet-1024-pruned", help="run under --runs whose final.pt is exported (default: %(default)s)")
+    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="what the ranges of int8 and of the latent come from")
+    p.add_argument("--crops", type=int, default=CALIBRATION_CROPS, help="of 128 x 128 pixels, for int8's ranges (default: %(default)s)")
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where tools.sscnet.train wrote (default: %(default)s)")
+    p.add_argument("--models", type=Path, default=ROOT / "models", help="where the models' folders go (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=0)
+    return p
+
+
+def main() -> None:
+    try:
+        print(*export(parser().parse_args()), sep="\n")
+    except (ValueError, OSError) as e:
+        sys.exit(f"tools.sscnet.export: {e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Train SSCNet: `python -m tools.sscnet.train [--latent 1024] [--data scenes:DIR hyspecnet:DIR]`.
+
+MSE as published; tools/training_loop.py says what a run writes and how it is resumed. `--from RUN` fine-tunes what another run ended with
+(a pruned network has its own widths: prune.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from tools import training_loop
+from tools.data.cubes import Scene, batch, load
+from tools.sscnet.network import SPATIAL, SSCNet, begin_with_spectra, macs_per_pixel, parameters
+
+PUBLIC = [f"scenes:{training_loop.ROOT.parent}/shared/data/hsi"]
+
+
+def whole(network: torch.nn.Module, cube: np.ndarray) -> np.ndarray:
+    """float32 (bands, H, W) through the network, padded by reflection to multiples of 8."""
+    pad = [(0, 0), *((0, -n % SPATIAL) for n in cube.shape[1:])]
+    with torch.no_grad():
+        out = network(torch.from_numpy(np.pad(cube, pad, mode="symmetric"))[None])[0].numpy()
+    return out[:, : cube.shape[1], : cube.shape[2]]
+
+
+def psnr(truth: np.ndarray, decoded: np.ndarray) -> float:
+    """dB, peak 1, over the whole cube."""
+    return float(-10 * np.log10(max(np.mean((truth.astype(np.float64) - decoded) ** 2), 1e-12)))
+
+
+def score(network: torch.nn.Module, found: list[Scene]) -> dict[str, float]:
+    """PSNR in dB of each held-out scene and their mean; latents as floats."""
+    network.eval()
+    each = {s.name: round(psnr(s.cube, whole(network, s.cube)), 2) for s in found if s.part == "test"}
+    network.train()
+    return {"mean_db": round(float(np.mean(list(each.values()))), 2)} | each
+
+
+def paces(network: torch.nn.Module) -> list[dict[str, object]]:
+    """Each layer's rate by the inversed number of its inputs (Yang et al., Tensor Programs V, table 3): at one rate for all, the wide ones
+    diverge before the narrow ones learn."""
+    groups: list[dict[str, object]] = []
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            taps = 1 if layer.stride[0] > 1 else layer.kernel_size[0] ** 2
+            groups.append({"params": [layer.weight], "share": 576 / (layer.in_channels * taps)})
+            groups.append({"params": [layer.bias]})
+        elif isinstance(layer, torch.nn.PReLU):
+            groups.append({"params": [layer.weight]})
+    return groups
+
+
+def train(args: argparse.Namespace) -> dict[str, object]:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    found = load(args.data)
+    learned = [s for s in found if s.part == "train"]
+    if args.origin:
+        start = torch.load(args.runs / args.origin / "final.pt", weights_only=True)
+        network = SSCNet(**start["shape"])
+        network.load_state_dict(start["network"])
+    else:
+        network = SSCNet(latent=args.latent)
+        begin_with_spectra(network, np.concatenate([s.cube[:, ::3, ::3].reshape(s.cube.shape[0], -1).T for s in learned]))
+    network = network.to(memory_format=torch.channels_last)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        x = torch.from_numpy(batch(learned, args.batch, args.size, rng)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = network(x)
+        return mse_loss(y.float(), x)
+
+    name = args.name or f"sscnet-{args.latent}"
+    spent = training_loop.descend(
+        args, name, network, loss, lambda: score(network, found), warm=100, fall=0.99, clip=1.0, groups=paces(network)
+    )
+    if spent is None:
+        return {"stopped_at": args.stop_after}
+    torch.save({"network": network.state_dict(), "shape": network.shape}, args.runs / name / "final.pt")
+    return training_loop.write_result(args.runs, name, {
+        "model": "sscnet", "data": training_loop.named(args.data), "from": args.origin, "steps": args.steps, "batch": args.batch,
+        "size": args.size, "rate": args.rate, "seed": args.seed, "seconds": round(spent), "parameters": parameters(network),
+        "macs_per_pixel": round(macs_per_pixel(network)), "test": score(network, found),
+    })  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m tools.sscnet.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--latent", type=int, default=1024, help="latent channels (default: %(default)s, 2.53 bpppc as float32)")
+    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="scenes:DIR or hyspecnet:DIR[:easy|hard]")
+    p.add_argument("--size", type=int, default=32, help="crop, pixels; a multiple of 8")
+    p.add_argument("--name", help="folder under --runs (default: sscnet-LATENT)")
+    p.add_argument("--from", dest="origin", metavar="RUN", help="begin with the weights that this run ended with")
+    training_loop.add_options(p, steps=9000, batch=8, rate=1e-3, every=250, threads=1)
+    return p
+
+
+def main() -> None:
+    try:
+        print(json.dumps(train(parser().parse_args()), indent=1))
+    except (ValueError, OSError) as e:
+        sys.exit(f"tools.sscnet.train: {e}")
+
+
+if __name__ == "__main__":
+    main()
