@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,12 +15,13 @@ from typing import Any
 
 from edgefuse import errors
 from edgefuse.errors import EdgeFuseError
+from edgefuse.util.child_process import message, signal_name
 
 _WORDS = {
-    signal.SIGILL: "it uses an instruction that this processor lacks; install another version of it",
-    signal.SIGKILL: "killed from outside, most likely for want of memory; give a smaller --size",
-    signal.SIGSEGV: "it crashed; install another version of it",
-    signal.SIGBUS: "it crashed; install another version of it",
+    "SIGILL": "it uses an instruction that this processor lacks; install another version of it",
+    "SIGKILL": "killed from outside, most likely for want of memory; give a smaller --size",
+    "SIGSEGV": "it crashed; install another version of it",
+    "SIGBUS": "it crashed; install another version of it",
 }
 
 
@@ -42,11 +42,11 @@ def run_isolated(task: Mapping[str, Any], threads: int, on_event: Callable[[Any]
         try:
             answer = None
             for line in child.stdout:
-                message = _parse(line)
-                if "event" in message:
-                    on_event(message["event"])
-                elif message:
-                    answer = message
+                said = message(line)
+                if "event" in said:
+                    on_event(said["event"])
+                elif said.keys() & {"result", "error"}:
+                    answer = said
             child.wait()
         finally:
             child.kill()
@@ -60,15 +60,6 @@ def run_isolated(task: Mapping[str, Any], threads: int, on_event: Callable[[Any]
         raise DiedError(_death(child.returncode, noise.read().decode("utf-8", "replace")))
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    """The message that a line is; empty for what a library prints."""
-    try:
-        message = json.loads(line)
-    except ValueError:
-        return {}
-    return message if isinstance(message, dict) and message.keys() & {"event", "result", "error"} else {}
-
-
 def _raised(error: Mapping[str, str]) -> EdgeFuseError:
     kind = getattr(errors, error["kind"], EdgeFuseError)
     made: EdgeFuseError = kind.__new__(kind)
@@ -78,8 +69,7 @@ def _raised(error: Mapping[str, str]) -> EdgeFuseError:
 
 
 def _death(code: int, noise: str) -> str:
-    if code < 0:
-        number = signal.Signals(-code)
-        return f"died of {number.name}: {_WORDS.get(number, 'something ended it')}"
+    if name := signal_name(code):
+        return f"died of {name}: {_WORDS.get(name, 'something ended it')}"
     last = (noise.strip().splitlines() or ["it said nothing"])[-1]
     return f"ended with {code}: {last[:200]}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.errors import EdgeFuseError
+from edgefuse.util.child_process import answers
 
 
 def _measure(task: dict[str, Any], _: Callable[[Any], None]) -> Any:
@@ -37,13 +38,7 @@ _TASKS = {"measure": _measure, "version": _version, "duel": _duel}
 
 
 def main() -> None:
-    # what a library prints must not end up inside a line of ours
-    answers = sys.stdout
-
-    def say(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
-
+    say = answers()
     task = json.loads(sys.argv[1])
     try:
         say({"result": _TASKS[task["do"]](task, lambda event: say({"event": event}))})

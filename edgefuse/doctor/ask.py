@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from edgefuse.doctor.host import Done, Host
+from edgefuse.util.child_process import message
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def ask(host: Host, probe: str, *arguments: str) -> Answer:
     done = host.child(probe, *arguments)
     values: dict[str, Any] = {}
     for line in done.out.splitlines():
-        values |= json.loads(line) if line.startswith("{") and line.endswith("}") else {}
+        values |= message(line)
     return Answer(values, _error(done, values))
 
 

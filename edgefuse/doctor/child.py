@@ -5,13 +5,14 @@ A probe writes one JSON object per line to standard output before each risky ste
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
+
+from edgefuse.util.child_process import answers
 
 Report = Callable[..., None]
 
@@ -133,20 +134,16 @@ def _describe(error: BaseException) -> str:
 def main() -> None:
     seconds, probe, *arguments = sys.argv[1:]
     signal.alarm(int(seconds))  # ends this process if its parent was killed
-    # keep output of libraries out of the answers
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    said = answers()
 
     def report(**answer: Any) -> None:
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        said(answer)
 
     try:
         _PROBES[probe](report, *arguments)
     except BaseException as e:
         report(broken=_describe(e), absent=e.name if isinstance(e, ModuleNotFoundError) else None)
     # skip the libraries' own teardown, whose faults do not matter here
-    answers.flush()
     os._exit(0)
 
 

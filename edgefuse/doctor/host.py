@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgefuse.board.text import first_line
 from edgefuse.runtimes.tuned import state_folder
+from edgefuse.util.child_process import signal_name
 
 _COMMAND_S = 10.0  # time limit of a system command
 _CHILDREN = 3  # children at once: each takes up to 100 MB of a board's 1 GB
@@ -43,11 +44,9 @@ class Done:
         """How the command ended abnormally, in words; None where it exited by itself."""
         if self.late:
             return "gives no answer"
-        if self.code >= 0:
+        if not (name := signal_name(self.code)):
             return None
-        number = -self.code
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        return f"dies of {name}" + (" (illegal instruction)" if number == signal.SIGILL else "")
+        return f"dies of {name}" + (" (illegal instruction)" if name == "SIGILL" else "")
 
 
 class Host:
