@@ -24,15 +24,17 @@ class EdgeFuseError(Exception):
 
 
 class InputError(EdgeFuseError):
+    """What was given can't be used."""
+
     exit_code = 2
 
 
 class SettingsError(InputError):
-    pass
+    """An option, a settings file or a URI can't be used."""
 
 
 class SourceError(InputError):
-    pass
+    """Nothing can be read from a source."""
 
 
 class CameraError(SourceError):
@@ -54,15 +56,15 @@ class FrameError(SourceError):
 
 
 class CalibrationError(InputError):
-    pass
+    """A calibration file can't be used, or none can be made of these pictures."""
 
 
 class CubeError(InputError):
-    pass
+    """A hyperspectral cube, or a compressed one, can't be used."""
 
 
 class ModelError(InputError):
-    pass
+    """A model is unknown, its card is broken, or a file's sha256 is wrong."""
 
 
 class OutputError(InputError):
@@ -80,4 +82,6 @@ class MissingDependencyError(InputError):
 
 
 class MeasurementError(EdgeFuseError):
+    """A figure can't be trusted."""
+
     exit_code = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 import cv2
 import numpy as np
@@ -39,6 +39,9 @@ class Fuser:
             raise ModelError(
                 f"model {card.name} is for {card.task} with inputs {', '.join(sorted(given))}; fusion needs infrared and visible"
             )
+        for name, value, known in (("colour", colour, get_args(Colour)), ("agc", agc, get_args(AgcKind))):
+            if value not in known:
+                raise SettingsError(f"{name} {value!r} is not one of {', '.join(known)}")
         if not 1 <= sharpness <= SHARPEST:
             raise SettingsError(f"sharpness {sharpness:g} is not between 1 (none) and {SHARPEST:g}")
         if not 0 <= targets <= 2:

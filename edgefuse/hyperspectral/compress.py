@@ -35,23 +35,28 @@ def compress_file(
     Raises CubeError (the cube), OutputError (the target), SettingsError, EdgeFuseError where what was decoded breaks the bound asked for.
     """
     with open_cube(path, dataset, header) as source:
-        if source.dtype.kind == "c":
-            raise CubeError(f"{path}: complex numbers are not compressed; give magnitudes")
-        check_file(target)
-        with appearing(target) as part:
-            began = time.perf_counter()
-            with open(part, "wb") as f:
-                _encode(source, f, quality, lambda done: beat(done, source.nbytes * (1 + check)) if beat else None)
-                f.flush()
-                os.fsync(f.fileno())
-            encoded = time.perf_counter()
-            found = _checked(source, part, quality, beat) if check else None
-            decode_s = time.perf_counter() - encoded
-            size = part.stat().st_size
-            if quality.bpppc is not None and 8 * size * source.dtype.itemsize > 1.001 * quality.bpppc * source.nbytes:
-                _logger.warning("%s took more than %g bits a pixel and channel: it is too small for so few", path, quality.bpppc)
-        report = {"cube": str(path), "format": source.form, "efz": str(target), "settings": quality.as_json()}
-        return report | _figures(source.info, size, found, encoded - began, decode_s if check else None)
+        return compress_cube(source, target, quality, check, beat) | {"cube": str(path)}
+
+
+def compress_cube(source: CubeSource, target: Path, quality: Quality, check: bool = True, beat: Beat | None = None) -> dict[str, Any]:
+    """Compress an open cube; as `compress_file`."""
+    if source.dtype.kind == "c":
+        raise CubeError(f"{source.path}: complex numbers are not compressed; give magnitudes")
+    check_file(target)
+    with appearing(target) as part:
+        began = time.perf_counter()
+        with open(part, "wb") as f:
+            _encode(source, f, quality, lambda done: beat(done, source.nbytes * (1 + check)) if beat else None)
+            f.flush()
+            os.fsync(f.fileno())
+        encoded = time.perf_counter()
+        found = _checked(source, part, quality, beat) if check else None
+        decode_s = time.perf_counter() - encoded
+        size = part.stat().st_size
+        if quality.bpppc is not None and 8 * size * source.dtype.itemsize > 1.001 * quality.bpppc * source.nbytes:
+            _logger.warning("%s took more than %g bits a pixel and channel: it is too small for so few", source.path, quality.bpppc)
+    report = {"cube": str(source.path), "format": source.form, "efz": str(target), "settings": quality.as_json()}
+    return report | _figures(source.info, size, found, encoded - began, decode_s if check else None)
 
 
 def decompress_file(path: Path, target: Path, form: str | None = None, keep: bool = False, beat: Beat | None = None) -> dict[str, Any]:

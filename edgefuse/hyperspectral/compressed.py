@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
@@ -17,13 +17,16 @@ from edgefuse.hyperspectral.formats.base import Window
 
 
 class Compressed:
-    """An .efz file, read once from its begin to its end. `lost`, once `tiles` is through: windows that are damaged. Raises CubeError."""
+    """An .efz file, read once from its begin to its end. `lost`, once `tiles` is through: windows that are damaged. Raises CubeError.
 
-    def __init__(self, path: Path) -> None:
+    stream: its bytes, where they are not in the file `path`, which then only names them in messages.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO | None = None) -> None:
         self.path = path
         self.lost: list[Window] = []
         try:
-            self._file = open(path, "rb")  # noqa: SIM115
+            self._file = stream or open(path, "rb")  # noqa: SIM115
         except OSError as e:
             raise CubeError(f"cannot read {path}: {e.strerror}") from None
         try:

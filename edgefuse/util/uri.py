@@ -82,6 +82,8 @@ def expand(path: str) -> Path:
 
 def parse(text: str) -> Uri:
     """Raises SettingsError, which quotes the grammar, for what does not follow it."""
+    if not isinstance(text, str):
+        raise SettingsError(f"{text!r} is a {type(text).__name__}; give a text such as 'folder:pairs'")
     head, has_options, tail = text.partition("?")
     kind, has_targets, rest = head.partition(":")
     targets = tuple(unquote(t) for t in rest.split(",")) if has_targets else ()

@@ -1,0 +1,181 @@
+"""`edgefuse.open_cube`, `compress`, `decompress` and `read_efz`: cubes as arrays or files, .efz as bytes or files."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError, SettingsError
+from edgefuse.hyperspectral import formats
+from edgefuse.hyperspectral.array import AnyCube, AnyPath, check_numbers, opened, path_of
+from edgefuse.hyperspectral.compress import compress_cube, decompress_file
+from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats.base import CubeSource, Window
+from edgefuse.settings.cubes import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedCube:
+    """What an .efz file holds.
+
+    data: (H, W, B), of the type that was compressed. info: wavelengths, band names, no-data value, georeference.
+    lost: windows (rows, columns, bands) that are damaged in the file; `data` is no data (or 0) there. Empty unless asked for.
+    """
+
+    data: NDArray[Any]
+    info: CubeInfo
+    lost: tuple[Window, ...] = ()
+
+
+def open_cube(path: AnyPath, dataset: str | None = None, header: AnyPath | None = None) -> CubeSource:
+    """Open a cube file without reading it: `cube[10:20, :, 5]` reads a part, `cube[:]` all.
+
+    Args:
+        path: ENVI, .npy, .npz, .mat, GeoTIFF or HDF5.
+        dataset: which of the file's arrays, for .npz, .mat and HDF5.
+        header: the ENVI header, where it is not beside its samples.
+
+    Returns:
+        The open cube, a context manager; `.shape`, `.dtype` and `.info` say what is in it.
+
+    Raises:
+        CubeError: the file is no cube, or is damaged.
+        MissingDependencyError: its format needs a package; the message has the pip command.
+    """
+    return formats.open_cube(path_of(path), dataset, None if header is None else path_of(header))
+
+
+@overload
+def compress(
+    cube: AnyCube, out: None = None, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
+    model: str = "spectral-edge", nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None,
+    check: bool = True,
+) -> bytes: ...  # fmt: skip
+
+
+@overload
+def compress(
+    cube: AnyCube, out: AnyPath, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
+    model: str = "spectral-edge", nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None,
+    check: bool = True,
+) -> dict[str, Any]: ...  # fmt: skip
+
+
+def compress(
+    cube: AnyCube, out: AnyPath | None = None, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
+    model: str = "spectral-edge", nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None,
+    check: bool = True,
+) -> bytes | dict[str, Any]:  # fmt: skip
+    """Compress a hyperspectral cube. Without `bpppc`, `psnr` and `max_error` it is lossless, for integers of 8 and 16 bits.
+
+    Args:
+        cube: an array (H, W, B) of integers or floats, the path of a cube file, or an open cube. NaN and infinities are missing samples.
+        out: the .efz file to write; it appears whole or not at all. Without it the bytes are returned.
+        bpppc: bits per pixel and band at most, such as 0.25.
+        psnr: dB to reach, such as 45, against 10000 for 16-bit integers, 255 for 8-bit ones, 1 for floats.
+        max_error: the most that any sample may be off, in its own units; integers of 8 and 16 bits only.
+        model: `spectral-edge`, or `sscnet` at the network's own rates.
+        nodata: of an array, the value of missing samples.
+        wavelengths: of an array, nanometres, one a band.
+        dataset: of a file, which of its arrays.
+        check: decode the result and measure it before it is returned or appears.
+
+    Returns:
+        The .efz file's bytes; with `out` a report, as `edgefuse compress --json` prints it.
+
+    Raises:
+        CubeError: what is given is no cube, or can't be compressed so.
+        SettingsError: more than one of `bpppc`, `psnr` and `max_error`, or one out of its range.
+        OutputError: `out` can't be written.
+        EdgeFuseError: what was decoded is not what was asked for: a fault of ours, or of the disk.
+    """
+    check_numbers(bpppc=bpppc, psnr=psnr, max_error=max_error)
+    quality = Quality(model=model, bpppc=bpppc, psnr=psnr, max_error=max_error)
+    with opened(cube, "cube", nodata, wavelengths, dataset) as source:
+        if out is not None:
+            target = path_of(out)
+            if os.path.realpath(target) in map(os.path.realpath, source.files):
+                raise SettingsError(f"{target} is the cube that is read; choose another name")
+            return compress_cube(source, target, quality, check)
+        with tempfile.TemporaryDirectory(prefix="edgefuse-") as folder:
+            target = Path(folder) / "cube.efz"
+            compress_cube(source, target, quality, check)
+            return target.read_bytes()
+
+
+@overload
+def decompress(efz: bytes | AnyPath, out: None = None, *, keep_intact: bool = False) -> NDArray[Any]: ...
+
+
+@overload
+def decompress(efz: bytes | AnyPath, out: AnyPath, *, keep_intact: bool = False) -> dict[str, Any]: ...
+
+
+def decompress(efz: bytes | AnyPath, out: AnyPath | None = None, *, keep_intact: bool = False) -> NDArray[Any] | dict[str, Any]:
+    """Decode an .efz file.
+
+    Args:
+        efz: the file's bytes, or its path.
+        out: the cube file to write; its suffix says the format. Without it an array is returned.
+        keep_intact: of a damaged file, give what is whole; the rest is no data, or 0.
+
+    Returns:
+        The cube (H, W, B), of the type that was compressed; with `out` a report, as `edgefuse decompress --json` prints it.
+
+    Raises:
+        CubeError: this is no .efz file, or it is damaged and `keep_intact` is not given.
+        OutputError: `out` can't be written.
+    """
+    if out is None:
+        return read_efz(efz, keep_intact=keep_intact).data
+    target = path_of(out)
+    if isinstance(efz, (str, os.PathLike)):
+        if os.path.realpath(path_of(efz)) == os.path.realpath(target):
+            raise SettingsError(f"{target} is the file that is read; choose another name")
+        return decompress_file(path_of(efz), target, keep=keep_intact)
+    with tempfile.TemporaryDirectory(prefix="edgefuse-") as folder:
+        path = Path(folder) / "bytes.efz"
+        path.write_bytes(_bytes(efz))
+        return decompress_file(path, target, keep=keep_intact) | {"efz": "bytes"}
+
+
+def read_efz(efz: bytes | AnyPath, *, keep_intact: bool = False) -> DecodedCube:
+    """Read an .efz file: its samples, and what is known of them.
+
+    Args:
+        efz: the file's bytes, or its path.
+        keep_intact: of a damaged file, give what is whole; `lost` of the result says what is missing.
+
+    Returns:
+        Samples, wavelengths, georeference and all else that the cube's file said.
+
+    Raises:
+        CubeError: this is no .efz file, or it is damaged and `keep_intact` is not given.
+    """
+    with Compressed(path_of(efz)) if isinstance(efz, (str, os.PathLike)) else Compressed(Path("efz"), io.BytesIO(_bytes(efz))) as file:
+        try:
+            data = np.full(file.info.shape, file.missing, file.info.dtype)
+        except MemoryError:
+            raise CubeError(
+                f"{file.path}: a cube of {file.info.nbytes / 1e9:.1f} GB does not fit into memory; decompress it into a file"
+            ) from None
+        for window, samples in file.tiles():
+            data[window] = samples
+        if file.lost and not keep_intact:
+            raise CubeError(f"{file.path} is damaged: {len(file.lost)} of its tiles are lost; keep_intact=True gives the others")
+        return DecodedCube(data, file.info, tuple(file.lost))
+
+
+def _bytes(efz: object) -> bytes:
+    if not isinstance(efz, (bytes, bytearray, memoryview)):
+        raise CubeError(f"efz is {type(efz).__name__}; give the bytes of an .efz file, or its path")
+    return bytes(efz)

@@ -1,0 +1,89 @@
+"""A cube in memory, read as a cube file is."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError, SettingsError
+from edgefuse.hyperspectral.cube import CubeInfo, can_hold, finite
+from edgefuse.hyperspectral.formats import open_cube
+from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.util.uri import expand
+
+AnyPath = str | os.PathLike[str]
+AnyCube = NDArray[Any] | CubeSource | AnyPath
+
+
+class ArraySource(CubeSource):
+    """A NumPy array (H, W, B) as a `CubeSource`. name: what messages call it."""
+
+    def __init__(self, samples: NDArray[Any], name: str, nodata: float | None = None, wavelengths: Sequence[float] | None = None) -> None:
+        """Raises CubeError for what is no cube."""
+        if isinstance(samples, np.ma.MaskedArray):
+            raise CubeError(f"{name} is a masked array; fill what is masked with a value, and name it as nodata")
+        shape = samples.shape
+        if len(shape) != 3 or samples.size == 0:
+            raise CubeError(f"{name} has shape {shape}; expected (rows, columns, bands), each at least 1")
+        self.path = Path(name)
+        try:
+            known = None if wavelengths is None else finite(wavelengths)
+        except (TypeError, ValueError):
+            raise CubeError(f"{name}: wavelengths are not all finite numbers") from None
+        self.info = CubeInfo((shape[0], shape[1], shape[2]), samples.dtype, known, nodata=nodata)
+        if nodata is not None and not can_hold(self.info.dtype, nodata):
+            raise CubeError(f"{name}: samples of type {self.info.dtype} can't be {nodata!r}, so none is missing; leave nodata out")
+        self._samples = samples
+
+    @property
+    def form(self) -> str:
+        return "array"
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
+        return np.array(self._samples[rows, columns, bands], self.info.dtype, order="C")
+
+
+@contextmanager
+def opened(
+    cube: AnyCube, name: str, nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None
+) -> Iterator[CubeSource]:
+    """Whatever holds a cube, as a `CubeSource`. nodata, wavelengths: of an array, which can't say; dataset: of a file.
+
+    What was opened here is closed. Raises CubeError for what is no cube, SettingsError where an array's options are given for a file.
+    """
+    if isinstance(cube, np.ndarray):
+        if dataset is not None:
+            raise SettingsError(f"dataset={dataset!r} names an array of a file, and {name} is an array")
+        yield ArraySource(cube, name, nodata, wavelengths)
+        return
+    if nodata is not None or wavelengths is not None:
+        raise SettingsError(f"nodata and wavelengths are for arrays; the file of {name} says its own")
+    if isinstance(cube, CubeSource):
+        yield cube
+    elif isinstance(cube, (str, os.PathLike)):
+        with open_cube(path_of(cube), dataset) as source:
+            yield source
+    else:
+        raise CubeError(f"{name} is {type(cube).__name__}; give a NumPy array, the path of a cube file, or what open_cube returned")
+
+
+def path_of(path: AnyPath) -> Path:
+    """A path with ~ made a home folder. Raises SettingsError."""
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise SettingsError(f"{text!r} is bytes; give a path as text")
+    return expand(text)
+
+
+def check_numbers(**given: object) -> None:
+    """Raises SettingsError where one is neither None nor a number."""
+    for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
+            raise SettingsError(f"{name} is {value!r}; give a number")
