@@ -125,8 +125,9 @@ def installed(cache: Path) -> Iterator[tuple[Root, Path]]:
 
 def pytest_there(root: Root) -> list[str]:
     shutil.copytree(machine.CHECKOUT / "tests", root.job / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    compiled = "python3 -c 'from edgefuse.util import compiled; assert compiled.library(), \"the wheel has no compiled core\"'"
     tests = "python3 -m pytest -q -m pi -p no:cacheprovider -W error --durations=5 tests"
-    return root.command("sh", "-ec", f"edgefuse models verify; {tests}")
+    return root.command("sh", "-ec", f"! command -v cc gcc clang; {compiled}; edgefuse models verify; {tests}")
 
 
 def service(cache: Path, added: Path) -> int:

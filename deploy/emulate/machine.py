@@ -17,6 +17,7 @@ from pathlib import Path
 import stages
 
 CHECKOUT = stages.HERE.parents[1]
+PLATFORM = "manylinux_2_17_aarch64"  # scripts/build-packages builds the same
 SPARE = 256 << 20  # bytes that a job may write below /job
 ENTRY = "#!/opt/edgefuse/bin/python3\nimport sys\nfrom edgefuse.cli.main import entry\nsys.exit(entry())\n"
 TIMED_OUT = 124
@@ -32,9 +33,10 @@ def told(what: str) -> Iterator[None]:
 
 
 def build_wheel(folder: Path) -> Path:
-    """This checkout's wheel for the guest, made in a folder."""
+    """This checkout's wheel for aarch64, as it is published, made in a folder."""
     with told("wheel"):
-        stages.sh(sys.executable, "-m", "pip", "wheel", "-qq", "--disable-pip-version-check", "--no-deps", "-w", folder, CHECKOUT)
+        pip = ("pip", "wheel", "-qq", "--disable-pip-version-check", "--no-deps", "-w", folder, CHECKOUT)
+        stages.sh(sys.executable, "-m", *pip, env={**os.environ, "EDGEFUSE_PLATFORM": PLATFORM})
     return next(folder.glob("*.whl"))
 
 

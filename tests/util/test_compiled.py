@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgefuse.util import compiled
 
-SOURCES = sorted(compiled.FILE.parent.glob("**/*.c"))
 HOOK = Path(__file__).resolve().parents[2] / "hatch_build.py"
 FUSE = (
     "import edgefuse, hashlib; from edgefuse.util import compiled\n"
@@ -53,24 +53,42 @@ def test_another_version_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         file.unlink()
 
 
-@pytest.mark.skipif(not HOOK.exists(), reason="not in a checkout")
-def test_the_build_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def hook() -> Any:
     pytest.importorskip("hatchling", reason="hatchling builds the wheel, and is not installed here")
     spec = importlib.util.spec_from_file_location("hatch_build", HOOK)
     assert spec
     assert spec.loader
-    hook = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hook)
-    library = tmp_path / "libedgefuse.so"
-    assert not hook.compiled(["no-such-compiler"], SOURCES, library)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(not HOOK.exists(), reason="not in a checkout")
+def test_the_build_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, library = hook(), tmp_path / "libedgefuse.so"
+    assert not build.compiled(["no-such-compiler"], HOOK.parent, library)
     if not shutil.which("cc"):
         pytest.skip("no C compiler")
-    assert hook.compiled(["cc"], SOURCES, library)
+    assert build.compiled(["cc"], HOOK.parent, library)
     monkeypatch.setattr(compiled, "FILE", library)
     assert compiled.library.__wrapped__() is not None
-    broken = tmp_path / "broken.c"
+    broken = tmp_path / "edgefuse/broken.c"
+    broken.parent.mkdir()
     broken.write_text("this is not C")
     before = library.read_bytes()
-    assert not hook.compiled(["cc"], [broken], library)
+    assert not build.compiled(["cc"], tmp_path, library)
     assert library.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.c", "libedgefuse.so"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["edgefuse", "libedgefuse.so"]
+
+
+@pytest.mark.skipif(not HOOK.exists(), reason="not in a checkout")
+def test_a_wheel_s_platform_says_which_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = hook()
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setenv("CC", "my-cc")
+    assert build.compiler_of("") == ("x86_64", "my-cc")
+    assert build.compiler_of("manylinux_2_17_x86_64") == ("x86_64", "my-cc")
+    assert build.compiler_of("manylinux_2_17_aarch64") == ("aarch64", "aarch64-linux-gnu-gcc")
+    for wrong in ("aarch64", "manylinux_2_17_mips", "win_amd64", "manylinux_2_17_aarch64\n"):
+        with pytest.raises(SystemExit, match="expected manylinux_2_17_MACHINE"):
+            build.compiler_of(wrong)
