@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install, upgrade or remove EdgeFuse as a service; see docs/service.md. Run it again at any time: what is there is brought up to date.
+# Install, upgrade or remove EdgeFuse as a service; see docs/how-to/service.md. Run it again at any time: what is there is brought up to date.
 set -eu
 
 usage() {

@@ -1,7 +1,7 @@
 """Model cards: find them, check them, describe them. A card (card.toml) lies beside the files it describes.
 
 Cards are looked for in the folder that the wheel carries, in folders of the `edgefuse.models` entry points (an attribute that is
-a path to a folder of model folders), and wherever a path with a slash in it points. docs/models.md describes every key.
+a path to a folder of model folders), and wherever a path with a slash in it points. docs/reference/models.md describes every key.
 """
 
 from __future__ import annotations
@@ -135,9 +135,9 @@ def read_card(folder: Path) -> Card:
             **{key: _take(raw, key, dict) for key in ("cost", "training", "quality")},
         )
     except KeyError as e:
-        raise ModelError(f"{path}: the key {e.args[0]!r} is missing; docs/models.md lists what a card holds") from None
+        raise ModelError(f"{path}: the key {e.args[0]!r} is missing; docs/reference/models.md lists what a card holds") from None
     except ValueError as e:
-        raise ModelError(f"{path}: {e}; docs/models.md lists what a card holds") from None
+        raise ModelError(f"{path}: {e}; docs/reference/models.md lists what a card holds") from None
 
 
 def _take(raw: Any, key: str, kind: Any, where: str = "") -> Any:

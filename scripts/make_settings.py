@@ -1,4 +1,7 @@
-"""Writes docs/settings.md's tables, and deploy/edgefuse.toml, from the settings' dataclasses: python scripts/make_settings.py [--check]"""
+"""Writes docs/reference/settings.md's tables, and deploy/edgefuse.toml, from the settings' dataclasses.
+
+python scripts/make_settings.py [--check]
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ PAGE, FILE = ROOT / "docs/settings.md", ROOT / "deploy/edgefuse.toml"
 HEAD = """\
 # /etc/edgefuse/edgefuse.toml: what the service runs. Every setting there is stands here, switched off by its #, at its default where it
 # has one. After a change: edgefuse config check /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse
-# Written by scripts/make_settings.py; docs/settings.md says more.
+
 """
 # what a new device runs until it is told of its cameras
 NEW = {"source": '"demo?frames=0"'}

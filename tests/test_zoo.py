@@ -81,7 +81,7 @@ def test_a_missing_key_is_named_with_its_file(tmp_path: Path, key: str) -> None:
     del content[key]
     with pytest.raises(ModelError) as caught:
         read_card(put(tmp_path, content))
-    assert str(caught.value) == f"{tmp_path}/card.toml: the key '{key}' is missing; docs/models.md lists what a card holds"
+    assert str(caught.value) == f"{tmp_path}/card.toml: the key '{key}' is missing; docs/reference/models.md lists what a card holds"
 
 
 @pytest.mark.parametrize(

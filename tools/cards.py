@@ -1,4 +1,4 @@
-"""A model's card.toml, written: docs/models.md lists its keys."""
+"""A model's card.toml, written: docs/reference/models.md lists its keys."""
 
 from __future__ import annotations
 

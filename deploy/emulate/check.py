@@ -178,7 +178,7 @@ def counts(cache: Path, added: Path, count: list[str] | None) -> list[str]:
         if not count:
             return wrong + worse(fresh, table)
         TABLE.write_text("[\n" + ",\n".join(json.dumps(row) for _, row in sorted((table | fresh).items())) + "\n]\n")
-        print(f"written {TABLE}; docs/performance.md shows it: python benchmarks/instructions.py --show")
+        print(f"written {TABLE}; docs/research/performance.md shows it: python benchmarks/instructions.py --show")
         return wrong
 
 

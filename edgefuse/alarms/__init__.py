@@ -1,4 +1,4 @@
-"""Temperature alarms: every infrared frame is compared with each [alarm.NAME] (docs/alarms.md).
+"""Temperature alarms: every infrared frame is compared with each [alarm.NAME] (docs/how-to/alarms.md).
 
 When an alarm is raised or cleared, an event of kind "alarm" is emitted and its hook runs.
 """

@@ -1,4 +1,4 @@
-"""What became of each cube of an archive: a line of JSON each in `manifest.jsonl`, the last one of a name counts. docs/hyperspectral.md
+"""What became of each cube of an archive: a line of JSON each in `manifest.jsonl`, the last one of a name counts. docs/how-to/archives.md
 
 A line is on the disk before anything is done because of it; one that was cut short by a power cut is passed over.
 """

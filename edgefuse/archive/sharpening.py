@@ -1,4 +1,4 @@
-"""Archives' jobs of sharpening: which cube goes with which image below a folder, and what each job does. docs/sharpening.md
+"""Archives' jobs of sharpening: which cube goes with which image below a folder, and what each job does. docs/how-to/sharpening.md
 
 A file is told by a word in its path: hsi or hs a cube, msi or ms an image. Two whose paths are the same but for that word, and for the
 suffix, are a pair: a/scene_hsi.img and a/scene_msi.tif, hsi/scene.img and msi/scene.tif, scene/HSI.img and scene/MSI.img.

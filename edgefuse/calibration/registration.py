@@ -260,7 +260,7 @@ def save(calibration: Calibration, path: Path) -> None:
     """Write a calibration file atomically. Raises OutputError."""
     c = calibration
     lines = [
-        "# Geometry of the infrared camera relative to the visible one, made by edgefuse calibrate; see docs/calibration.md.",
+        "# Geometry of the infrared camera relative to the visible one, made by edgefuse calibrate; see docs/how-to/calibration.md.",
         f"format = {FORMAT}",
         f"visible_size = {json.dumps(c.visible_size)}",
         f"infrared_size = {json.dumps(c.infrared_size)}",

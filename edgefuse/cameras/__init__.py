@@ -1,4 +1,4 @@
-"""Cameras, one module per kind, imported on first use. `camera` takes `MODALITY=URI` (docs/cameras.md).
+"""Cameras, one module per kind, imported on first use. `camera` takes `MODALITY=URI` (docs/how-to/cameras.md).
 
 visible=picamera2:0    infrared=v4l2:1e4e:0100?size=160x120    visible=rtsp://user:password@host/stream#sensor=generic-16
 """

@@ -11,7 +11,7 @@ from edgefuse.cameras.v4l2_devices import devices
 from edgefuse.errors import CameraError, SourceError
 from edgefuse.frames import Modality
 
-_HINT = "choose with --camera visible=CAMERA --camera infrared=CAMERA (docs/cameras.md)"
+_HINT = "choose with --camera visible=CAMERA --camera infrared=CAMERA (docs/how-to/cameras.md)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _EPILOG = """\
 Each case runs in a process of its own, on a day scene of the demo, end to end (colour conversion and all) and its network alone. A figure
 that can't be trusted is marked ! and ends the command with 3: the board was slowed down, its spread is too wide, or other programs
-took the cores. docs/bench.md says how each figure is got.
+took the cores. docs/how-to/bench.md says how each figure is got.
 
 examples:
   edgefuse bench                                          the default model and blend-classic, on every runtime here

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edgefuse.sources import Source
 
 _EPILOG = """\
-Three ways (docs/calibration.md):
+Three ways (docs/how-to/calibration.md):
   of itself     from a handful of ordinary pairs of a scene with edges that both cameras see; refused where it is in doubt
   by points     given (--points, --point) or clicked on a page that only this machine can open (--click)
   by a target   a checkerboard or a sheet of dots, warmed by a lamp, seen by both cameras (--target, --dots)

@@ -15,7 +15,7 @@ from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
-CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A) or HDF5 (PRISMA L2D): docs/hyperspectral.md.
+CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A) or HDF5 (PRISMA L2D): docs/reference/cubes.md.
 Without --bpppc, --psnr or --max-error nothing is lost. OUT appears when it is whole and was decoded again.
 
 examples:

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from edgefuse.fusion.fuser import Fuser
 
 _EPILOG = """\
-sources (docs/sources.md):
+sources (docs/reference/sources.md):
   folder:DIR                  DIR/visible and DIR/infrared, paired by name     folder:VISIBLE_DIR,INFRARED_DIR
   video:VISIBLE,INFRARED      two video files, paired by time
   replay:FILE.efr             what --record-raw recorded, to the byte          replay:FILE.efr?loop=0
-  cubes:DIR                   hyperspectral cubes, into DIR/*.efz of --save (docs/hyperspectral.md)
+  cubes:DIR                   hyperspectral cubes, into DIR/*.efz of --save (docs/reference/cubes.md)
   demo                        a made-up scene                                  demo?scene=night&size=320x240&seed=7
 
-cameras (docs/cameras.md):
+cameras (docs/how-to/cameras.md):
   --camera                                             the settings file's pair, or the one attached
   --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100
   --camera visible=rtsp://user:password@host/stream --camera infrared=v4l2:/dev/video2?size=256x384
@@ -86,7 +86,7 @@ def add(commands: Any) -> None:
         if "const" in f.metadata:
             how |= {"nargs": "?", "const": f.metadata["const"]}
         p.add_argument(f"--{f.metadata['option']}", metavar=f.metadata.get("metavar"), dest=f"{table}.{f.name}", **how)
-    p.add_argument("--config", metavar="FILE", type=Path, help="settings file (TOML, docs/settings.md); options given here beat it")
+    p.add_argument("--config", metavar="FILE", type=Path, help="settings file (docs/reference/settings.md); options given here beat it")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EPILOG = """\
 Both are ENVI, .npy, .npz, .mat, GeoTIFF or HDF5, and cover the same ground; the image has a whole number of pixels to each of the cube's.
 OUT has the cube's bands, wavelengths and type on the image's grid, with the image's georeference. Its format goes by its suffix.
-How it is done, and how good it is: docs/sharpening.md
+How it is done, and how good it is: docs/how-to/sharpening.md
 
 examples:
   edgefuse sharpen hyperion.img ali.tif sharp.img

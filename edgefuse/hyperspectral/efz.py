@@ -1,6 +1,6 @@
-"""The container `.efz`: a header, tiles one after another, an index at the end (docs/efz.md). What is in a tile is its model's business.
+"""The container `.efz`: a header, tiles one after another, an index at the end (docs/reference/efz.md).
 
-It is written and read in one go, so both ends may be pipes. Every tile carries its number, length and check sum: a reader that meets damage
+What is in a tile is its model's business. It is written and read in one go, so both ends may be pipes. Every tile carries its number, length and check sum: a reader that meets damage
 looks for the next tile and says which were lost.
 """
 

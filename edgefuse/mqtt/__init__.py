@@ -1,4 +1,4 @@
-"""[mqtt]: publishes state, telemetry, alarms, events and pictures to an MQTT broker and takes commands from it (docs/telemetry.md).
+"""[mqtt]: publishes state, telemetry, alarms, events and pictures to an MQTT broker and takes commands from it (docs/how-to/telemetry.md).
 
 `Mqtt` makes the messages; `link` keeps the connection, `backlog` the unsent messages, `commands` parses incoming commands.
 """

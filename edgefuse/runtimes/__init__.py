@@ -22,7 +22,7 @@ from edgefuse.zoo import Card, ModelFile
 __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
 
 # fastest first, by the precision that a card prefers: MobileFuse at 256 x 256 took 20 and 25 ms in int8, 206 ms in NumPy's fp32, on one
-# x86-64 core (docs/results.md)
+# x86-64 core (docs/research/results.md)
 PREFERENCE = {"int8": ("litert", "onnx", "numpy"), "fp32": ("onnx", "litert", "numpy")}
 # a network so small (MACs a pixel) that the numpy runtime, compiled, takes the time and fewer of a Pi's instructions than onnxruntime, and
 # 28 MB less

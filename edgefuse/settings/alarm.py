@@ -1,4 +1,4 @@
-"""[alarm.NAME]: temperature alarms on the infrared camera; one table per alarm (docs/alarms.md)."""
+"""[alarm.NAME]: temperature alarms on the infrared camera; one table per alarm (docs/how-to/alarms.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""[mqtt]: publishing to, and commands from, an MQTT broker (docs/telemetry.md)."""
+"""[mqtt]: publishing to, and commands from, an MQTT broker (docs/how-to/telemetry.md)."""
 
 from __future__ import annotations
 

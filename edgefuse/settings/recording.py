@@ -1,4 +1,4 @@
-"""The table [recording]: videos of the fused frames on this device's disk (docs/recording.md)."""
+"""The table [recording]: videos of the fused frames on this device's disk (docs/how-to/recording.md)."""
 
 from __future__ import annotations
 

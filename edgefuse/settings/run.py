@@ -25,7 +25,9 @@ Precision = Literal["int8", "fp32"]
 class RunSettings:
     """Settings of `edgefuse run`. Field names are the settings file's keys and, with dashes, the command line's options."""
 
-    source: str = field(default="", metadata={"help": "source of the pairs: folder:DIR, video:VISIBLE,INFRARED, demo (docs/sources.md)"})
+    source: str = field(
+        default="", metadata={"help": "source of the pairs: folder:DIR, video:VISIBLE,INFRARED, demo (docs/reference/sources.md)"}
+    )
     camera: tuple[str, ...] = field(
         default=(),
         metadata={
@@ -77,7 +79,9 @@ class RunSettings:
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
     save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})
     record: str | None = field(default=None, metadata={"help": "write the fused frames to a video: .mp4, .mkv, .mov or .avi"})
-    record_raw: str | None = field(default=None, metadata={"help": "write the unprocessed pairs, lossless, for replay:FILE (docs/raw.md)"})
+    record_raw: str | None = field(
+        default=None, metadata={"help": "write the unprocessed pairs, lossless, for replay:FILE (docs/reference/raw.md)"}
+    )
     sink: tuple[str, ...] = field(default=(), metadata={"help": "another sink by URI; may be repeated"})
     unattended: Literal["auto", "on", "off"] = field(
         default="auto",

@@ -1,4 +1,4 @@
-"""The table [stream]: streaming of the fused picture to a video server (docs/streaming.md)."""
+"""The table [stream]: streaming of the fused picture to a video server (docs/how-to/streaming.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""[telemetry]: the run's state as JSON lines (docs/telemetry.md)."""
+"""[telemetry]: the run's state as JSON lines (docs/how-to/telemetry.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""[web]: the web page, /healthz, /report.json and /metrics (docs/web.md).
+"""[web]: the web page, /healthz, /report.json and /metrics (docs/how-to/web.md).
 
 [web]
 listen = "0.0.0.0:8080"

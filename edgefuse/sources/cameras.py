@@ -1,4 +1,4 @@
-"""`--camera visible=CAMERA --camera infrared=CAMERA`: two live cameras, paired by capture time (docs/cameras.md).
+"""`--camera visible=CAMERA --camera infrared=CAMERA`: two live cameras, paired by capture time (docs/how-to/cameras.md).
 
 As a URI: `cameras:visible=picamera2:0,infrared=v4l2:1e4e:0100?max-skew=150&fresh=yes`, with a camera's own ? and , escaped as %3F and
 %2C; `cameras` alone detects the cameras.

@@ -1,4 +1,4 @@
-"""The file of `--record-raw` and `replay:`: pairs as they were captured, lossless. docs/raw.md describes the format.
+"""The file of `--record-raw` and `replay:`: pairs as they were captured, lossless. docs/reference/raw.md describes the format.
 
 A chunk is written whole by one call, so that a process that is killed leaves a file that plays up to its last whole chunk. Reading trusts
 nothing: every length, type and checksum is looked at first, and a frame takes no more memory than `LARGEST` allows.

@@ -1,4 +1,4 @@
-"""`replay:FILE.efr?fps=8.7&loop=1`: replays a recording made by `--record-raw` exactly. docs/raw.md describes the file."""
+"""`replay:FILE.efr?fps=8.7&loop=1`: replays a recording made by `--record-raw` exactly. docs/reference/raw.md describes the file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Streaming of the fused picture to a video server (`--stream URL`, the table [stream], docs/streaming.md).
+"""Streaming of the fused picture to a video server (`--stream URL`, the table [stream], docs/how-to/streaming.md).
 
-FFmpeg encodes H.264 and sends it over RTSP, RTMP or SRT; a server such as MediaMTX passes it on to browsers. A lost server is retried
+FFmpeg encodes H.264 and sends it over
+RTSP, RTMP or SRT; a server such as MediaMTX passes it on to browsers. A lost server is retried
 at least every 4 s.
 """
 

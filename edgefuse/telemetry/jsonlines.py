@@ -1,4 +1,7 @@
-"""--telemetry FILE: the run's state as a line of JSON every interval (docs/telemetry.md). A file holds whole lines, whatever happens."""
+"""--telemetry FILE: the run's state as a line of JSON every interval (docs/how-to/telemetry.md).
+
+A file holds whole lines, whatever happens.
+"""
 
 from __future__ import annotations
 

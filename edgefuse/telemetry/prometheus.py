@@ -1,4 +1,4 @@
-"""A run's report as Prometheus reads it: /metrics (docs/telemetry.md lists every metric).
+"""A run's report as Prometheus reads it: /metrics (docs/how-to/telemetry.md lists every metric).
 
 No label says which device: Prometheus adds the instance it asked. Labels have few values, whatever a run meets.
 """

@@ -1,4 +1,4 @@
-"""Supported thermal cameras: the contents of their raw buffers, and the conversion of counts to degrees. See docs/thermal.md.
+"""Supported thermal cameras: the contents of their raw buffers, and the conversion of counts to degrees. See docs/reference/thermal.md.
 
 A raw buffer has the shape that V4L2 or OpenCV gives it: flat bytes, uint8 (H, W, 2) of an unconverted YUYV format, or uint16 (H, W).
 Only its bytes matter, little-endian.

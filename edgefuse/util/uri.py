@@ -4,7 +4,7 @@
 
 KIND is a registered name (`folder`, `video`, `demo`, ...). TARGETs are paths, split at commas. In a path, write %2C for a comma,
 %3F for a question mark and %25 for a percent sign; nothing else needs escaping. `~` is the home folder. Options are typed by
-whoever reads them; an unknown one is an error that lists the known ones. docs/sources.md shows every kind with examples.
+whoever reads them; an unknown one is an error that lists the known ones. docs/reference/sources.md shows every kind with examples.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """docs/results.md's tables and results.json: `python scripts/figures/make_results.py --shared ../shared`. Needs the referee and its
 data.
 
+Needs the referee and its data.
 Fuses the referee's pairs with each of our models as a user would (`edgefuse run`), runs the referee, and prints Markdown; measures
 flicker on a still demo street with noise, and speed with benchmarks/ifcnn.py. scripts/figures/make_pictures.py plots what is written.
 """

@@ -1,4 +1,4 @@
-"""docs/settings.md matches the settings' dataclasses."""
+"""docs/reference/settings.md matches the settings' dataclasses."""
 
 from __future__ import annotations
 
