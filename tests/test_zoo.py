@@ -122,7 +122,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
 def test_a_value_of_the_wrong_kind_is_a_model_error_that_names_the_file(tmp_path: Path, key: str, value: object) -> None:
-    with pytest.raises(ModelError, match=r"card\.toml: .*; docs/models\.md lists what a card holds$"):
+    with pytest.raises(ModelError, match=r"card\.toml: .*; docs/reference/models\.md lists what a card holds$"):
         read_card(put(tmp_path, card() | {key: value}))
 
 

@@ -1,7 +1,7 @@
 """The container `.efz`: a header, tiles one after another, an index at the end (docs/reference/efz.md).
 
-What is in a tile is its model's business. It is written and read in one go, so both ends may be pipes. Every tile carries its number, length and check sum: a reader that meets damage
-looks for the next tile and says which were lost.
+What is in a tile is its model's business. It is written and read in one go, so both ends may be pipes. Every tile carries its number,
+length and check sum: a reader that meets damage looks for the next tile and says which were lost.
 """
 
 from __future__ import annotations
