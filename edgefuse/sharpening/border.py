@@ -1,7 +1,7 @@
 """Which of the cube's outermost rows and columns the image shows: a shifted, cut or filled image has something else at its border.
 
-In the 18 scenes that docs/research/sharpening.md measures, with the image moved round by a pixel, that costs 1.1 dB even 8 pixels away from it.
-As with the shift (registration.py), a linear function of the cube tells what the image ought to show.
+In the 18 scenes that docs/research/sharpening.md measures, with the image moved round by a pixel, that costs 1.1 dB even 8 pixels away
+from it. As with the shift (registration.py), a linear function of the cube tells what the image ought to show.
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+"""The reference page of commands has every command's --help."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HOOK = ROOT / "docs/command_pages.py"
+pytestmark = pytest.mark.skipif(not HOOK.exists(), reason="the documentation is not beside these tests")
+
+
+def hook() -> Any:
+    spec = importlib.util.spec_from_file_location("command_pages", HOOK)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def page(uri: str) -> Any:
+    return SimpleNamespace(file=SimpleNamespace(src_uri=uri))
+
+
+def test_every_command_is_in_it_with_all_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgefuse.cli.main import parser
+
+    module = hook()
+    text = module.on_page_markdown((ROOT / f"docs/{module.PAGE}").read_text(), page(module.PAGE))
+    monkeypatch.setenv("COLUMNS", "100")
+    found = list(module.commands(parser()))
+    names = {p.prog for p in found}
+    for command in [
+        "run",
+        "calibrate",
+        "compress",
+        "decompress",
+        "sharpen",
+        "batch",
+        "info",
+        "eval",
+        "bench",
+        "models",
+        "export",
+        "config",
+        "doctor",
+    ]:
+        assert f"edgefuse {command}" in names
+    assert {"edgefuse", "edgefuse batch compress", "edgefuse config check"} <= names
+    for command in found:
+        assert f"`{command.prog}`\n" in text
+        assert command.format_help().rstrip() in text
+        for action in command._actions:
+            assert all(option in text for option in action.option_strings)
+
+
+def test_other_pages_are_left_alone_and_a_page_without_the_line_is_an_error() -> None:
+    module = hook()
+    assert module.on_page_markdown("# A page", page("index.md")) == "# A page"
+    with pytest.raises(ValueError, match="has lost its line"):
+        module.on_page_markdown("# Commands", page(module.PAGE))
+
+
+def test_the_terminal_s_width_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setenv("COLUMNS", "60")
+    hook().sections()
+    assert os.environ["COLUMNS"] == "60"
+    monkeypatch.delenv("COLUMNS")
+    hook().sections()
+    assert "COLUMNS" not in os.environ
