@@ -18,7 +18,7 @@ from edgefuse.settings import tables
 from edgefuse.settings.check import hints, range_text, type_text
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, FILE = ROOT / "docs/settings.md", ROOT / "deploy/edgefuse.toml"
+PAGE, FILE = ROOT / "docs/reference/settings.md", ROOT / "deploy/edgefuse.toml"
 HEAD = """\
 # /etc/edgefuse/edgefuse.toml: what the service runs. Every setting there is stands here, switched off by its #, at its default where it
 # has one. After a change: edgefuse config check /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse

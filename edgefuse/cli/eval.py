@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 The rank is the mean over the fusion metrics of each method's place among the others, 1 is best: it depends on the rivals, so
-give some. docs/reference/metrics.md says what each metric is. --people needs Node.js and npm packages; docs/evaluation.md has the command.
+give some. docs/reference/metrics.md says what each metric is. --people needs Node.js and npm packages, installed by a
+command in that page.
 
 examples:
   edgefuse eval --source folder:pairs --model mobilefuse --reference average maximum laplacian

@@ -15,8 +15,9 @@ from edgefuse.calibration import registration
 from edgefuse.errors import FrameError
 from edgefuse.frames import Frame, FramePair, Modality
 from edgefuse.fusion.fuser import Fuser
+from edgefuse.fusion.options import DEFAULT_SHARPNESS, Colour
 from edgefuse.runtimes import Choice
-from edgefuse.settings import DEFAULT_SHARPNESS, AgcKind, Colour
+from edgefuse.thermal.agc import AgcKind
 from edgefuse.util import images
 from edgefuse.util.uri import expand
 from edgefuse.zoo import Card

@@ -20,7 +20,7 @@ from edgefuse.hyperspectral.compress import compress_cube, decompress_file
 from edgefuse.hyperspectral.compressed import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import CubeSource, Window
-from edgefuse.settings.cubes import Quality
+from edgefuse.hyperspectral.quality import Quality
 
 
 @dataclass(frozen=True, slots=True)

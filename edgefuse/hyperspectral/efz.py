@@ -20,7 +20,7 @@ from edgefuse.errors import InputError
 from edgefuse.hyperspectral.crc32c import crc32c
 
 MAGIC = b"EFZ\x1a"
-VERSION = 2  # of what is written: of the container and of how its tiles' integers are coded (docs/efz.md)
+VERSION = 2  # of what is written: of the container and of how its tiles' integers are coded (docs/reference/efz.md)
 DTYPES = "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"
 
 _START = struct.Struct("<4sBI")  # magic, version, bytes of the header

@@ -1,4 +1,4 @@
-"""Recordings of a run (`--recordings DIR`, the table [recording], docs/recording.md).
+"""Recordings of a run (`--recordings DIR`, the table [recording], docs/how-to/recording.md).
 
 Videos of the fused frames are written in segments that survive a power cut, always, around alarms or on request, with raw pairs and
 snapshots beside them. Frames go from the run to FFmpeg (edgefuse.ffmpeg.pump), FFmpeg's fragments to a writer thread (recorder), and

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.array import AnyCube, AnyPath, check_numbers, opened, path_of
 from edgefuse.sharpening import check
+from edgefuse.sharpening.base import Options, sharpener
 from edgefuse.sharpening.files import Files, sharpen_file
-from edgefuse.sharpening.models import model as model_of
-from edgefuse.sharpening.sharpen import Options
 
 _PSF = 0.1, 5.0  # of the cube's pixels
 
@@ -67,16 +66,16 @@ def sharpen(
         raise SettingsError(f"threads {threads} is not between 1 and 256, or 0 for as many as there are cores")
     if out is not None:
         return sharpen_file(_files(cube, image, out), model, psf, register, threads=threads, coarse=coarse)
-    kind = model_of(model)
+    method = sharpener(model)
     with opened(cube, "cube", nodata) as low, opened(image, "image", image_nodata) as high:
         check.check_infos(low.info, high.info, (str(low.path), str(high.path)))
         options = Options(psf, register, coarse=coarse, threads=threads)
-        scene = kind.prepare(low, high, options, None, low.info.nodata, high.info.nodata)
+        scene = method.prepare(low, high, options, low.info.nodata, high.info.nodata)
         check.check_order(scene.trend.correlations, low.info, high.info, str(high.path))
         for source in (low, high):
             check.warn_blank(source)
         made = np.empty((*high.shape[:2], low.shape[2]), np.float32)
-        kind.sharpen(scene, made)
+        scene.sharpen(made)
         return made
 
 

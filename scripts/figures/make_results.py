@@ -1,5 +1,4 @@
-"""docs/results.md's tables and results.json: `python scripts/figures/make_results.py --shared ../shared`. Needs the referee and its
-data.
+"""The tables of docs/research/results.md, and results.json: `python scripts/figures/make_results.py --shared ../shared`.
 
 Needs the referee and its data.
 Fuses the referee's pairs with each of our models as a user would (`edgefuse run`), runs the referee, and prints Markdown; measures
