@@ -10,15 +10,14 @@ from typing import Any, Self
 from edgefuse.errors import SettingsError
 
 TARGETS = ("bpppc", "psnr", "max_error")
-HOW: dict[str, dict[str, Any]] = {
-    "bpppc": {
-        "help": "for cubes: target rate in bits per pixel and channel, measured on the actual bytes, such as 0.25",
-        "min": 1e-4,
-        "max": 64.0,
-    },
-    "psnr": {"help": "for cubes: target PSNR in dB, such as 45", "min": 1.0, "max": 200.0},
-    "max_error": {"help": "for cubes: largest error of any sample, in its own units; 0: lossless (default)", "min": 0, "max": 1e9},
+# wherever they are given: options, settings, Python
+LIMITS: dict[str, tuple[float, float]] = {"bpppc": (1e-4, 64.0), "psnr": (1.0, 200.0), "max_error": (0, 1e9)}
+_HELP = {
+    "bpppc": "for cubes: target rate in bits per pixel and channel, measured on the actual bytes, such as 0.25",
+    "psnr": "for cubes: target PSNR in dB, such as 45",
+    "max_error": "for cubes: largest error of any sample, in its own units; 0: lossless (default)",
 }
+HOW: dict[str, dict[str, Any]] = {name: {"help": _HELP[name], "min": low, "max": high} for name, (low, high) in LIMITS.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +28,17 @@ class Quality:
     bpppc: float | None = field(default=None, metadata=HOW["bpppc"])
     psnr: float | None = field(default=None, metadata=HOW["psnr"])
     max_error: float | None = field(
-        default=None,
-        metadata={"help": "largest error of any sample, in its own units; 0: lossless (default)", "min": 0, "max": 1e300},
+        default=None, metadata={**HOW["max_error"], "help": HOW["max_error"]["help"].removeprefix("for cubes: ")}
     )
 
     def __post_init__(self) -> None:
         given = {name: value for name in TARGETS if (value := getattr(self, name)) is not None}
         if len(given) > 1:
             raise SettingsError(f"{' and '.join('--' + n.replace('_', '-') for n in given)}: give only one of them")
-        for f in fields(self):
-            if f.name in given and not (math.isfinite(given[f.name]) and f.metadata["min"] <= given[f.name] <= f.metadata["max"]):
-                low, high = f.metadata["min"], f.metadata["max"]
-                raise SettingsError(f"--{f.name.replace('_', '-')} {given[f.name]:g}: expected a number from {low:g} to {high:g}")
+        for name, value in given.items():
+            low, high = LIMITS[name]
+            if not low <= value <= high:
+                raise SettingsError(f"--{name.replace('_', '-')} {value:g}: expected a number from {low:g} to {high:g}")
 
     @property
     def bound(self) -> int | None:

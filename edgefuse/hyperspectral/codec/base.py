@@ -15,9 +15,10 @@ from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import tile
 from edgefuse.hyperspectral.cube import can_hold
+from edgefuse.hyperspectral.quality import LIMITS
 
 Array = NDArray[np.generic]
-MOST_BPPPC, MOST_PSNR, MOST_COUNTS = 64.0, 200.0, 65535
+_MOST_COUNTS = 65535  # between integers of 16 bits
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
 
 
@@ -56,12 +57,12 @@ class Target:
 
     def check_ranges(self) -> None:
         """Raises InputError for what no codec holds."""
-        if self.bpppc is not None and not 0 < self.bpppc <= MOST_BPPPC:
-            raise InputError(f"bpppc is {self.bpppc}; give bits per sample above 0, such as 0.25")
-        if self.psnr is not None and not 0 < self.psnr <= MOST_PSNR:
-            raise InputError(f"psnr is {self.psnr}; give dB above 0, such as 45")
-        if self.max_error is not None and not 0 <= self.max_error <= MOST_COUNTS:
-            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) or more")
+        for name, value, words in (("bpppc", self.bpppc, "bits per sample"), ("psnr", self.psnr, "dB")):
+            low, high = LIMITS[name]
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} is {value}; give {words} from {low:g} to {high:g}")
+        if self.max_error is not None and not 0 <= self.max_error <= _MOST_COUNTS:
+            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) to {_MOST_COUNTS}")
 
 
 class Decoder(ABC):
