@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import io
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from edgefuse import zoo
 from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.runtimes import Choice, choose
 from edgefuse.sharpening.csakd import bounded, given
-from tools import cards
+from tools import cards, command_line
 from tools.csakd.network import BANDS, CSAKD, SLOTS, macs_per_pixel, parameters, read
 from tools.csakd.train import PUBLIC, psnr, score
 from tools.data.wald import Scene, batch, degraded, interpolated, load, wide_bands
@@ -230,9 +229,7 @@ def _held_out(choice: Choice, found: list[Scene], bands: int) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.csakd.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.csakd.export", __doc__)
     p.add_argument("--run", default="csakd", help="run under --runs whose final.pt is exported (default: %(default)s)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="what int8's ranges come from, and what is held out")
     p.add_argument("--crops", type=int, default=48, help="of 64 x 64 pixels, for int8's ranges (default: %(default)s)")
@@ -243,10 +240,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(export(parser().parse_args()))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.csakd.export: {e}")
+    command_line.run("tools.csakd.export", parser(), export)
 
 
 if __name__ == "__main__":

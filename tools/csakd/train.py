@@ -8,8 +8,6 @@ images of 4 and of 6 bands. tools/training_loop.py says what a run writes and ho
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from torch import Tensor, nn
 
 from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.sharpening.csakd import bounded, given
-from tools import training_loop
+from tools import command_line, training_loop
 from tools.csakd.losses import RESPONSE_WEIGHT, response, teaches
 from tools.csakd.network import BANDS, CSAKD, WIDTHS, begin, macs_per_pixel, network_of, paces, parameters, read
 from tools.data.wald import Scene, batch, load, wide_bands
@@ -94,9 +92,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.csakd.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.csakd.train", __doc__)
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="scenes:DIR or aviris:DIR")
     p.add_argument("--size", type=int, default=48, help="crop, pixels of the image; a multiple of 4")
     p.add_argument("--name", help="folder under --runs (default: csakd)")
@@ -106,10 +102,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(json.dumps(train(parser().parse_args()), indent=1))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.csakd.train: {e}")
+    command_line.run("tools.csakd.train", parser(), train)
 
 
 if __name__ == "__main__":

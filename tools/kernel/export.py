@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefuse.sharpening.kernel_network import ALIKE, AXES, FEATURES, LEANING, LEFT, LOUD, MODEL, TAKES
-from tools import cards, graph
+from tools import cards, command_line, graph
 from tools.kernel.network import CHANNELS, MARGIN, KernelNetwork, parameters
 from tools.onnx_writer import OPSET
 from tools.training_loop import ROOT
@@ -140,9 +139,7 @@ def run_steps(g: graph.Graph, shown: np.ndarray) -> np.ndarray:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.kernel.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.kernel.export", __doc__)
     p.add_argument("--run", default=MODEL, help="of tools.kernel.train")
     p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where it is (default: %(default)s)")
     p.add_argument("--models", type=Path, default=ROOT / "models", help="where the model's folder goes (default: %(default)s)")
@@ -152,10 +149,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(export(parser().parse_args()))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.kernel.export: {e}")
+    command_line.run("tools.kernel.export", parser(), export)
 
 
 if __name__ == "__main__":

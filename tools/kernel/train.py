@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch.nn.functional import pad
 
 from edgefuse.sharpening.kernel import MANY, fixed
 from edgefuse.sharpening.kernel_network import FEATURES, LOUDEST
-from tools import training_loop
+from tools import command_line, training_loop
 from tools.data import sharpening
 from tools.data.sharpening import RATIO, Pair
 from tools.kernel.network import CHANNELS, MARGIN, KernelNetwork, parameters
@@ -141,9 +140,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.kernel.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.kernel.train", __doc__)
     p.add_argument("--data", type=Path, default=training_loop.ROOT.parent / "shared/data/hsi", metavar="DIR")
     p.add_argument("--without", type=lambda s: s.split(","), default=[], metavar="NAME,NAME", help="scenes that are held out: asked only")
     p.add_argument("--width", type=int, default=24, help="channels")
@@ -157,10 +154,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(json.dumps(train(parser().parse_args()), indent=1))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.kernel.train: {e}")
+    command_line.run("tools.kernel.train", parser(), train)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import torch
 from edgefuse import zoo
 from edgefuse.runtimes import choose
 from edgefuse.sources import open_source
-from tools import graph, onnx_writer, quantize
+from tools import command_line, graph, onnx_writer, quantize
 from tools.cards import entry, store, to_toml
 from tools.data.pairs import batch, split
 from tools.data.photographs import IMAGES, load
@@ -194,9 +193,7 @@ def run_file(folder: Path, runtime: str, visible: np.ndarray, infrared: np.ndarr
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.mobilefuse.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.mobilefuse.export", __doc__)
     p.add_argument("--model", choices=(*KINDS, NAME), default=NAME)
     p.add_argument(
         "--runs",
@@ -219,10 +216,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(export(parser().parse_args()))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.mobilefuse.export: {e}")
+    command_line.run("tools.mobilefuse.export", parser(), export)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,12 @@ Half of each step's pairs are multi-focus, half multi-lighting. tools/training_l
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tools import training_loop
+from tools import command_line, training_loop
 from tools.data.pairs import Batch, batch, split
 from tools.data.photographs import Photograph, load
 from tools.mobilefuse.network import KINDS, MobileFuse
@@ -87,9 +84,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.mobilefuse.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.mobilefuse.train", __doc__)
     p.add_argument("--model", choices=KINDS, default="mobilefuse")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="coco128:DIR, voc:DIR (masks) or photos:DIR (none)")
     p.add_argument("--size", type=int, default=96, help="crop, pixels")
@@ -98,15 +93,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    args = parser().parse_args()
-    # glibc hands large buffers back to the kernel after every layer; keeping them is worth a third of the time
-    if os.environ.get("MALLOC_MMAP_MAX_") is None and sys.platform == "linux":
-        os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "500000000"}
-        os.execv(sys.executable, [sys.executable, "-m", "tools.mobilefuse.train", *sys.argv[1:]])
-    try:
-        print(json.dumps(train(args), indent=1))
-    except ValueError as e:
-        sys.exit(f"tools.mobilefuse.train: {e}")
+    command_line.run("tools.mobilefuse.train", parser(), train, keep_buffers=True)
 
 
 if __name__ == "__main__":

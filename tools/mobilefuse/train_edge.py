@@ -8,8 +8,6 @@ once, from the seed. tools/training_loop.py says what a run writes (in RUNS/mobi
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tools import training_loop
+from tools import command_line, training_loop
 from tools.data.targets import Crops, crops, load
 from tools.mobilefuse.target_network import NAME, TargetNet
 
@@ -82,9 +80,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.mobilefuse.train_edge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.mobilefuse.train_edge", __doc__)
     p.add_argument("--pairs", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders with visible/ and infrared/ inside")
     p.add_argument("--crops", type=int, default=8000, help="crops made once, at a quarter of the size (default: %(default)s)")
     p.add_argument("--swap", type=float, default=0.15, help="share of crops whose sources change places (default: %(default)s)")
@@ -93,10 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(json.dumps(train(parser().parse_args()), indent=1))
-    except ValueError as e:
-        sys.exit(f"tools.mobilefuse.train_edge: {e}")
+    command_line.run("tools.mobilefuse.train_edge", parser(), train)
 
 
 if __name__ == "__main__":

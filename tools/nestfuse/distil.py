@@ -9,8 +9,6 @@ resumed.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tools import training_loop
+from tools import command_line, training_loop
 from tools.data.photographs import IMAGES
 from tools.data.targets import sensor
 from tools.mobilefuse.train_edge import PUBLIC
@@ -158,9 +156,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.nestfuse.distil", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.nestfuse.distil", __doc__)
     p.add_argument("--model", choices=(EDGE, SMALL), default=EDGE)
     p.add_argument("--teacher", default=NAME, metavar="RUN", help="a run of tools.nestfuse.train (default: %(default)s)")
     p.add_argument(
@@ -178,15 +174,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    args = parser().parse_args()
-    # glibc hands large buffers back to the kernel after every layer; keeping them is worth a third of the time
-    if os.environ.get("MALLOC_MMAP_MAX_") is None and sys.platform == "linux":
-        os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "500000000"}
-        os.execv(sys.executable, [sys.executable, "-m", "tools.nestfuse.distil", *sys.argv[1:]])
-    try:
-        print(json.dumps(train(args), indent=1))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.nestfuse.distil: {e}")
+    command_line.run("tools.nestfuse.distil", parser(), train, keep_buffers=True)
 
 
 if __name__ == "__main__":

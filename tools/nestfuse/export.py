@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 import torch
 
-from tools import graph, onnx_writer, tflite_writer
+from tools import command_line, graph, onnx_writer, tflite_writer
 from tools.cards import entry, store
 from tools.mobilefuse.export import card_text, golden_pair, run_file
 from tools.mobilefuse.train_edge import PUBLIC
@@ -169,9 +169,7 @@ def export(args: argparse.Namespace) -> Path:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.nestfuse.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.nestfuse.export", __doc__)
     p.add_argument("--model", choices=(NAME, SMALL, EDGE), default=EDGE)
     p.add_argument("--run", required=True, help="of tools.nestfuse.train or tools.nestfuse.distil")
     p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where it is (default: %(default)s)")
@@ -188,10 +186,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(export(parser().parse_args()))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.nestfuse.export: {e}")
+    command_line.run("tools.nestfuse.export", parser(), export)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,13 @@ writes and how it is resumed; plot_losses.py plots it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tools import training_loop
+from tools import command_line, training_loop
 from tools.data.pairs import split
 from tools.data.photographs import Photograph, crops, load
 from tools.mobilefuse.train import PUBLIC
@@ -92,9 +89,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.nestfuse.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.nestfuse.train", __doc__)
     p.add_argument("--model", choices=(NAME, SMALL), default=NAME)
     p.add_argument("--weight", type=float, default=100.0, help="lambda, of the SSIM loss; the paper compares 1, 10, 100 and 1000")
     p.add_argument("--from", dest="origin", metavar="RUN", help="the run of nestfuse to start from")
@@ -106,15 +101,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    args = parser().parse_args()
-    # glibc hands large buffers back to the kernel after every layer; keeping them is worth a third of the time
-    if os.environ.get("MALLOC_MMAP_MAX_") is None and sys.platform == "linux":
-        os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "500000000"}
-        os.execv(sys.executable, [sys.executable, "-m", "tools.nestfuse.train", *sys.argv[1:]])
-    try:
-        print(json.dumps(train(args), indent=1))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.nestfuse.train: {e}")
+    command_line.run("tools.nestfuse.train", parser(), train, keep_buffers=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import io
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 
 from edgefuse import zoo
 from edgefuse.runtimes import choose
-from tools import cards
+from tools import cards, command_line
 from tools.data.cubes import batch, load
 from tools.sscnet.network import BANDS, SPATIAL, SSCNet, macs_per_pixel, read
 from tools.sscnet.train import PUBLIC, psnr
@@ -337,9 +336,7 @@ def _encoder_macs(network: SSCNet) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.sscnet.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.sscnet.export", __doc__)
     p.add_argument("--run", default="sscnet-1024-pruned", help="run under --runs whose final.pt is exported (default: %(default)s)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="what the ranges of int8 and of the latent come from")
     p.add_argument("--crops", type=int, default=CALIBRATION_CROPS, help="of 128 x 128 pixels, for int8's ranges (default: %(default)s)")
@@ -350,10 +347,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(*export(parser().parse_args()), sep="\n")
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.sscnet.export: {e}")
+    command_line.run("tools.sscnet.export", parser(), export)
 
 
 if __name__ == "__main__":

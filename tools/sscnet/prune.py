@@ -9,13 +9,11 @@ round is a run of its own under --runs, so an interrupted one goes on where it w
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 
 import torch
 import torch_pruning
 
-from tools import training_loop
+from tools import command_line, training_loop
 from tools.data.cubes import load
 from tools.sscnet import train
 from tools.sscnet.network import SPATIAL, SSCNet, macs_per_pixel, parameters, read
@@ -63,9 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.sscnet.prune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.sscnet.prune", __doc__)
     p.add_argument("--from", dest="origin", required=True, metavar="RUN", help="run under --runs whose final.pt is pruned")
     p.add_argument("--ratio", type=float, default=0.41, help="share of each layer's channels to remove in all (default: %(default)s)")
     p.add_argument("--rounds", type=int, default=3, help="pruning steps, each followed by training (default: %(default)s)")
@@ -77,10 +73,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(json.dumps(run(parser().parse_args()), indent=1))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.sscnet.prune: {e}")
+    command_line.run("tools.sscnet.prune", parser(), run)
 
 
 if __name__ == "__main__":

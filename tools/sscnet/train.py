@@ -7,15 +7,13 @@ MSE as published; tools/training_loop.py says what a run writes and how it is re
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from tools import training_loop
+from tools import command_line, training_loop
 from tools.data.cubes import Scene, batch, load
 from tools.sscnet.network import SPATIAL, SSCNet, begin_with_spectra, macs_per_pixel, parameters
 
@@ -92,9 +90,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m tools.sscnet.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.parser("tools.sscnet.train", __doc__)
     p.add_argument("--latent", type=int, default=1024, help="latent channels (default: %(default)s, 2.53 bpppc as float32)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="scenes:DIR or hyspecnet:DIR[:easy|hard]")
     p.add_argument("--size", type=int, default=32, help="crop, pixels; a multiple of 8")
@@ -105,10 +101,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    try:
-        print(json.dumps(train(parser().parse_args()), indent=1))
-    except (ValueError, OSError) as e:
-        sys.exit(f"tools.sscnet.train: {e}")
+    command_line.run("tools.sscnet.train", parser(), train)
 
 
 if __name__ == "__main__":
