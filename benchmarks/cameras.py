@@ -23,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +33,10 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from edgefuse.calibration.registration import Calibration, Registration  # noqa: E402
+from edgefuse.frames import FusedFrame  # noqa: E402
+from edgefuse.sinks.base import Sink  # noqa: E402
 
 VISIBLE, INFRARED = (640, 480), (160, 120)
 FPS, INFRARED_FPS = 30.0, 9.0
@@ -121,12 +125,41 @@ def serve(port: int, infrared_port: int) -> None:
     os._exit(0)
 
 
+class Check(Sink):
+    """Holds what comes out against what was sent: times, counts, and where the disc lies."""
+
+    def __init__(self, seconds: float, start_ns: int, registration: Registration) -> None:
+        self._start_ns, self._registration = start_ns, registration
+        # room for all from the start: what is measured is not to grow what is measured
+        self.rows = np.zeros((round(seconds * FPS * 1.1) + 100, 3), np.float32)
+        self.places_px = np.zeros(len(self.rows) // 20 + 1, np.float32)
+        self.wrong_counts = self.frames = 0
+
+    @classmethod
+    def from_uri(cls, uri: Any, fps: float) -> Self:
+        raise NotImplementedError("it is made by hand")
+
+    def write(self, fused: FusedFrame) -> None:
+        visible, infrared = fused.pair.visible, fused.pair.infrared
+        v, i = read_visible(visible.data), int(infrared.data[0, 0])
+        true_ms = (v / FPS - i / INFRARED_FPS) * 1e3
+        newest_ms = max(v / FPS, i / INFRARED_FPS) * 1e3
+        latency_ms = (time.monotonic_ns() - self._start_ns) / 1e6 - newest_ms
+        self.rows[self.frames] = (visible.time_ns - infrared.time_ns) / 1e6 - true_ms, true_ms, latency_ms
+        self.wrong_counts += not np.array_equal(infrared.data, draw_infrared(i))
+        if self.frames % 20 == 0:
+            # below the first row, which counts
+            seen = self._registration.apply(infrared.data)[_TOP:]
+            moments = cv2.moments((seen > 30000).astype(np.uint8), True)
+            x, y = disc(i / INFRARED_FPS)
+            off = moments["m10"] / moments["m00"] - x, moments["m01"] / moments["m00"] + _TOP - y
+            self.places_px[self.frames // 20] = math.hypot(*off)
+        self.frames += 1
+
+
 def measure(seconds: float, held: bool) -> dict[str, Any]:
-    from edgefuse.calibration.registration import Calibration, Registration
-    from edgefuse.frames import FusedFrame
     from edgefuse.fusion.fuser import load
     from edgefuse.run.pipeline import Pipeline
-    from edgefuse.sinks.base import Sink
     from edgefuse.sources.cameras import CamerasSource, PairingOptions
     from edgefuse.telemetry.report import Telemetry
 
@@ -140,37 +173,7 @@ def measure(seconds: float, held: bool) -> dict[str, Any]:
     assert player.stdout is not None
     start_ns = int(player.stdout.readline())
     process = psutil.Process()
-    registration = Registration(calibration, VISIBLE, INFRARED)
-
-    class Check(Sink):
-        def __init__(self) -> None:
-            # room for all from the start: what is measured is not to grow what is measured
-            self.rows = np.zeros((round(seconds * FPS * 1.1) + 100, 3), np.float32)
-            self.places_px = np.zeros(len(self.rows) // 20 + 1, np.float32)
-            self.wrong_counts = self.frames = 0
-
-        @classmethod
-        def from_uri(cls, uri: Any, fps: float) -> Self:
-            return cls()
-
-        def write(self, fused: FusedFrame) -> None:
-            visible, infrared = fused.pair.visible, fused.pair.infrared
-            v, i = read_visible(visible.data), int(infrared.data[0, 0])
-            true_ms = (v / FPS - i / INFRARED_FPS) * 1e3
-            newest_ms = max(v / FPS, i / INFRARED_FPS) * 1e3
-            latency_ms = (time.monotonic_ns() - start_ns) / 1e6 - newest_ms
-            self.rows[self.frames] = (visible.time_ns - infrared.time_ns) / 1e6 - true_ms, true_ms, latency_ms
-            self.wrong_counts += not np.array_equal(infrared.data, draw_infrared(i))
-            if self.frames % 20 == 0:
-                # below the first row, which counts
-                seen = registration.apply(infrared.data)[_TOP:]
-                moments = cv2.moments((seen > 30000).astype(np.uint8), True)
-                x, y = disc(i / INFRARED_FPS)
-                off = moments["m10"] / moments["m00"] - x, moments["m01"] / moments["m00"] + _TOP - y
-                self.places_px[self.frames // 20] = math.hypot(*off)
-            self.frames += 1
-
-    check, telemetry = Check(), Telemetry()
+    check, telemetry = Check(seconds, start_ns, Registration(calibration, VISIBLE, INFRARED)), Telemetry()
     source = CamerasSource(
         [f"visible=http://127.0.0.1:{ports[0]}/video", f"infrared=http://127.0.0.1:{ports[1]}/thermal.y4m"],
         # a held frame may be an infrared interval and the delay old
@@ -195,9 +198,15 @@ def measure(seconds: float, held: bool) -> dict[str, Any]:
     assert player.stdin is not None
     player.stdin.close()
     player.wait(10)
+    return figures(check, memory, source.report(), telemetry.report(), seconds, held)
+
+
+def figures(
+    check: Check, memory: Sequence[tuple[float, float]], report: Mapping[str, Any], live: Mapping[str, Any], seconds: float, held: bool
+) -> dict[str, Any]:
+    """What was measured. memory: seconds and MB."""
     # what runs only now and then is loaded after a tenth of the time, at most a minute
     settled = [mb for at, mb in memory if at >= min(60.0, seconds / 10)]
-    report, live = source.report(), telemetry.report()
     rows, places = check.rows[: check.frames], check.places_px[: check.frames // 20]
     errors = np.abs(rows[:, 0])
     made = {

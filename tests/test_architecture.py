@@ -87,17 +87,23 @@ def test_few_modules_at_the_root() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= MOST_MODULES_AT_ROOT
 
 
+def sources() -> Iterator[tuple[str, str]]:
+    """Of the package and, in a checkout, of what lies beside it: a file's name and its text."""
+    root = PACKAGE.parent
+    folders = (root / name for name in ("benchmarks", "deploy", "scripts", "tools") if CONTRIBUTING.is_file())
+    for folder in (PACKAGE, *folders):
+        yield from ((str(path.relative_to(root)), path.read_text()) for path in sorted(folder.rglob("*.py")))
+
+
 def test_modules_and_functions_stay_short() -> None:
-    long = [f"{name}: {n} lines" for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > MOST_LINES]
-    long += [f"{name}: {n} lines" for name, n in functions() if n > MOST_LINES_OF_A_FUNCTION]
-    assert not long
-
-
-def functions() -> Iterator[tuple[str, int]]:
-    for name, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+    long = []
+    for name, text in sources():
+        long += [f"{name}: {n} lines"] if (n := len(text.splitlines())) > MOST_LINES else []
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield f"{name}.{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
+                n = (node.end_lineno or node.lineno) - node.lineno + 1
+                long += [f"{name}: {node.name} has {n} lines"] if n > MOST_LINES_OF_A_FUNCTION else []
+    assert not long
 
 
 @pytest.mark.skipif(not CONTRIBUTING.is_file(), reason="an installed package has no CONTRIBUTING.md beside it")

@@ -145,6 +145,23 @@ def golden_pair(rows: int = 16, columns: int = 24) -> tuple[np.ndarray, np.ndarr
     return cube, image
 
 
+def _head() -> dict[str, Any]:
+    """What the card says of the model, its inputs and its output."""
+
+    def tensor(name: str, channels: int, colour: str) -> dict[str, Any]:
+        shape = [1, channels, "height", "width"]
+        return {"name": name, "shape": shape, "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0], "colour": colour}
+
+    return {
+        "name": NAME, "title": TITLE, "task": "sharpening", "source": SOURCE, "licence": "Apache-2.0", "default_precision": "int8",
+        "inputs": [
+            tensor("cube", BANDS, "reflectance, band by band, enlarged by cubic interpolation"),
+            tensor("image", SLOTS, "reflectance: blue, green, red, near infrared, two short-wave"),
+        ],
+        "outputs": [tensor("sharp", BANDS, "reflectance, band by band")],
+    }  # fmt: skip
+
+
 def export(args: argparse.Namespace) -> Path:
     """The folder written."""
     network, teacher = (read(args.runs / args.run, kind) for kind in ("student", "teacher"))
@@ -162,22 +179,10 @@ def export(args: argparse.Namespace) -> Path:
         cards.entry(folder / f"{NAME}.int8.tflite", "litert", "int8", "NHWC", QUANTISATION.format("static, per channel")),
     ]
 
-    def tensor(name: str, channels: int, colour: str) -> dict[str, Any]:
-        shape = [1, channels, "height", "width"]
-        return {"name": name, "shape": shape, "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0], "colour": colour}
-
     result = json.loads((args.runs / args.run / "result.json").read_text())
     if before := result.get("from"):
         told = json.loads((args.runs / before / "result.json").read_text())
         result["from"] = {"run": before} | {k: told[k] for k in ("steps", "batch", "rate", "seconds")}
-    head = {
-        "name": NAME, "title": TITLE, "task": "sharpening", "source": SOURCE, "licence": "Apache-2.0", "default_precision": "int8",
-        "inputs": [
-            tensor("cube", BANDS, "reflectance, band by band, enlarged by cubic interpolation"),
-            tensor("image", SLOTS, "reflectance: blue, green, red, near infrared, two short-wave"),
-        ],
-        "outputs": [tensor("sharp", BANDS, "reflectance, band by band")],
-    }  # fmt: skip
     size, large = parameters(network), parameters(teacher)
     work, much = macs_per_pixel(network), macs_per_pixel(teacher)
     networks = nn.ModuleDict({"teacher": teacher, "student": network})
@@ -195,7 +200,7 @@ def export(args: argparse.Namespace) -> Path:
         "quality": quality,
     }  # fmt: skip
     # the card must exist for a runtime to load from it; its golden digest and quality follow
-    cards.write(folder, head, files, tables, TOLERANCE)
+    cards.write(folder, _head(), files, tables, TOLERANCE)
     cube, image = golden_pair()
     arrays = {"cube": cube, "image": image}
     taken = {k: x.astype(np.float32) / 255 for k, x in arrays.items()}
@@ -208,7 +213,7 @@ def export(args: argparse.Namespace) -> Path:
             quality[f"student_{bands}_int8_{file['runtime']}_db"] = _held_out(choice, found, bands)
         choice.runtime.close()
     np.savez_compressed(folder / cards.GOLDEN, **arrays)
-    cards.write(folder, head, files, tables, TOLERANCE)
+    cards.write(folder, _head(), files, tables, TOLERANCE)
     return folder
 
 

@@ -20,7 +20,7 @@ from edgefuse import zoo
 from edgefuse.runtimes import choose
 from edgefuse.sources import open_source
 from tools import command_line, graph, onnx_writer, quantize
-from tools.cards import entry, store, to_toml
+from tools.cards import GOLDEN, entry, store, to_toml
 from tools.data.pairs import batch, split
 from tools.data.photographs import IMAGES, load
 from tools.mobilefuse.network import KINDS
@@ -172,18 +172,22 @@ def export(args: argparse.Namespace) -> Path:
     }
     # the card must exist for a runtime to load from it; its golden digest and quality follow
     (folder / "card.toml").write_text(card_text(head_of(name), g, files, "", tables | {"quality": quality}))
-    first = g.outputs[0]
-    reference = arrays[f"{first}.fp32"] / 65535
-    for file in files:
-        if file["precision"] == "int8":
-            got = run_file(folder, file["runtime"], visible, infrared)
-            arrays |= {f"{n}.int8.{file['runtime']}": store(a) for n, a in got.items()}
-            mse = float(np.mean((got[first] - reference) ** 2))
-            quality[f"golden_int8_{file['runtime']}_psnr_db"] = round(-10 * np.log10(max(mse, 1e-12)), 2)
-    np.savez_compressed(folder / "golden.npz", **arrays)
-    digest = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
+    digest = write_golden(folder, files, arrays, g.outputs[0], quality)
     (folder / "card.toml").write_text(card_text(head_of(name), g, files, digest, tables | {"quality": quality}))
     return folder
+
+
+def write_golden(folder: Path, files: list[dict[str, Any]], arrays: dict[str, np.ndarray], first: str, quality: dict[str, Any]) -> str:
+    """Write golden.npz and return its digest. arrays: the pair, and the outputs in fp32; those of the int8 files are added, and how far
+    their output `first` is from fp32's is added to `quality`. The card must be in `folder`."""
+    for file in files:
+        if file["precision"] == "int8":
+            got = run_file(folder, file["runtime"], arrays["visible"], arrays["infrared"])
+            arrays |= {f"{n}.int8.{file['runtime']}": store(a) for n, a in got.items()}
+            mse = float(np.mean((got[first] - arrays[f"{first}.fp32"] / 65535) ** 2))
+            quality[f"golden_int8_{file['runtime']}_psnr_db"] = round(-10 * float(np.log10(max(mse, 1e-12))), 2)
+    np.savez_compressed(folder / GOLDEN, **arrays)
+    return hashlib.sha256((folder / GOLDEN).read_bytes()).hexdigest()
 
 
 def run_file(folder: Path, runtime: str, visible: np.ndarray, infrared: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,7 +7,6 @@ to float16 first, and the NumPy file holds them so: half the bytes, and every ru
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import torch
 
 from tools import command_line, graph, onnx_writer, tflite_writer
 from tools.cards import entry, store
-from tools.mobilefuse.export import card_text, golden_pair, run_file
+from tools.mobilefuse.export import card_text, golden_pair, write_golden
 from tools.mobilefuse.train_edge import PUBLIC
 from tools.nestfuse import nestfuse_graph
 from tools.nestfuse.distil import crops
@@ -150,15 +149,7 @@ def export(args: argparse.Namespace) -> Path:
         (folder / "card.toml").write_text(text)
 
     card("")  # it must exist for a runtime to load from it; its golden digest and quality follow
-    for file in entries:
-        runtime, precision = file["runtime"], file["precision"]
-        if precision == "int8":
-            got = run_file(folder, runtime, visible, infrared)["fused"]
-            arrays[f"fused.int8.{runtime}"] = store(got)
-            mse = float(np.mean((got - arrays["fused.fp32"] / 65535) ** 2))
-            quality[f"golden_int8_{runtime}_psnr_db"] = round(-10 * float(np.log10(max(mse, 1e-12))), 2)
-    np.savez_compressed(folder / "golden.npz", **arrays)
-    digest = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
+    digest = write_golden(folder, entries, arrays, "fused", quality)
     card(digest)
     cost["peak_bytes_per_pixel"] = {f"{f[1]}_{f[2]}": peak_bytes_per_pixel(folder, f[1], f[2]) for f in files}
     for f in files:
