@@ -20,6 +20,7 @@ _COMPONENTS = 16  # of the cube, at most, and one for as many pixels
 _PIXELS = 12
 _STEP, _REACH = 0.5, 2.0  # high-resolution pixels, at ratio 4 and below
 _ROUNDING = 1e-5
+_NOTHING = 1e-12  # of the largest variance: a component of single precision's rounding
 _WIDTHS = np.round(np.arange(0.5, 2.01, 0.1), 1)  # low-resolution pixels
 
 
@@ -27,17 +28,12 @@ class _View:
     """The scene's middle, in memory: tried many times."""
 
     def __init__(self, pair: Pair, reach: float) -> None:
-        h, w, _ = pair.low_shape
-        ratio = pair.psf.ratio
-        self._rows, self._columns = middle(h), middle(w)
-        window = slice(*self._rows), slice(*self._columns)
-        cube = pair.cube[window]
-        image = pair.image[tuple(slice(s.start * ratio, s.stop * ratio) for s in window)]
-        self._pair = replace(pair, cube=cube, image=image)
+        self._pair = amid(pair)
+        shape, ratio = self._pair.low_shape, pair.psf.ratio
         # what is seen beyond the window's border would be its reflection
-        edge = min(-(-pair.psf.reach // ratio) + round(reach / ratio), (min(cube.shape[:2]) - 5) // 2)
+        edge = min(-(-pair.psf.reach // ratio) + round(reach / ratio), (min(shape[:2]) - 5) // 2)
         edge = max(0, edge)
-        self._inner: tuple[Span, Span] = (edge, cube.shape[0] - edge), (edge, cube.shape[1] - edge)
+        self._inner: tuple[Span, Span] = (edge, shape[0] - edge), (edge, shape[1] - edge)
         spectra, known = self._pair.spectra(*self._inner)
         self._known = known.reshape(-1)
         self._scores = _scores(spectra.reshape(-1, spectra.shape[2])[self._known].astype(np.float64))
@@ -76,7 +72,10 @@ def varied(mean: NDArray[np.float64], spread: NDArray[np.float64]) -> Mask:
 def components(away: NDArray[np.float64]) -> NDArray[np.float64]:
     """Leading principal components (B, k) of pixels (n, B) about their mean: as many as they can tell."""
     count = max(1, min(_COMPONENTS, len(away) // _PIXELS, away.shape[1]))
-    return np.asarray(np.linalg.eigh(away.T @ away)[1][:, ::-1][:, :count])
+    variances, axes = np.linalg.eigh(away.T @ away)
+    # which way those of rounding point is for the processor to say: chance would explain a little, on each another
+    count = max(1, min(count, int((variances > _NOTHING * variances[-1]).sum())))
+    return np.asarray(axes[:, ::-1][:, :count])
 
 
 def middle(count: int) -> Span:
@@ -86,11 +85,23 @@ def middle(count: int) -> Span:
     return start, start + side
 
 
+def amid(pair: Pair) -> Pair:
+    """The scene's middle, in memory."""
+    window = tuple(slice(*middle(count)) for count in pair.low_shape[:2])
+    ratio = pair.psf.ratio
+    return replace(pair, cube=pair.cube[window], image=pair.image[tuple(slice(s.start * ratio, s.stop * ratio) for s in window)])
+
+
+def reach_of(ratio: int) -> float:
+    """How far a shift is looked for, in high-resolution pixels: half a low-resolution one, or two."""
+    return max(_REACH, ratio / 2)
+
+
 def registered(pair: Pair, width: bool = False) -> Psf:
     """The pair's point spread function, shifted to where the image lies on the cube, within half a low-resolution pixel or two
     high-resolution ones; `width`: its width as the data tell, too. Raises CubeError where the shift is beyond that."""
     step = max(_STEP, pair.psf.ratio / 8)
-    reach = max(_REACH, pair.psf.ratio / 2)
+    reach = reach_of(pair.psf.ratio)
     view = _View(pair, reach)
     shifts = np.arange(-reach, reach + step / 2, step)
     every = [replace(pair.psf, dy=float(dy), dx=float(dx)) for dy in shifts for dx in shifts]

@@ -18,14 +18,15 @@ from edgefuse.sharpening.kernel import Kernel
 from edgefuse.sharpening.kriging import SHARED, Kriging, Tile, taper, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, ratio_of
 from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.registration import registered
+from edgefuse.sharpening.registration import amid, registered
+from edgefuse.sharpening.same import check_same_scene
 from edgefuse.sharpening.threads import side_by_side
 from edgefuse.sharpening.trend import Trend, fitted
 
 Floats = NDArray[np.float32]
 _SAMPLED = 6  # tiles that the noise is estimated on
 _LEAST = 6  # low-resolution pixels to a side
-_UNRELATED = 0.1  # of the cube's variance explained by the image: below it they do not show one scene
+_TOO_LITTLE = 0.1  # of the cube's variance explained by the image
 _FINE, _COARSE = 4, 2  # cells to a low-resolution pixel, to a side
 _ROWS_BYTES = 8_000_000  # of spectra made at a time
 
@@ -95,15 +96,17 @@ def related(
         raise CubeError(f"a cube of {cube.shape[0]} x {cube.shape[1]} pixels is too small; at least {_LEAST} x {_LEAST} are needed")
     ratio = ratio_of(cube.shape, image.shape)
     pair = Pair(cube, image, Psf(ratio, options.fwhm or 1.0), cube_nodata, image_nodata)
+    middle = amid(pair)
+    check_same_scene(middle)
     if options.register or options.fwhm is None:
-        psf = registered(pair, options.fwhm is None)
+        psf = registered(middle, options.fwhm is None)
         pair = replace(pair, psf=psf if options.register else replace(pair.psf, fwhm=psf.fwhm))
     pair = trimmed(pair)
     trend = fitted(pair, options.components)
-    if trend.explained < _UNRELATED:
+    if trend.explained < _TOO_LITTLE:
         raise CubeError(
-            f"the image explains {100 * trend.explained:.1f} % of the cube's variance: they do not show the same scene, or one of them "
-            "is turned or mirrored"
+            f"the image explains {100 * trend.explained:.1f} % of the cube's variance, too little to sharpen it by; give an image "
+            "whose bands show more of what the cube's do"
         )
     return pair, trend
 

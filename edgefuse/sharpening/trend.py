@@ -17,6 +17,7 @@ Doubles = NDArray[np.float64]
 _BLOCK = 12_000_000  # bytes of spectra at a time
 _QUIET, _ALIKE = 1e-6, 0.375  # of the mean variance; the power of a variance that a band is divided by
 _ROUNDING = 1e-7  # of the largest variance of a component
+_FLAT = 1e-12  # of the mean's square
 _MIDDLE = 256  # of the image's pixels to a side, of which its noise is told
 _SECOND, _ANY = (np.array(w, np.float32) for w in ([1, -2, 1], [1, 1, 1]))
 
@@ -138,7 +139,8 @@ def fitted(pair: Pair, count: int) -> Trend:
         np.ascontiguousarray(vectors / scale[:, None], np.float32), np.ascontiguousarray(components, np.float32), variances,
         max(0.0, float(np.trace(left)) - float(held)) / bands,
         image.mean.astype(np.float32), np.ascontiguousarray(axes[:, ::-1], np.float32), np.maximum(spread[::-1], 0),
-        min(1.0, max(0.0, 1 - chance / total)) if total > 0 else 1.0,
+        # of a flat cube rounding is left, of which nothing is to be explained
+        min(1.0, max(0.0, 1 - chance / total)) if total > _FLAT * float(np.square(mean[few:]).sum()) else 1.0,
         xy / np.sqrt(np.maximum(np.outer(xx.diagonal(), yy.diagonal()), 1e-30)), both.count,
         np.where(least < 0, -np.inf, 0).astype(np.float32), noise,
     )  # fmt: skip
@@ -147,7 +149,10 @@ def fitted(pair: Pair, count: int) -> Trend:
 def _axes(covariance: Doubles) -> tuple[Doubles, Doubles]:
     """Variances, rising, and axes. Each points where it says most: the kernel's network tells it from its opposite, and units turn none."""
     variances, axes = np.linalg.eigh(covariance)
-    return variances, axes * np.where((axes**3).sum(0) < 0, -1, 1)
+    most = (axes**3).sum(0)
+    # where both ways say as much, as of two bands' difference, rounding would choose: there the first large part is positive
+    first = np.take_along_axis(axes, (np.abs(axes) > 0.5 * np.abs(axes).max(0)).argmax(0)[None], 0)[0]
+    return variances, axes * np.where(np.where(np.abs(most) > 1e-9, most, first) < 0, -1, 1)
 
 
 def _scale(variances: Doubles) -> Doubles:
