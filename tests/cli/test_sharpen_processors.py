@@ -32,11 +32,16 @@ def pairs(tmp_path: Path) -> Path:
     cube = scene(80, 72)
     lr, hr = low(cube, Psf(4)), image(cube)
     np.save(tmp_path / "low.npy", lr)
-    for name, picture in (
-        ("right", hr), ("noise", np.random.default_rng(0).random(hr.shape, np.float32)), ("other", np.ascontiguousarray(image(scene(80, 72, seed=1))[:, ::-1])),
-        ("mirrored", np.ascontiguousarray(hr[:, ::-1])), ("flat", np.full_like(hr, 0.3)), ("shifted", np.roll(hr, (8, -12), (0, 1))),
-    ):  # fmt: skip
-        np.save(tmp_path / f"{name}.npy", picture)
+    pictures = {
+        "right": hr,
+        "noise": np.random.default_rng(0).random(hr.shape, np.float32),
+        "other": image(scene(80, 72, seed=1))[:, ::-1],
+        "mirrored": hr[:, ::-1],
+        "flat": np.full_like(hr, 0.3),
+        "shifted": np.roll(hr, (8, -12), (0, 1)),
+    }
+    for name, picture in pictures.items():
+        np.save(tmp_path / f"{name}.npy", np.ascontiguousarray(picture))
     return tmp_path
 
 
