@@ -29,7 +29,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     # here, not in pyproject.toml: the tests also run beside an installed wheel
     config.addinivalue_line("markers", "pi: run by ./scripts/test-on-pi on an emulated Raspberry Pi, too")
-    config.addinivalue_line("markers", "slow: slow by nature: run by ./scripts/test --all and .ci/run")
+    config.addinivalue_line("markers", "slow: by nature (soaks, kill series, clusters); run by ./scripts/test --all and .ci/run")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.pluginmanager.hasplugin("timeout"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.timeout(1200))
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

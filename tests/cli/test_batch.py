@@ -66,6 +66,7 @@ def test_a_bad_cube_is_counted_and_the_others_are_done(run: Run, tmp_path: Path)
     assert run("batch", "compress", "in", "out").returncode == 0
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 2)
@@ -93,6 +94,7 @@ def test_interrupted_it_ends_the_jobs_it_is_at_and_goes_on(run: Run, tmp_path: P
     whole(tmp_path, run, json.loads(run("batch", "compress", "in", "out", "--json").stdout)["found"])
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_nothing(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 2)
@@ -104,6 +106,7 @@ def test_a_process_that_dies_costs_nothing(run: Run, tmp_path: Path) -> None:
     whole(tmp_path, run, 12)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_on_the_way(run: Run, tmp_path: Path, cluster: Cluster) -> None:
     count = 60
     # paths are the workers' too
@@ -115,8 +118,13 @@ def test_a_cluster_that_loses_a_worker_on_the_way(run: Run, tmp_path: Path, clus
 def test_no_cluster_is_one_line(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     fill(tmp_path, 1)
+    # a scheduler that is about to start is waited for, here for a second
+    code = (
+        "import sys; from edgefuse.hyperspectral import workers; workers._CONNECT_S = '1s';"
+        "from edgefuse.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "edgefuse", "batch", "compress", "in", "out", "--dask", "tcp://127.0.0.1:1"],
+        [sys.executable, "-c", code, "batch", "compress", "in", "out", "--dask", "tcp://127.0.0.1:1"],
         cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 2

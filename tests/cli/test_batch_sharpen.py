@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import create_cube, open_cube
@@ -118,6 +119,7 @@ def test_interrupted_it_goes_on(run: Run, tmp_path: Path) -> None:
     whole(tmp_path, 20)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_on_the_way(tmp_path: Path, cluster: Cluster) -> None:
     count, side = 40, 48
     fill(tmp_path, count, side)

@@ -43,8 +43,9 @@ def test_a_case_is_measured_whole(run: Run) -> None:
         assert f["frames"] >= 10
         assert f["fps"] == pytest.approx((f["frames"] - 1) / f["elapsed_s"], rel=0.01)
         assert 0 < ms["min"] <= ms["p50"] <= ms["p90"] <= ms["p95"] <= ms["p99"] <= ms["max"]
-    assert row["network"]["latency_ms"]["min"] < row["end_to_end"]["latency_ms"]["min"]
     assert list(row["stages"]) == ["prepare", "network", "map", "blend"]
+    # of the same frames; those of the network alone are others, which a busy machine may have met with less time to spare
+    assert all(0 < s["share"] < 1 for s in row["stages"].values())
     assert sum(s["share"] for s in row["stages"].values()) == pytest.approx(1, abs=0.001)
     assert row["initialisation_ms"]["total"] > 0
     assert row["first_ms"] > 0
@@ -123,8 +124,9 @@ def test_a_peer_is_measured_in_turn_with_ours(run: Run, tmp_path: Path) -> None:
     assert duel["clock"] == "processor"
     for path in ("network", "end_to_end"):
         ours, peer = duel[path]["mobilefuse-edge numpy fp32"], duel[path]["peer"]
-        assert ours["ratio"] == pytest.approx(peer["median_ms"] / ours["median_ms"], rel=0.05)
-        assert ours["ratio_quartiles"][0] <= ours["ratio_quartiles"][1]
+        # the median of the rounds' ratios: test_duel.py checks what it is made of
+        assert ours["ratio_quartiles"][0] <= ours["ratio"] <= ours["ratio_quartiles"][1]
+        assert min(ours["median_ms"], peer["median_ms"]) > 0
     assert report["peer"]["sha256"]
     assert "Times faster than the peer" in (tmp_path / "p.html").read_text()
 

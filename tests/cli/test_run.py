@@ -165,28 +165,31 @@ def test_video_that_ends_early_keeps_what_was_fused(run: Run, tmp_path: Path) ->
         (["--source", "::"], "is not KIND"),
         (["--source", "demo?size=1x1"], "expected WIDTHxHEIGHT"),
         (["--source", "demo?colour=red"], "'demo' has no option 'colour'"),
-        (["--source", "demo?frames=2", "--model", "gpt"], "unknown model 'gpt'; choose from blend-classic, mobilefuse"),
-        (["--source", "demo?frames=2", "--runtime", "cuda"], "unknown runtime 'cuda'"),
-        (["--source", "demo?frames=2", "--runtime", "numpy", "--precision", "int8"], "numpy has no int8 file"),
-        (["--source", "demo?frames=2", "--precision", "fp4"], "invalid choice: 'fp4'"),
-        (["--source", "demo?frames=2", "--frames", "many"], "invalid int value"),
-        (["--source", "demo?frames=2", "--frames", "0"], "expected a whole number from 1"),
+        (["--source", "demo?frames=2&size=64x64", "--model", "gpt"], "unknown model 'gpt'; choose from blend-classic, mobilefuse"),
+        (["--source", "demo?frames=2&size=64x64", "--runtime", "cuda"], "unknown runtime 'cuda'"),
+        (["--source", "demo?frames=2&size=64x64", "--runtime", "numpy", "--precision", "int8"], "numpy has no int8 file"),
+        (["--source", "demo?frames=2&size=64x64", "--precision", "fp4"], "invalid choice: 'fp4'"),
+        (["--source", "demo?frames=2&size=64x64", "--frames", "many"], "invalid int value"),
+        (["--source", "demo?frames=2&size=64x64", "--frames", "0"], "expected a whole number from 1"),
         (
-            ["--source", "demo?frames=2", "--model", "blend-classic", "--runtime", "onnx"],
+            ["--source", "demo?frames=2&size=64x64", "--model", "blend-classic", "--runtime", "onnx"],
             "blend-classic is a closed form: it takes no runtime",
         ),
-        (["--source", "demo?frames=2", "--model", "blend-classic", "--precision", "int8"], "it takes no runtime and no precision"),
-        (["--source", "demo?frames=2", "--sharpness", "0.9"], "--sharpness = 0.9: expected a number from 1 to 2"),
-        (["--source", "demo?frames=2", "--sharpness", "2.01"], "--sharpness = 2.01: expected a number from 1 to 2"),
-        (["--source", "demo?frames=2", "--sharpness", "nan"], "--sharpness = nan: expected a number"),
-        (["--source", "demo?frames=2", "--sharpness", "much"], "invalid float value: 'much'"),
-        (["--source", "demo?frames=2", "--targets", "-1"], "--targets = -1.0: expected a number from 0 to 2"),
-        (["--source", "demo?frames=2", "--targets", "3"], "--targets = 3.0: expected a number from 0 to 2"),
-        (["--source", "demo?frames=2", "--steady", "maybe"], "invalid choice: 'maybe'"),
-        (["--source", "demo?frames=2", "--record", "out.gif"], "a video needs one of the extensions .mp4"),
-        (["--source", "demo?frames=2", "--save", "file"], "a file is there, not a folder"),
-        (["--source", "demo?frames=2", "--report", "empty"], "a folder is there, not a file"),
-        (["--source", "demo?frames=2", "--sink", "mqtt:x"], "unknown sink 'mqtt'"),
+        (
+            ["--source", "demo?frames=2&size=64x64", "--model", "blend-classic", "--precision", "int8"],
+            "it takes no runtime and no precision",
+        ),
+        (["--source", "demo?frames=2&size=64x64", "--sharpness", "0.9"], "--sharpness = 0.9: expected a number from 1 to 2"),
+        (["--source", "demo?frames=2&size=64x64", "--sharpness", "2.01"], "--sharpness = 2.01: expected a number from 1 to 2"),
+        (["--source", "demo?frames=2&size=64x64", "--sharpness", "nan"], "--sharpness = nan: expected a number"),
+        (["--source", "demo?frames=2&size=64x64", "--sharpness", "much"], "invalid float value: 'much'"),
+        (["--source", "demo?frames=2&size=64x64", "--targets", "-1"], "--targets = -1.0: expected a number from 0 to 2"),
+        (["--source", "demo?frames=2&size=64x64", "--targets", "3"], "--targets = 3.0: expected a number from 0 to 2"),
+        (["--source", "demo?frames=2&size=64x64", "--steady", "maybe"], "invalid choice: 'maybe'"),
+        (["--source", "demo?frames=2&size=64x64", "--record", "out.gif"], "a video needs one of the extensions .mp4"),
+        (["--source", "demo?frames=2&size=64x64", "--save", "file"], "a file is there, not a folder"),
+        (["--source", "demo?frames=2&size=64x64", "--report", "empty"], "a folder is there, not a file"),
+        (["--source", "demo?frames=2&size=64x64", "--sink", "mqtt:x"], "unknown sink 'mqtt'"),
         (["--config", "absent.toml"], "cannot read absent.toml"),
         (["--sauce", "demo"], "unrecognized arguments: --sauce"),
         ([], "no source"),
@@ -270,7 +273,7 @@ def test_replaced_model_file_is_refused(run: Run, tmp_path: Path) -> None:
     shutil.copytree(zoo.find("mobilefuse").folder, tmp_path / "copy")
     model = tmp_path / "copy" / "mobilefuse.int8.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"x")
-    done = run("run", "--source", "demo?frames=1", "--model", "./copy", "--runtime", "onnx")
+    done = run("run", "--source", "demo?frames=1&size=64x64", "--model", "./copy", "--runtime", "onnx")
     assert done.returncode == 2
     assert "sha256" in one_line(done.stderr)
 

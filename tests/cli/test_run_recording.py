@@ -64,6 +64,7 @@ def _whole(data: bytes) -> tuple[int, int]:
     return (len(splitter.head) + sum(len(f.data) for f in fragments), sum(f.frames for f in fragments)) if fragments else (0, 0)
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_costs_no_more_than_what_was_on_its_way(tmp_path: Path, run: Run) -> None:
     rng = random.Random(7)
     # what each video must have in the end: its bytes and its frames
@@ -142,11 +143,11 @@ def test_modes_and_settings(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["recording"]["frames"]["not_wanted"] == 5
     assert _videos(tmp_path) == []
-    assert run("run", "--source", "demo", "--recordings", "rec", "--recordings-mode", "never").returncode == 2
+    assert run("run", "--source", "demo?size=64x64", "--recordings", "rec", "--recordings-mode", "never").returncode == 2
 
 
 def test_a_stream_that_can_not_be(run: Run) -> None:
-    done = run("run", "--source", "demo", "--stream", "http://host/x")
+    done = run("run", "--source", "demo?size=64x64", "--stream", "http://host/x")
     assert done.returncode == 2
     assert "url must begin with rtsp://" in one_line(done.stderr)
 

@@ -104,6 +104,7 @@ def test_what_lands_is_handed_on_and_deleted(folder: Path) -> None:
     assert record["target"]["bytes"] == (folder / "out/first.npy.efz").stat().st_size  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost(folder: Path) -> None:
     count, rng = 12, random.Random(3)
     for n in range(count):
@@ -144,6 +145,7 @@ def test_a_copy_that_is_damaged_keeps_its_original(folder: Path, run: Run) -> No
     assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_waited_for(folder: Path) -> None:
     out = folder / "out"
     out.mkdir()

@@ -16,6 +16,7 @@ from tests.faults.world import World
 _WITHIN_S = 30.0  # what a busy machine may take; benchmarks/faults.py says five seconds
 
 
+@pytest.mark.slow
 def test_a_run_survives_one_fault_of_each_kind(tmp_path: Path) -> None:
     world = World(tmp_path / "world", random.Random(6))
     order = list(faults.FAULTS)
@@ -32,6 +33,7 @@ def test_a_run_survives_one_fault_of_each_kind(tmp_path: Path) -> None:
         world.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", sorted({table for _, table in around.FAULTS.values()}))
 def test_a_run_survives_what_befalls_those_around_it(tmp_path: Path, table: str) -> None:
     world = World(tmp_path / "world", random.Random(6), around=True)

@@ -95,7 +95,7 @@ def test_settings_from_a_file_and_its_password_file(run: Run, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["mqtt"]["device"] == "cam-9"
     assert "hush" not in done.stdout + done.stderr
-    (tmp_path / "edgefuse.toml").write_text('[run]\nsource = "demo"\n[mqtt]\nurl = "mqtt://h"\ndevice = "a/b"\n')
+    (tmp_path / "edgefuse.toml").write_text('[run]\nsource = "demo?size=64x64"\n[mqtt]\nurl = "mqtt://h"\ndevice = "a/b"\n')
     refused = run("run", "--config", "edgefuse.toml")
     assert refused.returncode == 2
     assert "mqtt.device = 'a/b': expected" in one_line(refused.stderr)
@@ -105,6 +105,6 @@ def test_without_paho_the_error_has_the_install_command(run: Run, tmp_path: Path
     blocked = tmp_path / "blocked" / "paho"
     blocked.mkdir(parents=True)
     (blocked / "__init__.py").write_text("raise ImportError('not here')\n")
-    done = run("run", "--source", "demo?frames=1", "--mqtt", "mqtt://h", python_path=blocked.parent)
+    done = run("run", "--source", "demo?frames=1&size=64x64", "--mqtt", "mqtt://h", python_path=blocked.parent)
     assert done.returncode == 2
     assert one_line(done.stderr.splitlines()[-1]).endswith("run: pip install 'edgefuse[mqtt]'")

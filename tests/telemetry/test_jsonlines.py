@@ -111,7 +111,7 @@ def test_the_option_of_a_real_run(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "t.jsonl").read_text().splitlines()[-1])["frames_fused"] == 10
     assert json.loads(done.stdout)["telemetry"]["lost"] == 0
-    refused = run("run", "--source", "demo", "--telemetry", ".")
+    refused = run("run", "--source", "demo?size=64x64", "--telemetry", ".")
     assert refused.returncode == 2
     assert "not a file" in one_line(refused.stderr)
 
