@@ -86,7 +86,7 @@ def install(root: Root, cache: Path, wheel: Path) -> Path:
     with machine.told("install"):
         stages.sh(*root.command(*by_pip, "./install.sh", "--wheels", "wheels", "--extras", "service,litert", "--no-start"))
         pip = ("python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore")
-        stages.sh(*root.command(*by_pip, *pip, "--no-index", "--find-links", "wheels", "pytest", "hypothesis", "imageio-ffmpeg"))
+        stages.sh(*root.command(*by_pip, *pip, "--no-index", "--find-links", "wheels", "pytest", "pytest-timeout", "hypothesis", "imageio-ffmpeg"))
         stages.compile_for_guest(root.path, root.path / "opt")
     shutil.rmtree(root.job / "wheels")
     ffmpeg = next((root.path / "opt").glob("edgefuse.d/*/lib/python3*/site-packages/imageio_ffmpeg/binaries/ffmpeg-*"))
@@ -126,7 +126,8 @@ def installed(cache: Path) -> Iterator[tuple[Root, Path]]:
 def pytest_there(root: Root) -> list[str]:
     shutil.copytree(machine.CHECKOUT / "tests", root.job / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     compiled = "python3 -c 'from edgefuse.util import compiled; assert compiled.library(), \"the wheel has no compiled core\"'"
-    tests = "python3 -m pytest -q -m pi -p no:cacheprovider -W error --durations=5 tests"
+    options = "-q -m pi -p no:cacheprovider -W error --durations=5 --timeout 3600"
+    tests = f"EDGEFUSE_TESTS_COLD=1 python3 -m pytest {options} tests"
     return root.command("sh", "-ec", f"! command -v cc gcc clang; {compiled}; edgefuse models verify; {tests}")
 
 

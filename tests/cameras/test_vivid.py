@@ -24,11 +24,11 @@ pytestmark = pytest.mark.skipif(len(PATHS) < 2, reason="this kernel has no vivid
 def _whole() -> None:
     """Reset the devices to work without faults."""
     for path in PATHS:
-        subprocess.run(["v4l2-ctl", "-d", path, "-c", "percentage_of_dropped_buffers=0"], check=True, capture_output=True)
+        subprocess.run(["v4l2-ctl", "-d", path, "-c", "percentage_of_dropped_buffers=0"], check=True, capture_output=True, timeout=120)
 
 
 def control(path: str, text: str) -> None:
-    subprocess.run(["v4l2-ctl", "-d", path, "-c", text], check=True, capture_output=True)
+    subprocess.run(["v4l2-ctl", "-d", path, "-c", text], check=True, capture_output=True, timeout=120)
 
 
 def opened(spec: str) -> Camera:

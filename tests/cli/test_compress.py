@@ -145,7 +145,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(run: Run, cube: Path, tmp_pa
     small.mkdir()
     if (
         os.geteuid()
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", small], capture_output=True, check=False).returncode
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", small], capture_output=True, check=False, timeout=120
+        ).returncode
     ):
         pytest.skip("mounting a small file system needs root, and a container that may")
     try:
@@ -154,7 +156,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(run: Run, cube: Path, tmp_pa
         assert "disk is full" in one_line(done.stderr)
         assert not list(small.iterdir())
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", small], check=True, timeout=120)
 
 
 def test_info(run: Run, cube: Path, tmp_path: Path, pairs_folder: Path) -> None:

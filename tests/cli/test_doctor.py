@@ -70,7 +70,7 @@ def test_where_sys_is_hidden(tmp_path: Path) -> None:
     hide = "mount -t tmpfs none /sys && exec " + f"{sys.executable} -m edgefuse doctor --json"
     allowed = (
         shutil.which("unshare")
-        and subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/sys"], capture_output=True).returncode == 0
+        and subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/sys"], capture_output=True, timeout=120).returncode == 0
     )
     if not allowed:
         pytest.skip("this user can't make a mount namespace (unshare -m)")

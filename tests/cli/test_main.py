@@ -28,11 +28,15 @@ def test_no_command_is_one_line(run: Run) -> None:
 
 
 def test_output_into_a_closed_pipe_is_no_error() -> None:
-    done = subprocess.run(f"{sys.executable} -m edgefuse models show | head -n 1", shell=True, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        f"{sys.executable} -m edgefuse models show | head -n 1", shell=True, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0
     assert done.stderr == ""
 
 
 def test_import_costs_numpy_and_nothing_else() -> None:
     code = "import sys, edgefuse; print(sorted(m for m in ('cv2', 'onnxruntime', 'ai_edge_litert', 'psutil', 'numpy') if m in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "['numpy']"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.strip() == "['numpy']"
+    )

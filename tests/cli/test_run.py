@@ -239,11 +239,13 @@ def small_disk(tmp_path: Path) -> Path:
     mount.mkdir()
     if (
         os.geteuid() != 0
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], capture_output=True, check=False).returncode
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], capture_output=True, check=False, timeout=120
+        ).returncode
     ):
         pytest.skip("needs root and mount, for a disk that can be filled")
     yield mount
-    subprocess.run(["umount", "-l", mount], check=True)
+    subprocess.run(["umount", "-l", mount], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("option", ["--save", "--record"])

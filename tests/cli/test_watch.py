@@ -151,7 +151,9 @@ def test_a_full_disk_is_waited_for(folder: Path) -> None:
     out.mkdir()
     if (
         os.geteuid()
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", out], capture_output=True, check=False).returncode
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", out], capture_output=True, check=False, timeout=120
+        ).returncode
     ):
         pytest.skip("mounting a small file system needs root, and a container that may")
     try:
@@ -169,7 +171,7 @@ def test_a_full_disk_is_waited_for(folder: Path) -> None:
         decompress_file(out / "a.npy.efz", folder / "back.npy")
         assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE))
     finally:
-        subprocess.run(["umount", "-l", out], check=True)
+        subprocess.run(["umount", "-l", out], check=True, timeout=120)
 
 
 def test_wrong_things_are_one_line(run: Run, folder: Path) -> None:

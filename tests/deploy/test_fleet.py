@@ -98,7 +98,7 @@ def fleet(tmp_path: Path) -> Iterator[tuple[Broker, Path]]:
     signed(tmp_path, "broker", "ca", "subjectAltName=IP:127.0.0.1\n")
     (tmp_path / "passwords").touch(mode=0o600)
     for user in USERS:
-        subprocess.run([tool, "-b", str(tmp_path / "passwords"), user, f"{user}-password"], check=True, capture_output=True)
+        subprocess.run([tool, "-b", str(tmp_path / "passwords"), user, f"{user}-password"], check=True, capture_output=True, timeout=120)
     shutil.copy(FLEET / "mosquitto/acl", tmp_path)
     (tmp_path / "acl").chmod(0o600)
     text = (FLEET / "mosquitto/mosquitto.conf").read_text()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not DEPLOY.is_dir(), reason="deploy/ is not besi
 
 
 def install(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([DEPLOY / "install.sh", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([DEPLOY / "install.sh", *arguments], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_it_says_what_it_would_do() -> None:
@@ -49,7 +49,7 @@ def test_it_needs_root() -> None:
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck")
 def test_shellcheck_finds_nothing() -> None:
-    done = subprocess.run(["shellcheck", DEPLOY / "install.sh"], capture_output=True, text=True, check=False)
+    done = subprocess.run(["shellcheck", DEPLOY / "install.sh"], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout
 
 

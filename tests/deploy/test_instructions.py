@@ -63,5 +63,7 @@ def test_a_count_above_the_table_is_told(check: ModuleType) -> None:
 
 
 def test_the_documentation_shows_it() -> None:
-    shown = subprocess.run([sys.executable, TABLE.with_suffix(".py"), "--show"], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, TABLE.with_suffix(".py"), "--show"], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
     assert shown in (ROOT / "docs/research/performance.md").read_text()

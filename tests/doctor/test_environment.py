@@ -16,10 +16,10 @@ from tests.doctor.test_runtimes import PI, PI32
 def test_real_virtual_environments(tmp_path: Path, system: bool) -> None:
     venv.create(tmp_path / "v", system_site_packages=system, with_pip=False, symlinks=True)
     code = "import sys, sysconfig; print(sys.prefix, sys.base_prefix, sysconfig.get_path('stdlib'), sep='\\n')"
-    run = subprocess.run([tmp_path / "v/bin/python", "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run([tmp_path / "v/bin/python", "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert kind(*map(Path, run.stdout.split())) == ("venv with system site packages" if system else "venv")
     # what the report says opens it, does
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", tmp_path / "v"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", tmp_path / "v"], check=True, timeout=120)
     assert kind(*map(Path, run.stdout.split())) == "venv with system site packages"
 
 

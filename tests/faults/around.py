@@ -56,7 +56,7 @@ class Around:
         if shutil.which("ffmpeg"):
             self.records.mkdir()
             mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(self.records)]
-            self.small_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+            self.small_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False, timeout=120).returncode == 0
             self.tables["recording"] = {"folder": str(self.records), "segment_s": 2.0, "keep_gb": 0.0015, "keep_free_mb": 0.2}
         else:
             self.missing["recording"] = "FFmpeg is not installed (apt-get install ffmpeg)"
@@ -72,7 +72,7 @@ class Around:
             self.watcher.close()
             self.broker.stop()
         if self.small_disk:
-            subprocess.run(["umount", "-l", str(self.records)], check=True)
+            subprocess.run(["umount", "-l", str(self.records)], check=True, timeout=120)
 
     def told(self) -> int:
         """Telemetry messages that someone else heard at the broker."""

@@ -44,7 +44,7 @@ class World:
         self.disk = folder / "disk"
         self.disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(self.disk)]
-        self.small_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        self.small_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False, timeout=120).returncode == 0
         self.config = folder / "edgefuse.toml"
         self.settings: dict[str, dict[str, Any]] = {"run": {
             "source": f"faulty:{folder}", "model": "blend-classic", "save": str(self.disk / "out"), "report": str(folder / "report.json"),
@@ -211,5 +211,5 @@ class World:
         if self.around:
             self.around.close()
         if self.small_disk:
-            subprocess.run(["umount", "-l", str(self.disk)], check=True)
+            subprocess.run(["umount", "-l", str(self.disk)], check=True, timeout=120)
         shutil.rmtree(self.folder, ignore_errors=True)

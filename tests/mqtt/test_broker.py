@@ -238,7 +238,7 @@ def test_a_wrong_password_is_reported_and_retried(tmp_path: Path, watch: Watch, 
     if tool is None:
         pytest.skip("mosquitto_passwd is not installed")
     users = tmp_path / "users"
-    subprocess.run([tool, "-c", "-b", str(users), "cam-1", "right"], check=True, capture_output=True)
+    subprocess.run([tool, "-c", "-b", str(users), "cam-1", "right"], check=True, capture_output=True, timeout=120)
     closed = tmp_path / "closed"
     closed.mkdir()
     guarded = Broker(closed, ["allow_anonymous false", f"password_file {users}"])

@@ -207,10 +207,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 256 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True, timeout=120).returncode
+    ):
         pytest.skip("a small disk can be mounted by root alone")
     yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    subprocess.run(["umount", "-l", folder], check=True, timeout=120)
 
 
 def test_a_really_full_disk_leaves_complete_files(

@@ -204,7 +204,11 @@ def test_a_nearly_full_disk_ends_the_video_while_it_can_be_closed(tmp_path: Path
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_a_really_full_disk_leaves_a_playable_video(tmp_path: Path, extension: str) -> None:
     private = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=2m none "$0" && exec "$@"', str(tmp_path))
-    if os.getuid() != 0 or not shutil.which("unshare") or subprocess.run([*private, "true"], capture_output=True).returncode != 0:
+    if (
+        os.getuid() != 0
+        or not shutil.which("unshare")
+        or subprocess.run([*private, "true"], capture_output=True, timeout=120).returncode != 0
+    ):
         pytest.skip("a small file system can only be mounted by root, where namespaces are allowed")
     code = f"""
     import sys

@@ -23,7 +23,9 @@ FUSE = (
 
 
 def fused(**environment: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", FUSE], capture_output=True, text=True, env={**os.environ, **environment}, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FUSE], capture_output=True, text=True, env={**os.environ, **environment}, check=True, timeout=120
+    )
     return done.stdout.split()
 
 
@@ -48,7 +50,7 @@ def test_another_version_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(compiled, "FILE", file)
     for text in ("int edgefuse_abi(void) { return -1; }", "int another(void) { return 0; }"):
         source.write_text(text)
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", file, source], check=True)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", file, source], check=True, timeout=120)
         assert compiled.library.__wrapped__() is None
         file.unlink()
 
@@ -63,6 +65,7 @@ def hook() -> Any:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HOOK.exists(), reason="not in a checkout")
 def test_the_build_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build, library = hook(), tmp_path / "libedgefuse.so"

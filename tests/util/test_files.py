@@ -111,7 +111,11 @@ def test_a_size_limit_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> N
 
 def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> None:
     private = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=64k none "$0" && exec "$@"', str(tmp_path))
-    if os.getuid() != 0 or not shutil.which("unshare") or subprocess.run([*private, "true"], capture_output=True).returncode != 0:
+    if (
+        os.getuid() != 0
+        or not shutil.which("unshare")
+        or subprocess.run([*private, "true"], capture_output=True, timeout=120).returncode != 0
+    ):
         pytest.skip("a small file system can only be mounted by root, where namespaces are allowed")
     code = """
     import sys
