@@ -86,7 +86,8 @@ def install(root: Root, cache: Path, wheel: Path) -> Path:
     with machine.told("install"):
         stages.sh(*root.command(*by_pip, "./install.sh", "--wheels", "wheels", "--extras", "service,litert", "--no-start"))
         pip = ("python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore")
-        stages.sh(*root.command(*by_pip, *pip, "--no-index", "--find-links", "wheels", "pytest", "pytest-timeout", "hypothesis", "imageio-ffmpeg"))
+        tools = ("pytest", "pytest-timeout", "hypothesis", "imageio-ffmpeg")
+        stages.sh(*root.command(*by_pip, *pip, "--no-index", "--find-links", "wheels", *tools))
         stages.compile_for_guest(root.path, root.path / "opt")
     shutil.rmtree(root.job / "wheels")
     ffmpeg = next((root.path / "opt").glob("edgefuse.d/*/lib/python3*/site-packages/imageio_ffmpeg/binaries/ffmpeg-*"))

@@ -20,6 +20,22 @@ from tests.support.waiting import SECONDS, until
 QUICK = Patience(late=0.1, silent=0.3, frozen=0.8, first_retry=0.02, last_retry=0.1, steady=0.3, wrong=5)
 
 
+# a busy machine's thread may sleep for longer than a camera is late, or taken for frozen
+STEADY = replace(QUICK, late=60.0, frozen=60.0)
+
+
+class Stop(threading.Event):
+    """Notes for how long it was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return super().wait(timeout)
+
+
 class Scripted(Camera):
     """Each opening takes the next script: results of `read` in order, one per `every` seconds; then frames without end."""
 
@@ -72,8 +88,9 @@ def frame(k: int, size: tuple[int, int] = (8, 6), state: Any = None) -> Frame:
 
 class Running:
     def __init__(self, camera: Camera, **how: Any) -> None:
-        self.came = threading.Event()
+        self.came, self.stop = threading.Event(), Stop()
         self.feed = CameraThread(camera, self.came.set, how.pop("patience", QUICK), **how)
+        self.feed._stop = self.stop
         self.names: list[str] = []
         self.times: list[int] = []
         self.feed.start()
@@ -111,7 +128,7 @@ def run() -> Iterator[Callable[..., Running]]:
 
 
 def test_frames_are_numbered_and_the_delay_is_subtracted(run: Callable[..., Running]) -> None:
-    one = run(Scripted(), delay_ns=10**12)
+    one = run(Scripted(), delay_ns=10**12, patience=STEADY)
     one.until(lambda f: len(one.names) >= 5, "five frames")
     assert one.names[:2] == ["infrared_000000", "infrared_000001"]
     assert time.monotonic_ns() - one.times[0] > 10**12
@@ -130,12 +147,10 @@ def test_frames_that_are_not_taken_are_dropped_and_counted() -> None:
 
 def test_back_off_doubles_up_to_a_limit_and_resets_after_steady_frames(run: Callable[..., Running]) -> None:
     camera = Scripted(*[["refuse"]] * 6, [frame(k) for k in range(60)] + [CameraError("gone", "out")], ["refuse"])
-    one = run(camera)
+    one = run(camera, patience=STEADY)
     one.until(lambda f: len(camera.opened_at) >= 9 and f.state == "live", "nine attempts, the last of them live")
-    waits = np.diff(camera.opened_at)
-    assert waits[:6] == pytest.approx([0.02, 0.04, 0.08, 0.1, 0.1, 0.1], abs=0.06)
-    assert waits[6] > 0.6
-    assert waits[7] < 0.09
+    assert one.stop.waits == [0.02, 0.04, 0.08, 0.1, 0.1, 0.1, 0.02, 0.04]
+    assert all(np.diff(camera.opened_at) >= one.stop.waits)
     # the same failure again is not reported again
     assert one.states == ["lost", "retrying", "live", "lost", "retrying", "retrying", "live"]
     assert one.feed.faults == {"busy": 7, "gone": 1}
@@ -151,7 +166,8 @@ def test_an_unexpected_error_ends_an_attempt_not_the_thread(run: Callable[..., R
 def test_late_is_held_silent_is_lost(run: Callable[..., Running]) -> None:
     one = run(Scripted([frame(k) for k in range(20)] + [None]))
     one.until(lambda f: f.faults.get("silent", 0) == 1 and f.state == "live", "the state live after silence")
-    assert one.states[:3] == ["live", "held", "lost"]
+    assert one.states[0] == "live"
+    assert one.states[one.states.index("lost") - 1] == "held"
 
 
 def test_a_bad_frame_is_counted_and_many_in_a_row_are_a_fault(run: Callable[..., Running]) -> None:
@@ -168,17 +184,15 @@ def test_frames_of_another_size_or_depth_are_dropped_then_a_fault(run: Callable[
 
 
 def test_a_closed_shutter_is_a_state_reported_or_detected(run: Callable[..., Running]) -> None:
-    told = run(Scripted([frame(k, state="calibrating" if 5 < k < 10 else "normal") for k in range(20)]))
+    told = run(Scripted([frame(k, state="calibrating" if 5 < k < 10 else "normal") for k in range(20)]), patience=STEADY)
     told.until(lambda f: "calibrating" in told.states and f.state == "live", "the shutter's end")
     assert told.states == ["live", "calibrating", "live"]
-    # on a loaded machine the thread may sleep for longer than the limit of a frozen camera
-    patient = replace(QUICK, frozen=60.0)
-    seen = run(Scripted([frame(1)] * 60), patience=patient)
+    seen = run(Scripted([frame(1)] * 60), patience=STEADY)
     seen.until(lambda f: "calibrating" in seen.states and f.state == "live", "the shutter's end")
     assert seen.states == ["live", "calibrating", "live"]
     assert not seen.feed.faults
     # a visible camera has no shutter
-    visible = run(Scripted([replace(frame(1), modality="visible")] * 60, modality="visible"), patience=patient)
+    visible = run(Scripted([replace(frame(1), modality="visible")] * 60, modality="visible"), patience=STEADY)
     visible.until(lambda f: len(visible.names) > 70, "seventy frames")
     assert visible.states == ["live"]
 
@@ -198,6 +212,6 @@ def test_a_frozen_camera_must_show_another_picture_first(run: Callable[..., Runn
 
 def test_a_blank_picture_is_not_frozen(run: Callable[..., Running]) -> None:
     dark = Frame(np.zeros((6, 8), np.uint8), "visible", 1, "")
-    one = run(Scripted([dark] * 130, modality="visible"))
+    one = run(Scripted([dark] * 130, modality="visible"), patience=replace(QUICK, late=60.0))
     one.until(lambda f: len(one.names) >= 125, "125 frames")
     assert one.states == ["live"]
