@@ -78,7 +78,8 @@ def test_hooks_beyond_the_queue_are_counted_and_closing_ends_all(tmp_path: Path)
     assert hooks.lost >= 40 - 17
     hooks.close()
     hooks.close()
-    assert time.monotonic() - begin < 60
+    # before one of them would have ended by itself
+    assert time.monotonic() - begin < 600
     report = hooks.report()
     assert report["done"] == 0
     assert report["lost"] + report["failed"] == 40

@@ -35,6 +35,7 @@ class MjpegServer:
 
     def __init__(self, fps: float, picture: Picture, delay_s: float = 0.0) -> None:
         self.mode, self.picture, self.sent = "live", picture, 0
+        self.sending: dict[int, int] = {}  # the number of a picture -> the monotonic time, in ns, when it was about to be sent
         self._fps, self._delay_s = fps, delay_s
         self._listener: socket.socket | None = None
         self._connections: list[socket.socket] = []
@@ -88,6 +89,7 @@ class MjpegServer:
                     if self.mode == "stall":
                         continue
                     body = self._body(0 if self.mode == "freeze" else k)
+                    self.sending[k] = time.monotonic_ns()
                     connection.sendall(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(body), body))
                     self.sent += 1
             except OSError:

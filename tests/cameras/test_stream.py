@@ -46,8 +46,19 @@ def opened(spec: str) -> Camera:
     return found
 
 
-def frames(one: Camera, count: int) -> list[Frame]:
-    """Return frames after the first second, whose frames are refused."""
+def numbered(k: int) -> np.ndarray:
+    """A picture that says which it is, whatever JPEG does to it: four bits on the left, four on the right."""
+    picture = np.empty((48, 64, 3), np.uint8)
+    picture[:, :32], picture[:, 32:] = 8 + 16 * (k % 16), 8 + 16 * (k // 16 % 16)
+    return picture
+
+
+def number(picture: np.ndarray) -> int:
+    return int(picture[:, :32].mean()) // 16 + int(picture[:, 32:].mean()) // 16 * 16
+
+
+def frames(one: Camera, count: int, came: list[int] | None = None) -> list[Frame]:
+    """Return frames after the first second, whose frames are refused. came: takes the monotonic time, in ns, at which each was there."""
     got: list[Frame] = []
     refused = 0
     while len(got) < count:
@@ -58,20 +69,22 @@ def frames(one: Camera, count: int) -> list[Frame]:
             continue
         assert frame is not None
         got.append(frame)
+        if came is not None:
+            came.append(time.monotonic_ns())
     assert refused > 0
     one.close()
     return got
 
 
 def test_motion_jpeg_over_http_is_timed_by_arrival() -> None:
-    with MjpegServer(25, noise(64, 48)) as server:
-        one = opened(f"visible={server.url}")
-        begin = time.monotonic_ns()
-        got = frames(one, 20)
-        end = time.monotonic_ns()
+    came: list[int] = []
+    with MjpegServer(25, numbered) as server:
+        got = frames(opened(f"visible={server.url}"), 20, came)
+        sending = [server.sending[number(frame.data)] for frame in got]
     assert got[0].data.shape == (48, 64, 3)
-    assert begin < got[0].time_ns < got[-1].time_ns <= end
-    assert np.median([b.time_ns - a.time_ns for a, b in pairwise(got)]) == pytest.approx(40e6, rel=0.15)
+    # between being sent and being there, however long a busy machine takes for that
+    assert all(sent < frame.time_ns <= there for sent, frame, there in zip(sending, got, came, strict=True))
+    assert all(a.time_ns < b.time_ns for a, b in pairwise(got))
 
 
 @pytest.fixture
