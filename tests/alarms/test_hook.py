@@ -70,7 +70,8 @@ def test_a_hook_beyond_its_time_limit_is_killed_with_its_children(hooks: Hooks, 
     until(gone, "the end of the hook's child")
 
 
-def test_hooks_beyond_the_queue_are_counted_and_closing_ends_all(tmp_path: Path) -> None:
+def test_hooks_beyond_the_queue_are_counted_and_closing_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgefuse.alarms.hook._CLOSING_S", 0.5)
     hooks = Hooks()
     begin = time.monotonic()
     for _ in range(40):

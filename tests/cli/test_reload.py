@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import ended
-from tests.support.waiting import SECONDS, Lines
+from tests.support.waiting import SECONDS, Lines, datagram
 
 pytest.importorskip("msgspec")
 
@@ -26,7 +26,7 @@ def test_a_good_file_is_applied_and_a_bad_one_is_refused_with_one_line(tmp_path:
     path.write_text(GOOD + 'save = "a"\n')
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(60)
+        systemd.settimeout(SECONDS)
         env = os.environ | {"NOTIFY_SOCKET": systemd.getsockname()}
         command = [sys.executable, "-W", "error", "-m", "edgefuse", "run", "--config", path.name]
         process = subprocess.Popen(
@@ -35,13 +35,13 @@ def test_a_good_file_is_applied_and_a_bad_one_is_refused_with_one_line(tmp_path:
 
         def reload() -> None:
             process.send_signal(signal.SIGHUP)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + SECONDS
             for wanted in ("RELOADING=1\nMONOTONIC_USEC=", "READY=1"):
-                while not systemd.recv(1000).decode().startswith(wanted):
+                while not datagram(systemd, wanted).decode().startswith(wanted):
                     assert time.monotonic() < deadline, wanted
 
         try:
-            assert systemd.recv(1000).startswith(b"READY=1\n")
+            assert datagram(systemd, "READY").startswith(b"READY=1\n")
             for text in (
                 GOOD + 'save = "b"\nsharpness = 2\n',
                 GOOD + "shapness = 1\n",

@@ -20,6 +20,7 @@ from edgefuse.calibration.registration import Calibration, save
 from tests.cameras.servers import MjpegServer, noise
 from tests.conftest import Run, one_line
 from tests.support.processes import ended
+from tests.support.waiting import SECONDS, datagram
 
 SIZE = (96, 80)
 
@@ -41,19 +42,19 @@ def test_a_signal_ends_it_with_a_report_systemd_hears_of_the_first_frame_and_no_
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
-        listener.settimeout(60)
+        listener.settimeout(SECONDS)
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "edgefuse", "run", "--camera", f"visible={secret(servers[0].url)}", "--camera",
              f"infrared={secret(servers[1].url)}", "--model", "blend-classic", "--record", "out.mp4", "--report", "report.json"],
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"NOTIFY_SOCKET": address},
         )  # fmt: skip
-        assert listener.recv(4096).startswith(b"READY=1")
+        assert datagram(listener, "READY").startswith(b"READY=1")
         process.send_signal(number)
         out, err = ended(process, "the run to stop")
         # a watchdog's message may come before
-        told = [listener.recv(4096)]
+        told = [datagram(listener, "STOPPING")]
         while told[-1] != b"STOPPING=1":
-            told.append(listener.recv(4096))
+            told.append(datagram(listener, "STOPPING"))
         assert all(b"READY" not in t for t in told)
     assert process.returncode == 0, err
     assert "S3cret" not in out + err + (tmp_path / "report.json").read_text()

@@ -14,6 +14,7 @@ import pytest
 
 from edgefuse.run.systemd import Heartbeat, stop_on_signals
 from tests.support.processes import ended, killed
+from tests.support.waiting import SECONDS, datagram
 
 FROZEN = Path(__file__).resolve().parents[1] / "frozen"
 
@@ -40,7 +41,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     """systemd's end of NOTIFY_SOCKET."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(str(tmp_path / "notify"))
-        s.settimeout(60)
+        s.settimeout(SECONDS)
         yield s
 
 
@@ -54,10 +55,10 @@ def _start(systemd: socket.socket, *args: str) -> subprocess.Popen[bytes]:
 @pytest.mark.pi
 def test_ready_then_fed_then_stopping(systemd: socket.socket) -> None:
     process = _start(systemd, "--source", "demo?frames=0&size=96x80")
-    assert systemd.recv(1000).decode().splitlines()[:2] == ["READY=1", "WATCHDOG=1"]
-    assert systemd.recv(1000).decode().splitlines()[0] == "WATCHDOG=1"
+    assert datagram(systemd, "READY").decode().splitlines()[:2] == ["READY=1", "WATCHDOG=1"]
+    assert datagram(systemd, "the watchdog's food").decode().splitlines()[0] == "WATCHDOG=1"
     process.terminate()
-    while (told := systemd.recv(1000)) != b"STOPPING=1":
+    while (told := datagram(systemd, "STOPPING")) != b"STOPPING=1":
         assert b"READY" not in told
     _, errors = ended(process, "the run to stop")
     assert (process.returncode, errors) == (0, b"")
@@ -67,7 +68,7 @@ def test_ready_then_fed_then_stopping(systemd: socket.socket) -> None:
 def test_a_source_that_freezes_feeds_no_watchdog(systemd: socket.socket) -> None:
     process = _start(systemd, "--source", "frozen?frames=3")
     try:
-        assert systemd.recv(1000).startswith(b"READY=1\n")
+        assert datagram(systemd, "READY").startswith(b"READY=1\n")
         systemd.settimeout(3 * Heartbeat.INTERVAL_S)
         # on a busy machine a second may pass before the third frame, the last one
         with pytest.raises(TimeoutError):  # noqa: PT012

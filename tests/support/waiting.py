@@ -39,6 +39,14 @@ def signalled(event: threading.Event, what: str, seconds: float = SECONDS) -> No
     assert event.wait(seconds), f"waited {seconds:g} s for {what}"
 
 
+def datagram(listener: socket.socket, what: str) -> bytes:
+    """The next datagram that a socket with a timeout is sent."""
+    try:
+        return listener.recv(4096)
+    except TimeoutError:
+        raise AssertionError(f"waited {listener.gettimeout()} s for {what}") from None
+
+
 def free_port() -> int:
     """A TCP port of loopback that nobody listens at now."""
     with socket.create_server(("127.0.0.1", 0)) as s:
