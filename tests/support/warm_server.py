@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -30,7 +31,11 @@ def main() -> None:
 def _import_all() -> None:
     """All of EdgeFuse, but not what it imports when first used: a fork has none of onnxruntime's threads, and waits for them at its end."""
     import edgefuse
+    from edgefuse.cli.main import main as command
 
+    # sets what OpenCV reads when it is imported
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        command(["--version"])
     for module in pkgutil.walk_packages(edgefuse.__path__, "edgefuse."):
         if not module.name.endswith(".__main__"):
             # of an extra that is not here; the compiled core, which is no module
