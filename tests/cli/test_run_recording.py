@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
@@ -42,7 +43,10 @@ def _new(folder: Path, before: set[Path]) -> list[Path]:
 
 
 def _begun(folder: Path, before: set[Path]) -> bool:
-    return any(v.stat().st_size > 5000 for v in _new(folder, before))
+    # one that is finished at this moment changes its name
+    with contextlib.suppress(FileNotFoundError):
+        return any(v.stat().st_size > 5000 for v in _new(folder, before))
+    return False
 
 
 def _gone(processes: list[psutil.Process]) -> bool:
