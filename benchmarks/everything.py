@@ -17,8 +17,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.mqtt.broker import MOSQUITTO, Broker, Watcher, free_port
+from tests.mqtt.broker import MOSQUITTO, Broker, Watcher
 from tests.streaming.servers import Listener
+from tests.support.waiting import free_port
 
 _LOOK_S, _AWAY_S = 3.0, 7.0  # of a viewer
 _PATHS = ("/metrics", "/state.json", "/history.json", "/report.json", "/healthz", "/picture.png", "/picture.png?view=infrared:rainbow")
