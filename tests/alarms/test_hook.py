@@ -56,7 +56,7 @@ def test_failures_are_counted(hooks: Hooks) -> None:
 
 
 def test_a_hook_beyond_its_time_limit_is_killed_with_its_children(hooks: Hooks, tmp_path: Path) -> None:
-    hooks.call(shell(f"sleep 600 & echo $! > {tmp_path}/pid; wait", timeout_s=1.0))
+    hooks.call(shell(f"sleep 600 & echo $! > {tmp_path}/pid; wait", timeout_s=3.0))
     until(lambda: hooks.failed, "the hook to be killed")
     child = int((tmp_path / "pid").read_text())
 

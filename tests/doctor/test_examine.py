@@ -33,7 +33,7 @@ def test_one_that_hangs_or_fails_holds_nothing_up() -> None:
         raise ZeroDivisionError("oh")
 
     wanted = {"hangs": hangs, "fails": fails, "works": lambda _: [Finding("works", "ok", "yes")]}
-    findings = examine(Host(), wanted, timeout_s=0.3)
+    findings = examine(Host(), wanted, timeout_s=2)
     never.set()
     assert [(f.name, f.state) for f in findings] == [("hangs", "fail"), ("fails", "fail"), ("works", "ok")]
     assert findings[0].what.startswith("no answer in")

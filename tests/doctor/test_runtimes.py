@@ -45,7 +45,7 @@ def test_one_that_dies_later_says_when(tmp_path: Path, monkeypatch: pytest.Monke
 def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host()
     script = 'echo \'{"step": "import"}\'; sleep 100'
-    monkeypatch.setattr(host, "child", lambda *_: host.run("sh", "-c", script, timeout_s=1))
+    monkeypatch.setattr(host, "child", lambda *_: host.run("sh", "-c", script, timeout_s=3))
     assert ask(host, "runtime", "onnx").error == "gives no answer when it is imported"
 
 
