@@ -15,7 +15,7 @@ from edgefuse.run.pipeline import Pipeline
 from edgefuse.sinks.base import Sink
 from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.telemetry.report import Telemetry
-from tests.support.waiting import until
+from tests.support.waiting import signalled, until
 
 
 class Pairs(Source):
@@ -125,16 +125,24 @@ def test_limit_counts_pairs_read() -> None:
 
 
 def test_a_live_source_waits_for_no_sink_and_the_oldest_give_way() -> None:
-    source, telemetry, sink = Pairs(100), Telemetry(), Kept(hook=lambda _: sink.names or until(lambda: dropped() == 98, "98 dropped pairs"))
+    telemetry, begun = Telemetry(), threading.Event()
+
+    class Live(Pairs):
+        def read(self) -> FramePair | None:
+            if self.reads == 1:
+                signalled(begun, "the first frame to be written")
+            return super().read()
+
+    def slow(fused: FusedFrame) -> None:
+        begun.set()
+        if fused.pair.index == 0:
+            until(lambda: sum(telemetry.dropped.values()) == 98, "98 dropped pairs")
+
+    source, sink = Live(100), Kept(hook=slow)
     source.info = replace(source.info, live=True)
-
-    def dropped() -> int:
-        return sum(telemetry.dropped.values())
-
     Pipeline(source, Halves(), [sink], telemetry).run()  # type: ignore[arg-type]
-    # one was being written when all others came, and the newest of those is next
-    assert len(sink.names) == 2
-    assert sink.names[1] == "99"
+    # while one was being written all others came, and the newest of those is next
+    assert sink.names == ["0", "99"]
     assert set(telemetry.dropped) <= {"slow-sink", "overrun"}
 
 
