@@ -49,9 +49,11 @@ class ComparisonTable:
 
 
 def shown(value: float) -> str:
-    """Four digits that count; "-" for NaN."""
+    """Four digits that count, four decimals at most below 0.001; "-" for NaN."""
     if math.isnan(value):
         return "-"
+    if abs(value) < 0.001:
+        return f"{value:.4f}"
     return f"{value:#.4g}".removesuffix(".") if math.isfinite(value) else "inf"
 
 
@@ -71,8 +73,8 @@ def of(evaluation: Evaluation) -> ComparisonTable:
 
 def _natural(evaluation: Evaluation) -> list[Column]:
     figures = [r.natural for r in evaluation.rows]
-    of = f"{evaluation.by_day} pair{'' if evaluation.by_day == 1 else 's'}"
-    block = f"does it look like one picture? blackened and day of the {of} by day (no part of the rank)"
+    of = f"{evaluation.by_day} pair{'' if evaluation.by_day == 1 else 's'} by day"
+    block = f"natural picture{f'; blackened and day: of the {of}' if evaluation.by_day else ''} (no part of the rank)"
     columns = [
         Column(block, f"halo {sigma}", f"halo {sigma}", "", "lower", tuple(f.halo[k] for f in figures)) for k, sigma in enumerate(SIGMAS)
     ]

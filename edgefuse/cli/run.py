@@ -139,8 +139,13 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
         stack.enter_context(log_lines())
         running = stack.enter_context(RunSession(given))
         warn(running.fuser)
+        info = running.source.info
+        if info.warning and given.run.calibration is None:
+            print(f"edgefuse: {info.warning}", file=sys.stderr)
         if not as_json:
             print(f"model      {model_line(model_facts(running.fuser))}", file=out, flush=True)
+            if info.layout:
+                print(f"layout     {info.layout}", file=out, flush=True)
         heartbeat, telemetry = Heartbeat(), running.telemetry
         reloader = stack.enter_context(Reloader(running, reread, heartbeat))
         progress = Progress("fusing", min((n for n in (running.source.info.pairs, given.run.frames) if n is not None), default=None))

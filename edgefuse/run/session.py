@@ -96,6 +96,8 @@ class RunSession:
         """Everything there is to tell of the run so far: JSON values, units in the keys."""
         s, sinks, fuser, tap = self.settings.run, self._sinks, self.fuser, self._tap
         report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": self._name(s), "model": model_facts(fuser)}
+        if self.source.info.layout:
+            report["layout"] = self.source.info.layout
         report |= self.telemetry.report()
         report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks.values())
         report["calibration"] = s.calibration

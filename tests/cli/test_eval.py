@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 from edgefuse.metrics import fusion
+from edgefuse.metrics.flicker import Flicker
+from edgefuse.metrics.natural import Natural
+from edgefuse.metrics.people import detector
 from edgefuse.metrics.references import REFERENCES, average
 from edgefuse.metrics.targets import Targets, summary
 from tests.conftest import Run, one_line
@@ -103,6 +106,136 @@ def test_the_table_says_units_and_directions(run: Run, pairs_folder: Path, masks
     assert {line.split()[0] for line in lines[at + 4 : at + 7]} == {"mobilefuse-edge", "maximum", "average"}
     assert any("contrast kept of 4 targets" in line for line in lines)
     assert any("of pixels that keep still" in line for line in lines)
+
+
+def test_ranks_come_with_an_interval_over_the_pairs(run: Run, pairs_folder: Path, fused_folder: Path) -> None:
+    args = ("eval", "--source", f"folder:{pairs_folder}", "--fused", "out=1=Mine", "--reference", "average", "laplacian", "maximum")
+    data = json.loads(run(*args, "--json").stdout)
+    assert data["bootstrap"] == {"samples": 1000, "level": 0.95, "seed": 0}
+    rows = {row["name"]: row for row in data["methods"]}
+    values = {name: [] for name in rows}
+    for k in range(4):
+        pair = [cv2.imread(str(pairs_folder / d / f"{k}.png"), flag) for d, flag in (("visible", 1), ("infrared", 0))]
+        for name in values:
+            values[name].append(list(fusion.vifb(*pair, REFERENCES[name.replace("Mine", "average")](*pair)).values()))
+    expected = fusion.intervals({name: np.array(of) for name, of in values.items()}, fusion.names("vifb"))
+    for name, row in rows.items():
+        interval = row["mean_rank_interval"]
+        assert (interval["low"], interval["high"], interval["first"]) == (expected[name].low, expected[name].high, expected[name].first)
+    assert rows["Mine"]["mean_rank_interval"] == rows["average"]["mean_rank_interval"]
+    lines = run(*args, "--bootstrap", 50).stdout.splitlines()
+    at = lines.index("mean rank with its 95% confidence interval over the pairs (50 bootstrap samples)")
+    assert lines[at + 1].split() == ["rank", "from", "to", "first"]
+    assert len(lines[at + 4].split()) == 5
+    off = run(*args, "--bootstrap", 0, "--json")
+    assert "bootstrap" not in json.loads(off.stdout)
+    assert "mean_rank_interval" not in off.stdout
+    assert "confidence" not in run(*args, "--frames", 1).stdout
+
+
+def test_halo_blackened_day_and_step(run: Run, pairs_folder: Path, masks_folder: Path) -> None:
+    args = ("eval", "--source", f"folder:{pairs_folder}", "--reference", "laplacian", "average", "--masks", "masks", "--flicker")
+    data = json.loads(run(*args, "--day", "[12]", "--json").stdout)
+    assert data["day_pairs"] == 2
+    assert data["layout"] == "plain (visible with infrared)"
+    row = next(row for row in data["methods"] if row["name"] == "laplacian")
+    halo, day, seen, step = [], [], [], Flicker()
+    for k in range(4):
+        visible, infrared = (cv2.imread(str(pairs_folder / d / f"{k}.png"), f) for d, f in (("visible", 1), ("infrared", 0)))
+        fused, natural = REFERENCES["laplacian"](visible, infrared), Natural(visible, infrared)
+        halo.append(natural.halo(fused))
+        seen += Targets(visible, infrared, cv2.imread(str(masks_folder / f"{k}.png"), 0)).seen(fused)
+        step.add(visible, infrared, fused)
+        if k in (1, 2):
+            day.append((natural.blackened(fused), natural.day(fused)))
+    assert list(row["natural"]["halo"]) == ["3", "6", "12"]
+    assert list(row["natural"]["halo"].values()) == pytest.approx(list(np.mean(halo, axis=0)))
+    assert (row["natural"]["blackened"], row["natural"]["day"]) == pytest.approx(tuple(np.mean(day, axis=0)))
+    assert row["targets_seen"]["mean"] == pytest.approx(np.mean(seen))
+    assert row["flicker"]["step"] == step.figures.step
+    text = run(*args).stdout
+    for words in ("halo 12", "blackened", "of the 4 pairs by day", "seen worst tenth", "step"):
+        assert words in text
+    dark = run(*args, "--day", "night*")
+    assert "natural picture (no part of the rank)" in dark.stdout.splitlines()
+    assert not any("blackened" in line.split() for line in dark.stdout.splitlines())
+
+
+@pytest.fixture
+def boxes_folder(pairs_folder: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "boxes"
+    folder.mkdir()
+    for k in range(3):
+        (folder / f"{k}.txt").write_text("0 0.25 0.5 0.25 1.0\n2 0.75 0.75 0.5 0.5\n7 0.5 0.5 1 1\n")
+    return folder
+
+
+@pytest.fixture
+def pretended_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `node` that sees the same person, half of a car, in every picture of 512 x 512 x 3 bytes."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ".data"))
+    for name in detector._NEEDED:
+        path = detector.home() / "node_modules" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    node = tmp_path / ".bin" / "node"
+    node.parent.mkdir()
+    seen = "[[64, 0, 192, 512, 0.9, 0], [256, 256, 300, 300, 0.8, 2]]"
+    node.write_text(f'#!/bin/sh\nwhile [ "$(head -c 786432 | wc -c)" = 786432 ]; do echo "{seen}"; done\n')
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{node.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("boxes_folder", "pretended_detector")
+def test_people(run: Run, pairs_folder: Path) -> None:
+    args = (
+        "eval",
+        "--source",
+        f"folder:{pairs_folder}",
+        "--reference",
+        "average",
+        "--fused",
+        f"{pairs_folder}/visible=V",
+        "--people",
+        "boxes",
+    )
+    done = run(*args)
+    assert done.returncode == 0, done.stderr
+    assert "average precision of a detector at an overlap of 0.5: 3 people and 3 cars in 3 of 4 pairs (no part of the rank)" in done.stdout
+    data = json.loads(run(*args, "--json").stdout)
+    assert data["people"] == {"pairs": 3, "boxes": {"person": 3, "car": 3}, "overlap": 0.5}
+    assert data["methods"][0]["people"] == {"person": 1.0, "car": 0.0}
+    other = json.loads(run(*args, "--json", "--people-classes", "car=2").stdout)
+    assert other["methods"][1]["people"] == {"car": 0.0}
+    none = run(*args, "--people-classes", "person=5")
+    assert none.returncode == 3
+    assert "boxes has no box of a person or car for these pairs (3 of 4 pairs have a file there" in one_line(none.stderr)
+
+
+@pytest.mark.usefixtures("boxes_folder")
+def test_people_without_the_detector_says_how_to_install_it(
+    run: Run, pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".bin").mkdir()
+    (tmp_path / ".bin" / "node").write_text("#!/bin/sh\n")
+    (tmp_path / ".bin" / "node").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / '.bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "average", "--people", "boxes")
+    assert done.returncode == 2
+    assert f"is not installed; run: npm install --prefix {tmp_path}/data/edgefuse/people" in one_line(done.stderr)
+    assert not (tmp_path / "data").exists()
+
+
+def test_two_sets_of_pairs_are_refused(run: Run, tmp_path: Path) -> None:
+    for folder in ("train/vi", "train/ir", "test/vi", "test/ir"):
+        (tmp_path / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / folder / "1N.png"), np.full((64, 64), 9, np.uint8))
+    done = run("eval", "--source", "folder:.", "--reference", "average")
+    assert done.returncode == 2
+    assert one_line(done.stderr).endswith("choose one: 'folder:.?visible=train/vi&infrared=train/ir'")
+    done = run("eval", "--source", "folder:.?visible=test/vi&infrared=test/ir", "--reference", "average", "--fused", "test/vi=V")
+    assert done.returncode == 0, done.stderr
 
 
 def test_only_pictures_of_others_need_no_model(run: Run, pairs_folder: Path, fused_folder: Path) -> None:
@@ -213,7 +346,11 @@ def test_nothing_left_to_measure(run: Run, pairs_folder: Path) -> None:
         ),
         (["--source", "demo?size=64x64", "--masks", "none"], "cannot list none"),
         (["--source", "demo?size=64x64", "--masks", "pictures", "--frames", "1"], "add demo_00000.png to the masks, or leave these out"),
-        (["--source", "demo?size=64x64", "--picture", "a.svg"], "--picture a.svg: a picture ends in .png"),
+        (["--source", "demo?size=64x64", "--bootstrap", "-1"], "--bootstrap = -1: expected a whole number from 0 to 100000"),
+        (["--source", "demo", "--people", "none"], "cannot list none: No such file or directory; give the folder with boxes"),
+        (["--source", "demo", "--people", "pictures"], "pictures has no .txt file; give the folder with boxes, PAIR.txt in YOLO's form"),
+        (["--source", "demo", "--people-classes", "dog=1"], "--people-classes dog=1: expected the boxes' numbers for person and car"),
+        (["--source", "demo", "--picture", "a.svg"], "--picture a.svg: a picture ends in .png"),
         (["--source", "demo?size=64x64", "--report", ""], "expected a file's name"),
         (["--source", "demo?size=64x64", "--report", "pictures"], "a folder is there, not a file"),
         (["--source", "demo?size=64x64", "--fused", "pictures=x", "--report", "pictures/r.json"], "reads from; choose another place"),

@@ -50,6 +50,18 @@ def test_folder_in_pictures_video_and_report_out(run: Run, pairs_folder: Path, t
     assert "peak resident" in done.stdout
 
 
+def test_the_layout_of_a_dataset_is_said_once_and_what_to_know_of_it(run: Run, tmp_path: Path) -> None:
+    for folder in ("RGB", "thermal_8_bit"):
+        (tmp_path / "val" / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "val" / folder / "FLIR_1.png"), np.full((64, 64), 90, np.uint8))
+    done = run("run", "--source", "folder:.", "--report", "report.json")
+    assert done.returncode == 0, done.stderr
+    said = "FLIR ADAS 1 (val/RGB with val/thermal_8_bit)"
+    assert [line for line in done.stdout.splitlines() if "FLIR" in line] == [f"layout     {said}"]
+    assert "the frames of FLIR ADAS are not registered: run edgefuse calibrate" in one_line(done.stderr)
+    assert json.loads((tmp_path / "report.json").read_text())["layout"] == said
+
+
 @pytest.mark.pi
 def test_json_on_standard_output_says_which_runtime_and_why(run: Run) -> None:
     done = run("run", "--source", "demo?frames=2&size=64x64", "--json", "--threads", 1)
