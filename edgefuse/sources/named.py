@@ -26,6 +26,7 @@ CAMERAS: dict[str, Camera] = {
     # near infrared and image intensifiers: neither of the two
     **dict.fromkeys(("nir", "ii"), "other"),
 }
+FOLDERS: dict[str, Camera] = {"visual": "visible", "thermal": "infrared"}  # of TNO's sequences; their files are of the folder around them
 _DEEPEST, _MOST_FOLDERS = 4, 5000  # how far below the folder that was given, and how many
 
 
@@ -75,18 +76,19 @@ class Named:
 
 
 def by_names(root: Path) -> Named | None:
-    """Pairs in `root` and the folders below it, told by file names (or by a last folder called as a camera is, its files being of the
-    folder around it). None where no folder has files of both cameras."""
+    """Pairs in `root` and the folders below it, told by file names and `FOLDERS`. None where no folder has files of both cameras, or where
+    most images' names tell none: that is no such dataset."""
     scenes: dict[Path, dict[Camera, Files]] = {}
-    found = Named({}, {})
+    found, known = Named({}, {}), 0
     for folder in _walk(root):
-        of_folder = CAMERAS.get(folder.name.casefold()) if folder != root else None
+        of_folder = FOLDERS.get(folder.name.casefold()) if folder != root else None
         scene = scenes.setdefault(folder.parent if of_folder else folder, {})
         for stem, files in listing(folder).items():
             camera, _ = told(stem)
             if (camera := of_folder or camera) is None:
                 found.unknown += len(files)
             else:
+                known += len(files)
                 scene.setdefault(camera, {}).setdefault(stem, []).extend(files)
     for path, scene in sorted(scenes.items()):
         visible, infrared = _paired(scene.get("visible", {}), scene.get("infrared", {}))
@@ -94,7 +96,7 @@ def by_names(root: Path) -> Named | None:
         prefix = [*path.relative_to(root).parts]
         for whole, part in ((found.visible, visible), (found.infrared, infrared)):
             whole.update({"_".join((*prefix, name)): files for name, files in part.items()})
-    return found if found.visible.keys() & found.infrared.keys() else None
+    return found if found.visible.keys() & found.infrared.keys() and known >= found.unknown else None
 
 
 def _paired(visible: Files, infrared: Files) -> tuple[Files, Files]:

@@ -247,6 +247,13 @@ def test_folders_with_nothing_that_could_be_a_pair(tmp_path: Path) -> None:
         open_source(f"folder:{tmp_path}")
 
 
+def test_several_datasets_in_one_folder_are_no_dataset(tmp_path: Path) -> None:
+    tree(tmp_path, ["tno/visible/1.png", "tno/visible/2.png"], ["tno/infrared/1.png", "tno/infrared/2.png"])
+    tree(tmp_path, ["other/VIS_1.png"], ["other/IR_1.png"])
+    with pytest.raises(SourceError, match="no visible/ and infrared/ inside"):
+        open_source(f"folder:{tmp_path}")
+
+
 def test_a_folder_of_too_many_folders_is_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgefuse.sources.named._MOST_FOLDERS", 5)
     for k in range(6):
