@@ -1,24 +1,24 @@
-"""One tree of errors. Each message is one line: what is wrong, where, and what mends it.
+"""The tree of errors. Each message is one line: what is wrong, where, and how to fix it.
 
-EdgeFuseError                 exit 1: a fault, ours or the machine's
-|- InputError                 exit 2: what was given can't be used
+EdgeFuseError                 exit 1: a fault of EdgeFuse or the machine
+|- InputError                 exit 2: unusable input
 |  |- SettingsError           an option, a settings file, a URI
 |  |- SourceError             nothing can be read from a source
-|  |  |- CameraError          a camera is missing, or gone; it may come back (counted by `cause`)
-|  |  `- FrameError           one pair of it can't be used; the others can (counted by `cause`)
-|  |- CalibrationError        a calibration file, or pictures that none can be made of
-|  |- CubeError              a hyperspectral cube, or a compressed one, that can't be used
-|  |- ModelError              an unknown model, a broken card, a file whose sha256 is wrong
-|  |- OutputError             a place that can't be written: permission, a full disk
+|  |  |- CameraError          a camera is missing or lost; it may return (counted by `cause`)
+|  |  `- FrameError           one pair is unusable, others are not (counted by `cause`)
+|  |- CalibrationError        an invalid calibration file, or pictures unsuitable for making one
+|  |- CubeError               an unusable hyperspectral cube or compressed cube
+|  |- ModelError              an unknown model, an invalid card, a file with a wrong sha256
+|  |- OutputError             an unwritable output: permission, a full disk
 |  `- MissingDependencyError  an extra that is not installed; the message ends with the command that installs it
-`- MeasurementError           exit 3: a figure that can't be trusted
+`- MeasurementError           exit 3: an untrusted measurement
 """
 
 from __future__ import annotations
 
 
 class EdgeFuseError(Exception):
-    """Base of everything EdgeFuse raises on purpose. `exit_code` is what the command line ends with."""
+    """Base of all errors that EdgeFuse raises on purpose. `exit_code` is the command line's exit status."""
 
     exit_code = 1
 
@@ -38,7 +38,7 @@ class SourceError(InputError):
 
 
 class CameraError(SourceError):
-    """A camera gives no frames. `cause` is a word to count by: missing, ambiguous, denied, busy, format, gone, silent, broken."""
+    """A camera gives no frames. `cause` is the word it is counted by: missing, ambiguous, denied, busy, format, gone, silent, broken."""
 
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
@@ -46,8 +46,8 @@ class CameraError(SourceError):
 
 
 class FrameError(SourceError):
-    """One pair can't be used. `name` is the pair's, `cause` a word to count by: unpaired, ambiguous, unreadable,
-    size, layout, ended, unwritten."""
+    """One pair is unusable. `name` is the pair's; `cause` is the word it is counted by: unpaired, ambiguous, unreadable, size, layout,
+    ended, unwritten."""
 
     def __init__(self, name: str, cause: str, message: str) -> None:
         super().__init__(message)
@@ -68,13 +68,13 @@ class ModelError(InputError):
 
 
 class OutputError(InputError):
-    """`full`: there is no room, and there may be later."""
+    """An output cannot be written. `full`: for lack of space, which may be temporary."""
 
     full = False
 
 
 class MissingDependencyError(InputError):
-    """An optional package is missing: `package`, the one that could not be found. by: the installer's command, before `install`."""
+    """An optional package is missing: `package`: the module that could not be imported. by: the installer's command, before `install`."""
 
     def __init__(self, package: str, what: str, install: str, by: str = "pip install") -> None:
         super().__init__(f"{what} needs {package}, which is not installed; run: {by} {install}")

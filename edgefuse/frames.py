@@ -1,6 +1,6 @@
-"""Value objects that travel through the pipeline. All are frozen; their arrays are not to be written to by who receives them.
+"""Value objects of the pipeline: frames, pairs, fused frames. All are frozen; receivers must not modify their arrays.
 
-Times are `time.monotonic_ns()` at capture, or for recorded material the frame's own time on the recording's clock.
+Times are `time.monotonic_ns()` at capture, or for recordings the frame's time on the recording's clock.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SensorState = Literal["normal", "calibrating", "frozen"]
 
 @dataclass(frozen=True, slots=True)
 class Radiometry:
-    """What the counts of a raw infrared frame mean.
+    """Meaning of a raw infrared frame's counts.
 
-    sensor: its name (`edgefuse.thermal.sensors`). scale, offset: degrees Celsius = counts * scale + offset; scale is None where no law
-    is known. state: "calibrating" while the shutter is closed for flat-field correction, "frozen" where the picture stands still for
-    longer (`edgefuse.thermal.ffc`).
+    sensor: its name (`edgefuse.thermal.sensors`). scale, offset: degrees Celsius = counts * scale + offset; scale is None where the
+    conversion is unknown. state: "calibrating" while the shutter is closed for flat-field correction, "frozen" where the picture is
+    unchanged for longer (`edgefuse.thermal.ffc`).
     """
 
     sensor: str
@@ -31,7 +31,7 @@ class Radiometry:
     state: SensorState = "normal"
 
     def celsius(self, counts: float) -> float | None:
-        """Degrees Celsius of `counts`; None where no law is known."""
+        """Convert counts to degrees Celsius; None where the conversion is unknown."""
         return None if self.scale is None else counts * self.scale + self.offset
 
 
@@ -43,7 +43,7 @@ class Frame:
     modality: "visible" or "infrared".
     time_ns: capture time, nanoseconds.
     name: for messages and file names, without extension.
-    radiometry: what raw infrared counts mean; None where nothing is known of them.
+    radiometry: meaning of raw infrared counts; None where unknown.
     """
 
     data: NDArray[np.uint8] | NDArray[np.uint16]
@@ -68,9 +68,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
-    """A visible and an infrared frame of one moment. `index` counts the pairs of a source from 0, lost ones included.
+    """A visible and an infrared frame of one moment. `index` counts the source's pairs from 0, including lost ones.
 
-    missing: the camera that gave none; its frame is blank (zeros), and the other one's picture is all there is to show.
+    missing: the camera without a frame; its frame here is blank (zeros), so only the other one has a picture.
     """
 
     visible: Frame
@@ -84,18 +84,18 @@ class FramePair:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both frames, uncompressed: what a link would carry to fuse elsewhere."""
+        """Bytes of both frames, uncompressed: the load of a link that carried them elsewhere for fusion."""
         return self.visible.data.nbytes + self.infrared.data.nbytes
 
 
 @dataclass(frozen=True, slots=True)
 class FusedFrame:
-    """The picture made of a pair.
+    """The picture made from a pair.
 
-    data: uint8, (H, W) where the visible frame was grey, else (H, W, 3) BGR.
-    pair: what it was made from.
-    stages_ns: where the time went, nanoseconds by stage (`Fuser.stages`).
-    decided_map: the blending map at the resolution it was decided at, a `map_scale`-th of the frame's; None where a model has no map.
+    data: uint8, (H, W) where the visible frame is grey, else (H, W, 3) BGR.
+    pair: its input.
+    stages_ns: nanoseconds by stage (`Fuser.stages`).
+    decided_map: the blending map at the resolution at which the network makes it, 1 / `map_scale` of the frame's; None without a map.
     """
 
     data: NDArray[np.uint8]
@@ -110,7 +110,7 @@ class FusedFrame:
 
     @property
     def blending_map(self) -> NDArray[np.float32] | None:
-        """float32 (H, W) in [0, 1], the visible frame's share of each pixel; None where a model has no map. Made when asked for."""
+        """Return the blending map, float32 (H, W) in [0, 1], the visible frame's share of each pixel; None where a model has no map."""
         if self.decided_map is None or self.map_scale == 1:
             return self.decided_map
         import cv2

@@ -1,7 +1,7 @@
-"""A lazy registry of strings: every kind's names and where their code is, imported when first used.
+"""Lazy registry of names and the code behind them, one table per kind, imported on first use.
 
-Ours are listed here; other packages add theirs through entry points of the same group (`edgefuse.sources`, `.cameras`,
-`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.models`). A name of ours is never replaced by another package's.
+Built-in names are listed here; other packages add theirs through entry points of the same group (`edgefuse.sources`, `.cameras`,
+`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.models`). A built-in name is never replaced by another package's.
 """
 
 from __future__ import annotations
@@ -88,32 +88,32 @@ BUILT_IN: dict[str, dict[str, str]] = {
 
 
 def loaded(where: str) -> Any:
-    """The object that `module:attribute` names, imported now."""
+    """Import and return the object that `module:attribute` names."""
     module, _, attribute = where.partition(":")
     return getattr(import_module(module), attribute)
 
 
-def _foreign(group: str) -> dict[str, EntryPoint]:
-    from importlib.metadata import entry_points  # 2 MB, for nothing where only names of ours are asked for
+def _plugins(group: str) -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # the import takes 2 MB, so only when plugins matter
 
     return {e.name: e for e in entry_points(group=group) if e.name not in BUILT_IN[group]}
 
 
 def names(group: str) -> list[str]:
-    """Every name of a group, ours first."""
-    return [*BUILT_IN[group], *sorted(_foreign(group))]
+    """Return all names of a group, built-in first."""
+    return [*BUILT_IN[group], *sorted(_plugins(group))]
 
 
 def known(group: str, name: str) -> bool:
     """Whether a group has a name."""
-    return name in BUILT_IN[group] or name in _foreign(group)
+    return name in BUILT_IN[group] or name in _plugins(group)
 
 
 def get(group: str, name: str) -> Any:
-    """The object behind a name, imported now. SettingsError for an unknown name or for a plugin that can't be imported."""
+    """Import and return the object behind a name. SettingsError for an unknown name or a plugin that cannot be imported."""
     if where := BUILT_IN[group].get(name):
         return loaded(where)
-    foreign = _foreign(group)
+    foreign = _plugins(group)
     noun = group.removeprefix("edgefuse.").removesuffix("s")
     if name not in foreign:
         raise SettingsError(f"unknown {noun} '{name}'; choose from {', '.join(names(group))}")

@@ -1,4 +1,4 @@
-"""Exit codes, and messages of one line."""
+"""Exit codes and one-line messages."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ EXIT_CODES = {
 
 @pytest.fixture(autouse=True)
 def _environment_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` sets these where they are not."""
+    """Unset the variables that `main` sets."""
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "SILENT")
     monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
-def test_the_tree_is_the_one_that_is_drawn() -> None:
-    found = {k: v.exit_code for k, v in vars(errors).items() if isinstance(v, type) and issubclass(v, EdgeFuseError)}
-    assert found == EXIT_CODES
+def test_the_tree_matches_its_documentation() -> None:
+    exit_codes = {k: v.exit_code for k, v in vars(errors).items() if isinstance(v, type) and issubclass(v, EdgeFuseError)}
+    assert exit_codes == EXIT_CODES
     assert errors.__doc__
     assert set(re.findall(r"[A-Z]\w+Error", errors.__doc__)) == set(EXIT_CODES)
 
@@ -51,7 +51,7 @@ def test_a_frame_error_is_a_source_error_with_a_cause() -> None:
     assert (error.name, error.cause, str(error)) == ("f1", "unpaired", "f1 has no infrared frame")
 
 
-def test_a_missing_dependency_ends_with_the_command_that_installs_it() -> None:
+def test_a_missing_dependency_error_ends_with_the_install_command() -> None:
     error = MissingDependencyError("onnxruntime", "the onnx runtime", "onnxruntime")
     assert str(error) == "the onnx runtime needs onnxruntime, which is not installed; run: pip install onnxruntime"
     assert error.package == "onnxruntime"
@@ -94,9 +94,7 @@ def test_names_with_a_newline_or_an_escape_are_shown_on_one_line(
 
 
 @pytest.mark.parametrize("name", [n for n in EXIT_CODES if n not in ("CameraError", "FrameError", "MissingDependencyError")])
-def test_the_command_line_ends_with_the_error_s_code(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_exit_status_is_the_errors(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> int:
         raise getattr(errors, name)("what, where; what mends it")
 

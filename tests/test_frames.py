@@ -1,4 +1,4 @@
-"""Value objects: what they take, and that they hold still."""
+"""Value objects: accepted data, and immutability."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgefuse.frames import Frame, FramePair, FusedFrame
         ((1, 1, 3), np.uint16, (1, 1), True),
     ],
 )
-def test_pictures(shape: tuple[int, ...], dtype: DTypeLike, size: tuple[int, int], colour: bool) -> None:
+def test_valid_pictures(shape: tuple[int, ...], dtype: DTypeLike, size: tuple[int, int], colour: bool) -> None:
     frame = Frame(np.zeros(shape, dtype), "visible", 7, "f")
     assert (frame.size, frame.colour) == (size, colour)
 
@@ -30,12 +30,12 @@ def test_pictures(shape: tuple[int, ...], dtype: DTypeLike, size: tuple[int, int
     [((5,), np.uint8), ((3, 5, 1), np.uint8), ((3, 5, 4), np.uint8), ((1, 3, 5, 3), np.uint8), ((3, 5), np.float32), ((3, 5), np.int16),
      ((3, 5), np.bool_), ((3, 5), np.dtype(np.uint16).newbyteorder())],
 )  # fmt: skip
-def test_what_is_no_picture(shape: tuple[int, ...], dtype: DTypeLike) -> None:
+def test_invalid_pictures(shape: tuple[int, ...], dtype: DTypeLike) -> None:
     with pytest.raises(ValueError, match=r"^frame f: expected uint8 or uint16 \(H, W\) or \(H, W, 3\), got "):
         Frame(np.zeros(shape, dtype), "visible", 0, "f")
 
 
-def test_a_pair_is_named_by_its_visible_frame_and_weighs_both() -> None:
+def test_a_pair_has_its_visible_frames_name_and_both_sizes() -> None:
     visible = Frame(np.zeros((4, 6, 3), np.uint8), "visible", 1, "v")
     infrared = Frame(np.zeros((2, 3), np.uint16), "infrared", 2, "i")
     pair = FramePair(visible, infrared, 9)
@@ -58,7 +58,7 @@ def test_fused_frames_do_not_share_their_stages() -> None:
     assert a.stages_ns is not b.stages_ns
 
 
-def test_a_map_decided_small_is_enlarged_when_asked_for() -> None:
+def test_a_low_resolution_map_is_enlarged_on_request() -> None:
     frame = Frame(np.zeros((50, 61), np.uint8), "visible", 0, "f")
     pair = FramePair(frame, frame, 0)
     assert FusedFrame(frame.data, pair).blending_map is None
@@ -68,5 +68,5 @@ def test_a_map_decided_small_is_enlarged_when_asked_for() -> None:
     enlarged = FusedFrame(frame.data, pair, {}, decided, 8).blending_map
     assert enlarged is not None
     assert (enlarged.shape, enlarged.dtype) == ((50, 61), np.float32)
-    # a cell's value lies at its middle
+    # a cell's value lies at its centre
     np.testing.assert_allclose(enlarged[:, 4:60], np.tile((np.arange(4, 60) + 0.5 - 4) / 56, (50, 1)), atol=1e-5)

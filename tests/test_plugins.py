@@ -1,4 +1,4 @@
-"""Another package's source, sink, runtime and model, found through entry points: CONTRIBUTING.md's example, really installed."""
+"""Another package's source, sink, runtime and model through entry points: CONTRIBUTING.md's example, really installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder as pip would leave it: the modules of CONTRIBUTING.md, a model folder, and a dist-info with entry points."""
+    """A folder as pip would install it: the modules of CONTRIBUTING.md, a model folder, and a dist-info with entry points."""
     text = (ROOT / "CONTRIBUTING.md").read_text() if (ROOT / "CONTRIBUTING.md").is_file() else ""
     if not text:
         pytest.skip("CONTRIBUTING.md is not beside these tests; they run in a checkout")

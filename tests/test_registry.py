@@ -1,4 +1,4 @@
-"""Names and where their code is: found late, never replaced, told apart from what is broken."""
+"""The registry: lazy imports, no replacement of built-in names, and errors for broken plugins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *plugins: EntryPoint) -> None:
 
 
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g in BASES for n in registry.BUILT_IN[g]])
-def test_what_is_listed_exists_and_is_of_its_kind(group: str, name: str) -> None:
+def test_listed_names_exist_and_have_the_right_type(group: str, name: str) -> None:
     assert issubclass(registry.get(group, name), BASES[group])
 
 
@@ -45,7 +45,7 @@ def test_an_unknown_name_lists_the_known(group: str, message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_plugins_come_after_ours_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugins_are_listed_after_built_in_names(monkeypatch: pytest.MonkeyPatch) -> None:
     plugins = [EntryPoint(n, "fractions:Fraction", "edgefuse.sinks") for n in ("zebra", "mqtt")]
     install(monkeypatch, *plugins, EntryPoint("lidar", "fractions:Fraction", "edgefuse.sources"))
     assert registry.names("edgefuse.sinks") == ["folder", "video", "mqtt", "zebra"]
@@ -54,7 +54,7 @@ def test_plugins_come_after_ours_in_order(monkeypatch: pytest.MonkeyPatch) -> No
         registry.get("edgefuse.sinks", "lidar")
 
 
-def test_a_plugin_never_replaces_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_never_replaces_a_built_in_name(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, EntryPoint("folder", "fractions:Fraction", "edgefuse.sinks"))
     assert registry.names("edgefuse.sinks") == ["folder", "video"]
     assert registry.get("edgefuse.sinks", "folder").__name__ == "FolderSink"
@@ -71,7 +71,7 @@ def test_a_broken_plugin_is_named(monkeypatch: pytest.MonkeyPatch, value: str, e
     assert str(caught.value).endswith(f"update or uninstall {value}")
 
 
-def test_importing_the_package_costs_numpy_and_nothing_else() -> None:
+def test_importing_the_package_imports_only_numpy() -> None:
     code = (
         "import sys, edgefuse, edgefuse.registry, edgefuse.sources, edgefuse.sinks\n"
         "print(*sorted({m.split('.')[0] for m in sys.modules} & {'cv2', 'onnxruntime', 'ai_edge_litert', 'torch', 'psutil', 'numpy'}))"
@@ -80,7 +80,7 @@ def test_importing_the_package_costs_numpy_and_nothing_else() -> None:
     assert done.stdout.split() == ["numpy"]
 
 
-def test_what_is_ours_is_found_without_asking_other_packages() -> None:
+def test_built_in_names_are_found_without_reading_entry_points() -> None:
     code = (
         "import sys, edgefuse\n"
         "with edgefuse.open_source('demo?size=64x64&frames=1') as source, edgefuse.load('mobilefuse-edge', 'numpy') as fuser:\n"
@@ -91,7 +91,7 @@ def test_what_is_ours_is_found_without_asking_other_packages() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_the_package_offers_its_names_and_no_others() -> None:
+def test_the_public_names_of_the_package() -> None:
     from edgefuse.fusion.fuser import Fuser, load
     from edgefuse.sources import open_source
 

@@ -1,4 +1,4 @@
-"""What is measured: the product of models, runtimes, precisions, threads and sizes, less what does not exist."""
+"""The cases to measure: all combinations of models, runtimes, precisions, threads and sizes that exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgefuse.zoo import Card
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row. model: a name or a folder. runtime, precision: as `edgefuse.runtimes.choose` takes them. size: (width, height) in pixels."""
+    """One case. model: a name or a folder. runtime, precision: as for `edgefuse.runtimes.choose`. size: (width, height) in pixels."""
 
     model: str
     runtime: str
@@ -22,7 +22,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """For people, without threads and size."""
+        """Description for people, without threads and size."""
         return " ".join(part for part in (self.model, "" if self.runtime == "auto" else self.runtime, self.precision) if part)
 
     def as_json(self) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for. runtimes, precisions: None for all that there are."""
+    """The requested combinations. runtimes, precisions: None for all that exist."""
 
     cards: Mapping[str, Card]
     runtimes: Sequence[str] | None
@@ -45,9 +45,9 @@ class Wanted:
 
 
 def product(wanted: Wanted, here: Mapping[str, bool]) -> tuple[list[Case], list[str]]:
-    """(the cases, why each combination that was asked for is left out). here: can a runtime be used, by name.
+    """Return (the cases, the reason for each requested combination that is left out). here: which runtimes can be used, by name.
 
-    A closed form takes neither runtime nor precision and is one case for each thread count and size.
+    A closed form takes neither runtime nor precision and gives one case for each thread count and size.
     """
     cases: list[Case] = []
     left_out: list[str] = []
@@ -61,24 +61,24 @@ def product(wanted: Wanted, here: Mapping[str, bool]) -> tuple[list[Case], list[
 def _pairs(card: Card, wanted: Wanted, here: Mapping[str, bool], left_out: list[str]) -> list[tuple[str, str | None]]:
     if not card.files:
         return [("auto", None)]
-    found: list[tuple[str, str | None]] = []
+    combinations: list[tuple[str, str | None]] = []
     for runtime in wanted.runtimes or dict.fromkeys(f.runtime for f in card.files):
         if runtime == "auto":
-            found += [("auto", precision) for precision in wanted.precisions or (None,)]
+            combinations += [("auto", precision) for precision in wanted.precisions or (None,)]
             continue
         there = [f.precision for f in card.files if f.runtime == runtime]
         chosen = [p for p in there if wanted.precisions is None or p in wanted.precisions]
         if not here.get(runtime, False):
             left_out.append(f"{runtime} can't be used here")
         elif chosen:
-            found += [(runtime, precision) for precision in chosen]
+            combinations += [(runtime, precision) for precision in chosen]
         else:
             asked = " or ".join(wanted.precisions or ("",))
             left_out.append(f"{card.name} has no {asked + ' ' if asked else ''}file for {runtime}")
-    return found
+    return combinations
 
 
 def refuse_none(cases: Sequence[Case], left_out: Sequence[str]) -> None:
-    """Raises SettingsError where nothing is left to measure."""
+    """Raise SettingsError where nothing is left to measure."""
     if not cases:
-        raise SettingsError(f"nothing to measure: {'; '.join(left_out)}; edgefuse models lists what there is")
+        raise SettingsError(f"nothing to measure: {'; '.join(left_out)}; see edgefuse models")

@@ -1,9 +1,8 @@
-"""Ours and a peer's in turn, so that whatever else the machine does falls on all of them alike. Ratios, not times, are what to read.
+"""Interleaved timing of our model and a peer's: machine noise hits both, so read ratios, not times.
 
-Each round runs every contestant once, for a twentieth of a second at least (one run of a millisecond is mostly the cold caches that a large
-peer leaves); its mean counts. On one thread it is the processor's time that counts, which is the same on an idle machine and leaves out
-what others take on a busy one; on several it is the clock on the wall. A ratio is that of the medians over the rounds; its spread is that
-of the rounds' own ratios.
+Each round runs every contestant once, for at least 50 ms (a single run of a millisecond would mainly measure the cold caches that a
+large peer leaves); its mean counts. On one thread processor time is measured, which is the same on an idle and a busy machine; on several
+threads wall time. The ratio is that of the medians over the rounds; its spread is that of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from edgefuse.frames import FramePair
 
 PEER = "peer"
 BLOCK_S = 0.05
-PATIENCE = 3
+MAX_EXTENSION = 3
 Clock = Callable[[], float]
 Works = Mapping[str, Callable[[], object]]
 Times = Mapping[str, Sequence[float]]
 
 
 def clock_for(threads: int) -> Clock:
-    """Processor time for one thread, where it is what the work takes; the wall's for more."""
+    """Return the clock to use: processor time for one thread, wall time for more."""
     return time.process_time if threads == 1 else time.perf_counter
 
 
 def timed(work: Callable[[], object], clock: Clock) -> float:
-    """Milliseconds a call, of as many as fit in a twentieth of a second."""
+    """Return milliseconds per call, averaged over the calls that fit into BLOCK_S."""
     calls, begin = 0, clock()
     while True:
         work()
@@ -47,9 +46,9 @@ def timed(work: Callable[[], object], clock: Clock) -> float:
 
 
 def rounds(works: Works, clock: Clock) -> Iterator[dict[str, float]]:
-    """Milliseconds a call of each, round after round without end, after one call of each that does not count.
+    """Yield milliseconds per call for each contestant, round after round, after an unmeasured call of each.
 
-    Every other round runs backwards, so that nobody always follows the same one.
+    Every other round runs in reverse order, so that none always follows the same one.
     """
     for work in works.values():
         work()
@@ -61,27 +60,27 @@ def rounds(works: Works, clock: Clock) -> Iterator[dict[str, float]]:
 
 
 def figures(times: Times) -> dict[str, dict[str, Any]]:
-    """By contestant: median and quartiles in ms, how many times faster than the peer (above 1: faster), and the quartiles of that.
+    """Return by contestant: median and quartiles in ms, the ratio to the peer (above 1: faster than the peer), and its quartiles.
 
-    uncertainty: of the ratio, a share of it.
+    uncertainty: relative uncertainty of the ratio.
     """
     peer = np.asarray(times[PEER])
-    found: dict[str, dict[str, Any]] = {}
+    by_contestant: dict[str, dict[str, Any]] = {}
     for name, spent in times.items():
         ms = np.asarray(spent)
         ratios = peer / ms
-        found[name] = {
+        by_contestant[name] = {
             "median_ms": round(float(np.median(ms)), 4),
             "quartiles_ms": [round(float(q), 4) for q in np.percentile(ms, (25, 75))],
             "ratio": round(float(np.median(peer) / np.median(ms)), 3),
             "ratio_quartiles": [round(float(q), 3) for q in np.percentile(ratios, (25, 75))],
             "uncertainty": finite(uncertainty(ratios)),
         }
-    return found
+    return by_contestant
 
 
 def known(times: Times) -> bool:
-    """Is every ratio known well enough? times: by path/name."""
+    """Whether every ratio is known well enough. times: by path/name."""
     for name, spent in times.items():
         peer = np.asarray(times[f"{name.partition('/')[0]}/{PEER}"])
         if uncertainty(peer / np.asarray(spent)) > UNCERTAIN:
@@ -90,13 +89,13 @@ def known(times: Times) -> bool:
 
 
 def duel(
-    path: Path, cases: Sequence[Case], pair: FramePair, least: int, min_secs: float, tell: Callable[[Any], None] = lambda _: None
+    path: Path, cases: Sequence[Case], pair: FramePair, least: int, min_secs: float, on_round: Callable[[Any], None] = lambda _: None
 ) -> dict[str, Any]:
-    """The peer in `path` against `cases`, all of one size and thread count: their network alone and end to end.
+    """Measure the peer in `path` against `cases`, all of one size and thread count: network alone and end to end.
 
-    At least `least` rounds, as many as take the peer `min_secs` end to end, and up to three times as many until every ratio is known well.
-    `tell` gets each round's milliseconds by path and name; returns what does not change with the rounds. Raises ModelError where the
-    peer can't be run.
+    It takes at least `least` rounds, as many as the peer needs for `min_secs` end to end, and up to three times as many until every ratio
+    is known well. `on_round` gets each round's milliseconds by path and name. Returns what does not depend on the rounds. Raises
+    ModelError where the peer cannot be run.
     """
     threads = cases[0].threads
     cv2.setNumThreads(threads)
@@ -123,10 +122,10 @@ def duel(
     for done, ms in enumerate(rounds(works, clock_for(threads)), 1):
         for name, value in ms.items():
             times[name].append(value)
-        tell(ms)
-        # a quick peer's block holds many calls
+        on_round(ms)
+        # a fast peer's block contains many calls
         spent = max(sum(times[f"end_to_end/{PEER}"]) / 1000, done * BLOCK_S)
-        if done >= least and spent >= min_secs and (done >= PATIENCE * least or known(times)):
+        if done >= least and spent >= min_secs and (done >= MAX_EXTENSION * least or known(times)):
             break
     for fuser in fusers:
         fuser.close()

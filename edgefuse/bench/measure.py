@@ -1,4 +1,4 @@
-"""Measures one case, in this process: so start one for it (`edgefuse.bench.subprocess_case`), or its memory is another's."""
+"""Measures one case in this process. Start a process for each case (`edgefuse.bench.subprocess_case`), so that memory figures are its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edgefuse.util.memory import release_unused
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long: each figure from at least `frames` frames and `min_secs` seconds, after `warmup` seconds."""
+    """Duration: each figure comes from at least `frames` frames and `min_secs` seconds, after `warmup` seconds."""
 
     warmup: float = 0.2
     min_secs: float = 1.0
@@ -37,7 +37,7 @@ class Plan:
 
 
 class Recorder(Runtime):
-    """Passes a runtime's calls on, and keeps what it was last given: the true inputs of the network alone."""
+    """Forwards a runtime's calls and keeps the last inputs, which are the network's real inputs."""
 
     def __init__(self, inner: Runtime) -> None:
         self._inner = inner
@@ -56,7 +56,7 @@ class Recorder(Runtime):
 
 
 def write_pair(path: Path, pair: FramePair) -> None:
-    """To a file that `read_pair` reads, so that drawing a scene counts to nobody's time and memory."""
+    """Write a pair to a file for `read_pair`, so that drawing the scene counts for no case's time or memory."""
     np.savez(path, visible=pair.visible.data, infrared=pair.infrared.data)
 
 
@@ -67,7 +67,7 @@ def read_pair(path: Path) -> FramePair:
 
 
 def recorded(case: Case, pair: FramePair) -> tuple[Fuser, Callable[[], object] | None]:
-    """(a fuser that has fused `pair` once, a call of its network alone on the same inputs or None for a closed form)."""
+    """Return (a fuser that has fused `pair` once, a call of only its network on the same inputs, or None for a closed form)."""
     card = zoo.find(case.model)
     fuser, recorder = _fuser(card, runtimes.choose(card, case.runtime, case.precision, case.threads))
     fuser.fuse(pair)
@@ -82,13 +82,13 @@ def _fuser(card: zoo.Card, choice: Choice) -> tuple[Fuser, Recorder]:
 def _network(fuser: Fuser, recorder: Recorder) -> Callable[[], object] | None:
     if fuser.choice.file is None:
         return None
-    # copies: the fuser writes the next pair's into the same buffers
+    # copies, because the fuser reuses the buffers for the next pair
     inputs = {name: values.copy() for name, values in recorder.inputs.items()}
     return lambda: recorder.run(inputs)
 
 
 def measure(case: Case, pair: FramePair, plan: Plan, golden: bool = False) -> dict[str, Any]:
-    """The row of `case`, units in its keys. golden: verify the file's golden pair too. Raises what loading raises."""
+    """Measure a case and return its row, with units in the keys. golden: also verify the golden pair. Raises loading errors."""
     cv2.setNumThreads(case.threads)
     card = zoo.find(case.model)
     began = time.perf_counter()
@@ -147,7 +147,7 @@ def _ms(begin: float, end: float) -> float:
 
 
 def _timed(work: Callable[[], object], seconds: float, frames: int) -> dict[str, Any]:
-    """`statistics.summary` of as many calls as fill `seconds`, at least `frames`."""
+    """Return `statistics.summary` of at least `frames` calls over at least `seconds`."""
     spent, begins = array("q"), array("q")
     clock = time.perf_counter_ns
     begin = clock()

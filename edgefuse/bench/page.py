@@ -1,4 +1,4 @@
-"""A report as one HTML page: nothing is fetched, no script runs; light or dark as the reader's system is, and readable on a phone."""
+"""Report as one HTML page without scripts or external resources, in a light and a dark scheme, readable on a phone."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ th:first-child, td:first-child { text-align: left; } th { color: var(--soft); fo
 """
 
 
-def as_html(found: Mapping[str, Any]) -> str:
-    """found: `edgefuse.bench.report.report`'s."""
-    rows = [(k, row) for k, row in enumerate((r for r in found["cases"] if r["status"] == "ok"), 1)]
-    parts = [_head(found), _warning(found)]
+def as_html(report: Mapping[str, Any]) -> str:
+    """Render a report of `edgefuse.bench.report`."""
+    rows = [(k, row) for k, row in enumerate((r for r in report["cases"] if r["status"] == "ok"), 1)]
+    parts = [_head(report), _warning(report)]
     if rows:
         parts += [
             _section(
                 "Latency, end to end",
-                "Colour conversion and all. Thick: the median; thin: p95 and p99.",
+                "Including colour conversion. Thick: median; thin: p95 and p99.",
                 plots.latencies(rows, "end_to_end"),
             ),
             _section("Latency, the network alone", "", plots.latencies(rows, "network")),
@@ -67,9 +67,9 @@ def as_html(found: Mapping[str, Any]) -> str:
             _section("All figures", "Latencies are ms a frame, end to end unless said.", _figures(rows)),
             _section("Link load", "What a link would carry, uncompressed, MB/s.", _bandwidth([row for _, row in rows])),
         ]
-    parts += [_duel(found, row) for row in found.get("duels", ())]
-    parts.append(_section("The board", "", _table((), context(found), "facts")))
-    title = escape(f"EdgeFuse on {found['board']['name']}")
+    parts += [_duel(report, row) for row in report.get("duels", ())]
+    parts.append(_section("The board", "", _table((), context(report), "facts")))
+    title = escape(f"EdgeFuse on {report['board']['name']}")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{''.join(p for p in parts if p)}</body>\n</html>\n"
@@ -77,27 +77,27 @@ def as_html(found: Mapping[str, Any]) -> str:
 
 
 def _section(title: str, said: str, content: str, kind: str = "") -> str:
-    """Nothing where there is no content."""
+    """Return a section, or nothing where there is no content."""
     said = f'<p class="soft">{escape(said)}</p>' if said else ""
     return f'<section class="{kind}"><h2>{escape(title)}</h2>{said}{content}</section>\n' if content else ""
 
 
-def _head(found: Mapping[str, Any]) -> str:
-    plan, count = found["plan"], len(found["cases"])
-    how = f"each figure from {plan['min_s']:g} s and {plan['min_frames']} frames at least, after {plan['warmup_s']:g} s of warming up"
+def _head(report: Mapping[str, Any]) -> str:
+    plan, count = report["plan"], len(report["cases"])
+    how = f"each figure from at least {plan['min_s']:g} s and {plan['min_frames']} frames, after a warm-up of {plan['warmup_s']:g} s"
     what = f"{count} case{'s' if count != 1 else ''}, {how}" if count else "in turn with a peer"
-    when = found["measured_at"].replace("T", " ").replace("+00:00", " UTC")
-    board = escape(found["board"]["name"])
-    return f'<h1>EdgeFuse on {board}</h1>\n<p class="soft">edgefuse {escape(found["edgefuse"])}, {when}; {escape(what)}.</p>\n'
+    when = report["measured_at"].replace("T", " ").replace("+00:00", " UTC")
+    board = escape(report["board"]["name"])
+    return f'<h1>EdgeFuse on {board}</h1>\n<p class="soft">edgefuse {escape(report["edgefuse"])}, {when}; {escape(what)}.</p>\n'
 
 
-def _warning(found: Mapping[str, Any]) -> str:
-    said = ["It was interrupted: some is missing."] if found["interrupted"] else []
-    said += [f"{name_of(row)} failed: {row['error']}" for row in found["cases"] if row["status"] != "ok"]
-    said += [*found["left_out"], *doubts(found)]
-    items = "".join(f"<li>{escape(line)}</li>" for line in said)
-    listed = f"<ul>{items}</ul>" if len(said) <= 3 else f"<details><summary>{len(said)} reasons</summary><ul>{items}</ul></details>"
-    return _section("Not all of this can be trusted, or is here", "", listed if said else "", "warn")
+def _warning(report: Mapping[str, Any]) -> str:
+    problems = ["The measurement was interrupted and is incomplete."] if report["interrupted"] else []
+    problems += [f"{name_of(row)} failed: {row['error']}" for row in report["cases"] if row["status"] != "ok"]
+    problems += [*report["left_out"], *doubts(report)]
+    items = "".join(f"<li>{escape(line)}</li>" for line in problems)
+    listed = f"<ul>{items}</ul>" if len(problems) <= 3 else f"<details><summary>{len(problems)} reasons</summary><ul>{items}</ul></details>"
+    return _section("Incomplete or untrusted results", "", listed if problems else "", "warn")
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
@@ -138,11 +138,11 @@ def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(("", "upload", "download"), lines)
 
 
-def _duel(found: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def _duel(report: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     models = row.get("models", {})
     charts = "".join(
         f"<h3>{title}: peer {row[path]['peer']['median_ms']:.2f} ms</h3>{plots.ratios(row[path], models)}"
         for path, title in (("end_to_end", "End to end"), ("network", "Network alone"))
     )
-    said = f"{found['peer']['file']}, {found['peer']['bytes'] / 1e6:.2f} MB. {row['rounds']} rounds in turn; dark: their quartiles."
+    said = f"{report['peer']['file']}, {report['peer']['bytes'] / 1e6:.2f} MB. {row['rounds']} rounds in turn; dark: their quartiles."
     return _section(f"Times faster than the peer, {row['size']}, {threads_of(row)}", said, charts)

@@ -1,8 +1,8 @@
-"""Somebody else's fusion model, an ONNX file: its inputs are learned from it, frames are prepared as it takes them.
+"""Another project's fusion model, an ONNX file: its inputs are inspected, and frames are converted to them.
 
-A peer has two inputs for pictures and gives one: (1, C, H, W) or (1, H, W, C), one or three channels, of any size or of a fixed one, float
-or uint8. Where nothing tells how to prepare them: three channels in float are RGB / 255 with ImageNet's mean and deviation, as IFCNN is
-published; one channel is luma / 255; uint8 is taken as it comes. The values make no difference to the time.
+A peer has two picture inputs and one output: (1, C, H, W) or (1, H, W, C), one or three channels, any or a fixed size, float or uint8.
+The input scaling cannot be inspected: three float channels get RGB / 255 with ImageNet's mean and standard deviation, as IFCNN uses; one
+channel gets luma / 255; uint8 is unscaled. The values do not affect the time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VISIBLE = ("visible", "vis", "vi", "rgb", "color", "colour")
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One input. size: (width, height) where the model takes no other."""
+    """One input. size: (width, height) where the model accepts no other."""
 
     name: str
     layout: str
@@ -44,10 +44,10 @@ class Port:
 
 
 class Peer:
-    """The peer in onnxruntime on the CPU, its threads asleep between frames as ours are. ports: of the visible and the infrared frame."""
+    """The peer in onnxruntime on the CPU, with idle threads asleep as for our models. ports: of the visible and the infrared frame."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        """Raises ModelError, naming the file, where it can't be loaded or its inputs are not two pictures."""
+        """Raises ModelError, naming the file, where it cannot be loaded or its inputs are not two pictures."""
         try:
             import onnxruntime
         except ImportError as e:
@@ -69,7 +69,7 @@ class Peer:
         self._output = self._session.get_outputs()[0].name
 
     def network(self, inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
-        """The first output. Raises ModelError where the peer fails on these inputs."""
+        """Return the first output. Raises ModelError where the peer fails on these inputs."""
         try:
             return self._session.run([self._output], inputs)[0]
         except Exception as e:
@@ -77,12 +77,12 @@ class Peer:
             raise ModelError(f"{self.path}: the peer fails on {sizes} ({_first_line(e)}); try another --size") from e
 
     def inputs(self, pair: FramePair) -> dict[str, NDArray[Any]]:
-        """Both frames as the peer takes them."""
+        """Convert both frames to the peer's inputs."""
         frames = pair.visible.data, pair.infrared.data
         return {port.name: prepare(image, port) for port, image in zip(self.ports, frames, strict=True)}
 
     def end_to_end(self, pair: FramePair) -> NDArray[np.uint8]:
-        """The fused picture, uint8, the visible frame's shape. Raises ModelError where what the peer gives is no picture."""
+        """Return the fused picture, uint8 in the visible frame's shape. Raises ModelError where the output is not a picture."""
         return self._picture(self.network(self.inputs(pair)), pair)
 
     def _picture(self, out: NDArray[Any], pair: FramePair) -> NDArray[np.uint8]:
@@ -104,12 +104,12 @@ class Peer:
         if planes.shape[2] == 3:
             return cv2.cvtColor(np.ascontiguousarray(planes), cv2.COLOR_RGB2BGR)
         visible_frame: NDArray[Any] = pair.visible.data
-        # luma alone: the visible frame's colour is put back, as such models' authors do
+        # luma only: the visible frame's colour is added again, as such models' authors do
         return colour.join(np.ascontiguousarray(planes[..., 0]), colour.split(visible_frame)[1], None, "keep")
 
 
 def prepare(image: NDArray[Any], port: Port) -> NDArray[Any]:
-    """`image`, uint8 (H, W) or BGR (H, W, 3), as `port` takes it."""
+    """Convert `image`, uint8 (H, W) or BGR (H, W, 3), to an input's format."""
     if port.size is not None and image.shape[1::-1] != port.size:
         image = cv2.resize(image, port.size, interpolation=cv2.INTER_AREA)
     if port.channels == 3:
@@ -126,7 +126,7 @@ def prepare(image: NDArray[Any], port: Port) -> NDArray[Any]:
 
 
 def _ports(path: Path, inputs: list[Any]) -> tuple[Port, Port]:
-    """(the visible frame's, the infrared frame's), by their names, in the model's order where those tell nothing."""
+    """Return (the visible frame's input, the infrared frame's), by their names, else in the model's order."""
     if len(inputs) != 2:
         names = ", ".join(i.name for i in inputs)
         raise ModelError(
@@ -145,18 +145,18 @@ def _says(name: str, words: tuple[str, ...]) -> bool:
 
 def _port(path: Path, name: str, shape: list[Any], kind: str) -> Port:
     wanted = "a peer's inputs are pictures, (1, C, H, W) or (1, H, W, C) with one or three channels, float or uint8"
-    told = f"{path}: input {name} is {kind} of {tuple(shape)}"
+    description = f"{path}: input {name} is {kind} of {tuple(shape)}"
     if kind not in _DTYPES or len(shape) != 4 or (isinstance(shape[0], int) and shape[0] != 1):
-        raise ModelError(f"{told}; {wanted}")
+        raise ModelError(f"{description}; {wanted}")
     if shape[1] in (1, 3):
         layout, channels, height, width = "NCHW", shape[1], shape[2], shape[3]
     elif shape[3] in (1, 3):
         layout, channels, height, width = "NHWC", shape[3], shape[1], shape[2]
     else:
-        raise ModelError(f"{told}; {wanted}")
+        raise ModelError(f"{description}; {wanted}")
     fixed = isinstance(height, int) and isinstance(width, int)
     if not fixed and (isinstance(height, int) or isinstance(width, int)):
-        raise ModelError(f"{told}; either both of its sides are free or neither")
+        raise ModelError(f"{description}; both sides must be free, or both fixed")
     return Port(name, layout, channels, (width, height) if fixed else None, _DTYPES[kind])
 
 

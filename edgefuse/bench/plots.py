@@ -1,4 +1,4 @@
-"""Plots of a report as pieces of HTML: text is HTML, so that it keeps its size on a phone; shapes are inline SVG that stretches."""
+"""Plots of a report as HTML: text is HTML, so that it keeps its size on a phone; shapes are inline SVG that stretches."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from edgefuse.bench.text import name_of
 
 Row = Mapping[str, Any]
-# a colour (--c0 ... of the page) for each runtime and another for each stage; what is not listed is grey
+# colour number (--c0 ... of the page) for each runtime and stage; others are grey
 RUNTIMES = {"onnx": 0, "litert": 1, "numpy": 2, "closed form": 3}
 STAGES = {"prepare": 5, "network": 6, "map": 7, "blend": 8, "colour": 8}
 _OTHER = 4
 _BINS = 120
-_HIGH = 40  # of a strip, in its own units; it is 1000 wide
+_HIGH = 40  # height of a strip in its own units; it is 1000 wide
 
 
 class LogAxis:
-    """Positions from 0 to 1 on a logarithmic scale that holds `values` (all above 0) and a little more; ticks at 1, 2 and 5."""
+    """Positions from 0 to 1 on a logarithmic scale that covers `values` (all above 0) with a margin; ticks at 1, 2 and 5."""
 
     def __init__(self, values: Sequence[float]) -> None:
         low, high = math.log10(min(values)), math.log10(max(values))
@@ -35,17 +35,17 @@ class LogAxis:
     def ticks(self) -> list[float]:
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
         for steps in ((1, 2, 5), (1,)):
-            found = [step * 10.0**p for p in powers for step in steps if self._low <= math.log10(step * 10.0**p) <= self._high]
-            if len(found) <= 8:
+            ticks = [step * 10.0**p for p in powers for step in steps if self._low <= math.log10(step * 10.0**p) <= self._high]
+            if len(ticks) <= 8:
                 break
-        return found
+        return ticks
 
     def html(self, unit: str) -> str:
         marks = "".join(f'<span style="left:{self(t):.2%}">{t:g}</span>' for t in self.ticks)
         return f'<div class="axis">{marks}</div><div class="unit">{escape(unit)}, logarithmic</div>'
 
     def edges(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Logarithms of the bins' borders."""
+        """Logarithms of the bins' edges."""
         return np.linspace(self._low, self._high, _BINS + 1)
 
 
@@ -58,7 +58,7 @@ def colour_of(row: Row) -> int:
 
 
 def latencies(rows: Sequence[tuple[int, Row]], path: str) -> str:
-    """A strip a row: how often which latency was seen, with marks at p50 (thick), p95 and p99. rows: with their numbers."""
+    """Render a strip per row with the distribution of latencies, and marks at p50 (thick), p95 and p99. rows: with their numbers."""
     shown = [(k, row) for k, row in rows if row[path] is not None]
     if not shown:
         return ""
@@ -68,7 +68,7 @@ def latencies(rows: Sequence[tuple[int, Row]], path: str) -> str:
         ms = row[path]["latency_ms"]
         told = f"{ms['p50']:.2f} ms <small>p95 {ms['p95']:.2f}, p99 {ms['p99']:.2f}</small>"
         parts.append(_strip(k, row, told, _density(axis, row[path]["distribution_ms"]) + _marks(axis, ms)))
-    return "".join(parts) + axis.html("milliseconds a frame")
+    return "".join(parts) + axis.html("milliseconds per frame")
 
 
 def _strip(number: int, row: Row, told: str, shapes: str) -> str:
@@ -80,9 +80,9 @@ def _strip(number: int, row: Row, told: str, shapes: str) -> str:
 
 
 def _density(axis: LogAxis, quantiles: Sequence[float]) -> str:
-    """The share of frames in each bin as a filled curve, its highest point at the top."""
+    """Render the fraction of frames in each bin as a filled curve, scaled to its highest point."""
     edges = axis.edges()
-    logs = np.log10(np.maximum(quantiles, 1e-9)) + np.arange(len(quantiles)) * 1e-12  # of equal values, the later lies higher
+    logs = np.log10(np.maximum(quantiles, 1e-9)) + np.arange(len(quantiles)) * 1e-12  # makes equal values increasing
     shares = np.diff(np.interp(edges, logs, np.linspace(0, 1, len(quantiles)), left=0, right=1))
     heights = (_HIGH - 2) * shares / max(shares.max(), 1e-12)
     points = " ".join(f"{1000 * k / _BINS:.1f},{_HIGH - 1 - h:.1f}" for k, h in enumerate(np.append(heights, 0)))
@@ -99,7 +99,7 @@ def _marks(axis: LogAxis, ms: Mapping[str, float]) -> str:
 
 
 def speed_and_memory(rows: Sequence[tuple[int, Row]]) -> str:
-    """Median latency end to end across, peak memory upwards; a numbered dot a row."""
+    """Render median end-to-end latency against peak memory, with a numbered dot per row."""
     wide, high, left, bottom = 420, 260, 44, 34
     axis = LogAxis([row["end_to_end"]["latency_ms"]["p50"] for _, row in rows])
     most = max(row["memory_mb"]["peak_resident"] for _, row in rows) * 1.1
@@ -126,12 +126,12 @@ def speed_and_memory(rows: Sequence[tuple[int, Row]]) -> str:
             f'<g><title>{escape(said)}</title><circle cx="{x(ms):.1f}" cy="{y(mb):.1f}" r="9" style="fill:var(--c{colour_of(row)})"/>'
             f'<text class="in" x="{x(ms):.1f}" y="{y(mb) + 4:.1f}" text-anchor="middle">{k}</text></g>'
         )
-    caption = '<div class="unit">across: median ms a frame, end to end, logarithmic; upwards: peak resident MB</div>'
+    caption = '<div class="unit">horizontal: median ms per frame, end to end, logarithmic; vertical: peak resident MB</div>'
     return f'<svg class="plot" viewBox="0 0 {wide} {high}" role="img" aria-label="speed against memory">{"".join(parts)}</svg>{caption}'
 
 
 def stages(rows: Sequence[tuple[int, Row]]) -> str:
-    """A bar a row, cut by each stage's share of the time end to end."""
+    """Render a bar per row, divided by each stage's share of the end-to-end time."""
     names = list(dict.fromkeys(stage for _, row in rows for stage in row["stages"]))
     key = " ".join(f'<span class="key"><i style="background:var(--c{STAGES.get(n, _OTHER)})"></i>{escape(n)}</span>' for n in names)
     parts = [f'<div class="keys">{key}</div>']
@@ -150,7 +150,7 @@ def _piece(stage: str, part: Mapping[str, float]) -> str:
 
 
 def ratios(figures: Mapping[str, Mapping[str, Any]], models: Mapping[str, Mapping[str, Any]]) -> str:
-    """How many times faster than the peer, with the quartiles of the rounds."""
+    """Render the ratios to the peer with the quartiles of the rounds."""
     shown = sorted(((n, f) for n, f in figures.items() if n != "peer"), key=lambda item: -float(item[1]["ratio"]))
     if not shown:
         return ""

@@ -1,4 +1,4 @@
-"""What a session found and on what, as one object for JSON; the text and the page are made of it. Units are in the keys."""
+"""A session's results and its environment as one JSON object, from which text and page are made. Units are in the keys."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from edgefuse.board import State, read_board, read_libraries
 
 
 def report(session: Session, peer: Path | None = None, tuned: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """peer: the file that was measured beside ours. tuned: what `edgefuse.bench.tune` chose, by model."""
+    """Return the report. peer: the file that was measured too. tuned: the choices of `edgefuse.bench.tune`, by model."""
     libraries = read_libraries()
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "edgefuse": libraries["edgefuse"],
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "interrupted": session.interrupted,
@@ -37,11 +37,11 @@ def report(session: Session, peer: Path | None = None, tuned: list[dict[str, Any
     }
     if peer is not None:
         data = peer.read_bytes()
-        found["peer"] = {"file": str(peer), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        found["duels"] = session.duels
+        results["peer"] = {"file": str(peer), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        results["duels"] = session.duels
     if tuned is not None:
-        found["tuned"] = tuned
-    return found
+        results["tuned"] = tuned
+    return results
 
 
 def _board() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A bench from its first case to its last: what was found so far is always there, also after Ctrl-C."""
+"""A benchmark session; its results so far are always available, also after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from edgefuse.board.throttling import between
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
 from edgefuse.sources import open_source
 
-ATTEMPTS = 2  # a passing disturbance is no reason to doubt a board
-Tell = Callable[[str], None]
+ATTEMPTS = 2  # a brief disturbance is measured again before the result is doubted
+OnProgress = Callable[[str], None]
 
 
 def here(runtimes: Sequence[str]) -> dict[str, EdgeFuseError | None]:
-    """Why each of `runtimes` can't be used, None where it can; each is tried in a process of its own."""
-    found: dict[str, EdgeFuseError | None] = {}
+    """Return, for each of `runtimes`, why it cannot be used, or None; each is tried in its own process."""
+    errors: dict[str, EdgeFuseError | None] = {}
     for name in runtimes:
         try:
             run_isolated({"do": "version", "runtime": name}, 1)
-            found[name] = None
+            errors[name] = None
         except MissingDependencyError as e:
-            found[name] = e
+            errors[name] = e
         except DiedError as e:
-            found[name] = DiedError(f"the runtime {name} {e}")
-    return found
+            errors[name] = DiedError(f"the runtime {name} {e}")
+    return errors
 
 
 @dataclass
 class Session:
-    """rows: of cases; duels: of groups of cases with a peer; both as `edgefuse.bench.report` says. A context manager."""
+    """Results: rows of cases, duels of groups of cases with a peer, both as in `edgefuse.bench.report`. A context manager."""
 
     plan: Plan
     cooldown: float = 0.0
@@ -61,15 +61,15 @@ class Session:
 
     @property
     def throttled(self) -> list[str]:
-        """What slowed the board down since the beginning, in words."""
+        """What throttled the board since the beginning, in words."""
         return list(dict.fromkeys(word for row in (*self.rows, *self.duels) for word in row["throttled"]))
 
-    def measure(self, cases: Sequence[Case], golden: bool, tell: Tell = lambda _: None) -> None:
-        """A row for each case; one that fails has its error in it. tell: what is measured now."""
+    def measure(self, cases: Sequence[Case], golden: bool, on_progress: OnProgress = lambda _: None) -> None:
+        """Measure a row for each case; a failed case has its error in the row. on_progress: receives what is being measured."""
         for k, case in enumerate(cases):
             if k:
                 time.sleep(self.cooldown)
-            tell(f"{case.label}, {case.threads} thread{'s' if case.threads > 1 else ''}, {_by(case.size)}")
+            on_progress(f"{case.label}, {case.threads} thread{'s' if case.threads > 1 else ''}, {_by(case.size)}")
             self.rows.append(self._row(case, golden))
 
     def _row(self, case: Case, golden: bool) -> dict[str, Any]:
@@ -100,38 +100,38 @@ class Session:
         return row
 
     def _doubts(self, row: Mapping[str, Any]) -> list[str]:
-        """Why the row can't be trusted; empty where it can."""
-        found = _slowed(row)
+        """Return why the row cannot be trusted; empty where it can."""
+        reasons = _slowed(row)
         busy = row["other_processes_cores"]
         if crowding(busy, row["threads"], self._usable) > CROWDED:
-            found.append(
+            reasons.append(
                 f"{row['threads']} thread{'s' if row['threads'] > 1 else ''} had to share {self._usable} cores with"
                 f" other processes, which kept {busy or 0:.1f} of them busy"
             )
         for path in ("end_to_end", "network"):
-            found += [] if row[path] is None else uncertain(row[path]["uncertainty"], path.replace("_", " "))
-        return found
+            reasons += [] if row[path] is None else uncertain(row[path]["uncertainty"], path.replace("_", " "))
+        return reasons
 
-    def duel(self, peer: Path, cases: Sequence[Case], least: int, tell: Tell = lambda _: None) -> None:
-        """A duel for each size and thread count among `cases`. Raises what the peer or one of ours is refused for."""
+    def duel(self, peer: Path, cases: Sequence[Case], least: int, on_progress: OnProgress = lambda _: None) -> None:
+        """Measure the peer for each size and thread count in `cases`. Raises the error of the peer or of one of our models."""
         groups: dict[tuple[tuple[int, int], int], list[Case]] = {}
         for case in cases:
             groups.setdefault((case.size, case.threads), []).append(case)
         for k, ((size, threads), group) in enumerate(groups.items()):
             if k:
                 time.sleep(self.cooldown)
-            self._duel(peer, group, least, lambda note, size=size, threads=threads: tell(f"{_by(size)}, {threads} threads, {note}"))  # type: ignore[misc]
+            self._duel(peer, group, least, lambda note, size=size, threads=threads: on_progress(f"{_by(size)}, {threads} threads, {note}"))  # type: ignore[misc]
 
-    def _duel(self, peer: Path, cases: Sequence[Case], least: int, tell: Tell) -> None:
+    def _duel(self, peer: Path, cases: Sequence[Case], least: int, on_progress: OnProgress) -> None:
         size, threads, before = cases[0].size, cases[0].threads, self.after
         times: dict[str, list[float]] = {}
 
         def add(ms: Mapping[str, float]) -> None:
             for name, value in ms.items():
                 times.setdefault(name, []).append(value)
-            tell(f"round {len(next(iter(times.values())))}")
+            on_progress(f"round {len(next(iter(times.values())))}")
 
-        tell("loading")
+        on_progress("loading")
         task = {
             "do": "duel", "peer": str(peer), "cases": [c.as_json() for c in cases], "pair": str(self._pair(size)), "rounds": least,
             "min_secs": self.plan.min_secs,
@@ -140,7 +140,7 @@ class Session:
         try:
             facts = run_isolated(task, threads, add)
         finally:
-            # interrupted, the rounds so far still count
+            # after an interruption the rounds so far count
             if times:
                 row: dict[str, Any] = {"size": _by(size), "threads": threads, "rounds": len(next(iter(times.values())))} | facts
                 for path in ("network", "end_to_end"):
@@ -167,14 +167,14 @@ class Session:
 
 
 def _slowed(row: Mapping[str, Any]) -> list[str]:
-    return [f"the board was slowed down: {', '.join(row['throttled'])}"] if row["throttled"] else []
+    return [f"the board was throttled: {', '.join(row['throttled'])}"] if row["throttled"] else []
 
 
 def uncertain(share: float | None, what: str) -> list[str]:
-    """The doubt that an uncertainty raises, if any. share: None where there were too few values to tell."""
+    """Return the doubt about a figure with this uncertainty, if any. share: None where there were too few values."""
     if share is None:
-        return [f"{what} was measured too few times to tell its spread"]
-    return [f"{what} is known to within {share:.1%} only"] if share > UNCERTAIN else []
+        return [f"{what} has too few values to know its spread"]
+    return [f"{what} is known only to within {share:.1%}"] if share > UNCERTAIN else []
 
 
 def _by(size: tuple[int, int]) -> str:

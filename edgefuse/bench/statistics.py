@@ -1,8 +1,8 @@
-"""Figures from many durations, and whether they can be trusted.
+"""Statistics of many durations, with their reliability.
 
-A run is cut into ten blocks. Their medians tell how well the median is known, their means how well the mean is: to within 1.58
-interquartile ranges over the square root of their number, in 95 of 100 cases (the notch of McGill, Tukey and Larsen's box plots, 1978).
-Single outliers, as any desktop has, move neither; a machine that is busy or changes its clock moves the blocks apart.
+A run is divided into ten blocks. The blocks' medians (means) show how well the median (mean) is known: to within 1.58 interquartile
+ranges over the square root of their number, in 95 of 100 cases (the notch of McGill, Tukey and Larsen's box plots, 1978). Single
+outliers, as on any desktop, affect neither; a busy machine or a changing clock makes the blocks differ.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCKS = 10
-FEWEST = 5  # values that a spread can be told from
-# a median that is known less well than this is not a figure
+MIN_VALUES = 5  # least number of values for a spread
+# a median that is less well known is not reported as a result
 UNCERTAIN = 0.05
 PERCENTILES = (50, 90, 95, 99)
 
 
 def summary(spent_ns: Sequence[int], begin_ns: Sequence[int]) -> dict[str, Any]:
-    """Of calls in a row: how many, over what time, FPS, latencies in ms, how uncertain median and mean are (a share of them).
+    """Summarise consecutive calls: count, duration, FPS, latencies in ms, relative uncertainty of median and mean.
 
-    spent_ns: what each took; begin_ns: when each began. n calls' ends span n - 1 intervals, from the first's end to the last's.
+    spent_ns: duration of each call. begin_ns: start of each call. The ends of n calls span n - 1 intervals.
     """
     spent, ends = np.asarray(spent_ns, np.float64), np.add(begin_ns, spent_ns)
     elapsed_s = float(ends[-1] - ends[0]) / 1e9
@@ -41,18 +41,18 @@ def summary(spent_ns: Sequence[int], begin_ns: Sequence[int]) -> dict[str, Any]:
 
 
 def blocks(spent: NDArray[np.float64], middle: Callable[..., Any]) -> NDArray[np.float64]:
-    """`middle` of each of ten consecutive blocks, of fewer where there are fewer values."""
+    """Return `middle` (median or mean) of each of ten consecutive blocks, fewer where there are fewer values."""
     return np.array([middle(block) for block in np.array_split(spent, min(BLOCKS, len(spent)))])
 
 
 def uncertainty(values: NDArray[np.float64]) -> float:
-    """How far, as a share of it, the median of what `values` are drawn from may lie from theirs; infinite for fewer than five."""
-    if len(values) < FEWEST:
+    """Return the relative uncertainty of the values' median; infinite for fewer than five values."""
+    if len(values) < MIN_VALUES:
         return math.inf
     low, middle, high = np.percentile(values, (25, 50, 75))
     return float(1.58 * (high - low) / math.sqrt(len(values)) / middle)
 
 
 def finite(value: float) -> float | None:
-    """For JSON, which has no infinity."""
+    """Return the value for JSON, which has no infinity."""
     return round(value, 4) if math.isfinite(value) else None

@@ -1,6 +1,6 @@
-"""Work in a process of its own: its memory is its own, and a library that dies of an illegal instruction takes nothing else with it.
+"""Runs a task in its own process, with its own memory; a library that crashes ends only that process.
 
-The other side is `edgefuse.bench.subprocess_worker`. It gets a task as JSON and answers in lines of JSON: events, a result or an error.
+The process runs `edgefuse.bench.subprocess_worker`. It gets a task as JSON and answers in lines of JSON: events, a result or an error.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from edgefuse import errors
 from edgefuse.errors import EdgeFuseError
 from edgefuse.util.child_process import message, signal_name
 
-_WORDS = {
-    "SIGILL": "it uses an instruction that this processor lacks; install another version of it",
-    "SIGKILL": "killed from outside, most likely for want of memory; give a smaller --size",
-    "SIGSEGV": "it crashed; install another version of it",
-    "SIGBUS": "it crashed; install another version of it",
+_CAUSES = {
+    "SIGILL": "the library uses an instruction that this processor lacks; install another version of it",
+    "SIGKILL": "killed from outside, most likely because memory ran out; give a smaller --size",
+    "SIGSEGV": "the library crashed; install another version of it",
+    "SIGBUS": "the library crashed; install another version of it",
 }
 
 
 class DiedError(EdgeFuseError):
-    """The process ended without an answer."""
+    """The process ended without a result."""
 
 
 def run_isolated(task: Mapping[str, Any], threads: int, on_event: Callable[[Any], None] = lambda _: None) -> Any:
-    """What the child answers to `task`, its linear algebra on `threads` threads. Raises what it raised, or DiedError.
+    """Run `task` in a child process with `threads` threads for linear algebra, and return its result.
 
-    The child is ended with whatever ends this call, Ctrl-C among it.
+    Raises the child's error, or DiedError. The child is ended together with this call, also by Ctrl-C.
     """
     env = os.environ | {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [sys.executable, "-m", "edgefuse.bench.subprocess_worker", json.dumps(task)]
@@ -57,19 +57,19 @@ def run_isolated(task: Mapping[str, Any], threads: int, on_event: Callable[[Any]
         if answer is not None:
             raise _raised(answer["error"])
         noise.seek(0)
-        raise DiedError(_death(child.returncode, noise.read().decode("utf-8", "replace")))
+        raise DiedError(_describe_end(child.returncode, noise.read().decode("utf-8", "replace")))
 
 
 def _raised(error: Mapping[str, str]) -> EdgeFuseError:
     kind = getattr(errors, error["kind"], EdgeFuseError)
     made: EdgeFuseError = kind.__new__(kind)
-    # some take more than a message to make
+    # some error classes need more arguments than a message
     EdgeFuseError.__init__(made, error["message"])
     return made
 
 
-def _death(code: int, noise: str) -> str:
+def _describe_end(code: int, noise: str) -> str:
     if name := signal_name(code):
-        return f"died of {name}: {_WORDS.get(name, 'something ended it')}"
-    last = (noise.strip().splitlines() or ["it said nothing"])[-1]
-    return f"ended with {code}: {last[:200]}"
+        return f"died of {name}: {_CAUSES.get(name, 'unknown cause')}"
+    last = (noise.strip().splitlines() or ["no output"])[-1]
+    return f"exit code {code}: {last[:200]}"

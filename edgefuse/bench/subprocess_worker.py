@@ -1,4 +1,4 @@
-"""`python -m edgefuse.bench.subprocess_worker TASK`: the process that subprocess_case.py starts. TASK is JSON; so is what is printed."""
+"""`python -m edgefuse.bench.subprocess_worker TASK`: the process that subprocess_case.py starts. TASK and all output are JSON."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def _version(task: dict[str, Any], _: Callable[[Any], None]) -> Any:
     return registry.get("edgefuse.runtimes", task["runtime"]).version()
 
 
-def _duel(task: dict[str, Any], tell: Callable[[Any], None]) -> Any:
+def _duel(task: dict[str, Any], on_event: Callable[[Any], None]) -> Any:
     from edgefuse.bench.cases import Case
     from edgefuse.bench.interleaved import duel
     from edgefuse.bench.measure import read_pair
 
     cases = [Case.from_json(c) for c in task["cases"]]
-    return duel(Path(task["peer"]), cases, read_pair(Path(task["pair"])), task["rounds"], task["min_secs"], tell)
+    return duel(Path(task["peer"]), cases, read_pair(Path(task["pair"])), task["rounds"], task["min_secs"], on_event)
 
 
 _TASKS = {"measure": _measure, "version": _version, "duel": _duel}
 
 
 def main() -> None:
-    say = answers()
+    send = answers()
     task = json.loads(sys.argv[1])
     try:
-        say({"result": _TASKS[task["do"]](task, lambda event: say({"event": event}))})
+        send({"result": _TASKS[task["do"]](task, lambda event: send({"event": event}))})
     except EdgeFuseError as e:
-        say({"error": {"kind": type(e).__name__, "message": str(e)}})
+        send({"error": {"kind": type(e).__name__, "message": str(e)}})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A report for people: what it was measured on, aligned tables, units in every heading."""
+"""Report as text: the environment, and aligned tables with units in the headings."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ _LATENCIES = ("p50", "p90", "p95", "p99", "min", "max")
 Report = Mapping[str, Any]
 
 
-def as_text(found: Report) -> str:
-    parts = [_context(found)]
-    done = [row for row in found["cases"] if row["status"] == "ok"]
+def as_text(report: Report) -> str:
+    parts = [_context(report)]
+    done = [row for row in report["cases"] if row["status"] == "ok"]
     if done:
         parts += [_end_to_end(done), _network(done), _start(done), _stages(done), _bandwidth(done)]
-    parts += [_duel(found, row) for row in found.get("duels", ())]
-    parts += [_failed(found["cases"])] if len(done) < len(found["cases"]) else []
-    if found_doubts := doubts(found):
-        parts.append("\n".join(["! can't be trusted", *(f"  {line}" for line in found_doubts)]))
-    if found["left_out"]:
-        parts.append("left out\n" + "\n".join(f"  {why}" for why in found["left_out"]))
+    parts += [_duel(report, row) for row in report.get("duels", ())]
+    parts += [_failed(report["cases"])] if len(done) < len(report["cases"]) else []
+    if reasons := doubts(report):
+        parts.append("\n".join(["! can't be trusted", *(f"  {line}" for line in reasons)]))
+    if report["left_out"]:
+        parts.append("left out\n" + "\n".join(f"  {why}" for why in report["left_out"]))
     return "\n\n".join(part for part in parts if part)
 
 
-def context(found: Report) -> list[tuple[str, str]]:
-    """(what, how) of the board, its state and its libraries, in words."""
-    board, libraries = found["board"], found["libraries"]
+def context(report: Report) -> list[tuple[str, str]]:
+    """Return (name, description) of the board, its state and its libraries."""
+    board, libraries = report["board"], report["libraries"]
     processor = board["processor"]
     dot = {None: "instructions unknown", True: "has a dot product", False: "no dot product"}[board["dot_product"]]
     memory = "" if board["memory_bytes"] is None else f", {board['memory_bytes'] / 1e9:.1f} GB memory"
@@ -38,7 +38,7 @@ def context(found: Report) -> list[tuple[str, str]]:
         ("system", f"{board['system'] or 'unknown'}, kernel {board['kernel'] or 'unknown'}"),
         ("libraries", ", ".join(f"{name} {version}" for name, version in libraries.items() if version)),
     ]
-    return lines + [(when, _state(found["state"][when])) for when in ("before", "after")]
+    return lines + [(when, _state(report["state"][when])) for when in ("before", "after")]
 
 
 def _state(state: Mapping[str, Any]) -> str:
@@ -53,14 +53,14 @@ def _known(value: float | None, how: str) -> str:
     return "unknown" if value is None else how.format(value)
 
 
-def doubts(found: Report) -> list[str]:
-    """Why the report's figures can't all be trusted, a line for each case and each doubt about a duel; empty where they can."""
-    said = [f"{name_of(row)}: {'; '.join(row['doubts'])}" for row in found["cases"] if row["doubts"]]
-    return said + [doubt for row in found.get("duels", ()) for doubt in row["doubts"]]
+def doubts(report: Report) -> list[str]:
+    """Return why figures of the report cannot be trusted, a line for each case and each comparison; empty where all can."""
+    reasons = [f"{name_of(row)}: {'; '.join(row['doubts'])}" for row in report["cases"] if row["doubts"]]
+    return reasons + [doubt for row in report.get("duels", ()) for doubt in row["doubts"]]
 
 
 def name_of(row: Mapping[str, Any]) -> str:
-    """A row's model, runtime, precision, threads and size."""
+    """Return a row's model, runtime, precision, threads and size."""
     return f"{row['model']} {row['runtime']} {row['precision']}, {threads_of(row)}, {row['size']}"
 
 
@@ -69,7 +69,7 @@ def threads_of(row: Mapping[str, Any]) -> str:
 
 
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Aligned columns, the first to the left."""
+    """Format aligned columns, the first one left-aligned."""
     cells = [list(row) for row in rows]
     widths = [max(len(heading), *(len(row[k]) for row in cells)) for k, heading in enumerate(headings)]
     first = max(widths[0], len(title))
@@ -80,8 +80,8 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) ->
     return "\n".join([line([title, *headings[1:]]), *(line(row) for row in cells)])
 
 
-def _context(found: Report) -> str:
-    return "\n".join(f"{what:11s}{how}" for what, how in context(found))
+def _context(report: Report) -> str:
+    return "\n".join(f"{what:11s}{how}" for what, how in context(report))
 
 
 def _latencies(row: Mapping[str, Any]) -> list[str]:
@@ -94,12 +94,12 @@ def _end_to_end(rows: Sequence[Mapping[str, Any]]) -> str:
         fps = row["end_to_end"]["fps"]
         return [name_of(row), "?" if fps is None else f"{fps:.1f}", *_latencies(row["end_to_end"]), "!" if row["doubts"] else ""]
 
-    return table("end to end, ms a frame", ("", "FPS", *_LATENCIES, "+-", ""), map(line, rows))
+    return table("end to end, ms per frame", ("", "FPS", *_LATENCIES, "+-", ""), map(line, rows))
 
 
 def _network(rows: Sequence[Mapping[str, Any]]) -> str:
-    found = [[name_of(r), *_latencies(r["network"])] for r in rows if r["network"] is not None]
-    return table("network alone, ms a frame", ("", *_LATENCIES, "+-"), found) if found else ""
+    table_rows = [[name_of(r), *_latencies(r["network"])] for r in rows if r["network"] is not None]
+    return table("network alone, ms per frame", ("", *_LATENCIES, "+-"), table_rows) if table_rows else ""
 
 
 def _start(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -125,7 +125,7 @@ def _stages(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Of each frame size once: the bytes do not depend on the model."""
+    """Format the link load once per frame size, because the bytes do not depend on the model."""
     by_size = {row["size"]: row for row in rows}
     return "\n".join(
         f"link load of {size} pairs at {row['bandwidth_fps']} FPS, MB/s:       upload  download\n" + "\n".join(bandwidth_text(row))
@@ -133,9 +133,9 @@ def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _duel(found: Report, row: Mapping[str, Any]) -> str:
+def _duel(report: Report, row: Mapping[str, Any]) -> str:
     models = row.get("models", {})
-    named = f"{found['peer']['file']} ({found['peer']['bytes'] / 1e6:.2f} MB"
+    named = f"{report['peer']['file']} ({report['peer']['bytes'] / 1e6:.2f} MB"
     parts = [f"{named}; {', '.join(row['inputs'])})" if "inputs" in row else f"{named})"]
     timing = f", {row['clock']} time" if "clock" in row else ""
     for path, title in (("network", "network alone"), ("end_to_end", "end to end")):

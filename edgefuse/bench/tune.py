@@ -1,4 +1,4 @@
-"""Which of the measured cases is fastest on this board, and may be trusted: what `--runtime auto` then follows."""
+"""Finds the fastest trusted case on this board, which `--runtime auto` then uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgefuse.zoo import Card
 
 
 def fastest(rows: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
-    """The row of `model` with the shortest median, end to end, of those whose golden output verified.
+    """Return the row of `model` with the shortest end-to-end median among those whose golden output verified.
 
     Raises EdgeFuseError where there is none.
     """
@@ -25,7 +25,7 @@ def fastest(rows: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
 
 
 def remembered(card: Card, row: Mapping[str, Any]) -> Tuned:
-    """`row` as a choice for `card` on this board, as of today."""
+    """Return `row` as the choice for `card` on this board, dated today."""
     return Tuned(
         card.name, row["runtime"], row["precision"], row["threads"], row["size"], row["end_to_end"]["latency_ms"]["p50"],
         datetime.now(UTC).date().isoformat(), surroundings(card),

@@ -1,4 +1,4 @@
-"""`edgefuse batch`: a whole archive, on this machine or on a Dask cluster."""
+"""`edgefuse batch`: processes a whole archive, on this machine or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
-OUT is filled as DIR is. OUT/manifest.jsonl says what became of each; what it says is done, from a source that has not changed, is not done
-again, so the same command goes on after whatever stopped it. `edgefuse batch VERB --help` has each one's options.
+OUT gets DIR's structure. OUT/manifest.jsonl lists the outcome of each file; what is done, from an unchanged source, is not done
+again, so the same command continues after an interruption. `edgefuse batch VERB --help` lists the options.
 
 examples:
   edgefuse batch compress cubes archive --bpppc 0.25
   edgefuse batch decompress archive restored --format npy
   edgefuse batch sharpen pairs sharp --report
-  edgefuse batch compress cubes archive --dask tcp://head:8786       cubes and archive under the same paths on every worker
+  edgefuse batch compress cubes archive --dask tcp://head:8786       needs the same paths on every worker
 """
 _COMPRESS = """\
-DIR/a/scene.img becomes OUT/a/scene.img.efz. Without --bpppc, --psnr or --max-error nothing is lost.
+DIR/a/scene.img becomes OUT/a/scene.img.efz. Lossless without --bpppc, --psnr or --max-error.
 
 examples:
   edgefuse batch compress cubes archive --bpppc 0.25
@@ -44,10 +44,10 @@ examples:
   edgefuse batch decompress archive restored --format npy --jobs 2
 """
 _SHARPEN = """\
-Cube and image are told by a word in their paths, hsi or hs and msi or ms, and are a pair where the paths are the same but for that word and
+Cubes and images are recognised by a word in their paths, hsi or hs and msi or ms; they are a pair if the paths differ only in that word and
 the suffix: a/scene_hsi.img and a/scene_msi.tif, hsi/scene.img and msi/scene.tif, scene/hsi.img and scene/msi.img. With --images DIR the
-cubes are in one folder and the images in the other, under the same names; the words may be there or not. Each becomes OUT/its cube's path.
-A cube without an image, or with two, is counted and named, and the others are done; images without a cube are passed over.
+cubes are in one folder and the images in the other, under the same names, with or without the words. The output is OUT/CUBE'S PATH.
+A cube without an image, or with two, is reported, and the others are processed; images without a cube are ignored.
 
 examples:
   edgefuse batch sharpen pairs sharp
@@ -66,32 +66,32 @@ def add(commands: Any) -> None:
     for do, what, epilog, options in (
         (compress, "each cube into an .efz file", _COMPRESS, add_quality),
         (decompress, "each .efz file back into a cube", _DECOMPRESS, _decompressing),
-        (sharpen, "each cube by the image that belongs to it", _SHARPEN, _sharpening),
+        (sharpen, "each cube by its image", _SHARPEN, _sharpening),
     ):
         name = do.__name__
         v = verbs.add_parser(
             name, help=what, description=f"{name.capitalize()} {what}.", epilog=epilog, allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
-        v.add_argument("folder", metavar="DIR", help="where they are, subfolders included")
-        v.add_argument("out", metavar="OUT", help="the folder to fill")
+        v.add_argument("folder", metavar="DIR", help="the input folder, including subfolders")
+        v.add_argument("out", metavar="OUT", help="the output folder")
         options(v)
-        v.add_argument("--jobs", metavar="N", type=int, help="processes (default: the cores there are, where memory allows)")
-        v.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler whose workers do it (needs edgefuse[dask])")
+        v.add_argument("--jobs", metavar="N", type=int, help="processes (default: the number of cores, as memory allows)")
+        v.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler whose workers do the jobs (needs edgefuse[dask])")
         v.add_argument("--json", action="store_true", help="print the report as JSON")
         v.set_defaults(command=do)
 
 
 def _decompressing(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--format", choices=tuple(FORMATS), help="of the cubes (default: the one each came in)")
+    p.add_argument("--format", choices=tuple(FORMATS), help="format of the cubes (default: their original one)")
 
 
 def _sharpening(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--images", metavar="DIR", help="where the images are (default: beside the cubes)")
-    p.add_argument("--format", choices=tuple(FORMATS), help="of the sharpened cubes (default: by each cube's suffix)")
+    p.add_argument("--images", metavar="DIR", help="folder of the images (default: beside the cubes)")
+    p.add_argument("--format", choices=tuple(FORMATS), help="format of the sharpened cubes (default: by each cube's suffix)")
     one_pair.add_options(p)
-    p.add_argument("--uncertainty", action="store_true", help="write the standard deviation of a sample's error beside: NAME.uncertainty.*")
-    p.add_argument("--threads", metavar="N", type=int, default=1, help="tiles that each process does at a time (default: 1)")
+    p.add_argument("--uncertainty", action="store_true", help="also write the standard deviation of a sample's error: NAME.uncertainty.*")
+    p.add_argument("--threads", metavar="N", type=int, default=1, help="threads of each process (default: 1)")
 
 
 def compress(args: argparse.Namespace) -> int:
@@ -126,10 +126,10 @@ def sharpen(args: argparse.Namespace) -> int:
 
 def _folders(args: argparse.Namespace) -> tuple[Path, Path]:
     if args.jobs is not None and (args.dask or not 1 <= args.jobs <= 256):
-        raise SettingsError("--jobs: a whole number from 1 to 256, without --dask, whose cluster has its own")
+        raise SettingsError("--jobs: expected a whole number from 1 to 256, and no --dask, whose cluster has its own")
     folder, out = expand(args.folder), expand(args.out)
     if folder.resolve() == out.resolve():
-        raise SettingsError(f"OUT {args.out} is the folder that is read; choose another place")
+        raise SettingsError(f"OUT {args.out} is the input folder; choose another one")
     return folder, out
 
 

@@ -1,4 +1,4 @@
-"""`edgefuse bench`: how fast and how large models are on this board, which combination is fastest, and how a peer compares."""
+"""`edgefuse bench`: measures speed and memory of models on this board, finds the fastest combination, and compares with a peer."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from edgefuse.bench.session import Session
 
 _EPILOG = """\
-Each case runs in a process of its own, on a day scene of the demo, end to end (colour conversion and all) and its network alone. A figure
-that can't be trusted is marked ! and ends the command with 3: the board was slowed down, its spread is too wide, or other programs
-took the cores. docs/how-to/bench.md says how each figure is got.
+Each case runs in its own process, on a day scene of the demo, end to end (including colour conversion) and its network alone. A figure
+that cannot be trusted is marked ! and gives exit code 3: the board was throttled, the spread is too wide, or other programs used the
+cores. docs/how-to/bench.md explains each figure.
 
 examples:
   edgefuse bench                                          the default model and blend-classic, on every runtime here
   edgefuse bench --model mobilefuse --precision int8 --threads 1 4 --size 320x240 640x480 --html bench.html
-  edgefuse bench --tune                                   remember the fastest; edgefuse run --runtime auto follows it
-  edgefuse bench --peer theirs.onnx --size 256x256        their fusion model in turn with ours: ratios with their spread
+  edgefuse bench --tune                                   store the fastest; edgefuse run --runtime auto uses it
+  edgefuse bench --peer theirs.onnx --size 256x256        another fusion model, interleaved with ours: ratios and their spread
 """
 DEFAULT_SIZE, PEER_ROUNDS = "640x480", 15
 CLOSED_FORM = "blend-classic"
@@ -44,27 +44,27 @@ def add(commands: Any) -> None:
     several: dict[str, Any] = {"nargs": "+", "action": "extend"}
     p.add_argument(
         "--model", metavar="NAME", **several,
-        help=f"models: names or folders (default: {RunSettings().model} and {CLOSED_FORM}; with --tune the first alone)",
+        help=f"models: names or folders (default: {RunSettings().model} and {CLOSED_FORM}; with --tune only the first)",
     )  # fmt: skip
-    p.add_argument("--runtime", metavar="NAME", **several, help="onnx, litert, numpy or auto (default: every one that is installed)")
-    p.add_argument("--precision", choices=get_args(Precision), **several, help="int8 or fp32 (default: every one that there is)")
+    p.add_argument("--runtime", metavar="NAME", **several, help="onnx, litert, numpy or auto (default: all that are installed)")
+    p.add_argument("--precision", choices=get_args(Precision), **several, help="int8 or fp32 (default: all that exist)")
     p.add_argument(
         "--threads", metavar="N", type=_whole(1, 64), **several,
-        help="threads of the network (default: 1 and the cores there are, 4 at most; with --peer 1; with --tune 1, 2 and 4 as there are)",
+        help="threads of the network (default: 1 and the number of cores up to 4; with --peer 1; with --tune 1, 2 and 4, as available)",
     )  # fmt: skip
     p.add_argument("--size", metavar="WxH", type=_size, **several, help=f"frame sizes in pixels (default: {DEFAULT_SIZE})")
-    p.add_argument("--warmup", metavar="SECONDS", type=_seconds(0), default=0.2, help="run so long before measuring (default: 0.2)")
-    p.add_argument("--min-secs", metavar="SECONDS", type=_seconds(0.01), default=1.0, help="measure each figure so long (default: 1)")
+    p.add_argument("--warmup", metavar="SECONDS", type=_seconds(0), default=0.2, help="run this long before measuring (default: 0.2)")
+    p.add_argument("--min-secs", metavar="SECONDS", type=_seconds(0.01), default=1.0, help="measure each figure this long (default: 1)")
     p.add_argument(
         "--frames", metavar="N", type=_whole(1, 10**6),
-        help=f"and at least so many frames (default: 10); with --peer, rounds (default: {PEER_ROUNDS})",
+        help=f"and at least this many frames (default: 10); with --peer, rounds (default: {PEER_ROUNDS})",
     )  # fmt: skip
-    p.add_argument("--cooldown", metavar="SECONDS", type=_seconds(0), default=0.0, help="rest so long between cases (default: 0)")
-    p.add_argument("--peer", metavar="FILE.onnx", help="a fusion model with two pictures for inputs, measured in turn with ours")
-    p.add_argument("--tune", action="store_true", help="remember the fastest combination whose golden output verifies, for this board")
+    p.add_argument("--cooldown", metavar="SECONDS", type=_seconds(0), default=0.0, help="pause between cases (default: 0)")
+    p.add_argument("--peer", metavar="FILE.onnx", help="a fusion model with two picture inputs, measured interleaved with ours")
+    p.add_argument("--tune", action="store_true", help="store the fastest combination with a verified golden output for this board")
     p.add_argument(
         "--state-dir", metavar="DIR",
-        help="where --tune remembers (default: $STATE_DIRECTORY, $XDG_STATE_HOME/edgefuse or ~/.local/state/edgefuse, where run looks)",
+        help="folder of the choice (default: $STATE_DIRECTORY, $XDG_STATE_HOME/edgefuse or ~/.local/state/edgefuse, where run reads it)",
     )  # fmt: skip
     p.add_argument("--html", metavar="FILE", help="write one self-contained page with plots")
     p.add_argument("--report", metavar="FILE", help="write the JSON to this file")
@@ -73,7 +73,7 @@ def add(commands: Any) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    """Returns 0, or raises what is wrong; what failed or can't be trusted is raised after everything is printed."""
+    """Run the benchmark. Returns 0, or raises errors and untrusted figures after everything is printed."""
     from edgefuse.bench.measure import Plan
     from edgefuse.bench.session import Session
     from edgefuse.bench.text import as_text
@@ -81,28 +81,28 @@ def command(args: argparse.Namespace) -> int:
     wanted = _wanted(args)
     state = _check_outputs(args)
     plan = Plan(args.warmup, args.min_secs, args.frames or Plan().frames)
-    # a terminated bench ends its children and its files as an interrupted one does
+    # on SIGTERM end the children and remove the files as on Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Session(plan, args.cooldown) as session:
         cases = _cases(args, wanted, session)
         interrupt = _run(args, session, cases)
         chosen = _choose(args, wanted, session, state) if args.tune and not interrupt else None
-        found = _found(args, session, chosen)
-    text = json.dumps(found, indent=1, allow_nan=False)
+        report = _report(args, session, chosen)
+    text = json.dumps(report, indent=1, allow_nan=False)
     if args.report:
         files.write_atomic(expand(args.report), (text + "\n").encode())
     if args.html:
         from edgefuse.bench.page import as_html
 
-        files.write_atomic(expand(args.html), as_html(found).encode())
-    print(text if args.json else "\n".join([as_text(found), *map(_tuned_line, chosen or ())]))
+        files.write_atomic(expand(args.html), as_html(report).encode())
+    print(text if args.json else "\n".join([as_text(report), *map(_tuned_line, chosen or ())]))
     if interrupt:
         raise KeyboardInterrupt
-    _complain(found)
+    _raise_problems(report)
     return 0
 
 
-def _found(args: argparse.Namespace, session: Session, chosen: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _report(args: argparse.Namespace, session: Session, chosen: list[dict[str, Any]] | None) -> dict[str, Any]:
     from edgefuse.bench.report import report
 
     return report(session, expand(args.peer) if args.peer else None, chosen)
@@ -149,13 +149,13 @@ def _wanted(args: argparse.Namespace) -> Wanted:
     from edgefuse.runtimes import default_threads
 
     if args.tune and args.peer:
-        raise SettingsError("--tune and --peer are two questions; ask one at a time")
+        raise SettingsError("--tune and --peer cannot be combined")
     if args.tune and args.runtime and "auto" in args.runtime:
-        raise SettingsError("--tune finds what auto is to be; name the runtimes to try, or leave --runtime out")
+        raise SettingsError("--tune chooses for auto; name the runtimes to try, or omit --runtime")
     if args.tune and args.size and len(set(args.size)) > 1:
-        raise SettingsError("--tune takes one --size: the one that the cameras give")
+        raise SettingsError("--tune takes one --size, that of the cameras")
     if args.state_dir is not None and not args.tune:
-        raise SettingsError("--state-dir goes with --tune")
+        raise SettingsError("--state-dir needs --tune")
     known = registry.names("edgefuse.runtimes")
     if unknown := [name for name in args.runtime or () if name not in ("auto", *known)]:
         raise SettingsError(f"unknown runtime '{unknown[0]}'; choose from auto, {', '.join(known)}")
@@ -173,7 +173,7 @@ def _once(values: list[Any] | None) -> list[Any] | None:
 
 
 def _check_outputs(args: argparse.Namespace) -> Path | None:
-    """Prove that everything can be written before anything is measured. Returns the folder to remember a choice in, with --tune."""
+    """Check that all outputs are writable before measuring. Returns the folder for the choice, with --tune."""
     from edgefuse.runtimes import tuned
 
     for option in ("html", "report", "peer", "state_dir"):
@@ -190,7 +190,7 @@ def _check_outputs(args: argparse.Namespace) -> Path | None:
         return None
     folder = expand(args.state_dir) if args.state_dir else tuned.state_folder()
     if folder is None:
-        raise SettingsError("there is no home folder to remember a choice in; give --state-dir DIR")
+        raise SettingsError("no home folder for storing the choice; give --state-dir DIR")
     files.check_folder(folder)
     return folder
 
@@ -207,26 +207,26 @@ def _cases(args: argparse.Namespace, wanted: Wanted, session: Session) -> list[C
         session.left_out += [] if error is None else [str(error)]
     cases, left_out = product(wanted, {name: error is None for name, error in wrong.items()})
     refuse_none(cases, left_out)
-    # of a runtime that is not here it has been said already why
+    # an unusable runtime was reported already
     session.left_out += [why for why in left_out if not why.endswith("can't be used here")]
     return cases
 
 
 def _run(args: argparse.Namespace, session: Session, cases: Sequence[Case]) -> bool:
-    """Measure it all. Returns whether it was interrupted with something measured; raises KeyboardInterrupt where nothing was."""
+    """Measure all cases. Returns whether it was interrupted with results; raises KeyboardInterrupt where there are none."""
     progress = Progress("measuring", None if args.peer else len(cases))
     told = 0
 
-    def tell(note: str) -> None:
+    def on_progress(note: str) -> None:
         nonlocal told
         progress.update(told, note)
         told += 1
 
     try:
         if args.peer:
-            session.duel(expand(args.peer), cases, args.frames or PEER_ROUNDS, tell)
+            session.duel(expand(args.peer), cases, args.frames or PEER_ROUNDS, on_progress)
         else:
-            session.measure(cases, args.tune, tell)
+            session.measure(cases, args.tune, on_progress)
     except KeyboardInterrupt:
         session.interrupted = True
         if not session.rows and not session.duels:
@@ -237,7 +237,7 @@ def _run(args: argparse.Namespace, session: Session, cases: Sequence[Case]) -> b
 
 
 def _choose(args: argparse.Namespace, wanted: Wanted, session: Session, folder: Path | None) -> list[dict[str, Any]]:
-    """The fastest of each model, remembered unless it can't be trusted."""
+    """Choose the fastest of each model, and store it if it can be trusted."""
     from edgefuse.bench.tune import fastest, remembered
     from edgefuse.runtimes.tuned import remember
 
@@ -253,20 +253,22 @@ def _choose(args: argparse.Namespace, wanted: Wanted, session: Session, folder: 
 
 def _tuned_line(chosen: dict[str, Any]) -> str:
     threads = f"{chosen['threads']} thread{'s' if chosen['threads'] > 1 else ''}"
-    what = f"{chosen['model']} {chosen['precision']} on {chosen['runtime']}, {threads}: {chosen['frame_ms']:.2f} ms a frame"
+    what = f"{chosen['model']} {chosen['precision']} on {chosen['runtime']}, {threads}: {chosen['frame_ms']:.2f} ms per frame"
     if chosen["remembered_in"] is None:
-        return f"\nfastest    {what}; not remembered, for that figure can't be trusted"
-    return f"\nfastest    {what}; remembered in {chosen['remembered_in']}, --runtime auto follows it"
+        return f"\nfastest    {what}; not stored, because the figure can't be trusted"
+    return f"\nfastest    {what}; stored in {chosen['remembered_in']}, --runtime auto uses it"
 
 
-def _complain(found: dict[str, Any]) -> None:
+def _raise_problems(report: dict[str, Any]) -> None:
     from edgefuse.bench.text import doubts
 
-    failed = [row for row in found["cases"] if row["status"] != "ok"]
+    failed = [row for row in report["cases"] if row["status"] != "ok"]
     if failed:
         first = f"{failed[0]['model']} {failed[0]['runtime']} {failed[0]['precision'] or ''}".strip()
-        raise EdgeFuseError(f"{len(failed)} of {len(found['cases'])} cases failed; {first}: {failed[0]['error']}")
-    said = doubts(found)
-    if said:
-        rest = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
-        raise MeasurementError(f"not all figures can be trusted: {said[0]}{rest}; close other programs, let the board cool, measure again")
+        raise EdgeFuseError(f"{len(failed)} of {len(report['cases'])} cases failed; {first}: {failed[0]['error']}")
+    reasons = doubts(report)
+    if reasons:
+        rest = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        raise MeasurementError(
+            f"not all figures can be trusted: {reasons[0]}{rest}; close other programs, let the board cool down, and measure again"
+        )

@@ -1,4 +1,4 @@
-"""`edgefuse calibrate`: where the infrared camera's pixels lie in the visible picture, found once and kept in a file."""
+"""`edgefuse calibrate`: registers the infrared camera with the visible one and saves the result in a file."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 Three ways (docs/how-to/calibration.md):
-  of itself     from a handful of ordinary pairs of a scene with edges that both cameras see; refused where it is in doubt
-  by points     given (--points, --point) or clicked on a page that only this machine can open (--click)
-  by a target   a checkerboard or a sheet of dots, warmed by a lamp, seen by both cameras (--target, --dots)
+  automatic     from a few ordinary pairs of a scene with edges that both cameras see; an unreliable result is refused
+  by points     given (--points, --point) or clicked on a local page (--click)
+  by a target   a checkerboard or a grid of dots, heated by a lamp, seen by both cameras (--target, --dots)
 
 examples:
   edgefuse calibrate --source folder:pairs --distance 12
@@ -48,7 +48,7 @@ _DEFAULT_FILE, _DEFAULT_OVERLAY = "calibration.toml", "overlay.png"
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """homography and error_px as in `Calibration`; pairs: how many gave it; notes: lines for people; facts: more for JSON."""
+    """homography and error_px as in `Calibration`; pairs: number used; notes: lines for people; facts: further JSON values."""
 
     homography: Array
     error_px: float
@@ -59,34 +59,38 @@ class _Made:
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
-        "calibrate", help="find where the infrared camera looks",
-        description="Find what puts infrared frames on the visible grid, and keep it in a file for edgefuse run --calibration.",
+        "calibrate", help="register the infrared camera",
+        description="Register infrared frames with visible ones, and save the calibration for edgefuse run --calibration.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    p.add_argument("--source", metavar="URI", required=True, help="where pairs come from, as for edgefuse run")
+    p.add_argument("--source", metavar="URI", required=True, help="source of the pairs, as for edgefuse run")
     how = p.add_mutually_exclusive_group()
-    how.add_argument("--points", metavar="FILE", help="pairs of points, a line each: VISIBLE_X VISIBLE_Y INFRARED_X INFRARED_Y, pixels")
-    how.add_argument("--point", metavar="VX,VY=IX,IY", action="append", help="a pair of points; may be given again")
+    how.add_argument(
+        "--points", metavar="FILE", help="file of point pairs, one per line: VISIBLE_X VISIBLE_Y INFRARED_X INFRARED_Y, pixels"
+    )
+    how.add_argument("--point", metavar="VX,VY=IX,IY", action="append", help="a pair of points; may be repeated")
     how.add_argument("--click", action="store_true", help="mark points of the first pair on a page in this machine's browser")
     how.add_argument("--target", metavar="COLUMNSxROWS", help="a checkerboard, by its inner corners, such as 9x6")
     how.add_argument("--dots", metavar="COLUMNSxROWS", help="a square grid of dots, such as 7x5")
-    how.add_argument("--check", metavar="FILE", help="make nothing: draw this calibration's edges and estimate what it leaves, in pixels")
+    how.add_argument("--check", metavar="FILE", help="check this calibration: draw its edges and estimate its residual in pixels")
     p.add_argument("--save", metavar="FILE", help=f"the calibration file to write (default: {_DEFAULT_FILE})")
     p.add_argument(
         "--overlay", metavar="FILE.png", help=f"draw the infrared edges on the first visible picture (with --check: {_DEFAULT_OVERLAY})"
     )
-    p.add_argument("--distance", metavar="M", help="how far away the scene is, metres: a calibration holds for a distance")
-    p.add_argument("--view", metavar="SHARE", help="width of the infrared view as a share of the visible one, 0.2 to 4 (default: several)")
+    p.add_argument("--distance", metavar="M", help="distance of the scene in metres, for which the calibration holds")
+    p.add_argument(
+        "--view", metavar="SHARE", help="width of the infrared view relative to the visible one, 0.2 to 4 (default: tries several)"
+    )
     p.add_argument("--lenses", metavar="FILE", help="camera matrices and distortions: tables [visible_lens], [infrared_lens] in TOML")
-    p.add_argument("--frames", metavar="N", help=f"use N pairs (default: {_PAIRS}, or as many as there are)")
+    p.add_argument("--frames", metavar="N", help=f"use N pairs (default: {_PAIRS}, or all)")
     p.add_argument("--every", metavar="N", help="take every Nth pair (default: 1)")
-    p.add_argument("--port", metavar="N", help="port of the page of --click (default: any that is free)")
+    p.add_argument("--port", metavar="N", help="port of the page of --click (default: any free port)")
     p.add_argument("--json", action="store_true", help="print JSON")
     p.set_defaults(command=command)
 
 
 def command(args: argparse.Namespace) -> int:
-    """Returns 0, or raises what is wrong; a calibration in doubt is never written."""
+    """Run the command. Returns 0 or raises; an unreliable calibration is never written."""
     from edgefuse.sources import open_source
 
     frames, every = (_option(args, key, whole(1, 10**6)) for key in ("frames", "every"))
@@ -94,7 +98,7 @@ def command(args: argparse.Namespace) -> int:
     lenses = registration.load_lenses(expand(args.lenses)) if args.lenses else (None, None)
     checked = registration.load(expand(args.check)) if args.check else None
     if checked is not None and args.save:
-        raise SettingsError("--check makes nothing to --save; leave one of them out")
+        raise SettingsError("--check and --save cannot be combined")
     marks = _marks(args)
     with open_source(args.source) as source:
         outputs = _outputs(args, source)
@@ -149,7 +153,7 @@ def _by(size: Sequence[int]) -> str:
 
 
 def _marks(args: argparse.Namespace) -> Array | None:
-    """The points given, float64 (N, 4); None where none are."""
+    """Return the given points, float64 (N, 4), or None."""
     from edgefuse.calibration import points
 
     if args.points:
@@ -163,10 +167,10 @@ def _marks(args: argparse.Namespace) -> Array | None:
 
 
 def _outputs(args: argparse.Namespace, source: Source) -> tuple[Path | None, Path | None]:
-    """(calibration file or None, overlay or None), proven writable and none of what is read."""
+    """Return (calibration file or None, overlay or None), checked to be writable and not inputs."""
     overlay = args.overlay or (_DEFAULT_OVERLAY if args.check else None)
     if overlay is not None and not overlay.lower().endswith(".png"):
-        raise SettingsError(f"--overlay {overlay}: a picture ends in .png")
+        raise SettingsError(f"--overlay {overlay}: expected a name ending in .png")
     given = {"--save": None if args.check else args.save or _DEFAULT_FILE, "--overlay": overlay}
     read = {os.path.realpath(p) for p in (*source.info.paths, *(expand(t) for t in (args.check, args.points, args.lenses) if t))}
     for option, text in given.items():
@@ -174,7 +178,7 @@ def _outputs(args: argparse.Namespace, source: Source) -> tuple[Path | None, Pat
             continue
         path = expand(text)
         if {os.path.realpath(path), os.path.realpath(path.parent)} & read:
-            raise OutputError(f"{option} {text} is where this calibration reads from; choose another place")
+            raise OutputError(f"{option} {text} is an input of this calibration; choose another file")
         files.check_file(path)
     save, overlay = given.values()
     return (expand(save) if save else None), (expand(overlay) if overlay else None)
@@ -199,7 +203,7 @@ def _make(args: argparse.Namespace, marks: Array | None, pairs: list[FramePair],
         marks = _clicked(args, views(pairs)[0], lenses)
     if marks is not None:
         return _by_points(views(pairs)[0], marks, lenses)
-    return _of_itself(args, views(pairs, *lenses))
+    return _automatic(args, views(pairs, *lenses))
 
 
 def _fit(view: View, marks: Array, lenses: tuple[Lens | None, Lens | None]) -> Fit:
@@ -209,13 +213,13 @@ def _fit(view: View, marks: Array, lenses: tuple[Lens | None, Lens | None]) -> F
 
 
 def _by_points(view: View, marks: Array, lenses: tuple[Lens | None, Lens | None]) -> _Made:
-    found = _fit(view, marks, lenses)
-    left_out = [int(k) + 1 for k in np.flatnonzero(~found.used)]
-    notes = [f"left out as mistaken: number {', '.join(map(str, left_out))}"] if left_out else []
+    fit_ = _fit(view, marks, lenses)
+    left_out = [int(k) + 1 for k in np.flatnonzero(~fit_.used)]
+    notes = [f"rejected as wrong: point {', '.join(map(str, left_out))}"] if left_out else []
     if len(marks) == 4:
-        notes.append("four points fit any two pictures: add more to learn the error")
-    facts = {"points": len(marks), "left_out": left_out, "residuals_px": found.residuals_px.round(3).tolist()}
-    return _Made(found.homography, found.error_px, 1, tuple(notes), facts)
+        notes.append("four points fit any two pictures: add more to estimate the error")
+    facts = {"points": len(marks), "left_out": left_out, "residuals_px": fit_.residuals_px.round(3).tolist()}
+    return _Made(fit_.homography, fit_.error_px, 1, tuple(notes), facts)
 
 
 def _clicked(args: argparse.Namespace, view: View, lenses: tuple[Lens | None, Lens | None]) -> Array:
@@ -236,27 +240,27 @@ def _by_target(args: argparse.Namespace, views: list[View], lenses: tuple[Lens |
     except ValueError:
         raise SettingsError(f"{option} {text}: expected COLUMNSxROWS, 3 to 50 each, such as 9x6") from None
     marks, missing = target.find(views, "checkerboard" if args.target else "dots", columns, rows)
-    found = _fit(views[0], marks, lenses)
-    notes = (f"target not seen in {', '.join(missing)}",) if missing else ()
-    return _Made(found.homography, found.error_px, len(views) - len(missing), notes, {"points": len(marks), "not_seen": missing})
+    fit_ = _fit(views[0], marks, lenses)
+    notes = (f"target not found in {', '.join(missing)}",) if missing else ()
+    return _Made(fit_.homography, fit_.error_px, len(views) - len(missing), notes, {"points": len(marks), "not_seen": missing})
 
 
-def _of_itself(args: argparse.Namespace, views: list[View]) -> _Made:
+def _automatic(args: argparse.Namespace, views: list[View]) -> _Made:
     from edgefuse.calibration.automatic import estimate
 
-    found = estimate(views, _option(args, "view", real(0.2, 4)))
-    if found.doubt is not None:
+    estimate_ = estimate(views, _option(args, "view", real(0.2, 4)))
+    if estimate_.doubt is not None:
         raise CalibrationError(
-            f"{args.source}: no calibration to be trusted: {found.doubt}; give more pairs of one set-up with edges that both cameras see, "
+            f"{args.source}: no reliable calibration: {estimate_.doubt}; give more pairs of one set-up with edges that both cameras see, "
             "--view where their views differ much, or use --click or --target"
         )
-    facts = {"halves_px": round(found.halves_px, 3), "agreement": round(found.agreement, 4), "lead": round(found.lead, 4)}
-    notes = (f"two halves of the pictures differ by {found.halves_px:.2f} px; edges agree to {found.agreement:.2f} (1 is all)",)
-    return _Made(found.homography, found.error_px, len(views), notes, facts)
+    facts = {"halves_px": round(estimate_.halves_px, 3), "agreement": round(estimate_.agreement, 4), "lead": round(estimate_.lead, 4)}
+    notes = (f"two halves of the pictures differ by {estimate_.halves_px:.2f} px; edges agree to {estimate_.agreement:.2f} (1 is all)",)
+    return _Made(estimate_.homography, estimate_.error_px, len(views), notes, facts)
 
 
 def _placed(c: Calibration) -> str:
-    """Where the infrared frame lies, in words."""
+    """Describe the infrared frame's position in words."""
     ends = registration.project(c.homography, registration.corners(c.infrared_size))
     across = ends[1] - ends[0]
     middle = ends.mean(axis=0) - (np.array(c.visible_size) - 1) / 2
@@ -288,21 +292,21 @@ def _check(args: argparse.Namespace, calibration: Calibration, pairs: list[Frame
     looked_at = views(pairs, calibration.visible_lens, calibration.infrared_lens)
     picture = _overlay(calibration, pairs[0])
     files.write_atomic(overlay, picture)
-    found, residual = recheck(looked_at, calibration.homography)
+    estimate_, residual = recheck(looked_at, calibration.homography)
     count = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}"
-    if found.doubt is not None:
-        raise MeasurementError(f"{args.check}: edges drawn to {overlay}, but {args.source} can't tell what it leaves: {found.doubt}")
+    if estimate_.doubt is not None:
+        raise MeasurementError(f"{args.check}: edges drawn to {overlay}, but no reliable residual from {args.source}: {estimate_.doubt}")
     if args.json:
         report = {"edgefuse": edgefuse.__version__, "source": args.source, "calibration": args.check, "pairs": len(pairs),
-                  "residual_px": round(residual, 4), "estimate_error_px": round(found.error_px, 4), "error_px": calibration.error_px,
+                  "residual_px": round(residual, 4), "estimate_error_px": round(estimate_.error_px, 4), "error_px": calibration.error_px,
                   "made": calibration.made.isoformat(), "distance_m": calibration.distance_m, "overlay": str(overlay)}  # fmt: skip
         print(json.dumps(report, indent=1))
     else:
-        print(f"residual   {residual:.2f} px of {_by(calibration.visible_size)}, from {count}; good to {found.error_px:.2f} px")
+        print(f"residual   {residual:.2f} px of {_by(calibration.visible_size)}, from {count}; good to {estimate_.error_px:.2f} px")
         print(f"made       {calibration.made}, {calibration.method}, error {calibration.error_px:.2f} px"
               + (f", for {calibration.distance_m:g} m" if calibration.distance_m is not None else ""))  # fmt: skip
         print(f"placed     {_placed(calibration)}")
         print(f"overlay    {overlay}")
-        if residual > max(3.0, 3 * (found.error_px + calibration.error_px)):
+        if residual > max(3.0, 3 * (estimate_.error_px + calibration.error_px)):
             print("note       the cameras have moved, or this scene is at another distance: run edgefuse calibrate again")
     return 0

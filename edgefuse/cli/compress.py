@@ -1,4 +1,4 @@
-"""`edgefuse compress`: a hyperspectral cube into an .efz file, decoded again and measured."""
+"""`edgefuse compress`: compresses a hyperspectral cube into an .efz file, decodes it again and measures the loss."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edgefuse.util.uri import expand
 
 _EPILOG = """\
 CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A) or HDF5 (PRISMA L2D): docs/reference/cubes.md.
-Without --bpppc, --psnr or --max-error nothing is lost. OUT appears when it is whole and was decoded again.
+Lossless without --bpppc, --psnr or --max-error. OUT appears once it is complete and was decoded again.
 
 examples:
   edgefuse compress scene.img scene.efz                    lossless
-  edgefuse compress scene.img scene.efz --max-error 5      no sample off by more than 5 counts
-  edgefuse compress scene.npy scene.efz --bpppc 0.25       a quarter bit a pixel and channel
+  edgefuse compress scene.img scene.efz --max-error 5      largest error of a sample 5 counts
+  edgefuse compress scene.npy scene.efz --bpppc 0.25       0.25 bits per pixel and channel
   edgefuse compress scene.tif scene.efz --psnr 45 --json
   ssh pi cat scene.npy | edgefuse compress - - --bpppc 0.1 > scene.efz
 """
@@ -29,25 +29,25 @@ examples:
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
-        "compress", help="a hyperspectral cube into few bytes", description="Compress a hyperspectral cube and measure what is lost.",
+        "compress", help="compress a hyperspectral cube", description="Compress a hyperspectral cube and measure what is lost.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     p.add_argument("cube", metavar="CUBE", help="the cube's file; - reads it from a pipe")
     p.add_argument("out", metavar="OUT.efz", help="the file to write; - writes it to a pipe")
     add_quality(p)
     p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
-    p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, where it is not beside the samples")
+    p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
     p.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="decode and measure (default: yes)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
 
 
 def add_quality(p: argparse.ArgumentParser) -> None:
-    """--model, --bpppc, --psnr, --max-error."""
+    """Add --model, --bpppc, --psnr, --max-error."""
     metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "N"}
     for f in fields(Quality):
         kind = str if f.name == "model" else float
-        text = f.metadata["help"].removeprefix("of cubes: ") + (f" (default: {f.default})" if f.name == "model" else "")
+        text = f.metadata["help"].removeprefix("for cubes: ") + (f" (default: {f.default})" if f.name == "model" else "")
         p.add_argument(f"--{f.name.replace('_', '-')}", metavar=metavars[f.name], type=kind, help=text)
 
 
@@ -68,7 +68,7 @@ def command(args: argparse.Namespace) -> int:
 
 
 class Percent:
-    """A progress line of bytes done, of those there are."""
+    """Progress line in bytes."""
 
     def __init__(self, label: str) -> None:
         self._progress = Progress(label, 100)
@@ -81,7 +81,7 @@ class Percent:
 
 
 def show(report: dict[str, Any], as_json: bool, reads: str, writes: str) -> None:
-    """Print a report: on standard error where the bytes went to standard output."""
+    """Print a report, on standard error where the bytes went to standard output."""
     from edgefuse.telemetry.report import peak_resident_bytes
 
     report["peak_resident_mb"] = round(peak_resident_bytes() / 1e6, 1)
@@ -93,7 +93,7 @@ def show(report: dict[str, Any], as_json: bool, reads: str, writes: str) -> None
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """A report for people: aligned lines, units in every figure."""
+    """Format a report as aligned lines with units."""
     height, width, bands = report["shape"]
     size, q = report["bytes"], report["quality"]
     lines = [

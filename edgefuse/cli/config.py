@@ -1,4 +1,4 @@
-"""`edgefuse config`: is a settings file right, and what is a run told?"""
+"""`edgefuse config`: checks settings, or shows them with their origins."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from edgefuse.util.uri import safe
 
 _EPILOG = """\
 examples:
-  edgefuse config check /etc/edgefuse/edgefuse.toml     before it is reloaded: one line says what is wrong
-  edgefuse config show edgefuse.toml                    each value, and where it comes from
+  edgefuse config check /etc/edgefuse/edgefuse.toml     check it before a reload; errors are one line
+  edgefuse config show edgefuse.toml                    each value and its origin
   EDGEFUSE_RUN_MODEL=blend-classic edgefuse config show edgefuse.toml --json
 """
 _MASK = "***"
 
 
 def add(commands: Any) -> None:
-    text = "checks a settings file, or shows what it tells a run"
+    text = "checks a settings file, or shows the resulting settings"
     p = commands.add_parser(
         "config", help="check or show a settings file", description=text.capitalize() + ".",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     verbs = p.add_subparsers(metavar="VERB", required=True)
-    for verb, what, do in (("check", "say whether FILE and the environment are right", check), ("show", "show each value's origin", show)):
+    for verb, what, do in (("check", "check FILE and the environment", check), ("show", "show each value and its origin", show)):
         v = verbs.add_parser(verb, help=what, description=what.capitalize() + ".", allow_abbrev=False)
-        v.add_argument("file", metavar="FILE", type=Path, nargs="?", help="settings file; without it, the environment (EDGEFUSE_*) alone")
+        v.add_argument("file", metavar="FILE", type=Path, nargs="?", help="settings file; without it, only the environment (EDGEFUSE_*)")
         v.add_argument("--json", action="store_true", help="print JSON")
         v.set_defaults(command=do)
 
@@ -70,7 +70,7 @@ def show(args: argparse.Namespace) -> int:
 
 
 def _rows(given: Settings) -> list[tuple[str, str, Any, str]]:
-    """(table, key, JSON value without secrets, origin) of every setting."""
+    """Return (table, key, JSON value without secrets, origin) of every setting."""
     named: dict[str, Any] = {"run": given.run}
     for table, one in given.tables.items():
         named |= {table: one} if is_dataclass(one) else {f"{table}.{name}": each for name, each in one.items()}
@@ -82,7 +82,7 @@ def _rows(given: Settings) -> list[tuple[str, str, Any, str]]:
 
 
 def _bare(value: Any, secret: bool) -> Any:
-    """`value` as JSON knows it, nothing in it that is to be kept."""
+    """Return `value` as a JSON value with secrets masked."""
     if secret and value:
         return _MASK
     if isinstance(value, tuple):

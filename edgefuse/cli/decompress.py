@@ -1,4 +1,4 @@
-"""`edgefuse decompress`: an .efz file back into a cube file."""
+"""`edgefuse decompress`: decodes an .efz file into a cube file."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from edgefuse.cli.progress import log_lines
 from edgefuse.hyperspectral.formats import FORMATS, by_name
 
 _EPILOG = """\
-The format goes by OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5; into a pipe .npy.
+The format follows from OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5; into a pipe .npy.
 
 examples:
   edgefuse decompress scene.efz scene.img                  ENVI, with scene.img.hdr
-  edgefuse decompress scene.efz scene.tif                  GeoTIFF, wavelengths and place kept
-  edgefuse decompress damaged.efz scene.npy --keep-intact  the tiles that are whole
+  edgefuse decompress scene.efz scene.tif                  GeoTIFF with wavelengths and georeference
+  edgefuse decompress damaged.efz scene.npy --keep-intact  only the intact tiles
   ssh pi cat scene.efz | edgefuse decompress - - | python -c 'import numpy, sys; print(numpy.load(sys.stdin.buffer).shape)'
 """
 
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
-        "decompress", help="an .efz file back into a cube", description="Decode an .efz file into a cube file.",
+        "decompress", help="decode an .efz file", description="Decode an .efz file into a cube file.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     p.add_argument("efz", metavar="IN.efz", help="the file to decode; - reads it from a pipe")
     p.add_argument("out", metavar="OUT", help="the cube's file; - writes it to a pipe")
-    p.add_argument(
-        "--format", choices=tuple(FORMATS), help="whatever the suffix (default: by it, ENVI where it tells none, npy for a pipe)"
-    )
-    p.add_argument("--keep-intact", action="store_true", help="write what is whole of a damaged file; the rest is zero or no data")
+    p.add_argument("--format", choices=tuple(FORMATS), help="output format (default: by the suffix, ENVI without one, npy for a pipe)")
+    p.add_argument("--keep-intact", action="store_true", help="write the intact tiles of a damaged file; the rest is zero or no data")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
 

@@ -1,4 +1,4 @@
-"""`edgefuse doctor`: will it run here, and if not, what mends it."""
+"""`edgefuse doctor`: checks whether EdgeFuse runs on this machine, and prints fixes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edgefuse.errors import EdgeFuseError
 
 _EPILOG = """\
 examples:
-  edgefuse doctor                        a table of ok, warn and fail, each with the command that mends it
+  edgefuse doctor                        a table of ok, warn and fail, with the commands that fix them
   edgefuse doctor --json                 the same for a script, with every camera mode and version
-  edgefuse doctor | grep -A1 ^fail       what must be mended
-  edgefuse doctor | grep 'large models'  those that have the memory for a frame of 640x480 here
+  edgefuse doctor | grep -A1 ^fail       only the failures
+  edgefuse doctor | grep 'large models'  models that have enough memory for 640x480 frames here
 
 exit codes: 0 nothing failed (there may be warnings), 1 something failed
 """
@@ -25,8 +25,8 @@ exit codes: 0 nothing failed (there may be warnings), 1 something failed
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
-        "doctor", help="check this machine, say what mends it",
-        description="Check runtimes, libraries, models and whether they fit the memory, cameras, power, disk, clock and service. "
+        "doctor", help="check this machine and print fixes",
+        description="Check runtimes, libraries, models and their memory, cameras, power, disk, clock and service. "
         "Nothing is changed.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
@@ -59,6 +59,6 @@ def command(args: argparse.Namespace) -> int:
         print(as_text(board, inside, libraries, findings, shutil.get_terminal_size().columns if terminal else None, colour))
     if failed := list(dict.fromkeys(f.name for f in findings if f.state == "fail")):
         raise EdgeFuseError(
-            f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}; run what 'mend' says, then edgefuse doctor"
+            f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}; run the commands after mend:, then edgefuse doctor"
         )
     return 0

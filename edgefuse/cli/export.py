@@ -1,4 +1,4 @@
-"""`edgefuse export`: a raw recording's infrared frames as TIFF files for other programs."""
+"""`edgefuse export`: writes a raw recording's infrared frames as TIFF files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from edgefuse.util import files
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
-DIR gets NUMBER.tiff, one a captured infrared frame, its counts as the camera gave them (16 bit grey, or 8), and frames.json: for each file
-the frame's name, capture time, sensor, state, and the law that makes degrees of its counts:
-celsius = counts * scale + offset (scale null: no law is known).
+DIR gets NUMBER.tiff for each captured infrared frame, with the camera's counts (16 bit grey, or 8), and frames.json: for each file
+the frame's name, capture time, sensor, state, and the conversion of counts to degrees:
+celsius = counts * scale + offset (scale null: unknown).
 
 examples:
   edgefuse run --source demo?depth=16 --record-raw night.efr
@@ -58,7 +58,7 @@ def command(args: argparse.Namespace) -> int:
             progress.update(reader.pairs_read)
             frame = pair.infrared
             if frame is last or pair.missing == "infrared":
-                # held over for another visible frame, or blank
+                # a frame reused for another visible one, or blank
                 continue
             last, name = frame, f"{len(listed):06d}.tiff"
             files.write_atomic(folder / name, images.encode(frame.data, ".tiff"))

@@ -1,4 +1,4 @@
-"""`edgefuse info`: what a file is, of all the kinds that EdgeFuse reads."""
+"""`edgefuse info`: describes a file of any kind that EdgeFuse reads."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from edgefuse.util import images
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
-Knows cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5), .efz files, raw recordings (.efr), calibrations (.toml), images, and models (a folder
-with a card.toml).
+Supports cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5), .efz files, raw recordings (.efr), calibrations (.toml), images, and models
+(a folder with a card.toml).
 
 examples:
   edgefuse info scene.hdr
   edgefuse info scene.efz --json
   edgefuse info PRS_L2D_STD_20200101.he5 --dataset "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/PIXEL_L2_ERR_MATRIX"
 """
-_LISTED = 6  # values of a long list that a person is shown
+_LISTED = 6  # longest list that is printed whole
 
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
-        "info", help="what a file is", description="Describe a cube, a compressed cube, a recording, a calibration, an image or a model.",
+        "info", help="describe a file", description="Describe a cube, a compressed cube, a recording, a calibration, an image or a model.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     p.add_argument("file", metavar="FILE", help="the file; - reads it from a pipe")
     p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
-    p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, where it is not beside the samples")
+    p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
     p.add_argument("--json", action="store_true", help="print JSON")
     p.set_defaults(command=command)
 
 
 def command(args: argparse.Namespace) -> int:
     with log_lines(), pipes.source(args.file) as path:
-        found = describe(path, args.dataset, expand(args.header) if args.header else None)
-    found["file"] = args.file
-    print(json.dumps(found, indent=1, allow_nan=False) if args.json else as_text(found))
+        facts = describe(path, args.dataset, expand(args.header) if args.header else None)
+    facts["file"] = args.file
+    print(json.dumps(facts, indent=1, allow_nan=False) if args.json else as_text(facts))
     return 0
 
 
 def describe(path: Path, dataset: str | None = None, header: Path | None = None) -> dict[str, Any]:
-    """What `path` is: `kind`, and what there is to say of that kind. Raises InputError for what EdgeFuse does not know."""
+    """Describe a file: its `kind`, and the facts of that kind. Raises InputError for an unknown file."""
     try:
         if path.is_dir():
             return _model(path)
@@ -130,10 +130,10 @@ def _model(path: Path) -> dict[str, Any]:
     return {"kind": "model", "file": str(path), "name": card.name, "task": card.task, "title": card.title, **card.cost}
 
 
-def as_text(found: dict[str, Any]) -> str:
-    """`describe` for people: a line a fact."""
-    lines = [f"{found['file']}: {found['kind']}" + (f", {found['format']}" if "format" in found else "")]
-    for key, value in found.items():
+def as_text(facts: dict[str, Any]) -> str:
+    """Format `describe`'s facts, one per line."""
+    lines = [f"{facts['file']}: {facts['kind']}" + (f", {facts['format']}" if "format" in facts else "")]
+    for key, value in facts.items():
         if key in ("file", "kind", "format"):
             continue
         if isinstance(value, dict):

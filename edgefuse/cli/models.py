@@ -1,4 +1,4 @@
-"""`edgefuse models`: list, show and verify what there is."""
+"""`edgefuse models`: lists, shows and verifies models."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _list(cards: list[Any], args: argparse.Namespace) -> int:
 
 
 def _tuned(card: Any) -> dict[str, Any] | None:
-    """What bench --tune remembered: {"auto": in words, None where it is stale, "stale": why}; None where there is nothing."""
+    """Return the choice stored by bench --tune: {"auto": in words, None where it is stale, "stale": why}; None without one."""
     from edgefuse.runtimes import tuned
 
     choice, stale = tuned.recall(card)
@@ -97,7 +97,7 @@ def _verify(cards: list[Any], args: argparse.Namespace) -> int:
         raise EdgeFuseError(f"{len(failed)} of {len(results)} golden pairs failed: {', '.join(r.file for r in failed)}; reinstall edgefuse")
     if not results:
         if any(c.files for c in cards):
-            raise EdgeFuseError(f"no model named has a file for {args.runtime}; leave --runtime out")
+            raise EdgeFuseError(f"none of these models has a file for {args.runtime}; omit --runtime")
         if not args.json:
             print("nothing to verify: a closed form has no files")
     elif all(r.status == "missing" for r in results):

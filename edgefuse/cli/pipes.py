@@ -1,4 +1,4 @@
-"""`-` for a file: what comes through a pipe is laid down in a file, to be read in windows; what goes out is sent when it is whole."""
+"""`-` as a file name: pipe input is stored in a temporary file for random access; output is sent once it is complete."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PIECE = 1 << 20
 
 @contextmanager
 def source(text: str, suffix: str = "") -> Iterator[Path]:
-    """The file `text`, or standard input's bytes in a file that lasts as long as the context. Raises CubeError, OutputError."""
+    """Yield the file `text`, or a temporary file with standard input's bytes. Raises CubeError, OutputError."""
     if text != PIPE:
         yield expand(text)
         return
     if sys.stdin.isatty():
-        raise SettingsError("- reads from a pipe, and here is a terminal; give a file, or pipe one in")
+        raise SettingsError("- reads from a pipe, but standard input is a terminal; give a file, or pipe one in")
     with _scratch() as folder:
         path = folder / f"stdin{suffix}"
         try:
@@ -36,18 +36,18 @@ def source(text: str, suffix: str = "") -> Iterator[Path]:
         except OSError as e:
             raise output_error(folder, e) from None
         if empty:
-            raise CubeError("nothing came through the pipe")
+            raise CubeError("the pipe was empty")
         yield path
 
 
 @contextmanager
 def target(text: str, suffix: str) -> Iterator[Path]:
-    """The file `text`, or one whose bytes go to standard output where the context ends well. Raises OutputError, SettingsError."""
+    """Yield the file `text`, or one whose bytes go to standard output after success. Raises OutputError, SettingsError."""
     if text != PIPE:
         yield expand(text)
         return
     if sys.stdout.isatty():
-        raise SettingsError("- writes bytes, and here is a terminal; give a file, or pipe it on")
+        raise SettingsError("- writes bytes, but standard output is a terminal; give a file, or a pipe")
     with _scratch() as folder:
         path = folder / f"stdout{suffix}"
         yield path
@@ -68,6 +68,6 @@ def _scratch() -> Iterator[Path]:
 
 
 def refuse_same(reads: Path, writes: Path, option: str) -> None:
-    """Raises SettingsError where both are one file."""
+    """Raise SettingsError where both are the same file."""
     if os.path.realpath(reads) == os.path.realpath(writes):
-        raise SettingsError(f"{option} {writes} is what is read; choose another name")
+        raise SettingsError(f"{option} {writes} is the input; choose another name")

@@ -1,4 +1,4 @@
-"""A progress line on a terminal, nothing elsewhere; and what EdgeFuse logs, a line each."""
+"""Progress line on a terminal, and one line per log record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INTERVAL_S = 0.1
 
 
 class Progress:
-    """`label 120/250 [=======>      ] 23.4 FPS`, redrawn in place at most ten times a second."""
+    """`label 120/250 [=======>      ] 23.4 FPS`, redrawn in place at most ten times a second; nothing where there is no terminal."""
 
     def __init__(self, label: str, total: int | None, stream: TextIO | None = None) -> None:
         stream = stream or sys.stderr  # of now: a test or a caller may have put another in its place
@@ -38,7 +38,7 @@ class Progress:
         self._stream.flush()
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Erase the line."""
         if self._shown and self._drawn_at:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
@@ -47,7 +47,7 @@ class Progress:
 
 @contextmanager
 def log_lines(stream: TextIO | None = None) -> Iterator[None]:
-    """EdgeFuse's log on `stream`, as the command line's own lines are; a progress line gives way to it."""
+    """Print EdgeFuse's log on `stream` in the command line's style, replacing a progress line."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_OneLine(("\r\x1b[K" if stream.isatty() else "") + "edgefuse: %(message)s"))

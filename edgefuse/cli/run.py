@@ -1,4 +1,4 @@
-"""`edgefuse run`: a source through a model into sinks, and a report."""
+"""`edgefuse run`: fuses a source's pairs with a model into sinks, and prints a report."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _EPILOG = """\
 sources (docs/reference/sources.md):
   folder:DIR                  DIR/visible and DIR/infrared, paired by name     folder:VISIBLE_DIR,INFRARED_DIR
   video:VISIBLE,INFRARED      two video files, paired by time
-  replay:FILE.efr             what --record-raw recorded, to the byte          replay:FILE.efr?loop=0
-  cubes:DIR                   hyperspectral cubes, into DIR/*.efz of --save (docs/reference/cubes.md)
-  demo                        a made-up scene                                  demo?scene=night&size=320x240&seed=7
+  replay:FILE.efr             a recording of --record-raw, unchanged            replay:FILE.efr?loop=0
+  cubes:DIR                   hyperspectral cubes, compressed to *.efz in the --save folder (docs/reference/cubes.md)
+  demo                        a synthetic scene                                demo?scene=night&size=320x240&seed=7
 
 cameras (docs/how-to/cameras.md):
-  --camera                                             the settings file's pair, or the one attached
+  --camera                                             the settings file's pair, or the attached one
   --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100
   --camera visible=rtsp://user:password@host/stream --camera infrared=v4l2:/dev/video2?size=256x384
 
@@ -86,13 +86,13 @@ def add(commands: Any) -> None:
         if "const" in f.metadata:
             how |= {"nargs": "?", "const": f.metadata["const"]}
         p.add_argument(f"--{f.metadata['option']}", metavar=f.metadata.get("metavar"), dest=f"{table}.{f.name}", **how)
-    p.add_argument("--config", metavar="FILE", type=Path, help="settings file (docs/reference/settings.md); options given here beat it")
+    p.add_argument("--config", metavar="FILE", type=Path, help="settings file (docs/reference/settings.md); options given here override it")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
 
 
 def _option(kind: type[Any], f: Field[Any]) -> dict[str, Any]:
-    """What argparse is to know of a setting. One that is not given stays out, so that the file's value shows through."""
+    """Return argparse's parameters for a setting. An option that is not given stays unset, so that the file's value applies."""
     hint = hints(kind)[f.name]
     kinds = get_args(hint) or (hint,)
     text = f.metadata["help"] + (f" (default: {f.default})" if isinstance(f.default, str | float) and f.default else "")
@@ -122,9 +122,10 @@ def command(args: argparse.Namespace) -> int:
 
 
 def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = None) -> int:
-    """Returns 0, or raises what the run ended with, after the sinks are closed and the report is written.
+    """Run the settings. Returns 0, or raises the run's error after sinks are closed and the report is written.
 
-    reread: the settings as they are now, for SIGHUP and for who asks from outside."""
+    reread: returns the current settings, for SIGHUP and reload requests.
+    """
     from edgefuse.run.reload import Reloader
     from edgefuse.run.session import RunSession, model_facts
     from edgefuse.run.systemd import Heartbeat, notify, stop_on_signals
@@ -132,7 +133,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
     from edgefuse.util.memory import release_unused
 
     lines = given.tables.get("telemetry")
-    # --telemetry -: whoever reads the lines reads nothing else
+    # with --telemetry - standard output has only the lines
     out = sys.stderr if lines and lines.file == "-" else sys.stdout
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
@@ -154,7 +155,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
             heartbeat.beat(telemetry.frames_fused)
             progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS  {telemetry.thermal.note}")
 
-        # the handlers stay until all is written: a signal must not cut the video's closing short
+        # signal handlers stay until all is written, so that a signal cannot interrupt closing a video
         with stop_on_signals(running.stop) as signals, reloader.on_hangup():
             release_unused()
             with _collect(failures):
@@ -173,7 +174,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
     if failures:
         raise failures[0]
     lost = telemetry.frames_dropped
-    # a live source's frames don't wait, so some are always dropped
+    # a live source always drops some frames, which is not an error
     if lost and (not running.source.info.live or telemetry.frames_fused == 0):
         rest = f" (and {lost - 1} more; --report lists them)" if lost > 1 else ""
         raise SourceError(f"{lost} of {report['frames']['in']} pairs of {report['source']} not fused: {telemetry.first_loss}{rest}")
@@ -182,7 +183,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
 
 @contextmanager
 def _collect(failures: list[EdgeFuseError]) -> Iterator[None]:
-    """Keep an expected error for later, so that what remains to be closed and written still is."""
+    """Collect an expected error, so that everything else is still closed and written."""
     try:
         yield
     except EdgeFuseError as e:
@@ -190,12 +191,12 @@ def _collect(failures: list[EdgeFuseError]) -> Iterator[None]:
 
 
 def warn(fuser: Fuser) -> None:
-    """Say on standard error why what was tuned is not followed, if so."""
+    """Warn on standard error if the tuned choice is not followed."""
     if fuser.choice.warning:
         print(f"edgefuse: {fuser.choice.warning}", file=sys.stderr)
 
 
 def model_line(model: dict[str, Any]) -> str:
-    """`model_facts` in words."""
+    """Format `model_facts` as a line."""
     threads = f"{model['threads']} thread{'s' if model['threads'] > 1 else ''}"
     return f"{model['name']} {model['precision']} on {model['runtime']} {model['version']}, {threads} ({model['why']})"

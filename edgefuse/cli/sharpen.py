@@ -1,4 +1,4 @@
-"""`edgefuse sharpen`: a hyperspectral cube as sharp as a multispectral image of the same scene."""
+"""`edgefuse sharpen`: sharpens a hyperspectral cube by a multispectral image of the same scene."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from edgefuse.sharpening.base import Scene
 
 _EPILOG = """\
-Both are ENVI, .npy, .npz, .mat, GeoTIFF or HDF5, and cover the same ground; the image has a whole number of pixels to each of the cube's.
-OUT has the cube's bands, wavelengths and type on the image's grid, with the image's georeference. Its format goes by its suffix.
-How it is done, and how good it is: docs/how-to/sharpening.md
+Both are ENVI, .npy, .npz, .mat, GeoTIFF or HDF5, and cover the same ground; the image's resolution is a whole multiple of the cube's.
+OUT has the cube's bands, wavelengths and type on the image's grid, with the image's georeference. Its format follows from its suffix.
+Method and quality: docs/how-to/sharpening.md
 
 examples:
   edgefuse sharpen hyperion.img ali.tif sharp.img
   edgefuse sharpen cube.npy image.npy sharp.npy --uncertainty unsure.npy --json
-  edgefuse sharpen cube.img image.img sharp.tif --psf auto     how wide the cube's pixels see, as the data tell
+  edgefuse sharpen cube.img image.img sharp.tif --psf auto     estimate the width of the cube's pixels from the data
   edgefuse sharpen low.npy image.npy sharp.npy --truth high.npy
   edgefuse sharpen cube.img image.img sharp.img --model csakd-student --tile 128     the paper's network: ratio 4, 4 bands or more
 """
@@ -32,37 +32,35 @@ examples:
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
-        "sharpen", help="a hyperspectral cube as sharp as a multispectral image",
+        "sharpen", help="sharpen a hyperspectral cube by a multispectral image",
         description="Sharpen a low-resolution hyperspectral cube by a high-resolution multispectral image of the same scene.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     p.add_argument("cube", metavar="LR_HSI", help="the hyperspectral cube")
-    p.add_argument("image", metavar="HR_MSI", help="the multispectral image, of 2 or more pixels to each of the cube's, to a side")
+    p.add_argument("image", metavar="HR_MSI", help="the multispectral image, with 2 or more times the cube's resolution")
     p.add_argument("out", metavar="OUT", help="the sharpened cube to write")
     add_options(p)
     p.add_argument("--uncertainty", metavar="FILE", help="write the standard deviation of a sample's error, one band")
-    p.add_argument("--truth", metavar="CUBE", help="the true sharp cube: PSNR, SAM, ERGAS, RMSE, SSIM and UQI against it")
-    p.add_argument("--threads", metavar="N", type=int, default=0, help="tiles done at a time (default: as many as there are cores)")
+    p.add_argument("--truth", metavar="CUBE", help="the true sharp cube, for PSNR, SAM, ERGAS, RMSE, SSIM and UQI")
+    p.add_argument("--threads", metavar="N", type=int, default=0, help="threads (default: the number of cores)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
-    """How it is done: what `options` reads."""
-    p.add_argument("--model", metavar="NAME", default="sharpen-edge", help="what sharpens: sharpen-edge (default) or csakd-student")
+    """Add the options that `options` reads."""
+    p.add_argument("--model", metavar="NAME", default="sharpen-edge", help="sharpen-edge (default) or csakd-student")
+    p.add_argument("--tile", metavar="N", type=int, help="side of a tile in pixels of the image (default: 16 pixels of the cube)")
     p.add_argument(
-        "--tile", metavar="N", type=int, help="the image's pixels that are looked at together, to a side (default: 16 of the cube's)"
+        "--psf", metavar="W|auto", default="1", help="full width at half maximum of the cube's point spread, in its pixels (default: 1)"
     )
-    p.add_argument(
-        "--psf", metavar="W|auto", default="1", help="width at half maximum that a pixel of the cube sees, in its pixels (default: 1)"
-    )
-    p.add_argument("--no-register", action="store_true", help="take the images as they lie, rather than look for a shift of up to 2 pixels")
-    p.add_argument("--coarse", action="store_true", help="half a decibel less, in a fraction of the time")
-    p.add_argument("--report", action="store_true", help="read OUT back and hold it against the cube")
+    p.add_argument("--no-register", action="store_true", help="do not search for a shift of up to 2 pixels")
+    p.add_argument("--coarse", action="store_true", help="faster, at a loss of about half a decibel")
+    p.add_argument("--report", action="store_true", help="read OUT back and compare it with the cube")
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """`sharpen_file`'s keywords. Raises SettingsError."""
+    """Return the keyword arguments of `sharpen_file`. Raises SettingsError."""
     if not 0 <= args.threads <= 256:
         raise SettingsError(f"--threads {args.threads}: expected a whole number from 1 to 256")
     how = {"name": args.model, "fwhm": _width(args.psf), "register": not args.no_register, "tile": args.tile}

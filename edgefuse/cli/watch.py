@@ -1,4 +1,4 @@
-"""`edgefuse run --source cubes:DIR [--watch] --save OUT`: hyperspectral cubes of a folder, compressed as they land."""
+"""`edgefuse run --source cubes:DIR [--watch] --save OUT`: compresses the hyperspectral cubes in a folder, and new ones as they arrive."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _USED = ("source", "model", "save", "report")
 
 
 def takes(given: Settings) -> bool:
-    """Whether the source is a folder of cubes. Raises SettingsError where something else is asked for that such a run has no use for."""
+    """Whether the source is a folder of cubes. Raises SettingsError for settings that such a run does not use."""
     s, plain = given.run, RunSettings(source=given.run.source)
     if s.source.partition(":")[0] != "cubes":
         if "cubes" in given.tables:
-            raise SettingsError("[cubes], --watch, --bpppc and the like are about cubes; give --source cubes:DIR")
+            raise SettingsError("[cubes], --watch, --bpppc and the like are only for cubes; give --source cubes:DIR")
         return False
     if wrong := [f.name for f in fields(s) if f.name not in _USED and getattr(s, f.name) != getattr(plain, f.name)]:
-        raise SettingsError(f"--{wrong[0].replace('_', '-')} is about pairs of frames, not cubes; leave it out")
+        raise SettingsError(f"--{wrong[0].replace('_', '-')} is only for pairs of frames, not cubes; omit it")
     if other := [table for table in given.tables if table != "cubes"]:
-        raise SettingsError(f"[{other[0]}] is about pairs of frames, not cubes; leave it out")
+        raise SettingsError(f"[{other[0]}] is only for pairs of frames, not cubes; omit it")
     return True
 
 
 def run(given: Settings, as_json: bool) -> int:
-    """Returns 0, or raises: OutputError, and after the report CubeError where cubes could not be used."""
+    """Run the command. Returns 0, or raises OutputError, or after the report CubeError where cubes were unusable."""
     import logging
 
     from edgefuse.archive.incoming import PATIENCE_S, SETTLE_S, IncomingCubes
@@ -49,15 +49,15 @@ def run(given: Settings, as_json: bool) -> int:
     uri.allow()
     (folder,) = uri.paths(1)
     if not os.path.isdir(folder):  # noqa: PTH112
-        raise CubeError(f"{folder}: no such folder; give one that cubes are in, or land in")
+        raise CubeError(f"{folder}: no such folder; give the folder of the cubes")
     if not s.save:
-        raise SettingsError("--save DIR: where the .efz files and their manifest go")
+        raise SettingsError("--save DIR is missing: the folder for the .efz files and their manifest")
     out = expand(s.save)
     if os.path.realpath(out) == os.path.realpath(folder):
-        raise SettingsError(f"--save {s.save} is the folder that cubes land in; choose another place")
+        raise SettingsError(f"--save {s.save} is the input folder; choose another one")
     if s.report:
         files.check_file(expand(s.report))
-    # what the model is by default is for pairs
+    # the default model is one for pairs
     quality = cubes.quality(None if s.model == RunSettings(source=s.source).model else s.model)
     began, fed = time.monotonic(), [-1.0]
     say = logging.getLogger("edgefuse.watch").info

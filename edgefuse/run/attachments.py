@@ -1,7 +1,7 @@
-"""What a run has beside its sinks: the web page, MQTT, alarms, recordings, streams. Each stands on `Live` and on its own settings table.
+"""Attachments of a run besides its sinks: web page, MQTT, alarms, recordings, streams. Each uses `Live` and its own settings table.
 
-A kind is a class made as `Kind(table, live, info)`. What is wrong with its settings, or an extra that is missing, it raises there as an
-EdgeFuseError. From then on nothing that happens to it ends a run: it tries again by itself, and says so (`Live.emit`, `report`).
+An attachment is made as `Kind(table, live, info)` and raises EdgeFuseError there for invalid settings or a missing extra. Later faults
+never end the run: it retries by itself and reports them (`Live.emit`, `report`).
 """
 
 from __future__ import annotations
@@ -25,70 +25,72 @@ class Attachment(Protocol):
     def __init__(self, table: Any, live: Live, info: Info) -> None: ...
 
     def report(self) -> dict[str, Any]:
-        """JSON values, units in the keys; at once, from any thread."""
+        """Return JSON values with units in the keys. Must return at once; called from any thread."""
 
     def close(self) -> None:
-        """End threads, watchers and listeners, finish what is open; within 5 s; safe to call twice."""
+        """End threads, watchers and listeners and finish open files within 5 s; safe to call twice."""
 
 
 class Attachments:
-    """Those that a run's tables ask for."""
+    """The attachments for a run's settings tables."""
 
     def __init__(self, tables: Mapping[str, Any], live: Live, info: Info) -> None:
-        """Opens them in their order; closes what is open before it raises."""
+        """Opens them in order; on an error closes those already open and raises it."""
         self._live, self._info = live, info
         self._open: dict[str, tuple[Any, Attachment]] = {}
         try:
             for name, table in tables.items():
-                self._add(name, table)
+                self._open_one(name, table)
         except BaseException:
             self.close()
             raise
 
-    def _add(self, name: str, table: Any) -> None:
+    def _open_one(self, name: str, table: Any) -> None:
         if name in KINDS:
             self._open[name] = table, registry.loaded(KINDS[name])(table, self._live, self._info)
 
     def exchange(self, tables: Mapping[str, Any], info: Info) -> None:
-        """Close those whose table changed or is gone, all of them where the source changed, and open what `tables` asks for. Where one
-        can't be opened, those of before are, and EdgeFuseError is raised."""
+        """Apply new tables: close attachments whose table changed (all where the source changed), and open those of `tables`.
+
+        On an error the previous ones are reopened, and EdgeFuseError is raised.
+        """
         before, info_before = {name: table for name, (table, _) in self._open.items()}, self._info
         try:
-            self._move(tables, info)
+            self._update(tables, info)
         except EdgeFuseError:
-            self._move(before, info_before)
+            self._update(before, info_before)
             raise
 
-    def _move(self, tables: Mapping[str, Any], info: Info) -> None:
+    def _update(self, tables: Mapping[str, Any], info: Info) -> None:
         same = replace(info, model=self._info.model) == self._info
         self._info = info
         for name in reversed(list(self._open)):
             if not same or self._open[name][0] != tables.get(name):
-                self._close(name, self._open.pop(name)[1])
+                self._close_one(name, self._open.pop(name)[1])
         for name, table in tables.items():
             if name not in self._open:
-                self._add(name, table)
+                self._open_one(name, table)
 
     def report(self) -> dict[str, Any]:
-        """Each one's report under its table's name."""
-        return {name: _reported(one) for name, (_, one) in list(self._open.items())}
+        """Return each attachment's report under its table's name."""
+        return {name: _safe_report(attachment) for name, (_, attachment) in list(self._open.items())}
 
     def close(self) -> None:
-        """Close all, in the reverse order; they can still report. A fault of one keeps none of the others open, and is logged."""
-        for name, (_, one) in reversed(list(self._open.items())):
-            self._close(name, one)
+        """Close all in reverse order; they can still report. Errors are logged, and the others still closed."""
+        for name, (_, attachment) in reversed(list(self._open.items())):
+            self._close_one(name, attachment)
 
-    def _close(self, name: str, one: Attachment) -> None:
+    def _close_one(self, name: str, attachment: Attachment) -> None:
         try:
-            one.close()
+            attachment.close()
         except Exception as e:
             log.warning("%s: closing failed (%s: %s)", name, type(e).__name__, e)
 
 
-def _reported(one: Attachment) -> dict[str, Any]:
+def _safe_report(attachment: Attachment) -> dict[str, Any]:
     try:
-        return one.report()
+        return attachment.report()
     except Exception as e:
-        # its fault is no reason for the run to have no report
+        # a failing attachment must not prevent the run's report
         log.exception("a report failed")
         return {"error": f"{type(e).__name__}: {e}"}

@@ -1,9 +1,9 @@
-"""Source -> fuse -> sinks: three threads joined by bounded queues, so that reading and writing hide behind the network.
+"""Pipeline of a run: source -> fuser -> sinks, in three threads joined by bounded queues.
 
-Recorded sources wait and lose nothing; live ones wait for nobody, and the oldest pair gives way to the newest ("overrun" where the
-network is late, "slow-sink" where writing is). Every pair read ends as fused or dropped, and drops are counted by cause.
+Recorded sources wait and lose nothing. Live ones never wait; the newest pair replaces the oldest ("overrun" where fusion is late,
+"slow-sink" where writing is). Every pair read ends as fused or dropped, and drops are counted by cause.
 
-Fuser, sinks and source can be exchanged while it runs, between two frames.
+Fuser, sinks and source can be replaced between two frames while it runs.
 """
 
 from __future__ import annotations
@@ -24,69 +24,73 @@ from edgefuse.telemetry.report import Telemetry
 
 T = TypeVar("T")
 
-_AHEAD = 2  # pairs and fused frames in wait: enough to hide a slow read, few enough for 1 GB of memory
-_AHEAD_LIVE = 1  # each one in wait is a frame's time of delay
-_POLL_S = 0.02  # while the source is exchanged
+_QUEUE_LENGTH = 2  # pairs and fused frames in the queues: enough to hide a slow read, few enough for 1 GB of memory
+_QUEUE_LENGTH_LIVE = 1  # each queued frame adds a frame interval of latency
+_POLL_S = 0.02  # poll interval while the source is replaced
 
 
 class Pipeline:
     """One run. `stop` (from any thread or signal handler) ends it after the frames already read."""
 
     def __init__(self, source: Source, fuser: Fuser, sinks: Sequence[Sink], telemetry: Telemetry, limit: int | None = None) -> None:
-        """limit: pairs to read at most; may be set anew while it runs."""
+        """limit: largest number of pairs to read; may be changed while it runs."""
         self._source, self._fuser, self._sinks, self._telemetry = source, fuser, sinks, telemetry
         self.limit = limit
-        self._pairs: queue.Queue[FramePair | FrameError | None] = queue.Queue(_AHEAD)
-        self._frames: queue.Queue[FusedFrame | None] = queue.Queue(_AHEAD)
-        self._fit_queues()
+        self._pairs: queue.Queue[FramePair | FrameError | None] = queue.Queue(_QUEUE_LENGTH)
+        self._frames: queue.Queue[FusedFrame | None] = queue.Queue(_QUEUE_LENGTH)
+        self._size_queues()
         self._fusing, self._writing = threading.Lock(), threading.Lock()
-        self._turn = threading.Lock()  # held by who waits to exchange them, so that the next frame gives way
-        self._park, self._parked, self._ended = False, False, threading.Event()
-        self._stop = False  # set by a signal handler, which must take no lock
+        self._exchange_lock = threading.Lock()  # held by a thread that waits to replace the fuser or sinks; the frame loop yields to it
+        self._pause_requested, self._paused, self._ended = False, False, threading.Event()
+        self._stop = False  # set by a signal handler, so it takes no lock
         self._failures: list[BaseException] = []
 
-    def _fit_queues(self) -> None:
-        self._pairs.maxsize = self._frames.maxsize = _AHEAD_LIVE if self._source.info.live else _AHEAD
+    def _size_queues(self) -> None:
+        self._pairs.maxsize = self._frames.maxsize = _QUEUE_LENGTH_LIVE if self._source.info.live else _QUEUE_LENGTH
 
     def stop(self) -> None:
+        """End the run soon. Callable from any thread or signal handler."""
         self._stop = True
         self._source.stop()
 
     @property
     def stopping(self) -> bool:
-        """Whether it was stopped, or has ended."""
+        """Whether the run was stopped or has ended."""
         return self._stop or self._ended.is_set()
 
     def exchange(self, fuser: Fuser, sinks: Sequence[Sink]) -> None:
-        """From another thread: go on with these from the next frame on. The old ones are nobody's any more when this returns."""
-        with self._turn, self._fusing:
+        """Use another fuser and other sinks from the next frame on; called from another thread. On return the old ones are unused."""
+        with self._exchange_lock, self._fusing:
             self._fuser = fuser
-        with self._turn, self._writing:
+        with self._exchange_lock, self._writing:
             self._sinks = sinks
 
-    def park(self, stop: bool) -> None:
-        """From another thread: read no more until `go_on`; returns when all that was read is written or dropped, or the run has ended.
-        stop: the source is not to be read again, and is stopped."""
-        self._park = True
+    def pause(self, stop: bool) -> None:
+        """Stop reading until `resume`; called from another thread. Returns when all pairs read are written or dropped, or the run has
+        ended.
+
+        stop: stop the source too, because it will not be read again.
+        """
+        self._pause_requested = True
         if stop:
             self._source.stop()
-        while not (self._parked or self._ended.is_set()):
+        while not (self._paused or self._ended.is_set()):
             self._ended.wait(_POLL_S)
 
-    def go_on(self, source: Source) -> None:
-        """After `park`: read on, from `source`."""
+    def resume(self, source: Source) -> None:
+        """Continue after `pause`, reading from `source`."""
         self._source = source
-        self._fit_queues()
-        self._park = False
-        while self._parked and not self._ended.is_set():
+        self._size_queues()
+        self._pause_requested = False
+        while self._paused and not self._ended.is_set():
             self._ended.wait(_POLL_S)
         if self._stop:
             source.stop()
 
     def run(self, on_frame: Callable[[], None] | None = None) -> None:
-        """Run to the source's end, to `limit` pairs or to `stop`; `on_frame` is called after each pair in the caller's thread.
+        """Run until the source's end, `limit` pairs or `stop`; `on_frame` is called after each pair in the caller's thread.
 
-        Raises what a source, the fuser or a sink raised, after the queues have drained; FrameErrors are counted instead.
+        Raises the error of a source, the fuser or a sink after the queues have drained; FrameErrors are only counted.
         """
         reader = threading.Thread(target=self._read, name="edgefuse-read", daemon=True)
         writer = threading.Thread(target=self._write, name="edgefuse-write", daemon=True)
@@ -94,12 +98,12 @@ class Pipeline:
         writer.start()
         try:
             while (item := self._pairs.get()) is not None:
-                with self._turn:
+                with self._exchange_lock:
                     pass
                 with self._fusing:
                     self._fuse(item)
                 self._pairs.task_done()
-                del item  # a pair held while waiting for the next is memory for nothing; so below
+                del item  # free the pair's memory while waiting for the next; likewise below
                 if on_frame:
                     on_frame()
         finally:
@@ -110,20 +114,20 @@ class Pipeline:
         if self._failures:
             raise self._failures[0]
 
-    def _wait_parked(self) -> None:
+    def _wait_paused(self) -> None:
         self._pairs.join()
         self._frames.join()
-        self._parked = True
-        while self._park and not self._stop:
+        self._paused = True
+        while self._pause_requested and not self._stop:
             self._ended.wait(_POLL_S)
-        self._parked = False
+        self._paused = False
 
     def _read(self) -> None:
         count = 0
         try:
             while not self._stop and (self.limit is None or count < self.limit):
-                if self._park:
-                    self._wait_parked()
+                if self._pause_requested:
+                    self._wait_paused()
                     continue
                 begin = time.perf_counter_ns()
                 item: FramePair | FrameError | None
@@ -132,7 +136,7 @@ class Pipeline:
                 except FrameError as e:
                     item = e
                 if item is None:
-                    if self._park:
+                    if self._pause_requested:
                         continue
                     break
                 count += 1
@@ -140,8 +144,8 @@ class Pipeline:
                     self._telemetry.read(item.nbytes, time.perf_counter_ns() - begin)
                     if item.missing != "infrared":
                         self._telemetry.infrared(item.infrared)
-                if old := self._hand_on(self._pairs, item):
-                    self._drop(old, "overrun", "newer frames came before its turn")
+                if old := self._enqueue(self._pairs, item):
+                    self._drop(old, "overrun", "newer frames came before it could be fused")
                 del item, old
         except BaseException as e:
             self._failures.append(e)
@@ -153,8 +157,8 @@ class Pipeline:
             self._telemetry.lost(item)
             return
         if self._failures:
-            # a sink failed: what was read meanwhile is lost, and counted
-            self._drop(item, "unwritten", "the run had failed")
+            # a sink failed: pairs read since then are lost, and counted
+            self._drop(item, "unwritten", "the run has failed")
             return
         try:
             fused = self._fuser.fuse(item)
@@ -162,24 +166,24 @@ class Pipeline:
             self._telemetry.lost(e)
             self._source.settle(item, e.cause)
         else:
-            if old := self._hand_on(self._frames, fused):
-                self._drop(old.pair, "slow-sink", "it was fused, but newer frames came before it could be written")
+            if old := self._enqueue(self._frames, fused):
+                self._drop(old.pair, "slow-sink", "newer fused frames came before it could be written")
 
-    def _hand_on(self, line: queue.Queue[T | None], item: T) -> T | None:
-        """Put `item` into `line`. A live source's reader and fuser don't wait for room: the oldest item, returned, makes it."""
+    def _enqueue(self, target: queue.Queue[T | None], item: T) -> T | None:
+        """Put an item into a queue. For a live source never wait: the oldest item is removed and returned instead."""
         if not self._source.info.live:
-            line.put(item)
+            target.put(item)
             return None
         oldest = None
         while True:
             try:
-                line.put_nowait(item)
+                target.put_nowait(item)
                 return oldest
             except queue.Full:
-                # one thread puts, so at most one item has to go
+                # this thread is the only producer, so at most one item has to go
                 with contextlib.suppress(queue.Empty):
-                    oldest = line.get_nowait()
-                    line.task_done()
+                    oldest = target.get_nowait()
+                    target.task_done()
 
     def _drop(self, item: FramePair | FrameError, cause: str, why: str) -> None:
         if isinstance(item, FrameError):
@@ -190,16 +194,16 @@ class Pipeline:
 
     def _write(self) -> None:
         while (fused := self._frames.get()) is not None:
-            with self._turn:
+            with self._exchange_lock:
                 pass
             with self._writing:
-                self._put(fused)
+                self._write_frame(fused)
             self._frames.task_done()
             del fused
 
-    def _put(self, fused: FusedFrame) -> None:
+    def _write_frame(self, fused: FusedFrame) -> None:
         if self._failures:
-            self._drop(fused.pair, "unwritten", "it was fused but not written, as the run had failed")
+            self._drop(fused.pair, "unwritten", "it was fused but not written, because the run has failed")
             return
         begin = time.perf_counter_ns()
         try:

@@ -1,7 +1,6 @@
-"""The parts of a run: opened by its settings, and exchanged while it runs where those change.
+"""A run's components, opened from its settings and replaced while it runs when those change.
 
-What did not change stays as it is: cameras above all, which take seconds to come back. An exchange that can't be made leaves the run as it
-was.
+Unchanged components stay open, above all cameras, which take seconds to restart. If a change fails, the run continues as before.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import edgefuse
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser
+from edgefuse.opening import LoadedCalibration
 from edgefuse.run import build
 from edgefuse.run.attachments import Attachments
 from edgefuse.run.build import Calibrated, Output
@@ -40,8 +40,10 @@ _FUSER = ("model", "runtime", "precision", "threads", "colour", "sharpness", "ta
 
 
 class RunSession:
-    """Source, fuser, sinks and attachments of one run: `run` it, then `close` it. `exchange` is for one other thread; `stop` and `report`
-    for any."""
+    """Source, fuser, sinks and attachments of one run: call `run`, then `close`.
+
+    `exchange` may be called from one other thread; `stop` and `report` from any.
+    """
 
     def __init__(self, given: Settings) -> None:
         """Opens everything. Raises EdgeFuseError, with nothing left open."""
@@ -49,33 +51,33 @@ class RunSession:
         self.reloads = {"applied": 0, "refused": 0}
         s = given.run
         with ExitStack() as undo:
-            self._calibration = Calibrated.of(s)
+            self._calibration = LoadedCalibration.from_settings(s)
             self.live = Live(self.report)
             self.source = undo.enter_context(self._open_source(s, self._calibration))
             build.check_outputs(s, build.inputs(s, self.source))
             self._sinks = self._open_sinks(s, undo)
-            self.fuser = undo.enter_context(build.fuser(s, self._calibration.made, self.source.info.sequence))
-            self._tap = undo.enter_context(build.tapped(self.source, s, self.live.emit))
-            # those that are opened first may ask for a report while the others are opened
+            self.fuser = undo.enter_context(build.fuser(s, self._calibration.calibration, self.source.info.sequence))
+            self._recorded = undo.enter_context(build.with_raw_recording(self.source, s, self.live.emit))
+            # attachments opened early may request a report while later ones are opened
             info = self._info(s, self.fuser)
             self._attachments = Attachments({}, self.live, info)
             undo.callback(self._attachments.close)
             self._attachments.exchange(given.tables, info)
-            self._pipeline = Pipeline(self._tap, self.fuser, self._all(self._sinks), self.telemetry, s.frames)
+            self._pipeline = Pipeline(self._recorded, self.fuser, self._all_sinks(self._sinks), self.telemetry, s.frames)
             undo.pop_all()
 
     def run(self, on_frame: Callable[[], None]) -> None:
-        """To the source's end, the limit or `stop`. Raises as `Pipeline.run`."""
+        """Run until the source's end, the limit or `stop`. Raises as `Pipeline.run`."""
         self._pipeline.run(on_frame)
 
     def stop(self) -> None:
-        """End it soon. For signal handlers, too."""
+        """End the run soon. Callable from signal handlers."""
         self._pipeline.stop()
 
     def close(self) -> list[EdgeFuseError]:
-        """Finish and close everything; what went wrong with the outputs. Safe to call twice."""
+        """Finish and close everything. Returns the outputs' errors. Safe to call twice."""
         failures = []
-        outputs: list[Sink | Source] = [*self._sinks.values(), self._tap]
+        outputs: list[Sink | Source] = [*self._sinks.values(), self._recorded]
         for output in outputs:
             try:
                 output.close()
@@ -93,8 +95,8 @@ class RunSession:
         self.close()
 
     def report(self) -> dict[str, Any]:
-        """Everything there is to tell of the run so far: JSON values, units in the keys."""
-        s, sinks, fuser, tap = self.settings.run, self._sinks, self.fuser, self._tap
+        """Return the run's full report so far: JSON values, units in the keys."""
+        s, sinks, fuser, recorded = self.settings.run, self._sinks, self.fuser, self._recorded
         report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": self._name(s), "model": model_facts(fuser)}
         if self.source.info.layout:
             report["layout"] = self.source.info.layout
@@ -104,7 +106,7 @@ class RunSession:
         report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
         report["sinks"] = {sink.name: sink.report() for sink in sinks.values()}
         report["reloads"] = dict(self.reloads)
-        return report | tap.report() | self._attachments.report()
+        return report | recorded.report() | self._attachments.report()
 
     def _name(self, s: RunSettings) -> str:
         return self.source.info.uri if s.camera else s.source
@@ -113,16 +115,16 @@ class RunSession:
         info = self.source.info
         return Info(safe(self._name(s)), info.fps, info.pairs is None, model_facts(fuser), build.inputs(s, self.source))
 
-    def _open_source(self, s: RunSettings, calibration: Calibrated) -> Source:
-        source = build.source(s, calibration.made)
+    def _open_source(self, s: RunSettings, calibration: LoadedCalibration) -> Source:
+        source = build.source(s, calibration.calibration)
         source.listen(lambda camera, facts: self.live.emit(Event("camera", camera, facts)))
         return source
 
-    def _all(self, sinks: dict[Output, GuardedSink]) -> list[Sink]:
+    def _all_sinks(self, sinks: dict[Output, GuardedSink]) -> list[Sink]:
         return [*sinks.values(), self.live]
 
     def _open_sinks(self, s: RunSettings, undo: ExitStack, kept: dict[Output, GuardedSink] | None = None) -> dict[Output, GuardedSink]:
-        """Those that `s` asks for; of `kept` where there is such a one."""
+        """Open the sinks of `s`, reusing those of `kept` that are the same."""
         sinks = {}
         for output in build.outputs(s):
             if kept is not None and output in kept:
@@ -134,109 +136,114 @@ class RunSession:
         return sinks
 
     def exchange(self, new: Settings) -> list[str]:
-        """Go on with `new` from the next frame on; what changed, as keys of the settings file. Raises EdgeFuseError where that can't be:
-        the run goes on as it was."""
-        s, calibration = new.run, Calibrated.of(new.run)
+        """Apply new settings from the next frame on. Returns the changed keys of the settings file.
+
+        Raises EdgeFuseError where that fails; the run then continues as before.
+        """
+        s, calibration = new.run, LoadedCalibration.from_settings(new.run)
         changed = _changed(self.settings, new) + (["run.calibration"] if calibration != self._calibration else [])
-        moves = _any(changed, _SOURCE)
-        parks = moves or _any(changed, ("record_raw",))
+        source_changes = _any(changed, _SOURCE)
+        pauses = source_changes or _any(changed, ("record_raw",))
         with ExitStack() as undo:
-            build.check_outputs(s, () if moves else build.inputs(s, self.source))
+            build.check_outputs(s, () if source_changes else build.inputs(s, self.source))
             sinks = self._open_sinks(s, undo, self._sinks)
-            fuser, tap = self.fuser, self._tap
+            fuser, recorded = self.fuser, self._recorded
             sequence = self.source.info.sequence or bool(s.camera)
-            if moves or _any(changed, (*_FUSER, "calibration")):
-                if not moves:
-                    build.check_sizes(calibration.made, self.source)
-                fuser = undo.enter_context(build.fuser(s, calibration.made, sequence))
-            if parks and not moves:
-                tap = self._tapped(self.source, s)
-                undo.callback(_finish, tap)
-            if parks:
-                self._pipeline.park(stop=moves and self.source.info.live)
-                undo.callback(lambda: self._pipeline.go_on(self._tap))
+            if source_changes or _any(changed, (*_FUSER, "calibration")):
+                if not source_changes:
+                    build.check_sizes(calibration.calibration, self.source)
+                fuser = undo.enter_context(build.fuser(s, calibration.calibration, sequence))
+            if pauses and not source_changes:
+                recorded = self._with_recording(self.source, s)
+                undo.callback(_finish, recorded)
+            if pauses:
+                self._pipeline.pause(stop=source_changes and self.source.info.live)
+                undo.callback(lambda: self._pipeline.resume(self._recorded))
                 if self._pipeline.stopping:
                     raise EdgeFuseError("the run is ending")
-            if moves:
-                self._move(s, calibration)
-                undo.callback(self._move_back)
+            if source_changes:
+                self._switch_source(s, calibration)
+                undo.callback(self._switch_back)
                 build.check_outputs(s, build.inputs(s, self.source))
                 if self.source.info.sequence != sequence:
-                    fuser = undo.enter_context(build.fuser(s, calibration.made, self.source.info.sequence))
-                tap = self._tap
+                    fuser = undo.enter_context(build.fuser(s, calibration.calibration, self.source.info.sequence))
+                recorded = self._recorded
             self._attachments.exchange(new.tables, self._info(s, fuser))
             undo.pop_all()
-        # from here on nothing can go wrong
-        self._pipeline.exchange(fuser, self._all(sinks))
+        # nothing below can fail
+        self._pipeline.exchange(fuser, self._all_sinks(sinks))
         self._pipeline.limit = s.frames
-        (old, self.fuser), (gone, self._sinks) = (self.fuser, fuser), (self._sinks, sinks)
-        (before, self._tap), self.settings, self._calibration = (self._tap, tap), new, calibration
-        if parks:
-            self._pipeline.go_on(tap)
+        (old, self.fuser), (old_sinks, self._sinks) = (self.fuser, fuser), (self._sinks, sinks)
+        (before, self._recorded), self.settings, self._calibration = (self._recorded, recorded), new, calibration
+        if pauses:
+            self._pipeline.resume(recorded)
         for guard in sinks.values():
             guard.keep_going = build.keep_going(s, self.source)
-        for output, guard in gone.items():
+        for output, guard in old_sinks.items():
             if output not in sinks:
-                self._let_go(guard.name, guard.close)
-        if before is not tap:
-            self._let_go("the raw recording", lambda: _finish(before))
+                self._close_output(guard.name, guard.close)
+        if before is not recorded:
+            self._close_output("the raw recording", lambda: _finish(before))
         if old is not fuser:
             old.close()
         return changed
 
-    def _tapped(self, source: Source, s: RunSettings) -> Source:
-        return build.tapped(source, s, self.live.emit, anew=True)
+    def _with_recording(self, source: Source, s: RunSettings) -> Source:
+        return build.with_raw_recording(source, s, self.live.emit, new_name=True)
 
-    def _move(self, s: RunSettings, calibration: Calibrated) -> None:
-        """While the pipeline is parked: to another source. The old one is closed first where it may hold what the new one needs; where
-        the new one can't be opened, the old one is opened again."""
+    def _switch_source(self, s: RunSettings, calibration: LoadedCalibration) -> None:
+        """Switch to another source while the pipeline is paused.
+
+        A live source is closed first, because it may hold a device that the new one needs; if the new one cannot be opened, it is
+        reopened.
+        """
         live = self.source.info.live
         if live:
-            self._let_go("the source", self._tap.close)
+            self._close_output("the source", self._recorded.close)
         try:
             with ExitStack() as undo:
                 source = undo.enter_context(self._open_source(s, calibration))
-                tap = self._tapped(source, s)
+                recorded = self._with_recording(source, s)
                 undo.pop_all()
         except EdgeFuseError:
             if live:
-                self._come_back()
+                self._reopen_source()
             raise
         if not live:
-            self._let_go("the source", self._tap.close)
-        self.source, self._tap = source, tap
+            self._close_output("the source", self._recorded.close)
+        self.source, self._recorded = source, recorded
 
-    def _move_back(self) -> None:
-        self._let_go("the source", self._tap.close)
-        self._come_back()
+    def _switch_back(self) -> None:
+        self._close_output("the source", self._recorded.close)
+        self._reopen_source()
 
-    def _come_back(self) -> None:
-        """Open the source of the settings that hold, however long it takes."""
+    def _reopen_source(self) -> None:
+        """Reopen the source of the current settings, retrying without limit."""
         s, backoff = self.settings.run, Backoff()
         while not self._pipeline.stopping:
             try:
-                self.source = self._tap = self._open_source(s, self._calibration)
-                self._tap = self._tapped(self.source, s)
+                self.source = self._recorded = self._open_source(s, self._calibration)
+                self._recorded = self._with_recording(self.source, s)
                 return
             except OutputError as e:
-                log.warning("the raw recording can't go on: %s", e)
+                log.warning("the raw recording cannot continue: %s", e)
                 return
             except EdgeFuseError as e:
-                log.warning("the source before can't be opened again, it is tried on: %s", e)
+                log.warning("the previous source cannot be reopened yet: %s", e)
                 backoff.failed()
             while backoff.left_s and not self._pipeline.stopping:
                 time.sleep(_POLL_S)
 
-    def _let_go(self, name: str, close: Callable[[], object]) -> None:
+    def _close_output(self, name: str, close: Callable[[], object]) -> None:
         try:
             close()
         except EdgeFuseError as e:
             self.live.emit(Event("sink", name, {"state": "not finished", "error": str(e)}))
 
 
-def _finish(tap: Source) -> None:
-    if isinstance(tap, RecordedSource):
-        tap.finish()
+def _finish(recorded: Source) -> None:
+    if isinstance(recorded, RecordedSource):
+        recorded.finish()
 
 
 def _any(changed: Iterable[str], names: Iterable[str]) -> bool:
@@ -249,7 +256,7 @@ def _changed(old: Settings, new: Settings) -> list[str]:
 
 
 def model_facts(fuser: Fuser) -> dict[str, Any]:
-    """What runs a model, for a report."""
+    """Return the facts about a fuser's model and runtime for a report."""
     choice = fuser.choice
     return {
         "name": fuser.card.name,

@@ -1,4 +1,4 @@
-"""Living under a terminal or an init system: signals, and word to systemd that frames go through and of reloads."""
+"""Signals, and notifications to systemd: readiness, watchdog, reloads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[str]]:
-    """Call `stop` at the first SIGINT or SIGTERM, whose name is then in the list yielded; a second one ends the process as usual."""
+    """Call `stop` at the first SIGINT or SIGTERM, whose name is added to the yielded list; a second signal ends the process as usual."""
     received: list[str] = []
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -37,7 +37,7 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[str]]:
 
 @contextmanager
 def reload_on_hangup(reload: Callable[[], None]) -> Iterator[None]:
-    """Call `reload` at each SIGHUP; it is called in a signal handler, so it must take no lock."""
+    """Call `reload` at each SIGHUP, in the signal handler, so it must take no lock."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -49,28 +49,28 @@ def reload_on_hangup(reload: Callable[[], None]) -> Iterator[None]:
 
 
 def notify(state: str) -> None:
-    """Tell systemd (sd_notify(3)); nothing where it did not start us as Type=notify, or no longer listens."""
+    """Notify systemd (sd_notify(3)); does nothing unless it started us as Type=notify."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            # a socket that is full must not hold up a run
+            # a full socket must not block the run
             s.setblocking(False)
             s.connect("\0" + address[1:] if address[0] == "@" else address)
             s.send(state.encode())
 
 
 class Heartbeat:
-    """READY with the first frame that was written, then the watchdog's food, once a second at most, while further ones are."""
+    """Sends READY at the first written frame, then the watchdog notification, at most once a second, while more frames are written."""
 
     INTERVAL_S = 1.0
 
     def __init__(self) -> None:
         self._frames, self._told_at = 0, -math.inf
-        self._lock = threading.Lock()  # READY is told, or it isn't
+        self._lock = threading.Lock()  # makes sending READY atomic
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """While new settings are read and applied. Before the first frame systemd waits for READY anyway, which is not ours to give."""
+        """Notify systemd of a reload. Before the first frame nothing is sent, because READY follows with it."""
         with self._lock:
             ready = self._frames > 0
         if ready:
@@ -82,7 +82,7 @@ class Heartbeat:
                 notify("READY=1")
 
     def beat(self, frames: int) -> None:
-        """frames: written by every sink so far. A source that froze, or frames that are all lost, don't add to it."""
+        """Report progress. frames: written by every sink so far, so that a frozen source or lost frames do not count."""
         now = time.monotonic()
         if frames > self._frames and now - self._told_at >= self.INTERVAL_S:
             with self._lock:

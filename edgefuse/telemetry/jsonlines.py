@@ -25,10 +25,10 @@ _CLOSING_S = 4.0
 
 
 class JsonLines:
-    """A thread that writes `Vitals.read` as lines; a last one when it is closed."""
+    """Thread that writes `Vitals.read` as lines, with a last one when it is closed."""
 
     def __init__(self, settings: TelemetrySettings, live: Live, info: Info) -> None:
-        """Raises OutputError where the file can't be written."""
+        """Raises OutputError where the file is not writable."""
         self._s, self._live, self._vitals = settings, live, Vitals(live)
         self._path = None if settings.file == "-" else expand(settings.file)
         if self._path:
@@ -40,20 +40,22 @@ class JsonLines:
         self._thread.start()
 
     def report(self) -> dict[str, Any]:
+        """Return the state and counters."""
         return {"lines": self.written, "lost": self.lost}
 
     def close(self) -> None:
+        """Write a last line and end the thread."""
         if not self._stop.is_set():
             self._stop.set()
-            # a pipe that nobody reads is to hold up nobody
+            # a pipe without a reader must not block the run's end
             self._thread.join(_CLOSING_S)
 
     def _run(self) -> None:
         while not self._stop.wait(self._s.interval):
-            self._tell()
-        self._tell()
+            self._write_line()
+        self._write_line()
 
-    def _tell(self) -> None:
+    def _write_line(self) -> None:
         try:
             line = json.dumps(self._vitals.read(), separators=(",", ":")) + "\n"
             if self._path:
@@ -62,7 +64,7 @@ class JsonLines:
                 sys.stdout.write(line)
                 sys.stdout.flush()
         except Exception as e:
-            # whatever it is, the next line may be well
+            # whatever the error, the next line may succeed
             self.lost += 1
             if not self._failing:
                 error = files.output_error(self._path, e) if self._path and isinstance(e, OSError) else f"{type(e).__name__}: {e}"
@@ -75,11 +77,12 @@ class JsonLines:
             self._failing = False
 
 
-def append(path: Path, line: bytes, most: int, keep: int) -> None:
-    """Add `line` to `path` whole or not at all (OSError); where it would pass `most` bytes, FILE becomes FILE.1, and so on to `keep`."""
+def append(path: Path, line: bytes, max_bytes: int, keep: int) -> None:
+    """Append `line` to `path` completely or not at all (OSError). If it would exceed `max_bytes`, FILE becomes FILE.1, up to `keep`
+    files."""
     with contextlib.suppress(FileNotFoundError):
         size = path.stat().st_size
-        if size and size + len(line) > most:
+        if size and size + len(line) > max_bytes:
             for k in range(keep - 1, 0, -1):
                 with contextlib.suppress(FileNotFoundError):
                     _numbered(path, k).replace(_numbered(path, k + 1))
@@ -88,7 +91,7 @@ def append(path: Path, line: bytes, most: int, keep: int) -> None:
     try:
         before = os.fstat(descriptor).st_size
         if os.write(descriptor, line) < len(line):
-            # the disk is full: half a line is worse than none
+            # the disk is full: remove the incomplete line
             os.ftruncate(descriptor, before)
             raise OSError(errno.ENOSPC, "full")
     finally:

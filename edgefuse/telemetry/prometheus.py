@@ -1,6 +1,6 @@
-"""A run's report as Prometheus reads it: /metrics (docs/how-to/telemetry.md lists every metric).
+"""Prometheus metrics of a run for /metrics (docs/how-to/telemetry.md lists them).
 
-No label says which device: Prometheus adds the instance it asked. Labels have few values, whatever a run meets.
+There is no device label, because Prometheus adds the instance that it scrapes. Every label has a limited number of values.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_MOST = 32  # values of one label; what lies beyond is summed up as "other"
+_MAX_LABEL_VALUES = 32  # largest number of values of a label; further ones are summed up as "other"
 _STATES = ("normal", "calibrating", "frozen")
 _RECORDING = ("recording", "armed", "off", "stopped")
 
 
 def exposition(live: Live) -> bytes:
-    """The text format 0.0.4 (`CONTENT_TYPE`), UTF-8. Raises MissingDependencyError where prometheus_client is not installed."""
+    """Return the metrics in text format 0.0.4 (`CONTENT_TYPE`), UTF-8. Raises MissingDependencyError without prometheus_client."""
     try:
         from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
     except ImportError:
@@ -36,7 +36,7 @@ def exposition(live: Live) -> bytes:
 
 
 class RunCollector:
-    """prometheus_client's view of one report."""
+    """Collector of the metrics of one report."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self._report = report
@@ -52,20 +52,20 @@ def _run(r: Mapping[str, Any]) -> Iterator[Metric]:
     from prometheus_client.core import InfoMetricFamily, SummaryMetricFamily
 
     model = r.get("model") or {}
-    told = {k: str(model[k]) for k in ("name", "runtime", "precision") if k in model}
+    model = {k: str(model[k]) for k in ("name", "runtime", "precision") if k in model}
     yield InfoMetricFamily(
-        "edgefuse", "What runs", value={"version": edgefuse.__version__, **({"model": told.pop("name")} if told else {}), **told}
+        "edgefuse", "Version and model", value={"version": edgefuse.__version__, **({"model": model.pop("name")} if model else {}), **model}
     )
-    yield _gauge("edgefuse_uptime_seconds", "Since the process began", [((), process_age_s())])
+    yield _gauge("edgefuse_uptime_seconds", "Time since the process began", [((), process_age_s())])
     yield _counter("edgefuse_frames_fused", "Frames fused and written", [((), r["frames"]["fused"])])
-    yield _counter("edgefuse_frames_dropped", "Pairs that became no written frame, by cause", _bounded(r["dropped_by_cause"]), "cause")
+    yield _counter("edgefuse_frames_dropped", "Pairs that were not fused and written, by cause", _bounded(r["dropped_by_cause"]), "cause")
     latency = SummaryMetricFamily("edgefuse_stage_latency_seconds", "Time that a frame spends in each stage", labels=["stage"])
-    for stage, ms in list(r["latency_ms"].items())[:_MOST]:
+    for stage, ms in list(r["latency_ms"].items())[:_MAX_LABEL_VALUES]:
         for quantile, key in (("0.5", "p50"), ("0.95", "p95"), ("0.99", "p99")):
             latency.add_sample("edgefuse_stage_latency_seconds", {"stage": stage, "quantile": quantile}, ms[key] / 1e3)
         latency.add_metric([stage], ms["count"], ms["mean"] * ms["count"] / 1e3)
     yield latency
-    yield _gauge("edgefuse_peak_resident_bytes", "Most memory the process ever held", [((), r["peak_resident_mb"] * 1e6)])
+    yield _gauge("edgefuse_peak_resident_bytes", "Peak memory of the process", [((), r["peak_resident_mb"] * 1e6)])
     yield _counter(
         "edgefuse_frame_bytes", "Bytes of frames: in, out (both uncompressed) and written to files",
         [((k,), r["bytes"][k]) for k in ("in", "out", "written") if r["bytes"].get(k) is not None], "direction",
@@ -77,41 +77,41 @@ def _run(r: Mapping[str, Any]) -> Iterator[Metric]:
 def _thermal(t: Mapping[str, Any]) -> Iterator[Metric]:
     if latest := t["latest"]:
         name = "edgefuse_infrared_celsius" if t["unit"] == "celsius" else "edgefuse_infrared_counts"
-        what = "The newest infrared frame's hottest and coldest pixel"
-        yield _gauge(name, what, [((spot,), latest[spot]["value"]) for spot in ("hottest", "coldest")], "spot")
+        help_text = "The newest infrared frame's hottest and coldest pixel"
+        yield _gauge(name, help_text, [((spot,), latest[spot]["value"]) for spot in ("hottest", "coldest")], "spot")
     states = [((s,), float(t["state"] == s)) for s in _STATES]
     yield _gauge("edgefuse_infrared_state", "1 for the infrared camera's state", states, "state")
-    yield _counter("edgefuse_infrared_stalls", "How often the picture stood still, by what it was", _items(t["stalls"]), "state")
+    yield _counter("edgefuse_infrared_stalls", "Stalls of the picture, by state", _items(t["stalls"]), "state")
 
 
 def _cameras(cameras: Mapping[str, Any]) -> Iterator[Metric]:
     from edgefuse.cameras.camera_thread import GONE
 
     up = [((m,), float(c["state"] not in GONE)) for m, c in cameras.items()]
-    yield _gauge("edgefuse_camera_up", "1 where the camera gives frames, or is only late or recalibrating", up, "camera")
+    yield _gauge("edgefuse_camera_up", "1 while the camera gives frames, or is only late or recalibrating", up, "camera")
     yield _counter(
         "edgefuse_camera_frames_received", "Frames from the camera", [((m,), c["received"]) for m, c in cameras.items()], "camera"
     )
     dropped = [((m, *cause), n) for m, c in cameras.items() for cause, n in _bounded(c["dropped"])]
-    yield _counter("edgefuse_camera_frames_dropped", "Frames of the camera that were in no fused one, by cause", dropped, "camera", "cause")
+    yield _counter("edgefuse_camera_frames_dropped", "Frames of the camera that were not fused, by cause", dropped, "camera", "cause")
     faults = [((m, *cause), n) for m, c in cameras.items() for cause, n in _bounded(c["faults"])]
     yield _counter("edgefuse_camera_faults", "Faults of the camera, by cause", faults, "camera", "cause")
 
 
 def _pairing(p: Mapping[str, Any]) -> Iterator[Metric]:
     kinds = {"fresh": p["pairs"] - p["held"] - p["alone"], "held": p["held"], "alone": p["alone"]}
-    yield _counter("edgefuse_pairs", "Pairs made: of two new frames, with one held, of one camera alone", _items(kinds), "kind")
+    yield _counter("edgefuse_pairs", "Pairs by kind: both frames new, one reused, one camera only", _items(kinds), "kind")
 
 
 def _alarms(a: Mapping[str, Any]) -> Iterator[Metric]:
-    alarms = dict(list(a["alarms"].items())[:_MOST])
+    alarms = dict(list(a["alarms"].items())[:_MAX_LABEL_VALUES])
     raised = [((name,), float(alarm["state"] == "raised")) for name, alarm in alarms.items()]
     yield _gauge("edgefuse_alarm_raised", "1 while the alarm is raised", raised, "alarm")
     yield _counter(
         "edgefuse_alarms", "How often the alarm was raised", [((name,), alarm["raised"]) for name, alarm in alarms.items()], "alarm"
     )
     faults = [((name,), float(bool(alarm["fault"]))) for name, alarm in alarms.items()]
-    yield _gauge("edgefuse_alarm_faulty", "1 where the alarm can't tell from these frames", faults, "alarm")
+    yield _gauge("edgefuse_alarm_faulty", "1 while the alarm cannot be evaluated", faults, "alarm")
     if hooks := a["hooks"]:
         yield _counter(
             "edgefuse_hooks", "Alarm hooks run, by outcome", _items({k: hooks[k] for k in ("done", "failed", "lost")}), "outcome"
@@ -119,33 +119,33 @@ def _alarms(a: Mapping[str, Any]) -> Iterator[Metric]:
 
 
 def _mqtt(m: Mapping[str, Any]) -> Iterator[Metric]:
-    yield _gauge("edgefuse_mqtt_connected", "1 while the broker is reached", [((), float(m["state"] == "connected"))])
+    yield _gauge("edgefuse_mqtt_connected", "1 while connected to the broker", [((), float(m["state"] == "connected"))])
     outcomes = {"sent": m["sent"], "lost": sum(m["lost"].values())}
     yield _counter("edgefuse_mqtt_messages", "Messages to the broker, by outcome", _items(outcomes), "outcome")
-    yield _gauge("edgefuse_mqtt_backlog_messages", "Messages in wait for the broker", [((), m["waiting"])])
+    yield _gauge("edgefuse_mqtt_backlog_messages", "Messages waiting for the broker", [((), m["waiting"])])
 
 
 def _recording(c: Mapping[str, Any]) -> Iterator[Metric]:
     states = [((s,), float(c["state"] == s)) for s in _RECORDING]
-    yield _gauge("edgefuse_recording_state", "1 for the recording's state; stopped: it wants to, and can't", states, "state")
+    yield _gauge("edgefuse_recording_state", "1 for the recording's state; stopped: prevented by an error", states, "state")
     outcomes = {k: n for k, n in c["frames"].items() if k != "seen"}
-    yield _counter("edgefuse_recording_frames", "Frames that came to the recording, by outcome", _items(outcomes), "outcome")
+    yield _counter("edgefuse_recording_frames", "Frames passed to the recording, by outcome", _items(outcomes), "outcome")
     yield _counter("edgefuse_recording_written_bytes", "Bytes of video written", [((), c["bytes"])])
     yield _gauge("edgefuse_recording_kept_bytes", "Bytes of all recordings in the folder", [((), c["kept_bytes"])])
-    yield _counter("edgefuse_recording_files", "Files, by what became of them", _items({k: c[k] for k in ("segments", "deleted")}), "kind")
-    yield _counter("edgefuse_recording_encoder_restarts", "How often the encoder died or hung", [((), c["encoder_restarts"])])
+    yield _counter("edgefuse_recording_files", "Files written and deleted", _items({k: c[k] for k in ("segments", "deleted")}), "kind")
+    yield _counter("edgefuse_recording_encoder_restarts", "Restarts of the encoder after it died or hung", [((), c["encoder_restarts"])])
 
 
 def _stream(c: Mapping[str, Any]) -> Iterator[Metric]:
-    yield _gauge("edgefuse_stream_connected", "1 while the server takes frames", [((), float(c["state"] == "streaming"))])
+    yield _gauge("edgefuse_stream_connected", "1 while the server accepts frames", [((), float(c["state"] == "streaming"))])
     outcomes = {k: n for k, n in c["frames"].items() if k != "seen"}
-    yield _counter("edgefuse_stream_frames", "Frames that came to the stream, by outcome", _items(outcomes), "outcome")
-    yield _counter("edgefuse_stream_reconnects", "How often the connection, or its encoder, was lost", [((), c["reconnects"])])
+    yield _counter("edgefuse_stream_frames", "Frames passed to the stream, by outcome", _items(outcomes), "outcome")
+    yield _counter("edgefuse_stream_reconnects", "Reconnections after the connection or the encoder was lost", [((), c["reconnects"])])
 
 
 def _web(c: Mapping[str, Any]) -> Iterator[Metric]:
-    yield _gauge("edgefuse_web_viewers", "Who looks at the live picture now", [((), c["viewers"])])
-    yield _counter("edgefuse_web_viewers_turned_away", "Viewers beyond those allowed at once", [((), c["viewers_turned_away"])])
+    yield _gauge("edgefuse_web_viewers", "Viewers of the live picture", [((), c["viewers"])])
+    yield _counter("edgefuse_web_viewers_turned_away", "Viewers refused because of the limit", [((), c["viewers_turned_away"])])
     yield _counter("edgefuse_web_sent_bytes", "Bytes of the live picture sent", [((), c["bytes_sent"])])
 
 
@@ -157,31 +157,31 @@ def _items(counts: Mapping[str, float]) -> Samples:
 
 
 def _bounded(counts: Mapping[str, int]) -> Samples:
-    """The first `_MOST` causes by name; a plugin may have thought of more."""
+    """Return the first `_MAX_LABEL_VALUES` causes by name, the rest summed up; a plugin may add any number of causes."""
     listed = list(counts.items())
-    rest = sum(n for _, n in listed[_MOST:])
-    return [((k,), n) for k, n in listed[:_MOST]] + ([(("other",), rest)] if rest else [])
+    rest = sum(n for _, n in listed[_MAX_LABEL_VALUES:])
+    return [((k,), n) for k, n in listed[:_MAX_LABEL_VALUES]] + ([(("other",), rest)] if rest else [])
 
 
-def _gauge(name: str, what: str, samples: Samples, *labels: str) -> Metric:
+def _gauge(name: str, help_text: str, samples: Samples, *labels: str) -> Metric:
     from prometheus_client.core import GaugeMetricFamily
 
-    metric = GaugeMetricFamily(name, what, labels=labels)
+    metric = GaugeMetricFamily(name, help_text, labels=labels)
     for values, value in samples:
         metric.add_metric(values, value)
     return metric
 
 
-def _counter(name: str, what: str, samples: Samples, *labels: str) -> Metric:
+def _counter(name: str, help_text: str, samples: Samples, *labels: str) -> Metric:
     from prometheus_client.core import CounterMetricFamily
 
-    metric = CounterMetricFamily(name, what, labels=labels)
+    metric = CounterMetricFamily(name, help_text, labels=labels)
     for values, value in samples:
         metric.add_metric(values, value)
     return metric
 
 
-# what only some runs have: a report's key -> its metrics
+# report keys that only some runs have -> their metrics
 _PARTS: dict[str, Callable[[Any], Iterator[Metric]]] = {
     "thermal": _thermal,
     "cameras": _cameras,

@@ -1,4 +1,4 @@
-"""What a run measures: frames, FPS, latency by stage, memory, bytes, bandwidth. Memory use is constant however long it runs."""
+"""Measurements of a run: frames, FPS, latency per stage, memory, bytes, bandwidth. Memory use is constant."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edgefuse.frames import Frame, FusedFrame
 from edgefuse.thermal.log import ThermalLog, thermal_text
 from edgefuse.util.latency import Latency
 
-BANDWIDTH_FPS = 30  # the rate that the paper's Table V assumes
-_LISTED = 100  # lost frames named in the report; all are counted
+BANDWIDTH_FPS = 30  # rate assumed in the paper's Table V
+_MAX_LISTED = 100  # lost frames listed in the report; all are counted
 
 
 def bandwidth_mb_s(bytes_in: float, bytes_out: float, fps: float = BANDWIDTH_FPS) -> dict[str, dict[str, float]]:
-    """Link load of the paper's four scenarios (MobileFuse, Table V), in MB/s (10^6 bytes) up from and down to the device.
+    """Return the link load of the paper's four scenarios (MobileFuse, Table V), in MB/s (10^6 bytes) up from and down to the device.
 
     bytes_in, bytes_out: mean bytes of a pair and of a fused frame, uncompressed.
     """
@@ -33,7 +33,7 @@ def bandwidth_mb_s(bytes_in: float, bytes_out: float, fps: float = BANDWIDTH_FPS
 
 
 def peak_resident_bytes() -> int:
-    """The most memory this process ever held: VmHWM on Linux, the present resident set elsewhere."""
+    """Return the process's peak memory: VmHWM on Linux, the current resident set elsewhere."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -46,10 +46,10 @@ def peak_resident_bytes() -> int:
 
 
 def process_age_s() -> float:
-    """Seconds since this process began, to 10 ms on Linux; elsewhere as the system tells.
+    """Return seconds since this process began, to 10 ms on Linux; elsewhere as exact as the system's value.
 
-    Linux counts it in ticks since the boot. As a date, as psutil has it, it is late or early by up to a second: the kernel gives the
-    moment of the boot in whole seconds.
+    Linux counts process start in ticks since boot. As a date, as psutil has it, it is off by up to a second, because the kernel gives the
+    time of boot in whole seconds.
     """
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
@@ -61,7 +61,7 @@ def process_age_s() -> float:
 
 
 class Telemetry:
-    """Counts a run. The pipeline's threads tell it what happened; `report` sums it up at any time."""
+    """Statistics of a run. The pipeline's threads report each event; `report` can be called at any time."""
 
     def __init__(self) -> None:
         self.frames_fused = 0
@@ -75,25 +75,25 @@ class Telemetry:
         self._lock = threading.Lock()
 
     def read(self, nbytes: int, ns: int) -> None:
-        """A pair of `nbytes` was delivered whole in `ns`, whatever becomes of it."""
+        """Count a pair of `nbytes` that was read in `ns`."""
         with self._lock:
             self._bytes_in += nbytes
             self._stage("read", ns)
 
     def infrared(self, frame: Frame) -> None:
-        """The infrared frame of a pair that was read, as its camera gave it."""
+        """Process the unchanged infrared frame of a pair that was read."""
         with self._lock:
             self.thermal.add(frame)
 
     def lost(self, error: FrameError) -> None:
-        """A pair that did not become a written frame."""
+        """Count a pair that was dropped."""
         with self._lock:
             self.dropped[error.cause] = self.dropped.get(error.cause, 0) + 1
-            if len(self._lost) < _LISTED:
+            if len(self._lost) < _MAX_LISTED:
                 self._lost.append({"name": error.name, "cause": error.cause, "message": str(error)})
 
     def fused(self, frame: FusedFrame, write_ns: int) -> None:
-        """A frame that was fused and, in `write_ns`, written by every sink."""
+        """Count a frame that was fused and written by every sink in `write_ns`."""
         now = time.perf_counter_ns()
         with self._lock:
             self.frames_fused += 1
@@ -112,25 +112,26 @@ class Telemetry:
 
     @property
     def fps(self) -> float | None:
-        """Fused frames a second: n frames span n - 1 intervals. None before the second."""
+        """Fused frames per second: n frames span n - 1 intervals. None before the second frame."""
         elapsed = self._last_ns - self._first_ns
         return (self.frames_fused - 1) * 1e9 / elapsed if self.frames_fused > 1 and elapsed > 0 else None
 
     @property
     def frames_dropped(self) -> int:
+        """Total number of dropped pairs."""
         return sum(self.dropped.values())
 
     @property
     def first_loss(self) -> str:
-        """The message of the first pair lost; empty where none was."""
+        """Message of the first lost pair; empty where none was lost."""
         return self._lost[0]["message"] if self._lost else ""
 
     def report(self) -> dict[str, Any]:
-        """Everything measured, units in the keys."""
+        """Return all measurements, with units in the keys."""
         with self._lock:
-            return self._summed_up()
+            return self._summary()
 
-    def _summed_up(self) -> dict[str, Any]:
+    def _summary(self) -> dict[str, Any]:
         n = max(self.frames_fused, 1)
         fps, first = self.fps, self._first_since_start_s
         return {
@@ -151,7 +152,7 @@ class Telemetry:
 
 
 def as_text(report: Mapping[str, Any]) -> str:
-    """A report for people: aligned lines, units in every figure."""
+    """Format a report as aligned lines with units."""
     frames, latency = report["frames"], report["latency_ms"]
     causes = _causes(report["dropped_by_cause"])
     fps = "not measured (needs two frames)" if report["fps"] is None else f"{report['fps']:.1f} FPS over {report['elapsed_s']:.2f} s"
@@ -176,7 +177,7 @@ def as_text(report: Mapping[str, Any]) -> str:
 
 
 def bandwidth_text(report: Mapping[str, Any]) -> list[str]:
-    """A line for each scenario of a report's `bandwidth_mb_s`: MB/s up and down, under each other."""
+    """Format a report's `bandwidth_mb_s`: a line per scenario with MB/s up and down."""
     lines = []
     for key, link in report["bandwidth_mb_s"].items():
         computing, _, needed = key.partition("_computing_")
@@ -186,31 +187,31 @@ def bandwidth_text(report: Mapping[str, Any]) -> list[str]:
 
 
 def recording_text(recording: Mapping[str, Any]) -> list[str]:
-    """`RecordedSource.facts` for people."""
+    """Format `RecordedSource.facts`."""
     r, lost = recording, f", {recording['dropped']} dropped: the disk was too slow" if recording["dropped"] else ""
     ratio = f", {r['bytes_raw'] / r['bytes']:.2f} times smaller than raw" if r["bytes_raw"] else ""
     return [f"recording  {r['pairs']} pairs in {r['bytes'] / 1e6:.1f} MB{ratio}{lost}"]
 
 
 def ffmpeg_text(report: Mapping[str, Any]) -> list[str]:
-    """`Recording.report` and `Streaming.report` for people."""
+    """Format `Recording.report` and `Streaming.report`."""
     lines = []
     if r := report.get("recording"):
         done = f"{r['frames']['recorded']} frames in {r['segments']} files, {r['bytes'] / 1e6:.1f} MB, in {r['folder']}"
-        lines.append(f"recordings {done}{_missing(r, ('dropped', 'lost', 'unwritten'))}")
+        lines.append(f"recordings {done}{_missing_text(r, ('dropped', 'lost', 'unwritten'))}")
     if r := report.get("stream"):
-        lines.append(f"stream     {r['frames']['sent']} frames to {r['url']}{_missing(r, ('dropped', 'lost'))}")
+        lines.append(f"stream     {r['frames']['sent']} frames to {r['url']}{_missing_text(r, ('dropped', 'lost'))}")
     return lines
 
 
-def _missing(part: Mapping[str, Any], causes: tuple[str, ...]) -> str:
-    """What of the frames is not there, and why, where anything is wrong."""
+def _missing_text(part: Mapping[str, Any], causes: tuple[str, ...]) -> str:
+    """Format missing frames by cause, and the error if any."""
     counts = _causes({c: part["frames"][c] for c in causes if part["frames"][c]})
     return "; ".join(("", *filter(None, (counts, part["trouble"]))))
 
 
 def sinks_text(sinks: Mapping[str, Any]) -> list[str]:
-    """Those outputs that lost frames, for people."""
+    """Format the sinks that lost frames."""
     lost = [
         f"{name}: {s['written']} frames written, {s['lost']} lost, set aside {s['faults']} times" for name, s in sinks.items() if s["lost"]
     ]
@@ -222,7 +223,7 @@ def _causes(dropped: Mapping[str, int]) -> str:
 
 
 def cameras_text(report: Mapping[str, Any]) -> list[str]:
-    """`CamerasSource.report` for people; nothing of another source's."""
+    """Format `CamerasSource.report`; empty for other sources."""
     lines: list[str] = []
     for modality, camera in report.get("cameras", {}).items():
         rate = "" if camera["fps"] is None else f", {camera['fps']:.1f} FPS"

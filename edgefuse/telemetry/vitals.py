@@ -1,4 +1,4 @@
-"""A run's state now, small enough to be sent every few seconds: what MQTT and the JSON lines tell of `Live.report`."""
+"""A short summary of a run's state, sent every few seconds by MQTT and the JSON lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgefuse.telemetry.report import process_age_s
 
 
 class Vitals:
-    """Asked at an interval; rates are those since it was asked last."""
+    """Makes summaries at an interval; rates are since the previous one."""
 
     def __init__(self, live: Live) -> None:
         self._live, self._process = live, psutil.Process()
@@ -24,7 +24,7 @@ class Vitals:
         self._fps: float | None = None
 
     def read(self) -> dict[str, Any]:
-        """JSON values, units in the keys; None where something is not known here. sequence counts from 0, so that a gap shows."""
+        """Return JSON values with units in the keys, None where unknown. sequence counts from 0, so that lost summaries can be noticed."""
         report = self._live.report()
         self._count(report)
         sequence, self._sequence = self._sequence, self._sequence + 1
@@ -47,7 +47,7 @@ class Vitals:
     def _count(self, report: Mapping[str, Any]) -> None:
         before, self._report = self._report, report
         if not before or report is before:
-            # a report is made once a second
+            # the report changes at most once a second
             return
         frames = report["frames"]["fused"] - before["frames"]["fused"]
         seconds = report["elapsed_s"] - before["elapsed_s"]
@@ -55,7 +55,7 @@ class Vitals:
 
 
 def thermal(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The newest raw infrared frame: `infrared_state`, and hottest and coldest in degrees or in counts; None where there is none."""
+    """Return `infrared_state` and the hottest and coldest pixel of the newest raw infrared frame, in degrees or counts, if any."""
     log = report.get("thermal") or {}
     latest = log.get("latest") or {}
     unit = log.get("unit") or "celsius"
@@ -64,5 +64,5 @@ def thermal(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def alarm_states(report: Mapping[str, Any]) -> dict[str, str]:
-    """ "quiet", "pending" or "raised" by alarm."""
+    """Return "quiet", "pending" or "raised" for each alarm."""
     return {name: alarm["state"] for name, alarm in (report.get("alarm") or {}).get("alarms", {}).items()}

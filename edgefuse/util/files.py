@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the words for what can go wrong with them."""
+"""Atomic writing of files, and error messages for files that cannot be written."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 from edgefuse.errors import InputError, OutputError
 
 _PARTS = itertools.count(1)
-_WORDS = {
+_MESSAGES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
-    errno.EACCES: "no permission to write here; choose another place or mend its permissions",
-    errno.EPERM: "no permission to write here; choose another place or mend its permissions",
+    errno.EACCES: "no permission to write here; choose another place or change its permissions",
+    errno.EPERM: "no permission to write here; choose another place or change its permissions",
     errno.EROFS: "the file system is read-only; choose another place",
-    errno.EFBIG: "the file would pass the size limit set for this process; raise it (ulimit -f) or choose another place",
+    errno.EFBIG: "the file would exceed the size limit of this process; raise it (ulimit -f) or choose another place",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another place",
     errno.EEXIST: "a file is there, not a folder; choose another place",
     errno.EISDIR: "a folder is there, not a file; choose another name",
@@ -31,15 +31,15 @@ _WORDS = {
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:
-    """`error` in one line: the path, what is wrong, what to do."""
-    words = _WORDS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
-    found = OutputError(f"cannot write {path}: {words}")
-    found.full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return found
+    """Convert `error` to a one-line OutputError: path, cause, remedy."""
+    message = _MESSAGES.get(error.errno or 0, f"{error.strerror or error}; choose another place")
+    converted = OutputError(f"cannot write {path}: {message}")
+    converted.full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return converted
 
 
 def utf8(path: Path, error: type[InputError]) -> str:
-    """`path` for a library that knows UTF-8 names only. Raises `error` for another."""
+    """Return `path` as text for a library that accepts only UTF-8 names. Raises `error` for others."""
     text = str(path)
     try:
         text.encode()
@@ -49,7 +49,7 @@ def utf8(path: Path, error: type[InputError]) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """Make `folder` where it is missing and prove that files can be made in it. Raises OutputError."""
+    """Create `folder` if missing and check that files can be created in it. Raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -59,7 +59,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Prove that `path` can be written later, leaving what is there as it is. Raises OutputError."""
+    """Check that `path` can be written later, without changing it. Raises OutputError."""
     try:
         folder = stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -72,7 +72,7 @@ def check_file(path: Path) -> None:
 
 
 def unused(path: Path, sign: str = "-", number: int = 1) -> Path:
-    """`path`, or where that is taken NAME-1, NAME-2, ...; with another sign and first number, NAME.2, NAME.3, ..."""
+    """Return `path`, or the first free of NAME-1, NAME-2, ... where it exists; with another sign and first number NAME.2, NAME.3, ..."""
     free = path
     while os.path.lexists(free):
         free, number = path.with_name(f"{path.stem}{sign}{number}{path.suffix}"), number + 1
@@ -109,7 +109,7 @@ def appearing(path: Path) -> Iterator[Path]:
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Raises OutputError where fewer than `needed` bytes are free at `path`."""
+    """Raise OutputError where fewer than `needed` bytes are free at `path`."""
     try:
         free = shutil.disk_usage(path).free
     except OSError as e:
@@ -119,8 +119,8 @@ def check_space(path: Path, needed: int) -> None:
 
 
 def write_atomic(path: Path | str, data: bytes | memoryview) -> int:
-    """Write `data` beside `path`, then rename it there: a reader sees the old file or the new one. Returns the bytes written."""
-    # no Path: each would leave its name in Python's table of interned strings, which grows with every file of a run until it is made anew
+    """Write `data` to a temporary file and rename it to `path`, so that readers see the old or the new file. Returns the bytes written."""
+    # strings instead of Path, whose parts would be interned: the table of interned strings would grow with every file of a run
     part = os.path.join(os.path.dirname(path), f".{os.getpid()}.{threading.get_ident():x}.part")  # noqa: PTH118, PTH120
     try:
         with open(part, "wb") as f:

@@ -1,4 +1,4 @@
-"""Memory that is free but still held: what setting up needed once is handed back before a run that takes months."""
+"""Returns freed memory to the system after start-up, before a run that takes months."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gc
 
 
 def release_unused() -> None:
-    """Return freed heap pages to the system where the C library can (glibc's malloc_trim); elsewhere nothing happens."""
+    """Return freed heap pages to the system with glibc's malloc_trim; does nothing elsewhere."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What C and C++ libraries write to standard error behind Python's back: kept off it, and handed to who wants to know."""
+"""Captures what C and C++ libraries write directly to standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOCK = threading.Lock()  # the file descriptor belongs to the whole process
 
 @contextmanager
 def native_stderr() -> Iterator[list[bytes]]:
-    """Redirect file descriptor 2 for a while; the list yielded holds what was written to it, by line, once the block has ended."""
+    """Redirect file descriptor 2. The yielded list holds the lines written to it once the block has ended."""
     lines: list[bytes] = []
     with _LOCK, tempfile.TemporaryFile() if not hasattr(os, "memfd_create") else os.fdopen(os.memfd_create("stderr"), "w+b") as sunk:
         sys.stderr.flush()

@@ -1,10 +1,10 @@
-"""The one URI grammar of sources and sinks:
+"""URI grammar of sources and sinks.
 
     KIND[:TARGET[,TARGET]][?KEY=VALUE[&KEY=VALUE]...]
 
-KIND is a registered name (`folder`, `video`, `demo`, ...). TARGETs are paths, split at commas. In a path, write %2C for a comma,
-%3F for a question mark and %25 for a percent sign; nothing else needs escaping. `~` is the home folder. Options are typed by
-whoever reads them; an unknown one is an error that lists the known ones. docs/reference/sources.md shows every kind with examples.
+KIND is a registered name (`folder`, `video`, `demo`, ...). TARGETs are paths, separated by commas. In a path, write %2C for a comma,
+%3F for a question mark and %25 for a percent sign; nothing else needs escaping. `~` is the home folder. Options are converted by
+their reader; an unknown option is an error that lists the known ones. docs/reference/sources.md has examples of every kind.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Uri:
     options: Mapping[str, str]
 
     def paths(self, *counts: int) -> tuple[Path, ...]:
-        """The targets as paths; SettingsError unless there are as many as one of `counts`."""
+        """Return the targets as paths. Raises SettingsError unless their number is one of `counts`."""
         if len(self.targets) not in counts:
             wanted = " or ".join(str(c) for c in counts)
             raise SettingsError(
@@ -42,7 +42,7 @@ class Uri:
         return tuple(expand(t) for t in self.targets)
 
     def option(self, key: str, default: T, convert: Callable[[str], T]) -> T:
-        """The option `key` through `convert`, or `default`; SettingsError where it can't be converted."""
+        """Return the option `key` converted by `convert`, or `default`. Raises SettingsError for an invalid value."""
         if key not in self.options:
             return default
         try:
@@ -51,21 +51,20 @@ class Uri:
             raise SettingsError(f"{self.text}: option {key}={self.options[key]}: {e}") from None
 
     def allow(self, *keys: str) -> None:
-        """SettingsError where an option is not one of `keys`."""
+        """Raise SettingsError for an option that is not one of `keys`."""
         for key in self.options:
             if key not in keys:
-                raise SettingsError(f"{self.text}: '{self.kind}' has no option '{key}'; it knows {', '.join(keys) or 'none'}")
+                raise SettingsError(f"{self.text}: '{self.kind}' has no option '{key}'; known options: {', '.join(keys) or 'none'}")
 
 
 def safe(text: str) -> str:
-    """`text` without what its URLs keep secret: user, password and query are written ***. What follows a URL to the next blank or
-    quotation mark is taken for a part of it."""
-    return _URL.sub(lambda found: found[1] + _bare(found[2]), text)
+    """Replace user, password and query of the URLs in a text by ***. A URL extends to the next blank or quotation mark."""
+    return _URL.sub(lambda match: match[1] + _bare(match[2]), text)
 
 
 def _bare(rest: str) -> str:
     place, query, _ = rest.partition("?")
-    # a password may hold a slash or a question mark that should have been escaped
+    # an unescaped password may contain a slash or a question mark
     _, at, host = place.rpartition("@")
     if not at and "@" in rest:
         host = "***"
@@ -73,15 +72,15 @@ def _bare(rest: str) -> str:
 
 
 def expand(path: str) -> Path:
-    """`path` with a leading ~ or ~USER made a home folder. Raises SettingsError for a user that is not there."""
+    """Expand a leading ~ or ~USER. Raises SettingsError for an unknown user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise SettingsError(f"{path}: there is no such user's home; give the whole path") from None
+        raise SettingsError(f"{path}: unknown user; give the full path") from None
 
 
 def parse(text: str) -> Uri:
-    """Raises SettingsError, which quotes the grammar, for what does not follow it."""
+    """Parse a URI. Raises SettingsError, which quotes the grammar."""
     if not isinstance(text, str):
         raise SettingsError(f"{text!r} is a {type(text).__name__}; give a text such as 'folder:pairs'")
     head, has_options, tail = text.partition("?")
@@ -100,7 +99,7 @@ def parse(text: str) -> Uri:
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """A converter: a whole number from low to high."""
+    """Return a converter to an integer from low to high."""
 
     def convert(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
@@ -111,7 +110,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def real(low: float, high: float) -> Callable[[str], float]:
-    """A converter: a decimal number from low to high."""
+    """Return a converter to a decimal number from low to high."""
 
     def convert(text: str) -> float:
         try:
@@ -126,7 +125,7 @@ def real(low: float, high: float) -> Callable[[str], float]:
 
 
 def size(text: str) -> tuple[int, int]:
-    """A converter: WIDTHxHEIGHT in pixels, 16 to 4096 each."""
+    """Convert WIDTHxHEIGHT in pixels, 16 to 4096 each."""
     match = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", text)
     if not match or not all(16 <= int(n) <= 4096 for n in match.groups()):
         raise ValueError("expected WIDTHxHEIGHT, 16 to 4096 pixels each, such as 640x480")
@@ -134,7 +133,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def choice(*values: str) -> Callable[[str], str]:
-    """A converter: one of `values`."""
+    """Return a converter that accepts one of `values`."""
 
     def convert(text: str) -> str:
         if text not in values:

@@ -1,4 +1,4 @@
-"""Tiny ONNX files, written by hand: each input goes to an output of its own."""
+"""Tiny hand-written ONNX files whose outputs are their inputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _value(name: str, kind: str, shape: Sequence[int | str]) -> bytes:
 
 
 def identities(inputs: Mapping[str, tuple[str, Sequence[int | str]]]) -> bytes:
-    """A model that gives its inputs back. inputs: element type and shape, numbers or names, by name."""
+    """Return a model that outputs its inputs. inputs: element type and shape (numbers or names), by name."""
     graph = b"".join(_field(1, _field(1, n) + _field(2, f"{n}_out") + _field(4, "Identity")) for n in inputs) + _field(2, "g")
     graph += b"".join(_field(11, _value(n, *how)) for n, how in inputs.items())
     graph += b"".join(_field(12, _value(f"{n}_out", *how)) for n, how in inputs.items())

@@ -14,7 +14,7 @@ def wanted(*models: str, runtimes: list[str] | None = None, precisions: list[str
     return Wanted({m: find(m) for m in models}, runtimes, precisions, threads, SIZES)
 
 
-def test_the_product_is_what_exists_on_runtimes_that_are_here() -> None:
+def test_the_product_has_existing_files_on_installed_runtimes() -> None:
     cases, left_out = product(wanted("mobilefuse", "blend-classic", threads=(1, 2)), HERE)
     assert [(c.model, c.runtime, c.precision) for c in cases if c.threads == 2] == [
         ("mobilefuse", "onnx", "int8"), ("mobilefuse", "onnx", "fp32"), ("mobilefuse", "numpy", "fp32"), ("blend-classic", "auto", None),
@@ -23,7 +23,7 @@ def test_the_product_is_what_exists_on_runtimes_that_are_here() -> None:
     assert left_out == ["litert can't be used here"]
 
 
-def test_what_a_model_does_not_have_is_left_out_and_said() -> None:
+def test_combinations_that_a_model_lacks_are_left_out_and_reported() -> None:
     cases, left_out = product(wanted("mobilefuse", runtimes=["onnx", "numpy"], precisions=["int8"]), HERE)
     assert cases == [Case("mobilefuse", "onnx", "int8", 1, (96, 80))]
     assert left_out == ["mobilefuse has no int8 file for numpy"]
@@ -36,7 +36,7 @@ def test_auto_is_one_case() -> None:
     assert product(wanted("mobilefuse", runtimes=["auto"]), HERE)[0] == [Case("mobilefuse", "auto", None, 1, (96, 80))]
 
 
-def test_a_case_goes_through_json() -> None:
+def test_a_case_survives_json() -> None:
     case = Case("mobilefuse", "onnx", "int8", 2, (96, 80))
     assert Case.from_json(case.as_json()) == case
     assert case.label == "mobilefuse onnx int8"

@@ -9,13 +9,13 @@ import pytest
 from edgefuse.bench.interleaved import clock_for, figures, known, rounds
 
 
-def test_ratios_are_of_the_medians_with_the_rounds_quartiles() -> None:
+def test_ratios_of_medians_with_quartiles_of_the_rounds() -> None:
     found = figures({"peer": [10.0, 20.0, 30.0, 20.0, 20.0], "ours": [1.0, 2.0, 2.0, 2.0, 4.0]})
     assert (found["ours"]["median_ms"], found["ours"]["ratio"], found["ours"]["ratio_quartiles"]) == (2, 10, [10, 10])
     assert (found["peer"]["ratio"], found["peer"]["uncertainty"]) == (1, 0)
 
 
-def test_rounds_run_everyone_alternately_forwards_and_backwards() -> None:
+def test_rounds_alternate_in_order() -> None:
     order: list[str] = []
 
     def work(name: str) -> None:
@@ -28,7 +28,7 @@ def test_rounds_run_everyone_alternately_forwards_and_backwards() -> None:
     assert all(list(ms) == ["a", "b", "c"] and min(ms.values()) >= 50 for ms in done)
 
 
-def test_one_thread_is_timed_by_the_processor() -> None:
+def test_one_thread_is_timed_by_processor_time() -> None:
     assert clock_for(1) is time.process_time
     assert clock_for(2) is time.perf_counter
 

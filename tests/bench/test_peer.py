@@ -34,18 +34,18 @@ def peer(folder: Path, **inputs: tuple[str, Sequence[int | str]]) -> Peer:
         ("float16", (1, 3, 64, 64)),
     ],
 )
-def test_a_peer_of_any_layout_gives_its_picture_back(
+def test_peers_of_any_layout_return_their_picture(
     tmp_path: Path, demo_pairs: list[edgefuse.FramePair], kind: str, shape: Sequence[int | str]
 ) -> None:
     pair = demo_pairs[0]
     made = peer(tmp_path, visible=(kind, shape), infrared=(kind, shape)).end_to_end(pair)
     visible = pair.visible.data
     assert (made.dtype, made.shape) == (np.uint8, visible.shape)
-    # it gives back the visible frame, as well as its own size and channels let it
+    # the visible frame, as far as the peer's size and channels allow
     assert np.abs(made.astype(int) - visible).mean() < (2 if "h" in shape else 12)
 
 
-def test_names_tell_the_frames_apart_and_else_their_order(tmp_path: Path) -> None:
+def test_inputs_are_assigned_by_name_else_by_order(tmp_path: Path) -> None:
     def order(*names: str) -> list[str]:
         return [p.name for p in peer(tmp_path, **dict.fromkeys(names, ("float", FREE))).ports]
 
@@ -65,7 +65,7 @@ def test_names_tell_the_frames_apart_and_else_their_order(tmp_path: Path) -> Non
         (dict.fromkeys("ab", ("float", (3, "h", "w"))), "a peer's inputs are pictures"),
         (dict.fromkeys("ab", ("int64", FREE)), r"tensor\(int64\)"),
         (dict.fromkeys("ab", ("float", (2, 3, "h", "w"))), "a peer's inputs are pictures"),
-        (dict.fromkeys("ab", ("float", (1, 3, 64, "w"))), "either both of its sides are free or neither"),
+        (dict.fromkeys("ab", ("float", (1, 3, 64, "w"))), "both sides must be free, or both fixed"),
     ],
 )
 def test_other_inputs_are_refused_in_one_line(tmp_path: Path, inputs: dict[str, tuple[str, Sequence[int | str]]], message: str) -> None:
@@ -74,7 +74,7 @@ def test_other_inputs_are_refused_in_one_line(tmp_path: Path, inputs: dict[str, 
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_no_models(tmp_path: Path) -> None:
+def test_files_that_are_not_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No such file"):
         Peer(tmp_path / "none.onnx")
     with pytest.raises(ModelError, match="Is a directory"):
@@ -84,7 +84,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         Peer(tmp_path / "bad.onnx")
 
 
-def test_a_peer_that_fails_or_gives_no_picture_says_so(tmp_path: Path, demo_pairs: list[edgefuse.FramePair]) -> None:
+def test_a_failing_peer_is_reported(tmp_path: Path, demo_pairs: list[edgefuse.FramePair]) -> None:
     made = peer(tmp_path, visible=("float", FREE), infrared=("float", FREE))
     with pytest.raises(ModelError, match="the peer fails on"):
         made.network({"visible": np.zeros((1, 3), np.float32), "infrared": np.zeros((1, 3), np.float32)})

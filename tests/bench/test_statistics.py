@@ -9,7 +9,7 @@ from edgefuse.bench.cpu_contention import crowding
 from edgefuse.bench.statistics import BLOCKS, UNCERTAIN, blocks, summary, uncertainty
 
 
-def test_frames_a_second_are_intervals_over_the_time_they_span() -> None:
+def test_fps_is_intervals_over_the_time_that_they_span() -> None:
     # five calls of 10 ms, one every 20 ms: the ends span four intervals
     found = summary([10_000_000] * 5, [k * 20_000_000 for k in range(5)])
     assert (found["frames"], found["elapsed_s"], found["fps"]) == (5, 0.08, 50.0)
@@ -29,10 +29,10 @@ def test_one_frame_has_no_rate_and_no_spread() -> None:
     assert math.isinf(uncertainty(np.ones(4)))
 
 
-def test_an_idle_machine_is_trusted_outliers_and_all_a_drifting_one_is_not() -> None:
+def test_outliers_are_tolerated_and_drift_is_not() -> None:
     rng = np.random.default_rng(0)
     calm = rng.normal(10, 0.3, 1000)
-    calm[rng.integers(0, 1000, 15)] = 40  # another program's turn, now and then
+    calm[rng.integers(0, 1000, 15)] = 40  # occasional turns of another program
     drifting = calm * np.linspace(1, 1.5, 1000)
     for values, trusted in ((calm, True), (drifting, False)):
         ns = (values * 1e6).astype(np.int64)
@@ -49,7 +49,5 @@ def test_blocks_are_consecutive_and_never_empty() -> None:
     ("others", "threads", "usable", "crowded"),
     [(0.0, 1, 4, 0), (2.9, 1, 4, 0), (0.5, 4, 4, 0.125), (2.0, 2, 2, 1.0), (None, 2, 2, 0), (0.0, 8, 4, 0), (2.0, 8, 4, 0.5)],
 )
-def test_crowding_is_the_share_of_the_cores_needed_that_was_missing(
-    others: float | None, threads: int, usable: int, crowded: float
-) -> None:
+def test_crowding_is_the_unavailable_fraction_of_the_needed_cores(others: float | None, threads: int, usable: int, crowded: float) -> None:
     assert crowding(others, threads, usable) == pytest.approx(crowded)

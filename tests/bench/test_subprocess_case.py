@@ -16,7 +16,7 @@ def script(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(module.sys, "executable", str(path))
 
 
-def test_a_task_is_answered() -> None:
+def test_a_task_returns_its_result() -> None:
     assert run_isolated({"do": "version", "runtime": "numpy"}, 1)[0].isdigit()
     with pytest.raises(SettingsError, match="unknown runtime 'x'"):
         run_isolated({"do": "version", "runtime": "x"}, 1)
@@ -28,12 +28,12 @@ def test_an_illegal_instruction_is_reported(tmp_path: Path, monkeypatch: pytest.
         run_isolated({}, 1)
 
 
-def test_an_end_without_an_answer_tells_the_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_without_a_result_reports_the_last_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, monkeypatch, "echo noise; echo '[1]'; echo first >&2; echo last words >&2; exit 7")
     with pytest.raises(DiedError, match="ended with 7: last words"):
         run_isolated({}, 1)
     script(tmp_path, monkeypatch, "exit 1")
-    with pytest.raises(DiedError, match="it said nothing"):
+    with pytest.raises(DiedError, match="no output"):
         run_isolated({}, 1)
 
 

@@ -16,7 +16,7 @@ def row(ms: float, runtime: str = "onnx", status: str = "ok", golden: str = "ok"
     }  # fmt: skip
 
 
-def test_the_fastest_that_verifies_wins() -> None:
+def test_the_fastest_verified_case_is_chosen() -> None:
     rows = [row(3, "numpy"), row(1, golden="fail"), row(0.5, status="failed"), row(2, "litert"), row(0.1, model="other")]
     assert fastest(rows, "mobilefuse")["runtime"] == "litert"
     tuned = remembered(find("mobilefuse"), fastest(rows, "mobilefuse"))
@@ -24,6 +24,6 @@ def test_the_fastest_that_verifies_wins() -> None:
     assert tuned.holds_for["mobilefuse.npz"]
 
 
-def test_none_that_verifies_is_an_error() -> None:
+def test_no_verified_case_is_an_error() -> None:
     with pytest.raises(EdgeFuseError, match="none of 2 combinations ran and verified"):
         fastest([row(1, golden="fail"), row(1, status="failed")], "mobilefuse")

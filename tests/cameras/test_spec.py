@@ -39,7 +39,7 @@ def test_a_spec_names_a_camera(spec: str, label: str) -> None:
         ("visible=ftp://me:secret@door/1", "unknown camera 'ftp'; choose from"),
         ("visible=picamera2:front", "expected a camera's number, such as picamera2:0"),
         ("visible=picamera2:0,1", "expected a camera's number"),
-        ("visible=picamera2:0?colour=no", "'picamera2' has no option 'colour'; it knows size, fps"),
+        ("visible=picamera2:0?colour=no", "'picamera2' has no option 'colour'; known options: size, fps"),
         ("visible=picamera2:0?size=big", "option size=big: expected WIDTHxHEIGHT"),
         ("infrared=v4l2", "expected a USB id VENDOR:PRODUCT"),
         ("infrared=v4l2:1e4e", "expected a USB id VENDOR:PRODUCT"),
@@ -50,7 +50,7 @@ def test_a_spec_names_a_camera(spec: str, label: str) -> None:
         ("visible=http://", "is not a URL such as rtsp://host/stream"),
         ("visible=http://door:port/", "is not a URL"),
         ("visible=http://door/1#sensor", "expected KEY=VALUE&KEY=VALUE after #"),
-        ("visible=http://door/1#size=1x1", "'http' has no option 'size'; it knows sensor"),
+        ("visible=http://door/1#size=1x1", "'http' has no option 'size'; known options: sensor"),
     ],
 )
 def test_invalid_specs_give_a_one_line_error(spec: str, words: str) -> None:

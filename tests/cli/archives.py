@@ -1,4 +1,4 @@
-"""`edgefuse batch` under way: what its manifest says by now, and who does its jobs."""
+"""Helpers for running `edgefuse batch` processes: progress by the manifest, and the workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEADLINE_S = 300.0
 
 
 class Cluster(NamedTuple):
-    """A scheduler's address, and its workers."""
+    """A scheduler's address and its workers."""
 
     address: str
     workers: list[subprocess.Popen[bytes]]
@@ -31,12 +31,12 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def done_though_a_worker_is_killed(folder: Path, verb: str, count: int, cluster: Cluster) -> None:
-    """`count` jobs of `in`, of two workers that have both begun when one is killed."""
+    """Run `count` jobs on two workers, and kill one after both have begun."""
     process = start(folder, verb, "--dask", cluster.address)
     pids = {w.pid for w in cluster.workers}
 
     def both() -> bool:
-        # the one that is killed is at work
+        # the worker to kill is busy
         return {int(r["by"].rpartition(":")[2]) for r in lines(folder)} == pids
 
     until(both, process, "a record of each worker")
@@ -48,5 +48,5 @@ def done_though_a_worker_is_killed(folder: Path, verb: str, count: int, cluster:
     assert before < count, "the worker was killed too late to prove anything"
     assert (report["done"], report["failed"]) == (count, [])
     assert report["workers"] == f"Dask at {cluster.address}"
-    # four jobs at most were under way, done or not
+    # at most four jobs were in progress, finished or not
     assert {int(r["by"].rpartition(":")[2]) for r in lines(folder)[before + 4 :]} == {cluster.workers[1].pid}

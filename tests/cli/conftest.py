@@ -1,4 +1,4 @@
-"""A real Dask cluster."""
+"""Fixture: a real Dask cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.processes import killed, until
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A scheduler and two workers, processes of their own."""
+    """A scheduler and two workers as separate processes."""
     pytest.importorskip("distributed")
     file, quiet = tmp_path / "scheduler.json", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     common = ["--scheduler-file", str(file), "--no-dashboard"]

@@ -1,4 +1,4 @@
-"""A cube and an image of one scene, in files."""
+"""A cube and an image of one scene as files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write(path: Path, samples: Floats, **known: object) -> None:
 
 
 def written(folder: Path) -> Floats:
-    """low.img (20 x 18 x 30), image.img (80 x 72 x 4), truth.npy: the truth."""
+    """Write low.img (20 x 18 x 30), image.img (80 x 72 x 4) and truth.npy; returns the truth."""
     cube = scene(80, 72)
     write(folder / "low.img", low(cube, Psf(4)), wavelengths=WAVES, georeference=BLUNT, metadata={"sensor type": "EdgeFuse"})
     write(folder / "image.img", image(cube), wavelengths=FEW, georeference=SHARP)

@@ -1,4 +1,4 @@
-"""`edgefuse batch` as a real process: on this machine and on a real Dask cluster, with workers killed on the way."""
+"""`edgefuse batch` as a real process, on this machine and on a real Dask cluster, with workers killed."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def fill(folder: Path, count: int, shape: tuple[int, int, int] = SHAPE) -> None:
 
 
 def whole(folder: Path, run: Run, count: int, shape: tuple[int, int, int] = SHAPE) -> None:
-    """Everything comes back, to the bit."""
+    """Check that every cube is restored bit-exactly."""
     report = json.loads(run("batch", "decompress", "out", "back", "--jobs", 2, "--json").stdout)
     assert report["done"] == count
     for n in range(count):
         assert np.array_equal(np.load(folder / f"back/{n % 3}/{n}.npy"), scene(shape, n))
 
 
-def test_an_archive_there_and_back_of_several_formats(run: Run, tmp_path: Path) -> None:
+def test_an_archive_of_several_formats_round_trips(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in/sub").mkdir(parents=True)
     for name in ("a.img", "a.npy", "sub/b.bip"):
         with create_cube(tmp_path / "in" / name, described(SHAPE)) as sink:
@@ -55,7 +55,7 @@ def test_an_archive_there_and_back_of_several_formats(run: Run, tmp_path: Path) 
         assert np.array_equal(np.load(tmp_path / "back" / name), scene(SHAPE))
 
 
-def test_a_bad_cube_is_counted_and_the_others_are_done(run: Run, tmp_path: Path) -> None:
+def test_a_bad_cube_is_reported_and_the_others_are_processed(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 3)
     (tmp_path / "in/0/bad.npy").write_bytes(b"\x93NUMPY no")
     done = run("batch", "compress", "in", "out", "--jobs", 1)
@@ -67,13 +67,13 @@ def test_a_bad_cube_is_counted_and_the_others_are_done(run: Run, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_killed_it_goes_on(run: Run, tmp_path: Path) -> None:
+def test_a_killed_batch_continues(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 2)
     until(lambda: len(lines(tmp_path)) >= 2, process, "two records")
     children = psutil.Process(process.pid).children(recursive=True)
     killed(process)
-    # its processes end with it
+    # its worker processes end with it
     assert not psutil.wait_procs(children, DEADLINE_S)[1]
     before = len(lines(tmp_path))
     report = json.loads(run("batch", "compress", "in", "out", "--json").stdout)
@@ -82,7 +82,7 @@ def test_killed_it_goes_on(run: Run, tmp_path: Path) -> None:
     whole(tmp_path, run, 12)
 
 
-def test_interrupted_it_ends_the_jobs_it_is_at_and_goes_on(run: Run, tmp_path: Path) -> None:
+def test_an_interrupted_batch_finishes_running_jobs_and_continues(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 1)
     until(lambda: lines(tmp_path), process, "a record")
@@ -95,7 +95,7 @@ def test_interrupted_it_ends_the_jobs_it_is_at_and_goes_on(run: Run, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_costs_nothing(run: Run, tmp_path: Path) -> None:
+def test_a_killed_worker_process_loses_nothing(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 2)
     pid = until(lambda: {r["by"] for r in lines(tmp_path)}, process, "a record").pop().rpartition(":")[2]
@@ -107,15 +107,15 @@ def test_a_process_that_dies_costs_nothing(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cluster_that_loses_a_worker_on_the_way(run: Run, tmp_path: Path, cluster: Cluster) -> None:
+def test_a_cluster_that_loses_a_worker(run: Run, tmp_path: Path, cluster: Cluster) -> None:
     count = 60
-    # paths are the workers' too
+    # the workers use the same paths
     fill(tmp_path, count, (64, 64, 12))
     done_though_a_worker_is_killed(tmp_path, "compress", count, cluster)
     whole(tmp_path, run, count, (64, 64, 12))
 
 
-def test_no_cluster_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_an_absent_cluster_is_a_one_line_error(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     fill(tmp_path, 1)
     # a scheduler that is about to start is waited for, here for a second
@@ -131,7 +131,7 @@ def test_no_cluster_is_one_line(run: Run, tmp_path: Path) -> None:
     assert "no scheduler answers" in one_line(done.stderr)
 
 
-def test_wrong_things_are_one_line(run: Run, tmp_path: Path) -> None:
+def test_invalid_input_is_a_one_line_error(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 1)
     (tmp_path / "empty").mkdir()
     for args, says in (

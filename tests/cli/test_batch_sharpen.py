@@ -1,4 +1,4 @@
-"""`edgefuse batch sharpen` as a real process: on this machine and on a real Dask cluster, with a worker killed on the way."""
+"""`edgefuse batch sharpen` as a real process, on this machine and on a real Dask cluster, with a worker killed."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ def fill(folder: Path, count: int, side: int = SIDE) -> None:
 
 
 def whole(folder: Path, count: int, side: int = SIDE) -> None:
-    """Each is what sharpening it alone makes."""
+    """Check that each result equals sharpening that cube alone."""
     for n in range(count):
         made = np.empty((side, side, BANDS), np.float32)
         sharpen(prepare(*pair(n, side), Options(threads=1)), made)
         assert np.allclose(np.load(folder / f"out/{n % 3}/{n}_hsi.npy"), made, atol=1e-4)
 
 
-def test_there_resumed_and_told(run: Run, tmp_path: Path) -> None:
+def test_results_resuming_and_reports(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 3)
     write(tmp_path / "in/alone_msi.npy", pair(0)[1])
     report = json.loads(run("batch", "sharpen", "in", "out", "--json", "--report").stdout)
     assert (report["found"], report["done"], report["failed"]) == (3, 3, [])
     assert report["passed_over"] == ["in/alone_msi.npy"]
     whole(tmp_path, 3)
-    # two are done at a time, and either may end first
+    # two run at a time, and either may end first
     record, *_ = sorted(lines(tmp_path), key=lambda line: [f["file"] for f in line["source"]])
     assert record["settings"]["verb"] == "sharpen"
     assert [f["file"] for f in record["source"]] == ["0_hsi.npy", "0_msi.npy"]
     assert record["figures"]["consistency"]["psnr_db"] > 40
-    # another image, and the pair is done again; so are all of them with other settings
+    # a changed image makes its pair run again; changed settings make all of them run again
     write(tmp_path / "in/0/0_msi.npy", pair(0)[1] * 2)
     done = run("batch", "sharpen", "in", "out", "--report")
     assert "3 found, 2 done before, 1 done now" in done.stdout
@@ -68,13 +68,13 @@ def test_there_resumed_and_told(run: Run, tmp_path: Path) -> None:
     assert (report["already_done"], report["done"]) == (0, 3)
     with open_cube(tmp_path / "out/1/1_hsi.uncertainty.npy") as unsure:
         assert unsure.shape == (SIDE, SIDE, 1)
-    # both of what was made are to be there
+    # both output files must exist
     (tmp_path / "out/1/1_hsi.uncertainty.npy").unlink()
     report = json.loads(run("batch", "sharpen", "in", "out", "--uncertainty", "--json").stdout)
     assert (report["already_done"], report["done"]) == (2, 1)
 
 
-def test_other_folders_and_another_format(run: Run, tmp_path: Path) -> None:
+def test_separate_folders_and_another_format(run: Run, tmp_path: Path) -> None:
     cube, sharp = pair(0)
     write(tmp_path / "hyperion/x/a.npy", cube)
     write(tmp_path / "ali/x/a.bsq", sharp)
@@ -84,7 +84,7 @@ def test_other_folders_and_another_format(run: Run, tmp_path: Path) -> None:
         assert made.shape == (SIDE, SIDE, BANDS)
 
 
-def test_bad_pairs_are_counted_and_named_and_the_others_done(run: Run, tmp_path: Path) -> None:
+def test_bad_pairs_are_reported_and_the_others_processed(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 3)
     (tmp_path / "in/0/bad_hsi.npy").write_bytes(b"\x93NUMPY no")
     write(tmp_path / "in/0/bad_msi.npy", pair(0)[1])
@@ -103,7 +103,7 @@ def test_bad_pairs_are_counted_and_named_and_the_others_done(run: Run, tmp_path:
     whole(tmp_path, 3)
 
 
-def test_interrupted_it_goes_on(run: Run, tmp_path: Path) -> None:
+def test_an_interrupted_batch_continues(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 20)
     process = start(tmp_path, "sharpen", "--jobs", 1)
     until(lambda: lines(tmp_path), process, "a record")
@@ -120,14 +120,14 @@ def test_interrupted_it_goes_on(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cluster_that_loses_a_worker_on_the_way(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_cluster_that_loses_a_worker(tmp_path: Path, cluster: Cluster) -> None:
     count, side = 40, 48
     fill(tmp_path, count, side)
     done_though_a_worker_is_killed(tmp_path, "sharpen", count, cluster)
     whole(tmp_path, count, side)
 
 
-def test_wrong_things_are_one_line(run: Run, tmp_path: Path) -> None:
+def test_invalid_input_is_a_one_line_error(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 1)
     (tmp_path / "empty").mkdir()
     for args, says in (

@@ -24,7 +24,7 @@ ONE = ("--model", "mobilefuse-edge", "--runtime", "numpy", "--threads", "1")
 
 
 def done(code: int, err: str) -> None:
-    """Measured whole: a busy machine's figures may be doubted, and nothing else may be wrong."""
+    """Check that all was measured; on a loaded machine figures may be untrusted, but nothing else may fail."""
     assert code in (0, 3), err
     if code == 3:
         assert "can be trusted" in one_line(err)
@@ -32,7 +32,7 @@ def done(code: int, err: str) -> None:
         assert err == ""
 
 
-def test_a_case_is_measured_whole(run: Run) -> None:
+def test_a_case_has_all_figures(run: Run) -> None:
     found = run("bench", *ONE, *QUICK, "--json")
     done(found.returncode, found.stderr)
     report = json.loads(found.stdout)
@@ -60,11 +60,11 @@ def test_a_case_is_measured_whole(run: Run) -> None:
     assert {"governor", "frequency_mhz", "temperature_c", "load", "throttling"} <= report["state"]["before"].keys()
 
 
-def test_text_and_page_tell_it_to_people(run: Run, tmp_path: Path) -> None:
+def test_text_and_page(run: Run, tmp_path: Path) -> None:
     models = ("--model", "mobilefuse-edge", "blend-classic", "--runtime", "numpy", "onnx", "--precision", "fp32", "--threads", "1")
     found = run("bench", *models, *QUICK, "--html", "b.html", "--report", "b.json")
     done(found.returncode, found.stderr)
-    for heading in ("end to end, ms a frame", "network alone", "start, memory, size", "share of each stage", "link load of 96x80"):
+    for heading in ("end to end, ms per frame", "network alone", "start, memory, size", "share of each stage", "link load of 96x80"):
         assert heading in found.stdout
     page = (tmp_path / "b.html").read_text()
     assert page.startswith("<!doctype html>")
@@ -76,7 +76,7 @@ def test_text_and_page_tell_it_to_people(run: Run, tmp_path: Path) -> None:
     assert "mobilefuse-edge numpy fp32, 1 thread, 96x80" in found.stdout
 
 
-def test_tune_remembers_the_fastest_unless_it_cannot_be_trusted(run: Run, state_folder: Path) -> None:
+def test_tune_stores_the_fastest_unless_untrusted(run: Run, state_folder: Path) -> None:
     found = run("bench", "--tune", "--runtime", "numpy", "--threads", 1, *QUICK, "--json")
     done(found.returncode, found.stderr)
     report = json.loads(found.stdout)
@@ -89,7 +89,7 @@ def test_tune_remembers_the_fastest_unless_it_cannot_be_trusted(run: Run, state_
     assert found.returncode == (3 if row["doubts"] else 0)
 
 
-def test_run_and_models_follow_the_remembered_choice_and_say_so(run: Run, state_folder: Path) -> None:
+def test_run_and_models_use_and_show_the_stored_choice(run: Run, state_folder: Path) -> None:
     state_folder.mkdir(parents=True)
     card = find("mobilefuse-edge")
     remember(state_folder, Tuned(card.name, "numpy", "fp32", 1, "96x80", 1.5, "2026-11-21", surroundings(card)))
@@ -113,7 +113,7 @@ def test_run_warns_where_the_choice_is_stale(run: Run, state_folder: Path) -> No
     assert "is not what bench --tune wrote" in run("models").stdout
 
 
-def test_a_peer_is_measured_in_turn_with_ours(run: Run, tmp_path: Path) -> None:
+def test_a_peer_is_measured_interleaved_with_our_model(run: Run, tmp_path: Path) -> None:
     (tmp_path / "peer.onnx").write_bytes(identities(dict.fromkeys(("a", "b"), ("float", (1, 3, "h", "w")))))
     args = ("bench", *ONE, *QUICK, "--peer", "peer.onnx", "--frames", 5)
     found = run(*args, "--json", "--html", "p.html")
@@ -130,7 +130,7 @@ def test_a_peer_is_measured_in_turn_with_ours(run: Run, tmp_path: Path) -> None:
     assert "Times faster than the peer" in (tmp_path / "p.html").read_text()
 
 
-def test_a_runtime_whose_wheel_dies_is_left_out_and_said(run: Run, tmp_path: Path) -> None:
+def test_a_crashing_runtime_is_left_out_and_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "fake").mkdir()
     (tmp_path / "fake/onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
     found = run("bench", "--precision", "fp32", "--threads", 1, *QUICK, python_path=tmp_path / "fake")
@@ -142,7 +142,7 @@ def test_a_runtime_whose_wheel_dies_is_left_out_and_said(run: Run, tmp_path: Pat
     assert "died of SIGILL" in one_line(found.stderr)
 
 
-def test_a_missing_runtime_is_one_line_with_the_command_that_mends_it(run: Run, tmp_path: Path) -> None:
+def test_a_missing_runtime_error_has_the_install_command(run: Run, tmp_path: Path) -> None:
     for package in ("ai_edge_litert", "tflite_runtime"):
         (tmp_path / "fake" / package).mkdir(parents=True)
         (tmp_path / "fake" / package / "__init__.py").write_text("raise ImportError('gone')\n")
@@ -190,21 +190,21 @@ def test_a_damaged_file_is_a_failed_case(run: Run, tmp_path: Path) -> None:
         (("--model", "mobilefuse", "--runtime", "numpy", "--precision", "int8"), "nothing to measure"),
     ],
 )
-def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
+def test_invalid_input_is_a_one_line_error(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
     assert main(["bench", *arguments]) == 2
     out, err = capsys.readouterr()
     assert message in one_line(err)
     assert out == ""
 
 
-def test_a_peer_with_other_inputs_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_a_peer_with_unsupported_inputs_is_a_one_line_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "one.onnx").write_bytes(identities({"x": ("float", (1, 3, "h", "w"))}))
     found = run("bench", *ONE, *QUICK, "--peer", "one.onnx")
     assert found.returncode == 2
     assert "has 1 input (x); a peer has two, visible and infrared" in one_line(found.stderr)
 
 
-def test_ctrl_c_prints_what_there_is(tmp_path: Path) -> None:
+def test_ctrl_c_prints_the_results_so_far(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "edgefuse", "bench", "--model", "blend-classic", "--threads", "1", "2", "3", "4", *QUICK]
     command[command.index("0.05")] = "1"

@@ -1,4 +1,4 @@
-"""`edgefuse calibrate` as people use it: real subprocesses, real files, nothing written where something is wrong."""
+"""`edgefuse calibrate` from the command line: real processes and files; nothing is written on an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _write(tmp_path_factory.mktemp("scenes"), [displaced(street(seed), WARP) for seed in (2, 4)])
 
 
-def test_of_itself_then_checked_then_used(run: Run, scenes: Path, tmp_path: Path) -> None:
+def test_automatic_calibration_check_and_use(run: Run, scenes: Path, tmp_path: Path) -> None:
     source = f"folder:{scenes}"
     done = run("calibrate", "--source", source, "--distance", 12, "--overlay", "o.png", "--json")
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_of_itself_then_checked_then_used(run: Run, scenes: Path, tmp_path: Path
     assert (tmp_path / "overlay.png").exists()
     used = run("run", "--source", source, "--calibration", "calibration.toml", "--model", "blend-classic", "--json")
     assert json.loads(used.stdout)["frames"]["fused"] == 2
-    # moved cameras are told from a good fit
+    # a moved camera is distinguished from a good fit
     moved = (tmp_path / "calibration.toml").read_text().replace(f"{made.homography[0, 2]}]", f"{made.homography[0, 2] + 9}]")
     (tmp_path / "moved.toml").write_text(moved)
     text = run("calibrate", "--check", "moved.toml", "--source", source).stdout
@@ -63,7 +63,7 @@ def test_of_itself_then_checked_then_used(run: Run, scenes: Path, tmp_path: Path
     assert "run edgefuse calibrate again" in text
 
 
-def test_by_points_in_a_file_and_on_the_command_line(run: Run, scenes: Path, tmp_path: Path) -> None:
+def test_points_in_a_file_and_on_the_command_line(run: Run, scenes: Path, tmp_path: Path) -> None:
     spots = np.array([(20.0, 30), (280, 25), (270, 200), (30, 210), (150, 120), (90, 60)])
     rows = np.concatenate([project(np.linalg.inv(WARP), spots), spots], axis=1)
     (tmp_path / "points.txt").write_text("\n".join(" ".join(f"{v:.3f}" for v in row) for row in rows))
@@ -77,7 +77,7 @@ def test_by_points_in_a_file_and_on_the_command_line(run: Run, scenes: Path, tmp
     assert np.allclose(project(a, spots), project(b, spots), atol=0.05)
 
 
-def test_by_a_target_with_a_lens(run: Run, tmp_path: Path) -> None:
+def test_a_target_with_a_lens(run: Run, tmp_path: Path) -> None:
     to_infrared = np.array([[0.48, 0.01, 3], [-0.01, 0.47, 4], [2e-5, 0, 1]])
     _write(tmp_path / "board", [board_pair("checkerboard", 8, 5, to_infrared, (200, 160))])
     (tmp_path / "lenses.toml").write_text(
@@ -104,14 +104,16 @@ BAD = [
     (["--source", "SCENES", "--click", "--target", "9x6"], "not allowed with argument"),
     (["--source", "SCENES", "--lenses", "none.toml"], "cannot read none.toml"),
     (["--source", "SCENES", "--check", "none.toml"], "cannot read none.toml"),
-    (["--source", "SCENES", "--overlay", "o.jpg"], "a picture ends in .png"),
+    (["--source", "SCENES", "--overlay", "o.jpg"], "expected a name ending in .png"),
     (["--source", "SCENES", "--save", "/proc/x/c.toml"], "cannot write"),
     (["--source", "MIXED", "--view", "1"], "no calibration to be trusted"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(run: Run, scenes: Path, tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_invalid_input_is_a_one_line_error_and_leaves_no_files(
+    run: Run, scenes: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
     if "MIXED" in arguments:
         one, two = street(2), street(5, "night")
         _write(tmp_path / "mixed", [FramePair(one.visible, type(two.infrared)(two.infrared.data[::-1].copy(), "infrared", 0, "x"), 0)])
@@ -122,13 +124,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(run: Run, scenes: Path, tmp_pa
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_what_is_read_is_never_written_to(run: Run, scenes: Path) -> None:
+def test_inputs_are_never_overwritten(run: Run, scenes: Path) -> None:
     done = run("calibrate", "--source", f"folder:{scenes}", "--save", scenes / "visible" / "c.toml")
     assert done.returncode == 2
     assert "reads from" in one_line(done.stderr)
 
 
-def test_a_check_that_pictures_cannot_answer_is_a_measurement_in_doubt(run: Run, scenes: Path, tmp_path: Path) -> None:
+def test_a_check_with_unsuitable_pictures_is_an_untrusted_measurement(run: Run, scenes: Path, tmp_path: Path) -> None:
     run("calibrate", "--source", f"folder:{scenes}", "--point", "0,0=0,0", "--point", "300,0=300,0", "--point", "300,200=300,200",
         "--point", "0,200=0,200")  # fmt: skip
     one, two = street(2), street(5, "night")
@@ -139,7 +141,7 @@ def test_a_check_that_pictures_cannot_answer_is_a_measurement_in_doubt(run: Run,
     assert (tmp_path / "overlay.png").exists()
 
 
-def test_an_interrupt_of_the_page_leaves_nothing(scenes: Path, tmp_path: Path) -> None:
+def test_interrupting_the_page_leaves_no_files(scenes: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgefuse", "calibrate", "--source", f"folder:{scenes}", "--click"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=os.environ) as process:
         assert process.stderr is not None

@@ -33,7 +33,7 @@ def ok(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-def test_nothing_is_lost_and_the_meaning_survives(run: Run, cube: Path, tmp_path: Path) -> None:
+def test_lossless_round_trip_with_metadata(run: Run, cube: Path, tmp_path: Path) -> None:
     report = json.loads(ok(run("compress", cube, "out.efz", "--json")))
     size = (tmp_path / "out.efz").stat().st_size
     assert report["bytes"] == {"samples": 2 * 40 * 36 * 12, "efz": size}
@@ -49,7 +49,7 @@ def test_nothing_is_lost_and_the_meaning_survives(run: Run, cube: Path, tmp_path
         assert np.array_equal(a[:], b[:])
 
 
-def test_the_bound_holds(run: Run, cube: Path, tmp_path: Path) -> None:
+def test_the_error_bound_holds(run: Run, cube: Path, tmp_path: Path) -> None:
     report = json.loads(ok(run("compress", cube, "out.efz", "--max-error", 5, "--json")))
     assert report["settings"]["max_error"] == 5
     ok(run("decompress", "out.efz", "back.npy"))
@@ -57,7 +57,7 @@ def test_the_bound_holds(run: Run, cube: Path, tmp_path: Path) -> None:
     assert np.abs(difference).max() == report["quality"]["max_error"] <= 5
 
 
-def test_a_rate_is_kept_and_told_in_words(run: Run, cube: Path) -> None:
+def test_a_rate_is_kept_and_reported(run: Run, cube: Path) -> None:
     lossless = json.loads(ok(run("compress", cube, "a.efz", "--json")))["bytes"]["efz"]
     text = ok(run("compress", cube, "b.efz", "--bpppc", 2))
     assert "dB (peak 10000)" in text
@@ -79,7 +79,7 @@ def test_pipes(cube: Path, tmp_path: Path, form: str) -> None:
     assert np.array_equal(found["cube"] if form == "npz" else found, scene(SHAPE))
 
 
-def test_a_bar_is_drawn_on_a_terminal(cube: Path, tmp_path: Path) -> None:
+def test_a_progress_bar_is_drawn_on_a_terminal(cube: Path, tmp_path: Path) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "edgefuse", "compress", cube, "a.efz"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=slave
@@ -90,13 +90,13 @@ def test_a_bar_is_drawn_on_a_terminal(cube: Path, tmp_path: Path) -> None:
     os.close(master)
 
 
-def test_a_reader_that_goes_away_is_no_error(cube: Path, tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(cube: Path, tmp_path: Path) -> None:
     line = f"{sys.executable} -m edgefuse compress {cube} - | true"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True)
     assert "Traceback" not in done.stderr
 
 
-def test_wrong_things_are_one_line(run: Run, cube: Path, tmp_path: Path) -> None:
+def test_invalid_input_is_a_one_line_error(run: Run, cube: Path, tmp_path: Path) -> None:
     (tmp_path / "junk.efz").write_bytes(b"junk")
     (tmp_path / "empty.efz").write_bytes(b"")
     for args, code, says in (
@@ -120,7 +120,7 @@ def test_wrong_things_are_one_line(run: Run, cube: Path, tmp_path: Path) -> None
     assert not [p for p in tmp_path.iterdir() if p.name.startswith("a.") or p.name.endswith(".part")]
 
 
-def test_a_damaged_file_gives_what_is_whole(run: Run, tmp_path: Path) -> None:
+def test_a_damaged_file_gives_its_intact_tiles(run: Run, tmp_path: Path) -> None:
     shape = (300, 300, 4)
     with create_cube(tmp_path / "a.npy", described(shape)) as sink:
         sink[:] = scene(shape)
@@ -140,7 +140,7 @@ def test_a_damaged_file_gives_what_is_whole(run: Run, tmp_path: Path) -> None:
     assert np.array_equal(found, cube)
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(run: Run, cube: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_a_one_line_error_and_leaves_no_file(run: Run, cube: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     if (

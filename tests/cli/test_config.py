@@ -1,4 +1,4 @@
-"""`edgefuse config` as people and scripts use it."""
+"""`edgefuse config` from the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest.importorskip("msgspec")
 FILE = '[run]\ncamera = ["visible=rtsp://me:S3cret@door/1?key=S3cret", "infrared=v4l2:1e4e:0100"]\nthreads = 2\n'
 
 
-def test_check_says_ok_or_one_line(run: Run, tmp_path: Path) -> None:
+def test_check_prints_ok_or_a_one_line_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(FILE)
     done = run("config", "check", "a.toml")
     assert (done.returncode, done.stdout, done.stderr) == (0, "a.toml: ok ([run])\n", "")
@@ -25,7 +25,7 @@ def test_check_says_ok_or_one_line(run: Run, tmp_path: Path) -> None:
     assert one_line(run("config", "check", "none.toml").stderr).startswith("edgefuse: cannot read none.toml")
 
 
-def test_show_tells_each_value_s_origin_and_no_secret(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_each_values_origin_and_no_secret(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.toml").write_text(FILE)
     monkeypatch.setenv("EDGEFUSE_RUN_MODEL", "blend-classic")
     done = run("config", "show", "a.toml")

@@ -1,4 +1,4 @@
-"""The whole command as a stranger runs it: JSON, exit codes, a wheel that kills its process, Ctrl-C, a hidden /sys."""
+"""The doctor command: JSON, exit codes, a wheel that crashes its process, Ctrl-C, a hidden /sys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_json_has_every_check(run: Run) -> None:
     assert {f["state"] for f in data["findings"] if f["name"] in ("numpy", "opencv", "psutil", "runtime numpy", "models")} == {"ok"}
 
 
-def test_a_wheel_that_dies_fails_the_command_and_is_named(run: Run, tmp_path: Path) -> None:
+def test_a_crashing_wheel_fails_the_command_and_is_named(run: Run, tmp_path: Path) -> None:
     plant(tmp_path / "first", {"onnxruntime.py": "import os, signal; os.kill(os.getpid(), signal.SIGILL)"})
     done = run("doctor", python_path=tmp_path / "first")
     assert done.returncode == 1
@@ -81,7 +81,7 @@ def test_where_sys_is_hidden(tmp_path: Path) -> None:
     assert found["runtime numpy"]["state"] == "ok"
 
 
-def test_unknown_options_are_one_line(run: Run) -> None:
+def test_unknown_options_are_a_one_line_error(run: Run) -> None:
     done = run("doctor", "--jason")
     assert done.returncode == 2
     assert "--jason" in one_line(done.stderr)

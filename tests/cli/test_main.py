@@ -21,7 +21,7 @@ def test_help_has_examples(run: Run) -> None:
         assert "edgefuse " in text
 
 
-def test_no_command_is_one_line(run: Run) -> None:
+def test_no_command_is_a_one_line_error(run: Run) -> None:
     done = run()
     assert done.returncode == 2
     assert "COMMAND" in one_line(done.stderr)
@@ -35,7 +35,7 @@ def test_output_into_a_closed_pipe_is_no_error() -> None:
     assert done.stderr == ""
 
 
-def test_import_costs_numpy_and_nothing_else() -> None:
+def test_import_loads_only_numpy() -> None:
     code = "import sys, edgefuse; print(sorted(m for m in ('cv2', 'onnxruntime', 'ai_edge_litert', 'psutil', 'numpy') if m in sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.strip() == "['numpy']"

@@ -71,7 +71,7 @@ def test_show_prints_the_card(run: Run) -> None:
     assert json.loads(run("models", "show", "mobilefuse", "--json").stdout)[0]["name"] == "mobilefuse"
 
 
-def test_unknown_names_are_one_line(run: Run) -> None:
+def test_unknown_names_are_a_one_line_error(run: Run) -> None:
     assert "unknown model 'x'" in one_line(run("models", "show", "x").stderr)
     done = run("models", "verify", "--runtime", "cuda")
     assert done.returncode == 2

@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_bar_fills_and_is_wiped() -> None:
+def test_the_bar_fills_and_is_erased() -> None:
     stream = Terminal()
     progress = Progress("fusing", 4, stream)
     progress.update(4, "9.0 FPS")
@@ -23,7 +23,7 @@ def test_the_bar_fills_and_is_wiped() -> None:
     assert stream.getvalue().endswith("\r\x1b[K")
 
 
-def test_nothing_but_a_terminal_sees_it() -> None:
+def test_the_bar_is_only_drawn_on_a_terminal() -> None:
     stream = io.StringIO()
     progress = Progress("fusing", 2, stream)
     progress.update(1)
@@ -31,7 +31,7 @@ def test_nothing_but_a_terminal_sees_it() -> None:
     assert stream.getvalue() == ""
 
 
-def test_a_real_terminal_sees_it() -> None:
+def test_the_bar_on_a_real_terminal() -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "edgefuse", "run", "--source", "demo?frames=3&size=64x64"]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=theirs, check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""--record-raw, replay: and export, as a user types them."""
+"""--record-raw, replay: and export from the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def recorded(tmp_path: Path) -> Path:
     return tmp_path / "a.efr"
 
 
-def test_what_was_recorded_is_fused_again_to_the_same_bytes(run: Run, tmp_path: Path) -> None:
+def test_a_replayed_recording_fuses_to_the_same_bytes(run: Run, tmp_path: Path) -> None:
     done = run("run", "--source", DEMO, "--runtime", "numpy", "--save", "first", "--record-raw", "a.efr", "--report", "r.json")
     assert done.returncode == 0, done.stderr
     assert "recording  6 pairs in" in done.stdout
@@ -74,7 +74,7 @@ def test_export(run: Run, recorded: Path) -> None:
             assert item["radiometry"] == {"sensor": "demo", "scale": 0.01, "offset": -273.15, "state": "normal"}
 
 
-def test_a_cut_recording_is_exported_as_far_as_it_goes(run: Run, recorded: Path) -> None:
+def test_a_truncated_recording_is_exported_to_its_end(run: Run, recorded: Path) -> None:
     recorded.write_bytes(recorded.read_bytes()[:-300])
     done = run("export", "a.efr", "--tiff", "tiff", "--json")
     assert done.returncode == 2
@@ -82,7 +82,7 @@ def test_a_cut_recording_is_exported_as_far_as_it_goes(run: Run, recorded: Path)
     assert one_line(done.stderr) == "edgefuse: a.efr breaks off: it plays up to pair 5"
 
 
-def test_a_killed_recorder_leaves_a_file_that_plays(tmp_path: Path) -> None:
+def test_a_killed_recorder_leaves_a_readable_file(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -123,7 +123,7 @@ def test_a_killed_recorder_leaves_a_file_that_plays(tmp_path: Path) -> None:
         (("export", "a.efr", "--tiff", "r.json"), "a file is there, not a folder"),
     ],
 )
-def test_what_a_stranger_types_wrong_is_said_in_a_line(run: Run, recorded: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_invalid_input_is_a_one_line_error(run: Run, recorded: Path, arguments: tuple[str, ...], words: str) -> None:
     (recorded.parent / "r.json").write_text("{}")
     before = recorded.read_bytes()
     done = run(*arguments)

@@ -1,4 +1,4 @@
-"""SIGHUP as systemd and people send it: the file is read again, applied or refused, and the run goes on."""
+"""SIGHUP: the settings file is reloaded, applied or refused, and the run continues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytest.importorskip("msgspec")
 GOOD = '[run]\nsource = "demo?frames=0&size=64x64"\nmodel = "blend-classic"\nreport = "report.json"\n'
 
 
-def test_a_good_file_is_applied_and_a_bad_one_is_refused_with_one_line(tmp_path: Path) -> None:
+def test_a_valid_file_is_applied_and_an_invalid_one_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "edgefuse.toml"
     path.write_text(GOOD + 'save = "a"\n')
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
@@ -67,13 +67,13 @@ def test_a_good_file_is_applied_and_a_bad_one_is_refused_with_one_line(tmp_path:
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["reloads"] == {"applied": 1, "refused": 4}
     assert report["frames"]["in"] == report["frames"]["fused"]
-    # the pictures of a frame have one name in both folders only where a frame was written twice
+    # a frame's pictures exist in both folders only if the frame was written twice
     assert sum(1 for folder in "ab" for _ in (tmp_path / folder).iterdir()) == report["frames"]["fused"]
 
 
 def test_without_a_settings_file_a_hangup_ends_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgefuse", "run", "--source", "demo?frames=0&size=64x64", "--model", "blend-classic"]
-    # under nohup, which these tests may be, hangups are ignored, and a child inherits that
+    # under nohup, which these tests may use, SIGHUP is ignored, and a child inherits that
     with subprocess.Popen(
         command, cwd=tmp_path, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),

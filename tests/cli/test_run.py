@@ -1,4 +1,4 @@
-"""`edgefuse run` as people use it: real subprocesses, real files."""
+"""`edgefuse run` from the command line: real processes and files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import SECONDS, Lines
 
 
 @pytest.mark.pi
-def test_folder_in_pictures_video_and_report_out(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_to_pictures_video_and_report(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
     (pairs_folder / "visible" / "Thumbs.db").write_bytes(b"not a frame")
     out, video, report = tmp_path / "fused", tmp_path / "fused.mp4", tmp_path / "report.json"
     done = run("run", "--source", f"folder:{pairs_folder}", "--model", "mobilefuse", "--save", out, "--record", video, "--report", report)
@@ -63,7 +63,7 @@ def test_the_layout_of_a_dataset_is_said_once_and_what_to_know_of_it(run: Run, t
 
 
 @pytest.mark.pi
-def test_json_on_standard_output_says_which_runtime_and_why(run: Run) -> None:
+def test_json_on_standard_output_has_the_runtime_and_the_reason(run: Run) -> None:
     done = run("run", "--source", "demo?frames=2&size=64x64", "--json", "--threads", 1)
     data = json.loads(done.stdout)
     assert data["model"]["name"] == "mobilefuse-edge"
@@ -92,7 +92,7 @@ def _pictures(run: Run, source: str, steady: str, tmp_path: Path) -> list[bytes]
     return [p.read_bytes() for p in sorted(out.iterdir())]
 
 
-def test_steady_is_for_all_but_folders(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
+def test_steady_auto_is_for_all_sources_but_folders(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
     folder = {s: _pictures(run, f"folder:{pairs_folder}", s, tmp_path / "f") for s in ("auto", "on", "off")}
     assert folder["auto"] == folder["off"]
     demo = {s: _pictures(run, "demo?scene=day&frames=4&size=96x80", s, tmp_path / "d") for s in ("auto", "on", "off")}
@@ -104,7 +104,7 @@ def test_frames_stops_early(run: Run) -> None:
     assert data["frames"] == {"in": 3, "fused": 3, "dropped": 0}
 
 
-def test_settings_file_with_the_command_line_on_top(run: Run, tmp_path: Path) -> None:
+def test_the_command_line_overrides_the_settings_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "edgefuse.toml").write_text('[run]\nsource = "demo?size=64x64"\nframes = 2\nruntime = "numpy"\nsave = "a"\n')
     done = run("run", "--config", "edgefuse.toml", "--save", "b")
     assert done.returncode == 0, done.stderr
@@ -156,7 +156,7 @@ def _video(path: Path, frames: int) -> None:
     writer.release()
 
 
-def test_video_that_ends_early_keeps_what_was_fused(run: Run, tmp_path: Path) -> None:
+def test_a_video_that_ends_early_keeps_the_fused_frames(run: Run, tmp_path: Path) -> None:
     _video(tmp_path / "v.mp4", 6)
     _video(tmp_path / "i.mp4", 4)
     done = run("run", "--source", "video:v.mp4,i.mp4", "--record", "out.mp4", "--json")
@@ -207,7 +207,7 @@ def test_video_that_ends_early_keeps_what_was_fused(run: Run, tmp_path: Path) ->
         ([], "no source"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(run: Run, tmp_path: Path, args: list[str], words: str) -> None:
+def test_invalid_input_is_a_one_line_error_and_exit_2(run: Run, tmp_path: Path, args: list[str], words: str) -> None:
     (tmp_path / "empty" / "visible").mkdir(parents=True)
     (tmp_path / "empty" / "infrared").mkdir()
     (tmp_path / "file").write_text("")
@@ -217,7 +217,7 @@ def test_bad_input_is_one_line_and_exit_2(run: Run, tmp_path: Path, args: list[s
     assert done.stdout == ""
 
 
-def test_outputs_never_land_on_inputs(run: Run, pairs_folder: Path) -> None:
+def test_outputs_never_overwrite_inputs(run: Run, pairs_folder: Path) -> None:
     before = (pairs_folder / "visible" / "0.png").read_bytes()
     done = run("run", "--source", f"folder:{pairs_folder}", "--save", pairs_folder / "visible")
     assert done.returncode == 2
@@ -229,7 +229,7 @@ def test_outputs_never_land_on_inputs(run: Run, pairs_folder: Path) -> None:
 def test_no_write_permission(pairs_folder: Path, tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
-    # one good run before the rights are given up imports everything: the interpreter may lie where nobody else can read
+    # run once before dropping the privileges, so that all modules are imported: only root may be able to read the interpreter
     code = (
         "import os\n"
         "from edgefuse.cli.main import main\n"
@@ -261,7 +261,7 @@ def small_disk(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("option", ["--save", "--record"])
-def test_full_disk_keeps_what_was_written(run: Run, tmp_path: Path, small_disk: Path, option: str) -> None:
+def test_a_full_disk_keeps_written_frames(run: Run, tmp_path: Path, small_disk: Path, option: str) -> None:
     target = small_disk / ("out" if option == "--save" else "out.mp4")
     if option == "--record":
         (small_disk / "filler").write_bytes(bytes(1_500_000))
@@ -292,7 +292,7 @@ def test_replaced_model_file_is_refused(run: Run, tmp_path: Path) -> None:
     assert "sha256" in one_line(done.stderr)
 
 
-def test_a_calibration_puts_infrared_frames_of_their_own_size_in_place(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
+def test_a_calibration_registers_infrared_frames_of_another_size(run: Run, pairs_folder: Path, tmp_path: Path) -> None:
     for path in (pairs_folder / "infrared").iterdir():
         cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (48, 40), interpolation=cv2.INTER_AREA))
     (tmp_path / "c.toml").write_text(
@@ -310,13 +310,13 @@ def test_a_calibration_puts_infrared_frames_of_their_own_size_in_place(run: Run,
     assert "visible is 96x80 but infrared 48x40; run edgefuse calibrate once, then give --calibration FILE" in one_line(without.stderr)
     over = run("run", "--source", source, "--calibration", "c.toml", "--report", "c.toml")
     assert over.returncode == 2
-    assert "is what this run reads from" in one_line(over.stderr)
+    assert "is an input of this run" in one_line(over.stderr)
     none = run("run", "--source", source, "--calibration", "none.toml")
     assert none.returncode == 2
     assert "cannot read none.toml" in one_line(none.stderr)
 
 
-def test_a_run_without_an_end_outlives_its_outputs(run: Run, tmp_path: Path) -> None:
+def test_an_endless_run_survives_failing_outputs(run: Run, tmp_path: Path) -> None:
     # a link, as only a name can become a file in one step while a run puts hundreds of pictures a second there
     (tmp_path / "pictures").mkdir()
     (tmp_path / "out").symlink_to("pictures")

@@ -1,4 +1,4 @@
-"""`edgefuse run --camera` as people and systemd use it."""
+"""`edgefuse run --camera` from the command line and under systemd."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def secret(url: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_a_report_systemd_hears_of_the_first_frame_and_no_password_is_told(
+def test_report_after_a_signal_systemd_readiness_and_hidden_password(
     servers: tuple[MjpegServer, MjpegServer], tmp_path: Path, number: signal.Signals
 ) -> None:
     address = str(tmp_path / "notify")
@@ -79,7 +79,7 @@ def test_a_number_of_pairs_from_a_settings_file(run: Run, servers: tuple[MjpegSe
     assert report["pairing"]["held"] == 0
 
 
-def test_cameras_of_two_sizes_take_a_calibration(run: Run, servers: tuple[MjpegServer, MjpegServer], tmp_path: Path) -> None:
+def test_cameras_of_different_sizes_need_a_calibration(run: Run, servers: tuple[MjpegServer, MjpegServer], tmp_path: Path) -> None:
     with MjpegServer(20, noise(48, 40)) as small:
         pair = ["--camera", f"visible={servers[0].url}", "--camera", f"infrared={small.url}", "--model", "blend-classic", "--frames", 3]
         done = run("run", *pair)
@@ -123,14 +123,14 @@ def test_cameras_of_two_sizes_take_a_calibration(run: Run, servers: tuple[MjpegS
         (["--camera", "visible=picamera2:0", "rtsp://a:S3cret@door/1"], "unrecognized arguments: rtsp://***@door/1"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_and_exit_2(run: Run, args: list[str], words: str) -> None:
+def test_invalid_input_is_a_one_line_error_and_exit_2(run: Run, args: list[str], words: str) -> None:
     done = run("run", *args)
     assert done.returncode == 2
     assert words in one_line(done.stderr)
     assert "S3cret" not in done.stderr
 
 
-def test_alone_without_a_pair_attached_says_what_there_is_and_how_to_say_which(run: Run) -> None:
+def test_camera_without_a_value_and_without_a_pair_lists_the_cameras(run: Run) -> None:
     done = run("run", "--camera")
     if done.returncode == 0:
         pytest.skip("a pair of cameras is attached")

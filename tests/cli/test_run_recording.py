@@ -1,4 +1,4 @@
-"""`edgefuse run --recordings DIR`: a real run, killed, ended and started again."""
+"""`edgefuse run --recordings DIR`: a real run, killed, ended and restarted."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _gone(processes: list[psutil.Process]) -> bool:
 
 
 def _plays(path: Path) -> int:
-    """The frames of a video that FFmpeg decodes without a word."""
+    """Return a video's frames, checking that FFmpeg decodes it without warnings."""
     command = ["ffmpeg", "-v", "warning", "-xerror", "-i", str(path), "-fps_mode", "passthrough", "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -80,7 +80,7 @@ def test_kill_9_at_any_moment_costs_no_more_than_what_was_on_its_way(tmp_path: P
         time.sleep(rng.random() * 1.5)
         children = psutil.Process(process.pid).children()
         killed(process)
-        # FFmpeg goes with it
+        # FFmpeg ends with it
         waiting.until(partial(_gone, children), "FFmpeg to end with the run")
         new = _new(tmp_path, before)
         # one, but where this machine stood still for seconds while it ran; all but the last are finished
@@ -94,7 +94,7 @@ def test_kill_9_at_any_moment_costs_no_more_than_what_was_on_its_way(tmp_path: P
     done = run("run", "--source", "demo?frames=30&size=96x80", "--recordings", "rec", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)["recording"]
-    # the earlier ones were recovered by the runs that followed them
+    # earlier recordings were recovered by later runs
     assert report["recovered"] == unfinished
     assert len(expected) >= 4
     videos = _videos(tmp_path)
@@ -119,13 +119,13 @@ def test_a_signal_finishes_the_file(tmp_path: Path, number: signal.Signals) -> N
     frames = report["recording"]["frames"]
     assert frames["seen"] == report["frames"]["fused"] == frames["recorded"] + frames["dropped"] + frames["lost"]
     videos = _videos(tmp_path)
-    # one, but where this machine stood still for seconds while it ran
+    # exactly one, unless this machine stalled for seconds during the run
     assert len(videos) == report["recording"]["segments"]
     assert not any(video.name.endswith(".part.mp4") for video in videos)
     assert sum(map(_plays, videos)) == frames["recorded"] > 0
 
 
-def test_both_kinds_of_recording_are_told_apart(run: Run, tmp_path: Path) -> None:
+def test_video_and_raw_recordings_are_distinguished(run: Run, tmp_path: Path) -> None:
     done = run("run", "--source", "demo?frames=10&size=96x80", "--recordings", "rec", "--record-raw", "a.efr", "--report", "r.json")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "r.json").read_text())
@@ -150,13 +150,13 @@ def test_modes_and_settings(run: Run, tmp_path: Path) -> None:
     assert run("run", "--source", "demo?size=64x64", "--recordings", "rec", "--recordings-mode", "never").returncode == 2
 
 
-def test_a_stream_that_can_not_be(run: Run) -> None:
+def test_an_invalid_stream_is_refused(run: Run) -> None:
     done = run("run", "--source", "demo?size=64x64", "--stream", "http://host/x")
     assert done.returncode == 2
     assert "url must begin with rtsp://" in one_line(done.stderr)
 
 
-def test_a_stream_without_a_server_costs_no_frame_and_shows_no_password(run: Run) -> None:
+def test_a_stream_without_a_server_loses_no_frame_and_shows_no_password(run: Run) -> None:
     done = run("run", "--source", "demo?frames=20&size=96x80", "--stream", "rtsp://me:S3cret@127.0.0.1:9/x", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -21,7 +21,7 @@ def truth(tmp_path: Path) -> Floats:
     return written(tmp_path)
 
 
-def test_sharper_with_the_images_place_and_the_cubes_wavelengths(run: Run, truth: Floats, tmp_path: Path) -> None:
+def test_the_result_has_the_images_georeference_and_the_cubes_wavelengths(run: Run, truth: Floats, tmp_path: Path) -> None:
     done = run("sharpen", "low.img", "image.img", "out.img", "--json", "--truth", "truth.npy", "--uncertainty", "unsure.npy")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -45,7 +45,7 @@ def test_sharper_with_the_images_place_and_the_cubes_wavelengths(run: Run, truth
         assert unsure[:].min() > 0
 
 
-def test_a_report_in_words(run: Run, truth: Floats) -> None:
+def test_a_text_report(run: Run, truth: Floats) -> None:
     done = run("sharpen", "low.img", "image.img", "out.npy", "--psf", "auto", "--coarse", "--tile", "32", "--truth", "truth.npy")
     assert done.returncode == 0, done.stderr
     assert "s a megapixel" in done.stdout
@@ -74,7 +74,7 @@ def test_the_papers_student(run: Run, truth: Floats, tmp_path: Path) -> None:
         assert not list(tmp_path.glob("unsure*"))
 
 
-def test_counts_stay_counts_and_missing_ones_missing(run: Run, tmp_path: Path) -> None:
+def test_integer_types_and_no_data_are_kept(run: Run, tmp_path: Path) -> None:
     cube = scene(80, 80) * 10000
     counts = np.rint(low(cube, Psf(4))).astype(np.int16)
     counts[3, 5] = -1

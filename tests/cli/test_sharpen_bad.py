@@ -1,4 +1,4 @@
-"""`edgefuse sharpen` as a real process, given what it can't use, or nearly can't: a clear line or a right answer."""
+"""`edgefuse sharpen` with unusable or borderline input: a clear error or a correct result."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at(files: Path, tmp_path: Path) -> Path:
-    """Those files, in the folder that `run` runs in."""
+    """The input files, in `run`'s working folder."""
     for path in files.iterdir():
         (tmp_path / path.name).symlink_to(path)
     return tmp_path
@@ -113,7 +113,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("arguments", list(REFUSALS))
-def test_refused_in_one_line(run: Run, at: Path, arguments: str) -> None:
+def test_unusable_input_is_a_one_line_error(run: Run, at: Path, arguments: str) -> None:
     before = {p.name for p in at.iterdir()}
     done = run("sharpen", *arguments.split())
     assert done.returncode == 2
@@ -121,7 +121,7 @@ def test_refused_in_one_line(run: Run, at: Path, arguments: str) -> None:
     assert {p.name for p in at.iterdir()} == before
 
 
-def test_no_permission_is_one_line(run: Run, at: Path) -> None:
+def test_no_permission_is_a_one_line_error(run: Run, at: Path) -> None:
     (at / "locked").mkdir(mode=0o500)
     try:
         (at / "locked/probe").touch()
@@ -136,8 +136,8 @@ def test_no_permission_is_one_line(run: Run, at: Path) -> None:
 @pytest.mark.parametrize(
     ("cube", "picture", "missing", "told"),
     [
-        ("low.img", "order.npy", 0, ""),  # its bands have no names: any order is as good
-        ("low.img", "swir.img", 0, ""),  # beyond the cube's wavelengths, and yet it explains the cube
+        ("low.img", "order.npy", 0, ""),  # its bands have no names, so any order is acceptable
+        ("low.img", "swir.img", 0, ""),  # outside the cube's wavelengths, but it explains the cube
         ("nan.npy", "image.img", 16, ""),
         ("low.img", "inf.npy", 4 * 72, ""),
         ("low.img", "fill.npy", 4 * 72, ""),
@@ -146,7 +146,7 @@ def test_no_permission_is_one_line(run: Run, at: Path) -> None:
         ("black.npy", "image.img", 0, "0 in every band"),
     ],
 )
-def test_a_right_answer_or_a_warning(run: Run, at: Path, cube: str, picture: str, missing: int, told: str) -> None:
+def test_borderline_input_gives_a_correct_result_or_a_warning(run: Run, at: Path, cube: str, picture: str, missing: int, told: str) -> None:
     done = run("sharpen", cube, picture, "out.npy", "--truth", "truth.npy", "--json")
     assert done.returncode == 0, done.stderr
     assert told in one_line(done.stderr) if told else not done.stderr
@@ -158,7 +158,7 @@ def test_a_right_answer_or_a_warning(run: Run, at: Path, cube: str, picture: str
         assert json.loads(done.stdout)["truth"]["psnr_whole_db"] > 40
 
 
-def test_a_no_data_value_of_the_image_is_the_results_where_the_cube_has_none(run: Run, at: Path) -> None:
+def test_the_images_no_data_value_is_used_where_the_cube_has_none(run: Run, at: Path) -> None:
     assert run("sharpen", "low.img", "fill.npy", "out.npy").returncode == 0
     with open_cube(at / "out.npy") as out:
         assert out.info.nodata == -9999
@@ -171,7 +171,7 @@ def test_a_flat_cube_stays_flat(run: Run, at: Path) -> None:
         np.testing.assert_allclose(np.load(at / "out.npy"), 0.25, atol=1e-6)
 
 
-def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupting_leaves_no_files(tmp_path: Path) -> None:
     cube = np.tile(scene(128, 128, 60), (4, 4, 1))
     np.save(tmp_path / "low.npy", low(cube, Psf(4)))
     np.save(tmp_path / "image.npy", image(cube))

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and kill -9: the report is written, the video plays, no file is torn."""
+"""Ctrl-C, SIGTERM and kill -9: the report is written, the video is playable, no file is truncated."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_signal_ends_the_run_cleanly(tmp_path: Path, number: signal.Signals) -
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "out.mp4", "report.json"]
 
 
-def test_kill_leaves_no_torn_picture_and_no_video_of_that_name(tmp_path: Path) -> None:
+def test_kill_9_leaves_no_truncated_picture_and_no_video(tmp_path: Path) -> None:
     process = _start(tmp_path)
     killed(process)
     pictures = sorted((tmp_path / "out").glob("*.png"))

@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_there_is_compressed_once(run: Run, folder: Path) -> None:
+def test_existing_cubes_are_compressed_once(run: Run, folder: Path) -> None:
     for n in range(3):
         cube(folder / f"in/{n}.npy", n)
     report = json.loads(run("run", "--source", "cubes:in", "--save", "out", "--json").stdout)
@@ -66,12 +66,12 @@ def test_what_is_there_is_compressed_once(run: Run, folder: Path) -> None:
     for n in range(3):
         decompress_file(folder / f"out/{n}.npy.efz", folder / "back.npy")
         assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE, n))
-    # other settings: again, and not over what is there
+    # with other settings the cubes are compressed again, without overwriting
     assert json.loads(run("run", "--source", "cubes:in", "--save", "out", "--max-error", 4, "--json").stdout)["cubes"]["done"] == 3
     assert (folder / "out/0.npy.2.efz").exists()
 
 
-def test_a_bad_cube_is_left_and_the_others_are_done(run: Run, folder: Path) -> None:
+def test_a_bad_cube_is_skipped_and_the_others_compressed(run: Run, folder: Path) -> None:
     cube(folder / "in/a.npy")
     (folder / "in/bad.npy").write_bytes((folder / "in/a.npy").read_bytes()[:-5])
     done = run("run", "--source", "cubes:in", "--save", "out", "--json")
@@ -81,7 +81,7 @@ def test_a_bad_cube_is_left_and_the_others_are_done(run: Run, folder: Path) -> N
     assert (folder / "in/bad.npy").exists()
 
 
-def test_what_lands_is_handed_on_and_deleted(folder: Path) -> None:
+def test_arriving_cubes_are_compressed_and_deleted(folder: Path) -> None:
     cube(folder / "in/first.npy")
     process = start(folder, "--delete-originals")
     until(lambda: len(lines(folder)) == 1, process, "the first cube")
@@ -89,7 +89,7 @@ def test_what_lands_is_handed_on_and_deleted(folder: Path) -> None:
     (folder / "later.img").rename(folder / "in/later.img")
     (folder / "later.img.hdr").rename(folder / "in/later.img.hdr")
     until(lambda: len(lines(folder)) == 2, process, "the second cube")
-    # another cube of a name that was there before
+    # another cube with an earlier name
     cube(folder / "first.npy", 5)
     (folder / "first.npy").rename(folder / "in/first.npy")
     until(lambda: len(lines(folder)) == 3, process, "the third cube")
@@ -105,7 +105,7 @@ def test_what_lands_is_handed_on_and_deleted(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_nothing_is_lost(folder: Path) -> None:
+def test_kill_9_at_any_moment_loses_nothing(folder: Path) -> None:
     count, rng = 12, random.Random(3)
     for n in range(count):
         cube(folder / f"in/{n}.npy", n)
@@ -119,7 +119,7 @@ def test_killed_at_any_moment_nothing_is_lost(folder: Path) -> None:
         )  # type: ignore[misc]
         time.sleep(rng.random() / 20)
         killed(process)
-        # a cube is where it landed, or whole where it was handed on
+        # a cube is in the input folder, or complete in the output folder
         there = {p.name for p in (folder / "in").iterdir()}
         for n in range(count):
             if f"{n}.npy" not in there:
@@ -132,21 +132,21 @@ def test_killed_at_any_moment_nothing_is_lost(folder: Path) -> None:
     assert {r["name"] for r in lines(folder) if r["state"] == "done"} == {f"{n}.npy" for n in range(count)}
 
 
-def test_a_copy_that_is_damaged_keeps_its_original(folder: Path, run: Run) -> None:
+def test_a_damaged_output_keeps_its_original(folder: Path, run: Run) -> None:
     cube(folder / "in/a.npy")
     assert run("run", "--source", "cubes:in", "--save", "out").returncode == 0
     data = bytearray((folder / "out/a.npy.efz").read_bytes())
     data[len(data) // 2] ^= 1
     (folder / "out/a.npy.efz").write_bytes(data)
     report = json.loads(run("run", "--source", "cubes:in", "--save", "out", "--delete-originals", "--json").stdout)
-    # compressed again, beside the damaged one, before the original went
+    # compressed again, beside the damaged file, before the original was deleted
     assert report["cubes"]["done"] == report["cubes"]["deleted"] == 1
     decompress_file(folder / "out/a.npy.2.efz", folder / "back.npy")
     assert np.array_equal(np.load(folder / "back.npy"), scene(SHAPE))
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_waited_for(folder: Path) -> None:
+def test_a_full_disk_is_retried(folder: Path) -> None:
     out = folder / "out"
     out.mkdir()
     if (
@@ -174,7 +174,7 @@ def test_a_full_disk_is_waited_for(folder: Path) -> None:
         subprocess.run(["umount", "-l", out], check=True, timeout=120)
 
 
-def test_wrong_things_are_one_line(run: Run, folder: Path) -> None:
+def test_invalid_input_is_a_one_line_error(run: Run, folder: Path) -> None:
     shutil.copytree(folder / "in", folder / "pairs")
     for args, says in (
         (("--source", "cubes:missing", "--save", "out"), "missing"),
@@ -190,7 +190,7 @@ def test_wrong_things_are_one_line(run: Run, folder: Path) -> None:
         assert says in one_line(done.stderr)
 
 
-def test_a_settings_file_says_the_same(run: Run, folder: Path) -> None:
+def test_the_same_from_a_settings_file(run: Run, folder: Path) -> None:
     pytest.importorskip("msgspec")
     cube(folder / "in/a.npy")
     (folder / "a.toml").write_text('[run]\nsource = "cubes:in"\nsave = "out"\n\n[cubes]\nmax_error = 3\n')

@@ -1,4 +1,4 @@
-"""What a run has beside its sinks: opened by its tables, told what goes on, closed with the run."""
+"""Attachments of a run: opened by its tables, notified of events, closed with the run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Table:
 
 
 class Ear:
-    """Keeps the events it hears."""
+    """Records the events that it receives."""
 
     closed: list[str] = []  # noqa: RUF012
 
@@ -54,7 +54,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ear, "closed", [])
 
 
-def test_tables_open_what_stands_on_them_and_it_reports_under_their_names() -> None:
+def test_tables_open_attachments_that_report_under_their_names() -> None:
     live = Live(dict)
     made = Attachments({"ear": Table(), "no-kind": Table()}, live, INFO)
     live.emit(Event("alarm", "stove"))
@@ -65,13 +65,13 @@ def test_tables_open_what_stands_on_them_and_it_reports_under_their_names() -> N
     assert Ear.closed == ["hello"]
 
 
-def test_one_that_can_t_open_closes_those_before_it() -> None:
+def test_a_failed_attachment_closes_the_previous_ones() -> None:
     with pytest.raises(SettingsError, match="a better one"):
         Attachments({"ear": Table(), "other": Table("bad")}, Live(dict), INFO)
     assert Ear.closed == ["hello"]
 
 
-def test_one_that_fails_to_close_keeps_none_open(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_close_does_not_keep_others_open(caplog: pytest.LogCaptureFixture) -> None:
     Attachments({"ear": Table(), "other": Table("stubborn")}, Live(dict), INFO).close()
     assert Ear.closed == ["stubborn", "hello"]
     assert "other: closing failed (RuntimeError: I won't)" in caplog.text

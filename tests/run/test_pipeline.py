@@ -1,4 +1,4 @@
-"""Every pair read ends as fused or dropped, whatever fails where."""
+"""Every pair read ends as fused or dropped, wherever a failure occurs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import signalled, until
 
 
 class Pairs(Source):
-    """`count` tiny pairs; those in `bad` can't be read; at `breaks` the source itself fails."""
+    """`count` tiny pairs; those in `bad` are unreadable; at `breaks` the source itself fails."""
 
     def __init__(self, count: int | None, bad: tuple[int, ...] = (), breaks: int | None = None) -> None:
         self.info = SourceInfo("pairs", count, 25.0)
@@ -54,7 +54,7 @@ class Halves:
 
 
 class Kept(Sink):
-    """Keeps names; fails at frame `full`."""
+    """Keeps frame names; fails at frame `full`."""
 
     def __init__(self, full: int | None = None, hook: Any = None) -> None:
         self.names: list[str] = []
@@ -83,7 +83,7 @@ def test_order_is_kept_and_nothing_is_lost() -> None:
     assert _balanced(telemetry, 50)
 
 
-def test_bad_frames_are_counted_by_cause_and_the_rest_goes_on() -> None:
+def test_bad_frames_are_counted_by_cause_and_the_others_fused() -> None:
     sink, telemetry = Kept(), Telemetry()
     Pipeline(Pairs(10, bad=(0, 4)), Halves(odd=(7,)), [sink], telemetry).run()  # type: ignore[arg-type]
     assert sink.names == [str(k) for k in (1, 2, 3, 5, 6, 8, 9)]
@@ -100,7 +100,7 @@ def test_a_failing_sink_ends_the_run_and_every_pair_is_accounted_for() -> None:
     assert _balanced(telemetry, source.reads)
 
 
-def test_a_failing_source_keeps_what_was_read() -> None:
+def test_pairs_read_before_a_source_failure_are_fused() -> None:
     sink, telemetry = Kept(), Telemetry()
     with pytest.raises(SourceError, match="cable"):
         Pipeline(Pairs(None, breaks=6), Halves(), [sink], telemetry).run()  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def test_a_failing_source_keeps_what_was_read() -> None:
     assert set(sink.names) <= {str(k) for k in range(6)}
 
 
-def test_stop_drains_what_was_read() -> None:
+def test_stop_fuses_pairs_already_read() -> None:
     source, telemetry = Pairs(None), Telemetry()
     sink = Kept(hook=lambda fused: fused.pair.index == 20 and pipeline.stop())
     pipeline = Pipeline(source, Halves(), [sink], telemetry)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A run's parts exchanged while it runs: what did not change stays, what can't be had leaves all as it was, no pair goes uncounted."""
+"""Components of a run replaced while it runs: unchanged ones stay, a failed change keeps the previous state, every pair is counted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def going(given: Settings) -> Iterator[RunSession]:
 
 
 def more(running: RunSession) -> None:
-    """A few frames from now on."""
+    """Wait for a few more frames."""
     before = running.telemetry.frames_fused
     until(lambda: running.telemetry.frames_fused >= before + 5, "five more fused frames")
 
@@ -75,7 +75,7 @@ def test_model_and_sinks_change_and_the_source_stays(tmp_path: Path) -> None:
     assert running.telemetry.dropped == {}
 
 
-def test_a_kept_sink_is_not_closed_and_a_video_that_goes_plays(tmp_path: Path) -> None:
+def test_a_kept_sink_stays_open_and_a_removed_video_is_playable(tmp_path: Path) -> None:
     with going(told(record=str(tmp_path / "a.mp4"), sink=(f"folder:{tmp_path}/out",))) as running:
         before = pictures(tmp_path / "out")
         running.exchange(told(sink=(f"folder:{tmp_path}/out",)))
@@ -85,7 +85,7 @@ def test_a_kept_sink_is_not_closed_and_a_video_that_goes_plays(tmp_path: Path) -
     assert pictures(tmp_path / "out") == running.telemetry.frames_fused
 
 
-def test_another_source_and_back_lose_no_pair() -> None:
+def test_switching_the_source_and_back_loses_no_pair() -> None:
     with going(told()) as running:
         for k in range(3):
             running.exchange(told(source=f"demo?frames=0&size=80x64&seed={k}"))
@@ -95,7 +95,7 @@ def test_another_source_and_back_lose_no_pair() -> None:
     assert running.telemetry.dropped == {}
 
 
-def test_a_raw_recording_ends_and_begins_while_the_source_stays(tmp_path: Path) -> None:
+def test_raw_recording_stops_and_starts_while_the_source_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.efr"
     with going(told()) as running:
         source = running.source
@@ -123,7 +123,7 @@ def test_a_raw_recording_ends_and_begins_while_the_source_stays(tmp_path: Path) 
         {"report": "/dev/null/x.json"},
     ],
 )
-def test_what_can_t_be_had_leaves_all_as_it_was(wrong: dict[str, Any], tmp_path: Path) -> None:
+def test_a_failed_change_keeps_the_previous_state(wrong: dict[str, Any], tmp_path: Path) -> None:
     before = told(save=str(tmp_path / "a"))
     with going(before) as running:
         source, fuser = running.source, running.fuser
@@ -134,7 +134,7 @@ def test_what_can_t_be_had_leaves_all_as_it_was(wrong: dict[str, Any], tmp_path:
     assert pictures(tmp_path / "a") == running.telemetry.frames_fused
 
 
-def test_a_live_source_is_closed_before_the_new_one_opens_and_comes_back_where_that_can_t(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_source_is_closed_before_the_new_one_opens_and_reopened_on_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DemoSource, "close", lambda self: closed.append(self))
     closed: list[DemoSource] = []
     with going(told()) as running:
@@ -161,14 +161,14 @@ def test_the_limit_changes_while_it_runs() -> None:
     assert running.close() == []
 
 
-def test_a_run_that_can_t_open_leaves_nothing_open() -> None:
+def test_a_failed_start_leaves_nothing_open() -> None:
     threads = threading.active_count()
     with pytest.raises(InputError):
         RunSession(told(save="/dev/null/x", record_raw="/tmp/x.efr"))
     assert threading.active_count() == threads
 
 
-def test_cameras_stay_open_but_where_they_are_what_changes() -> None:
+def test_cameras_stay_open_unless_they_change() -> None:
     with MjpegServer(30, noise(64, 64)) as visible, MjpegServer(30, noise(64, 64, 1)) as infrared:
         cameras: dict[str, Any] = {"source": "", "camera": (f"visible={visible.url}", f"infrared={infrared.url}")}
         with going(told(**cameras)) as running:
@@ -185,7 +185,7 @@ def test_cameras_stay_open_but_where_they_are_what_changes() -> None:
             more(running)
 
 
-def test_a_camera_that_goes_and_comes_back_is_told_and_still_so_after_the_source_was_exchanged() -> None:
+def test_camera_events_are_emitted_also_after_a_source_change() -> None:
     with MjpegServer(30, noise(64, 64)) as visible, MjpegServer(30, noise(64, 64, 1)) as infrared:
         cameras: dict[str, Any] = {
             "source": "", "camera": (f"visible={visible.url}", f"infrared={infrared.url}"), "pass_through": True,

@@ -1,4 +1,4 @@
-"""Signals, and what systemd hears of a run: READY with a frame that was written, the watchdog's food only while frames are, STOPPING."""
+"""Signals, and notifications to systemd: READY with the first written frame, the watchdog only while frames are written, STOPPING."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FROZEN = Path(__file__).resolve().parents[1] / "frozen"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_stops_and_the_handlers_come_back(number: signal.Signals) -> None:
+def test_the_first_signal_stops_and_handlers_are_restored(number: signal.Signals) -> None:
     before, stops = signal.getsignal(number), []
     with stop_on_signals(lambda: stops.append(1)) as received:
         os.kill(os.getpid(), number)
@@ -29,7 +29,7 @@ def test_the_first_signal_stops_and_the_handlers_come_back(number: signal.Signal
     assert signal.getsignal(number) is before
 
 
-def test_a_second_interrupt_is_an_interrupt() -> None:
+def test_a_second_interrupt_raises_keyboard_interrupt() -> None:
     with stop_on_signals(lambda: None):
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -38,7 +38,7 @@ def test_a_second_interrupt_is_an_interrupt() -> None:
 
 @pytest.fixture
 def systemd(tmp_path: Path) -> Iterator[socket.socket]:
-    """systemd's end of NOTIFY_SOCKET."""
+    """The receiving end of NOTIFY_SOCKET."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(str(tmp_path / "notify"))
         s.settimeout(SECONDS)
@@ -53,7 +53,7 @@ def _start(systemd: socket.socket, *args: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.pi
-def test_ready_then_fed_then_stopping(systemd: socket.socket) -> None:
+def test_ready_then_watchdog_then_stopping(systemd: socket.socket) -> None:
     process = _start(systemd, "--source", "demo?frames=0&size=96x80")
     assert datagram(systemd, "READY").decode().splitlines()[:2] == ["READY=1", "WATCHDOG=1"]
     assert datagram(systemd, "the watchdog's food").decode().splitlines()[0] == "WATCHDOG=1"
@@ -65,7 +65,7 @@ def test_ready_then_fed_then_stopping(systemd: socket.socket) -> None:
 
 
 @pytest.mark.pi
-def test_a_source_that_freezes_feeds_no_watchdog(systemd: socket.socket) -> None:
+def test_a_frozen_source_sends_no_watchdog(systemd: socket.socket) -> None:
     process = _start(systemd, "--source", "frozen?frames=3")
     try:
         assert datagram(systemd, "READY").startswith(b"READY=1\n")
@@ -79,7 +79,7 @@ def test_a_source_that_freezes_feeds_no_watchdog(systemd: socket.socket) -> None
         killed(process)
 
 
-def test_frames_that_are_all_lost_feed_no_watchdog(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_frames_send_no_watchdog(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
     monkeypatch.setattr(Heartbeat, "INTERVAL_S", 0.0)
     systemd.settimeout(0.2)
@@ -92,7 +92,7 @@ def test_frames_that_are_all_lost_feed_no_watchdog(systemd: socket.socket, monke
         systemd.recv(1000)
 
 
-def test_systemd_that_went_away_is_no_fault(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_systemd_socket_is_no_error(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for address in (str(tmp_path / "nobody"), "@nobody-there"):
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         Heartbeat().beat(1)

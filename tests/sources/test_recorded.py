@@ -180,7 +180,8 @@ def test_an_empty_recording_ends_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("uri", "words"),
-    [("replay:", "replay:"), ("replay", "expected 1 path"), ("replay:a,b", "expected 1 path"), ("replay:a?speed=2", "it knows fps, loop"),
+    [("replay:", "replay:"), ("replay", "expected 1 path"), ("replay:a,b", "expected 1 path"),
+     ("replay:a?speed=2", "known options: fps, loop"),
      ("replay:a.efr?loop=-1", "whole number"), ("replay:nothere.efr", "cannot read nothere.efr")],
 )  # fmt: skip
 def test_invalid_uris(uri: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""JSON lines: whole lines, files of bounded size, and disks that are full."""
+"""JSON lines: complete lines, files of limited size, and full disks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.reports import INFO, full_report
 from tests.support.waiting import until
 
 
-def test_a_line_an_interval_and_a_last_one(tmp_path: Path) -> None:
+def test_a_line_per_interval_and_a_last_one(tmp_path: Path) -> None:
     path = tmp_path / "made" / "t.jsonl"
     lines = JsonLines(TelemetrySettings(file=str(path), interval=0.1), Live(full_report), INFO)
     until(lambda: lines.written >= 3, "three lines")
@@ -44,7 +44,7 @@ def test_files_are_rotated_by_size(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(1, 40), max_size=40), st.integers(1, 60), st.integers(1, 4))
-def test_no_file_passes_its_size_and_no_line_is_torn(
+def test_files_keep_their_size_limit_and_lines_are_complete(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], most: int, keep: int
 ) -> None:
     folder = tmp_path_factory.mktemp("lines")
@@ -52,19 +52,19 @@ def test_no_file_passes_its_size_and_no_line_is_torn(
     for line in written:
         append(folder / "t", line, most, keep)
     order = ["t", *(f"t.{k}" for k in range(1, keep + 1))]
-    found = [(folder / name).read_bytes() for name in order if (folder / name).exists()]
-    assert len(found) == len(list(folder.iterdir()))
-    for data in found:
+    contents = [(folder / name).read_bytes() for name in order if (folder / name).exists()]
+    assert len(contents) == len(list(folder.iterdir()))
+    for data in contents:
         assert len(data) <= most or data.count(b"\n") == 1
-    kept = [line for data in reversed(found) for line in data.splitlines(keepends=True)]
+    kept = [line for data in reversed(contents) for line in data.splitlines(keepends=True)]
     assert kept == written[len(written) - len(kept) :]
 
 
-def test_a_full_disk_costs_whole_lines_is_told_and_is_got_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_loses_whole_lines_is_reported_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, full = os.write, [False]
 
     def write(descriptor: int, data: bytes) -> int:
-        # a disk takes what it has room for
+        # a disk accepts what fits
         return real(descriptor, data[: len(data) // 2]) if full[0] else real(descriptor, data)
 
     monkeypatch.setattr(jsonlines.os, "write", write)
@@ -84,7 +84,7 @@ def test_a_full_disk_costs_whole_lines_is_told_and_is_got_over(tmp_path: Path, m
     assert "the disk is full" in events[0].facts["error"]
 
 
-def test_a_report_that_fails_ends_nothing(tmp_path: Path) -> None:
+def test_a_failing_report_does_not_end_the_thread(tmp_path: Path) -> None:
     made: list[int] = []
 
     def report() -> dict[str, object]:
@@ -101,7 +101,7 @@ def test_a_report_that_fails_ends_nothing(tmp_path: Path) -> None:
     assert events[0].facts == {"state": "failing", "error": "RuntimeError: not yet"}
 
 
-def test_a_place_that_can_not_be_written_is_said_at_once(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is there, not a file"):
         JsonLines(TelemetrySettings(file=str(tmp_path)), Live(dict), INFO)
 
@@ -116,7 +116,7 @@ def test_the_option_of_a_real_run(run: Run, tmp_path: Path) -> None:
     assert "not a file" in one_line(refused.stderr)
 
 
-def test_standard_output_has_the_lines_alone(run: Run) -> None:
+def test_standard_output_has_only_the_lines(run: Run) -> None:
     done = run("run", "--source", "demo?size=96x80&frames=10", "--runtime", "numpy", "--telemetry", "-")
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["frames_fused"] for line in done.stdout.splitlines()][-1] == 10

@@ -1,4 +1,4 @@
-"""What Prometheus reads, through its own parser."""
+"""Prometheus metrics, read by its own parser."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def samples(report: dict[str, Any]) -> Samples:
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families(report) for s in f.samples}
 
 
-def test_a_full_report_is_told_in_base_units() -> None:
-    found = samples(full_report())
+def test_a_full_report_in_base_units() -> None:
+    metrics = samples(full_report())
     expected: Samples = {
         ("edgefuse_frames_fused_total", ()): 3,
         ("edgefuse_frames_dropped_total", (("cause", "overrun"),)): 2,
@@ -59,42 +59,42 @@ def test_a_full_report_is_told_in_base_units() -> None:
         ("edgefuse_web_viewers", ()): 2,
         ("edgefuse_web_sent_bytes_total", ()): 250_000,
     }
-    assert {k: found.get(k) for k in expected} == expected
-    assert found["edgefuse_stage_latency_seconds_sum", (("stage", "network"),)] == pytest.approx(0.015)
-    assert found["edgefuse_stage_latency_seconds", (("quantile", "0.5"), ("stage", "network"))] == pytest.approx(0.005, rel=0.01)
-    assert found["process_resident_memory_bytes", ()] > 10**6
-    info = next(labels for (name, labels) in found if name == "edgefuse_info")
+    assert {k: metrics.get(k) for k in expected} == expected
+    assert metrics["edgefuse_stage_latency_seconds_sum", (("stage", "network"),)] == pytest.approx(0.015)
+    assert metrics["edgefuse_stage_latency_seconds", (("quantile", "0.5"), ("stage", "network"))] == pytest.approx(0.005, rel=0.01)
+    assert metrics["process_resident_memory_bytes", ()] > 10**6
+    info = next(labels for (name, labels) in metrics if name == "edgefuse_info")
     assert dict(info)["model"] == "mobilefuse-edge"
 
 
-def test_counts_are_told_where_no_law_is_known() -> None:
-    found = samples(full_report(law=False))
-    assert found["edgefuse_infrared_counts", (("spot", "hottest"),)] == 31515
-    assert not any(name == "edgefuse_infrared_celsius" for name, _ in found)
+def test_counts_without_radiometry() -> None:
+    metrics = samples(full_report(law=False))
+    assert metrics["edgefuse_infrared_counts", (("spot", "hottest"),)] == 31515
+    assert not any(name == "edgefuse_infrared_celsius" for name, _ in metrics)
 
 
-def test_names_and_labels_keep_prometheus_rules() -> None:
+def test_names_and_labels_follow_prometheus_rules() -> None:
     for family in families(full_report()):
         assert re.fullmatch(r"(edgefuse|process)_[a-z_]+", family.name)
         assert family.documentation
-        # counters end in _total, and figures with a unit in the base unit's name
+        # counters end in _total, and metrics with a unit name its base unit
         assert all(s.name.endswith("_total") for s in family.samples) == (family.type == "counter")
         assert not re.search(r"_(ms|mb|milliseconds|percent|kelvin)(_|$)", family.name)
         assert all(len(s.labels) <= 2 for s in family.samples) or family.name == "edgefuse_info"
 
 
-def test_the_number_of_series_is_bounded_whatever_a_run_meets() -> None:
+def test_the_number_of_series_is_bounded() -> None:
     report = full_report()
     report["dropped_by_cause"] = {f"cause{k}": 1 for k in range(1000)}
     report["cameras"]["visible"]["dropped"] = {f"cause{k}": 2 for k in range(1000)}
     report["alarm"]["alarms"] = {f"alarm{k}": report["alarm"]["alarms"]["stove"] for k in range(1000)}
-    found = samples(report)
-    assert len(found) < 400
-    assert sum(v for (name, _), v in found.items() if name == "edgefuse_frames_dropped_total") == 1000
-    assert found["edgefuse_frames_dropped_total", (("cause", "other"),)] == 1000 - 32
+    metrics = samples(report)
+    assert len(metrics) < 400
+    assert sum(v for (name, _), v in metrics.items() if name == "edgefuse_frames_dropped_total") == 1000
+    assert metrics["edgefuse_frames_dropped_total", (("cause", "other"),)] == 1000 - 32
 
 
-def test_a_run_that_has_not_begun_is_told_too() -> None:
+def test_a_run_before_its_first_frame() -> None:
     from edgefuse.telemetry.report import Telemetry
 
     telemetry = Telemetry()
@@ -103,7 +103,7 @@ def test_a_run_that_has_not_begun_is_told_too() -> None:
     assert ("edgefuse_infrared_celsius", (("spot", "hottest"),)) in samples(telemetry.report())
 
 
-def test_without_prometheus_client_the_way_to_it_is_told() -> None:
+def test_without_prometheus_client_the_error_has_the_install_command() -> None:
     code = (
         "import sys; sys.modules['prometheus_client'] = None\n"
         "from edgefuse.telemetry.live import Live; from edgefuse.telemetry.prometheus import exposition\n"

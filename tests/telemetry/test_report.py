@@ -1,4 +1,4 @@
-"""What a run measures: rates, quantiles, bandwidth and what was lost."""
+"""Measurements of a run: rates, quantiles, bandwidth and losses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def frame(stages_ns: dict[str, int] | None = None) -> FusedFrame:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Time as the test sets it."""
+    """A clock that the test sets."""
     time = SimpleNamespace(now=10**12)
     monkeypatch.setattr(report, "time", SimpleNamespace(perf_counter_ns=lambda: time.now, time=lambda: 2e9))
     return time
@@ -50,7 +50,7 @@ def test_n_frames_span_n_minus_1_intervals(clock: SimpleNamespace) -> None:
     assert t.report()["elapsed_s"] == 0.8
 
 
-def test_fps_without_time_between_is_not_measured(clock: SimpleNamespace) -> None:
+def test_fps_without_elapsed_time_is_not_measured(clock: SimpleNamespace) -> None:
     t = Telemetry()
     t.fused(frame(), 0)
     t.fused(frame(), 0)
@@ -59,7 +59,7 @@ def test_fps_without_time_between_is_not_measured(clock: SimpleNamespace) -> Non
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=300), st.sampled_from([0.01, 0.25, 0.5, 0.95, 0.99, 1.0]))
-def test_quantiles_are_numpy_s_to_within_1_percent(durations: list[int], q: float) -> None:
+def test_quantiles_equal_numpys_to_within_1_percent(durations: list[int], q: float) -> None:
     latency = Latency()
     for ns in durations:
         latency.add(ns)
@@ -81,7 +81,7 @@ def test_summary_of_random_durations(seed: int, scale: float, spread: float) -> 
     assert summary["mean"] * 1e6 == pytest.approx(durations.mean(), abs=501)
 
 
-def test_a_histogram_of_nothing_and_of_zero() -> None:
+def test_an_empty_histogram_and_a_zero_duration() -> None:
     assert Latency().summary_ms() == {"p50": 0, "p95": 0, "p99": 0, "max": 0, "mean": 0, "count": 0}
     latency = Latency()
     latency.add(0)
@@ -107,7 +107,7 @@ def test_bandwidth_of_the_four_scenarios() -> None:
     assert bandwidth_mb_s(1000, 500, 10)["remote_computing_result_on_device"] == {"upload": 0.01, "download": 0.005}
 
 
-def test_a_report_counts_what_came_and_what_became_of_it(clock: SimpleNamespace) -> None:
+def test_a_report_counts_pairs_by_outcome(clock: SimpleNamespace) -> None:
     t = Telemetry()
     for _ in range(3):
         t.read(1_228_800, 2_000_000)
@@ -148,7 +148,7 @@ def test_in_is_fused_and_dropped(events: list[str]) -> None:
     assert report["frames"]["dropped"] == sum(report["dropped_by_cause"].values()) == len(events) - events.count("fused")
 
 
-def test_all_losses_are_counted_and_a_hundred_listed() -> None:
+def test_all_losses_are_counted_and_100_listed() -> None:
     t = Telemetry()
     for k in range(250):
         t.lost(FrameError(f"f{k}", "ended", "m"))
@@ -157,7 +157,7 @@ def test_all_losses_are_counted_and_a_hundred_listed() -> None:
     assert [d["name"] for d in report["dropped_frames"]] == [f"f{k}" for k in range(100)]
 
 
-def test_a_report_of_nothing() -> None:
+def test_an_empty_report() -> None:
     report = Telemetry().report()
     assert report["frames"] == {"in": 0, "fused": 0, "dropped": 0}
     assert (report["fps"], report["elapsed_s"], report["first_frame_after_start_s"]) == (None, 0, None)
@@ -172,7 +172,7 @@ def test_the_first_frame_is_timed_from_the_process_s_start(monkeypatch: pytest.M
     assert t.report()["first_frame_after_start_s"] == 2.5
 
 
-def test_a_process_knows_its_age() -> None:
+def test_process_age() -> None:
     code = "import time; time.sleep(0.2); from edgefuse.telemetry.report import process_age_s; print(process_age_s())"
     begin = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
@@ -180,20 +180,20 @@ def test_a_process_knows_its_age() -> None:
     assert 0.19 < float(done.stdout) < time.perf_counter() - begin + 0.02
 
 
-def test_without_proc_the_system_s_date_of_birth_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_proc_the_process_creation_time_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "Path", lambda path: Path("/nonexistent"))
     monkeypatch.setattr(report, "time", SimpleNamespace(time=lambda: 1002.5))
     monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(create_time=lambda: 1000.0))
     assert report.process_age_s() == 2.5
 
 
-def test_peak_memory_is_at_least_what_is_held_now() -> None:
+def test_peak_memory_is_at_least_the_current_memory() -> None:
     now = psutil.Process().memory_info().rss
     assert report.peak_resident_bytes() >= 0.9 * now
     assert report.peak_resident_bytes() < 100 * now
 
 
-def test_a_report_for_people(clock: SimpleNamespace) -> None:
+def test_a_report_as_text(clock: SimpleNamespace) -> None:
     t = Telemetry()
     t.read(1_228_800, 2_000_000)
     for _ in range(5):

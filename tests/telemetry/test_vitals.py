@@ -1,4 +1,4 @@
-"""A run's state in a few hundred bytes."""
+"""The short summary of a run's state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_counts_have_their_own_keys() -> None:
     assert "hottest_celsius" not in told
 
 
-def test_the_rate_is_that_since_the_last_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_are_since_the_previous_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     report: dict[str, Any] = Telemetry().report()
 
     class Now(Live):
@@ -48,7 +48,7 @@ def test_the_rate_is_that_since_the_last_time(monkeypatch: pytest.MonkeyPatch) -
     assert vitals.read()["sequence"] == 4
 
 
-def test_a_report_that_is_the_one_before_leaves_the_rate_as_it_was() -> None:
+def test_an_unchanged_report_keeps_the_rate() -> None:
     telemetry = Telemetry()
     vitals = Vitals(Live(telemetry.report))
     for _ in range(3):

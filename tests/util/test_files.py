@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what is said where they can't."""
+"""Atomic writing of files, and the error messages where it fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = "n" * 300
 
 
 def in_a_process(code: str, *arguments: object, wrapper: tuple[str, ...] = ()) -> str:
-    """What `code` prints, run in an interpreter of its own."""
+    """Return what `code` prints in a separate interpreter."""
     command = [*wrapper, sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=60)
@@ -32,7 +32,7 @@ def in_a_process(code: str, *arguments: object, wrapper: tuple[str, ...] = ()) -
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A folder that any user can reach, as pytest's own are not."""
+    """A folder that any user can reach, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     folder.chmod(0o755)
     yield folder
@@ -65,7 +65,7 @@ def test_write_atomic_writes_and_counts(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     seen = []
@@ -81,7 +81,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path, monkeypat
     assert path.read_bytes() == b"new"
 
 
-def test_a_rename_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
+def test_a_failed_rename_keeps_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(OutputError, match=r"^cannot write .*/a: a folder is there, not a file; choose another name$"):
         files.write_atomic(tmp_path / "a", b"x")
@@ -141,7 +141,7 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "act", ["files.check_folder(folder)", "files.check_folder(folder / 'new' / 'er')", "files.check_file(folder / 'a.mp4')"]
 )
-def test_a_folder_without_permission_is_found_before_the_run(shared: Path, act: str) -> None:
+def test_a_folder_without_permission_is_refused_before_the_run(shared: Path, act: str) -> None:
     shared.chmod(0o555)
     said = in_a_process(AS_NOBODY.format(act=act), shared)
     assert said.startswith(f"cannot write {shared}")
@@ -158,18 +158,18 @@ def test_writing_without_permission_is_an_output_error(shared: Path) -> None:
 @pytest.mark.parametrize(
     "act", ["files.check_folder(folder / 'in')", "files.check_file(folder / 'a.mp4')", "files.write_atomic(folder / 'a', b'x')"]
 )
-def test_a_folder_that_can_t_be_entered_is_an_output_error(shared: Path, act: str) -> None:
+def test_an_inaccessible_folder_is_an_output_error(shared: Path, act: str) -> None:
     shared.chmod(0o000)
     assert "no permission to write here" in in_a_process(AS_NOBODY.format(act=act), shared)
 
 
-def test_check_folder_makes_what_is_missing_and_leaves_no_trace(tmp_path: Path) -> None:
+def test_check_folder_creates_missing_folders_and_leaves_no_files(tmp_path: Path) -> None:
     files.check_folder(tmp_path / "a" / "b")
     files.check_folder(tmp_path / "a" / "b")
     assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["a", "a/b"]
 
 
-def test_check_file_leaves_what_is_there(tmp_path: Path) -> None:
+def test_check_file_keeps_an_existing_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"old")
     files.check_file(tmp_path / "a")
     files.check_file(tmp_path / "new" / "b")
@@ -198,7 +198,7 @@ CHECKS: dict[str, Callable[[Path], object]] = {
         ("write_atomic", "file/x", "a part of the path is a file, not a folder; choose another place"),
     ],
 )
-def test_what_can_t_be_written_is_said_in_words(tmp_path: Path, check: str, place: str, words: str) -> None:
+def test_unwritable_paths_are_explained(tmp_path: Path, check: str, place: str, words: str) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError) as caught:
@@ -207,19 +207,19 @@ def test_what_can_t_be_written_is_said_in_words(tmp_path: Path, check: str, plac
     assert str(caught.value).endswith(f": {words}")
 
 
-def test_a_name_as_long_as_the_file_system_allows_is_written(tmp_path: Path) -> None:
+def test_the_longest_possible_name_is_written(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 255)
     assert files.write_atomic(path, b"x") == 1
     assert path.read_bytes() == b"x"
 
 
-def test_check_space_compares_with_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_space_compares_with_the_free_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2000, 1000, 1000))
     files.check_space(tmp_path, 1000)
     with pytest.raises(OutputError, match="the disk is full"):
         files.check_space(tmp_path, 1001)
 
 
-def test_check_space_of_a_folder_that_went_away_is_an_output_error(tmp_path: Path) -> None:
+def test_check_space_of_a_removed_folder_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
         files.check_space(tmp_path / "gone", 1)

@@ -12,7 +12,7 @@ from edgefuse.util import zone
 SIDES = st.integers(1, 640)
 
 
-def test_pixels_and_shares_name_the_part_they_say() -> None:
+def test_zones_in_pixels_and_percent() -> None:
     assert zone.parse("80x60+40+30").slices((120, 160)) == (slice(30, 90), slice(40, 120))
     assert zone.parse("50%x40%+25%+30%").slices((120, 160)) == (slice(36, 84), slice(40, 120))
     assert zone.parse("").slices((120, 160)) == (slice(0, 120), slice(0, 160))
@@ -21,25 +21,26 @@ def test_pixels_and_shares_name_the_part_they_say() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("80x60", "is no zone"), ("80x60+40", "is no zone"), ("80x60-1+0", "is no zone"), ("1e9x1+0+0", "is no zone"),
-        ("50%x60+0+0", "is no zone"), ("nanxnan+0+0", "is no zone"), ("0x10+0+0", "without pixels"), ("80%x10%+30%+0%", "beyond the frame"),
-        ("1.5x2+0+0", "splits pixels"), ("\uff18x1+0+0\n", "is no zone"),
+        ("80x60", "is not a zone"), ("80x60+40", "is not a zone"), ("80x60-1+0", "is not a zone"), ("1e9x1+0+0", "is not a zone"),
+        ("50%x60+0+0", "is not a zone"), ("nanxnan+0+0", "is not a zone"), ("0x10+0+0", "is an empty zone"),
+        ("80%x10%+30%+0%", "beyond the frame"),
+        ("1.5x2+0+0", "splits pixels"), ("\uff18x1+0+0\n", "is not a zone"),
     ],
 )  # fmt: skip
-def test_what_is_no_zone_is_refused_in_words(text: str, message: str) -> None:
+def test_invalid_zones_are_refused(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         zone.parse(text)
 
 
 @given(SIDES, SIDES, st.integers(1, 700), st.integers(1, 700), st.integers(0, 700), st.integers(0, 700))
-def test_a_zone_in_pixels_lies_within_the_frame_or_is_none(h: int, w: int, zw: int, zh: int, x: int, y: int) -> None:
-    found = zone.parse(f"{zw}x{zh}+{x}+{y}").slices((h, w))
+def test_a_zone_in_pixels_outside_the_frame_is_none(h: int, w: int, zw: int, zh: int, x: int, y: int) -> None:
+    slices = zone.parse(f"{zw}x{zh}+{x}+{y}").slices((h, w))
     inside = x + zw <= w and y + zh <= h
-    assert found == ((slice(y, y + zh), slice(x, x + zw)) if inside else None)
+    assert slices == ((slice(y, y + zh), slice(x, x + zw)) if inside else None)
 
 
 @given(SIDES, SIDES, st.lists(st.integers(0, 10_000), min_size=4, max_size=4))
-def test_a_zone_in_shares_always_has_a_pixel_of_the_frame(h: int, w: int, n: list[int]) -> None:
+def test_a_zone_in_percent_always_has_a_pixel(h: int, w: int, n: list[int]) -> None:
     x, y = n[0] / 100, n[1] / 100
     width, height = max(0.01, min(n[2] / 100, 100 - x)), max(0.01, min(n[3] / 100, 100 - y))
     x, y = min(x, 99), min(y, 99)
