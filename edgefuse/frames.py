@@ -96,6 +96,8 @@ class FusedFrame:
     pair: its input.
     stages_ns: nanoseconds by stage (`Fuser.stages`).
     decided_map: the blending map at the resolution at which the network makes it, 1 / `map_scale` of the frame's; None without a map.
+    decided_targets: the mask of targets at the resolution it was decided at, a `target_scale`-th of the frame's; None where a model has none.
+    Both may reach beyond the frame by its padding.
     """
 
     data: NDArray[np.uint8]
@@ -103,6 +105,8 @@ class FusedFrame:
     stages_ns: Mapping[str, int] = field(default_factory=dict)
     decided_map: NDArray[np.float32] | None = None
     map_scale: int = 1
+    decided_targets: NDArray[np.float32] | None = None
+    target_scale: int = 1
 
     @property
     def name(self) -> str:
@@ -111,10 +115,22 @@ class FusedFrame:
     @property
     def blending_map(self) -> NDArray[np.float32] | None:
         """Return the blending map, float32 (H, W) in [0, 1], the visible frame's share of each pixel; None where a model has no map."""
-        if self.decided_map is None or self.map_scale == 1:
-            return self.decided_map
+        return self._whole(self.decided_map, self.map_scale)
+
+    @property
+    def targets(self) -> NDArray[np.float32] | None:
+        """float32 (H, W) in [0, 1], how far each pixel was pulled to the infrared frame as a target's: 0 all over where none would be lost.
+
+        None where a model knows no targets (those that draw the picture at full resolution). Made when asked for.
+        """
+        return self._whole(self.decided_targets, self.target_scale)
+
+    def _whole(self, plane: NDArray[np.float32] | None, scale: int) -> NDArray[np.float32] | None:
+        """`plane` enlarged to the frame's size."""
+        if plane is None or scale == 1:
+            return plane
         import cv2
 
-        height, width = (n * self.map_scale for n in self.decided_map.shape)
-        whole = cv2.resize(self.decided_map, (width, height), interpolation=cv2.INTER_LINEAR)
+        height, width = (n * scale for n in plane.shape)
+        whole = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
         return whole[: self.data.shape[0], : self.data.shape[1]]

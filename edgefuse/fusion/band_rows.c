@@ -10,14 +10,14 @@ typedef uint16_t u16;
 typedef struct {
     const u8 *visible, *infrared;                              /* luma, height x width, contiguous */
     const u8 *small_visible, *small_infrared, *small_fused;    /* reduced by `factor` */
-    const u8 *shares;                                          /* the visible frame's, in 255ths, reduced by it, too */
+    const u8 *visible_weights, *infrared_weights;              /* of either's details, in 255ths, reduced by it; or NULL: all of them */
     const u8 *bgr;                                             /* the visible frame in colour, or NULL: then `out` is luma, too */
     u8 *out;
     int64_t bgr_stride, out_stride;                            /* bytes from row to row */
     int32_t height, width, out_width, factor;                  /* width: a multiple of `factor`, 2 or 4; out_width: at most that */
-    int32_t cap_visible, cap_infrared, noise;
+    int32_t noise;                                             /* levels by which two details may differ and still be averaged */
+    int32_t gain, core;                                        /* what is added above `core` levels of a detail, in 16ths */
     int32_t chroma, blue, green, red;                          /* chroma: its weight in 128ths; the others: its luma's parts */
-    int32_t gain_shift, other_shift, other_sign;               /* d + (d >> gain_shift) + other_sign (d >> other_shift); -1, 0, 1 */
 } Job;
 
 INLINE u8 most(u8 a, u8 b) { return a > b ? a : b; }
@@ -55,39 +55,31 @@ INLINE void enlarge(int f, const u8 *small, int height, int width, int y, u16 *r
     }
 }
 
-INLINE u8 cap_of(u8 share) { return share > 15 ? 255 : (u8)(share << 4); }
+/* d times a weight in 255ths, rounded down; 255 leaves it as it is. */
+INLINE u8 weighed(u8 d, u8 weight) { return (u8)((u16)(d * (u16)(weight + 1)) >> 8); }
 
-typedef struct {
-    u8 noise, first, second, negative; /* the other part's bits: all where it is subtracted, none where it is added */
-    u8 other;                          /* all bits where there is another part */
-} Gain;
-
-INLINE u8 strengthened(const Gain g, const int noisy, u8 d)
-{
-    const u8 x = noisy ? minus(d, g.noise) : d;
-    const u8 other = (u8)((x >> g.second) & g.other);
-    return plus(d, (u8)((x >> g.first) + (u8)((other ^ g.negative) - g.negative)));
-}
+INLINE u8 strengthened(u8 d, u8 core, u16 gain) { return plus(d, (u8)((u16)(minus(d, core) * gain) >> 4)); }
 
 /* fused: in, the smaller bands enlarged; out, with the chosen detail. */
-INLINE void choose(const Job *j, const int noisy, const u8 *restrict a, const u8 *restrict base_a, const u8 *restrict b,
-                   const u8 *restrict base_b, const u8 *restrict share, u8 *restrict fused)
+INLINE void choose(const Job *j, const int noisy, const int weighs_a, const int weighs_b, const u8 *restrict a, const u8 *restrict base_a,
+                   const u8 *restrict b, const u8 *restrict base_b, const u8 *restrict weight_a, const u8 *restrict weight_b,
+                   u8 *restrict fused)
 {
     /* all in locals: a byte that is stored might otherwise be one of *j */
-    const u8 open_a = j->cap_visible ? 0 : 255, open_b = j->cap_infrared ? 0 : 255, noise = (u8)j->noise;
-    const Gain gain = {(u8)(2 * j->noise), (u8)j->gain_shift, (u8)j->other_shift, j->other_sign < 0 ? 255 : 0, j->other_sign ? 255 : 0};
+    const u8 noise = (u8)j->noise, core = (u8)j->core;
+    const u16 gain = (u16)j->gain;
     const int width = j->width;
     for (int x = 0; x < width; x++) {
-        const u8 cap_a = cap_of(share[x]) | open_a, cap_b = cap_of((u8)~share[x]) | open_b;
-        const u8 pa = least(minus(a[x], base_a[x]), cap_a), na = least(minus(base_a[x], a[x]), cap_a);
-        const u8 pb = least(minus(b[x], base_b[x]), cap_b), nb = least(minus(base_b[x], b[x]), cap_b);
+        u8 pa = minus(a[x], base_a[x]), na = minus(base_a[x], a[x]), pb = minus(b[x], base_b[x]), nb = minus(base_b[x], b[x]);
+        if (weighs_a) pa = weighed(pa, weight_a[x]), na = weighed(na, weight_a[x]);
+        if (weighs_b) pb = weighed(pb, weight_b[x]), nb = weighed(nb, weight_b[x]);
         const u8 p = most(pa, pb), n = most(na, nb);
         u8 up = minus(p, n), down = minus(n, p);
         if (noisy) {
             up = minus(up, least((u8)(minus(up, least(pa, pb)) >> 1), noise));
             down = minus(down, least((u8)(minus(down, least(na, nb)) >> 1), noise));
         }
-        fused[x] = minus(plus(fused[x], strengthened(gain, noisy, up)), strengthened(gain, noisy, down));
+        fused[x] = minus(plus(fused[x], strengthened(up, core, gain)), strengthened(down, core, gain));
     }
 }
 
@@ -158,37 +150,42 @@ INLINE void lumas(const Job *j, const u8 *restrict bgr, int n, u16 *restrict out
     for (; x < n; x++) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = (u16)(blue * bgr[3 * x] + green * bgr[3 * x + 1] + red * bgr[3 * x + 2]);
 }
 
-/* BGR of the fused luma and weighted, capped chroma; n bytes, three a pixel. Rounded half away from 0. */
-INLINE void colour(const u8 *restrict bgr, const u16 *restrict luma, const u8 *restrict fused, const u8 *restrict cap, int n, u16 weight,
-                   u8 *restrict out)
+/* BGR of the fused luma and weighted chroma; n bytes, three a pixel. Rounded half away from 0. */
+INLINE void colour(const u8 *restrict bgr, const u16 *restrict luma, const u8 *restrict fused, int n, u16 weight, u8 *restrict out)
 {
     for (int x = 0; x < n; x++) {
         const u16 own = (u16)(weight * bgr[x]), grey = luma[x], larger = own > grey ? own : grey;
         const u8 more = (u8)((u16)((u16)(larger - grey) + 64) >> 7), less = (u8)((u16)((u16)(larger - own) + 64) >> 7);
-        out[x] = minus(plus(fused[x], least(more, cap[x])), least(less, cap[x]));
+        out[x] = minus(plus(fused[x], more), less);
     }
 }
 
 EXPORT_FOR("avx2", "ssse3", "default") void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *scratch)
 {
     const int w = j->width, shown = j->out_width;
-    u8 *restrict base_a = scratch, *restrict base_b = base_a + w, *restrict share = base_b + w, *restrict fused = share + w;
-    u8 *restrict fused3 = fused + w, *restrict cap3 = fused3 + 3 * w;
+    u8 *restrict base_a = scratch, *restrict base_b = base_a + w, *restrict weight_a = base_b + w, *restrict weight_b = weight_a + w;
+    u8 *restrict fused = weight_b + w, *restrict fused3 = fused + w;
     /* w is a multiple of 4: aligned for u16 */
-    u16 *restrict luma3 = (u16 *)(void *)(cap3 + 3 * w), *restrict v = luma3 + 3 * w;
-    const int capped = j->cap_visible || j->cap_infrared;
-    /* a share of one half caps nothing */
-    memset(share, 128, (size_t)w);
-    memset(cap3, 255, 3 * (size_t)w);
+    u16 *restrict luma3 = (u16 *)(void *)(fused3 + 3 * w), *restrict v = luma3 + 3 * w;
+    const int weighs_a = j->visible_weights != NULL, weighs_b = j->infrared_weights != NULL;
     for (int y = top; y < bottom; y++) {
         const u8 *luma = j->visible + (ptrdiff_t)y * w, *infrared = j->infrared + (ptrdiff_t)y * w;
         u8 *out = j->out + (ptrdiff_t)(y * j->out_stride);
         enlarge(j->factor, j->small_visible, j->height, w, y, v, base_a);
         enlarge(j->factor, j->small_infrared, j->height, w, y, v, base_b);
         enlarge(j->factor, j->small_fused, j->height, w, y, v, fused);
-        if (capped) enlarge(j->factor, j->shares, j->height, w, y, v, share);
-        if (j->noise) choose(j, 1, luma, base_a, infrared, base_b, share, fused);
-        else choose(j, 0, luma, base_a, infrared, base_b, share, fused);
+        if (weighs_a) enlarge(j->factor, j->visible_weights, j->height, w, y, v, weight_a);
+        if (weighs_b) enlarge(j->factor, j->infrared_weights, j->height, w, y, v, weight_b);
+        switch ((j->noise ? 4 : 0) + 2 * weighs_a + weighs_b) {
+        case 0: choose(j, 0, 0, 0, luma, base_a, infrared, base_b, weight_a, weight_b, fused); break;
+        case 1: choose(j, 0, 0, 1, luma, base_a, infrared, base_b, weight_a, weight_b, fused); break;
+        case 2: choose(j, 0, 1, 0, luma, base_a, infrared, base_b, weight_a, weight_b, fused); break;
+        case 3: choose(j, 0, 1, 1, luma, base_a, infrared, base_b, weight_a, weight_b, fused); break;
+        case 4: choose(j, 1, 0, 0, luma, base_a, infrared, base_b, weight_a, weight_b, fused); break;
+        case 5: choose(j, 1, 0, 1, luma, base_a, infrared, base_b, weight_a, weight_b, fused); break;
+        case 6: choose(j, 1, 1, 0, luma, base_a, infrared, base_b, weight_a, weight_b, fused); break;
+        default: choose(j, 1, 1, 1, luma, base_a, infrared, base_b, weight_a, weight_b, fused); break;
+        }
         if (!j->bgr) {
             memcpy(out, fused, (size_t)shown);
             continue;
@@ -196,12 +193,8 @@ EXPORT_FOR("avx2", "ssse3", "default") void edgefuse_band_rows(const Job *j, int
         const u8 *bgr = j->bgr + (ptrdiff_t)(y * j->bgr_stride);
         lumas(j, bgr, shown, luma3);
         thrice(fused, shown, fused3);
-        if (j->cap_visible) {
-            for (int x = 0; x < shown; x++) share[x] >>= 1;
-            thrice(share, shown, cap3);
-        }
-        colour(bgr, luma3, fused3, cap3, 3 * shown, (u16)j->chroma, out);
+        colour(bgr, luma3, fused3, 3 * shown, (u16)j->chroma, out);
     }
 }
 
-EXPORT int32_t edgefuse_band_scratch(int32_t width) { return width * 16 + 2 * (width + 2); }
+EXPORT int32_t edgefuse_band_scratch(int32_t width) { return width * 14 + 2 * (width + 2); }

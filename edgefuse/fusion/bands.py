@@ -1,17 +1,17 @@
 """The blend in bands, at full resolution: base mixed by a map, details chosen by sign.
 
 Both frames are split by averages of 2 x 2 pixels: a base at an eighth of the frame's size, a middle band (a quarter less the base)
-and a fine band (full less the quarter). The base is mixed by the blending map M: B = infrared + M (visible - infrared). In each
-detail band, d_v and d_i being the two sources' details and +, - their positive and negative parts,
+and a fine band (full less the quarter). The base is mixed by the blending map M: B = infrared + M (visible - infrared), but never drawn
+darker than 3/8 of the visible base: a cold sky is not painted black by day. In each detail band, d_v and d_i being the two sources'
+details and +, - their positive and negative parts,
 
-    detail = max(d_v+, d_i+) - max(d_v-, d_i-)
+    detail = max(w_v d_v+, w_i d_i+) - max(w_v d_v-, w_i d_i-)
 
-Where the signs agree the larger wins, where they differ the sum lies between the two: at gain 1 each band of the output is a convex
-mix of the inputs' bands, and nothing is invented. A gain above 1 is sharpening, no more and no less.
-
-Where M leaves a source less than a sixteenth, its details are capped at 16 x 255 x its share, in levels: what is left out of the base
-is left out of the details, too. A capped detail lies between the source's and zero, and the choice still lies between the two
-sources' own; only where sensor noise is averaged out beside a cap is it between the capped ones.
+with weights w_v = min(1, 18 M) and w_i = min(1, 1.5 - M, 18 (1 - M)): a frame that is left out of the base is left out of the details,
+and where most of the base is the visible frame's, the infrared details are drawn more weakly. Where the signs agree the larger wins, where they differ the
+sum lies between the two: without gain, each detail band lies between the inputs' bands and zero, and nothing is invented. The gain is sharpening, and adds to
+details of more than CORE levels only, so that it strengthens edges and not noise. Targets (`edgefuse.fusion.pull`) change the fused quarter
+between `mix` and `finish`; that step is no convex mix.
 
 The work at full resolution is done in strips that fit a small core's cache, in buffers made once, row by row in `band_rows`.
 """
@@ -27,14 +27,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.fusion import band_rows
-from edgefuse.fusion.band_rows import CHROMA, OPEN, Bands, Frame, Rows, enlarged
+from edgefuse.fusion.band_rows import CHROMA, Bands, Frame, Rows, enlarged
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 REDUCTION = 4  # of the frames that the map is decided on
 MULTIPLE = 32  # frames are padded to a multiple: four levels of halving, and one for the map's own network
-_MIDDLE = 2 / 3  # of the fine band's gain for the middle band: more would draw halos
+CORE = 7  # levels of a fine detail that get no gain
+GAINS = 16  # steps of the gain
+_MIDDLE = 2 / 9  # of the fine band's gain for the middle band: more would draw halos
+_DARKEST = 3 / 8  # of the visible base
+_EVEN = 1.5  # less the map: the infrared details' weight
+_END = 18.0  # times a source's share: its details' weight where the share nears 0
 _AVERAGED = 1.5  # deviations of noise by which two details may differ and still be averaged
 # of one plane of a strip: a dozen of the small ones lie in a Raspberry Pi's 512 KB of L2; larger cores lose more to many short calls
 _STRIP_BYTES = 1 << 16 if platform.machine().startswith(("arm", "aarch")) else 1 << 19
@@ -46,7 +51,7 @@ def padded(n: int) -> int:
 
 
 class BandBlend:
-    """Blends pairs of one size. One pair at a time: `reduce`, then decide a map on `quarters`, then `finish`."""
+    """Blends pairs of one size. One pair at a time: `reduce`, decide a map on `quarters`, `mix`, then `finish`."""
 
     def __init__(self, width: int, height: int, threads: int = 1, strip_bytes: int = _STRIP_BYTES, rows: type[Rows] | None = None) -> None:
         """width, height: of the frames, any. threads: strips worked on at once. strip_bytes: of one plane of a strip. rows: how their
@@ -62,20 +67,24 @@ class BandBlend:
         """The padded pair at a quarter of its size: uint8 by "visible" and "infrared"."""
         self.eighths = {name: np.empty((h // 8, w // 8), np.uint8) for name in self._luma}
         """The same at an eighth."""
-        self._fused_quarter = np.empty((h // 4, w // 4), np.uint8)
+        self.fused_quarter = np.empty((h // 4, w // 4), np.uint8)
+        """What `mix` makes: the fused frame at a quarter of the size. May be changed before `finish`."""
         strip = max(MULTIPLE, strip_bytes // w // MULTIPLE * MULTIPLE)
         # strips of equal height, so that no thread is left with a sliver
         count = -(-h // strip)
         strip = padded(-(-h // count))
         self._strips = [(top, min(top + strip, h)) for top in range(0, h, strip)]
         self._workers = min(threads, len(self._strips))
-        self._difference = np.empty((h // 8, w // 8), np.float32)
-        self._base, self._shares = (np.empty((h // 8, w // 8), np.uint8) for _ in range(2))
-        self._quarter_shares = np.empty((h // 4, w // 4), np.uint8)
+        self._difference, self._weight = (np.empty((h // 8, w // 8), np.float32) for _ in range(2))
+        self.base = np.empty((h // 8, w // 8), np.uint8)
+        """The fused base that `mix` makes, at an eighth of the size."""
+        self._eighth_weights = [np.empty((h // 8, w // 8), np.uint8) for _ in range(2)]
+        self._quarter_weights = [np.empty((h // 4, w // 4), np.uint8) for _ in range(2)]
+        self._weights: tuple[Bytes | None, Bytes | None] = (None, None)
         make = rows or band_rows.best()
         eighths, quarters = self.eighths, self.quarters
-        self._middle = make(Bands(eighths["visible"], eighths["infrared"], self._base, self._shares, 2), h // 4, 1)
-        fine = Bands(quarters["visible"], quarters["infrared"], self._fused_quarter, self._quarter_shares, REDUCTION)
+        self._middle = make(Bands(eighths["visible"], eighths["infrared"], self.base, 2), h // 4, 1)
+        fine = Bands(quarters["visible"], quarters["infrared"], self.fused_quarter, REDUCTION)
         self._fine = make(fine, strip, self._workers)
         self._pool = ThreadPoolExecutor(self._workers - 1, "edgefuse-blend") if self._workers > 1 else None
 
@@ -141,42 +150,61 @@ class BandBlend:
         small = self.eighths[name]
         cv2.resize(self.quarters[name], small.shape[::-1], dst=small, interpolation=cv2.INTER_AREA)
 
-    def finish(self, blending_map: Floats, visible: Bytes, out: Bytes, eighths: int = 0, chroma: float = 1.0, noise: float = 0.0) -> None:
-        """Blend what `reduce` took in, into `out` (uint8, the shape of `visible`, contiguous).
+    def mix(self, blending_map: Floats, gain: int = 0, noise: float = 0.0) -> Bytes:
+        """Make `base` and `fused_quarter` of what `reduce` took in; returns the latter.
 
-        blending_map: float32 in [0, 1], the size of `eighths`: the visible frame's share. visible: as given to `reduce`. chroma:
-        how much of its chroma is kept, in 0 to 1 (`band_rows.join`). eighths: the fine band's gain, less 1, in eighths, 0 to 8.
-        noise: the noisier source's deviation in levels; details that differ by less are averaged rather than chosen.
+        blending_map: float32 in [0, 1], the size of `eighths`: the visible frame's share. gain: of the fine band, what it adds, in
+        16ths, 0 to 16. noise: the noisier source's deviation in levels; details that differ by less are averaged rather than chosen.
         """
-        shares = cv2.convertScaleAbs(blending_map, dst=self._shares, alpha=255)
-        low, high = int(shares.min()), int(shares.max())
-        # which source is left out somewhere; the closed form alone never gives the visible frame all
-        capped = (low * OPEN < 255, high == 255)
-        if any(capped):
-            enlarged(shares, 0, len(self._quarter_shares), 2, self._quarter_shares)
-        self._base_and_middle(blending_map, capped, eighths, noise)
+        a, b = self.eighths["visible"], self.eighths["infrared"]
+        mixed = np.subtract(a, b, out=self._difference, dtype=np.float32)
+        np.multiply(mixed, blending_map, out=mixed)
+        np.add(mixed, b, out=mixed)
+        np.maximum(mixed, np.multiply(a, np.float32(_DARKEST), out=self._weight), out=mixed)
+        cv2.convertScaleAbs(mixed, dst=self.base)
+        self._weigh(blending_map)
+        # noise is four times weaker in averages of 4 x 4
+        how = {"gain": round(_MIDDLE * gain), "core": 2 * round(_AVERAGED * noise / 4), "noise": round(_AVERAGED * noise / 4)}
+        quarters = self.quarters["visible"], self.quarters["infrared"]
+        self._middle.begin(Frame(*quarters, self.fused_quarter, weights=self._weights, **how))
+        self._middle.blend(0, len(self.fused_quarter), 0)
+        return self.fused_quarter
+
+    def _weigh(self, blending_map: Floats) -> None:
+        """Make the details' weights, at an eighth of the size: None where a source's are 1 all over."""
+        weights: list[Bytes | None] = [None, None]
+        low, high, _, _ = cv2.minMaxLoc(blending_map)
+        if low * _END < 1:
+            weights[0] = cv2.convertScaleAbs(blending_map, dst=self._eighth_weights[0], alpha=255 * _END)
+        if high > _EVEN - 1:
+            weight = np.subtract(np.float32(_EVEN), blending_map, out=self._weight)
+            if high > 1 - _EVEN / _END:
+                np.minimum(weight, np.float32(_END) * (1 - blending_map), out=weight)
+            weights[1] = cv2.convertScaleAbs(weight, dst=self._eighth_weights[1], alpha=255)
+        self._weights = weights[0], weights[1]
+
+    def finish(
+        self, visible: Bytes, out: Bytes, gain: int = 0, chroma: float = 1.0, noise: float = 0.0, less: Bytes | None = None
+    ) -> None:
+        """Blend `fused_quarter` and the fine details into `out` (uint8, the shape of `visible`, contiguous).
+
+        visible: as given to `reduce`. gain, noise: as in `mix`. chroma: how much of the visible frame's chroma is kept, in 0 to 1
+        (`band_rows.join`). less: uint8 of the quarters' shape, taken off the visible details' weight, in 255ths.
+        """
+        weights = [None if w is None else enlarged(w, 0, len(q), 2, q) for w, q in zip(self._weights, self._quarter_weights, strict=True)]
+        if less is not None:
+            kept = self._quarter_weights[0]
+            weights[0] = cv2.bitwise_not(less, dst=kept) if weights[0] is None else cv2.subtract(kept, less, dst=kept)
         bgr = None if visible.ndim == 2 else visible
         luma = self._luma["visible"], self._luma["infrared"]
-        self._fine.begin(Frame(*luma, out, bgr, round(chroma * CHROMA), capped, eighths, round(_AVERAGED * noise)))
+        how = (round(chroma * CHROMA), (weights[0], weights[1]), gain, max(CORE, 2 * round(_AVERAGED * noise)), round(_AVERAGED * noise))
+        self._fine.begin(Frame(*luma, out, bgr, *how))
 
         def work(top: int, bottom: int, thread: int) -> None:
             if top < self.height:
                 self._fine.blend(top, min(bottom, self.height), thread)
 
         self._each_strip(work)
-
-    def _base_and_middle(self, blending_map: Floats, capped: tuple[bool, bool], eighths: int, noise: float) -> None:
-        """Make the fused frame at a quarter of the size, from base and middle band."""
-        a, b = self.eighths["visible"], self.eighths["infrared"]
-        np.subtract(a, b, out=self._difference, dtype=np.float32)
-        np.multiply(self._difference, blending_map, out=self._difference)
-        np.add(self._difference, b, out=self._difference)
-        cv2.convertScaleAbs(self._difference, dst=self._base)
-        # noise is four times weaker in averages of 4 x 4
-        gain, averaged = round(_MIDDLE * eighths), round(_AVERAGED * noise / 4)
-        quarters = self.quarters["visible"], self.quarters["infrared"]
-        self._middle.begin(Frame(*quarters, self._fused_quarter, capped=capped, eighths=gain, noise=averaged))
-        self._middle.blend(0, len(self._fused_quarter), 0)
 
 
 def _last_row(image: Bytes, width: int) -> Bytes:

@@ -70,7 +70,7 @@ class Fuser:
             infrared = registration.apply(infrared)
             stages_ns["register"] = time.perf_counter_ns() - begin
         made = self._method.make(visible, infrared, pair.visible.time_ns)
-        return FusedFrame(made.data, pair, {**stages_ns, **made.stages_ns}, made.blending_map, made.scale)
+        return FusedFrame(made.data, pair, {**stages_ns, **made.stages_ns}, made.blending_map, made.scale, made.targets, made.target_scale)
 
     def _only(self, pair: FramePair) -> NDArray[np.uint8]:
         """The one picture of a pair whose other frame is missing; of the visible frame's channels, and size where that is known."""
@@ -117,8 +117,9 @@ def load(
     """A fuser for the model `model` (a name or a folder with a card).
 
     runtime, precision, threads: as `edgefuse.runtimes.choose` describes them. colour: what happens to the visible chroma
-    (`edgefuse.fusion.colour`). sharpness: gain of the details, 1 (none: each band of the picture is a mix of the two frames' own) to
-    2, in eighths. targets: how readily a warm target pulls the map to the infrared frame, 0 (where it is certain) to 2 (where in doubt).
+    (`edgefuse.fusion.colour`). sharpness: gain of the fine details above 7 levels, 1 (none: each detail band of the picture lies
+    between the two frames' own and zero, but for targets) to 2, in sixteenths. targets: how readily a warm thing pulls the picture to the infrared
+    frame, 0 (never) through 1 (a target that the blend would lose) to 2 (all that is warm, within a quarter of the frame).
     Models that draw the picture at full resolution know neither. steady: the pairs are frames of one video, so let the
     map hold still where the scene does, and average what is only noise. agc: how 16-bit infrared becomes 8 bit (`edgefuse.thermal.agc`).
     calibration: puts infrared frames of the camera's own size and view on the visible grid

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """data: uint8, the visible frame's shape. blending_map: float32 in [0, 1], 1 / `scale` of its size, or None. stages_ns: time spent."""
+    """data: uint8, the visible frame's shape. blending_map: float32 in [0, 1], 1 / `scale` of its size, or None. stages_ns: time spent.
+    targets: the mask of targets, float32 in [0, 1], 1 / `target_scale` of the picture's size, or None."""
 
     data: NDArray[np.uint8]
     blending_map: NDArray[np.float32] | None
     scale: int
     stages_ns: Mapping[str, int]
+    targets: NDArray[np.float32] | None = None
+    target_scale: int = 1
 
 
 class Method(ABC):

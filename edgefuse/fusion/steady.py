@@ -1,6 +1,6 @@
-"""Video: a map that holds still where the scene does, and how noisy the sensors are.
+"""Video: a map and a mask of targets that hold still where the scene does, and how noisy the sensors are.
 
-The map moves toward its new value faster the more the pair changed there: at once where something moved, so that a warm body leaves
+Both move toward their new value faster the more the pair changed there: at once where something moved, so that a warm body leaves
 no trail, by a quarter where nothing did. Sensor noise is measured on a few rows from frame to frame; the blend then averages details
 that differ by no more than noise, where choosing the larger would make the picture noisier than either frame.
 """
@@ -29,7 +29,7 @@ class Steady:
     def __init__(self) -> None:
         self._eighths: list[Bytes] = []
         self._rows: list[Bytes] = []
-        self._map: Floats | None = None
+        self._planes: dict[str, Floats] = {}
         self.noise = 0.0
         """Deviation of the noisier source's sensor noise, in levels of 255."""
 
@@ -46,7 +46,7 @@ class Steady:
             return None
         changes = [cv2.absdiff(a, b) for a, b in zip(previous, eighths, strict=True)]
         if max(cv2.mean(c)[0] for c in changes) > CUT:
-            self.noise, self._map = 0.0, None
+            self.noise, self._planes = 0.0, {}
             return None
         noise = max(_deviation(cv2.absdiff(a, b)) for a, b in zip(before, rows, strict=True))
         self.noise = min(MOST_NOISE, MEMORY * self.noise + (1 - MEMORY) * noise if self.noise else noise)
@@ -54,13 +54,14 @@ class Steady:
         change = cv2.dilate(cv2.max(changes[0], changes[1]), np.ones((5, 5), np.uint8))
         return np.clip(change * np.float32(1 / MOVED), np.float32(SLOWEST), np.float32(1))
 
-    def smooth(self, blending_map: Floats, pace: Floats | None) -> Floats:
-        """The map to use: `blending_map` where `pace` (from `watch`) is 1 or None, nearer to the last one elsewhere."""
-        if self._map is None or pace is None:
-            self._map = blending_map.copy()
+    def smooth(self, name: str, plane: Floats, pace: Floats | None) -> Floats:
+        """The plane to use, the memory's own: `plane` where `pace` (from `watch`) is 1 or None, nearer to the last one of that name elsewhere."""
+        last = self._planes.get(name)
+        if last is None or pace is None:
+            last = self._planes[name] = plane.copy()
         else:
-            self._map += pace * (blending_map - self._map)
-        return self._map
+            last += pace * (plane - last)
+        return last
 
 
 def _deviation(difference: Bytes) -> float:

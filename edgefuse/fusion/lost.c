@@ -1,0 +1,100 @@
+/* Where a picture would lose the infrared frame's contrast: lost.py compiled, the same planes to the last bit. That module says what is
+   computed, and why. */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint8_t u8;
+
+/* no fused multiply-adds: a product is rounded before it is added to, on every machine */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+enum { BORDER = 4, SCALES = 3 };
+static const int CENTRES[SCALES] = {1, 3, 5}, BOXES[SCALES] = {5, 7, 9};
+
+/* Sums over all above and to the left, the picture's edge repeated all around; of the squares, too. They may wrap: boxes of them don't. */
+static void sums(const u8 *x, int height, int width, uint32_t *restrict sum, uint32_t *restrict squares)
+{
+    const int h = height + 2 * BORDER, w = width + 2 * BORDER, row = w + 1;
+    for (int i = 0; i <= w; i++) sum[i] = squares[i] = 0;
+    for (int y = 0; y < h; y++) {
+        const int from = y < BORDER ? 0 : y - BORDER < height ? y - BORDER : height - 1;
+        const u8 *restrict line = x + (ptrdiff_t)from * width;
+        const uint32_t *restrict above = sum + (ptrdiff_t)y * row, *restrict above2 = squares + (ptrdiff_t)y * row;
+        uint32_t *restrict here = sum + (ptrdiff_t)(y + 1) * row, *restrict here2 = squares + (ptrdiff_t)(y + 1) * row;
+        uint32_t s = 0, s2 = 0;
+        here[0] = here2[0] = 0;
+        for (int i = 0; i < w; i++) {
+            const int at = i < BORDER ? 0 : i - BORDER < width ? i - BORDER : width - 1;
+            const uint32_t v = line[at];
+            s += v;
+            s2 += v * v;
+            here[i + 1] = above[i + 1] + s;
+            here2[i + 1] = above2[i + 1] + s2;
+        }
+    }
+}
+
+INLINE int32_t box(const uint32_t *restrict at, ptrdiff_t row, int first, int size)
+{
+    const uint32_t *restrict top = at + first * row + first, *restrict bottom = top + size * row;
+    return (int32_t)(bottom[size] - top[size] - bottom[0] + top[0]);
+}
+
+/* d; at: the sums' row and column of the cell, less the border. */
+INLINE float difference(const uint32_t *restrict at, ptrdiff_t row, int centre, int size)
+{
+    const int cells = centre * centre, ring = size * size - cells;
+    const int32_t middle = box(at, row, BORDER - centre / 2, centre), around = box(at, row, BORDER - size / 2, size) - middle;
+    return (float)(middle * ring - around * cells) * (1.0f / (float)(ring * cells));
+}
+
+INLINE float contrast(const uint32_t *restrict at, const uint32_t *restrict at2, ptrdiff_t row, int centre, int size, float d)
+{
+    const int ring = size * size - centre * centre;
+    const int32_t around = box(at, row, BORDER - size / 2, size) - box(at, row, BORDER - centre / 2, centre);
+    const int32_t squares = box(at2, row, BORDER - size / 2, size) - box(at2, row, BORDER - centre / 2, centre);
+    const float s = sqrtf((float)(squares * ring - around * around)) * (1.0f / (float)ring);
+    return d / (s + 4.0f);
+}
+
+INLINE float least(float a, float b) { return a < b ? a : b; }
+
+INLINE u8 value(const uint32_t *restrict a, const uint32_t *restrict a2, const uint32_t *restrict f, const uint32_t *restrict f2,
+                      ptrdiff_t row, int centre, int size, float keep, float d)
+{
+    const float rise = least((d - 15.0f) * 0.1f, 1.0f);
+    if (!(rise > 0)) return 0;
+    const float c = contrast(a, a2, row, centre, size, d);
+    const float k = contrast(f, f2, row, centre, size, difference(f, row, centre, size));
+    const float missing = least((keep - k / c) * 4.0f, 1.0f);
+    if (!(missing > 0)) return 0;
+    return (u8)(least(c, 8.0f) * missing * rise * 31.0f);
+}
+
+/* out: SCALES planes of height x width; scratch: 4 (height + 9) (width + 9) numbers. */
+__attribute__((visibility("default"))) void edgefuse_lost(const u8 *infrared, const u8 *fused, int32_t height, int32_t width, float keep,
+                                                          u8 *out, uint32_t *scratch)
+{
+    const ptrdiff_t row = width + 2 * BORDER + 1, plane = row * (height + 2 * BORDER + 1);
+    uint32_t *a = scratch, *a2 = a + plane, *f = a2 + plane, *f2 = f + plane;
+    sums(infrared, height, width, a, a2);
+    sums(fused, height, width, f, f2);
+    for (int k = 0; k < SCALES; k++) {
+        const int centre = CENTRES[k], size = BOXES[k];
+        for (int y = 0; y < height; y++) {
+            u8 *restrict to = out + ((ptrdiff_t)k * height + y) * width;
+            for (int x = 0; x < width; x++) {
+                const ptrdiff_t at = y * row + x;
+                const float d = difference(a + at, row, centre, size);
+                to[x] = d > 15.0f ? value(a + at, a2 + at, f + at, f2 + at, row, centre, size, keep, d) : 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+"""Where would a picture lose the infrared frame's contrast? Asked of both at an eighth of the frame's size, on three scales.
+
+For a centre of 1, 3 or 5 cells and the ring around it in a box of 5, 7 or 9, C = d / (s + 4): d is the centre's mean less the ring's, s
+the ring's standard deviation, in levels. C is the infrared frame's, K the picture's. What is lost is
+
+    L = min(C, 8) clip(4 (keep - K / C)) clip((d - 15) / 10),     each clip to [0, 1]
+
+in 31sts, rounded down, and counts for the whole box: `lost` is the largest of the boxes that a cell lies in. All sums are of integers and exact; the
+float32 arithmetic is done in one order, without fused multiply-adds, so that `NumpyLost` and `CompiledLost` (lost.c) give the same bits on every
+machine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse import compiled
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SCALES = ((1, 5), (3, 7), (5, 9))
+STEPS = 31  # of a contrast of 1; `MOST` times it is a byte
+MOST = 8.0
+_DIFFERENCE, _RISE, _SLOPE, _NOISE = 15.0, 10.0, 4.0, 4.0
+_BORDER = 4  # cells that the widest box reaches beyond the frame, where its edge is repeated
+
+
+class Lost(Protocol):
+    def __init__(self, shape: tuple[int, int]) -> None:
+        """shape: (rows, columns) of both pictures."""
+
+    def planes(self, infrared: Bytes, fused: Bytes, keep: float) -> list[Bytes]:
+        """L of each scale, uint8, overwritten by the next."""
+
+
+def best() -> type[Lost]:
+    """The compiled one where there is one."""
+    return CompiledLost if compiled.library() else NumpyLost
+
+
+def lost(finder: Lost, infrared: Bytes, fused: Bytes, keep: float) -> Bytes:
+    """The largest L of the boxes that each cell lies in, uint8 in 31sts, of the pictures' shape.
+
+    infrared, fused: uint8 at an eighth of the size, contiguous. keep: the share of the contrast that is enough, float.
+    """
+    found = [
+        cv2.dilate(plane, np.ones((box, box), np.uint8))
+        for plane, (_, box) in zip(finder.planes(infrared, fused, keep), SCALES, strict=True)
+    ]
+    return cv2.max(cv2.max(found[0], found[1], dst=found[0]), found[2], dst=found[0])
+
+
+class NumpyLost:
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
+
+    def planes(self, infrared: Bytes, fused: Bytes, keep: float) -> list[Bytes]:
+        sums = [_sums(picture) for picture in (infrared, fused)]
+        return [self._plane(sums, centre, box, np.float32(keep)) for centre, box in SCALES]
+
+    def _plane(self, sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]], centre: int, box: int, keep: np.float32) -> Bytes:
+        difference, contrast = _contrast(sums[0], centre, box, self._shape)
+        _, kept = _contrast(sums[1], centre, box, self._shape)
+        rise = np.minimum((difference - np.float32(_DIFFERENCE)) * np.float32(1 / _RISE), np.float32(1))
+        standing = rise > 0
+        ratio = np.divide(kept, contrast, out=np.zeros_like(kept), where=standing)
+        missing = np.clip((keep - ratio) * np.float32(_SLOPE), np.float32(0), np.float32(1))
+        value = np.minimum(contrast, np.float32(MOST)) * missing * rise * np.float32(STEPS)
+        return np.where(standing, value, 0).astype(np.uint8)
+
+
+def _sums(picture: Bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sums of the picture, and of its squares, over all above and to the left, its edge repeated all around."""
+    whole = np.pad(picture.astype(np.int64), _BORDER, mode="edge")
+    return tuple(np.pad(x, ((1, 0), (1, 0))).cumsum(0).cumsum(1) for x in (whole, whole * whole))  # type: ignore[return-value]
+
+
+def _box(sums: NDArray[np.int64], size: int, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """The sum over `size` x `size` cells around each cell."""
+    first = _BORDER - size // 2
+    y, x = slice(first, first + shape[0]), slice(first, first + shape[1])
+    below, right = slice(y.start + size, y.stop + size), slice(x.start + size, x.stop + size)
+    return sums[below, right] - sums[y, right] - sums[below, x] + sums[y, x]
+
+
+def _contrast(
+    sums: tuple[NDArray[np.int64], NDArray[np.int64]], centre: int, box: int, shape: tuple[int, int]
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """d and d / (s + 4) of the centre against the ring."""
+    cells = centre * centre
+    ring = box * box - cells
+    middle = _box(sums[0], centre, shape)
+    around = _box(sums[0], box, shape) - middle
+    squares = _box(sums[1], box, shape) - _box(sums[1], centre, shape)
+    difference = (middle * ring - around * cells).astype(np.float32) * (np.float32(1) / np.float32(ring * cells))
+    deviation = np.sqrt((squares * ring - around * around).astype(np.float32)) * (np.float32(1) / np.float32(ring))
+    return difference, difference / (deviation + np.float32(_NOISE))
+
+
+class CompiledLost:
+    def __init__(self, shape: tuple[int, int]) -> None:
+        library = compiled.library()
+        assert library is not None
+        height, width = shape
+        self._run = library.edgefuse_lost
+        self._run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_float, ctypes.c_void_p, ctypes.c_void_p]
+        self._shape = shape
+        self._planes = np.empty((len(SCALES), *shape), np.uint8)
+        self._scratch = np.empty(4 * (height + 2 * _BORDER + 1) * (width + 2 * _BORDER + 1), np.int32)
+
+    def planes(self, infrared: Bytes, fused: Bytes, keep: float) -> list[Bytes]:
+        planes, scratch = self._planes.ctypes.data, self._scratch.ctypes.data
+        self._run(infrared.ctypes.data, fused.ctypes.data, *self._shape, keep, planes, scratch)
+        return list(self._planes)

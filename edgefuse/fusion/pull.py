@@ -1,0 +1,108 @@
+"""Targets: where the plain blend would lose a warm thing's contrast, the fused frame is pulled toward the infrared frame.
+
+1. `lost` (edgefuse.fusion.lost): the infrared contrast that the plainly blended frame lacks, at an eighth of the size.
+2. The mask T = clip((lost - c) / 0.5), c the larger of 0.9 and the level that leaves at most a quarter of the frame above it: a budget, so that
+   a frame full of warm things stays a picture. Times the network's evidence for a target, and smoothed over 3 x 3 cells.
+3. A guided filter (He et al., with the coefficients at an eighth of the size, after He and Sun's "Fast Guided Filter") draws the mask to the warm thing's own
+   edges, at a quarter of the size.
+4. There the fused frame goes 0.9 T of the way to a patch: the infrared frame, shifted so that its mean over 25 x 25 cells is the blend's, its warm parts
+   a little brighter. So the contrast is kept, and the surroundings' brightness is kept, too. Visible fine details lose half of T.
+
+A patch is no mix of the two frames: it holds the infrared frame's structure at the blend's brightness.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.fusion import lost
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+_KEEP, _EASY = 0.95, 0.3  # share of the contrast that is enough; more of it at readiness 2
+_LEAST, _WIDTH = 0.9, 0.5  # contrast lost where the mask begins, and by how much more it is 1
+_BUDGET = 0.25  # of the frame, that may be pulled
+_EVIDENCE, _EVIDENCE_RISE = 0.3, 4.0  # where the network's gate begins to open, and how fast
+_READY = 0.55  # by which readiness moves that
+_EDGE = 60.0  # variance in levels that is an edge to the guided filter
+_BASE, _DETAIL = 0.9, 0.5  # shares of the pull
+_AROUND = (25, 25)  # cells that brightness is matched over
+_WARM, _BRIGHTER, _BRIGHTEST = 10.0, 0.5, 250.0
+
+
+class Pull:
+    """Targets of frames of one size."""
+
+    def __init__(self, shape: tuple[int, int], readiness: float, finder: type[lost.Lost] | None = None) -> None:
+        """shape: (rows, columns) of an eighth of the padded frame. readiness: how readily a target is taken for one, 0 (none) to 2 (all).
+        finder: how `lost` is computed, the fastest way there is unless told.
+        """
+        self._finder = (finder or lost.best())(shape)
+        self._readiness, self._keep = readiness, _KEEP + _EASY * max(0.0, readiness - 1)
+        self._gate = _EVIDENCE + _READY * (1 - readiness)
+        self._quarter = np.empty((2 * shape[0], 2 * shape[1]), np.float32)
+        self._less = np.empty(self._quarter.shape, np.uint8)
+
+    def mask(self, infrared: Bytes, fused: Bytes, evidence: Floats | None) -> Floats:
+        """How far each cell is pulled, float32 in [0, 1].
+
+        infrared, fused: uint8 at an eighth of the size, contiguous; evidence: for a target, float32 in [0, 1] of that shape, or None.
+        """
+        if not self._readiness:
+            return np.zeros(infrared.shape, np.float32)
+        found = lost.lost(self._finder, infrared, fused, self._keep)
+        mask: Floats = self._levels(found)[found]
+        if evidence is not None:
+            mask *= np.clip((evidence - np.float32(self._gate)) * np.float32(_EVIDENCE_RISE), 0, 1)
+        return cv2.blur(mask, (3, 3))
+
+    def _levels(self, found: Bytes) -> Floats:
+        """The mask's value for each of 256 levels of `found`."""
+        above = found.size - np.cumsum(np.bincount(found.ravel(), minlength=256))
+        budget = int(np.argmax(above <= _BUDGET * min(1.0, self._readiness) * found.size))
+        begin = max(_LEAST / min(1.0, self._readiness) * lost.STEPS, budget)
+        return np.clip((np.arange(256, dtype=np.float32) - np.float32(begin)) / np.float32(_WIDTH * lost.STEPS), 0, 1)
+
+    def edges(self, mask: Floats, infrared: Bytes, quarter: Bytes) -> Floats:
+        """The mask at a quarter of the size, drawn to the edges of the infrared frame: float32 in [0, 1], the caller's.
+
+        infrared, quarter: uint8 at an eighth and at a quarter of the size.
+        """
+        guide = infrared.astype(np.float32)
+        mean_guide, mean_mask, product, square = (_mean(x) for x in (guide, mask, guide * mask, guide * guide))
+        slope = (product - mean_guide * mean_mask) / (square - mean_guide * mean_guide + np.float32(_EDGE))
+        slope, offset = _mean(slope), _mean(mean_mask - slope * mean_guide)
+        drawn = cv2.resize(slope, quarter.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        np.multiply(drawn, quarter, out=drawn)
+        np.add(drawn, cv2.resize(offset, quarter.shape[::-1], dst=self._quarter, interpolation=cv2.INTER_LINEAR), out=drawn)
+        return np.clip(drawn, 0, 1, out=drawn)
+
+    def apply(self, mask: Floats, fused: Bytes, quarter: Bytes, base: Bytes, infrared: Bytes) -> Bytes:
+        """Pull `fused` (uint8, a quarter of the size) to the patch, in place; what the visible details' weight loses, in 255ths.
+
+        mask: of `edges`. quarter, infrared: the infrared frame at a quarter and at an eighth; base: the fused base at an eighth.
+        """
+        patch = cv2.resize(self._shift(base, infrared), quarter.shape[::-1], dst=self._quarter, interpolation=cv2.INTER_LINEAR)
+        np.add(patch, quarter, out=patch)
+        np.clip(patch, 0, 255, out=patch)
+        np.subtract(patch, fused, out=patch)
+        np.multiply(patch, mask, out=patch)
+        np.multiply(patch, np.float32(_BASE), out=patch)
+        np.add(patch, fused, out=patch)
+        cv2.convertScaleAbs(patch, dst=fused)
+        return cv2.convertScaleAbs(mask, dst=self._less, alpha=255 * _DETAIL)
+
+    def _shift(self, base: Bytes, infrared: Bytes) -> Floats:
+        """What is added to the infrared frame to make the patch, in levels, float32 at an eighth of the size."""
+        own = cv2.blur(infrared.astype(np.float32), _AROUND)
+        brighter = np.maximum(infrared - own - np.float32(_WARM), 0)
+        room = np.float32(_BRIGHTEST) - cv2.dilate(infrared, np.ones((5, 5), np.uint8))
+        shift: Floats = np.minimum(cv2.blur(base.astype(np.float32), _AROUND) - own, room)
+        return shift + brighter * np.float32(_BRIGHTER)
+
+
+def _mean(x: Floats) -> Floats:
+    return cv2.blur(x, (3, 3))
