@@ -2,7 +2,7 @@
 
 Both frames are split by averages of 2 x 2 pixels: a base at an eighth of the frame's size, a middle band (a quarter less the base)
 and a fine band (full less the quarter). The base is mixed by the blending map M: B = infrared + M (visible - infrared), but never drawn
-darker than 3/8 of the visible base: a cold sky is not painted black by day. In each detail band, d_v and d_i being the two sources'
+darker than 3/8 w_v of the visible base: a cold sky is not painted black by day. In each detail band, d_v and d_i being the two sources'
 details and +, - their positive and negative parts,
 
     detail = max(w_v d_v+, w_i d_i+) - max(w_v d_v-, w_i d_i-)
@@ -160,7 +160,10 @@ class BandBlend:
         mixed = np.subtract(a, b, out=self._difference, dtype=np.float32)
         np.multiply(mixed, blending_map, out=mixed)
         np.add(mixed, b, out=mixed)
-        np.maximum(mixed, np.multiply(a, np.float32(_DARKEST), out=self._weight), out=mixed)
+        darkest = np.multiply(a, np.float32(_DARKEST), out=self._weight)
+        if cv2.minMaxLoc(blending_map)[0] * _END < 1:
+            np.multiply(darkest, np.minimum(blending_map * np.float32(_END), 1), out=darkest)
+        np.maximum(mixed, darkest, out=mixed)
         cv2.convertScaleAbs(mixed, dst=self.base)
         self._weigh(blending_map)
         # noise is four times weaker in averages of 4 x 4

@@ -75,7 +75,7 @@ INLINE u8 value(const uint32_t *restrict a, const uint32_t *restrict a2, const u
     const float k = contrast(f, f2, row, centre, size, difference(f, row, centre, size));
     const float missing = least((keep - k / c) * 4.0f, 1.0f);
     if (!(missing > 0)) return 0;
-    return (u8)(least(c, 8.0f) * missing * rise * 31.0f);
+    return (u8)(least(c, 2.0f) * missing * rise * 127.0f);
 }
 
 /* out: SCALES planes of height x width; scratch: 4 (height + 9) (width + 9) numbers. */

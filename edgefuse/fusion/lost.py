@@ -3,9 +3,9 @@
 For a centre of 1, 3 or 5 cells and the ring around it in a box of 5, 7 or 9, C = d / (s + 4): d is the centre's mean less the ring's, s
 the ring's standard deviation, in levels. C is the infrared frame's, K the picture's. What is lost is
 
-    L = min(C, 8) clip(4 (keep - K / C)) clip((d - 15) / 10),     each clip to [0, 1]
+    L = min(C, 2) clip(4 (keep - K / C)) clip((d - 15) / 10),     each clip to [0, 1]
 
-in 31sts, rounded down, and counts for the whole box: `lost` is the largest of the boxes that a cell lies in. All sums are of integers and exact; the
+in 127ths, rounded down, and counts for the whole box: `lost` is the largest of the boxes that a cell lies in. All sums are of integers and exact; the
 float32 arithmetic is done in one order, without fused multiply-adds, so that `NumpyLost` and `CompiledLost` (lost.c) give the same bits on every
 machine.
 """
@@ -25,8 +25,8 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 SCALES = ((1, 5), (3, 7), (5, 9))
-STEPS = 31  # of a contrast of 1; `MOST` times it is a byte
-MOST = 8.0
+STEPS = 127  # of a contrast of 1; `MOST` times it is a byte
+MOST = 2.0
 _DIFFERENCE, _RISE, _SLOPE, _NOISE = 15.0, 10.0, 4.0, 4.0
 _BORDER = 4  # cells that the widest box reaches beyond the frame, where its edge is repeated
 
@@ -45,7 +45,7 @@ def best() -> type[Lost]:
 
 
 def lost(finder: Lost, infrared: Bytes, fused: Bytes, keep: float) -> Bytes:
-    """The largest L of the boxes that each cell lies in, uint8 in 31sts, of the pictures' shape.
+    """The largest L of the boxes that each cell lies in, uint8 in 127ths, of the pictures' shape.
 
     infrared, fused: uint8 at an eighth of the size, contiguous. keep: the share of the contrast that is enough, float.
     """

@@ -1,8 +1,8 @@
 """Targets: where the plain blend would lose a warm thing's contrast, the fused frame is pulled toward the infrared frame.
 
 1. `lost` (edgefuse.fusion.lost): the infrared contrast that the plainly blended frame lacks, at an eighth of the size.
-2. The mask T = clip((lost - c) / 0.5), c the larger of 0.9 and the level that leaves at most a quarter of the frame above it: a budget, so that
-   a frame full of warm things stays a picture. Times the network's evidence for a target, and smoothed over 3 x 3 cells.
+2. The mask T = clip(lost - c), c the larger of 0.3 and the level that leaves at most a quarter of the frame above it: a budget, so that
+   a frame full of warm things stays a picture. Times the network's evidence for a target, and smoothed over 3 x 3 cells. All of these rise slowly: what moves by must not make its surroundings jump.
 3. A guided filter (He et al., with the coefficients at an eighth of the size, after He and Sun's "Fast Guided Filter") draws the mask to the warm thing's own
    edges, at a quarter of the size.
 4. There the fused frame goes 0.9 T of the way to a patch: the infrared frame, shifted so that its mean over 25 x 25 cells is the blend's, its warm parts
@@ -22,15 +22,15 @@ from edgefuse.fusion import lost
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-_KEEP, _EASY = 0.95, 0.3  # share of the contrast that is enough; more of it at readiness 2
-_LEAST, _WIDTH = 0.9, 0.5  # contrast lost where the mask begins, and by how much more it is 1
-_BUDGET = 0.25  # of the frame, that may be pulled
-_EVIDENCE, _EVIDENCE_RISE = 0.3, 4.0  # where the network's gate begins to open, and how fast
-_READY = 0.55  # by which readiness moves that
+_KEEP = 0.95  # share of the contrast that is enough
+# contrast lost where the mask begins, and by how much more it is 1; the share of the frame that may be pulled: at readiness 1, and 2
+_LEAST, _WIDTH, _BUDGET = (0.3, 0.1), 1.0, (0.25, 0.4)
+_EVIDENCE, _EVIDENCE_RISE = 0.2, 2.0  # where the network's gate begins to open, and how fast
+_READY = 0.7  # by which readiness moves that
 _EDGE = 60.0  # variance in levels that is an edge to the guided filter
 _BASE, _DETAIL = 0.9, 0.5  # shares of the pull
 _AROUND = (25, 25)  # cells that brightness is matched over
-_WARM, _BRIGHTER, _BRIGHTEST = 10.0, 0.5, 250.0
+_WARM, _BRIGHTER, _BRIGHTEST = 10.0, 0.15, 250.0
 
 
 class Pull:
@@ -41,7 +41,11 @@ class Pull:
         finder: how `lost` is computed, the fastest way there is unless told.
         """
         self._finder = (finder or lost.best())(shape)
-        self._readiness, self._keep = readiness, _KEEP + _EASY * max(0.0, readiness - 1)
+        self._readiness = readiness
+        # below 1 the mask begins later, in inverse proportion
+        lower, higher = max(1e-3, min(1.0, readiness)), max(0.0, readiness - 1)
+        self._least = (_LEAST[0] + (_LEAST[1] - _LEAST[0]) * higher) / lower * lost.STEPS
+        self._budget = (_BUDGET[0] + (_BUDGET[1] - _BUDGET[0]) * higher) * lower
         self._gate = _EVIDENCE + _READY * (1 - readiness)
         self._quarter = np.empty((2 * shape[0], 2 * shape[1]), np.float32)
         self._less = np.empty(self._quarter.shape, np.uint8)
@@ -53,7 +57,7 @@ class Pull:
         """
         if not self._readiness:
             return np.zeros(infrared.shape, np.float32)
-        found = lost.lost(self._finder, infrared, fused, self._keep)
+        found = lost.lost(self._finder, infrared, fused, _KEEP)
         mask: Floats = self._levels(found)[found]
         if evidence is not None:
             mask *= np.clip((evidence - np.float32(self._gate)) * np.float32(_EVIDENCE_RISE), 0, 1)
@@ -62,8 +66,7 @@ class Pull:
     def _levels(self, found: Bytes) -> Floats:
         """The mask's value for each of 256 levels of `found`."""
         above = found.size - np.cumsum(np.bincount(found.ravel(), minlength=256))
-        budget = int(np.argmax(above <= _BUDGET * min(1.0, self._readiness) * found.size))
-        begin = max(_LEAST / min(1.0, self._readiness) * lost.STEPS, budget)
+        begin = max(self._least, int(np.argmax(above <= self._budget * found.size)))
         return np.clip((np.arange(256, dtype=np.float32) - np.float32(begin)) / np.float32(_WIDTH * lost.STEPS), 0, 1)
 
     def edges(self, mask: Floats, infrared: Bytes, quarter: Bytes) -> Floats:

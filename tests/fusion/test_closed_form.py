@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgefuse.fusion.closed_form import BIAS, DEPARTURE, DEVIATION, SHARES, ClosedForm
+from edgefuse.fusion.closed_form import BIAS, BLUR, DEPARTURE, DEVIATION, SHARES, ClosedForm
 from tests.fusion.pairs import Bytes, random
 
 
@@ -25,7 +25,7 @@ def plain(visible: Bytes, infrared: Bytes) -> NDArray[np.float64]:
         x = image.astype(np.float64)
         sigma = np.sqrt(np.maximum(mean_of((x - x.mean()) ** 2, 5) - mean_of(x - x.mean(), 5) ** 2, 0))
         z += sign * (departure * np.abs(x - x.mean()) + deviation * sigma)
-    share = mean_of(mean_of(1 / (1 + np.exp(-np.clip(z, -500, 500))), 9), 9)
+    share = mean_of(mean_of(1 / (1 + np.exp(-np.clip(z, -500, 500))), BLUR[0]), BLUR[0])
     return SHARES[0] + (SHARES[1] - SHARES[0]) * share
 
 

@@ -119,7 +119,7 @@ def test_a_black_margin_shows_the_visible_frame() -> None:
 
 
 @pytest.mark.parametrize("scene", ["day", "night"])
-def test_the_network_keeps_warm_bodies_better_than_the_closed_form(scene: str) -> None:
+def test_warm_bodies_are_kept_better_than_by_the_classic_blend(scene: str) -> None:
     kept = {}
     for model in MODELS:
         fused, scores = fuser(model), []
@@ -153,9 +153,50 @@ def test_what_was_handed_out_stays_as_it_is() -> None:
 
 def test_more_readiness_pulls_more_to_the_infrared_frame() -> None:
     shot = shots("night")[0]
-    shares = [fuser(targets=t).fuse(pair(shot.visible, shot.infrared)).decided_map.mean() for t in (0, 0.5, 1, 1.5, 2)]  # type: ignore[union-attr]
-    assert shares == sorted(shares, reverse=True)
-    assert shares[0] > shares[-1]
+    p = pair(shot.visible, shot.infrared)
+    shares = [float(fuser(targets=t).fuse(p).targets.mean()) for t in (0, 0.5, 1, 1.5, 2)]  # type: ignore[union-attr]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] > shares[2] > 0
+
+
+@pytest.mark.parametrize("scene", ["day", "night"])
+def test_the_mask_of_targets_is_handed_out(scene: str) -> None:
+    shot = shots(scene)[0]
+    p = pair(shot.visible, shot.infrared)
+    fused = fuser().fuse(p)
+    assert fused.targets is not None
+    assert fused.targets.shape == shot.infrared.shape
+    assert fused.targets.dtype == np.float32
+    assert 0 <= fused.targets.min() <= fused.targets.max() <= 1
+    held, before = fused.decided_targets, fused.targets.copy()
+    fuser().fuse(pair(*(x[::-1].copy() for x in (shot.visible, shot.infrared))))
+    assert np.array_equal(fused.targets, before)
+    assert held is fused.decided_targets
+    plain = fuser("blend-classic").fuse(p)
+    assert plain.targets is not None
+    assert not plain.targets.any()
+
+
+def test_without_targets_it_is_the_classic_blend() -> None:
+    for shot in (*shots("day"), *shots("night")):
+        p = pair(shot.visible, shot.infrared)
+        assert np.array_equal(fuser(targets=0).fuse(p).data, fuser("blend-classic").fuse(p).data)
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_what_moves_by_does_not_make_its_surroundings_jump(steady: bool) -> None:
+    """Local brightness, the mean of 16 x 16 pixels, where neither input's changes by more than 8 levels from frame to frame."""
+    demo, fused, before, steps = DemoScene((320, 240), "day", 0, 250), fuser(steady=steady), None, []
+    for k in range(30):
+        visible, infrared = demo.render(k)
+        pictures = luma(fused.fuse(pair(visible, infrared, k)).data), luma(visible), infrared
+        now = [cv2.resize(x.astype(np.float32), (20, 15), interpolation=cv2.INTER_AREA) for x in pictures]
+        if before is not None:
+            change, *inputs = (np.abs(a - b) for a, b in zip(now, before, strict=True))
+            steps.append(float(change[np.maximum(*inputs) <= 8].max()))
+        before = now
+    assert max(steps) <= 20
 
 
 @pytest.mark.pi

@@ -45,12 +45,12 @@ def test_the_map_moves_at_once_where_something_moved_and_slowly_elsewhere() -> N
     pulled = fresh.copy()
     pulled[5:10, 3:7] = 0.1
     for _ in range(4):
-        steady.smooth(pulled, watched(steady, STILL, body))
+        steady.smooth("map", pulled, watched(steady, STILL, body))
     pace = watched(steady, STILL, STILL)
     assert pace is not None
     assert (pace[5:10, 3:7] == 1).all()
     assert pace[:, 12:] == pytest.approx(SLOWEST)
-    np.testing.assert_allclose(steady.smooth(fresh, pace), fresh, atol=0.02)
+    np.testing.assert_allclose(steady.smooth("map", fresh, pace), fresh, atol=0.02)
 
 
 def test_a_still_scene_s_map_wavers_less() -> None:
@@ -58,7 +58,7 @@ def test_a_still_scene_s_map_wavers_less() -> None:
     shape = eighth(STILL).shape
     maps = []
     for _ in range(40):
-        maps.append(steady.smooth((0.5 + 0.1 * rng.standard_normal(shape)).astype(np.float32), watched(steady, STILL, STILL)).copy())
+        maps.append(steady.smooth("map", (0.5 + 0.1 * rng.standard_normal(shape)).astype(np.float32), watched(steady, STILL, STILL)).copy())
     assert np.std(maps[10:], axis=0).mean() < 0.05
     assert np.mean(maps[10:]) == pytest.approx(0.5, abs=0.01)
 
@@ -67,12 +67,12 @@ def test_another_scene_starts_afresh() -> None:
     steady, rng = Steady(), np.random.default_rng(0)
     one, zero = (np.full(eighth(STILL).shape, v, np.float32) for v in (1, 0))
     for _ in range(3):
-        steady.smooth(one, watched(steady, noisy(STILL, 3, rng), STILL))
+        steady.smooth("map", one, watched(steady, noisy(STILL, 3, rng), STILL))
     assert steady.noise > 1
     pace = watched(steady, STILL // 2, STILL)
     assert pace is None
     assert steady.noise == 0
-    assert (steady.smooth(zero, pace) == 0).all()
+    assert (steady.smooth("map", zero, pace) == 0).all()
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (8, 8), (16, 32), (24, 16)], ids=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgefuse.frames import Frame, FramePair
+from edgefuse.fusion.fuser import Fuser
+from edgefuse.fusion.fuser import load as load_fuser
 from tools.data.photographs import IMAGES
 
 SMALLEST, LARGEST_SHARE = 30, 0.02  # of a target: pixels, share of the frame
 RING, GAP = np.ones((31, 31), np.uint8), np.ones((5, 5), np.uint8)  # what a target is to stand out from, less its own soft edge
+LOST = 0.95  # of a target's contrast in the infrared frame: where the plain blend keeps more, nothing is to be learned
 CERTAIN, POSSIBLE = 2.2, 1.5  # contrast from which a region is a target, or may be one and is not learned from
 WIDENED = np.ones((37, 37), np.uint8)  # the target and the ring around it are the infrared frame's
 
@@ -37,20 +42,31 @@ class Crops:
 
 
 def load(folders: list[Path]) -> dict[str, list[Pair]]:
-    """Pairs of every folder (visible/ and infrared/ inside), by part: train and validation, split by name."""
+    """Pairs of every folder (visible/ and infrared/ inside), by part: train and validation, split by name. The held-back third is left out."""
     parts: dict[str, list[Pair]] = {"train": [], "validation": []}
     for folder in folders:
         for path in _files(folder / "visible"):
+            if part_of(f"{folder.name}/{path.stem}") == "held back":
+                continue
             frames = [cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in (path, _partner(folder / "infrared", path))]
             if any(f is None for f in frames) or frames[0].shape != frames[1].shape:
                 raise ValueError(f"{path}: expected a readable infrared frame of the same name and size")
             targets = {name: find(f) for name, f in zip(("visible", "infrared"), frames, strict=True)}
             pair = Pair(f"{folder.name}/{path.stem}", frames[0], frames[1], targets)
-            parts["validation" if zlib.crc32(pair.name.encode()) % 6 == 0 else "train"].append(pair)
+            parts[part_of(pair.name)].append(pair)
     for part, pairs in parts.items():
         if not pairs:
             raise ValueError(f"no pair in {', '.join(map(str, folders))} falls to {part}; more pairs are needed")
     return parts
+
+
+def part_of(name: str) -> str:
+    """"train", "validation" or, for a third of all, "held back": of the pair "FOLDER/NAME", by a hash of its name.
+
+    What is held back is never trained on, and no constant is chosen by it.
+    """
+    third, rest = zlib.crc32(name.encode()) % 3, zlib.crc32(name.encode()) // 3
+    return "held back" if third == 0 else "validation" if rest % 6 == 0 else "train"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -156,14 +172,27 @@ def crop(pair: Pair, size: tuple[int, int], rng: np.random.Generator, swap: floa
     """One `part` as in `Crops`: (2, h / 4, w / 4) uint8 and labels (2, h / 8, w / 8) bool, of what still are targets in it."""
     height, width = size
     v, i, labels = part(pair, size, rng, swap)
-    marked = [cv2.dilate(m, WIDENED) for m in _sorted_out(v, i, labels)]
+    marked = [cv2.dilate(m, WIDENED) for m in _sorted_out(v, i, labels, blended(v, i))]
     small = [cv2.resize(f, (width // 4, height // 4), interpolation=cv2.INTER_AREA) for f in (v, i)]
     cells = [cv2.resize(m.astype(np.float32), (width // 8, height // 8), interpolation=cv2.INTER_AREA) > 0.4 for m in marked]
     return np.stack(small), np.stack(cells)
 
 
-def _sorted_out(visible: np.ndarray, infrared: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Masks (uint8) of the regions that still are targets after augmentation, and of those that may be."""
+def blended(visible: np.ndarray, infrared: np.ndarray) -> np.ndarray:
+    """The pair as the fuser blends it before it knows of any target, without gain; uint8."""
+    frames = (Frame(visible, "visible", 0, "crop"), Frame(infrared, "infrared", 0, "crop"))
+    return _plain().fuse(FramePair(*frames, 0)).data
+
+
+@functools.cache
+def _plain() -> Fuser:
+    return load_fuser("blend-classic", threads=1, sharpness=1.0)
+
+
+def _sorted_out(
+    visible: np.ndarray, infrared: np.ndarray, labels: np.ndarray, plain: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Masks (uint8) of the targets that `plain`, the blend, would lose, and of those that may be targets, or would not be lost."""
     certain, possible = np.zeros(labels.shape, np.uint8), np.zeros(labels.shape, np.uint8)
     everything = (labels > 0).astype(np.uint8)
     clear = cv2.dilate(everything, GAP) == 0
@@ -175,7 +204,8 @@ def _sorted_out(visible: np.ndarray, infrared: np.ndarray, labels: np.ndarray) -
             continue
         own = contrast(infrared, target, ring)
         good = own > CERTAIN and own > abs(contrast(visible, target, ring)) and infrared[target].mean() > hot
-        (certain if good else possible)[target] = 1
+        lost = contrast(plain, target, ring) < LOST * own
+        (certain if good and lost else possible)[target] = 1
     return certain, possible
 
 

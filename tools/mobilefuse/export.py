@@ -23,6 +23,7 @@ from tools import command_line, graph, onnx_writer, quantize
 from tools.cards import GOLDEN, entry, store, to_toml
 from tools.data.pairs import batch, split
 from tools.data.photographs import IMAGES, load
+from tools.data.targets import part_of
 from tools.mobilefuse.network import KINDS
 from tools.mobilefuse.target_network import NAME
 from tools.mobilefuse.train import PUBLIC
@@ -70,6 +71,7 @@ def quarter_pairs(folders: list[Path]) -> list[quantize.Pair]:
     pairs = []
     for folder in folders:
         files = sorted(p for p in (folder / "visible").iterdir() if p.suffix.lower() in IMAGES)
+        files = [p for p in files if part_of(f"{folder.name}/{p.stem}") != "held back"]
         for path in files[:: max(1, len(files) // (2 * CALIBRATION_PAIRS))]:
             frames = [cv2.imread(str(folder / m / path.name), cv2.IMREAD_GRAYSCALE) for m in ("visible", "infrared")]
             if all(f is not None and f.shape[0] >= 320 and f.shape[1] >= 384 for f in frames):

@@ -1,8 +1,8 @@
-"""The network of MobileFuse-edge: where do warm targets stand out? Everything else about the map is a closed form.
+"""The network of MobileFuse-edge: where do warm targets stand out? Everything else about the picture is a closed form.
 
 A quarter of the frame's size in, a sixteenth out: one 3 x 3 convolution by stride 2, then MobileNet's depthwise-separable blocks, the
-first by stride 2, too. A maximum over 3 x 3 cells widens what was found by a cell: what surrounds a target must be the infrared
-frame's as well, or the target does not stand out from it.
+first by stride 2, too. A maximum over 3 x 3 cells widens what was found by a cell: what surrounds a target is pulled, too, or the target
+does not stand out from it.
 """
 
 from __future__ import annotations

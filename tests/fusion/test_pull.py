@@ -1,0 +1,103 @@
+"""Targets: pulled where the blend would lose them, within a budget, and nowhere else."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from edgefuse.fusion.pull import Pull
+from tests.fusion.pairs import Bytes, random
+
+SHAPE = (24, 32)
+
+
+def warm(level: int = 200, around: int = 60) -> Bytes:
+    """A warm body at a quarter of the size, its eighth 3 x 3 cells."""
+    picture = np.full((2 * SHAPE[0], 2 * SHAPE[1]), around, np.uint8)
+    picture[20:26, 28:34] = level
+    return picture
+
+
+def eighth(quarter: Bytes) -> Bytes:
+    return cv2.resize(quarter, SHAPE[::-1], interpolation=cv2.INTER_AREA)
+
+
+def test_a_lost_body_is_pulled_and_nothing_far_from_it() -> None:
+    infrared, fused = warm(), np.full_like(warm(), 110)
+    pull = Pull(SHAPE, 1.0)
+    mask = pull.mask(eighth(infrared), eighth(fused), None)
+    assert mask.shape == SHAPE
+    assert mask.dtype == np.float32
+    assert 0 <= mask.min() <= mask.max() <= 1
+    assert mask[11, 15] > 0.9
+    assert not mask[:3].any()
+    drawn = pull.edges(mask, eighth(infrared), infrared)
+    assert drawn.shape == infrared.shape
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    before = fused.copy()
+    less = pull.apply(drawn, fused, infrared, eighth(before), eighth(infrared))
+    assert fused[22:24, 30:32].mean() - fused[22:24, 16:20].mean() > 80
+    # the surroundings' brightness is kept
+    assert np.abs(fused.astype(int) - before)[:, :20].max() <= 25
+    assert np.array_equal(fused[drawn == 0], before[drawn == 0])
+    assert np.array_equal(less == 0, np.rint(drawn * 255 * 0.5) == 0)
+
+
+def test_what_the_blend_shows_is_left_alone() -> None:
+    infrared = warm()
+    assert not Pull(SHAPE, 1.0).mask(eighth(infrared), eighth(infrared), None).any()
+
+
+def test_without_readiness_nothing_is() -> None:
+    assert not Pull(SHAPE, 0.0).mask(eighth(warm()), np.full(SHAPE, 110, np.uint8), None).any()
+
+
+@pytest.mark.parametrize(("evidence", "pulled"), [(0.0, False), (0.2, False), (0.75, True), (1.0, True)])
+def test_the_evidence_is_a_gate(evidence: float, pulled: bool) -> None:
+    mask = Pull(SHAPE, 1.0).mask(eighth(warm()), np.full(SHAPE, 110, np.uint8), np.full(SHAPE, evidence, np.float32))
+    assert (mask.max() > 0.9) == pulled
+    assert (mask.max() == 0) != pulled
+
+
+@pytest.mark.parametrize("readiness", [0.3, 1.0, 2.0])
+def test_a_frame_full_of_warm_things_stays_within_the_budget(readiness: float) -> None:
+    infrared = np.full(SHAPE, 40, np.uint8)
+    infrared[2::6, 2::6] = 220
+    mask = Pull(SHAPE, readiness).mask(infrared, np.full(SHAPE, 110, np.uint8), None)
+    # all boxes are alike: none of them, rather than all
+    assert mask.mean() <= 0.4
+    noisy = random(SHAPE, 3)
+    assert Pull(SHAPE, readiness).mask(noisy, np.full(SHAPE, 110, np.uint8), None).mean() <= (0.25 if readiness <= 1 else 0.4)
+
+
+def test_readier_means_more() -> None:
+    infrared = cv2.GaussianBlur(random(SHAPE, 5), (3, 3), 0.8)
+    fused = cv2.addWeighted(infrared, 0.4, random(SHAPE, 6), 0.3, 20)
+    evidence = np.linspace(0, 1, infrared.size, dtype=np.float32).reshape(SHAPE)
+    masks = [Pull(SHAPE, r).mask(infrared, fused, evidence) for r in (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2)]
+    for less, more in itertools.pairwise(masks):
+        assert np.all(more >= less)
+    assert not masks[0].any()
+    assert masks[-1].mean() > masks[4].mean() > 0
+
+
+def test_a_hot_body_does_not_saturate() -> None:
+    infrared, fused = warm(250, 200), np.full_like(warm(), 180)
+    pull = Pull(SHAPE, 1.0)
+    drawn = np.ones(infrared.shape, np.float32)
+    pull.apply(drawn, fused, infrared, eighth(fused), eighth(infrared))
+    assert fused[22:24, 30:32].max() <= 255
+    assert int(fused[22, 31]) - int(fused[22, 10]) > 30
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 60), (8, 4)], ids=str)
+def test_the_smallest_frames(shape: tuple[int, int]) -> None:
+    pull = Pull(shape, 2.0)
+    infrared, quarter = random(shape, 1), random((2 * shape[0], 2 * shape[1]), 2)
+    mask = pull.mask(infrared, random(shape, 3), None)
+    drawn = pull.edges(mask, infrared, quarter)
+    assert np.isfinite(drawn).all()
+    pull.apply(drawn, quarter.copy(), quarter, infrared, infrared)
