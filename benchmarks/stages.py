@@ -29,6 +29,8 @@ def traffic(width: int, height: int) -> dict[str, int]:
         "network": 2 * quarter * 5 + 4 * width * height // 256,
         # eighths in, five float32 planes
         "map": 2 * eighth + 5 * 4 * eighth,
+        # eighths in, four tables of sums and three planes; quarters in and out, two float32 planes of them
+        "targets": 2 * eighth + 4 * 4 * eighth + 3 * eighth + 3 * quarter + 2 * 4 * quarter,
         # BGR, luma, infrared, three quarters enlarged, the chosen details' two planes; BGR out
         "blend": 3 * full + 2 * full + 3 * full + 2 * full + 3 * full,
     }

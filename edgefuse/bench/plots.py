@@ -14,7 +14,7 @@ from edgefuse.bench.text import name_of
 Row = Mapping[str, Any]
 # colour number (--c0 ... of the page) for each runtime and stage; others are grey
 RUNTIMES = {"onnx": 0, "litert": 1, "numpy": 2, "closed form": 3}
-STAGES = {"prepare": 5, "network": 6, "map": 7, "blend": 8, "colour": 8}
+STAGES = {"prepare": 5, "network": 6, "map": 7, "targets": 3, "blend": 8, "colour": 8}
 _OTHER = 4
 _BINS = 120
 _HIGH = 40  # height of a strip in its own units; it is 1000 wide

@@ -63,11 +63,11 @@ class RunSettings:
     )
     sharpness: float = field(
         default=DEFAULT_SHARPNESS,
-        metadata={"help": "gain of details, 1 (as the cameras saw them) to 2; above 1 sharpens", "min": 1, "max": SHARPEST},
+        metadata={"help": "gain of fine details, 1 (none) to 2; above 1 sharpens", "min": 1, "max": SHARPEST},
     )
     targets: float = field(
         default=1.0,
-        metadata={"help": "how readily warm targets select infrared, 0 (certain) to 2 (in doubt)", "min": 0, "max": 2.0},
+        metadata={"help": "how readily warm objects that the blend would lose are pulled to infrared, 0 (never) to 2 (always)", "min": 0, "max": 2.0},
     )
     steady: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "stabilise the blending map in static areas: on, off, or for all sources but folders (auto)"}

@@ -31,7 +31,7 @@ from tools.mobilefuse.train_edge import PUBLIC as EDGE_PUBLIC
 from tools.training_loop import ROOT
 
 TITLES = {
-    NAME: "MobileFuse-edge: a closed-form map that a small network pulls to warm targets, blended in bands",
+    NAME: "MobileFuse-edge: a closed-form blend in bands, pulled to warm targets that it would lose, with a small network as gate",
     "mobilefuse": "MobileFuse: the blending map drawn at full resolution, trained on the blended image",
     "mobilefuse-blending-only": "Ablation of MobileFuse: the map supervised by the foreground mask",
     "mobilefuse-generative-only": "Ablation of MobileFuse: the image drawn directly, without the blending module",

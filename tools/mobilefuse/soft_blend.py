@@ -1,8 +1,7 @@
 """The closed-form map and the blend in bands of edgefuse/fusion as differentiable PyTorch, to fit the map's constants with.
 
 Frames are float32 (N, 1, H, W) in [0, 255], H and W multiples of 32, maps (N, 1, H / 8, W / 8) in [0, 1]. What differs from the
-runtime is rounding: it computes in 8 bits, here nothing is rounded. Only the closed form's own map is meant: shares near 1, whose
-infrared details the runtime caps, do not occur.
+runtime is rounding: it computes in 8 bits, here nothing is rounded. Targets are left out.
 """
 
 from __future__ import annotations
@@ -12,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from edgefuse.fusion import closed_form
+from edgefuse.fusion.bands import CORE
 
-FINE, MIDDLE = 3 / 8, 2 / 8  # gains less 1 at the runtime's own sharpness; the middle band's is two thirds of the fine one's, in eighths
-OPEN = 8  # a share of one in so many leaves the visible frame's details uncapped
+FINE, MIDDLE = 9 / 16, 2 / 16  # gains less 1 at the runtime's own sharpness
+DARKEST = 3 / 8  # of the visible base, that the mixed one is drawn at
+EVEN, END = 1.5, 18.0  # where the details' weights begin to fall, as in edgefuse.fusion.bands
 
 
 def reduced(x: Tensor, factor: int) -> Tensor:
@@ -68,11 +69,13 @@ def blend(visible: Tensor, infrared: Tensor, blending_map: Tensor) -> Tensor:
     frames = [visible, infrared]
     quarters = [reduced(x, 4) for x in frames]
     eighths = [reduced(x, 2) for x in quarters]
-    cap = 255 * enlarged((OPEN * blending_map).clamp(max=1), 2)
-    fused = enlarged(eighths[1] + blending_map * (eighths[0] - eighths[1]), 2)
-    for band, base, factor, gain in ((quarters, eighths, 2, MIDDLE), (frames, quarters, 4, FINE)):
-        details = [x - enlarged(b, factor) for x, b in zip(band, base, strict=True)]
-        fused = (fused + (1 + gain) * select(details[0].clamp(-cap, cap), details[1])).clamp(0, 255)
+    own = [(END * blending_map).clamp(max=1), torch.minimum(EVEN - blending_map, END * (1 - blending_map)).clamp(max=1)]
+    base = torch.maximum(eighths[1] + blending_map * (eighths[0] - eighths[1]), DARKEST * own[0] * eighths[0])
+    weights, fused = [enlarged(w, 2) for w in own], enlarged(base, 2)
+    for band, smaller, factor, gain, core in ((quarters, eighths, 2, MIDDLE, 0), (frames, quarters, 4, FINE, CORE)):
+        details = [w * (x - enlarged(b, factor)) for w, x, b in zip(weights, band, smaller, strict=True)]
+        chosen = select(*details)
+        fused = (fused + chosen + gain * chosen.sign() * (chosen.abs() - core).clamp(min=0)).clamp(0, 255)
         if band is quarters:
-            fused, cap = enlarged(fused, 4), enlarged(cap, 4)
+            weights, fused = [enlarged(w, 4) for w in weights], enlarged(fused, 4)
     return fused
