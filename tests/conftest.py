@@ -29,7 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     # here, not in pyproject.toml: the tests also run beside an installed wheel
     config.addinivalue_line("markers", "pi: run by ./scripts/test-on-pi on an emulated Raspberry Pi, too")
-    config.addinivalue_line("markers", "slow: by nature (soaks, kill series, clusters); run by ./scripts/test --all and .ci/run")
+    config.addinivalue_line("markers", "slow: by nature (kill series, clusters, measurements); run by ./scripts/test --all, .ci/run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

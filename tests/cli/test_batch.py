@@ -82,6 +82,7 @@ def test_a_killed_batch_continues(run: Run, tmp_path: Path) -> None:
     whole(tmp_path, run, 12)
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_finishes_running_jobs_and_continues(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 12)
     process = start(tmp_path, "compress", "--jobs", 1)

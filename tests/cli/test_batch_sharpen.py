@@ -103,6 +103,7 @@ def test_bad_pairs_are_reported_and_the_others_processed(run: Run, tmp_path: Pat
     whole(tmp_path, 3)
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_continues(run: Run, tmp_path: Path) -> None:
     fill(tmp_path, 20)
     process = start(tmp_path, "sharpen", "--jobs", 1)

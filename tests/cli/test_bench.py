@@ -60,6 +60,7 @@ def test_a_case_has_all_figures(run: Run) -> None:
     assert {"governor", "frequency_mhz", "temperature_c", "load", "throttling"} <= report["state"]["before"].keys()
 
 
+@pytest.mark.slow
 def test_text_and_page(run: Run, tmp_path: Path) -> None:
     models = ("--model", "mobilefuse-edge", "blend-classic", "--runtime", "numpy", "onnx", "--precision", "fp32", "--threads", "1")
     found = run("bench", *models, *QUICK, "--html", "b.html", "--report", "b.json")
@@ -113,6 +114,7 @@ def test_run_warns_where_the_choice_is_stale(run: Run, state_folder: Path) -> No
     assert "is not what bench --tune wrote" in run("models").stdout
 
 
+@pytest.mark.slow
 def test_a_peer_is_measured_interleaved_with_our_model(run: Run, tmp_path: Path) -> None:
     (tmp_path / "peer.onnx").write_bytes(identities(dict.fromkeys(("a", "b"), ("float", (1, 3, "h", "w")))))
     args = ("bench", *ONE, *QUICK, "--peer", "peer.onnx", "--frames", 5)
@@ -130,6 +132,7 @@ def test_a_peer_is_measured_interleaved_with_our_model(run: Run, tmp_path: Path)
     assert "Times faster than the peer" in (tmp_path / "p.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_crashing_runtime_is_left_out_and_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "fake").mkdir()
     (tmp_path / "fake/onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")

@@ -75,6 +75,7 @@ def test_seen_again_by_the_low_camera_it_is_what_went_in() -> None:
     assert psnr(low(sharpened(lr, image(cube)), Psf(4)), lr) > 50
 
 
+@pytest.mark.slow
 def test_no_seams_between_tiles() -> None:
     """Where tiles begin and end, the error steps no more than beside: over four scenes, as scenes have steps of their own."""
     # each tile begins 13 low-resolution pixels after the one before, which ends a pixel later
