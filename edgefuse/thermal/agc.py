@@ -40,8 +40,11 @@ class PercentileAgc:
         self._limits = self._follow(*self._measure(counts))
         low, high = self._limits
         # saturating subtraction and scaling are both vectorised, unlike a table look-up
-        above: Any = cv2.subtract(counts, (round(low), 0, 0, 0))
-        return cv2.convertScaleAbs(above, alpha=255.0 / max(high - low, self._min_span))
+        # OpenCV can't tell a column of four pixels from four channels' numbers, so a column is mapped as a row
+        rows = counts.T if counts.shape[1] == 1 else counts
+        above: Any = cv2.subtract(rows, (round(low), 0, 0, 0))
+        mapped: NDArray[np.uint8] = cv2.convertScaleAbs(above, alpha=255.0 / max(high - low, self._min_span))
+        return mapped.reshape(counts.shape)
 
     def _measure(self, counts: NDArray[np.uint16]) -> tuple[float, float]:
         step = max(1, int((counts.size / _SAMPLES) ** 0.5))

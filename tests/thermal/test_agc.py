@@ -33,6 +33,11 @@ def test_limits_are_percentiles_and_map_to_black_and_white() -> None:
     assert np.abs(picture - exact).max() <= 0.55
 
 
+def test_a_column_of_four_pixels_is_a_picture() -> None:
+    counts = np.array([[100], [30], [70], [0]], np.uint16)
+    np.testing.assert_array_equal(PercentileAgc()(counts), PercentileAgc()(counts.T).T)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
