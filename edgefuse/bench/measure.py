@@ -1,4 +1,7 @@
-"""Measures one case in this process. Start a process for each case (`edgefuse.bench.subprocess_case`), so that memory figures are its own."""
+"""Measures one case in this process.
+
+Start a process for each case (`edgefuse.bench.subprocess_case`), so that its memory figures are its own.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse import compiled
+from edgefuse.util import compiled
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -109,7 +109,15 @@ class CompiledLost:
         assert library is not None
         height, width = shape
         self._run = library.edgefuse_lost
-        self._run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_float, ctypes.c_void_p, ctypes.c_void_p]
+        self._run.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_int32,
+            ctypes.c_int32,
+            ctypes.c_float,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+        ]
         self._shape = shape
         self._planes = np.empty((len(SCALES), *shape), np.uint8)
         self._scratch = np.empty(4 * (height + 2 * _BORDER + 1) * (width + 2 * _BORDER + 1), np.int32)

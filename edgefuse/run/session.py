@@ -17,10 +17,9 @@ import edgefuse
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser
-from edgefuse.opening import LoadedCalibration
 from edgefuse.run import build
 from edgefuse.run.attachments import Attachments
-from edgefuse.run.build import Calibrated, Output
+from edgefuse.run.build import LoadedCalibration, Output
 from edgefuse.run.pipeline import Pipeline
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.sinks import Sink

@@ -1,8 +1,8 @@
 """Validation of settings tables. A table is a dataclass; its types and its fields' metadata define the valid values.
 
 metadata: help (a line for --help and docs/reference/settings.md), min and max (of a number, or of each in a list), secret (masked when
-shown; KEY_file names a file that holds it), option (name, without --, of the `edgefuse run` option that sets the field), const (value of the
-option without an argument), metavar.
+shown; KEY_file names a file that holds it), option (name, without --, of the `edgefuse run` option that sets the field), const (value of
+the option without an argument), metavar.
 """
 
 from __future__ import annotations

@@ -67,7 +67,11 @@ class RunSettings:
     )
     targets: float = field(
         default=1.0,
-        metadata={"help": "how readily warm objects that the blend would lose are pulled to infrared, 0 (never) to 2 (always)", "min": 0, "max": 2.0},
+        metadata={
+            "help": "how readily warm objects that the blend would lose are pulled to infrared, 0 (never) to 2 (always)",
+            "min": 0,
+            "max": 2.0,
+        },
     )
     steady: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "stabilise the blending map in static areas: on, off, or for all sources but folders (auto)"}

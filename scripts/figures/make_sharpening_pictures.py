@@ -1,4 +1,6 @@
-"""Make docs/images/sharpening*, shown in docs/research/sharpening.md: `python scripts/figures/make_sharpening_pictures.py [--results FILE]`.
+"""Make docs/images/sharpening*, shown in docs/research/sharpening.md.
+
+Usage: `python scripts/figures/make_sharpening_pictures.py [--results FILE]`.
 
 sharpening.jpg: a made-up scene (aerial_scene.py), degraded and sharpened again, with error and uncertainty maps; sharpening-spectra.png:
 a few of its spectra. sharpening-robustness.png: noise and a pixel of shift, from sharpening.json, which `--results` makes of what

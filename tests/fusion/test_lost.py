@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefuse import compiled
 from edgefuse.fusion.lost import SCALES, STEPS, CompiledLost, Lost, NumpyLost, lost
+from edgefuse.util import compiled
 from tests.fusion.pairs import Bytes, random
 
 needs_compiler = pytest.mark.skipif(compiled.library() is None, reason="EdgeFuse was installed without a C compiler")

@@ -61,7 +61,7 @@ def load(folders: list[Path]) -> dict[str, list[Pair]]:
 
 
 def part_of(name: str) -> str:
-    """"train", "validation" or, for a third of all, "held back": of the pair "FOLDER/NAME", by a hash of its name.
+    """ "train", "validation" or, for a third of all, "held back": of the pair "FOLDER/NAME", by a hash of its name.
 
     What is held back is never trained on, and no constant is chosen by it.
     """
