@@ -30,23 +30,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.hyperspectral.codec import spectral_edge, sscnet
+from edgefuse.util.arrays import Float64Array
 
 COMPONENTS = 3, 6, 10, 16, 24, 32, 48
 LEVELS = 35, 40, 45, 50, 55, 60, 65, 70, 80
 BOUNDS = 0, 1, 5
-Floats = NDArray[np.float64]
 
 
-def psnr(a: Floats, b: Floats) -> float:
+def psnr(a: Float64Array, b: Float64Array) -> float:
     return float(-10 * np.log10(np.mean((a - b) ** 2)))
 
 
-def unit(cube: NDArray[Any]) -> Floats:
+def unit(cube: NDArray[Any]) -> Float64Array:
     """0..1."""
     return np.clip(cube.astype(np.float64) / (1.0 if cube.max() <= 2 else 10000.0), 0, 1)
 
 
-def pca_encode(x: Floats, k: int, level: int) -> tuple[list[bytes], tuple[Any, ...]]:
+def pca_encode(x: Float64Array, k: int, level: int) -> tuple[list[bytes], tuple[Any, ...]]:
     pixels = x.reshape(-1, x.shape[2])
     mean = pixels.mean(0)
     vectors = np.linalg.eigh(np.cov((pixels - mean).T))[1][:, ::-1][:, :k].astype(np.float32)
@@ -57,14 +57,14 @@ def pca_encode(x: Floats, k: int, level: int) -> tuple[list[bytes], tuple[Any, .
     return sent, (mean, vectors, low, high, x.shape)
 
 
-def pca_decode(sent: list[bytes], basis: tuple[Any, ...]) -> Floats:
+def pca_decode(sent: list[bytes], basis: tuple[Any, ...]) -> Float64Array:
     mean, vectors, low, high, shape = basis
     planes = np.stack([imagecodecs.jpeg2k_decode(s) for s in sent], -1).reshape(-1, len(sent))
     scores = planes / 65535 * (high - low) + low
     return np.asarray((scores @ vectors.astype(np.float16).T.astype(np.float64) + mean).reshape(shape))
 
 
-def pca_front(x: Floats) -> list[tuple[float, float, int, int]]:
+def pca_front(x: Float64Array) -> list[tuple[float, float, int, int]]:
     """(bpppc, dB, components, level), better and better; basis and mean count as half floats."""
     points = []
     for k in (k for k in COMPONENTS if k <= x.shape[2]):
@@ -83,7 +83,7 @@ def at(front: list[tuple[float, float, int, int]], rate: float) -> float:
     return float(np.interp(np.log(rate), [np.log(p[0]) for p in front], [p[1] for p in front]))
 
 
-def j2k_front(x: Floats) -> list[tuple[float, float]]:
+def j2k_front(x: Float64Array) -> list[tuple[float, float]]:
     planes, points = np.round(x * 65535).astype(np.uint16), []
     for level in LEVELS[::4]:
         sent = [imagecodecs.jpeg2k_encode(planes[..., i], level=level, codecformat="j2k") for i in range(x.shape[2])]
@@ -152,7 +152,7 @@ def measure(cube: NDArray[Any], rates: list[float], passes: int) -> dict[str, An
     return found
 
 
-def learned(cube: NDArray[Any], x: Floats, rates: list[float]) -> list[dict[str, float]]:
+def learned(cube: NDArray[Any], x: Float64Array, rates: list[float]) -> list[dict[str, float]]:
     """`sscnet`'s points: files of about these rates, as far as it goes, and of its own."""
     points = []
     for rate in (*rates, None):

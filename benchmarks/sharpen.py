@@ -24,7 +24,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse import zoo
 from edgefuse.metrics.sharpening import SharpeningScore
@@ -33,8 +32,8 @@ from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.csakd import RANGES
 from edgefuse.sharpening.kernel import MANY, Kernel
 from edgefuse.sharpening.sharpen import prepare, sharpen
+from edgefuse.util.arrays import Float32Array
 
-Floats = NDArray[np.float32]
 RATIO = 4
 CONDITIONS = {
     "clean": (None, 0), "noise 35 dB": (35.0, 0), "noise 25 dB": (25.0, 0), "noise 45 dB": (45.0, 0),
@@ -44,42 +43,42 @@ CONDITIONS = {
 CHOSEN_ON = "abu_airport_1", "abu_beach_3", "abu_urban_1", "abu_urban_4", "sandiego", "muufl_90", "abu_beach_4"
 
 
-def loaded(path: Path) -> Floats:
+def loaded(path: Path) -> Float32Array:
     cube = np.load(path)["cube"].astype(np.float32)
     cube = np.clip(cube if cube.max() <= 2 else cube / 10000, 0, 1)
     return np.ascontiguousarray(cube[: cube.shape[0] // RATIO * RATIO, : cube.shape[1] // RATIO * RATIO])
 
 
-def degraded(cube: Floats) -> Floats:
+def degraded(cube: Float32Array) -> Float32Array:
     sigma = RATIO / 2.355
     size = 2 * int(np.ceil(3 * sigma)) + 1
     bands = [cv2.GaussianBlur(band, (size, size), sigma, borderType=cv2.BORDER_REFLECT_101) for band in np.moveaxis(cube, 2, 0)]
     return np.ascontiguousarray(np.stack(bands, 2)[RATIO // 2 :: RATIO, RATIO // 2 :: RATIO])
 
 
-def wide_bands(cube: Floats, count: int) -> Floats:
+def wide_bands(cube: Float32Array, count: int) -> Float32Array:
     n = cube.shape[2]
     return np.stack([cube[..., int(a * n) : max(int(a * n) + 1, int(b * n))].mean(2) for a, b in RANGES[:count]], 2)
 
 
-def interpolated(low: Floats, shape: tuple[int, int]) -> Floats:
+def interpolated(low: Float32Array, shape: tuple[int, int]) -> Float32Array:
     y, x = ((np.mgrid[: shape[0], : shape[1]].astype(np.float32) - RATIO // 2) / RATIO).astype(np.float32)
     return np.stack([cv2.remap(band, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101) for band in np.moveaxis(low, 2, 0)], 2)
 
 
-def with_one(image: Floats) -> Floats:
+def with_one(image: Float32Array) -> Float32Array:
     """(h, w, b) -> (h w, b + 1)."""
     return np.concatenate([image.reshape(-1, image.shape[2]), np.ones((image[..., 0].size, 1), np.float32)], 1)
 
 
-def regression(low: Floats, image: Floats) -> Floats:
+def regression(low: Float32Array, image: Float32Array) -> Float32Array:
     seen = with_one(degraded(image))
     weights = np.linalg.lstsq(seen, low.reshape(-1, low.shape[2]), rcond=None)[0]
     rest = (low - (seen @ weights).reshape(low.shape)).astype(np.float32)
     return (with_one(image) @ weights).reshape(*image.shape[:2], -1) + interpolated(rest, image.shape[:2])
 
 
-def noise_floor(truth: Floats, image: Floats) -> float:
+def noise_floor(truth: Float32Array, image: Float32Array) -> float:
     """PSNR (dB) of what nobody can know: the noise in what a regression leaves of the truth itself, told from its second differences both
     ways (Immerkaer 1996, with medians). A sixteenth of it is seen at low resolution."""
     known = with_one(image)
@@ -91,7 +90,7 @@ def noise_floor(truth: Floats, image: Floats) -> float:
     return float(np.mean(-20 * np.log10(np.maximum(deviations, 1e-6))))
 
 
-def scored(truth: Floats, made: Floats, edge: int) -> dict[str, float]:
+def scored(truth: Float32Array, made: Float32Array, edge: int) -> dict[str, float]:
     inner = slice(edge, -edge or None)
     score = SharpeningScore(truth.shape[2], 1.0, RATIO)
     score.add(truth[inner, inner], made[inner, inner])
@@ -99,7 +98,7 @@ def scored(truth: Floats, made: Floats, edge: int) -> dict[str, float]:
     return {"psnr": found.psnr_db, "sam": found.sam_degrees, "ergas": found.ergas, "rmse": found.rmse}
 
 
-def measured(truth: Floats, bands: int, noise: float | None, shift: int, coarse: bool, kernel: Kernel | None) -> dict[str, Any]:
+def measured(truth: Float32Array, bands: int, noise: float | None, shift: int, coarse: bool, kernel: Kernel | None) -> dict[str, Any]:
     low, image = degraded(truth), wide_bands(truth, bands)
     if noise is not None:
         rng = np.random.default_rng(0)

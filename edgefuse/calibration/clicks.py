@@ -18,8 +18,9 @@ import numpy as np
 
 from edgefuse.calibration.points import Fit
 from edgefuse.calibration.registration import Array
-from edgefuse.calibration.views import Floats, View
+from edgefuse.calibration.views import View
 from edgefuse.errors import CalibrationError, OutputError
+from edgefuse.util.arrays import Float32Array
 from edgefuse.util.images import encode
 
 _MAX_BODY_BYTES = 1 << 16  # bytes of a request
@@ -53,7 +54,7 @@ def _page(view: View) -> bytes:
     return text.encode()
 
 
-def _full_contrast(picture: Floats) -> np.ndarray:
+def _full_contrast(picture: Float32Array) -> np.ndarray:
     """Stretch the contrast, so that points are visible in faint infrared too."""
     low, high = np.percentile(picture, (0.5, 99.5))
     return np.clip((picture - low) * np.float32(255 / max(high - low, 8)), 0, 255).astype(np.uint8)

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.calibration.views import Floats
+from edgefuse.util.arrays import Float32Array
 
 _COLOUR = 64, 160, 255  # BGR: orange is rare in both cameras' pictures
 _SHARE = 0.12  # largest fraction of pixels drawn as edges
 
 
-def overlay(visible: NDArray[np.uint8], infrared: Floats, seen: Floats) -> NDArray[np.uint8]:
+def overlay(visible: NDArray[np.uint8], infrared: Float32Array, seen: Float32Array) -> NDArray[np.uint8]:
     """Draw the overlay; returns uint8 (H, W, 3) BGR.
 
     visible: uint8 (H, W) or BGR (H, W, 3). infrared: float32 (H, W), registered. seen: float32 (H, W), 1 inside the infrared view.
@@ -24,7 +24,7 @@ def overlay(visible: NDArray[np.uint8], infrared: Floats, seen: Floats) -> NDArr
     return picture
 
 
-def _edges(infrared: Floats, seen: Floats) -> NDArray[np.bool_]:
+def _edges(infrared: Float32Array, seen: Float32Array) -> NDArray[np.bool_]:
     """Return edges one pixel wide: local maxima, across the edge, of the gradient relative to its surroundings."""
     smooth = cv2.GaussianBlur(infrared, (0, 0), 1.2)
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)

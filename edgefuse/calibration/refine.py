@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from edgefuse.calibration.registration import Array, Size, centred_homography, project
 from edgefuse.calibration.search import resize_matrix
 from edgefuse.calibration.structure import reduced, structure, warped
-from edgefuse.calibration.views import Floats, View
+from edgefuse.calibration.views import View
+from edgefuse.util.arrays import Float32Array
 
 # Two mounted cameras differ mainly by rotation, scale and shift. These are standard deviations of the other four parameters, as movement of
 # the picture's sides relative to its width.
@@ -51,7 +52,7 @@ class Votes:
     visible pixels. step: full-size pixels in a shift by one.
     """
 
-    surfaces: Floats
+    surfaces: Float32Array
     where: Array
     step: float
 
@@ -101,7 +102,7 @@ def collect_votes(views: Sequence[View], homography: Array, level: Level) -> Vot
     return Votes(surfaces.reshape(count, count, -1), np.tile(where, (len(views), 1)), visible_size[0] / size[0])
 
 
-def _by_block(picture: Floats, blocks: Size) -> Floats:
+def _by_block(picture: Float32Array, blocks: Size) -> Float32Array:
     return np.asarray(cv2.resize(picture, blocks, interpolation=cv2.INTER_AREA), np.float32)
 
 
@@ -142,7 +143,7 @@ def best_motion(votes: Votes, size: Size, level: Level, prior_terms: Array, weig
     return move, value / float(weight.sum())
 
 
-def _blurred(surfaces: Floats, sigma: float) -> Floats:
+def _blurred(surfaces: Float32Array, sigma: float) -> Float32Array:
     """Blur along the two axes of shifts."""
     kernel = cv2.getGaussianKernel(int(6 * sigma) | 1, sigma, cv2.CV_32F).ravel()
     reach = len(kernel) // 2
@@ -156,7 +157,7 @@ def _along(axis: int, begin: int, length: int) -> tuple[slice, ...]:
     return (slice(None),) * axis + (slice(begin, begin + length),)
 
 
-def _vote(surface: Floats, shifts: Array, weight: Array) -> tuple[float, Array, Array]:
+def _vote(surface: Float32Array, shifts: Array, weight: Array) -> tuple[float, Array, Array]:
     """Return the weighted sum of the blocks' votes for their `shifts` (N, 2), and its first (N, 2) and second (N, 2, 2) derivatives.
 
     Votes are interpolated by the parabola through the nearest grid shift and its eight neighbours. Upward curvature counts as zero.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edgefuse.calibration.registration import Size
-from edgefuse.calibration.views import Floats
+from edgefuse.util.arrays import Float32Array
 
 _BLUR = 0.7  # pixels, before and after the gradient is squared
 _LEAST = 0.05  # squared grey levels per pixel: below this there is only rounding noise
@@ -22,16 +22,16 @@ class Structure:
     cos, sin: in [-1, 1], length 1 where an edge is far above the noise. mask: 1 inside the picture's valid area.
     """
 
-    cos: Floats
-    sin: Floats
-    mask: Floats
+    cos: Float32Array
+    sin: Float32Array
+    mask: Float32Array
 
     @property
-    def energy(self) -> Floats:
+    def energy(self) -> Float32Array:
         return self.cos * self.cos + self.sin * self.sin
 
 
-def structure(picture: Floats, mask: Floats) -> Structure:
+def structure(picture: Float32Array, mask: Float32Array) -> Structure:
     """Compute the structure. picture: float32 (H, W), grey levels. mask: float32 (H, W), 1 in the valid area."""
     smooth = cv2.GaussianBlur(picture, (0, 0), _BLUR)
     gx, gy = (cv2.Scharr(smooth, cv2.CV_32F, *d, scale=1 / 32) for d in ((1, 0), (0, 1)))
@@ -46,14 +46,14 @@ def structure(picture: Floats, mask: Floats) -> Structure:
     return Structure(cos * gain, sin * gain, inside)
 
 
-def reduced(picture: Floats, size: Size) -> Floats:
+def reduced(picture: Float32Array, size: Size) -> Float32Array:
     """Resize the picture to (width, height) by area; unchanged where it has that size."""
     if picture.shape == size[::-1]:
         return picture
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def warped(picture: Floats, homography: np.ndarray, size: Size, border: int = cv2.BORDER_REPLICATE) -> Floats:
+def warped(picture: Float32Array, homography: np.ndarray, size: Size, border: int = cv2.BORDER_REPLICATE) -> Float32Array:
     """Warp the picture by `homography` into a frame of `size`, low-pass filtered first where that shrinks it."""
     scale = float(np.sqrt(abs(np.linalg.det(homography[:2, :2]))))
     if scale < 0.75:

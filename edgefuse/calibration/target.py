@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.calibration.registration import Array, project
-from edgefuse.calibration.views import Floats, View
+from edgefuse.calibration.views import View
 from edgefuse.errors import CalibrationError
+from edgefuse.util.arrays import Float32Array
 
 Kind = Literal["checkerboard", "dots"]
 _IRREGULAR = 0.15  # relative to the spacing: lens distortion bends a grid by less
@@ -39,7 +40,7 @@ def find(views: Sequence[View], kind: Kind, columns: int, rows: int) -> tuple[Ar
     return np.concatenate(pairs), missing
 
 
-def _find(picture: Floats, kind: Kind, columns: int, rows: int) -> Array | None:
+def _find(picture: Float32Array, kind: Kind, columns: int, rows: int) -> Array | None:
     """Return the target's points, float64 (N, 2), or None."""
     for polished, scale in _tries(picture):
         if kind == "checkerboard":
@@ -66,7 +67,7 @@ def _regular(points: Array, columns: int, rows: int) -> bool:
     return bool(off.max() < _IRREGULAR * across and max(across, down) < _OBLONG * min(across, down))
 
 
-def _tries(picture: Floats) -> Iterator[tuple[NDArray[np.uint8], float]]:
+def _tries(picture: Float32Array) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Yield the picture in full contrast, normal and inverted, large enough, with its enlargement factor."""
     low, high = np.percentile(picture, (1, 99))
     full = np.clip((picture - low) * np.float32(255 / max(high - low, 1)), 0, 255).astype(np.uint8)

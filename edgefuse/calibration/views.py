@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from edgefuse.calibration.registration import Lens, Size
 from edgefuse.errors import CalibrationError
 from edgefuse.frames import Frame, FramePair
+from edgefuse.util.arrays import Float32Array
 
-Floats = NDArray[np.float32]
 _PERCENTILES = 0.5, 99.5
 
 
@@ -27,9 +27,9 @@ class View:
     """
 
     name: str
-    visible: Floats
-    infrared: Floats
-    seen: Floats
+    visible: Float32Array
+    infrared: Float32Array
+    seen: Float32Array
 
     @property
     def visible_size(self) -> Size:
@@ -70,7 +70,7 @@ def digests(pairs: Sequence[FramePair]) -> tuple[str, ...]:
     return tuple(hashlib.sha256(f.data.tobytes()).hexdigest() for p in pairs for f in (p.visible, p.infrared))
 
 
-def grey(frame: Frame) -> Floats:
+def grey(frame: Frame) -> Float32Array:
     """Convert a frame to grey float32 (H, W), 0..255; 16-bit frames are stretched between percentiles."""
     data: NDArray[Any] = frame.data
     if frame.colour:
@@ -82,11 +82,11 @@ def grey(frame: Frame) -> Floats:
     return made
 
 
-def _undistorted(picture: Floats, lens: Lens | None) -> Floats:
+def _undistorted(picture: Float32Array, lens: Lens | None) -> Float32Array:
     return picture if lens is None else np.asarray(cv2.undistort(picture, lens.matrix, lens.distortion), np.float32)
 
 
-def _seen(infrared: Floats) -> Floats:
+def _seen(infrared: Float32Array) -> Float32Array:
     """Return 1 inside the convex hull of all nonzero pixels: a warped frame's wedges lie outside it, a black sky inside."""
     bright = cv2.erode((infrared > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
     if bright.all() or not bright.any():

@@ -12,11 +12,9 @@ from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.util import compiled
-
-Bytes = NDArray[np.uint8]
+from edgefuse.util.arrays import UInt8Array
 
 CHROMA = 128  # a chroma weight of one: the most with which a chroma times its weight is a 16-bit number
 _MARGIN = 4  # rows that interpolation adds to a strip above and below: a small one, enlarged
@@ -25,10 +23,10 @@ _MARGIN = 4  # rows that interpolation adds to a strip above and below: a small 
 class Bands(NamedTuple):
     """What rows are made of; all uint8, contiguous, of one size."""
 
-    small_visible: Bytes
+    small_visible: UInt8Array
     """The visible frame's smaller bands, reduced by `factor`."""
-    small_infrared: Bytes
-    small_fused: Bytes
+    small_infrared: UInt8Array
+    small_fused: UInt8Array
     factor: int
     """2 or 4."""
 
@@ -36,16 +34,16 @@ class Bands(NamedTuple):
 class Frame(NamedTuple):
     """What changes from pair to pair."""
 
-    visible: Bytes
+    visible: UInt8Array
     """Luma, (h, w), contiguous, as the next."""
-    infrared: Bytes
-    out: Bytes
+    infrared: UInt8Array
+    out: UInt8Array
     """(H, W), or (H, W, 3) with `bgr`; H and W at most h and w."""
-    bgr: Bytes | None = None
+    bgr: UInt8Array | None = None
     """The visible frame in colour, (H, W, 3)."""
     chroma: int = CHROMA
     """How much of its chroma is kept, in 128ths."""
-    weights: tuple[Bytes | None, Bytes | None] = (None, None)
+    weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None)
     """Of the visible and of the infrared details, in 255ths, reduced by the factor, contiguous; None: all of them."""
     gain: int = 0
     """What is added to a detail, in 16ths of its levels above `core`: 0 to 16."""
@@ -76,7 +74,7 @@ class NumpyRows:
         self._bands = bands
         self._width = bands.small_visible.shape[1] * bands.factor
         self._scratch = [[np.empty((rows + 2 * _MARGIN, self._width), np.uint8) for _ in range(10)] for _ in range(threads)]
-        self._colours: list[list[Bytes]] = [[] for _ in range(threads)]
+        self._colours: list[list[UInt8Array]] = [[] for _ in range(threads)]
 
     def begin(self, frame: Frame) -> None:
         self._frame = frame
@@ -154,7 +152,7 @@ def exact(factor: int) -> int:
     return cv2.INTER_LINEAR if np.array_equal(usual, named) else cv2.INTER_LINEAR_EXACT
 
 
-def enlarged(small: Bytes, top: int, bottom: int, factor: int, out: Bytes) -> Bytes:
+def enlarged(small: UInt8Array, top: int, bottom: int, factor: int, out: UInt8Array) -> UInt8Array:
     """Rows `top` to `bottom` (multiples of `factor`) of `small` enlarged `factor` times, bilinear; a view into `out`."""
     first, last = max(0, top // factor - 1), min(small.shape[0], bottom // factor + 1)
     whole = out[: (last - first) * factor]
@@ -171,22 +169,22 @@ class Strength(NamedTuple):
     noise: int = 0
 
 
-def strengthen(detail: Bytes, gain: int, core: int) -> None:
+def strengthen(detail: UInt8Array, gain: int, core: int) -> None:
     """Add to `detail` `gain` 16ths of what it has above `core` levels, in place, rounded down, saturated."""
     if gain:
         more = cv2.subtract(detail, np.full_like(detail, core)).astype(np.uint16)
         cv2.add(detail, (more * np.uint16(gain) >> np.uint16(4)).astype(np.uint8), dst=detail)
 
 
-def weigh(detail: Bytes, weight: Bytes) -> None:
+def weigh(detail: UInt8Array, weight: UInt8Array) -> None:
     """`detail` times `weight` in 255ths, in place, rounded down; 255 leaves it as it is."""
     np.copyto(detail, detail * (weight.astype(np.uint16) + np.uint16(1)) >> np.uint16(8), casting="unsafe")
 
 
 def select(
-    visible: tuple[Bytes, Bytes], infrared: tuple[Bytes, Bytes], weights: tuple[Bytes | None, Bytes | None], how: Strength,
-    scratch: list[Bytes],
-) -> tuple[Bytes, Bytes]:  # fmt: skip
+    visible: tuple[UInt8Array, UInt8Array], infrared: tuple[UInt8Array, UInt8Array], weights: tuple[UInt8Array | None, UInt8Array | None], how: Strength,
+    scratch: list[UInt8Array],
+) -> tuple[UInt8Array, UInt8Array]:  # fmt: skip
     """The chosen detail as (positive, negative) part, one of which is 0 at each pixel; both are planes of `scratch`.
 
     visible, infrared: (the source, its base enlarged). weights: of either source's detail, of its size, or None.
@@ -222,7 +220,7 @@ def luma_parts(chroma: int) -> tuple[int, int, int]:
     return blue, chroma - blue - red, red
 
 
-def join(bgr: Bytes, fused: Bytes, chroma: int, scratch: list[Bytes], out: Bytes) -> None:
+def join(bgr: UInt8Array, fused: UInt8Array, chroma: int, scratch: list[UInt8Array], out: UInt8Array) -> None:
     """BGR of the fused luma and the visible frame's chroma (BGR less luma): `chroma` 128ths of it."""
     more, less, three = (s[: len(fused)] for s in scratch)
     matrix = np.zeros((3, 4), np.float32)

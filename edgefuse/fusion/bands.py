@@ -24,13 +24,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.fusion import band_rows
 from edgefuse.fusion.band_rows import CHROMA, Bands, Frame, Rows, enlarged
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array, UInt8Array
 
 REDUCTION = 4  # of the frames that the map is decided on
 MULTIPLE = 32  # frames are padded to a multiple: four levels of halving, and one for the map's own network
@@ -80,7 +77,7 @@ class BandBlend:
         """The fused base that `mix` makes, at an eighth of the size."""
         self._eighth_weights = [np.empty((h // 8, w // 8), np.uint8) for _ in range(2)]
         self._quarter_weights = [np.empty((h // 4, w // 4), np.uint8) for _ in range(2)]
-        self._weights: tuple[Bytes | None, Bytes | None] = (None, None)
+        self._weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None)
         make = rows or band_rows.best()
         eighths, quarters = self.eighths, self.quarters
         self._middle = make(Bands(eighths["visible"], eighths["infrared"], self.base, 2), h // 4, 1)
@@ -89,7 +86,7 @@ class BandBlend:
         self._pool = ThreadPoolExecutor(self._workers - 1, "edgefuse-blend") if self._workers > 1 else None
 
     @property
-    def planes(self) -> tuple[Bytes, Bytes]:
+    def planes(self) -> tuple[UInt8Array, UInt8Array]:
         """Visible and infrared luma as taken in, without the padding."""
         visible, infrared = (self._luma[name][: self.height, : self.width] for name in ("visible", "infrared"))
         return visible, infrared
@@ -111,12 +108,12 @@ class BandBlend:
         for other in others:
             other.result()
 
-    def reduce(self, visible: Bytes, infrared: Bytes) -> None:
+    def reduce(self, visible: UInt8Array, infrared: UInt8Array) -> None:
         """Take a pair in: visible uint8 (H, W) or BGR (H, W, 3), infrared uint8 (H, W); makes luma, quarters and eighths."""
         self._take("visible", visible)
         self._take("infrared", infrared)
 
-    def _take(self, name: str, image: Bytes) -> None:
+    def _take(self, name: str, image: UInt8Array) -> None:
         height, width = self.height, self.width
         if image.ndim == 2 and image.shape == self.shape and image.flags.c_contiguous:
             # nothing to pad: work on the frame itself
@@ -150,7 +147,7 @@ class BandBlend:
         small = self.eighths[name]
         cv2.resize(self.quarters[name], small.shape[::-1], dst=small, interpolation=cv2.INTER_AREA)
 
-    def mix(self, blending_map: Floats, gain: int = 0, noise: float = 0.0) -> Bytes:
+    def mix(self, blending_map: Float32Array, gain: int = 0, noise: float = 0.0) -> UInt8Array:
         """Make `base` and `fused_quarter` of what `reduce` took in; returns the latter.
 
         blending_map: float32 in [0, 1], the size of `eighths`: the visible frame's share. gain: of the fine band, what it adds, in
@@ -173,9 +170,9 @@ class BandBlend:
         self._middle.blend(0, len(self.fused_quarter), 0)
         return self.fused_quarter
 
-    def _weigh(self, blending_map: Floats) -> None:
+    def _weigh(self, blending_map: Float32Array) -> None:
         """Make the details' weights, at an eighth of the size: None where a source's are 1 all over."""
-        weights: list[Bytes | None] = [None, None]
+        weights: list[UInt8Array | None] = [None, None]
         low, high, _, _ = cv2.minMaxLoc(blending_map)
         if low * _END < 1:
             weights[0] = cv2.convertScaleAbs(blending_map, dst=self._eighth_weights[0], alpha=255 * _END)
@@ -186,7 +183,9 @@ class BandBlend:
             weights[1] = cv2.convertScaleAbs(weight, dst=self._eighth_weights[1], alpha=255)
         self._weights = weights[0], weights[1]
 
-    def finish(self, visible: Bytes, out: Bytes, gain: int = 0, chroma: float = 1.0, noise: float = 0.0, less: Bytes | None = None) -> None:
+    def finish(
+        self, visible: UInt8Array, out: UInt8Array, gain: int = 0, chroma: float = 1.0, noise: float = 0.0, less: UInt8Array | None = None
+    ) -> None:
         """Blend `fused_quarter` and the fine details into `out` (uint8, the shape of `visible`, contiguous).
 
         visible: as given to `reduce`. gain, noise: as in `mix`. chroma: how much of the visible frame's chroma is kept, in 0 to 1
@@ -208,7 +207,7 @@ class BandBlend:
         self._each_strip(work)
 
 
-def _last_row(image: Bytes, width: int) -> Bytes:
+def _last_row(image: UInt8Array, width: int) -> UInt8Array:
     """The last row of `image` as luma, replicated to `width`."""
     row = image[-1:] if image.ndim == 2 else cv2.cvtColor(image[-1:], cv2.COLOR_BGR2GRAY)
     return cv2.copyMakeBorder(row, 0, 0, 0, width - row.shape[1], cv2.BORDER_REPLICATE)

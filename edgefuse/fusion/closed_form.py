@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array, UInt8Array
 
 DEPARTURE, DEVIATION, BIAS = (0.744, 1.053), (0.887, 1.778), -1.045
 WINDOW, BLUR = (5, 5), (13, 13)
@@ -31,7 +29,7 @@ class ClosedForm:
         self._planes = [np.empty(shape, np.float32) for _ in range(4)]
         self._other, self._zero = np.empty(shape, np.float32), np.zeros(shape, np.float32)
 
-    def __call__(self, visible: Bytes, infrared: Bytes) -> Floats:
+    def __call__(self, visible: UInt8Array, infrared: UInt8Array) -> Float32Array:
         """visible, infrared: uint8 of `shape`. Returns the visible frame's share, float32 in [0.10, 0.97], overwritten by the next."""
         z = self._standing_out(visible, DEPARTURE[0], DEVIATION[0], self._planes[0])
         np.subtract(z, self._standing_out(infrared, DEPARTURE[1], DEVIATION[1], self._planes[1]), out=z)
@@ -45,7 +43,7 @@ class ClosedForm:
         np.multiply(z, np.float32((high - low) / 2), out=z)
         return np.add(z, np.float32((high + low) / 2), out=z)
 
-    def _standing_out(self, image: Bytes, departure: float, deviation: float, out: Floats) -> Floats:
+    def _standing_out(self, image: UInt8Array, departure: float, deviation: float, out: Float32Array) -> Float32Array:
         """departure |x - mean x| + deviation sigma(x), into `out`."""
         mean, square = self._planes[2:]
         np.copyto(out, image)

@@ -20,9 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.util import compiled
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array, UInt8Array
 
 SCALES = ((1, 5), (3, 7), (5, 9))
 STEPS = 127  # of a contrast of 1; `MOST` times it is a byte
@@ -35,7 +33,7 @@ class Lost(Protocol):
     def __init__(self, shape: tuple[int, int]) -> None:
         """shape: (rows, columns) of both pictures."""
 
-    def planes(self, infrared: Bytes, fused: Bytes, keep: float) -> list[Bytes]:
+    def planes(self, infrared: UInt8Array, fused: UInt8Array, keep: float) -> list[UInt8Array]:
         """L of each scale, uint8, overwritten by the next."""
 
 
@@ -44,7 +42,7 @@ def best() -> type[Lost]:
     return CompiledLost if compiled.library() else NumpyLost
 
 
-def lost(finder: Lost, infrared: Bytes, fused: Bytes, keep: float) -> Bytes:
+def lost(finder: Lost, infrared: UInt8Array, fused: UInt8Array, keep: float) -> UInt8Array:
     """The largest L of the boxes that each cell lies in, uint8 in 127ths, of the pictures' shape.
 
     infrared, fused: uint8 at an eighth of the size, contiguous. keep: the share of the contrast that is enough, float.
@@ -60,11 +58,11 @@ class NumpyLost:
     def __init__(self, shape: tuple[int, int]) -> None:
         self._shape = shape
 
-    def planes(self, infrared: Bytes, fused: Bytes, keep: float) -> list[Bytes]:
+    def planes(self, infrared: UInt8Array, fused: UInt8Array, keep: float) -> list[UInt8Array]:
         sums = [_sums(picture) for picture in (infrared, fused)]
         return [self._plane(sums, centre, box, np.float32(keep)) for centre, box in SCALES]
 
-    def _plane(self, sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]], centre: int, box: int, keep: np.float32) -> Bytes:
+    def _plane(self, sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]], centre: int, box: int, keep: np.float32) -> UInt8Array:
         difference, contrast = _contrast(sums[0], centre, box, self._shape)
         _, kept = _contrast(sums[1], centre, box, self._shape)
         rise = np.minimum((difference - np.float32(_DIFFERENCE)) * np.float32(1 / _RISE), np.float32(1))
@@ -75,7 +73,7 @@ class NumpyLost:
         return np.where(standing, value, 0).astype(np.uint8)
 
 
-def _sums(picture: Bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _sums(picture: UInt8Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sums of the picture, and of its squares, over all above and to the left, its edge repeated all around."""
     whole = np.pad(picture.astype(np.int64), _BORDER, mode="edge")
     return tuple(np.pad(x, ((1, 0), (1, 0))).cumsum(0).cumsum(1) for x in (whole, whole * whole))  # type: ignore[return-value]
@@ -91,7 +89,7 @@ def _box(sums: NDArray[np.int64], size: int, shape: tuple[int, int]) -> NDArray[
 
 def _contrast(
     sums: tuple[NDArray[np.int64], NDArray[np.int64]], centre: int, box: int, shape: tuple[int, int]
-) -> tuple[Floats, Floats]:  # fmt: skip
+) -> tuple[Float32Array, Float32Array]:  # fmt: skip
     """d and d / (s + 4) of the centre against the ring."""
     cells = centre * centre
     ring = box * box - cells
@@ -122,7 +120,7 @@ class CompiledLost:
         self._planes = np.empty((len(SCALES), *shape), np.uint8)
         self._scratch = np.empty(4 * (height + 2 * _BORDER + 1) * (width + 2 * _BORDER + 1), np.int32)
 
-    def planes(self, infrared: Bytes, fused: Bytes, keep: float) -> list[Bytes]:
+    def planes(self, infrared: UInt8Array, fused: UInt8Array, keep: float) -> list[UInt8Array]:
         planes, scratch = self._planes.ctypes.data, self._scratch.ctypes.data
         self._run(infrared.ctypes.data, fused.ctypes.data, *self._shape, keep, planes, scratch)
         return list(self._planes)

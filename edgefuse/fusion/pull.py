@@ -15,12 +15,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.fusion import lost
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array, UInt8Array
 
 _KEEP = 0.95  # share of the contrast that is enough
 # contrast lost where the mask begins, and by how much more it is 1; the share of the frame that may be pulled: at readiness 1, and 2
@@ -50,7 +47,7 @@ class Pull:
         self._quarter = np.empty((2 * shape[0], 2 * shape[1]), np.float32)
         self._less = np.empty(self._quarter.shape, np.uint8)
 
-    def mask(self, infrared: Bytes, fused: Bytes, evidence: Floats | None) -> Floats:
+    def mask(self, infrared: UInt8Array, fused: UInt8Array, evidence: Float32Array | None) -> Float32Array:
         """How far each cell is pulled, float32 in [0, 1].
 
         infrared, fused: uint8 at an eighth of the size, contiguous; evidence: for a target, float32 in [0, 1] of that shape, or None.
@@ -58,18 +55,18 @@ class Pull:
         if not self._readiness:
             return np.zeros(infrared.shape, np.float32)
         found = lost.lost(self._finder, infrared, fused, _KEEP)
-        mask: Floats = self._levels(found)[found]
+        mask: Float32Array = self._levels(found)[found]
         if evidence is not None:
             mask *= np.clip((evidence - np.float32(self._gate)) * np.float32(_EVIDENCE_RISE), 0, 1)
         return cv2.blur(mask, (3, 3))
 
-    def _levels(self, found: Bytes) -> Floats:
+    def _levels(self, found: UInt8Array) -> Float32Array:
         """The mask's value for each of 256 levels of `found`."""
         above = found.size - np.cumsum(np.bincount(found.ravel(), minlength=256))
         begin = max(self._least, int(np.argmax(above <= self._budget * found.size)))
         return np.clip((np.arange(256, dtype=np.float32) - np.float32(begin)) / np.float32(_WIDTH * lost.STEPS), 0, 1)
 
-    def edges(self, mask: Floats, infrared: Bytes, quarter: Bytes) -> Floats:
+    def edges(self, mask: Float32Array, infrared: UInt8Array, quarter: UInt8Array) -> Float32Array:
         """The mask at a quarter of the size, drawn to the edges of the infrared frame: float32 in [0, 1], the caller's.
 
         infrared, quarter: uint8 at an eighth and at a quarter of the size.
@@ -83,7 +80,7 @@ class Pull:
         np.add(drawn, cv2.resize(offset, quarter.shape[::-1], dst=self._quarter, interpolation=cv2.INTER_LINEAR), out=drawn)
         return np.clip(drawn, 0, 1, out=drawn)
 
-    def apply(self, mask: Floats, fused: Bytes, quarter: Bytes, base: Bytes, infrared: Bytes) -> Bytes:
+    def apply(self, mask: Float32Array, fused: UInt8Array, quarter: UInt8Array, base: UInt8Array, infrared: UInt8Array) -> UInt8Array:
         """Pull `fused` (uint8, a quarter of the size) to the patch, in place; what the visible details' weight loses, in 255ths.
 
         mask: of `edges`. quarter, infrared: the infrared frame at a quarter and at an eighth; base: the fused base at an eighth.
@@ -98,14 +95,14 @@ class Pull:
         cv2.convertScaleAbs(patch, dst=fused)
         return cv2.convertScaleAbs(mask, dst=self._less, alpha=255 * _DETAIL)
 
-    def _shift(self, base: Bytes, infrared: Bytes) -> Floats:
+    def _shift(self, base: UInt8Array, infrared: UInt8Array) -> Float32Array:
         """What is added to the infrared frame to make the patch, in levels, float32 at an eighth of the size."""
         own = cv2.blur(infrared.astype(np.float32), _AROUND)
         brighter = np.maximum(infrared - own - np.float32(_WARM), 0)
         room = np.float32(_BRIGHTEST) - cv2.dilate(infrared, np.ones((5, 5), np.uint8))
-        shift: Floats = np.minimum(cv2.blur(base.astype(np.float32), _AROUND) - own, room)
+        shift: Float32Array = np.minimum(cv2.blur(base.astype(np.float32), _AROUND) - own, room)
         return shift + brighter * np.float32(_BRIGHTER)
 
 
-def _mean(x: Floats) -> Floats:
+def _mean(x: Float32Array) -> Float32Array:
     return cv2.blur(x, (3, 3))

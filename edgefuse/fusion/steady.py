@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array, UInt8Array
 
 SLOWEST = 0.25  # of the way to a new map, where nothing changed
 MOVED = 6.0  # levels at an eighth of the size that count as motion
@@ -27,13 +25,13 @@ class Steady:
     """Memory of one stream of one size."""
 
     def __init__(self) -> None:
-        self._eighths: list[Bytes] = []
-        self._rows: list[Bytes] = []
-        self._planes: dict[str, Floats] = {}
+        self._eighths: list[UInt8Array] = []
+        self._rows: list[UInt8Array] = []
+        self._planes: dict[str, Float32Array] = {}
         self.noise = 0.0
         """Deviation of the noisier source's sensor noise, in levels of 255."""
 
-    def watch(self, planes: tuple[Bytes, Bytes], eighths: tuple[Bytes, Bytes]) -> Floats | None:
+    def watch(self, planes: tuple[UInt8Array, UInt8Array], eighths: tuple[UInt8Array, UInt8Array]) -> Float32Array | None:
         """Measure the noise in `planes` (visible and infrared luma, uint8); how far the map may move (float32 of the eighths' shape).
 
         None where there is nothing to go by: the first pair, or another scene.
@@ -54,7 +52,7 @@ class Steady:
         change = cv2.dilate(cv2.max(changes[0], changes[1]), np.ones((5, 5), np.uint8))
         return np.clip(change * np.float32(1 / MOVED), np.float32(SLOWEST), np.float32(1))
 
-    def smooth(self, name: str, plane: Floats, pace: Floats | None) -> Floats:
+    def smooth(self, name: str, plane: Float32Array, pace: Float32Array | None) -> Float32Array:
         """The plane to use, the memory's own: `plane` where `pace` (from `watch`) is 1 or None, nearer to the last one of that name elsewhere."""
         last = self._planes.get(name)
         if last is None or pace is None:
@@ -64,7 +62,7 @@ class Steady:
         return last
 
 
-def _deviation(difference: Bytes) -> float:
+def _deviation(difference: UInt8Array) -> float:
     """The noise's deviation from the median absolute difference of two frames, interpolated between levels."""
     counts = np.bincount(difference.ravel(), minlength=256)
     below = np.cumsum(counts)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+from edgefuse.util.arrays import UInt8Array
 
 BLANK_DEVIATION = 1.5  # levels at an eighth of the size, where sensor noise has averaged out
 SATURATED = 254
@@ -14,12 +13,12 @@ SIDE = 1 / 3  # of a side that a saturated border covers at least; a hot body cu
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-def is_blank(eighth: Bytes) -> bool:
+def is_blank(eighth: UInt8Array) -> bool:
     """Does the frame (uint8, reduced by 8) show one level all over?"""
     return float(cv2.meanStdDev(eighth)[1][0, 0]) < BLANK_DEVIATION
 
 
-def blank_border(quarter: Bytes, white: bool) -> Bytes | None:
+def blank_border(quarter: UInt8Array, white: bool) -> UInt8Array | None:
     """Cells (uint8, 1 where blank) of regions at 254 and above, or at 0, that touch one of the frame's sides along a third of it.
 
     quarter: uint8, the frame reduced by 4. None where there are none, as almost always.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array
 
 
-def resampled(spectra: Floats, bands: int) -> Floats:
+def resampled(spectra: Float32Array, bands: int) -> Float32Array:
     """(..., B) -> (..., bands), linearly along the spectral axis, ends kept, as the network was trained (tools/data/cubes.py)."""
     count = spectra.shape[-1]
     if count == bands:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.metrics import contrast
-from edgefuse.metrics.contrast import Real, Spectrum, ratio
+from edgefuse.metrics.contrast import Spectrum, ratio
+from edgefuse.util.arrays import Float64Array
 
 Image = NDArray[np.uint8]
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
@@ -27,11 +28,11 @@ class Plane:
         self.data = data
 
     @cached_property
-    def real(self) -> Real:
+    def real(self) -> Float64Array:
         return self.data.astype(np.float64)
 
     @cached_property
-    def histogram(self) -> Real:
+    def histogram(self) -> Float64Array:
         """Shares of the 256 levels, (256,), their sum 1."""
         return np.bincount(self.data.ravel(), minlength=256) / self.data.size
 
@@ -50,17 +51,17 @@ class Plane:
         return np.fft.rfft2(self.stretched)
 
     @cached_property
-    def masked_contrast(self) -> Real:
+    def masked_contrast(self) -> Float64Array:
         """Of `stretched`, a pure number (`edgefuse.metrics.contrast`)."""
         return contrast.masked_contrast(self.spectrum, self.data.shape)
 
     @cached_property
-    def framed_strength(self) -> Real:
+    def framed_strength(self) -> Float64Array:
         """The length of Sobel's gradient with zeros around the channel, as MATLAB's conv2."""
         return np.hypot(*self._framed)
 
     @cached_property
-    def framed_orientation(self) -> Real:
+    def framed_orientation(self) -> Float64Array:
         """atan(up / right) of that gradient, radians in (-pi/2, pi/2]; pi/2 where it has no rightward part."""
         right, down = self._framed
         # VIFB's angles do not wrap, so it matters that they are counted upwards
@@ -69,16 +70,16 @@ class Plane:
         return angle
 
     @cached_property
-    def _framed(self) -> tuple[Real, Real]:
+    def _framed(self) -> tuple[Float64Array, Float64Array]:
         return sobel(self.real, cv2.BORDER_CONSTANT)
 
     @cached_property
-    def strength(self) -> Real:
+    def strength(self) -> Float64Array:
         """The length of Sobel's gradient with the border repeated: the picture's frame is no edge."""
         return np.hypot(*self._gradient)
 
     @cached_property
-    def orientation(self) -> Real:
+    def orientation(self) -> Float64Array:
         """atan(down / right) of that gradient, radians in [-pi/2, pi/2]; 0 where there is none."""
         right, down = self._gradient
         angle = np.arctan(ratio(down, right, 0.0))
@@ -87,19 +88,19 @@ class Plane:
         return angle
 
     @cached_property
-    def _gradient(self) -> tuple[Real, Real]:
+    def _gradient(self) -> tuple[Float64Array, Float64Array]:
         return sobel(self.real, cv2.BORDER_REPLICATE)
 
     @cached_property
-    def local(self) -> tuple[Real, Real]:
+    def local(self) -> tuple[Float64Array, Float64Array]:
         """Mean and variance (levels squared) in SSIM's Gaussian window, (H - 10, W - 10) each."""
         return moments(self.real, SSIM_WINDOW, SSIM_SIGMA)
 
     @cached_property
-    def scales(self) -> list[tuple[Real, Real, Real]]:
+    def scales(self) -> list[tuple[Float64Array, Float64Array, Float64Array]]:
         """The channel at VIF's four scales, each with its local mean and variance (levels squared)."""
         image = self.real
-        found: list[tuple[Real, Real, Real]] = []
+        found: list[tuple[Float64Array, Float64Array, Float64Array]] = []
         for size in VIF_WINDOWS:
             if found:
                 image = np.ascontiguousarray(window(image, size, size / 5)[::2, ::2])
@@ -107,14 +108,14 @@ class Plane:
         return found
 
 
-def sobel(image: Real | Image, border: int) -> tuple[Real, Real]:
+def sobel(image: Float64Array | Image, border: int) -> tuple[Float64Array, Float64Array]:
     """Sobel's derivatives rightwards and downwards, unscaled, float64 (H, W). border: one of OpenCV's."""
     right: Any = cv2.sepFilter2D(image, cv2.CV_64F, _DIFFERENCE, _SMOOTH, borderType=border)
     down: Any = cv2.sepFilter2D(image, cv2.CV_64F, _SMOOTH, _DIFFERENCE, borderType=border)
     return right, down
 
 
-def window(image: Real, size: int, sigma: float) -> Real:
+def window(image: Float64Array, size: int, sigma: float) -> Float64Array:
     """Means under a Gaussian window of `size` x `size`, only where it lies inside the picture: (H - size + 1, W - size + 1)."""
     kernel: Any = cv2.getGaussianKernel(size, sigma, cv2.CV_64F)
     margin = size // 2
@@ -122,7 +123,7 @@ def window(image: Real, size: int, sigma: float) -> Real:
     return blurred[margin : image.shape[0] - margin, margin : image.shape[1] - margin]
 
 
-def moments(image: Real, size: int, sigma: float) -> tuple[Real, Real]:
+def moments(image: Float64Array, size: int, sigma: float) -> tuple[Float64Array, Float64Array]:
     """Mean and variance under that window."""
     mean = window(image, size, sigma)
     return mean, window(image * image, size, sigma) - mean * mean

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.metrics.planes import SSIM_SIGMA, SSIM_WINDOW
+from edgefuse.util.arrays import Float64Array
 
 Array = NDArray[Any]
-Doubles = NDArray[np.float64]
 
 _UQI_WINDOW = 8
 _FLAT = 1e-13  # of the squared means: a variance that is rounding
@@ -69,18 +69,18 @@ class WindowScore:
 class _Moments:
     """Of the samples in each window: means, variances and covariance."""
 
-    x: Doubles
-    y: Doubles
-    xx: Doubles
-    yy: Doubles
-    xy: Doubles
+    x: Float64Array
+    y: Float64Array
+    xx: Float64Array
+    yy: Float64Array
+    xy: Float64Array
 
 
-def _ssim(m: _Moments, c1: float, c2: float) -> Doubles:
+def _ssim(m: _Moments, c1: float, c2: float) -> Float64Array:
     return (2 * m.x * m.y + c1) * (2 * m.xy + c2) / ((m.x**2 + m.y**2 + c1) * (m.xx + m.yy + c2))
 
 
-def _uqi(m: _Moments) -> Doubles:
+def _uqi(m: _Moments) -> Float64Array:
     bright, varied = m.x**2 + m.y**2, m.xx + m.yy
     # as the authors have it: two flat windows are as like as their means, and two black ones are equal
     flat, black = varied <= _FLAT * bright, bright == 0
@@ -92,7 +92,7 @@ def _uqi(m: _Moments) -> Doubles:
 class _Index:
     """One index's sums. kernel: (n, 1), its sum 1."""
 
-    def __init__(self, kernel: Doubles, bands: int, of: Any) -> None:
+    def __init__(self, kernel: Float64Array, bands: int, of: Any) -> None:
         self._kernel, self._of = kernel, of
         self._sums, self._count = np.zeros(bands), 0
         self._held: tuple[Array, Array, NDArray[np.bool_]] | None = None
@@ -113,12 +113,12 @@ class _Index:
             self._sums[band] += self._of(self._moments(x, y))[used].sum()
         self._count += int(used.sum())
 
-    def _moments(self, x: Doubles, y: Doubles) -> _Moments:
+    def _moments(self, x: Float64Array, y: Float64Array) -> _Moments:
         mean_x, mean_y = self._slid(x), self._slid(y)
         xx, yy, xy = self._slid(x * x) - mean_x**2, self._slid(y * y) - mean_y**2, self._slid(x * y) - mean_x * mean_y
         return _Moments(mean_x, mean_y, np.maximum(xx, 0), np.maximum(yy, 0), xy)
 
-    def _slid(self, image: Doubles) -> Doubles:
+    def _slid(self, image: Float64Array) -> Float64Array:
         """Means under the window, where it lies inside."""
         keep = len(self._kernel) - 1
         found: Any = cv2.sepFilter2D(image, cv2.CV_64F, self._kernel, self._kernel, anchor=(0, 0))

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.util import compiled
+from edgefuse.util.arrays import Float32Array
 
-Floats = NDArray[np.float32]
 _STRIP_BYTES = 1 << 18  # of one strip of inputs or outputs: three of these fit a Cortex-A53's or a desktop core's L2
 _KEPT_BYTES = 1 << 20  # of a result whose memory is kept for the next call
 
@@ -24,7 +23,9 @@ _KEPT_BYTES = 1 << 20  # of a result whose memory is kept for the next call
 class Convolution:
     """Cross-correlation with zero padding of half the kernel's reach, then bias, then ReLU where asked for; in NumPy."""
 
-    def __init__(self, weight: Floats, bias: Floats, dilation: int = 1, stride: int = 1, groups: int = 1, relu: bool = False) -> None:
+    def __init__(
+        self, weight: Float32Array, bias: Float32Array, dilation: int = 1, stride: int = 1, groups: int = 1, relu: bool = False
+    ) -> None:
         """weight: float32 (outputs, inputs / groups, kernel, kernel), kernel odd. bias: float32 (outputs,). groups: 1, or one for each
         input, of which there are as many as outputs (depthwise).
         """
@@ -33,7 +34,7 @@ class Convolution:
         self._outputs, self._kernel = weight.shape[0], weight.shape[2]
         self.inputs = weight.shape[1] * groups
 
-    def __call__(self, x: Floats, pool: ThreadPoolExecutor | None = None) -> Floats:
+    def __call__(self, x: Float32Array, pool: ThreadPoolExecutor | None = None) -> Float32Array:
         """x: float32 (inputs, H, W). Returns float32 (outputs, ceil(H / stride), ceil(W / stride))."""
         shape, rows = self._plan(x.shape)
         y, (_, height, width) = np.empty(shape, np.float32), shape
@@ -84,9 +85,9 @@ class CompiledConvolution(Convolution):
     """The same, compiled; equal but for float32's rounding. What it returns may be overwritten by its next call."""
 
     _for: tuple[int, ...] = ()
-    _kept: Floats | None = None
+    _kept: Float32Array | None = None
 
-    def __call__(self, x: Floats, pool: ThreadPoolExecutor | None = None) -> Floats:
+    def __call__(self, x: Float32Array, pool: ThreadPoolExecutor | None = None) -> Float32Array:
         library, x = _functions(), np.ascontiguousarray(x, np.float32)
         if x.shape != self._for:
             self._resize(x.shape)
@@ -131,7 +132,7 @@ def best() -> type[Convolution]:
     return CompiledConvolution if compiled.library() else Convolution
 
 
-def _padded(x: Floats, top: int, bottom: int, reach: int) -> Floats:
+def _padded(x: Float32Array, top: int, bottom: int, reach: int) -> Float32Array:
     """Rows top - reach to bottom + reach of x, and `reach` columns either side, zero where x ends."""
     channels, height, width = x.shape
     part = np.zeros((channels, bottom - top + 2 * reach, width + 2 * reach), np.float32)
@@ -140,7 +141,7 @@ def _padded(x: Floats, top: int, bottom: int, reach: int) -> Floats:
     return part
 
 
-def _depthwise(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, width: int) -> Floats:
+def _depthwise(part: Float32Array, weight: Float32Array, dilation: int, stride: int, rows: int, width: int) -> Float32Array:
     channels, _, kernel, _ = weight.shape
     out = np.zeros((channels, rows, width), np.float32)
     product = np.empty_like(out)
@@ -151,7 +152,7 @@ def _depthwise(part: Floats, weight: Floats, dilation: int, stride: int, rows: i
     return out
 
 
-def _dense(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, width: int) -> Floats:
+def _dense(part: Float32Array, weight: Float32Array, dilation: int, stride: int, rows: int, width: int) -> Float32Array:
     outputs, inputs, kernel, _ = weight.shape
     if kernel == 1 and stride == 1:
         columns = part.reshape(inputs, rows * width)
@@ -164,6 +165,6 @@ def _dense(part: Floats, weight: Floats, dilation: int, stride: int, rows: int, 
     return (weight.reshape(outputs, -1) @ columns).reshape(outputs, rows, width)
 
 
-def _tap(part: Floats, y: int, x: int, stride: int, rows: int, width: int) -> Floats:
+def _tap(part: Float32Array, y: int, x: int, stride: int, rows: int, width: int) -> Float32Array:
     """What a kernel's tap at (y, x) meets in each of the outputs' `rows` x `width` places; a view."""
     return part[:, y : y + (rows - 1) * stride + 1 : stride, x : x + (width - 1) * stride + 1 : stride]

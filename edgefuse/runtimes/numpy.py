@@ -14,14 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.errors import ModelError
 from edgefuse.runtimes.base import Arrays, Runtime
 from edgefuse.runtimes.convolution import Convolution, best
+from edgefuse.util.arrays import Float32Array
 from edgefuse.zoo import Card, ModelFile
-
-Floats = NDArray[np.float32]
 
 
 class NumpyRuntime(Runtime):
@@ -72,8 +70,8 @@ class NumpyRuntime(Runtime):
         how = (step.get(key, default) for key, default in (("dilation", 1), ("stride", 1), ("groups", 1), ("relu", False)))
         return best()(self._weights[step["weight"]], self._weights[step["bias"]], *how)
 
-    def run(self, inputs: Arrays) -> dict[str, Floats]:
-        held: dict[str, Floats] = {name: inputs[name][0] for name in self._inputs}
+    def run(self, inputs: Arrays) -> dict[str, Float32Array]:
+        held: dict[str, Float32Array] = {name: inputs[name][0] for name in self._inputs}
         last_use = {name: k for k, step in enumerate(self._steps) for name in step["in"]}
         for k, step in enumerate(self._steps):
             held[step["out"]] = _OPERATIONS[step["op"]](self, step, *(held[name] for name in step["in"]))
@@ -88,44 +86,44 @@ class NumpyRuntime(Runtime):
             self._pool.shutdown()
             self._pool = None
 
-    def _conv(self, step: dict[str, Any], x: Floats) -> Floats:
+    def _conv(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         how = self._convolutions[step["out"]]
         if x.shape[0] != how.inputs:
             # NumPy would broadcast a single channel over all that the weight has
             raise ModelError(f"{self._path}: step {step['out']!r} takes {how.inputs} channels, not {x.shape[0]}")
         return how(x, self._pool)
 
-    def _centre(self, step: dict[str, Any], x: Floats) -> Floats:
+    def _centre(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         return x - x.mean(axis=(1, 2), keepdims=True)
 
-    def _concat(self, step: dict[str, Any], *parts: Floats) -> Floats:
+    def _concat(self, step: dict[str, Any], *parts: Float32Array) -> Float32Array:
         return np.concatenate(parts)
 
-    def _largest(self, step: dict[str, Any], x: Floats) -> Floats:
+    def _largest(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         """The largest of each 2 x 2."""
         tall = np.maximum(x[:, ::2], x[:, 1::2])
         return np.maximum(tall[:, :, ::2], tall[:, :, 1::2])
 
-    def _enlarge(self, step: dict[str, Any], x: Floats) -> Floats:
+    def _enlarge(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         """Each pixel as 2 x 2."""
         return x.repeat(2, axis=1).repeat(2, axis=2)
 
-    def _shuffle(self, step: dict[str, Any], x: Floats) -> Floats:
+    def _shuffle(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         """Four channels as the pixels of 2 x 2, row by row."""
         channels, height, width = x.shape
         return x.reshape(2, 2, channels // 4, height, width).transpose(2, 3, 0, 4, 1).reshape(channels // 4, 2 * height, 2 * width)
 
-    def _add(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
+    def _add(self, step: dict[str, Any], a: Float32Array, b: Float32Array) -> Float32Array:
         return a + b
 
-    def _attend(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
+    def _attend(self, step: dict[str, Any], a: Float32Array, b: Float32Array) -> Float32Array:
         """NestFuse's fusion: the mean of spatial attention (by the features' mean in each pixel) and channel attention (over the frame)."""
         apart = (a.mean(axis=0) - b.mean(axis=0)) * np.float32(step["contrast"])
         p, q = (x.mean(axis=(1, 2)) if step["attention"] == "average" else x.max(axis=(1, 2)) for x in (a, b))
         share = 0.25 * np.tanh(0.5 * apart) + np.float32(0.25) + (0.5 * p / (p + q + np.float32(1e-6)))[:, None, None]
         return b + share * (a - b)
 
-    def _widen(self, step: dict[str, Any], x: Floats) -> Floats:
+    def _widen(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         """The largest of each 3 x 3 neighbourhood."""
         tall = x.copy()
         np.maximum(tall[:, 1:], x[:, :-1], out=tall[:, 1:])
@@ -135,17 +133,17 @@ class NumpyRuntime(Runtime):
         np.maximum(wide[:, :, :-1], tall[:, :, 1:], out=wide[:, :, :-1])
         return wide
 
-    def _max(self, step: dict[str, Any], a: Floats, b: Floats) -> Floats:
+    def _max(self, step: dict[str, Any], a: Float32Array, b: Float32Array) -> Float32Array:
         return np.maximum(a, b)
 
-    def _sigmoid(self, step: dict[str, Any], x: Floats) -> Floats:
+    def _sigmoid(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         # tanh never overflows, 1 / (1 + exp(-x)) does
         return 0.5 * np.tanh(0.5 * x) + np.float32(0.5)
 
-    def _clip(self, step: dict[str, Any], x: Floats) -> Floats:
+    def _clip(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         return np.clip(x, 0, 1)
 
-    def _blend(self, step: dict[str, Any], visible: Floats, infrared: Floats, blending_map: Floats) -> Floats:
+    def _blend(self, step: dict[str, Any], visible: Float32Array, infrared: Float32Array, blending_map: Float32Array) -> Float32Array:
         """MobileFuse, Eq. 1: visible M + infrared (1 - M)."""
         return infrared + blending_map * (visible - infrared)
 
@@ -154,7 +152,7 @@ _ARITY = {
     "centre": 1, "concat": 2, "conv": 1, "max": 2, "widen": 1, "sigmoid": 1, "clip": 1, "blend": 3,
     "pool": 1, "enlarge": 1, "shuffle": 1, "add": 2, "attend": 2,
 }  # fmt: skip
-_OPERATIONS: dict[str, Callable[..., Floats]] = {
+_OPERATIONS: dict[str, Callable[..., Float32Array]] = {
     "centre": NumpyRuntime._centre,
     "concat": NumpyRuntime._concat,
     "widen": NumpyRuntime._widen,

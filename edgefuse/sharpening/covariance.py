@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.util import compiled
-
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array
 
 _ROUND = np.float32(2e-3)  # squared distance of features below which the cusp is blunt: far more than rounding makes of their squares
 _LANES, _MOST = 16, 16  # covariance.c's COLUMNS, and its MOST features
@@ -25,23 +24,23 @@ class Grid:
     """Places in rows and columns: features (p, r, d), how large the residual is (p, r), rows y (p,) and columns x (r,) in low-resolution
     pixels."""
 
-    features: Floats
-    loud: Floats
-    y: Floats
-    x: Floats
+    features: Float32Array
+    loud: Float32Array
+    y: Float32Array
+    x: Float32Array
 
 
-def covariances(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: float) -> Floats:
+def covariances(points: Grid, cells: Grid, weights: tuple[Float32Array, Float32Array], near: float) -> Float32Array:
     """Of points (p, r) with low-resolution pixels (m, n), which see cells (s, t) by weights (m, s) and (n, t): (p, m n, r)."""
     found = _compiled if compiled.library() and points.features.shape[2] <= _MOST else _plain
     return found(points, cells, weights, (_nearness(points.y, cells.y, near), _nearness(points.x, cells.x, near)))
 
 
-def _nearness(a: Floats, b: Floats, near: float) -> Floats:
+def _nearness(a: Float32Array, b: Float32Array, near: float) -> Float32Array:
     return np.exp(-np.abs(a[:, None] - b) / np.float32(near))
 
 
-def _plain(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: tuple[Floats, Floats]) -> Floats:
+def _plain(points: Grid, cells: Grid, weights: tuple[Float32Array, Float32Array], near: tuple[Float32Array, Float32Array]) -> Float32Array:
     down, across = weights
     from_, to = _rows(points.features), _rows(cells.features)
     to = np.concatenate([-2 * to, np.square(to).sum(1, keepdims=True) + _ROUND, np.ones((len(to), 1), np.float32)], 1).T
@@ -62,7 +61,7 @@ def _plain(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: tupl
     return found
 
 
-def _rows(features: Floats) -> Floats:
+def _rows(features: Float32Array) -> Float32Array:
     return features.reshape(-1, features.shape[2])
 
 
@@ -81,7 +80,9 @@ class _Job(ctypes.Structure):
     ]
 
 
-def _compiled(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: tuple[Floats, Floats]) -> Floats:
+def _compiled(
+    points: Grid, cells: Grid, weights: tuple[Float32Array, Float32Array], near: tuple[Float32Array, Float32Array]
+) -> Float32Array:
     down, across = (np.ascontiguousarray(w, np.float32) for w in weights)
     rows, count, features = points.features.shape
     padding = -count % _LANES
@@ -105,7 +106,7 @@ def _compiled(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: t
     return out[:, :, :count]
 
 
-def _span(weights: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _span(weights: Float32Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """From where to where each row is not zero."""
     there = weights != 0
     some = there.any(1)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse import runtimes, zoo
 from edgefuse.errors import CubeError, MissingDependencyError, SettingsError
@@ -25,8 +24,8 @@ from edgefuse.sharpening.kriging import Tile, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, grown
 from edgefuse.sharpening.sharpen import related
 from edgefuse.sharpening.trend import Trend, blocks
+from edgefuse.util.arrays import Float32Array
 
-Floats = NDArray[np.float32]
 Window = tuple[Span, Span]  # rows, columns
 
 NAME = "csakd-student"
@@ -39,7 +38,7 @@ _MOST = 4.0
 _DARKEST = 0.02  # of what the scaling makes 1: below it nothing was learned
 
 
-def response(bands: int) -> Floats:
+def response(bands: int) -> Float32Array:
     """(6, bands): what each of the wide bands averages of a cube's."""
     made = np.zeros((len(RANGES), bands), np.float32)
     for row, (low, high) in zip(made, RANGES, strict=True):
@@ -48,7 +47,7 @@ def response(bands: int) -> Floats:
     return made
 
 
-def given(start: Floats, image: Floats, bands: int) -> tuple[Floats, Floats]:
+def given(start: Float32Array, image: Float32Array, bands: int) -> tuple[Float32Array, Float32Array]:
     """The enlarged cube (h, w, B) and 4 or 6 wide bands (h, w, b) as the network takes them: (bands, h, w) and (6, h, w), in [0, 1]. Bands
     that the image lacks are what the cube shows of them: they tell nothing new."""
     cube = np.clip(resampled(start, bands), 0, 1)
@@ -57,7 +56,7 @@ def given(start: Floats, image: Floats, bands: int) -> tuple[Floats, Floats]:
     return np.ascontiguousarray(cube.transpose(2, 0, 1)), np.ascontiguousarray(every.transpose(2, 0, 1))
 
 
-def bounded(detail: Floats, start: Floats) -> Floats:
+def bounded(detail: Float32Array, start: Float32Array) -> Float32Array:
     """What is added, where it leaves no sample below zero and makes none more than `_MOST` times as large: bands in which nothing is seen,
     between others of the scene, or of the network's, stay so."""
     there = np.maximum(start, 0)
@@ -78,7 +77,7 @@ class _Student:
     def bands(self) -> int:
         return int(self._card.inputs[0].shape[1])
 
-    def detail(self, start: Floats, image: Floats) -> Floats:
+    def detail(self, start: Float32Array, image: Float32Array) -> Float32Array:
         """What is added to the enlarged cube, (h, w, B): both in units of reflectance, as `given` takes them."""
         cube, every = given(start, image, self.bands)
         choice = self._choice
@@ -98,8 +97,8 @@ class Prepared:
     pair: Pair
     trend: Trend
     peak: float
-    wide: Floats
-    offset: Floats
+    wide: Float32Array
+    offset: Float32Array
     side: int
     threads: int
     count: int
@@ -168,7 +167,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
                 beat(done, scene.count)
 
 
-def _sharpened(scene: Prepared, student: _Student, tile: Tile) -> Floats:
+def _sharpened(scene: Prepared, student: _Student, tile: Tile) -> Float32Array:
     """(rows, columns, B) of the tile's core."""
     pair, core = scene.pair, _high(tile.core)
     (height, width, _), (h, w, _) = pair.high_shape, pair.low_shape
@@ -201,7 +200,7 @@ def _within(window: Window, outer: Window) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _filled(samples: Floats, known: Mask) -> Floats:
+def _filled(samples: Float32Array, known: Mask) -> Float32Array:
     """(h, w, B), each missing pixel as its nearest known one; as they are where none is known."""
     if known.all() or not known.any():
         return samples

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.sharpening.psf import Psf, apply
+from edgefuse.util.arrays import Float32Array
 
-Floats = NDArray[np.float32]
 Span = tuple[int, int]
 
 _SHARP = -0.75
@@ -20,7 +20,7 @@ REACH = 2  # low-resolution pixels, to either side of a high-resolution one
 
 
 @functools.lru_cache(maxsize=256)  # tiles of a row or a column share them
-def weights(pixels: Span, low: Span, count: int, ratio: int, shift: float) -> Floats:
+def weights(pixels: Span, low: Span, count: int, ratio: int, shift: float) -> Float32Array:
     """(high-resolution pixels, low-resolution pixels `low`) of `count`: each row's sum is 1 where `low` reaches far enough.
 
     shift: as `Psf.dy` and `Psf.dx`. The cube is reflected at its border, whose pixels are not repeated.
@@ -44,7 +44,7 @@ def _kernel(away: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(away <= 1, near, np.where(away < 2, _SHARP * far, 0.0))
 
 
-def enlarged(cube: Floats, low: tuple[Span, Span], window: tuple[Span, Span], counts: Span, psf: Psf) -> Floats:
+def enlarged(cube: Float32Array, low: tuple[Span, Span], window: tuple[Span, Span], counts: Span, psf: Psf) -> Float32Array:
     """cube (m, n, B): the low-resolution pixels `low` (rows, columns) of `counts` -> the high-resolution pixels `window`, (M, N, B)."""
     rows = weights(window[0], low[0], counts[0], psf.ratio, psf.dy)
     columns = weights(window[1], low[1], counts[1], psf.ratio, psf.dx)

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.sharpening.trend import Trend
-
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array
 
 # chosen on seven of the scenes that benchmarks/sharpen.py measures, looked at on the others
 _ALIKE = 14.0  # standard deviations of the image
@@ -25,11 +23,11 @@ _FOR_MANY = 24.0, 0.5  # near and slope
 class Shown(NamedTuple):
     """What a window of the image shows."""
 
-    alike: Floats
+    alike: Float32Array
     """(H, W, d), in -10..10: places are alike where these lie within 1 or so"""
-    leaning: Floats
+    leaning: Float32Array
     """(H, W, e): the trend's residual may lean along each of these"""
-    loud: Floats
+    loud: Float32Array
     """(H, W): how large the residual is, 1 in most places"""
 
 
@@ -42,7 +40,7 @@ class Features(Protocol):
     @property
     def left(self) -> int: ...
 
-    def __call__(self, whitened: Floats, left: Floats) -> Shown:
+    def __call__(self, whitened: Float32Array, left: Float32Array) -> Shown:
         """The image's principal axes by falling variance, each of variance 1 or below: (H + 2 margin, W + 2 margin, b). Components that the
         trend leaves, in standard deviations, interpolated: (H + 2 margin, W + 2 margin, left)."""
 
@@ -55,7 +53,7 @@ class Fixed:
     margin: int = 0
     left: int = 0
 
-    def __call__(self, whitened: Floats, left: Floats) -> Shown:
+    def __call__(self, whitened: Float32Array, left: Float32Array) -> Shown:
         soft = np.asarray(whitened / np.sqrt(1 + np.square(whitened / _SOFT)), np.float32)
         return Shown(soft / np.float32(_ALIKE), soft * np.float32(self.slope), np.ones(soft.shape[:2], np.float32))
 
@@ -71,7 +69,7 @@ class Kernel:
     features: Features = field(default_factory=Fixed)
     near: float = _NEAR
 
-    def whitened(self, trend: Trend, pixels: Floats) -> Floats:
+    def whitened(self, trend: Trend, pixels: Float32Array) -> Float32Array:
         """pixels (..., b) of the image along its principal axes (..., b)."""
         floor = max(_FLOOR * float(trend.spread.max(initial=0)), _NOISE * trend.noise)
         with np.errstate(divide="ignore"):

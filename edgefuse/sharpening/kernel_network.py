@@ -6,12 +6,10 @@ import functools
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse import runtimes, zoo
 from edgefuse.sharpening.kernel import MANY, Features, Kernel, Shown, fixed
-
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array
 
 MODEL = "sharpen-kernel"
 AXES, LEFT = 6, 6  # of the image, and components of what the trend leaves, that the network takes
@@ -32,7 +30,7 @@ class Learned:
         self._lock = Lock()
         self._name, self._made = card.inputs[0].name, card.outputs[0].name
 
-    def __call__(self, whitened: Floats, left: Floats) -> Shown:
+    def __call__(self, whitened: Float32Array, left: Float32Array) -> Shown:
         height, width, bands = whitened.shape
         few = min(bands, AXES)
         planes = np.full((AXES + LEFT, height, width), 0.5, np.float32)

@@ -19,9 +19,7 @@ from edgefuse.sharpening.kernel import Kernel, Shown
 from edgefuse.sharpening.pair import Mask, Pair, Span, grown
 from edgefuse.sharpening.psf import apply, cell_edges, cells
 from edgefuse.sharpening.trend import Trend
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+from edgefuse.util.arrays import Float32Array, Float64Array
 
 SHARED = 1  # low-resolution pixels that two neighbouring tiles both sharpen, for `taper`
 _AROUND = 2  # cells to a low-resolution pixel around what is sharpened: 4 take twice the time for 0.015 dB
@@ -53,7 +51,7 @@ def tiles(shape: tuple[int, ...], side: int, shared: int = SHARED) -> Iterator[T
             yield Tile((rows[0], columns[0]), (rows[1], columns[1]))
 
 
-def taper(span: Span, count: int, ratio: int) -> Floats:
+def taper(span: Span, count: int, ratio: int) -> Float32Array:
     """What a tile's pixels count along an axis, where it sharpens `span` of `count` low-resolution pixels: it fades into its neighbours."""
     weights = np.ones((span[1] - span[0]) * ratio, np.float32)
     fade = SHARED * ratio
@@ -68,18 +66,18 @@ def taper(span: Span, count: int, ratio: int) -> Floats:
 class Seen(NamedTuple):
     """What is observed in a window."""
 
-    gram: Floats
+    gram: Float32Array
     """(n, n): covariances of the known low-resolution pixels"""
-    rest: Floats
+    rest: Float32Array
     """(n, k): what the trend leaves of them, by components"""
     shown: Shown
     """by the window's pixels"""
     cells: Grid
-    near: Floats
+    near: Float32Array
     """(p, m n, r): covariances of the cells with all low-resolution pixels, without the products"""
-    leaning: Floats
+    leaning: Float32Array
     """(n, e): of the known low-resolution pixels"""
-    weights: tuple[Floats, Floats]
+    weights: tuple[Float32Array, Float32Array]
     """(m, p), (n, r): of cells in each low-resolution row and column"""
     known: Mask
     """(m n,)"""
@@ -88,11 +86,11 @@ class Seen(NamedTuple):
 class Places(NamedTuple):
     """Pixels (p, r) of a tile's core."""
 
-    near: Floats
+    near: Float32Array
     """(p, m n, r): covariances with all low-resolution pixels, without the products"""
-    leaning: Floats
+    leaning: Float32Array
     """(p, r, e)"""
-    loud: Floats
+    loud: Float32Array
     """(p, r)"""
 
 
@@ -104,7 +102,7 @@ class Kriging:
     pair: Pair
     trend: Trend
     kernel: Kernel
-    noise: Doubles
+    noise: Float64Array
     split: int = 4
 
     def seen(self, tile: Tile) -> Seen:
@@ -122,7 +120,7 @@ class Kriging:
         leaned = apply(*weights, leaning).reshape(len(known), -1)[known]
         return Seen(gram + leaned @ leaned.T, rest[known], shown, cells_, near, leaned, weights, known)
 
-    def _cells(self, tile: Tile, shown: Shown) -> tuple[Grid, Floats, tuple[Floats, Floats]]:
+    def _cells(self, tile: Tile, shown: Shown) -> tuple[Grid, Float32Array, tuple[Float32Array, Float32Array]]:
         """The window's cells, what the residual leans along there, and how low-resolution pixels see them."""
         psf, (height, width, _) = self.pair.psf, self.pair.high_shape
         rows, columns = tile.window
@@ -141,7 +139,7 @@ class Kriging:
         every = [cell_edges(begin, end, ratio, min(split, ratio)) for begin, end, split in parts]
         return np.unique(np.concatenate(every))
 
-    def _shown(self, tile: Tile, rest: Floats, around: tuple[Span, Span]) -> Shown:
+    def _shown(self, tile: Tile, rest: Float32Array, around: tuple[Span, Span]) -> Shown:
         """What the features make of a tile's window, and of what the trend leaves of the low-resolution pixels around it (m, n, k),
         reflected where the scene ends."""
         features, ratio = self.kernel.features, self.pair.psf.ratio
@@ -181,7 +179,7 @@ class Kriging:
         y, x = (((np.arange(s.start, s.stop) + 0.5) / ratio).astype(np.float32) for s in inner)
         return Places(covariances(Grid(alike, loud, y, x), seen.cells, seen.weights, self.kernel.near), leaning, loud)
 
-    def carried(self, tile: Tile, seen: Seen, uncertain: bool) -> tuple[Floats, Floats | None]:
+    def carried(self, tile: Tile, seen: Seen, uncertain: bool) -> tuple[Float32Array, Float32Array | None]:
         """Components (p, r, k) of the pixels of the tile's core, and, where asked for, the share of each component's variance that stays
         unknown (p, r, k)."""
         near, leaning, loud = self.places(tile, seen)
@@ -200,11 +198,11 @@ class Kriging:
                 unknown[row][:, chosen] = np.maximum(own - (covariance * (inverse @ covariance)).sum(0), 0)[:, None]
         return found, unknown
 
-    def _solved(self, seen: Seen, uncertain: bool) -> tuple[Floats, list[tuple[Mask, Floats]]]:
+    def _solved(self, seen: Seen, uncertain: bool) -> tuple[Float32Array, list[tuple[Mask, Float32Array]]]:
         """Weights of the observations (n, k); and the inverse of their covariance for each level of noise."""
         count = len(seen.gram)
         solved = np.zeros((count, seen.rest.shape[1]), np.float32)
-        inverses: list[tuple[Mask, Floats]] = []
+        inverses: list[tuple[Mask, Float32Array]] = []
         if not count:
             return solved, inverses
         own = float(seen.gram.diagonal().mean())
@@ -218,7 +216,7 @@ class Kriging:
         return solved, inverses
 
 
-def _meant(pixels: Floats, at_y: NDArray[np.intp], at_x: NDArray[np.intp]) -> Floats:
+def _meant(pixels: Float32Array, at_y: NDArray[np.intp], at_x: NDArray[np.intp]) -> Float32Array:
     """Pixels (h, w, ...) -> their means over cells (p, r, ...)."""
     if len(at_y) == pixels.shape[0] + 1 and len(at_x) == pixels.shape[1] + 1:
         return pixels
@@ -227,7 +225,7 @@ def _meant(pixels: Floats, at_y: NDArray[np.intp], at_x: NDArray[np.intp]) -> Fl
     return np.asarray(sums / sizes, np.float32)
 
 
-def _observed(near: Floats, weights: tuple[Floats, Floats]) -> Floats:
+def _observed(near: Float32Array, weights: tuple[Float32Array, Float32Array]) -> Float32Array:
     """Covariances of cells with low-resolution pixels (p, q, r) -> of low-resolution pixels with each other (m n, q)."""
     down, across = weights
     count, observed, _ = near.shape

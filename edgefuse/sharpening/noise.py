@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.sharpening.kriging import Kriging, Tile
-
-Doubles = NDArray[np.float64]
+from edgefuse.util.arrays import Float64Array
 
 LEVELS = np.array([1e-4, 1e-2, 0.1, 10.0])
 """Shares of a low-resolution pixel's own variance. Few: each costs a factorisation a tile."""
 _MOST = 256  # low-resolution pixels of a tile that are asked
 
 
-def estimated(kriging: Kriging, sampled: Iterable[Tile]) -> tuple[Doubles, Doubles]:
+def estimated(kriging: Kriging, sampled: Iterable[Tile]) -> tuple[Float64Array, Float64Array]:
     """Of each component the level of noise (k,), and the variance of what the kernel describes, per pixel (k,), in squared units."""
     count = kriging.trend.components.shape[1]
     errors, powers, pixels = np.zeros((len(LEVELS), count)), np.zeros((len(LEVELS), count)), 0

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.sharpening.psf import Psf, apply
+from edgefuse.util.arrays import Float32Array
 
-Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Span = tuple[int, int]  # from, to
 
@@ -32,7 +32,7 @@ class Samples(Protocol):
 
 
 class Observed(NamedTuple):
-    pixels: Floats
+    pixels: Float32Array
     """(m, n, b)"""
     seen: Mask
     """(m, n): of which next to nothing lies on missing pixels"""
@@ -41,9 +41,9 @@ class Observed(NamedTuple):
 class Low(NamedTuple):
     """Low-resolution pixels, and what the image shows there."""
 
-    spectra: Floats
+    spectra: Float32Array
     """(m, n, B); 0 where missing"""
-    image: Floats
+    image: Float32Array
     """(m, n, b), through the point spread function"""
     known: Mask
     """(m, n): where both are whole"""
@@ -89,11 +89,11 @@ class Pair:
         height, width, bands = self.image.shape
         return height, width, bands
 
-    def spectra(self, rows: Span, columns: Span) -> tuple[Floats, Mask]:
+    def spectra(self, rows: Span, columns: Span) -> tuple[Float32Array, Mask]:
         """(m, n, B), 0 where missing, and (m, n): where all bands are there."""
         return _taken(self.cube[slice(*rows), slice(*columns)], self.cube_nodata, "the cube")
 
-    def pixels(self, rows: Span, columns: Span) -> tuple[Floats, Mask]:
+    def pixels(self, rows: Span, columns: Span) -> tuple[Float32Array, Mask]:
         """The image's, likewise."""
         return _taken(self.image[slice(*rows), slice(*columns)], self.image_nodata, "the image")
 
@@ -128,7 +128,7 @@ def _inside(span: Span, kept: Span) -> Mask:
     return np.asarray((at >= kept[0]) & (at < kept[1]))
 
 
-def _taken(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Floats, Mask]:
+def _taken(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Float32Array, Mask]:
     known = np.ones(samples.shape[:2], bool)
     if nodata is not None and not math.isnan(nodata):
         known &= (samples != nodata).all(2)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array
 
 _TO_SIGMA = 1 / 2.355  # of a full width at half maximum
 _REACH = 3.0  # standard deviations
@@ -34,14 +34,14 @@ class Psf:
     def _sigma(self) -> float:
         return self.ratio * self.fwhm * _TO_SIGMA
 
-    def rows(self, start: int, stop: int, count: int) -> tuple[int, Floats]:
+    def rows(self, start: int, stop: int, count: int) -> tuple[int, Float32Array]:
         """`weights` along columns of an image of `count` high-resolution rows."""
         return _weights(self, start, stop, count, self.dy)
 
-    def columns(self, start: int, stop: int, count: int) -> tuple[int, Floats]:
+    def columns(self, start: int, stop: int, count: int) -> tuple[int, Float32Array]:
         return _weights(self, start, stop, count, self.dx)
 
-    def inside(self, start: int, stop: int, count: int, shift: float) -> Floats:
+    def inside(self, start: int, stop: int, count: int, shift: float) -> Float32Array:
         """The share of what each low-resolution pixel sees that lies within an image of `count` pixels (stop - start,)."""
         centres = self.ratio * np.arange(start, stop) + (self.ratio - 1) / 2 + shift
         scale = self._sigma * math.sqrt(2)
@@ -49,7 +49,7 @@ class Psf:
 
 
 @functools.lru_cache(maxsize=256)  # tiles of a row or a column share them
-def _weights(psf: Psf, start: int, stop: int, count: int, shift: float) -> tuple[int, Floats]:
+def _weights(psf: Psf, start: int, stop: int, count: int, shift: float) -> tuple[int, Float32Array]:
     """Of low-resolution pixels start..stop: the first high-resolution pixel seen, and weights (stop - start, pixels), each row's sum 1.
     The image is reflected at its border, whose pixels are not repeated."""
     radius = math.ceil(_REACH * psf._sigma)
@@ -74,7 +74,7 @@ def cell_edges(begin: int, end: int, ratio: int, split: int) -> NDArray[np.intp]
     return np.arange(split * begin, split * end + 1) * ratio // split
 
 
-def cells(first: int, weights: Floats, edges: NDArray[np.intp]) -> Floats:
+def cells(first: int, weights: Float32Array, edges: NDArray[np.intp]) -> Float32Array:
     """Weights of pixels (rows, pixels) from `first` as weights (rows, cells). What is seen beyond the cells is left out, and the rest
     stands for it."""
     at = np.searchsorted(edges, np.arange(first, first + weights.shape[1]), "right") - 1
@@ -84,7 +84,7 @@ def cells(first: int, weights: Floats, edges: NDArray[np.intp]) -> Floats:
     return np.ascontiguousarray((found / np.maximum(found.sum(0), np.float32(1e-6))).T)
 
 
-def apply(rows: Floats, columns: Floats, image: Floats) -> Floats:
+def apply(rows: Float32Array, columns: Float32Array, image: Float32Array) -> Float32Array:
     """rows (m, h), columns (n, w), image (h, w, b) -> (m, n, b)."""
     height, width, bands = image.shape
     half = (rows @ image.reshape(height, width * bands)).reshape(len(rows), width, bands)

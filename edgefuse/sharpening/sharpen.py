@@ -22,8 +22,8 @@ from edgefuse.sharpening.registration import amid, registered
 from edgefuse.sharpening.same import check_same_scene
 from edgefuse.sharpening.threads import side_by_side
 from edgefuse.sharpening.trend import Trend, fitted
+from edgefuse.util.arrays import Float32Array
 
-Floats = NDArray[np.float32]
 _SAMPLED = 6  # tiles that the noise is estimated on
 _LEAST = 6  # low-resolution pixels to a side
 _TOO_LITTLE = 0.1  # of the cube's variance explained by the image
@@ -122,7 +122,9 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
     every, done = list(tiles(pair.low_shape, scene.side)), 0
     with side_by_side(scene.threads) as count, ThreadPoolExecutor(count) as crew:
 
-        def ended(strip: _Strip, row: list[Tile], made: list[Future[tuple[Floats, Floats | None]]], following: _Strip | None) -> None:
+        def ended(
+            strip: _Strip, row: list[Tile], made: list[Future[tuple[Float32Array, Float32Array | None]]], following: _Strip | None
+        ) -> None:
             nonlocal done
             for tile, future in zip(row, made, strict=True):
                 strip.put(tile, *future.result())
@@ -133,7 +135,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
             if following is not None:
                 strip.hand_on(following)
 
-        begun: tuple[_Strip, list[Tile], list[Future[tuple[Floats, Floats | None]]]] | None = None
+        begun: tuple[_Strip, list[Tile], list[Future[tuple[Float32Array, Float32Array | None]]]] | None = None
         for rows in sorted({tile.core[0] for tile in every}):
             row = [tile for tile in every if tile.core[0] == rows]
             held = replace(kriging, pair=_held(pair, kriging.reads(row[0].window[0], 0), kriging.kernel.features.margin))
@@ -147,7 +149,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
             ended(*begun, None)
 
 
-def _components(kriging: Kriging, tile: Tile, uncertain: bool) -> tuple[Floats, Floats | None]:
+def _components(kriging: Kriging, tile: Tile, uncertain: bool) -> tuple[Float32Array, Float32Array | None]:
     return kriging.carried(tile, kriging.seen(tile), uncertain)
 
 
@@ -186,7 +188,7 @@ class _Strip:
         self._found = np.zeros((*shape, trend.components.shape[1]), np.float32)
         self._unknown = np.zeros(shape, np.float32)
 
-    def put(self, tile: Tile, found: Floats, unknown: Floats | None) -> None:
+    def put(self, tile: Tile, found: Float32Array, unknown: Float32Array | None) -> None:
         down, across = (taper(span, count, self._ratio) for span, count in zip(tile.core, self._pair.low_shape[:2], strict=True))
         weights = down[:, None] * across
         columns = slice(tile.core[1][0] * self._ratio, tile.core[1][1] * self._ratio)

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.sharpening.pair import Pair, Span
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+from edgefuse.util.arrays import Float32Array, Float64Array
 
 _BLOCK = 12_000_000  # bytes of spectra at a time
 _QUIET, _ALIKE = 1e-6, 0.375  # of the mean variance; the power of a variance that a band is divided by
@@ -31,29 +28,29 @@ class Trend:
     bands and the cube's. seen: low-resolution pixels used. floor: (B,), 0 for a band of which the cube has nothing below: so has nothing
     that is sharper; else minus infinity. noise: variance of the image's own, along the axis that has least."""
 
-    weights: Floats
-    analysis: Floats
-    components: Floats
-    variances: Doubles
+    weights: Float32Array
+    analysis: Float32Array
+    components: Float32Array
+    variances: Float64Array
     rest: float
-    centre: Floats
-    axes: Floats
-    spread: Doubles
+    centre: Float32Array
+    axes: Float32Array
+    spread: Float64Array
     explained: float
-    correlations: Doubles
+    correlations: Float64Array
     seen: int
-    floor: Floats
+    floor: Float32Array
     noise: float
 
-    def spectra(self, pixels: Floats) -> Floats:
+    def spectra(self, pixels: Float32Array) -> Float32Array:
         """(n, b) -> (n, B)."""
         return np.asarray(pixels @ self.weights[:-1] + self.weights[-1])
 
-    def residual(self, spectra: Floats, pixels: Floats) -> Floats:
+    def residual(self, spectra: Float32Array, pixels: Float32Array) -> Float32Array:
         """What the trend leaves of spectra (n, B), by components (n, k)."""
         return np.asarray((spectra - self.spectra(pixels)) @ self.analysis)
 
-    def leading(self, residual: Floats, count: int) -> Floats:
+    def leading(self, residual: Float32Array, count: int) -> Float32Array:
         """The first `count` of components (..., k) in standard deviations, (..., count), those of rounding drawn in; 0 where there are no
         more."""
         found = np.zeros((*residual.shape[:-1], count), np.float32)
@@ -68,10 +65,10 @@ class _Moments:
 
     def __init__(self, size: int) -> None:
         self.count = 0
-        self._about: Doubles | None = None
+        self._about: Float64Array | None = None
         self._sum, self._products = np.zeros(size), np.zeros((size, size))
 
-    def add(self, rows: Doubles) -> None:
+    def add(self, rows: Float64Array) -> None:
         if not len(rows):
             return
         if self._about is None:
@@ -82,12 +79,12 @@ class _Moments:
         self._products += rows.T @ rows
 
     @property
-    def mean(self) -> Doubles:
+    def mean(self) -> Float64Array:
         assert self._about is not None
         return np.asarray(self._about + self._sum / self.count)
 
     @property
-    def covariance(self) -> Doubles:
+    def covariance(self) -> Float64Array:
         m = self._sum / self.count
         return np.asarray(self._products / self.count - np.outer(m, m))
 
@@ -146,7 +143,7 @@ def fitted(pair: Pair, count: int) -> Trend:
     )  # fmt: skip
 
 
-def _axes(covariance: Doubles) -> tuple[Doubles, Doubles]:
+def _axes(covariance: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Variances, rising, and axes. Each points where it says most: the kernel's network tells it from its opposite, and units turn none."""
     variances, axes = np.linalg.eigh(covariance)
     most = (axes**3).sum(0)
@@ -155,14 +152,14 @@ def _axes(covariance: Doubles) -> tuple[Doubles, Doubles]:
     return variances, axes * np.where(np.where(np.abs(most) > 1e-9, most, first) < 0, -1, 1)
 
 
-def _scale(variances: Doubles) -> Doubles:
+def _scale(variances: Float64Array) -> Float64Array:
     """What bands are divided by before components are sought: else those that are loud, or noisy, are all that counts. Not quite their
     standard deviations: of bands of which next to nothing is left, that is noise."""
     mean = float(variances.mean())
     return np.asarray((np.maximum(variances, 0) + _QUIET * mean) ** _ALIKE) if mean > 0 else np.ones(len(variances))
 
 
-def _noise(pair: Pair, centre: Doubles, axes: Doubles) -> float:
+def _noise(pair: Pair, centre: Float64Array, axes: Float64Array) -> float:
     """Of the image's middle, the median of what second differences both ways leave (Immerkaer 1996, made robust): 0 for slopes and edges
     along rows and columns."""
     spans = [((n - side) // 2, (n + side) // 2) for n in pair.high_shape[:2] for side in (min(n, _MIDDLE),)]
@@ -177,7 +174,7 @@ def _noise(pair: Pair, centre: Doubles, axes: Doubles) -> float:
     return float((np.median(np.abs(left[whole]), 0).min() / (6 * 0.6745)) ** 2)
 
 
-def _both_ways(x: Floats, weights: Floats) -> Floats:
+def _both_ways(x: Float32Array, weights: Float32Array) -> Float32Array:
     for _ in range(2):
         x = np.moveaxis(weights[0] * x[:-2] + weights[1] * x[1:-1] + weights[2] * x[2:], 1, 0)
     return x

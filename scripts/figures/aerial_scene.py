@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from edgefuse.util.arrays import Float32Array
 
 WAVELENGTHS = np.linspace(400, 2450, 120)  # nanometres
 _AT = np.array([400, 480, 550, 650, 680, 720, 760, 900, 1150, 1300, 1450, 1650, 1940, 2200, 2450])
@@ -27,7 +27,7 @@ _FIELDS = "meadow", "crop", "stubble", "soil", "wood"
 _FINER = 4  # drawn so much larger: what lies on a border is a mixture
 
 
-def scene(side: int = 192, seed: int = 4) -> Floats:
+def scene(side: int = 192, seed: int = 4) -> Float32Array:
     """(side, side, 120) reflectances."""
     rng = np.random.default_rng(seed)
     kinds, lean = _drawn(side * _FINER, rng)
@@ -47,7 +47,7 @@ def scene(side: int = 192, seed: int = 4) -> Floats:
     return np.clip(cube, 0, 1).astype(np.float32)
 
 
-def _drawn(size: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Floats]:
+def _drawn(size: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Float32Array]:
     """Which material lies where (size, size), and how far each field leans from its kind, -1..1."""
     sites = rng.uniform(0, size, (48, 2)).astype(np.float32)
     y, x = np.mgrid[:size, :size].astype(np.float32)
@@ -74,11 +74,11 @@ def _line(kinds: NDArray[np.uint8], points: NDArray[np.float64], name: str, widt
     cv2.polylines(kinds, [points.astype(np.int32)], False, _NAMES.index(name), width)
 
 
-def _shrunk(image: Floats, side: int) -> Floats:
+def _shrunk(image: Float32Array, side: int) -> Float32Array:
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _ripples(side: int, sigma: float, rng: np.random.Generator) -> Floats:
+def _ripples(side: int, sigma: float, rng: np.random.Generator) -> Float32Array:
     """Noise of deviation 1, as smooth as `sigma` pixels."""
     noise = cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), sigma)
     return np.asarray(noise / noise.std(), np.float32)

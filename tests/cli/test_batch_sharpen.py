@@ -14,20 +14,21 @@ from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.sharpen import prepare, sharpen
+from edgefuse.util.arrays import Float32Array
 from tests.cli.archives import DEADLINE_S, Cluster, done_though_a_worker_is_killed, lines, start
 from tests.conftest import Run, one_line
-from tests.sharpening.scenes import Floats, image, low, scene
+from tests.sharpening.scenes import image, low, scene
 from tests.support.processes import ended, until
 
 SIDE, BANDS = 32, 8
 
 
-def pair(n: int, side: int = SIDE) -> tuple[Floats, Floats]:
+def pair(n: int, side: int = SIDE) -> tuple[Float32Array, Float32Array]:
     cube = scene(side, side, BANDS, n)
     return low(cube, Psf(4)), image(cube)
 
 
-def write(path: Path, samples: Floats) -> None:
+def write(path: Path, samples: Float32Array) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with create_cube(path, CubeInfo(samples.shape, samples.dtype)) as sink:  # type: ignore[arg-type]
         sink[:] = samples

@@ -11,17 +11,18 @@ import pytest
 from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening.psf import Psf
+from edgefuse.util.arrays import Float32Array
 from tests.cli.sharpening import SHARP, WAVES, write, written
 from tests.conftest import Run, one_line
-from tests.sharpening.scenes import Floats, image, low, psnr, scene, trend_only
+from tests.sharpening.scenes import image, low, psnr, scene, trend_only
 
 
 @pytest.fixture
-def truth(tmp_path: Path) -> Floats:
+def truth(tmp_path: Path) -> Float32Array:
     return written(tmp_path)
 
 
-def test_the_result_has_the_images_georeference_and_the_cubes_wavelengths(run: Run, truth: Floats, tmp_path: Path) -> None:
+def test_the_result_has_the_images_georeference_and_the_cubes_wavelengths(run: Run, truth: Float32Array, tmp_path: Path) -> None:
     done = run("sharpen", "low.img", "image.img", "out.img", "--json", "--truth", "truth.npy", "--uncertainty", "unsure.npy")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -45,7 +46,7 @@ def test_the_result_has_the_images_georeference_and_the_cubes_wavelengths(run: R
         assert unsure[:].min() > 0
 
 
-def test_a_text_report(run: Run, truth: Floats) -> None:
+def test_a_text_report(run: Run, truth: Float32Array) -> None:
     done = run("sharpen", "low.img", "image.img", "out.npy", "--psf", "auto", "--coarse", "--tile", "32", "--truth", "truth.npy")
     assert done.returncode == 0, done.stderr
     assert "s a megapixel" in done.stdout
@@ -54,7 +55,7 @@ def test_a_text_report(run: Run, truth: Floats) -> None:
     assert not done.stderr
 
 
-def test_the_papers_student(run: Run, truth: Floats, tmp_path: Path) -> None:
+def test_the_papers_student(run: Run, truth: Float32Array, tmp_path: Path) -> None:
     common = "sharpen", "low.img", "image.img", "--model", "csakd-student"
     done = run(*common, "out.npy", "--truth", "truth.npy", "--json", "--tile", "48")
     assert done.returncode == 0, done.stderr

@@ -14,9 +14,10 @@ import pytest
 from edgefuse.hyperspectral.cube import Georeference
 from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.sharpening.psf import Psf
+from edgefuse.util.arrays import Float32Array
 from tests.cli.sharpening import FEW, SHARP, WAVES, write, written
 from tests.conftest import Run, one_line
-from tests.sharpening.scenes import Floats, image, low, scene
+from tests.sharpening.scenes import image, low, scene
 from tests.support.processes import ended, until
 
 DEADLINE_S = 300.0
@@ -28,7 +29,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     truth = written(folder)
     lr, hr = low(truth, Psf(4)), image(truth)
 
-    def holed(samples: Floats, value: float, *place: slice | int) -> Floats:
+    def holed(samples: Float32Array, value: float, *place: slice | int) -> Float32Array:
         changed = samples.copy()
         changed[place] = value
         return changed

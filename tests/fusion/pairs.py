@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.frames import Frame, FramePair
-
-Bytes = NDArray[np.uint8]
+from edgefuse.util.arrays import UInt8Array
 
 
 def pair(visible: NDArray[Any], infrared: NDArray[Any], index: int = 0) -> FramePair:
@@ -18,10 +17,10 @@ def pair(visible: NDArray[Any], infrared: NDArray[Any], index: int = 0) -> Frame
     return FramePair(Frame(visible, "visible", time_ns, "a"), Frame(infrared, "infrared", time_ns, "a"), index)
 
 
-def random(shape: tuple[int, ...], seed: int = 0, low: int = 0, high: int = 256) -> Bytes:
+def random(shape: tuple[int, ...], seed: int = 0, low: int = 0, high: int = 256) -> UInt8Array:
     return np.random.default_rng(seed).integers(low, high, shape, dtype=np.uint8)
 
 
-def noisy(image: Bytes, deviation: float, rng: np.random.Generator) -> Bytes:
+def noisy(image: UInt8Array, deviation: float, rng: np.random.Generator) -> UInt8Array:
     """`image` with a sensor's Gaussian noise."""
     return np.clip(np.rint(image + rng.normal(0, 1, image.shape) * deviation), 0, 255).astype(np.uint8)

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgefuse.fusion.band_rows import Bytes, CompiledRows, NumpyRows, Rows, Strength, select, strengthen, weigh
+from edgefuse.fusion.band_rows import CompiledRows, NumpyRows, Rows, Strength, select, strengthen, weigh
 from edgefuse.fusion.bands import BandBlend
 from edgefuse.util import compiled
+from edgefuse.util.arrays import UInt8Array
 from tests.fusion.pairs import random
 
 SIZES = [(1, 1), (1, 40), (33, 1), (31, 17), (32, 32), (97, 131), (64, 96)]
@@ -24,7 +25,7 @@ WAYS = [pytest.param(NumpyRows, id="numpy"), pytest.param(CompiledRows, id="comp
 
 
 def chosen(
-    visible: tuple[Bytes, Bytes], infrared: tuple[Bytes, Bytes], weights: tuple[Bytes | None, Bytes | None] = (None, None),
+    visible: tuple[UInt8Array, UInt8Array], infrared: tuple[UInt8Array, UInt8Array], weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None),
     gain: int = 0, core: int = 0, noise: int = 0,
 ) -> NDArray[np.int64]:  # fmt: skip
     """What `select` makes of two (source, base), signed."""
@@ -34,7 +35,9 @@ def chosen(
     return positive.astype(int) - negative
 
 
-def details(seed: int, spread: int) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes], NDArray[np.int64], NDArray[np.int64]]:
+def details(
+    seed: int, spread: int
+) -> tuple[tuple[UInt8Array, UInt8Array], tuple[UInt8Array, UInt8Array], NDArray[np.int64], NDArray[np.int64]]:
     """Two (source, base) whose details are up to `spread` levels, and those details."""
     rng = np.random.default_rng(seed)
     out = []
@@ -56,7 +59,7 @@ def test_the_choice_lies_between_the_two_details(seed: int, spread: int, noise: 
         np.testing.assert_array_equal(d, np.maximum(0, np.maximum(d_v, d_i)) - np.maximum(0, np.maximum(-d_v, -d_i)))
 
 
-def weighed(detail: NDArray[np.int64], weight: Bytes) -> NDArray[np.int64]:
+def weighed(detail: NDArray[np.int64], weight: UInt8Array) -> NDArray[np.int64]:
     return np.sign(detail) * (np.abs(detail) * (weight.astype(int) + 1) // 256)
 
 
@@ -110,9 +113,9 @@ def test_strengthened_by_sixteenths_above_the_core(gain: int, core: int) -> None
 
 
 def blended(
-    visible: Bytes, infrared: Bytes, share: float | NDArray[np.float32], gain: int = 0, chroma: float = 1.0, noise: float = 0.0,
-    less: Bytes | None = None, **how: Any,
-) -> Bytes:  # fmt: skip
+    visible: UInt8Array, infrared: UInt8Array, share: float | NDArray[np.float32], gain: int = 0, chroma: float = 1.0, noise: float = 0.0,
+    less: UInt8Array | None = None, **how: Any,
+) -> UInt8Array:  # fmt: skip
     bands = BandBlend(visible.shape[1], visible.shape[0], **how)
     bands.reduce(visible, infrared)
     blending_map = np.full(bands.eighths["visible"].shape, share, np.float32)

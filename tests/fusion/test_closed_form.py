@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgefuse.fusion.closed_form import BIAS, BLUR, DEPARTURE, DEVIATION, SHARES, ClosedForm
-from tests.fusion.pairs import Bytes, random
+from edgefuse.util.arrays import UInt8Array
+from tests.fusion.pairs import random
 
 
 def mean_of(x: NDArray[np.float64], side: int) -> NDArray[np.float64]:
@@ -19,7 +20,7 @@ def mean_of(x: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     return np.lib.stride_tricks.sliding_window_view(wide, (side, side)).mean(axis=(2, 3))
 
 
-def plain(visible: Bytes, infrared: Bytes) -> NDArray[np.float64]:
+def plain(visible: UInt8Array, infrared: UInt8Array) -> NDArray[np.float64]:
     z = np.full(visible.shape, BIAS)
     for sign, image, departure, deviation in zip((1, -1), (visible, infrared), DEPARTURE, DEVIATION, strict=True):
         x = image.astype(np.float64)

@@ -16,16 +16,17 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.metrics.flicker import Flicker
 from edgefuse.metrics.planes import luma
 from edgefuse.metrics.targets import Targets
-from tests.fusion.pairs import Bytes, noisy, pair, random
+from edgefuse.util.arrays import UInt8Array
+from tests.fusion.pairs import noisy, pair, random
 
 MODELS = ["mobilefuse-edge", "blend-classic"]
 
 
 @dataclass(frozen=True)
 class Shot:
-    visible: Bytes
-    infrared: Bytes
-    warm: Bytes  # 255 where a body is seen
+    visible: UInt8Array
+    infrared: UInt8Array
+    warm: UInt8Array  # 255 where a body is seen
 
 
 @lru_cache

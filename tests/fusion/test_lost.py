@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from edgefuse.fusion.lost import SCALES, STEPS, CompiledLost, Lost, NumpyLost, lost
 from edgefuse.util import compiled
-from tests.fusion.pairs import Bytes, random
+from edgefuse.util.arrays import UInt8Array
+from tests.fusion.pairs import random
 
 needs_compiler = pytest.mark.skipif(compiled.library() is None, reason="EdgeFuse was installed without a C compiler")
 WAYS = [pytest.param(NumpyLost, id="numpy"), pytest.param(CompiledLost, id="compiled", marks=needs_compiler)]
 
 
-def body(level: int = 200, around: int = 60, shape: tuple[int, int] = (24, 32)) -> Bytes:
+def body(level: int = 200, around: int = 60, shape: tuple[int, int] = (24, 32)) -> UInt8Array:
     """A warm square of 3 x 3 cells on a flat ground."""
     picture = np.full(shape, around, np.uint8)
     picture[10:13, 14:17] = level

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 
 from edgefuse.fusion.pull import Pull
-from tests.fusion.pairs import Bytes, random
+from edgefuse.util.arrays import UInt8Array
+from tests.fusion.pairs import random
 
 SHAPE = (24, 32)
 
 
-def warm(level: int = 200, around: int = 60) -> Bytes:
+def warm(level: int = 200, around: int = 60) -> UInt8Array:
     """A warm body at a quarter of the size, its eighth 3 x 3 cells."""
     picture = np.full((2 * SHAPE[0], 2 * SHAPE[1]), around, np.uint8)
     picture[20:26, 28:34] = level
     return picture
 
 
-def eighth(quarter: Bytes) -> Bytes:
+def eighth(quarter: UInt8Array) -> UInt8Array:
     return cv2.resize(quarter, SHAPE[::-1], interpolation=cv2.INTER_AREA)
 
 

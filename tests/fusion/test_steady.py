@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from edgefuse.fusion.steady import SLOWEST, Steady
-from tests.fusion.pairs import Bytes, noisy, random
+from edgefuse.util.arrays import UInt8Array
+from tests.fusion.pairs import noisy, random
 
 STILL = cv2.GaussianBlur(random((120, 160), 1, 20, 236), (0, 0), 3)
 
 
-def eighth(plane: Bytes) -> Bytes:
+def eighth(plane: UInt8Array) -> UInt8Array:
     return cv2.resize(plane, (plane.shape[1] // 8, plane.shape[0] // 8), interpolation=cv2.INTER_AREA)
 
 
-def watched(steady: Steady, visible: Bytes, infrared: Bytes) -> np.ndarray | None:
+def watched(steady: Steady, visible: UInt8Array, infrared: UInt8Array) -> np.ndarray | None:
     return steady.watch((visible, infrared), (eighth(visible), eighth(infrared)))
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.sharpening.psf import Psf, apply
+from edgefuse.util.arrays import Float32Array
 
-Floats = NDArray[np.float32]
 
-
-def scene(height: int, width: int, bands: int = 30, seed: int = 0) -> Floats:
+def scene(height: int, width: int, bands: int = 30, seed: int = 0) -> Float32Array:
     """(height, width, bands) in 0..1: fields of five materials, shading, and a little texture."""
     rng = np.random.default_rng(seed)
     spectra = np.cumsum(rng.normal(0, 0.05, (5, bands)), 1)
@@ -24,24 +22,24 @@ def scene(height: int, width: int, bands: int = 30, seed: int = 0) -> Floats:
     return np.clip(cube, 0.01, 1).astype(np.float32)
 
 
-def low(cube: Floats, psf: Psf) -> Floats:
+def low(cube: Float32Array, psf: Psf) -> Float32Array:
     """What a camera of low resolution sees."""
     height, width, _ = cube.shape
     (_, down), (_, across) = psf.rows(0, height // psf.ratio, height), psf.columns(0, width // psf.ratio, width)
     return apply(down, across, cube)
 
 
-def image(cube: Floats, bands: int = 4) -> Floats:
+def image(cube: Float32Array, bands: int = 4) -> Float32Array:
     """What a camera of few bands sees."""
     return np.stack([part.mean(2) for part in np.array_split(cube, bands, 2)], 2)
 
 
-def trend_only(lr: Floats, hr: Floats, psf: Psf) -> Floats:
+def trend_only(lr: Float32Array, hr: Float32Array, psf: Psf) -> Float32Array:
     """The linear regression alone."""
     seen = low(hr, psf).reshape(-1, hr.shape[2])
     weights = np.linalg.lstsq(np.c_[seen, np.ones(len(seen))], lr.reshape(len(seen), -1), rcond=None)[0]
     return np.asarray(hr @ weights[:-1] + weights[-1], np.float32)
 
 
-def psnr(a: Floats, b: Floats) -> float:
+def psnr(a: Float32Array, b: Float32Array) -> float:
     return float(-10 * np.log10(np.mean(np.square(a.astype(np.float64) - b))))

@@ -8,7 +8,8 @@ from edgefuse.sharpening.border import trimmed
 from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.sharpen import prepare, sharpen
-from tests.sharpening.scenes import Floats, image, low, psnr, scene
+from edgefuse.util.arrays import Float32Array
+from tests.sharpening.scenes import image, low, psnr, scene
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 96), (32, 120), (24, 24)])
@@ -50,7 +51,7 @@ def test_an_image_moved_round_costs_little_away_from_its_border() -> None:
     lr, hr = low(cube, Psf(4)), image(cube)
     moved = np.roll(hr, (-1, -1), (0, 1))
 
-    def made(image: Floats) -> tuple[Floats, bool]:
+    def made(image: Float32Array) -> tuple[Float32Array, bool]:
         ready = prepare(lr, image, Options(threads=1))
         out = np.empty(cube.shape, np.float32)
         sharpen(ready, out)

@@ -11,7 +11,7 @@ from edgefuse.sharpening import covariance
 from edgefuse.sharpening.covariance import Grid, covariances
 from edgefuse.sharpening.psf import Psf
 from edgefuse.util import compiled
-from tests.sharpening.scenes import Floats
+from edgefuse.util.arrays import Float32Array
 
 
 def grid(rows: int, columns: int, features: int, seed: int, ratio: int = 4) -> Grid:
@@ -21,7 +21,7 @@ def grid(rows: int, columns: int, features: int, seed: int, ratio: int = 4) -> G
     return Grid(alike.astype(np.float32), loud.astype(np.float32), y, x)
 
 
-def seen(rows: int, columns: int, psf: Psf) -> tuple[Floats, Floats]:
+def seen(rows: int, columns: int, psf: Psf) -> tuple[Float32Array, Float32Array]:
     """Weights of a whole image's pixels."""
     found = []
     for count in (rows, columns):
@@ -32,7 +32,7 @@ def seen(rows: int, columns: int, psf: Psf) -> tuple[Floats, Floats]:
     return found[0], found[1]
 
 
-def by_the_formula(points: Grid, cells: Grid, weights: tuple[Floats, Floats], near: float) -> Floats:
+def by_the_formula(points: Grid, cells: Grid, weights: tuple[Float32Array, Float32Array], near: float) -> Float32Array:
     apart = np.sqrt(np.square(points.features[:, :, None, None].astype(float) - cells.features).sum(4) + 2e-3)
     down, across = (np.exp(-np.abs(a[:, None] - b) / near) for a, b in ((points.y, cells.y), (points.x, cells.x)))
     every = down[:, None, :, None] * across[None, :, None, :] / (1 + apart)
@@ -72,6 +72,6 @@ def test_places_that_are_one_are_wholly_alike(monkeypatch: pytest.MonkeyPatch) -
         np.testing.assert_allclose(found, 1 / (1 + np.sqrt(2e-3)), atol=0.02)
 
 
-def _plain(place: Grid, weights: tuple[Floats, Floats], monkeypatch: pytest.MonkeyPatch) -> Floats:
+def _plain(place: Grid, weights: tuple[Float32Array, Float32Array], monkeypatch: pytest.MonkeyPatch) -> Float32Array:
     monkeypatch.setattr(compiled, "library", lambda: None)
     return covariances(place, place, weights, 1.0)

@@ -16,23 +16,24 @@ from edgefuse.sharpening.base import Options, sharpener
 from edgefuse.sharpening.csakd import prepare, sharpen
 from edgefuse.sharpening.cubic import enlarged
 from edgefuse.sharpening.psf import Psf
-from tests.sharpening.scenes import Floats, low, psnr, scene
+from edgefuse.util.arrays import Float32Array
+from tests.sharpening.scenes import low, psnr, scene
 
 SEEN = Psf(4)
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 
-def wide(cube: Floats, bands: int) -> Floats:
+def wide(cube: Float32Array, bands: int) -> Float32Array:
     """What a camera sees whose bands are those that the network knows."""
     return np.asarray(cube @ csakd.response(cube.shape[2])[:bands].T)
 
 
-def cubic(lr: Floats, psf: Psf = SEEN) -> Floats:
+def cubic(lr: Float32Array, psf: Psf = SEEN) -> Float32Array:
     (h, w), ratio = lr.shape[:2], psf.ratio
     return enlarged(lr, ((0, h), (0, w)), ((0, h * ratio), (0, w * ratio)), (h, w), psf)
 
 
-def sharpened(lr: Floats, hr: Floats, options: Options | None = None, **nodata: float) -> Floats:
+def sharpened(lr: Float32Array, hr: Float32Array, options: Options | None = None, **nodata: float) -> Float32Array:
     made = prepare(lr, hr, options, **nodata)  # type: ignore[arg-type]
     out = np.empty((*hr.shape[:2], lr.shape[2]), np.float32)
     sharpen(made, out)

@@ -12,7 +12,7 @@ from edgefuse.runtimes.golden import verify
 from edgefuse.sharpening import kernel_network
 from edgefuse.sharpening.kernel import Fixed
 from edgefuse.sharpening.kernel_network import FEATURES, LEFT, MODEL, Learned
-from tests.sharpening.scenes import Floats
+from edgefuse.util.arrays import Float32Array
 
 
 def test_its_golden_pair_on_every_runtime_that_is_here() -> None:
@@ -27,7 +27,7 @@ def test_it_is_small_and_the_card_says_what_is_needed() -> None:
     assert all(1 < near < 100 for near in card.training["near"])
 
 
-def _seen(height: int, width: int, bands: int, seed: int) -> tuple[Floats, Floats]:
+def _seen(height: int, width: int, bands: int, seed: int) -> tuple[Float32Array, Float32Array]:
     rng = np.random.default_rng(seed)
     whitened, left = (rng.normal(0, deviation, (height, width, n)).astype(np.float32) for deviation, n in ((2, bands), (1, LEFT)))
     return whitened, left

@@ -12,10 +12,11 @@ from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.pair import Samples
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.sharpen import prepare, sharpen
-from tests.sharpening.scenes import Floats, image, low, psnr, scene, trend_only
+from edgefuse.util.arrays import Float32Array
+from tests.sharpening.scenes import image, low, psnr, scene, trend_only
 
 
-def sharpened(lr: Samples, hr: Samples, options: Options | None = None, **nodata: float) -> Floats:
+def sharpened(lr: Samples, hr: Samples, options: Options | None = None, **nodata: float) -> Float32Array:
     made = prepare(lr, hr, options, **nodata)  # type: ignore[arg-type]
     out = np.empty((*hr.shape[:2], lr.shape[2]), np.float32)
     sharpen(made, out)

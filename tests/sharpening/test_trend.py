@@ -6,16 +6,17 @@ import pytest
 from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.trend import Trend, fitted
-from tests.sharpening.scenes import Floats, image, low, psnr, scene
+from edgefuse.util.arrays import Float32Array
+from tests.sharpening.scenes import image, low, psnr, scene
 
 _SIDE = 96
 
 
-def _fitted(lr: Floats, hr: Floats, count: int = 30) -> Trend:
+def _fitted(lr: Float32Array, hr: Float32Array, count: int = 30) -> Trend:
     return fitted(Pair(lr, hr, Psf(4)), count)
 
 
-def _left(trend: Trend, lr: Floats, hr: Floats) -> Floats:
+def _left(trend: Trend, lr: Float32Array, hr: Float32Array) -> Float32Array:
     seen = low(hr, Psf(4)).reshape(-1, hr.shape[2])
     return np.asarray(lr.reshape(len(seen), -1) - trend.spectra(seen))
 

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder
-from edgefuse.hyperspectral.codec.entropy_tables import ONE, Integers
-
-Floats = NDArray[np.float64]
+from edgefuse.hyperspectral.codec.entropy_tables import ONE
+from edgefuse.util.arrays import Float64Array, Int32Array
 
 _HEAD = struct.Struct("<dBHI")  # step, bits of a vector's fraction, vectors, bytes of the numbers
 _QUARTERS = 1 << 28, 225726413, 189812531, 159612671  # 2^28 2^(-i / 4)
@@ -34,9 +33,9 @@ class Basis:
     """Of the quantiser that it was made for, in the cube's units."""
     bits: int
     """Of a vector's fraction."""
-    mean: Integers
+    mean: Int32Array
     """(B,), in its steps."""
-    numbers: Integers
+    numbers: Int32Array
     """(K, B), in steps of each vector."""
     finenesses: NDArray[np.uint8]
     """(1 + K,): a vector's step is 2^(-fineness / 4), the mean's, which comes first, so much of `step`."""
@@ -77,7 +76,7 @@ class Basis:
         return cls(step, bits, rows[0], rows[1:], flags % _DELTA)
 
 
-def quantised(mean: Floats, vectors: Floats, deviations: Floats, pixels: int, step: float) -> Basis:
+def quantised(mean: Float64Array, vectors: Float64Array, deviations: Float64Array, pixels: int, step: float) -> Basis:
     """`vectors` (B, K) as coarse as components of such standard deviations allow. The components are then those of `Basis.vectors`."""
     # an error in the mean, too, is one of every pixel
     weights = np.sqrt(pixels) * np.concatenate([[1.0], np.maximum(deviations / step, 1e-30)])
@@ -90,19 +89,19 @@ def quantised(mean: Floats, vectors: Floats, deviations: Floats, pixels: int, st
     return Basis(step, bits, whole, numbers, fineness)
 
 
-def vector_bits(bands: int, pixels: int, deviations: Floats) -> Floats:
+def vector_bits(bands: int, pixels: int, deviations: Float64Array) -> Float64Array:
     """About the bits that vectors take, of components with such standard deviations in steps."""
     return np.asarray(0.5 * bands * np.log2(1 + 6 * pixels / bands * np.square(deviations / _COARSE)) + 10)
 
 
-def projection(basis: Basis) -> Floats:
+def projection(basis: Basis) -> Float64Array:
     """(B, K): what makes pixels, less the mean, their components, by least squares."""
     vectors = basis.vectors.T / (1 << basis.bits)
     # a vector that was rounded to nothing has no component
     return np.asarray(vectors @ np.linalg.pinv(vectors.T @ vectors, rcond=1e-9, hermitian=True))
 
 
-def scores(pixels: NDArray[np.generic], matrix: Floats, offset: Floats) -> Integers:
+def scores(pixels: NDArray[np.generic], matrix: Float64Array, offset: Float64Array) -> Int32Array:
     """pixels (n, B) times matrix (B, K), less offset (K,), rounded."""
     out = np.empty((len(pixels), matrix.shape[1]), np.int32)
     matrix, offset = matrix.astype(np.float32), offset.astype(np.float32)
@@ -114,7 +113,7 @@ def scores(pixels: NDArray[np.generic], matrix: Floats, offset: Floats) -> Integ
     return out
 
 
-def spectra(components: Integers, basis: Basis, step: float) -> Iterator[tuple[slice, Floats]]:
+def spectra(components: Int32Array, basis: Basis, step: float) -> Iterator[tuple[slice, Float64Array]]:
     """The pixels (n, B), strip by strip, of components (n, K) in 256ths of `step`. A strip is valid until the next is asked for."""
     mean, unit = units(basis, step)
     for strip, part in sums(components, basis):
@@ -123,13 +122,13 @@ def spectra(components: Integers, basis: Basis, step: float) -> Iterator[tuple[s
         yield strip, part
 
 
-def units(basis: Basis, step: float) -> tuple[Floats, float]:
+def units(basis: Basis, step: float) -> tuple[Float64Array, float]:
     """What is to be added to `sums`, whole numbers, and what the result is in then."""
     unit = step / (ONE << basis.bits)
     return np.rint(basis.mean * (basis.mean_step / unit)), unit
 
 
-def sums(components: Integers, basis: Basis) -> Iterator[tuple[slice, Floats]]:
+def sums(components: Int32Array, basis: Basis) -> Iterator[tuple[slice, Float64Array]]:
     """The pixels (n, B) less the mean, in `units`. A strip is valid until the next is asked for."""
     vectors = basis.vectors.astype(np.float64)
     made = np.empty((min(STRIP, len(components)), vectors.shape[1]))

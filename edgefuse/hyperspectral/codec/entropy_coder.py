@@ -20,10 +20,11 @@ import ctypes
 import numpy as np
 
 from edgefuse.hyperspectral.codec import entropy_coder_python, entropy_coder_v1_python
-from edgefuse.hyperspectral.codec.entropy_tables import BIAS, LAMBDA, ONE, Integers, Tables, tables
+from edgefuse.hyperspectral.codec.entropy_tables import BIAS, LAMBDA, ONE, Tables, tables
 from edgefuse.hyperspectral.codec.subbands import Band, bands
 from edgefuse.hyperspectral.efz import VERSION
 from edgefuse.util import compiled
+from edgefuse.util.arrays import Int32Array
 
 
 class _Tables(ctypes.Structure):
@@ -44,27 +45,27 @@ class _Job(ctypes.Structure):
     ]
 
 
-def encode(planes: Integers, levels: int, scale: float = 1) -> bytes:
+def encode(planes: Int32Array, levels: int, scale: float = 1) -> bytes:
     """Quantise and encode `planes`, (height, width, count), transformed by `levels`; `scale` times a sample is in 256ths of a step."""
     return _encode(planes, levels, round(scale * 65536), exact=False)
 
 
-def encode_exact(planes: Integers) -> bytes:
+def encode_exact(planes: Int32Array) -> bytes:
     """Encode `planes`, (height, width, count), |sample| < 2^28, as they are."""
     return _encode(planes, 0, 65536, exact=True)
 
 
-def decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int = VERSION) -> Integers:
+def decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int = VERSION) -> Int32Array:
     """What `encode` wrote: (height, width, count), in 256ths of a step, to be transformed back. Any bytes give some planes."""
     return _decode(data, shape, levels, version, exact=False)
 
 
-def decode_exact(data: bytes, shape: tuple[int, int, int], version: int = VERSION) -> Integers:
+def decode_exact(data: bytes, shape: tuple[int, int, int], version: int = VERSION) -> Int32Array:
     """What `encode_exact` wrote. Any bytes give some planes."""
     return _decode(data, shape, 0, version, exact=True)
 
 
-def _encode(planes: Integers, levels: int, scale: int, exact: bool) -> bytes:
+def _encode(planes: Int32Array, levels: int, scale: int, exact: bool) -> bytes:
     planes = np.ascontiguousarray(planes, np.int32)
     lam = round(LAMBDA * ONE * ONE * 256 / 64)
     if not compiled.library():
@@ -78,7 +79,7 @@ def _encode(planes: Integers, levels: int, scale: int, exact: bool) -> bytes:
     return room[:done].tobytes()
 
 
-def _decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int, exact: bool) -> Integers:
+def _decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int, exact: bool) -> Int32Array:
     if not compiled.library():
         return (entropy_coder_v1_python if version == 1 else entropy_coder_python).decode(data, shape, levels, exact)
     out, source = np.zeros(shape, np.int32), np.frombuffer(data, np.uint8)

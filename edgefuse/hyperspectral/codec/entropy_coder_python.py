@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgefuse.hyperspectral.codec.entropy_tables import Integers, tables
+from edgefuse.hyperspectral.codec.entropy_tables import tables
 from edgefuse.hyperspectral.codec.subbands import PAD, Band, bands
+from edgefuse.util.arrays import Int32Array
 
 ONE, EMPTY, BITS, SLOW = 256, 160, 256, 60
 LEVELS, SYMBOLS, TABLES = 24, 16, 3
@@ -163,20 +164,20 @@ class _Coder:
         return 1 if j1 < j2 else 2
 
 
-def encode(planes: Integers, levels: int, scale: int, lam: int, exact: bool) -> bytes:
+def encode(planes: Int32Array, levels: int, scale: int, lam: int, exact: bool) -> bytes:
     """`planes._encode`; `scale` in 65536ths, `lam` in 64ths of a bit, 256ths of squared 256ths of a step."""
     coder = _Coder(None)
     _planes(coder, planes, levels, scale, lam, exact)
     return coder.finish()
 
 
-def decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -> Integers:
+def decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -> Int32Array:
     out = np.zeros(shape, np.int32)
     _planes(_Coder(data), out, levels, 65536, 0, exact)
     return out
 
 
-def _planes(coder: _Coder, planes: Integers, levels: int, scale: int, lam: int, exact: bool) -> None:
+def _planes(coder: _Coder, planes: Int32Array, levels: int, scale: int, lam: int, exact: bool) -> None:
     """Go through all planes; a decoder's are zeros, and are filled in."""
     height, width, count = planes.shape
     found, room = bands(height, width, levels)

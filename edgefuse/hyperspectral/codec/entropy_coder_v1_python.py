@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgefuse.hyperspectral.codec.entropy_coder_python import Magnitudes, surroundings
-from edgefuse.hyperspectral.codec.entropy_tables import Integers, tables
+from edgefuse.hyperspectral.codec.entropy_tables import tables
 from edgefuse.hyperspectral.codec.subbands import PAD, Band, bands
+from edgefuse.util.arrays import Int32Array
 
 INPUTS, SLOTS, FLAGS, SETS, BITS, LONGEST = 2, 1024, 16, 24, 256, 28
 SLOW, LEARN, WARM, FIRST_WEIGHT, ONE, BIAS = 60, 10, 40, 36000, 256, 9
@@ -85,7 +86,7 @@ class _Coder:
         return whole - 1
 
 
-def decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -> Integers:
+def decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -> Int32Array:
     """`planes.decode` and `decode_exact` of version 1."""
     coder, planes = _Coder(data), np.zeros(shape, np.int32)
     height, width, count = shape

@@ -11,8 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int32]
-
 ONE = 256  # a step of the quantiser
 BIAS = 9  # a magnitude is taken for so much more than its step says: rounding is done downwards
 LAMBDA = 0.14  # of a bit, in squared steps

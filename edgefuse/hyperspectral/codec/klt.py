@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from edgefuse.util.arrays import Float64Array
 
 _PIXELS = 4096  # at least so many, where there are, and an eighth, tell the covariance
 _MOST = 40  # components that are turned: the first
@@ -21,7 +21,7 @@ _LEAST_SHARE, _LEAST_GAIN = 0.1, 1e-3  # of a step, and nats a pixel
 _FLOOR = 0.08  # of a squared step: variances much below cost no bits
 
 
-def principal(pixels: NDArray[np.generic]) -> tuple[Floats, Floats, Floats]:
+def principal(pixels: NDArray[np.generic]) -> tuple[Float64Array, Float64Array, Float64Array]:
     """The mean spectrum (B,), the variances of the principal components (B,), falling, and these (B, B), of (n, B) finite pixels."""
     count = len(pixels)
     stride = max(1, count // max(_PIXELS, count // 8))
@@ -38,7 +38,7 @@ def _spread(count: int, stride: int) -> NDArray[np.intp]:
     return np.minimum(at + at // stride * 7919 % stride, count - 1)
 
 
-def rotation(covariances: Floats, counts: Floats, step: float) -> Floats:
+def rotation(covariances: Float64Array, counts: Float64Array, step: float) -> Float64Array:
     """(K, K): what to turn K components by, so that (m, K, K) local covariances, of `counts` samples each, are coded in the fewest bits
     by a quantiser of `step`.
 

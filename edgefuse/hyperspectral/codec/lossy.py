@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder, klt, rate_model, samples, wavelet
 from edgefuse.hyperspectral.codec.basis import Basis, projection, quantised, scores, spectra, sums, units, vector_bits
-from edgefuse.hyperspectral.codec.entropy_tables import ONE, Integers
+from edgefuse.hyperspectral.codec.entropy_tables import ONE
 from edgefuse.hyperspectral.efz import VERSION
-
-Floats = NDArray[np.float64]
+from edgefuse.util.arrays import Float64Array, Int32Array
 
 _HEAD = struct.Struct("<BII")  # levels, 65536ths of the basis's step in a step, bytes of the basis
 
@@ -62,7 +61,7 @@ class Lossy:
         """Of the quantiser, in the cube's units."""
         return self.basis.step * 65536 / self.scale
 
-    def spectra(self) -> Iterator[tuple[slice, Floats]]:
+    def spectra(self) -> Iterator[tuple[slice, Float64Array]]:
         """The pixels (h w, B), strip by strip; a strip is valid until the next is asked for."""
         return spectra(self._components(), self.basis, self.step)
 
@@ -72,7 +71,7 @@ class Lossy:
         for strip, part in sums(self._components(), self.basis):
             samples.fill(out[strip], part, mean, unit, least, most)
 
-    def _components(self) -> Integers:
+    def _components(self) -> Int32Array:
         shape = self.height, self.width, len(self.basis.numbers)
         made = entropy_coder.decode(self.planes, shape, self.levels, self.version) if shape[2] else np.zeros(shape, np.int32)
         wavelet.transform(made, self.levels, inverse=True)
@@ -82,12 +81,12 @@ class Lossy:
 class _Places(NamedTuple):
     """What the encoder knows of the principal components' coefficients, place by place."""
 
-    coefficients: Integers
+    coefficients: Int32Array
     """(h, w, K), transformed, in 256ths of `step`."""
     step: float
-    covariances: Floats
+    covariances: Float64Array
     """(m, K, K), in the cube's units."""
-    counts: Floats
+    counts: Float64Array
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,9 @@ class _Fit:
     """A basis, and what the encoder knows of the components in it."""
 
     basis: Basis
-    coefficients: Integers
+    coefficients: Int32Array
     """(h, w, K), transformed, in 256ths of the basis's step."""
-    magnitudes: Floats
+    magnitudes: Float64Array
     """Theirs, as `local.magnitudes` has them."""
     samples: int
     """Of the tile."""
@@ -111,7 +110,7 @@ class _Fit:
             taken = fixed + (taken - fixed) * max(took - fixed, 1) / max(taken[24] - fixed, 1)
         return float(np.exp(np.interp(-size, -taken, np.log(steps))))
 
-    def taken(self, steps: Floats) -> Floats:
+    def taken(self, steps: Float64Array) -> Float64Array:
         """About the bytes that each of `steps` takes."""
         return rate_model.counted(self.magnitudes, steps / self.basis.step, self.samples) + len(self.basis.encoded)
 
@@ -220,7 +219,7 @@ class Analysis:
             total += float(np.vdot(decoded, decoded))
         return total / self.pixels.size
 
-    def sizes(self, steps: Floats) -> Floats:
+    def sizes(self, steps: Float64Array) -> Float64Array:
         """About the bytes that a tile takes with each of `steps`."""
         places = self._measured(max(float(steps.min()), self.least_step))
         return rate_model.size(np.einsum("mkk->mk", places.covariances), places.counts, steps, self.pixels.size)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder
-from edgefuse.hyperspectral.codec.entropy_tables import Integers
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
+from edgefuse.util.arrays import Int32Array
 
 _HEAD = struct.Struct("<II")  # bytes of the base, of the weights
 _BEFORE = 4  # bands that predict one
@@ -49,7 +49,7 @@ def encode(pixels: NDArray[np.integer], height: int, width: int, bound: int, lim
     return head + base_bytes + weight_bytes + entropy_coder.encode_exact(sent.T.reshape(height, width, -1))
 
 
-def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range, version: int) -> Integers:
+def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range, version: int) -> Int32Array:
     """(h w, B), within `limits`. Raises InputError for what `encode` never wrote; other damage gives some pixels."""
     if len(data) < _HEAD.size:
         raise InputError("a tile is cut short")
@@ -68,13 +68,13 @@ def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range, 
     return np.clip(made + known.T, limits.least, limits.most)
 
 
-def _rounded(base: Lossy, limits: Range, shape: tuple[int, ...]) -> Integers:
+def _rounded(base: Lossy, limits: Range, shape: tuple[int, ...]) -> Int32Array:
     made = np.empty(shape, np.int32)
     base.whole(made, limits.least, limits.most)
     return made
 
 
-def _weights(missed: Integers) -> Integers:
+def _weights(missed: Int32Array) -> Int32Array:
     """(B, 4): least squares."""
     some = missed[:, :: max(1, missed.shape[1] // 4096)].astype(np.float64)
     gram = some @ some.T
@@ -87,7 +87,7 @@ def _weights(missed: Integers) -> Integers:
     return found
 
 
-def _predicted(known: Integers, weights: Integers, band: int) -> Integers:
+def _predicted(known: Int32Array, weights: Int32Array, band: int) -> Int32Array:
     total = np.zeros(known.shape[1], np.int64)
     for i, weight in enumerate(weights[band].tolist()):
         if weight and band - 1 - i >= 0:

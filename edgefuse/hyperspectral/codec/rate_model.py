@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.hyperspectral.codec.entropy_tables import LAMBDA, ONE, Integers
+from edgefuse.hyperspectral.codec.entropy_tables import LAMBDA, ONE
 from edgefuse.hyperspectral.codec.subbands import bands
-
-Floats = NDArray[np.float64]
+from edgefuse.util.arrays import Float64Array, Int32Array
 
 _SIDE = 4  # a place is so many coefficients wide, at least, in the finest bands
 _PLACES = 8, 4  # and there are at most so many of them to a side, in the finest bands and the second ones
 
 
-def covariances(coefficients: Integers, levels: int) -> tuple[Floats, Floats]:
+def covariances(coefficients: Int32Array, levels: int) -> tuple[Float64Array, Float64Array]:
     """Of transformed components (h, w, K) in 256ths of a step: (m, K, K) in squared steps, and of how many coefficients each is."""
     height, width, count = coefficients.shape
     found = bands(height, width, levels)[0]
@@ -34,12 +33,12 @@ def covariances(coefficients: Integers, levels: int) -> tuple[Floats, Floats]:
     return np.array([c / n for c, n in kept], np.float64).reshape(-1, count, count), np.array([n for _, n in kept], np.float64)
 
 
-def bits(variances: Floats, counts: Floats, steps: Floats) -> Floats:
+def bits(variances: Float64Array, counts: Float64Array, steps: Float64Array) -> Float64Array:
     """What coefficients take, whose local variances are (m, K), at quantisers of `steps` (n,), as the formula for noise sees it."""
     return np.asarray(0.5 * (counts[:, None] * np.log2(1 + _SHAPE * variances.clip(0) / np.square(steps)[:, None, None])).sum((1, 2)))
 
 
-def size(variances: Floats, counts: Floats, steps: Floats, samples: int) -> Floats:
+def size(variances: Float64Array, counts: Float64Array, steps: Float64Array, samples: int) -> Float64Array:
     """About the bytes that they take: `bits`, corrected as a score of scenes told, by how many there are for one of the tile's samples."""
     formula = bits(variances, counts, steps)
     return np.asarray(formula / 8 * np.clip(1.235 + 0.1225 * np.log2(np.maximum(formula / samples, 1e-9)), 0.93, 1.28))
@@ -48,14 +47,14 @@ def size(variances: Floats, counts: Floats, steps: Floats, samples: int) -> Floa
 _SHAPE = 6.0
 
 
-def worth(variances: Floats, counts: Floats) -> Floats:
+def worth(variances: Float64Array, counts: Float64Array) -> Float64Array:
     """(K,): bits that components of local variances (m, K), in squared steps, are worth: what their error falls by, less what they take."""
     taken = 0.5 * np.log2(1 + _SHAPE * variances)
     error = variances / (1 + 12 * variances)
     return np.asarray((counts[:, None] * np.maximum((variances - error) / LAMBDA - taken, 0)).sum(0))
 
 
-def magnitudes(coefficients: Integers, levels: int) -> Floats:
+def magnitudes(coefficients: Int32Array, levels: int) -> Float64Array:
     """How many of the transformed components (h, w, K) have which magnitude, in quarters of octaves of 256ths of a step."""
     height, width, _ = coefficients.shape
     found = bands(height, width, levels)[0]
@@ -72,12 +71,12 @@ def magnitudes(coefficients: Integers, levels: int) -> Floats:
     return total
 
 
-def counted(found: Floats, steps: Floats, samples: int) -> Floats:
+def counted(found: Float64Array, steps: Float64Array, samples: int) -> Float64Array:
     """About the bytes that coefficients with these `magnitudes` take at quantisers of `steps` (n,), of a tile of `samples`; 2 % right."""
     edges = np.concatenate([(2.0 ** (np.arange(_OCTAVES)[:, None]) * (1 + np.arange(4) / 4)).ravel(), [2.0**_OCTAVES]]) - 1
     beyond = np.concatenate([found[::-1].cumsum()[::-1], [0.0]])
 
-    def above(multiple: float) -> Floats:
+    def above(multiple: float) -> Float64Array:
         return np.interp(np.log(multiple * ONE * steps + 1), np.log(edges + 1), beyond)
 
     some = above(0.6)

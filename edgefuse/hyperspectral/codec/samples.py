@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.util import compiled
-
-Floats = NDArray[np.float64]
+from edgefuse.util.arrays import Float64Array
 
 _COMPILED = "uint8", "int8", "uint16", "int16", "int32"
 
 
-def fill(out: NDArray[np.integer], sums: Floats, mean: Floats, unit: float, least: int, most: int) -> None:
+def fill(out: NDArray[np.integer], sums: Float64Array, mean: Float64Array, unit: float, least: int, most: int) -> None:
     """Write (sums + mean) * unit, (n, B), within `least` and `most`, to `out`; all contiguous, `sums` may be overwritten."""
     if out.dtype.name in _COMPILED and (library := compiled.library()):
         getattr(library, f"edgefuse_samples_{out.dtype.name}")(

@@ -24,6 +24,7 @@ from edgefuse.hyperspectral.codec import base, entropy_coder, samples, tile
 from edgefuse.hyperspectral.codec.base import Cube, Target, sizes_of
 from edgefuse.hyperspectral.cube import peak_of
 from edgefuse.hyperspectral.spectral_axis import resampled
+from edgefuse.util.arrays import Float32Array, Int32Array
 
 MODEL = "sscnet"
 CELL = 8  # pixels of a side for one of the latent's
@@ -31,9 +32,6 @@ _ENCODER, _DECODER = "sscnet-encoder", "sscnet-decoder"
 _SIDE = 128  # pixels of a tile's side: HySpecNet-11k's patches
 _HEAD = struct.Struct("<BI")  # the latent's step, 0 for no samples; bytes of the mask
 _COARSEST = 128
-
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int32]
 
 
 def _check(target: Target) -> None:
@@ -81,7 +79,7 @@ def encode_to(
     return writer.close()
 
 
-def _chosen(latent: Integers, target: Target, share: float, psnr: Callable[[Integers, int], float]) -> tuple[bytes, int]:
+def _chosen(latent: Int32Array, target: Target, share: float, psnr: Callable[[Int32Array, int], float]) -> tuple[bytes, int]:
     """(the latent coded, its step): the finest step that takes no more than `share` bytes, or the coarsest that gives the PSNR."""
     if target.psnr is not None:
         best = 0.0
@@ -116,7 +114,7 @@ class Half:
     def _choice(self) -> runtimes.Choice:
         return runtimes.choose(self._card)
 
-    def run(self, given: Floats) -> Floats:
+    def run(self, given: Float32Array) -> Float32Array:
         """(C, H, W) in [0, 1] -> the same of what it makes."""
         choice = self._choice
         made = choice.runtime.run({self._card.inputs[0].name: np.ascontiguousarray(choice.tensor(given))})
@@ -132,7 +130,7 @@ class Half:
             self._choice.runtime.close()
 
 
-def latents(encoder: Half, spectra: Floats) -> Integers:
+def latents(encoder: Half, spectra: Float32Array) -> Int32Array:
     """(h, w, B) in [0, 1] -> the latent (h / 8, w / 8, C), rounded up, 0 to 255."""
     cube = resampled(spectra, encoder.channels).transpose(2, 0, 1)
     pad = [(0, 0), *((0, -n % CELL) for n in cube.shape[1:])]
@@ -140,22 +138,22 @@ def latents(encoder: Half, spectra: Floats) -> Integers:
     return np.rint(made * np.float32(255)).astype(np.int32).transpose(1, 2, 0)
 
 
-def _spectra(decoder: Half, latent: Integers, step: int, size: tile.Prepared) -> Floats:
+def _spectra(decoder: Half, latent: Int32Array, step: int, size: tile.Prepared) -> Float32Array:
     return drawn(decoder, latent, step, (size.height, size.width, size.pixels.shape[1])).reshape(-1, size.pixels.shape[1])
 
 
-def drawn(decoder: Half, latent: Integers, step: int, shape: tuple[int, int, int]) -> Floats:
+def drawn(decoder: Half, latent: Int32Array, step: int, shape: tuple[int, int, int]) -> Float32Array:
     """The latent in its steps -> spectra (h, w, B) in [0, 1]."""
     values = np.clip(latent * step, 0, 255).astype(np.float32) / np.float32(255)
     cube = decoder.run(values.transpose(2, 0, 1))
     return resampled(cube[:, : shape[0], : shape[1]].transpose(1, 2, 0), shape[2])
 
 
-def stepped(latent: Integers, step: int) -> Integers:
+def stepped(latent: Int32Array, step: int) -> Int32Array:
     return (latent + step // 2) // step
 
 
-def coded_latent(latent: Integers) -> bytes:
+def coded_latent(latent: Int32Array) -> bytes:
     """(rows, columns, C) in steps, each value less what its neighbours in the channel say of it, coded exactly."""
     expected = np.zeros_like(latent)
     expected[0, 1:], expected[1:, 0] = latent[0, :-1], latent[:-1, 0]
@@ -163,7 +161,7 @@ def coded_latent(latent: Integers) -> bytes:
     return entropy_coder.encode_exact(latent - expected)
 
 
-def decoded_latent(data: bytes, shape: tuple[int, int, int], version: int) -> Integers:
+def decoded_latent(data: bytes, shape: tuple[int, int, int], version: int) -> Int32Array:
     """What `coded_latent` was given. Any bytes give some latent."""
     # damage must not grow from value to value
     latent = np.clip(entropy_coder.decode_exact(data, shape, version), -256, 256)
@@ -176,13 +174,13 @@ def decoded_latent(data: bytes, shape: tuple[int, int, int], version: int) -> In
     return np.clip(latent, 0, 255)
 
 
-def _median(left: Integers, above: Integers, corner: Integers) -> Integers:
+def _median(left: Int32Array, above: Int32Array, corner: Int32Array) -> Int32Array:
     """Of left, above, and left + above - corner (Weinberger et al., LOCO-I)."""
-    guess: Integers = left + above - corner
+    guess: Int32Array = left + above - corner
     return np.clip(guess, np.minimum(left, above), np.maximum(left, above))
 
 
-def _psnr(a: Floats, b: Floats) -> float:
+def _psnr(a: Float32Array, b: Float32Array) -> float:
     return float(-10 * np.log10(max(float(np.mean((a.astype(np.float64) - b) ** 2)), 1e-20)))
 
 

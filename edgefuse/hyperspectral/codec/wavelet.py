@@ -10,11 +10,9 @@ from __future__ import annotations
 import ctypes
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.util import compiled
-
-Integers = NDArray[np.int32]
+from edgefuse.util.arrays import Int32Array
 
 STEPS = -6497, -217, 3616, 1817  # 4096ths of -1.586134342, -0.052980119, 0.882911076, 0.443506852
 MOST_LEVELS = 5
@@ -29,7 +27,7 @@ def levels_for(height: int, width: int) -> int:
     return levels
 
 
-def transform(data: Integers, levels: int, inverse: bool = False) -> None:
+def transform(data: Int32Array, levels: int, inverse: bool = False) -> None:
     """Transform `data`, (height, width, depth) int32, contiguous, in place along its first two axes. Sums wrap round at 32 bits."""
     steps = np.array(STEPS, np.int32)
     if library := compiled.library():
@@ -44,7 +42,7 @@ def transform(data: Integers, levels: int, inverse: bool = False) -> None:
             _lift(samples.swapaxes(0, axis), inverse)
 
 
-def _lift(x: Integers, undo: bool) -> None:
+def _lift(x: Int32Array, undo: bool) -> None:
     """Along axis 0: the odd samples and the even ones in turn, plus a factor of their neighbours' sum; the ends are reflected."""
     if len(x) < 2:
         return

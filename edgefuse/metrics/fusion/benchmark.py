@@ -13,8 +13,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from edgefuse.metrics.contrast import Real, ratio, visible_part
+from edgefuse.metrics.contrast import ratio, visible_part
 from edgefuse.metrics.planes import SSIM_SIGMA, SSIM_WINDOW, Image, Inputs, Plane, sobel, window
+from edgefuse.util.arrays import Float64Array
 
 Measure = Callable[[Plane, Plane, Plane], float]
 SMALLEST = SSIM_WINDOW
@@ -189,7 +190,7 @@ def qabf(visible: Plane, infrared: Plane, fused: Plane) -> float:
     return kept / there if there else 0.0
 
 
-def _edges_kept(source: Plane, fused: Plane) -> Real:
+def _edges_kept(source: Plane, fused: Plane) -> Float64Array:
     strong, weak = np.maximum(source.framed_strength, fused.framed_strength), np.minimum(source.framed_strength, fused.framed_strength)
     # VIFB puts the gradient itself for the quotient where both are equal
     strength = np.where(strong == weak, weak, ratio(weak, strong, 0.0))
@@ -197,7 +198,7 @@ def _edges_kept(source: Plane, fused: Plane) -> Real:
     return sigmoid(strength, 0.9994, 15, 0.5) * sigmoid(angle, 0.9879, 22, 0.8)
 
 
-def sigmoid(x: Real, height: float, slope: float, middle: float) -> Real:
+def sigmoid(x: Float64Array, height: float, slope: float, middle: float) -> Float64Array:
     return height / (1 + np.exp(-slope * (x - middle)))
 
 
@@ -218,16 +219,16 @@ def qcv(visible: Plane, infrared: Plane, fused: Plane) -> float:
     return float(sum((s * d).sum() for s, d in zip(saliencies, differences, strict=True))) / total
 
 
-def _saliency(plane: Plane) -> Real:
+def _saliency(plane: Plane) -> Float64Array:
     return _blocks(np.hypot(*sobel(plane.stretched, cv2.BORDER_CONSTANT)) ** _SALIENCY_POWER)
 
 
-def _difference(source: Plane, fused: Plane) -> Real:
+def _difference(source: Plane, fused: Plane) -> Float64Array:
     seen = visible_part(source.spectrum - fused.spectrum, source.data.shape)
     return _blocks(seen * seen) / _BLOCK**2
 
 
-def _blocks(image: Real) -> Real:
+def _blocks(image: Float64Array) -> Float64Array:
     """Sums over blocks of 16 x 16, zeros where the last ones leave the picture, as MATLAB's blkproc."""
     down, right = (-size % _BLOCK for size in image.shape)
     padded = np.pad(image, ((0, down), (0, right)))

@@ -11,10 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgefuse.metrics.contrast import Real, ratio
+from edgefuse.metrics.contrast import ratio
 from edgefuse.metrics.fusion import benchmark
 from edgefuse.metrics.fusion.benchmark import Measure, sigmoid
 from edgefuse.metrics.planes import VIF_WINDOWS, Image, Inputs, Plane, sobel, window
+from edgefuse.util.arrays import Float64Array
 
 VIF_SMALLEST = 41  # the four windows must lie inside the four scales
 SMALLEST = VIF_SMALLEST
@@ -107,7 +108,7 @@ def _one(measure: Measure, visible: Image, infrared: Image, fused: Image, smalle
     return measure(*Inputs(visible, infrared).lumas(fused, smallest))
 
 
-def _squared_errors(visible: Plane, infrared: Plane, fused: Plane) -> Real:
+def _squared_errors(visible: Plane, infrared: Plane, fused: Plane) -> Float64Array:
     sums = [cv2.norm(source.data, fused.data, cv2.NORM_L2SQR) for source in (visible, infrared)]
     return np.array(sums) / fused.data.size
 
@@ -151,13 +152,13 @@ def edges_kept(visible: Plane, infrared: Plane, fused: Plane) -> float:
     return kept / there if there else 0.0
 
 
-def _preserved(source: Plane, fused: Plane) -> Real:
+def _preserved(source: Plane, fused: Plane) -> Float64Array:
     strength = ratio(np.minimum(source.strength, fused.strength), np.maximum(source.strength, fused.strength), 1.0)
     angle = _likeness(source.orientation, fused.orientation)
     return sigmoid(strength, 0.9994, 15, 0.5) * sigmoid(angle, 0.9879, 22, 0.8)
 
 
-def _likeness(a: Real, b: Real) -> Real:
+def _likeness(a: Float64Array, b: Float64Array) -> Float64Array:
     """1 for like orientations, half a turn apart included, 0 for a right angle."""
     return np.abs(np.abs(a - b) - np.pi / 2) / (np.pi / 2)
 
@@ -177,7 +178,7 @@ def artefacts(visible: Plane, infrared: Plane, fused: Plane) -> float:
     return float((parts[0] + parts[1])[new].sum()) / total
 
 
-def _wrapped_gradient(plane: Plane) -> tuple[Real, Real]:
+def _wrapped_gradient(plane: Plane) -> tuple[Float64Array, Float64Array]:
     """Strength (Sobel / 8) and orientation atan(right / down), radians, of the picture repeated around itself; 0 where it is flat."""
     around: Any = cv2.copyMakeBorder(plane.data, 1, 1, 1, 1, cv2.BORDER_WRAP)
     right, down = (derivative[1:-1, 1:-1] / 8 for derivative in sobel(around, cv2.BORDER_REPLICATE))
