@@ -129,7 +129,7 @@ def _folders(args: argparse.Namespace) -> tuple[Path, Path]:
         raise SettingsError("--jobs: expected a whole number from 1 to 256, and no --dask, whose cluster has its own")
     folder, out = expand(args.folder), expand(args.out)
     if folder.resolve() == out.resolve():
-        raise SettingsError(f"OUT {args.out} is the input folder; choose another one")
+        raise SettingsError(f"OUT {args.out} is the input folder; choose another place")
     return folder, out
 
 

@@ -54,7 +54,7 @@ def run(given: Settings, as_json: bool) -> int:
         raise SettingsError("--save DIR is missing: the folder for the .efz files and their manifest")
     out = expand(s.save)
     if os.path.realpath(out) == os.path.realpath(folder):
-        raise SettingsError(f"--save {s.save} is the input folder; choose another one")
+        raise SettingsError(f"--save {s.save} is the input folder; choose another place")
     if s.report:
         files.check_file(expand(s.report))
     # the default model is one for pairs

@@ -24,7 +24,7 @@ def test_a_task_returns_its_result() -> None:
 
 def test_an_illegal_instruction_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, monkeypatch, "kill -ILL $$")
-    with pytest.raises(DiedError, match="died of SIGILL: it uses an instruction that this processor lacks"):
+    with pytest.raises(DiedError, match="died of SIGILL: the library uses an instruction that this processor lacks"):
         run_isolated({}, 1)
 
 

@@ -186,10 +186,10 @@ def test_a_damaged_file_is_a_failed_case(run: Run, tmp_path: Path) -> None:
         (("--peer", ""), "--peer = '': expected a name"),
         (("--html", "/proc/x.html"), "cannot write /proc"),
         (("--tune", "--state-dir", "/proc/none"), "cannot write /proc/none"),
-        (("--tune", "--peer", "p.onnx"), "two questions"),
+        (("--tune", "--peer", "p.onnx"), "cannot be combined"),
         (("--tune", "--size", "96x80", "128x96"), "one --size"),
-        (("--tune", "--runtime", "auto"), "leave --runtime out"),
-        (("--state-dir", "x"), "goes with --tune"),
+        (("--tune", "--runtime", "auto"), "omit --runtime"),
+        (("--state-dir", "x"), "--state-dir needs --tune"),
         (("--model", "mobilefuse", "--runtime", "numpy", "--precision", "int8"), "nothing to measure"),
     ],
 )

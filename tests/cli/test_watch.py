@@ -179,11 +179,11 @@ def test_invalid_input_is_a_one_line_error(run: Run, folder: Path) -> None:
     for args, says in (
         (("--source", "cubes:missing", "--save", "out"), "missing"),
         (("--source", "cubes:in"), "--save"),
-        (("--source", "cubes:in", "--save", "in"), "choose another place"),
+        (("--source", "cubes:in", "--save", "in"), "is the input folder; choose another place"),
         (("--source", "cubes:in", "--save", "out", "--record", "a.mp4"), "--record"),
         (("--source", "cubes:in?x=1", "--save", "out"), "no option 'x'"),
-        (("--source", "demo", "--watch"), "--watch, --bpppc and the like are about cubes"),
-        (("--source", "demo", "--bpppc", "1"), "are about cubes"),
+        (("--source", "demo", "--watch"), "--watch, --bpppc and the like are only for cubes"),
+        (("--source", "demo", "--bpppc", "1"), "are only for cubes"),
     ):
         done = run("run", *args)
         assert done.returncode == 2, args

@@ -57,11 +57,11 @@ def test_pip_on_a_32_bit_system_under_a_64_bit_kernel() -> None:
     ("change", "state", "words"),
     [
         ({}, "ok", "every runtime has wheels"),
-        ({"bits": 32}, "warn", "of LiteRT tflite-runtime"),
+        ({"bits": 32}, "warn", "LiteRT: tflite-runtime"),
         ({"bits": 32, "machine": "armv7l", "python": "3.13.1"}, "warn", "ends at Python 3.11"),
-        ({"glibc": None}, "warn", "glibc alone"),
+        ({"glibc": None}, "warn", "for glibc only"),
         ({"glibc": "2.27"}, "warn", "current wheels need glibc 2.28"),
-        ({"machine": "riscv64"}, "warn", "made for x86_64 and aarch64"),
+        ({"machine": "riscv64"}, "warn", "for x86_64 and aarch64 only"),
     ],
 )
 def test_platforms(change: dict[str, object], state: str, words: str) -> None:

@@ -46,7 +46,7 @@ def test_one_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     finding = check_picamera2(Host(tmp_path))[0]
     assert finding.state == "fail"
-    assert finding.what.startswith("dies of SIGABRT when it can be imported; it imports NumPy")
+    assert finding.what.startswith("dies of SIGABRT when it is imported; it imports NumPy")
     assert "apt install -y --reinstall python3-picamera2" in (finding.mend or "")
 
 
