@@ -30,7 +30,7 @@ def test_an_illegal_instruction_is_reported(tmp_path: Path, monkeypatch: pytest.
 
 def test_an_end_without_a_result_reports_the_last_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, monkeypatch, "echo noise; echo '[1]'; echo first >&2; echo last words >&2; exit 7")
-    with pytest.raises(DiedError, match="ended with 7: last words"):
+    with pytest.raises(DiedError, match="exit code 7: last words"):
         run_isolated({}, 1)
     script(tmp_path, monkeypatch, "exit 1")
     with pytest.raises(DiedError, match="no output"):

@@ -138,7 +138,7 @@ def test_a_crashing_runtime_is_left_out_and_reported(run: Run, tmp_path: Path) -
     (tmp_path / "fake/onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
     found = run("bench", "--precision", "fp32", "--threads", 1, *QUICK, python_path=tmp_path / "fake")
     done(found.returncode, found.stderr)
-    assert "the runtime onnx died of SIGILL: it uses an instruction that this processor lacks" in found.stdout
+    assert "the runtime onnx died of SIGILL: the library uses an instruction that this processor lacks" in found.stdout
     assert "mobilefuse-edge numpy fp32" in found.stdout
     found = run("bench", "--runtime", "onnx", *QUICK, python_path=tmp_path / "fake")
     assert found.returncode == 1
