@@ -114,7 +114,7 @@ def test_a_killed_recorder_leaves_a_readable_file(tmp_path: Path) -> None:
     [
         (("run", "--source", "replay:none.efr"), "cannot read none.efr: No such file or directory"),
         (("run", "--source", "replay:r.json"), "expected a file made by --record-raw"),
-        (("run", "--source", "replay:a.efr", "--record-raw", "a.efr"), "--record-raw a.efr is what"),
+        (("run", "--source", "replay:a.efr", "--record-raw", "a.efr"), "--record-raw a.efr is an input of this run"),
         (("run", "--source", "demo?size=64x64", "--record-raw", "a.mp4"), "a raw recording needs the extension .efr"),
         (("run", "--source", "demo?size=64x64", "--record-raw", "no/\0.efr".replace("\0", "x" * 300)), "the name is too long"),
         (("run", "--source", "demo?size=64x64", "--agc", "auto"), "--agc"),
