@@ -104,7 +104,7 @@ class Everything:
     def _command(self) -> None:
         while self.watcher and not self._end.wait(5.0):
             with contextlib.suppress(Exception):
-                self.watcher.say("edgefuse/soak/command", b'{"command": "snapshot"}')
+                self.watcher.publish("edgefuse/soak/command", b'{"command": "snapshot"}')
 
     def judge(self, report: dict[str, Any]) -> list[str]:
         """What does not add up in the run's last report, in words; prints what each part did."""
