@@ -96,7 +96,8 @@ class FusedFrame:
     pair: its input.
     stages_ns: nanoseconds by stage (`Fuser.stages`).
     decided_map: the blending map at the resolution at which the network makes it, 1 / `map_scale` of the frame's; None without a map.
-    decided_targets: the mask of targets at the resolution it was decided at, a `target_scale`-th of the frame's; None where a model has none.
+    decided_targets: the mask of targets at the resolution it was decided at, a `target_scale`-th of the frame's; None where a model has
+    none.
     Both may reach beyond the frame by its padding.
     """
 

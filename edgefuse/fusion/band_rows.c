@@ -55,8 +55,12 @@ INLINE void enlarge(int f, const u8 *small, int height, int width, int y, u16 *r
     }
 }
 
-/* d times a weight in 255ths, rounded down; 255 leaves it as it is. */
-INLINE u8 weighed(u8 d, u8 weight) { return (u8)((u16)(d * (u16)(weight + 1)) >> 8); }
+/* d times a weight in 255ths, rounded to nearest: (n + n / 256) / 256 is n / 255 for all products of two bytes and a half. */
+INLINE u8 weighed(u8 d, u8 weight)
+{
+    const u16 n = (u16)((u16)d * weight + 128);
+    return (u8)((u16)(n + (n >> 8)) >> 8);
+}
 
 INLINE u8 strengthened(u8 d, u8 core, u16 gain) { return plus(d, (u8)((u16)(minus(d, core) * gain) >> 4)); }
 

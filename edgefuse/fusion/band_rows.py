@@ -177,8 +177,10 @@ def strengthen(detail: UInt8Array, gain: int, core: int) -> None:
 
 
 def weigh(detail: UInt8Array, weight: UInt8Array) -> None:
-    """`detail` times `weight` in 255ths, in place, rounded down; 255 leaves it as it is."""
-    np.copyto(detail, detail * (weight.astype(np.uint16) + np.uint16(1)) >> np.uint16(8), casting="unsafe")
+    """`detail` times `weight` in 255ths, in place, rounded to nearest."""
+    product = detail.astype(np.uint16) * weight + np.uint16(128)
+    # n / 255 for all products of two bytes and a half
+    np.copyto(detail, product + (product >> np.uint16(8)) >> np.uint16(8), casting="unsafe")
 
 
 def select(

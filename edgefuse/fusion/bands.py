@@ -8,9 +8,9 @@ details and +, - their positive and negative parts,
     detail = max(w_v d_v+, w_i d_i+) - max(w_v d_v-, w_i d_i-)
 
 with weights w_v = min(1, 18 M) and w_i = min(1, 1.5 - M, 18 (1 - M)): a frame that is left out of the base is left out of the details,
-and where most of the base is the visible frame's, the infrared details are drawn more weakly. Where the signs agree the larger wins, where they differ the
-sum lies between the two: without gain, each detail band lies between the inputs' bands and zero, and nothing is invented. The gain is sharpening, and adds to
-details of more than CORE levels only, so that it strengthens edges and not noise. Targets (`edgefuse.fusion.pull`) change the fused quarter
+and where most of the base is the visible frame's, the infrared details are drawn more weakly. Where the signs agree the larger wins,
+where they differ the sum lies between the two: without gain, each detail band lies between the inputs' bands and zero, and nothing is
+invented. The gain is sharpening, and adds to details of more than CORE levels only, so that it strengthens edges and not noise. Targets (`edgefuse.fusion.pull`) change the fused quarter
 between `mix` and `finish`; that step is no convex mix.
 
 The work at full resolution is done in strips that fit a small core's cache, in buffers made once, row by row in `band_rows`.
@@ -183,9 +183,7 @@ class BandBlend:
             weights[1] = cv2.convertScaleAbs(weight, dst=self._eighth_weights[1], alpha=255)
         self._weights = weights[0], weights[1]
 
-    def finish(
-        self, visible: UInt8Array, out: UInt8Array, gain: int = 0, chroma: float = 1.0, noise: float = 0.0, less: UInt8Array | None = None
-    ) -> None:
+    def finish(self, visible: UInt8Array, out: UInt8Array, gain: int = 0, chroma: float = 1.0, noise: float = 0.0, less: UInt8Array | None = None) -> None:
         """Blend `fused_quarter` and the fine details into `out` (uint8, the shape of `visible`, contiguous).
 
         visible: as given to `reduce`. gain, noise: as in `mix`. chroma: how much of the visible frame's chroma is kept, in 0 to 1

@@ -122,7 +122,9 @@ class Edge(Method):
             mask = np.where(blank, np.float32(0), mask)
         return mask
 
-    def _apply(self, mask: NDArray[np.float32] | None, fused: NDArray[np.uint8]) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32]]:
+    def _apply(
+        self, mask: NDArray[np.float32] | None, fused: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32]]:  # fmt: skip
         """Pull `fused` to the targets; what the visible details lose, and the mask at a quarter of the size."""
         infrared, quarter = self._bands.eighths["infrared"], self._bands.quarters["infrared"]
         if mask is None or not mask.any():

@@ -118,8 +118,8 @@ def load(
 
     runtime, precision, threads: as `edgefuse.runtimes.choose` describes them. colour: what happens to the visible chroma
     (`edgefuse.fusion.colour`). sharpness: gain of the fine details above 7 levels, 1 (none: each detail band of the picture lies
-    between the two frames' own and zero, but for targets) to 2, in sixteenths. targets: how readily a warm thing pulls the picture to the infrared
-    frame, 0 (never) through 1 (a target that the blend would lose) to 2 (all that is warm, within a quarter of the frame).
+    between the two frames' own and zero, but for targets) to 2, in sixteenths. targets: how readily a warm thing that the blend would
+    lose pulls the picture to the infrared frame, 0 (never) through 1 (where the network takes it for a target) to 2 (always).
     Models that draw the picture at full resolution know neither. steady: the pairs are frames of one video, so let the
     map hold still where the scene does, and average what is only noise. agc: how 16-bit infrared becomes 8 bit (`edgefuse.thermal.agc`).
     calibration: puts infrared frames of the camera's own size and view on the visible grid

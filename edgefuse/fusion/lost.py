@@ -5,9 +5,9 @@ the ring's standard deviation, in levels. C is the infrared frame's, K the pictu
 
     L = min(C, 2) clip(4 (keep - K / C)) clip((d - 15) / 10),     each clip to [0, 1]
 
-in 127ths, rounded down, and counts for the whole box: `lost` is the largest of the boxes that a cell lies in. All sums are of integers and exact; the
-float32 arithmetic is done in one order, without fused multiply-adds, so that `NumpyLost` and `CompiledLost` (lost.c) give the same bits on every
-machine.
+in 127ths, rounded down, and counts for the whole box: `lost` is the largest of the boxes that a cell lies in. All sums are of integers
+and exact; the float32 arithmetic is done in one order, without fused multiply-adds, so that `NumpyLost` and `CompiledLost` (lost.c)
+give the same bits on every machine.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Targets: where the plain blend would lose a warm thing's contrast, the fused frame is pulled toward the infrared frame.
 
 1. `lost` (edgefuse.fusion.lost): the infrared contrast that the plainly blended frame lacks, at an eighth of the size.
-2. The mask T = clip(lost - c), c the larger of 0.3 and the level that leaves at most a quarter of the frame above it: a budget, so that
-   a frame full of warm things stays a picture. Times the network's evidence for a target, and smoothed over 3 x 3 cells. All of these rise slowly: what moves by must not make its surroundings jump.
-3. A guided filter (He et al., with the coefficients at an eighth of the size, after He and Sun's "Fast Guided Filter") draws the mask to the warm thing's own
-   edges, at a quarter of the size.
-4. There the fused frame goes 0.9 T of the way to a patch: the infrared frame, shifted so that its mean over 25 x 25 cells is the blend's, its warm parts
-   a little brighter. So the contrast is kept, and the surroundings' brightness is kept, too. Visible fine details lose half of T.
+2. The mask T = clip(lost - c), c the larger of 0.3 and the level that leaves at most a quarter of the frame above it: a budget, so
+   that a frame full of warm things stays a picture. Times the network's evidence for a target, and smoothed over 3 x 3 cells. All of
+   these rise slowly: what moves by must not make its surroundings jump.
+3. A guided filter (He et al.; its coefficients at an eighth of the size, after He and Sun's "Fast Guided Filter") draws the mask to the
+   warm thing's own edges, at a quarter of the size.
+4. There the fused frame goes 0.9 T of the way to a patch: the infrared frame, shifted so that its mean over 25 x 25 cells is the
+   blend's, its warm parts a little brighter. So the contrast is kept, and the surroundings' brightness, too. Visible fine details
+   lose half of T.
 
 A patch is no mix of the two frames: it holds the infrared frame's structure at the blend's brightness.
 """

@@ -53,7 +53,7 @@ class Steady:
         return np.clip(change * np.float32(1 / MOVED), np.float32(SLOWEST), np.float32(1))
 
     def smooth(self, name: str, plane: Float32Array, pace: Float32Array | None) -> Float32Array:
-        """The plane to use, the memory's own: `plane` where `pace` (from `watch`) is 1 or None, nearer to the last one of that name elsewhere."""
+        """The plane to use, the memory's own: `plane` where `pace` (from `watch`) is 1 or None, nearer to that name's last elsewhere."""
         last = self._planes.get(name)
         if last is None or pace is None:
             last = self._planes[name] = plane.copy()

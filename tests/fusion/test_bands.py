@@ -32,7 +32,7 @@ def chosen(
     scratch = [np.empty_like(visible[0]) for _ in range(6)]
     positive, negative = select(visible, infrared, weights, Strength(gain, core, noise), scratch)
     assert not np.any((positive > 0) & (negative > 0))
-    return positive.astype(int) - negative
+    return positive.astype(np.int64) - negative
 
 
 def details(
@@ -60,7 +60,7 @@ def test_the_choice_lies_between_the_two_details(seed: int, spread: int, noise: 
 
 
 def weighed(detail: NDArray[np.int64], weight: UInt8Array) -> NDArray[np.int64]:
-    return np.sign(detail) * (np.abs(detail) * (weight.astype(int) + 1) // 256)
+    return np.asarray(np.sign(detail) * ((2 * np.abs(detail) * weight.astype(np.int64) + 255) // 510), np.int64)
 
 
 @given(seeds, st.sampled_from([2, 9, 60, 255]), st.integers(0, 14))

@@ -42,7 +42,7 @@ class Crops:
 
 
 def load(folders: list[Path]) -> dict[str, list[Pair]]:
-    """Pairs of every folder (visible/ and infrared/ inside), by part: train and validation, split by name. The held-back third is left out."""
+    """Pairs of every folder (visible/ and infrared/ inside), by part: train and validation (`part_of`); what is held back is left out."""
     parts: dict[str, list[Pair]] = {"train": [], "validation": []}
     for folder in folders:
         for path in _files(folder / "visible"):
