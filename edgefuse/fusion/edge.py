@@ -109,7 +109,8 @@ class Edge(Method):
         return self._memory.watch(self._bands.planes, (self._bands.eighths["visible"], self._bands.eighths["infrared"]))
 
     def _mask(
-        self, fused: NDArray[np.uint8], evidence: NDArray[np.float32] | None, blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None
+        self, fused: NDArray[np.uint8], evidence: NDArray[np.float32] | None, blank: NDArray[np.uint8] | None,
+        pace: NDArray[np.float32] | None,
     ) -> NDArray[np.float32] | None:  # fmt: skip
         """The mask of targets, float32 in [0, 1] of the eighths' shape; None where there is none to be had."""
         if not self._targets:
