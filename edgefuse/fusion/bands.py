@@ -164,9 +164,11 @@ class BandBlend:
         cv2.convertScaleAbs(mixed, dst=self.base)
         self._weigh(blending_map)
         # noise is four times weaker in averages of 4 x 4
-        how = {"gain": round(_MIDDLE * gain), "core": 2 * round(_AVERAGED * noise / 4), "noise": round(_AVERAGED * noise / 4)}
+        averaged = round(_AVERAGED * noise / 4)
         quarters = self.quarters["visible"], self.quarters["infrared"]
-        self._middle.begin(Frame(*quarters, self.fused_quarter, weights=self._weights, **how))
+        self._middle.begin(
+            Frame(*quarters, self.fused_quarter, weights=self._weights, gain=round(_MIDDLE * gain), core=2 * averaged, noise=averaged)
+        )
         self._middle.blend(0, len(self.fused_quarter), 0)
         return self.fused_quarter
 
@@ -195,8 +197,9 @@ class BandBlend:
             weights[0] = cv2.bitwise_not(less, dst=kept) if weights[0] is None else cv2.subtract(kept, less, dst=kept)
         bgr = None if visible.ndim == 2 else visible
         luma = self._luma["visible"], self._luma["infrared"]
-        how = (round(chroma * CHROMA), (weights[0], weights[1]), gain, max(CORE, 2 * round(_AVERAGED * noise)), round(_AVERAGED * noise))
-        self._fine.begin(Frame(*luma, out, bgr, *how))
+        averaged = round(_AVERAGED * noise)
+        core = max(CORE, 2 * averaged)
+        self._fine.begin(Frame(*luma, out, bgr, round(chroma * CHROMA), (weights[0], weights[1]), gain, core, averaged))
 
         def work(top: int, bottom: int, thread: int) -> None:
             if top < self.height:
