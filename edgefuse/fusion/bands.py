@@ -37,7 +37,7 @@ _MIDDLE = 2 / 9  # of the fine band's gain for the middle band: more would draw 
 _DARKEST = 3 / 8  # of the visible base
 _EVEN = 1.5  # less the map: the infrared details' weight
 _END = 18.0  # times a source's share: its details' weight where the share nears 0
-_AVERAGED = 1.5  # deviations of noise by which two details may differ and still be averaged
+_AVERAGED = 2.0  # deviations of noise by which two details may differ and still be averaged
 # of one plane of a strip: a dozen of the small ones lie in a Raspberry Pi's 512 KB of L2; larger cores lose more to many short calls
 _STRIP_BYTES = 1 << 16 if platform.machine().startswith(("arm", "aarch")) else 1 << 19
 
