@@ -57,12 +57,13 @@ class Target:
 
     def check_ranges(self) -> None:
         """Raises InputError for what no codec holds."""
-        for name, value, words in (("bpppc", self.bpppc, "bits per sample"), ("psnr", self.psnr, "dB")):
+        asked = ("bpppc", self.bpppc, "bits per sample above 0, such as 0.25"), ("psnr", self.psnr, "dB above 0, such as 45")
+        for name, value, words in asked:
             low, high = LIMITS[name]
             if value is not None and not low <= value <= high:
-                raise InputError(f"{name} is {value}; give {words} from {low:g} to {high:g}")
+                raise InputError(f"{name} is {value}; give {words} ({low:g} to {high:g})")
         if self.max_error is not None and not 0 <= self.max_error <= _MOST_COUNTS:
-            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) to {_MOST_COUNTS}")
+            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) or more, {_MOST_COUNTS} at most")
 
 
 class Decoder(ABC):
