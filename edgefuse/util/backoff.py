@@ -1,16 +1,19 @@
-"""Exponential back-off: waits that double from a first one to a longest one; 0.5 s to 3 s where nothing else is said."""
+"""Exponential back-off: waits that double from a first to a longest one, by default from 0.5 s to 3 s."""
 
 from __future__ import annotations
 
 import time
 
-FIRST_S, LAST_S = 0.5, 3.0  # what works again is in use within five seconds: two are left for the attempt, on a busy machine
-_STEADY_S = 10.0  # without a failure, and the waiting starts over
+FIRST_S, LAST_S = 0.5, 3.0  # with an attempt of up to two seconds, recovery takes at most five
+_STEADY_S = 10.0  # seconds without a failure that reset the back-off
 
 
 class Backoff:
-    """Not thread-safe. Who waits for itself asks `next_wait_s` and calls `reset`; who is asked again and again calls `failed` and looks
-    at `left_s`: there, of what comes and goes within seconds, the next attempt waits as long as if it had never come."""
+    """Time of the next attempt after failures. Not thread-safe.
+
+    A loop that sleeps calls `next_wait_s`, and `reset` after a success. A loop that polls calls `failed` and reads `left_s`; a success
+    shorter than ten seconds does not reset the back-off.
+    """
 
     def __init__(self, first_s: float = FIRST_S, last_s: float = LAST_S) -> None:
         self._first_s, self._last_s = min(first_s, last_s), last_s
@@ -22,7 +25,7 @@ class Backoff:
         return wait_s
 
     def reset(self) -> None:
-        """It works: the next wait is the first one again."""
+        """Start again from the first wait, after a success."""
         self._wait_s = self._first_s
 
     def failed(self) -> None:
