@@ -186,8 +186,8 @@ class Watch:
 
 
 @contextmanager
-def events(folder: Path, told: Callable[[str], None]) -> Iterator[bool]:
-    """Call `told` with the name of each file closed in or moved into `folder`. Yields False without watchdog or file-system events."""
+def events(folder: Path, notify: Callable[[str], None]) -> Iterator[bool]:
+    """Call `notify` with the name of each file closed in or moved into `folder`. Yields False without watchdog or file-system events."""
     try:
         from watchdog.events import FileSystemEventHandler
         from watchdog.observers import Observer
@@ -197,10 +197,10 @@ def events(folder: Path, told: Callable[[str], None]) -> Iterator[bool]:
 
     class Handler(FileSystemEventHandler):
         def on_closed(self, event: Any) -> None:
-            told(os.path.basename(os.fsdecode(event.src_path)))  # noqa: PTH119
+            notify(os.path.basename(os.fsdecode(event.src_path)))  # noqa: PTH119
 
         def on_moved(self, event: Any) -> None:
-            told(os.path.basename(os.fsdecode(event.dest_path)))  # noqa: PTH119
+            notify(os.path.basename(os.fsdecode(event.dest_path)))  # noqa: PTH119
 
     observer = Observer()
     try:
