@@ -160,7 +160,10 @@ def headed(text: bytes) -> bytes:
         (headed(b'{"shape":[1,2,3],"dtype":"object","tile":[1,2],"model":"spectral-edge"}'), "the .efz header is invalid"),
         (headed(b'{"shape":[1,2,3],"dtype":[],"tile":[1,2],"model":"spectral-edge"}'), "the .efz header is invalid"),
         (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,0],"model":"spectral-edge"}'), "the .efz header is invalid"),
-        (headed(b'{"shape":[90000,90000,300],"dtype":"int16","tile":[9000,9000],"model":"spectral-edge"}'), "exceeds the limits of this program"),
+        (
+            headed(b'{"shape":[90000,90000,300],"dtype":"int16","tile":[9000,9000],"model":"spectral-edge"}'),
+            "exceeds the limits of this program",
+        ),
         (headed(b'{"shape":[90000,90000,300],"dtype":"int16","tile":[300,300],"model":"spectral-edge"}'), "GB of memory"),
         (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"other"}'), "made by 'other'"),
         (headed(b'{"shape":[1,2,3],"dtype":"int16","tile":[1,2],"model":"spectral-edge","settings":{"bound":-1}}'), "bound"),

@@ -25,7 +25,7 @@ def test_defaults() -> None:
     made = settings.make({}, {"source": "demo"})
     assert made == RunSettings(source="demo")
     assert (made.model, made.runtime, made.precision, made.threads, made.colour) == ("mobilefuse-edge", "auto", None, None, "balanced")
-    assert (made.sharpness, made.targets, made.steady) == (1.375, 1.0, "auto")
+    assert (made.sharpness, made.targets, made.steady) == (1.5625, 1.0, "auto")
     assert (made.save, made.save_format, made.record, made.sink, made.report, made.frames) == (None, "png", None, (), None, None)
 
 

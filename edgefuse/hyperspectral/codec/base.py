@@ -58,12 +58,13 @@ class Target:
 
     def check_ranges(self) -> None:
         """Raise InputError for a value that no codec can reach."""
-        for name, value, unit in (("bpppc", self.bpppc, "bits per sample"), ("psnr", self.psnr, "dB")):
+        targets = ("bpppc", self.bpppc, "bits per sample above 0, such as 0.25"), ("psnr", self.psnr, "dB above 0, such as 45")
+        for name, value, expected in targets:
             low, high = LIMITS[name]
             if value is not None and not low <= value <= high:
-                raise InputError(f"{name} is {value}; give {unit} from {low:g} to {high:g}")
+                raise InputError(f"{name} is {value}; give {expected} ({low:g} to {high:g})")
         if self.max_error is not None and not 0 <= self.max_error <= _MAX_COUNTS:
-            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) to {_MAX_COUNTS}")
+            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) or more, {_MAX_COUNTS} at most")
 
 
 class Decoder(ABC):
