@@ -64,7 +64,7 @@ def test_codec_of_another_package(run: Run, site: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), cube)
     without = run("decompress", "cube.efz", "other.npy")
-    assert "it was made by 'store', which is not known here" in one_line(without.stderr)
+    assert "its codec 'store' is unknown" in one_line(without.stderr)
 
 
 def test_broken_plugin_says_whose_it_is(run: Run, site: Path) -> None:

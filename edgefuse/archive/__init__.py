@@ -1,1 +1,1 @@
-"""Many cubes: one job in a child process, the runner of many, the watch over a folder, the manifest of what was done."""
+"""Processing of many cubes: a job per cube, the runner that spreads jobs over processes, the folder watcher, and the manifest."""

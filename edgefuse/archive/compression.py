@@ -1,4 +1,4 @@
-"""Archives' jobs of compressing and decompressing: which there are below a folder, and what each does."""
+"""Compression and decompression jobs: one for each cube or .efz file below a folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ Verb = Literal["compress", "decompress"]
 
 @dataclass(frozen=True, slots=True)
 class CompressionJob:
-    """A `Job`. verb: what to do. target: the file to write. quality: of compressing. form: of decompressing, a name in `FORMATS`, None for
-    the suffix's."""
+    """`Job` that compresses a cube or decompresses an .efz file.
+
+    target: file to write. quality: compression target. form: format to decompress into, a name in `FORMATS`; None: by the suffix.
+    """
 
     verb: Verb
     name: str
@@ -47,11 +49,11 @@ class CompressionJob:
 
 
 def plan(verb: Verb, folder: Path, out: Path, quality: Quality, form: str | None = None) -> list[CompressionJob]:
-    """A job for each cube (or .efz file) below `folder`; `out` is filled alike. Raises CubeError where there are none."""
+    """Return a job for each cube (or .efz file) below `folder`, with the same tree below `out`. Raises CubeError if there are none."""
     jobs = []
     for name, source in job.below(folder, out):
         if source.suffix.lower() == EFZ if verb == "decompress" else job.is_cube(source):
-            # the whole name stays: a.img and a.npy are two cubes
+            # keep the suffix: a.img and a.npy are two cubes
             target = name + EFZ if verb == "compress" else job.renamed(name[: -len(EFZ)], form)
             jobs.append(CompressionJob(verb, name, source, out / target, out, quality, form))
     if not jobs:

@@ -1,4 +1,4 @@
-"""Archives: many jobs, whatever they do; what was done is in the manifest and not done again."""
+"""Runs many jobs on a pool of processes and skips those that the manifest records as done."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from edgefuse.archive.workers import Crew
 from edgefuse.errors import CubeError, EdgeFuseError, OutputError
 
 _POLL_S = 0.5
-_TRIES = 2  # of a job that its process did not survive
+_TRIES = 2  # of a job whose process died
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the jobs. bytes_in, bytes_out: of files done now. failed: name and message of each."""
+    """Counts of jobs by outcome.
+
+    already: jobs that the manifest lists as done. bytes_in, bytes_out: size of the files processed in this run.
+    failed: (name, message) of each failed job. full: the message after the disk became full.
+    """
 
     found: int = 0
     already: int = 0
@@ -46,7 +50,10 @@ class Tally:
 def run(
     jobs: Iterable[Job], manifest: Manifest, crew: Crew, tally: Tally, show: Callable[[Tally], None], stopped: Callable[[], bool]
 ) -> None:
-    """Do what is not done yet. A disk that is full ends it, with OutputError, after the jobs under way; so does `stopped`, without."""
+    """Run the jobs that are not done yet.
+
+    If the disk is full, raises OutputError after the running jobs have ended. If `stopped` returns true, returns after the running jobs.
+    """
     waiting: deque[Job] = deque()
     for job in jobs:
         tally.found += 1
@@ -65,18 +72,18 @@ def run(
 
     show(tally)
     while (waiting or suspects) and not stopped() and not tally.full:
-        # who may have killed the processes works alone, so that it is known who did
+        # jobs that ran when the pool broke run one at a time, to find the one that kills its process
         alone = bool(suspects)
-        left = suspects if alone else waiting
+        queue = suspects if alone else waiting
         running: dict[Future[dict[str, Any]], Job] = {}
         with crew.open() as pool:
             try:
-                while (left or running) and not (not running and (stopped() or tally.full)):
-                    room = 1 if alone else 2 * crew.count()
-                    while left and len(running) < room and not stopped() and not tally.full:
-                        job = left[0]
+                while (queue or running) and not (not running and (stopped() or tally.full)):
+                    limit = 1 if alone else 2 * crew.count()
+                    while queue and len(running) < limit and not stopped() and not tally.full:
+                        job = queue[0]
                         running[pool.submit(run_job, job)] = job
-                        left.popleft()
+                        queue.popleft()
                     ended, _ = wait(running, _POLL_S, FIRST_COMPLETED)
                     for future in ended:
                         record = _result(future, running[future])
@@ -87,7 +94,7 @@ def run(
                 for job in running.values():
                     tries[job.name] = tries.get(job.name, 0) + alone
                     if tries[job.name] >= _TRIES:
-                        settle(_lost(job, "the process that did it died; there may be too little memory: try --jobs 1"))
+                        settle(_lost_record(job, "the process that did it died; there may be too little memory: try --jobs 1"))
                     else:
                         suspects.append(job)
     if tally.full:
@@ -102,16 +109,16 @@ def _result(future: Future[dict[str, Any]], job: Job) -> dict[str, Any]:
     except OutputError:
         raise
     except Exception as e:
-        # of a cluster: a worker that died again and again, a scheduler that went away; or a fault of ours
-        return _lost(job, f"{type(e).__name__}: {e}")
+        # a Dask worker that died repeatedly, a lost scheduler, or a bug in EdgeFuse
+        return _lost_record(job, f"{type(e).__name__}: {e}")
 
 
-def _lost(job: Job, message: str) -> dict[str, Any]:
+def _lost_record(job: Job, message: str) -> dict[str, Any]:
     return {"name": job.name, "state": "lost", "settings": job.settings, "message": f"{job.source}: {message[:300]}"}
 
 
 def complain(tally: Tally, manifest: Path) -> None:
-    """Raises EdgeFuseError where jobs failed: CubeError where cubes are to blame."""
+    """Raise CubeError if jobs failed, EdgeFuseError if jobs are left."""
     if tally.failed:
         rest = f" (and {len(tally.failed) - 1} more; {manifest} lists them)" if len(tally.failed) > 1 else ""
         raise CubeError(f"{len(tally.failed)} of {tally.found} not done: {tally.failed[0][1]}{rest}")

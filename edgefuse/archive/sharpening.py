@@ -1,7 +1,7 @@
-"""Archives' jobs of sharpening: which cube goes with which image below a folder, and what each job does. docs/how-to/sharpening.md
+"""Sharpening jobs: pairs hyperspectral cubes with multispectral images below a folder (docs/how-to/sharpening.md).
 
-A file is told by a word in its path: hsi or hs a cube, msi or ms an image. Two whose paths are the same but for that word, and for the
-suffix, are a pair: a/scene_hsi.img and a/scene_msi.tif, hsi/scene.img and msi/scene.tif, scene/HSI.img and scene/MSI.img.
+A word in the path marks a cube (hsi or hs) or an image (msi or ms). A cube and an image are a pair if their paths differ only in that
+word and the suffix: a/scene_hsi.img and a/scene_msi.tif, hsi/scene.img and msi/scene.tif, scene/HSI.img and scene/MSI.img.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from edgefuse.errors import CubeError
 from edgefuse.sharpening.files import Files, sharpen_file
 
 JOB_BYTES = 500_000_000
-"""Memory that a job may take, and some more."""
+"""Upper bound of the memory that a job needs."""
 _WORD = re.compile(r"(?:^|[-_. ])(hsi?|msi?)(?=$|[-_. ])", re.IGNORECASE)
-_UNCERTAIN = ".uncertainty"
+_UNCERTAINTY_SUFFIX = ".uncertainty"
 
 
 @dataclass(frozen=True, slots=True)
 class SharpeningJob:
-    """A `Job`. target: the cube to write. uncertain: write the uncertainty beside it. how: `sharpen_file`'s keywords, JSON as they are.
-    fault: why there is nothing to do it with, which is what it then says."""
+    """`Job` that sharpens a cube.
+
+    target: cube to write. how: keywords of `sharpen_file`, JSON-serialisable. uncertain: also write the uncertainty beside the target.
+    fault: why the cube has no image; `make` then raises CubeError with this message.
+    """
 
     name: str
     source: Path
@@ -39,7 +42,7 @@ class SharpeningJob:
 
     @property
     def targets(self) -> tuple[Path, ...]:
-        beside = self.target.with_name(f"{self.target.stem}{_UNCERTAIN}{self.target.suffix}")
+        beside = self.target.with_name(f"{self.target.stem}{_UNCERTAINTY_SUFFIX}{self.target.suffix}")
         return (self.target, beside) if self.uncertain else (self.target,)
 
     @property
@@ -59,7 +62,7 @@ class SharpeningJob:
 
 
 class Plan(NamedTuple):
-    """jobs: one a cube. passed_over: paths of images without a cube, and of what is neither."""
+    """jobs: one per cube. passed_over: paths of images without a cube, and of files that are neither."""
 
     jobs: list[SharpeningJob]
     passed_over: list[str]
@@ -68,49 +71,53 @@ class Plan(NamedTuple):
 def plan(
     folder: Path, images: Path | None, out: Path, how: Mapping[str, Any], uncertain: bool = False, threads: int = 1, form: str | None = None
 ) -> Plan:
-    """A job for each cube below `folder`; `out` is filled alike, in `form` or the one of each name. images: where images are, if not beside
-    the cubes; then no word is needed, and those there are not looked at. Raises CubeError where there is no pair."""
-    cubes: dict[str, list[tuple[str, Path]]] = {}
-    partners: dict[str, list[Path]] = {}
-    passed: list[str] = []
+    """Return a job for each cube below `folder`, with the same tree below `out`. Raises CubeError if there is no pair.
+
+    images: folder of the images; every cube file in `folder` is then a cube and every one in `images` an image, whatever its name.
+    form: format of the targets; None: the format of each cube's suffix.
+    """
+    cubes_by_key: dict[str, list[tuple[str, Path]]] = {}
+    images_by_key: dict[str, list[Path]] = {}
+    passed_over: list[str] = []
     for name, path in job.below(folder, out, *([images] if images else [])):
         if job.is_cube(path):
-            kind, key = ("h", told(name)[1]) if images is not None else told(name)
+            kind, key = ("h", kind_and_key(name)[1]) if images is not None else kind_and_key(name)
             if kind == "h":
-                cubes.setdefault(key, []).append((name, path))
+                cubes_by_key.setdefault(key, []).append((name, path))
             elif kind == "m":
-                partners.setdefault(key, []).append(path)
+                images_by_key.setdefault(key, []).append(path)
             else:
-                passed.append(str(path))
+                passed_over.append(str(path))
     for name, path in job.below(images, out) if images is not None else ():
         if job.is_cube(path):
-            partners.setdefault(told(name)[1], []).append(path)
-    if not cubes.keys() & partners.keys():
+            images_by_key.setdefault(kind_and_key(name)[1], []).append(path)
+    if not cubes_by_key.keys() & images_by_key.keys():
         raise CubeError(
             f"{folder} holds no pairs to sharpen: NAME_hsi.* and NAME_msi.*, hsi/NAME.* and msi/NAME.*"
             if images is None else f"no cube in {folder} has the name of an image in {images}"
         )  # fmt: skip
     jobs = []
-    for key, found in cubes.items():
-        others = partners.pop(key, [])
-        for name, path in found:
+    for key, cubes in cubes_by_key.items():
+        candidates = images_by_key.pop(key, [])
+        for name, path in cubes:
             fault = ""
-            if len(found) > 1:
-                fault = f"{path}: {len(found)} cubes for one image ({', '.join(n for n, _ in found)}); leave one"
-            elif len(others) != 1:
-                names = ", ".join(map(str, others))
-                fault = f"{path}: {len(others)} images for this cube ({names}); leave one" if others else f"{path} has no image beside it"
-            image = others[0] if others else path
+            if len(cubes) > 1:
+                fault = f"{path}: {len(cubes)} cubes for one image ({', '.join(n for n, _ in cubes)}); leave one"
+            elif len(candidates) != 1:
+                names = ", ".join(map(str, candidates))
+                several = f"{path}: {len(candidates)} images for this cube ({names}); leave one"
+                fault = several if candidates else f"{path} has no image beside it"
+            image = candidates[0] if candidates else path
             jobs.append(SharpeningJob(name, path, image, out / job.renamed(name, form), out, how, uncertain, threads, fault))
-    passed += [str(p) for left in partners.values() for p in left]
-    return Plan(jobs, sorted(passed))
+    passed_over += [str(p) for unpaired in images_by_key.values() for p in unpaired]
+    return Plan(jobs, sorted(passed_over))
 
 
-def told(name: str) -> tuple[str, str]:
-    """Of a path: "h" a cube's, "m" an image's, "" neither's, by the last such word in it; and what is left without words and suffix."""
+def kind_and_key(name: str) -> tuple[str, str]:
+    """Return a path's kind by the last word in it ("h": cube, "m": image, "": neither), and its key: the path without words and suffix."""
     path = PurePath(name)
-    # scene.hsi is ENVI's, too
-    plain = path.parts if _WORD.search(path.suffix) else path.with_suffix("").parts
-    words = [m.group(1) for part in plain for m in _WORD.finditer(part)]
-    left = (_WORD.sub("", part).strip("-_. ") for part in plain)
-    return (words[-1][0].lower() if words else ""), "/".join(part for part in left if part)
+    # .hsi is also a suffix of ENVI files
+    parts = path.parts if _WORD.search(path.suffix) else path.with_suffix("").parts
+    words = [m.group(1) for part in parts for m in _WORD.finditer(part)]
+    remaining = (_WORD.sub("", part).strip("-_. ") for part in parts)
+    return (words[-1][0].lower() if words else ""), "/".join(part for part in remaining if part)

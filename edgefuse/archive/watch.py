@@ -1,7 +1,7 @@
-"""What lands in a folder is compressed and handed on: verified, in the manifest, and only then, where that was asked for, deleted.
+"""Watches a folder and compresses each complete cube; optionally deletes the original once the copy is verified and in the manifest.
 
-Whatever ends the process, at any moment: what is in the source folder and not in the manifest is done when it is started again; what is
-in the manifest is there, to the byte.
+The process may be killed at any moment. After a restart it compresses the cubes that the manifest does not list; every target that the
+manifest lists is complete.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from edgefuse.errors import OutputError
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.files import output_error, unused
 
-BAD = "bad"  # the folder, in the source's, that cubes which can't be used are moved to
-_LOOK_S, _FULL_S = 1.0, 10.0
-_LISTED = 100
+BAD = "bad"  # subfolder that unusable cubes are moved to
+_POLL_S, _RETRY_FULL_S = 1.0, 10.0
+_MAX_LISTED = 100
 
 Tell = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Counts:
-    """Since the start. bad: cubes that can't be used; set_aside has name and reason of the first hundred. full: times without room."""
+    """Counters since the start. bad: unusable cubes; set_aside: (name, reason) of the first 100. full: attempts that met a full disk."""
 
     done: int = 0
     already: int = 0
@@ -47,50 +47,51 @@ class Counts:
 
 
 class Watch:
-    """One folder's. `run` until `stop`."""
+    """Watches one folder: `run` works until `stop`."""
 
     def __init__(self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, tell: Tell) -> None:
-        """delete: originals, once what was made of them was decoded, and read back from the disk. tell: a line for people."""
+        """delete: delete an original after its copy was decoded and read back from disk. tell: receives messages for the user."""
         self._incoming, self._manifest, self._quality, self._delete, self._tell = incoming, manifest, quality, delete, tell
         self._wake = threading.Event()
         self._stopped = False
-        self._again_at = 0.0
+        self._retry_at = 0.0
         self.counts = Counts()
 
     def stop(self) -> None:
-        """From any thread or signal handler: `run` ends after the cube it is at."""
+        """End `run` after the current cube. Callable from any thread or signal handler."""
         self._stopped = True
         self._wake.set()
 
     def told(self, name: str) -> None:
-        """From any thread: the system says that this file was closed, or moved here."""
+        """Handle an event: the file `name` was closed or moved into the folder. Callable from any thread."""
         self._incoming.tell(name)
         self._wake.set()
 
     def run(self, forever: bool, beat: Callable[[], None]) -> None:
-        """Look, compress, wait; not `forever`: what is there now. beat: called every second or so, from compressing too.
+        """Compress cubes as they arrive; without `forever`, only those already in the folder.
 
-        Raises CubeError where the folder is gone, OutputError where nothing can be written; forever, a full disk is waited for.
+        beat: called about every second, also while compressing.
+        Raises CubeError if the folder is gone, OutputError if nothing can be written. With `forever`, waits while the disk is full.
         """
         while not self._stopped:
             beat()
             self._wake.clear()
-            whole, given_up = self._incoming.look(time.monotonic())
+            complete, given_up = self._incoming.look(time.monotonic())
             for path, why in given_up:
                 self._give_up(path, why, move=forever)
-            for path in whole:
-                if self._stopped or time.monotonic() < self._again_at:
+            for path in complete:
+                if self._stopped or time.monotonic() < self._retry_at:
                     break
                 if self._is_done(path):
                     continue
-                if (full := self._take(path, beat)) is not None and not forever:
+                if (full := self._compress(path, beat)) is not None and not forever:
                     raise full
             if not forever and not self._incoming.waiting:
                 return
-            self._wake.wait(_LOOK_S if forever else 0.01)
+            self._wake.wait(_POLL_S if forever else 0.01)
 
     def _is_done(self, path: Path) -> bool:
-        """Whether the manifest has `path` as it is now; then it is deleted, where that is asked for."""
+        """Return whether the manifest lists `path` in its current state; if so, delete it where requested."""
         files = job.source_files(path)
         if not self._manifest.done(path.name, files, self._job(path).settings):
             return False
@@ -99,17 +100,17 @@ class Watch:
 
     def _job(self, path: Path) -> CompressionJob:
         folder = self._manifest.folder
-        return CompressionJob("compress", path.name, path, self._free(path.name), folder, self._quality)
+        return CompressionJob("compress", path.name, path, self._unused_target(path.name), folder, self._quality)
 
-    def _free(self, name: str) -> Path:
-        """Where the cube called `name` goes: not over one of the same name whose original may be gone."""
+    def _unused_target(self, name: str) -> Path:
+        """Return an unused target for the cube `name`; an earlier target of that name may be the only copy of its cube."""
         number = 1
-        while self._manifest.taken(found := name + (f".{number}" if number > 1 else "") + EFZ):
+        while self._manifest.taken(target := name + (f".{number}" if number > 1 else "") + EFZ):
             number += 1
-        return self._manifest.folder / found
+        return self._manifest.folder / target
 
-    def _take(self, path: Path, beat: Callable[[], None]) -> OutputError | None:
-        """Compress one. Returns what says that there is no room."""
+    def _compress(self, path: Path, beat: Callable[[], None]) -> OutputError | None:
+        """Compress one cube. Returns the error if the disk is full, else None."""
         record = job.run(self._job(path), lambda done, total: beat())
         full: OutputError | None = OutputError(record["message"]) if record["state"] == "full" else None
         if record["state"] == "done":
@@ -121,7 +122,7 @@ class Watch:
                 full = e
         if full is not None:
             self.counts.full += 1
-            self._again_at = time.monotonic() + _FULL_S
+            self._retry_at = time.monotonic() + _RETRY_FULL_S
             self._tell(f"{full}; {path.name} waits, and is tried again")
         elif record["state"] == "done":
             self.counts.done += 1
@@ -135,17 +136,18 @@ class Watch:
         return full
 
     def _finish(self, path: Path, files: list[Path]) -> bool:
-        """Dismiss a cube that is done; where asked for, delete it, if it is still what was copied and the copy is there to the byte.
+        """Dismiss a finished cube; where requested, delete it if it is unchanged and its copy is intact.
 
-        False where it is to be done again."""
+        Returns False if it has to be compressed again.
+        """
         self._incoming.dismiss(path)
         if not self._delete:
             return True
         try:
             record = self._manifest.record(path.name) or {}
-            same = [f["sha256"] for f in record["source"]] == [sha256(f) for f in files]
-            if not same or not self._manifest.intact(record, read=True):
-                # another cube, or a copy that is gone: it is done again
+            unchanged = [f["sha256"] for f in record["source"]] == [sha256(f) for f in files]
+            if not unchanged or not self._manifest.intact(record, read=True):
+                # the cube changed or its copy is damaged: compress it again
                 self._manifest.append({**record, "state": "stale"})
                 self._incoming.recall(path)
                 return False
@@ -158,7 +160,7 @@ class Watch:
         return True
 
     def _give_up(self, path: Path, why: str, move: bool) -> None:
-        """Count a cube that can't be used, and move it to the folder `bad`, under a name of its own."""
+        """Count an unusable cube and, with `move`, move its files to the folder `bad` under unused names."""
         try:
             self._manifest.append({"name": path.name, "state": "bad", "settings": self._job(path).settings, "message": why})
         except OutputError as e:
@@ -167,7 +169,7 @@ class Watch:
             return
         self._incoming.dismiss(path)
         self.counts.bad += 1
-        if len(self.counts.set_aside) < _LISTED:
+        if len(self.counts.set_aside) < _MAX_LISTED:
             self.counts.set_aside.append((path.name, why))
         if not move:
             self._tell(f"{path.name} is left out: {why}")
@@ -184,8 +186,8 @@ class Watch:
 
 
 @contextmanager
-def events(folder: Path, told: Callable[[str], None]) -> Iterator[bool]:
-    """Have the system tell what is closed and moved in `folder`. Yields whether it does; without the package watchdog it does not."""
+def events(folder: Path, notify: Callable[[str], None]) -> Iterator[bool]:
+    """Call `notify` with the name of each file closed in or moved into `folder`. Yields False without watchdog or file-system events."""
     try:
         from watchdog.events import FileSystemEventHandler
         from watchdog.observers import Observer
@@ -195,17 +197,17 @@ def events(folder: Path, told: Callable[[str], None]) -> Iterator[bool]:
 
     class Handler(FileSystemEventHandler):
         def on_closed(self, event: Any) -> None:
-            told(os.path.basename(os.fsdecode(event.src_path)))  # noqa: PTH119
+            notify(os.path.basename(os.fsdecode(event.src_path)))  # noqa: PTH119
 
         def on_moved(self, event: Any) -> None:
-            told(os.path.basename(os.fsdecode(event.dest_path)))  # noqa: PTH119
+            notify(os.path.basename(os.fsdecode(event.dest_path)))  # noqa: PTH119
 
     observer = Observer()
     try:
         observer.schedule(Handler(), os.fspath(folder))
         observer.start()
     except OSError:
-        # no watches left, or a file system that has none
+        # the inotify limit is reached, or the file system has no events
         yield False
         return
     try:

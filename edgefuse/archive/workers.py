@@ -1,4 +1,4 @@
-"""Who does an archive's jobs: processes of this machine, or somebody's Dask cluster. Both are executors of concurrent.futures."""
+"""Executors for archive jobs (concurrent.futures): processes on this machine or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Any
 import edgefuse
 from edgefuse.errors import MissingDependencyError, SettingsError
 
-JOB_BYTES = 300_000_000  # memory a compression may take, and some more
+JOB_BYTES = 300_000_000  # upper bound of the memory that a compression needs
 _CONNECT_S = "20s"
 
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """open: starts the executor. count: how many jobs it does at once, as of now."""
+    """A pool of workers. open: starts the executor. count: returns how many jobs it currently runs at once. name: for messages."""
 
     open: Callable[[], AbstractContextManager[Executor]]
     count: Callable[[], int]
@@ -31,41 +31,44 @@ class Crew:
 
 
 def local(jobs: int | None = None, each_bytes: int = JOB_BYTES, threads: int = 1) -> Crew:
-    """`jobs` processes here; without a number as many as there are cores, and memory for. each_bytes, threads: what a job takes."""
+    """Return a pool of `jobs` processes on this machine; None: as many as cores and free memory allow.
+
+    each_bytes, threads: memory and threads that a job needs.
+    """
     import psutil
 
-    fits = int(psutil.virtual_memory().available / each_bytes)
-    count = jobs or max(1, min((os.cpu_count() or 1) // threads, fits))
+    fitting = int(psutil.virtual_memory().available / each_bytes)
+    count = jobs or max(1, min((os.cpu_count() or 1) // threads, fitting))
     return Crew(partial(_pool, count), lambda: count, f"{count} process{'es' if count > 1 else ''} of this machine")
 
 
 @contextmanager
 def _pool(count: int) -> Iterator[Executor]:
-    # spawned: a fork would take the threads of our libraries along, half
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _alone)
+    # spawn, because a forked process inherits locks of library threads that do not run in it
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _init_worker)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _alone() -> None:
-    """Ctrl-C is the parent's: it lets each process end the job that it is at. Where the parent is killed, its processes end, too."""
+def _init_worker() -> None:
+    """Initialise a worker: ignore Ctrl-C, which the parent handles by waiting for running jobs, and exit if the parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := parent_process()) is not None:
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(parent.sentinel,), daemon=True).start()
 
 
-def _follow(sentinel: int) -> None:
+def _exit_with_parent(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
 
 
 @contextmanager
 def dask(address: str) -> Iterator[Crew]:
-    """The cluster whose scheduler is at `address`, whose workers see our files under the same paths and have our EdgeFuse.
+    """Connect to the Dask scheduler at `address`. Its workers need the files under the same paths and the same EdgeFuse version.
 
-    Raises MissingDependencyError; SettingsError where nobody answers, or a worker has another EdgeFuse or none.
+    Raises MissingDependencyError; SettingsError if no scheduler answers or a worker has another version of EdgeFuse or none.
     """
     try:
         from distributed import Client
@@ -78,7 +81,7 @@ def dask(address: str) -> Iterator[Crew]:
     with client:
         try:
             versions = set(client.run(_version).values())
-        except Exception as e:  # what a worker without EdgeFuse raises is wrapped by whoever noticed first
+        except Exception as e:  # Dask wraps the error of a worker without EdgeFuse in various types
             raise SettingsError(f"--dask {address}: its workers can't run EdgeFuse ({e}); pip install 'edgefuse[dask]' there") from None
         if versions - {edgefuse.__version__}:
             raise SettingsError(
@@ -87,7 +90,7 @@ def dask(address: str) -> Iterator[Crew]:
 
         @contextmanager
         def pool() -> Iterator[Executor]:
-            # a job whose worker dies is given to another
+            # retry a job on another worker if its worker dies
             executor = client.get_executor(pure=False, retries=2)
             try:
                 yield executor

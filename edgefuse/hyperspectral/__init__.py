@@ -1,1 +1,1 @@
-"""Hyperspectral cubes: their files (`formats`), the codec and its container, archives of them."""
+"""Hyperspectral cubes: file formats (`formats`), compression codecs (`codec`) and the `.efz` container."""

@@ -25,10 +25,10 @@ from edgefuse.hyperspectral.quality import Quality
 
 @dataclass(frozen=True, slots=True)
 class DecodedCube:
-    """What an .efz file holds.
+    """Content of an .efz file.
 
     data: (H, W, B), of the type that was compressed. info: wavelengths, band names, no-data value, georeference.
-    lost: windows (rows, columns, bands) that are damaged in the file; `data` is no data (or 0) there. Empty unless asked for.
+    lost: windows (rows, columns, bands) of damaged tiles, where `data` holds the no-data value (or 0). Only with `keep_intact`.
     """
 
     data: NDArray[Any]
@@ -41,14 +41,14 @@ def open_cube(path: AnyPath, dataset: str | None = None, header: AnyPath | None 
 
     Args:
         path: ENVI, .npy, .npz, .mat, GeoTIFF or HDF5.
-        dataset: which of the file's arrays, for .npz, .mat and HDF5.
-        header: the ENVI header, where it is not beside its samples.
+        dataset: name of the array in the file, for .npz, .mat and HDF5.
+        header: path of the ENVI header, if it is not beside the samples.
 
     Returns:
-        The open cube, a context manager; `.shape`, `.dtype` and `.info` say what is in it.
+        The open cube, a context manager with `.shape`, `.dtype` and `.info`.
 
     Raises:
-        CubeError: the file is no cube, or is damaged.
+        CubeError: the file is not a cube, or is damaged.
         MissingDependencyError: its format needs a package; the message has the pip command.
     """
     return formats.open_cube(path_of(path), dataset, None if header is None else path_of(header))
@@ -79,24 +79,24 @@ def compress(
 
     Args:
         cube: an array (H, W, B) of integers or floats, the path of a cube file, or an open cube. NaN and infinities are missing samples.
-        out: the .efz file to write; it appears whole or not at all. Without it the bytes are returned.
-        bpppc: bits per pixel and band at most, such as 0.25.
-        psnr: dB to reach, such as 45, against 10000 for 16-bit integers, 255 for 8-bit ones, 1 for floats.
-        max_error: the most that any sample may be off, in its own units; integers of 8 and 16 bits only.
+        out: the .efz file to write, atomically. Without it the bytes are returned.
+        bpppc: maximum bits per pixel and band, such as 0.25.
+        psnr: minimum PSNR in dB, such as 45, with a peak of 10000 for 16-bit integers, 255 for 8-bit ones, 1 for floats.
+        max_error: maximum absolute error of a sample, in its own units; integers of 8 and 16 bits only.
         model: `spectral-edge`, or `sscnet` at the network's own rates.
-        nodata: of an array, the value of missing samples.
-        wavelengths: of an array, nanometres, one a band.
-        dataset: of a file, which of its arrays.
-        check: decode the result and measure it before it is returned or appears.
+        nodata: for an array, the value of missing samples.
+        wavelengths: for an array, the wavelength of each band in nanometres.
+        dataset: for a file, the name of the array in it.
+        check: decode and measure the result before it is returned or written.
 
     Returns:
-        The .efz file's bytes; with `out` a report, as `edgefuse compress --json` prints it.
+        The .efz file's bytes; with `out` a report, the same as `edgefuse compress --json` prints.
 
     Raises:
-        CubeError: what is given is no cube, or can't be compressed so.
+        CubeError: the input is not a cube, or can't be compressed with these settings.
         SettingsError: more than one of `bpppc`, `psnr` and `max_error`, or one out of its range.
         OutputError: `out` can't be written.
-        EdgeFuseError: what was decoded is not what was asked for: a fault of ours, or of the disk.
+        EdgeFuseError: the decoded result misses the target, because of a bug in EdgeFuse or a failing disk.
     """
     check_numbers(bpppc=bpppc, psnr=psnr, max_error=max_error)
     quality = Quality(model=model, bpppc=bpppc, psnr=psnr, max_error=max_error)
@@ -125,14 +125,14 @@ def decompress(efz: bytes | AnyPath, out: AnyPath | None = None, *, keep_intact:
 
     Args:
         efz: the file's bytes, or its path.
-        out: the cube file to write; its suffix says the format. Without it an array is returned.
-        keep_intact: of a damaged file, give what is whole; the rest is no data, or 0.
+        out: the cube file to write, in the format of its suffix. Without it an array is returned.
+        keep_intact: decode the intact tiles of a damaged file; the rest is the no-data value, or 0.
 
     Returns:
-        The cube (H, W, B), of the type that was compressed; with `out` a report, as `edgefuse decompress --json` prints it.
+        The cube (H, W, B), of the type that was compressed; with `out` a report, the same as `edgefuse decompress --json` prints.
 
     Raises:
-        CubeError: this is no .efz file, or it is damaged and `keep_intact` is not given.
+        CubeError: the input is not an .efz file, or it is damaged and `keep_intact` is not set.
         OutputError: `out` can't be written.
     """
     if out is None:
@@ -149,17 +149,17 @@ def decompress(efz: bytes | AnyPath, out: AnyPath | None = None, *, keep_intact:
 
 
 def read_efz(efz: bytes | AnyPath, *, keep_intact: bool = False) -> DecodedCube:
-    """Read an .efz file: its samples, and what is known of them.
+    """Read an .efz file with its metadata.
 
     Args:
         efz: the file's bytes, or its path.
-        keep_intact: of a damaged file, give what is whole; `lost` of the result says what is missing.
+        keep_intact: decode the intact tiles of a damaged file; `lost` of the result lists the others.
 
     Returns:
-        Samples, wavelengths, georeference and all else that the cube's file said.
+        Samples, wavelengths, georeference and all other metadata of the original cube file.
 
     Raises:
-        CubeError: this is no .efz file, or it is damaged and `keep_intact` is not given.
+        CubeError: the input is not an .efz file, or it is damaged and `keep_intact` is not set.
     """
     with Compressed(path_of(efz)) if isinstance(efz, (str, os.PathLike)) else Compressed(Path("efz"), io.BytesIO(_bytes(efz))) as file:
         try:

@@ -1,4 +1,4 @@
-"""A cube in memory, read as a cube file is."""
+"""A NumPy array as a `CubeSource`, and conversion of API arguments to one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ AnyCube = NDArray[Any] | CubeSource | AnyPath
 
 
 class ArraySource(CubeSource):
-    """A NumPy array (H, W, B) as a `CubeSource`. name: what messages call it."""
+    """A NumPy array (H, W, B) as a `CubeSource`. name: its name in messages."""
 
     def __init__(self, samples: NDArray[Any], name: str, nodata: float | None = None, wavelengths: Sequence[float] | None = None) -> None:
-        """Raises CubeError for what is no cube."""
+        """Raises CubeError if `samples` is not a cube."""
         if isinstance(samples, np.ma.MaskedArray):
-            raise CubeError(f"{name} is a masked array; fill what is masked with a value, and name it as nodata")
+            raise CubeError(f"{name} is a masked array; fill masked samples with a value and pass it as nodata")
         shape = samples.shape
         if len(shape) != 3 or samples.size == 0:
             raise CubeError(f"{name} has shape {shape}; expected (rows, columns, bands), each at least 1")
@@ -39,7 +39,7 @@ class ArraySource(CubeSource):
             raise CubeError(f"{name}: wavelengths are not all finite numbers") from None
         self.info = CubeInfo((shape[0], shape[1], shape[2]), samples.dtype, known, nodata=nodata)
         if nodata is not None and not can_hold(self.info.dtype, nodata):
-            raise CubeError(f"{name}: samples of type {self.info.dtype} can't be {nodata!r}, so none is missing; leave nodata out")
+            raise CubeError(f"{name}: samples of type {self.info.dtype} can't be {nodata!r}, so none is missing; omit nodata")
         self._samples = samples
 
     @property
@@ -54,9 +54,10 @@ class ArraySource(CubeSource):
 def opened(
     cube: AnyCube, name: str, nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None
 ) -> Iterator[CubeSource]:
-    """Whatever holds a cube, as a `CubeSource`. nodata, wavelengths: of an array, which can't say; dataset: of a file.
+    """Open an array, a file or an open cube as a `CubeSource`, and close what was opened here.
 
-    What was opened here is closed. Raises CubeError for what is no cube, SettingsError where an array's options are given for a file.
+    nodata, wavelengths: metadata of an array. dataset: name of the array in a file.
+    Raises CubeError if `cube` is not a cube, SettingsError if an option for arrays is given with a file or vice versa.
     """
     if isinstance(cube, np.ndarray):
         if dataset is not None:
@@ -64,7 +65,7 @@ def opened(
         yield ArraySource(cube, name, nodata, wavelengths)
         return
     if nodata is not None or wavelengths is not None:
-        raise SettingsError(f"nodata and wavelengths are for arrays; the file of {name} says its own")
+        raise SettingsError(f"nodata and wavelengths are for arrays; {name} has its own metadata")
     if isinstance(cube, CubeSource):
         yield cube
     elif isinstance(cube, (str, os.PathLike)):
@@ -75,7 +76,7 @@ def opened(
 
 
 def path_of(path: AnyPath) -> Path:
-    """A path with ~ made a home folder. Raises SettingsError."""
+    """Return the path with ~ expanded. Raises SettingsError for bytes."""
     text = os.fspath(path)
     if not isinstance(text, str):
         raise SettingsError(f"{text!r} is bytes; give a path as text")
@@ -83,7 +84,7 @@ def path_of(path: AnyPath) -> Path:
 
 
 def check_numbers(**given: object) -> None:
-    """Raises SettingsError where one is neither None nor a number."""
+    """Raise SettingsError if a keyword's value is neither None nor a number."""
     for name, value in given.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
             raise SettingsError(f"{name} is {value!r}; give a number")

@@ -1,4 +1,4 @@
-"""A cube's file into an `.efz` file that was decoded again and measured before it appears, and back."""
+"""Compression of cube files into `.efz` files, verified by decoding before the file appears, and decompression."""
 
 from __future__ import annotations
 
@@ -23,46 +23,49 @@ from edgefuse.util.files import appearing, check_file
 
 _logger = logging.getLogger(__name__)
 
-Beat = Callable[[int, int], None]  # bytes done, bytes in all
+Beat = Callable[[int, int], None]  # bytes done, total bytes
 
 
 def compress_file(
     path: Path, target: Path, quality: Quality, dataset: str | None = None, header: Path | None = None, check: bool = True,
     beat: Beat | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Compress a cube file; returns the report. `target` appears whole, or not at all, and only after it was decoded (unless not `check`).
+    """Compress a cube file and return the report. `target` is written atomically and, with `check`, only after it was decoded and measured.
 
-    Raises CubeError (the cube), OutputError (the target), SettingsError, EdgeFuseError where what was decoded breaks the bound asked for.
+    Raises CubeError (the cube), OutputError (the target), SettingsError, EdgeFuseError if the decoded cube exceeds the error bound.
     """
     with open_cube(path, dataset, header) as source:
         return compress_cube(source, target, quality, check, beat) | {"cube": str(path)}
 
 
 def compress_cube(source: CubeSource, target: Path, quality: Quality, check: bool = True, beat: Beat | None = None) -> dict[str, Any]:
-    """Compress an open cube; as `compress_file`."""
+    """Compress an open cube; otherwise as `compress_file`."""
     if source.dtype.kind == "c":
         raise CubeError(f"{source.path}: complex numbers are not compressed; give magnitudes")
     check_file(target)
-    with appearing(target) as part:
+    with appearing(target) as temporary:
         began = time.perf_counter()
-        with open(part, "wb") as f:
+        with open(temporary, "wb") as f:
             _encode(source, f, quality, lambda done: beat(done, source.nbytes * (1 + check)) if beat else None)
             f.flush()
             os.fsync(f.fileno())
         encoded = time.perf_counter()
-        found = _checked(source, part, quality, beat) if check else None
+        measured = _verify(source, temporary, quality, beat) if check else None
         decode_s = time.perf_counter() - encoded
-        size = part.stat().st_size
+        size = temporary.stat().st_size
         if quality.bpppc is not None and 8 * size * source.dtype.itemsize > 1.001 * quality.bpppc * source.nbytes:
-            _logger.warning("%s took more than %g bits a pixel and channel: it is too small for so few", source.path, quality.bpppc)
+            _logger.warning(
+                "%s took more than %g bits per pixel and channel: the cube is too small for this rate", source.path, quality.bpppc
+            )
     report = {"cube": str(source.path), "format": source.form, "efz": str(target), "settings": quality.as_json()}
-    return report | _figures(source.info, size, found, encoded - began, decode_s if check else None)
+    return report | _figures(source.info, size, measured, encoded - began, decode_s if check else None)
 
 
 def decompress_file(path: Path, target: Path, form: str | None = None, keep: bool = False, beat: Beat | None = None) -> dict[str, Any]:
-    """Decode into a cube file of `form`, by the suffix where None; returns the report.
+    """Decode an .efz file into a cube file and return the report. Raises CubeError, OutputError.
 
-    keep: write what is intact of a damaged file, the rest zero or no data; the report lists what was lost. Raises CubeError, OutputError.
+    form: format of the target; None: by its suffix. keep: write the intact tiles of a damaged file and fill the others with zero or the
+    no-data value; the report lists them.
     """
     with Compressed(path) as efz:
         began = time.perf_counter()
@@ -84,40 +87,42 @@ def decompress_file(path: Path, target: Path, form: str | None = None, keep: boo
 
 
 def _encode(source: CubeSource, file: BinaryIO, quality: Quality, beat: Callable[[int], None]) -> None:
-    kind, info = codec(quality.model), source.info
+    encoder, info = codec(quality.model), source.info
     target = Target(bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound)
     about = {k: v for k, v in info.as_json().items() if k not in ("shape", "dtype")}
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
     try:
-        kind.encode_to(file, source, target, nodata=nodata, about=about, progress=lambda done, of: beat(info.nbytes * done // of))
+        encoder.encode_to(file, source, target, nodata=nodata, about=about, progress=lambda done, of: beat(info.nbytes * done // of))
     except CubeError:
         raise
     except InputError as e:
         raise CubeError(f"{source.path}: {e}") from None
 
 
-def _checked(source: CubeSource, part: Path, quality: Quality, beat: Beat | None) -> Spectral:
-    """Decode what was written, and measure it. Raises EdgeFuseError where it is not what was asked for."""
+def _verify(source: CubeSource, path: Path, quality: Quality, beat: Beat | None) -> Spectral:
+    """Decode the written file and measure it. Raises EdgeFuseError if it misses the target or can't be decoded."""
     score = SpectralScore(source.shape[2], peak_of(source.dtype), source.info.nodata)
     covered = 0
-    with Compressed(part) as efz:
+    with Compressed(path) as efz:
         for window, samples in efz.tiles():
             reference = source.read(*window)
             score.add(reference, samples)
             if quality.bound == 0 and not np.array_equal(reference, samples):
-                raise EdgeFuseError(f"{source.path}: what was decoded is not what went in; nothing was written. Please report this")
+                raise EdgeFuseError(f"{source.path}: the decoded cube differs from the original; nothing was written. Please report this")
             covered += samples.size
             if beat is not None:
                 beat(source.nbytes + covered * samples.itemsize, 2 * source.nbytes)
         if efz.lost or covered * source.dtype.itemsize != source.nbytes:
-            raise EdgeFuseError(f"{source.path}: what was written can't be decoded whole; the disk may be failing")
-    found = score.result()
-    if quality.bound is not None and found.max_error > quality.bound:
-        raise EdgeFuseError(f"{source.path}: decoded samples are {found.max_error:g} off, {quality.bound} were allowed; please report this")
-    return found
+            raise EdgeFuseError(f"{source.path}: the written file can't be decoded completely; the disk may be failing")
+    measured = score.result()
+    if quality.bound is not None and measured.max_error > quality.bound:
+        raise EdgeFuseError(
+            f"{source.path}: a decoded sample is off by {measured.max_error:g}, allowed are {quality.bound}; please report this"
+        )
+    return measured
 
 
-def _figures(info: CubeInfo, size: int, found: Spectral | None, encode_s: float | None, decode_s: float | None) -> dict[str, Any]:
+def _figures(info: CubeInfo, size: int, measured: Spectral | None, encode_s: float | None, decode_s: float | None) -> dict[str, Any]:
     def rate(seconds: float | None) -> float | None:
         return None if not seconds else round(info.nbytes / seconds / 1e6, 3)
 
@@ -127,7 +132,7 @@ def _figures(info: CubeInfo, size: int, found: Spectral | None, encode_s: float 
         "bytes": {"samples": info.nbytes, "efz": size},
         "bpppc": 8 * size / (info.nbytes / info.dtype.itemsize),
         "ratio": info.nbytes / size,
-        "quality": None if found is None else found.as_json(),
+        "quality": None if measured is None else measured.as_json(),
         "encode_s": None if encode_s is None else round(encode_s, 6),
         "encode_mb_s": rate(encode_s),
         "decode_s": None if decode_s is None else round(decode_s, 6),

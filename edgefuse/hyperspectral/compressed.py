@@ -1,4 +1,4 @@
-"""A compressed cube's file: what it holds, and its tiles as windows. Which codec decodes it is for its header to say."""
+"""Reader of compressed cubes (.efz): metadata, and tiles as windows. The header names the codec."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from edgefuse.hyperspectral.formats.base import Window
 
 
 class Compressed:
-    """An .efz file, read once from its begin to its end. `lost`, once `tiles` is through: windows that are damaged. Raises CubeError.
+    """An .efz file, read sequentially once. Raises CubeError.
 
-    stream: its bytes, where they are not in the file `path`, which then only names them in messages.
+    lost: windows of damaged tiles, complete after `tiles` is exhausted.
+    stream: source of the bytes instead of the file `path`, which then is only the name in messages.
     """
 
     def __init__(self, path: Path, stream: BinaryIO | None = None) -> None:
@@ -32,7 +33,7 @@ class Compressed:
         try:
             model = efz.Reader(self._file).header.model
             if not registry.known("edgefuse.codecs", model):
-                raise InputError(f"it was made by {model[:40]!r}, which is not known here; update edgefuse")
+                raise InputError(f"its codec {model[:40]!r} is unknown; update edgefuse")
             self._file.seek(0)
             self._decoder = codec(model).decoder(self._file)
             self.header = self._decoder.header
@@ -43,16 +44,16 @@ class Compressed:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was asked for, as far as the file says."""
+        """Compression settings that the file records."""
         return {"model": self.header.model, **self.header.settings}
 
     @property
     def missing(self) -> float:
-        """What stands for samples that are lost."""
+        """Value of lost samples."""
         return float(self._decoder.missing)
 
     def tiles(self) -> Iterator[tuple[Window, NDArray[Any]]]:
-        """Each intact tile: its window, of all bands, and its samples."""
+        """Yield (window, samples) of each intact tile; windows cover all bands."""
         bands = slice(0, self.info.shape[2])
         try:
             for (rows, columns), samples in self._decoder.tiles():

@@ -1,4 +1,4 @@
-/* CRC-32C (Castagnoli), byte by byte: crc32c.py compiled. */
+/* CRC-32C (Castagnoli), bytewise, as in crc32c.py. */
 
 #include "../util/native.h"
 

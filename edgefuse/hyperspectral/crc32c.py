@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli, as in iSCSI and ext4), which `zlib` has not."""
+"""CRC-32C (Castagnoli, as in iSCSI and ext4), which `zlib` lacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _table() -> NDArray[np.uint32]:
 
 
 def crc32c(data: bytes, crc: int = 0) -> int:
-    """Of `data`, continuing `crc`."""
+    """Return the CRC-32C of `data`, continuing from `crc`."""
     if library := compiled.library():
         library.edgefuse_crc32c.restype = ctypes.c_uint32
         return int(library.edgefuse_crc32c(ctypes.c_void_p(_table().ctypes.data), data, ctypes.c_int64(len(data)), ctypes.c_uint32(crc)))

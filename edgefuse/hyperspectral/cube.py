@@ -1,4 +1,4 @@
-"""What is known of a hyperspectral cube beside its samples."""
+"""Metadata of a hyperspectral cube."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 
 from edgefuse.errors import CubeError
 
-KINDS = "uifc"  # of NumPy's dtypes: unsigned, signed, float, complex
-_MOST = 1 << 62  # bytes of samples: what a file's offset can say
+KINDS = "uifc"  # kinds of NumPy dtypes: unsigned, signed, float, complex
+_MAX_BYTES = 1 << 62  # bytes of samples; keeps file offsets within 64 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Georeference:
-    """Where a cube lies on the ground.
+    """Georeference of a cube.
 
     transform: (a, b, c, d, e, f): x = a column + b row + c, y = d column + e row + f, from the upper left corner of the upper left pixel
-    (GDAL's affine transformation, in rasterio's order). crs: the system of x and y: "EPSG:32633" or WKT; empty where unknown.
+    (GDAL's affine transformation, in rasterio's order). crs: coordinate reference system of x and y: "EPSG:32633" or WKT; empty if unknown.
     """
 
     transform: tuple[float, float, float, float, float, float]
@@ -30,12 +30,12 @@ class Georeference:
 
 @dataclass(frozen=True, slots=True)
 class CubeInfo:
-    """A cube's shape, type and meaning; None or empty where a file does not tell.
+    """Shape, sample type and metadata of a cube; None or empty if unknown.
 
-    shape: (H, W, B): rows (lines), columns (samples), bands, each at least 1. dtype: of a sample, in this machine's byte order.
-    wavelengths, fwhm: centre and full width at half maximum of each band, nanometres. band_names: one a band.
-    nodata: the value of samples that hold nothing, NaN included. gain, offset: a band's unit value = sample * gain + offset.
-    metadata: what else its file says, in the file's own words (ENVI header fields, TIFF tags); survives a trip through formats.
+    shape: (H, W, B): rows (lines), columns (samples), bands, each at least 1. dtype: sample type in native byte order.
+    wavelengths, fwhm: centre and full width at half maximum of each band, nanometres. band_names: one per band.
+    nodata: value of missing samples, possibly NaN. gain, offset: per band; physical value = sample * gain + offset.
+    metadata: other fields of its file, as text (ENVI header fields, TIFF tags); kept when converting between formats.
     """
 
     shape: tuple[int, int, int]
@@ -52,8 +52,8 @@ class CubeInfo:
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
         if self.dtype.kind not in KINDS:
-            raise CubeError(f"samples of type {self.dtype} are no numbers; give integers or floats")
-        if len(self.shape) != 3 or min(self.shape) < 1 or self.nbytes > _MOST:
+            raise CubeError(f"samples of type {self.dtype} are not numbers; give integers or floats")
+        if len(self.shape) != 3 or min(self.shape) < 1 or self.nbytes > _MAX_BYTES:
             raise CubeError(f"a cube of shape {self.shape}: expected rows, columns and bands, each at least 1, and under 2^62 bytes")
         for name in PER_BAND:
             values = getattr(self, name)
@@ -66,45 +66,45 @@ class CubeInfo:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def like(self, **changes: Any) -> Self:
-        """A copy with `changes`."""
+        """Return a copy with `changes`."""
         return replace(self, **changes)
 
     def as_json(self) -> dict[str, Any]:
-        """For JSON: `from_json` reads it. What is not known is left out; NaN and infinities are texts."""
-        found: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype.name}
+        """Return a JSON-serialisable dictionary for `from_json`. Omits unknown fields; NaN and infinities are strings."""
+        fields: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype.name}
         for name in PER_BAND:
             if (values := getattr(self, name)) is not None:
-                found[name] = list(values)
+                fields[name] = list(values)
         if self.nodata is not None:
-            found["nodata"] = self.nodata if math.isfinite(self.nodata) else str(float(self.nodata))
+            fields["nodata"] = self.nodata if math.isfinite(self.nodata) else str(float(self.nodata))
         if self.georeference is not None:
-            found["georeference"] = {"transform": list(self.georeference.transform), "crs": self.georeference.crs}
+            fields["georeference"] = {"transform": list(self.georeference.transform), "crs": self.georeference.crs}
         if self.metadata:
-            found["metadata"] = dict(self.metadata)
-        return found
+            fields["metadata"] = dict(self.metadata)
+        return fields
 
     @classmethod
     def from_json(cls, raw: Any) -> Self:
-        """What `as_json` made, from a file that may lie. Raises CubeError for anything else."""
+        """Parse `as_json`'s output from an untrusted file. Raises CubeError if it is invalid."""
         try:
-            place = raw.get("georeference")
+            georeference = raw.get("georeference")
             nodata = raw.get("nodata")
             return cls(
                 _shape(raw["shape"]), np.dtype(_text(raw["dtype"])),
                 _numbers(raw.get("wavelengths")), _numbers(raw.get("fwhm")), _texts(raw.get("band_names")),
                 None if nodata is None else as_nodata(nodata), _numbers(raw.get("gain")), _numbers(raw.get("offset")),
-                None if place is None else _place(place),
+                None if georeference is None else _georeference(georeference),
                 {_text(k): _text(v) for k, v in raw.get("metadata", {}).items()},
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
-            raise CubeError(f"what is said of the cube can't be ({type(e).__name__}: {e})") from None
+            raise CubeError(f"the metadata of the cube is invalid ({type(e).__name__}: {e})") from None
 
 
 PER_BAND = ("wavelengths", "fwhm", "band_names", "gain", "offset")
 
 
 def as_nodata(value: Any) -> float:
-    """`value` as an int where it is one (64-bit integers are not all floats), else as a float. Raises ValueError, TypeError."""
+    """Return `value` as int if integral (float64 can't hold all 64-bit integers), else as float. Raises ValueError, TypeError."""
     if isinstance(value, str):
         return int(value) if value.strip().lstrip("+-").isdecimal() and len(value) < 25 else float(value)
     if isinstance(value, numbers.Integral):
@@ -113,20 +113,20 @@ def as_nodata(value: Any) -> float:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no whole number")
+        raise TypeError(f"{value!r} is not an integer")
     return value
 
 
 def _shape(values: Any) -> tuple[int, int, int]:
-    height, width, bands = map(_whole, values)
+    height, width, bands = map(_integer, values)
     return height, width, bands
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a string")
     return value
 
 
@@ -138,21 +138,21 @@ def _texts(values: Any) -> tuple[str, ...] | None:
     return None if values is None else tuple(_text(v) for v in values)
 
 
-def _place(raw: Any) -> Georeference:
+def _georeference(raw: Any) -> Georeference:
     a, b, c, d, e, f = finite(raw["transform"])
     return Georeference((a, b, c, d, e, f), _text(raw["crs"]))
 
 
 def finite(values: Iterable[Any]) -> tuple[float, ...]:
-    """`values` as floats. Raises ValueError where one is not finite."""
-    found = tuple(float(v) for v in values)
-    if not all(map(math.isfinite, found)):
+    """Return `values` as floats. Raises ValueError if one is not finite."""
+    result = tuple(float(v) for v in values)
+    if not all(map(math.isfinite, result)):
         raise ValueError("a number that is not finite")
-    return found
+    return result
 
 
 def can_hold(dtype: np.dtype[Any], value: object) -> bool:
-    """Whether samples can be `value`: -9999 of unsigned ones is a header's mistake."""
+    """Return whether `dtype` can represent `value`: a no-data value of -9999 for unsigned samples is an error in the header."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
     try:
@@ -166,5 +166,5 @@ def can_hold(dtype: np.dtype[Any], value: object) -> bool:
 
 
 def peak_of(dtype: np.dtype[Any]) -> float:
-    """What a PSNR is against, fixed by type so that figures compare: 1 of floats, the largest of 8 bits, else 10000 (reflectance)."""
+    """Return the PSNR peak of a type, fixed so that figures are comparable: floats 1, 8 bits their maximum, others 10000 (reflectance)."""
     return 1.0 if dtype.kind in "fc" else float(np.iinfo(dtype).max) if dtype.itemsize == 1 else 10000.0

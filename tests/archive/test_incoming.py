@@ -63,7 +63,7 @@ def test_a_cube_that_never_gets_whole_is_given_up(tmp_path: Path) -> None:
     assert names(incoming.look(59)[0]) == ["b.npy"]
     ((path, why),) = incoming.look(60)[1]
     assert path.name == "a.npy"
-    assert "not whole" in why
+    assert "incomplete" in why
 
 
 def test_what_the_system_says_is_closed_is_whole_at_once(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgefuse.archive import job as archives
-from edgefuse.archive.sharpening import SharpeningJob, plan, told
+from edgefuse.archive.sharpening import SharpeningJob, kind_and_key, plan
 from edgefuse.errors import CubeError
 from tests.sharpening.scenes import image, scene
 
@@ -30,7 +30,7 @@ HOW = {"name": "sharpen-edge", "fwhm": 1.0, "register": False, "tile": None, "co
     ],
 )
 def test_a_path_tells_what_it_is_and_what_it_belongs_to(name: str, kind: str, left: str) -> None:
-    assert told(name) == (kind, left)
+    assert kind_and_key(name) == (kind, left)
 
 
 def filled(folder: Path, *names: str) -> Path:

@@ -53,9 +53,9 @@ def off(by: int) -> Callable[[Any], Any]:
 @pytest.mark.parametrize(
     ("quality", "change", "says"),
     [
-        (Quality(), off(1), "not what went in"),
-        (Quality(max_error=3), off(20), "3 were allowed"),
-        (Quality(bpppc=4), lambda found: None, "decoded whole"),
+        (Quality(), off(1), "the decoded cube differs from the original"),
+        (Quality(max_error=3), off(20), "allowed are 3;"),
+        (Quality(bpppc=4), lambda found: None, "decoded completely"),
     ],
 )
 def test_a_codec_that_fails_is_found_out(
@@ -162,4 +162,4 @@ def test_no_data_that_no_sample_can_be_is_kept_as_a_word(tmp_path: Path) -> None
 def test_a_rate_that_is_too_low_is_warned_of(cube: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     report = compress.compress_file(cube, tmp_path / "a.efz", Quality(bpppc=0.001))
     assert report["bpppc"] > 0.001
-    assert "too small for so few" in caplog.text
+    assert "too small for this rate" in caplog.text

@@ -1,4 +1,4 @@
-"""What every codec of cubes is: an encoder into an `.efz` file and a decoder of one, tile by tile, known by a name (`edgefuse.codecs`)."""
+"""Base classes of the cube codecs, which encode to and decode from `.efz` files tile by tile (registry kind `edgefuse.codecs`)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from edgefuse.hyperspectral.cube import can_hold
 from edgefuse.hyperspectral.quality import LIMITS
 
 Array = NDArray[np.generic]
-_MOST_COUNTS = 65535  # between integers of 16 bits
-Progress = Callable[[int, int], None]  # tiles done, tiles in all
+_MAX_COUNTS = 65535  # largest difference of two 16-bit integers
+Progress = Callable[[int, int], None]  # finished tiles, total tiles
 
 
 def silent(done: int, of: int) -> None:
-    """Progress that nobody is told of."""
+    """Progress callback that does nothing."""
 
 
 class Cube(Protocol):
-    """(rows, columns, bands): an array, a memory map, or anything that gives parts like one."""
+    """Anything that slices like an array (rows, columns, bands): an array, a memory map, a `CubeSource`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -40,34 +40,35 @@ class Cube(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What to hold. A codec says which of them it takes, and how many at a time."""
+    """Compression target. Each codec checks which fields it supports, and how many at a time."""
 
     bpppc: float | None = None
-    """Bits per pixel and band of the whole file, at most."""
+    """Maximum bits per pixel and band, counting the whole file."""
     psnr: float | None = None
-    """dB against `peak`, at least, in every tile."""
+    """Minimum PSNR of every tile in dB, relative to `peak`."""
     max_error: int | None = None
-    """In counts; 0 is lossless. Integers of up to 16 bits only."""
+    """Maximum absolute error of a sample in counts; 0 is lossless. Only for integers of up to 16 bits; not supported by sscnet."""
     peak: float | None = None
-    """Of `psnr`; by default 10000 for integers of 16 bits and more (reflectance x 10000), 255 or 127 for 8 bits, 1 for others."""
+    """Peak value for `psnr`; default: 10000 for integers of 16 bits and more (reflectance x 10000), 255 or 127 for 8 bits, 1 for floats."""
 
     @property
     def given(self) -> list[str]:
+        """Names of the targets that are set."""
         return [name for name in ("bpppc", "psnr", "max_error") if getattr(self, name) is not None]
 
     def check_ranges(self) -> None:
-        """Raises InputError for what no codec holds."""
-        asked = ("bpppc", self.bpppc, "bits per sample above 0, such as 0.25"), ("psnr", self.psnr, "dB above 0, such as 45")
-        for name, value, words in asked:
+        """Raise InputError for a value that no codec can reach."""
+        targets = ("bpppc", self.bpppc, "bits per sample above 0, such as 0.25"), ("psnr", self.psnr, "dB above 0, such as 45")
+        for name, value, expected in targets:
             low, high = LIMITS[name]
             if value is not None and not low <= value <= high:
-                raise InputError(f"{name} is {value}; give {words} ({low:g} to {high:g})")
-        if self.max_error is not None and not 0 <= self.max_error <= _MOST_COUNTS:
-            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) or more, {_MOST_COUNTS} at most")
+                raise InputError(f"{name} is {value}; give {expected} ({low:g} to {high:g})")
+        if self.max_error is not None and not 0 <= self.max_error <= _MAX_COUNTS:
+            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) or more, {_MAX_COUNTS} at most")
 
 
 class Decoder(ABC):
-    """Reads an `.efz` file from `stream`, front to back. Raises InputError for one that this codec did not make."""
+    """Decodes an `.efz` file from `stream`, sequentially. Raises InputError if another codec wrote it."""
 
     MODEL: ClassVar[str]
 
@@ -79,7 +80,7 @@ class Decoder(ABC):
         if self.header.model != self.MODEL:
             raise InputError(f"the .efz file was made by {self.header.model!r}, not {self.MODEL}; update edgefuse")
         if self._nodata is not None and not can_hold(self.dtype, self._nodata):
-            raise InputError("the .efz header makes no sense: nodata")
+            raise InputError("the .efz header is invalid: nodata")
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -87,62 +88,62 @@ class Decoder(ABC):
 
     @property
     def lost(self) -> list[int]:
-        """The numbers of the tiles that were damaged or never came; known once `tiles` is through."""
+        """Numbers of damaged or missing tiles; complete after `tiles` is exhausted."""
         return sorted(self._lost)
 
     @property
     def missing(self) -> float:
-        """What lost and missing samples hold."""
+        """Value of lost and missing samples."""
         return tile.missing_value(self.dtype, self._nodata)
 
     def tiles(self) -> Iterator[tuple[tuple[slice, slice], Array]]:
-        """Rows, columns, and the samples there (h, w, B), of every tile that is intact."""
+        """Yield ((rows, columns), samples (h, w, B)) of every intact tile."""
         try:
             for number, payload in self._reader.tiles():
                 rows, columns = place = self.header.place(number)
                 try:
-                    made = self.decode_tile(payload, (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
+                    samples = self.decode_tile(payload, (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
                 except InputError:
                     continue
                 self._lost.remove(number)
-                yield place, made
+                yield place, samples
         finally:
             self.release()
 
     @abstractmethod
     def decode_tile(self, payload: bytes, shape: tuple[int, int, int]) -> Array:
-        """The samples of one tile, (h, w, B). Raises InputError where they can't be had."""
+        """Decode one tile to (h, w, B). Raises InputError if the payload is damaged."""
 
     def release(self) -> None:
-        """Give back what decoding took."""
+        """Release the decoder's resources."""
 
 
 class Codec(ABC):
-    """One class a codec; its name stands in the header of every file that it made."""
+    """A codec. Its name is stored in the header of every file that it writes."""
 
     @abstractmethod
     def encode_to(
         self, stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
         progress: Progress = silent,
     ) -> int:  # fmt: skip
-        """Write `cube` as an `.efz` file, tile by tile; the bytes written. Raises InputError.
+        """Write `cube` as an `.efz` file, tile by tile, and return the bytes written. Raises InputError.
 
-        `nodata`: what missing samples hold, besides NaN. `about`: what JSON can hold, handed on.
+        nodata: value of missing samples, besides NaN. about: JSON-serialisable metadata to store in the header.
         """
 
     @abstractmethod
     def decoder(self, stream: BinaryIO) -> Decoder:
-        """Of a file that this codec made."""
+        """Return a decoder for a file that this codec wrote."""
 
 
 def codec(name: str) -> Codec:
-    """The codec of a name. Raises SettingsError for an unknown one."""
-    made: Codec = registry.get("edgefuse.codecs", name)()
-    return made
+    """Return the codec called `name`. Raises SettingsError if it is unknown."""
+    instance: Codec = registry.get("edgefuse.codecs", name)()
+    return instance
 
 
 def sizes_of(cube: Cube, nodata: float | None) -> tuple[tuple[int, int, int], np.dtype[Any]]:
-    """(rows, columns, bands), and the type in this machine's byte order. Raises InputError for what no codec takes."""
+    """Return the cube's shape and its dtype in native byte order. Raises InputError for a cube that no codec supports."""
     if len(cube.shape) != 3 or 0 in cube.shape:
         raise InputError(f"a cube has rows, columns and bands, and this has shape {cube.shape}")
     dtype = np.dtype(cube.dtype).newbyteorder("=")

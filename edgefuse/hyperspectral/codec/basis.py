@@ -1,7 +1,7 @@
-"""The spectral basis as it is sent: a mean spectrum and K vectors, quantised; and from components to spectra and back.
+"""Quantised spectral basis of a tile (mean spectrum and K vectors), and conversion between components and spectra.
 
-A decoder's spectra are sums of products of integers, below 2^52: floating-point numbers of 64 bits hold them exactly, so BLAS may sum in
-any order and use any instruction, and every machine decodes the same.
+The decoder's spectra are sums of products of integers below 2^52, which float64 represents exactly. So the result depends neither on the
+order in which BLAS sums nor on its instructions, and every machine decodes the same samples.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ from edgefuse.hyperspectral.codec import entropy_coder
 from edgefuse.hyperspectral.codec.entropy_tables import ONE
 from edgefuse.util.arrays import Float64Array, Int32Array
 
-_HEAD = struct.Struct("<dBHI")  # step, bits of a vector's fraction, vectors, bytes of the numbers
-_QUARTERS = 1 << 28, 225726413, 189812531, 159612671  # 2^28 2^(-i / 4)
-_DELTA = 128  # a row is sent as differences from band to band
-_COARSE = 1.4  # a vector's step, in what an error of `step` in all its samples weighs
-_MOST_BITS = 20
-STRIP = 512  # pixels at a time: what they need lies in the second-level cache
+_HEAD = struct.Struct("<dBHI")  # quantiser step, fraction bits of a vector, number of vectors, bytes of their coefficients
+_QUARTERS = 1 << 28, 225726413, 189812531, 159612671  # 2^28 * 2^(-i / 4) for i = 0..3
+_DELTA_FLAG = 128  # flag: the row is stored as differences between neighbouring bands
+_VECTOR_ERROR = 1.4  # quantisation error of a vector, in quantiser steps, after weighting by sqrt(pixels) * deviation
+_MAX_BITS = 20
+STRIP = 512  # pixels per block; its working set fits the L2 cache
 
 
 @dataclass(frozen=True)
 class Basis:
+    """Quantised mean spectrum and vectors."""
+
     step: float
-    """Of the quantiser that it was made for, in the cube's units."""
+    """Quantiser step that the basis was made for, in the cube's units."""
     bits: int
-    """Of a vector's fraction."""
+    """Fraction bits of a vector."""
     mean: Int32Array
-    """(B,), in its steps."""
+    """(B,), mean spectrum in units of `mean_step`."""
     numbers: Int32Array
-    """(K, B), in steps of each vector."""
+    """(K, B), vectors, each in units of its own step."""
     finenesses: NDArray[np.uint8]
-    """(1 + K,): a vector's step is 2^(-fineness / 4), the mean's, which comes first, so much of `step`."""
+    """(1 + K,): the mean's step is `step` * 2^(-finenesses[0] / 4), that of vector k is 2^(-finenesses[1 + k] / 4)."""
 
     @property
     def mean_step(self) -> float:
@@ -54,67 +56,71 @@ class Basis:
 
     @functools.cached_property
     def encoded(self) -> bytes:
+        """Serialised basis, which `from_bytes` reads."""
         rows = np.concatenate([self.mean[None], self.numbers])
-        steps = np.diff(rows, axis=1, prepend=0)
-        smooth = np.log2(np.abs(steps) + 1).sum(1) < np.log2(np.abs(rows) + 1).sum(1)
-        data = entropy_coder.encode_exact(np.where(smooth[:, None], steps, rows)[..., None].astype(np.int32))
-        flags = self.finenesses | (smooth * _DELTA).astype(np.uint8)
+        differences = np.diff(rows, axis=1, prepend=0)
+        use_differences = np.log2(np.abs(differences) + 1).sum(1) < np.log2(np.abs(rows) + 1).sum(1)
+        data = entropy_coder.encode_exact(np.where(use_differences[:, None], differences, rows)[..., None].astype(np.int32))
+        flags = self.finenesses | (use_differences * _DELTA_FLAG).astype(np.uint8)
         return _HEAD.pack(self.step, self.bits, len(self.numbers), len(data)) + flags.tobytes() + data
 
     @classmethod
     def from_bytes(cls, data: bytes, bands: int, version: int) -> Basis:
-        """Raises InputError for what `encoded` never was."""
+        """Parse `encoded`. Raises InputError for damaged data."""
         if len(data) < _HEAD.size:
-            raise InputError("a tile's basis is cut short")
+            raise InputError("a tile's basis is truncated")
         step, bits, count, size = _HEAD.unpack_from(data)
         flags = np.frombuffer(data, np.uint8, min(count + 1, len(data) - _HEAD.size), _HEAD.size)
-        if not (1e-30 < step < 1e30 and bits <= _MOST_BITS and count <= bands and len(data) == _HEAD.size + count + 1 + size):
+        if not (1e-30 < step < 1e30 and bits <= _MAX_BITS and count <= bands and len(data) == _HEAD.size + count + 1 + size):
             raise InputError("a tile's basis is damaged")
         rows = entropy_coder.decode_exact(data[_HEAD.size + count + 1 :], (count + 1, bands, 1), version)[..., 0]
-        smooth = flags >= _DELTA
-        rows[smooth] = np.cumsum(rows[smooth], axis=1, dtype=np.int32)
-        return cls(step, bits, rows[0], rows[1:], flags % _DELTA)
+        use_differences = flags >= _DELTA_FLAG
+        rows[use_differences] = np.cumsum(rows[use_differences], axis=1, dtype=np.int32)
+        return cls(step, bits, rows[0], rows[1:], flags % _DELTA_FLAG)
 
 
 def quantised(mean: Float64Array, vectors: Float64Array, deviations: Float64Array, pixels: int, step: float) -> Basis:
-    """`vectors` (B, K) as coarse as components of such standard deviations allow. The components are then those of `Basis.vectors`."""
-    # an error in the mean, too, is one of every pixel
+    """Quantise the mean (B,) and the vectors (B, K) as coarsely as the components' standard deviations (K,) allow.
+
+    Components must then be computed from `Basis.vectors`, not from `vectors`.
+    """
+    # an error in the mean affects every pixel, as one in a vector does
     weights = np.sqrt(pixels) * np.concatenate([[1.0], np.maximum(deviations / step, 1e-30)])
-    fineness = np.clip(np.round(4 * np.log2(weights / _COARSE)), 0, 4 * _MOST_BITS - 1).astype(np.uint8)
+    fineness = np.clip(np.round(4 * np.log2(weights / _VECTOR_ERROR)), 0, 4 * _MAX_BITS - 1).astype(np.uint8)
     numbers = np.rint(vectors.T * np.exp2(fineness[1:, None] / 4)).astype(np.int32)
     # the sums must stay below 2^52
-    most = np.abs(mean).max(initial=0) + 8 * (deviations * np.abs(vectors).max(0, initial=0)).sum() + step
-    bits = int(np.clip(51 - np.ceil(np.log2(most / step * ONE * 4)), 1, _MOST_BITS))
-    whole = np.rint(mean * (np.exp2(fineness[0] / 4) / step)).astype(np.int32)
-    return Basis(step, bits, whole, numbers, fineness)
+    bound = np.abs(mean).max(initial=0) + 8 * (deviations * np.abs(vectors).max(0, initial=0)).sum() + step
+    bits = int(np.clip(51 - np.ceil(np.log2(bound / step * ONE * 4)), 1, _MAX_BITS))
+    mean_steps = np.rint(mean * (np.exp2(fineness[0] / 4) / step)).astype(np.int32)
+    return Basis(step, bits, mean_steps, numbers, fineness)
 
 
 def vector_bits(bands: int, pixels: int, deviations: Float64Array) -> Float64Array:
-    """About the bits that vectors take, of components with such standard deviations in steps."""
-    return np.asarray(0.5 * bands * np.log2(1 + 6 * pixels / bands * np.square(deviations / _COARSE)) + 10)
+    """Estimate the bits (K,) of vectors whose components have these standard deviations (K,), in steps."""
+    return np.asarray(0.5 * bands * np.log2(1 + 6 * pixels / bands * np.square(deviations / _VECTOR_ERROR)) + 10)
 
 
 def projection(basis: Basis) -> Float64Array:
-    """(B, K): what makes pixels, less the mean, their components, by least squares."""
+    """Return the (B, K) matrix that maps pixels minus the mean to components, by least squares."""
     vectors = basis.vectors.T / (1 << basis.bits)
-    # a vector that was rounded to nothing has no component
+    # the pseudo-inverse gives a vector that was rounded to zero no component
     return np.asarray(vectors @ np.linalg.pinv(vectors.T @ vectors, rcond=1e-9, hermitian=True))
 
 
 def scores(pixels: NDArray[np.generic], matrix: Float64Array, offset: Float64Array) -> Int32Array:
-    """pixels (n, B) times matrix (B, K), less offset (K,), rounded."""
+    """Return round(pixels (n, B) @ matrix (B, K) - offset (K,)) as int32 (n, K)."""
     out = np.empty((len(pixels), matrix.shape[1]), np.int32)
     matrix, offset = matrix.astype(np.float32), offset.astype(np.float32)
     for strip in strips(len(pixels)):
-        made = pixels[strip].astype(np.float32) @ matrix
-        made -= offset
-        np.clip(made, -(2.0**27), 2.0**27, out=made)
-        out[strip] = np.rint(made, out=made)
+        product = pixels[strip].astype(np.float32) @ matrix
+        product -= offset
+        np.clip(product, -(2.0**27), 2.0**27, out=product)
+        out[strip] = np.rint(product, out=product)
     return out
 
 
 def spectra(components: Int32Array, basis: Basis, step: float) -> Iterator[tuple[slice, Float64Array]]:
-    """The pixels (n, B), strip by strip, of components (n, K) in 256ths of `step`. A strip is valid until the next is asked for."""
+    """Yield the pixels (n, B) of components (n, K) in 256ths of `step`, in strips. A strip is valid until the next one is requested."""
     mean, unit = units(basis, step)
     for strip, part in sums(components, basis):
         part += mean
@@ -123,20 +129,21 @@ def spectra(components: Int32Array, basis: Basis, step: float) -> Iterator[tuple
 
 
 def units(basis: Basis, step: float) -> tuple[Float64Array, float]:
-    """What is to be added to `sums`, whole numbers, and what the result is in then."""
+    """Return the integer mean (B,) to add to `sums`, and the unit of the result in the cube's units."""
     unit = step / (ONE << basis.bits)
     return np.rint(basis.mean * (basis.mean_step / unit)), unit
 
 
 def sums(components: Int32Array, basis: Basis) -> Iterator[tuple[slice, Float64Array]]:
-    """The pixels (n, B) less the mean, in `units`. A strip is valid until the next is asked for."""
+    """Yield the pixels (n, B) minus the mean, in `units`, in strips. A strip is valid until the next one is requested."""
     vectors = basis.vectors.astype(np.float64)
-    made = np.empty((min(STRIP, len(components)), vectors.shape[1]))
+    buffer = np.empty((min(STRIP, len(components)), vectors.shape[1]))
     for strip in strips(len(components)):
-        part = made[: strip.stop - strip.start]
+        part = buffer[: strip.stop - strip.start]
         np.matmul(components[strip].astype(np.float64), vectors, out=part)
         yield strip, part
 
 
 def strips(count: int) -> list[slice]:
+    """Split `count` pixels into slices of at most STRIP."""
     return [slice(at, min(at + STRIP, count)) for at in range(0, count, STRIP)]

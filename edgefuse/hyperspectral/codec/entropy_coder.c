@@ -1,4 +1,4 @@
-/* Planes of integers into few bytes and back: entropy_coder_python.py compiled, the same bytes to the last bit. entropy_coder.py says what is done, and why. */
+/* Entropy coder of planes of integers, bit-exact with entropy_coder_python.py. entropy_coder.py describes the algorithm. */
 
 #include "entropy_coder.h"
 
@@ -9,23 +9,23 @@
 /* as in entropy_coder_python.py */
 enum { TABLES = 3, MODELS = LEVELS * LEVELS, BITS = 256, PLAIN = 10, MORE = 22, EMPTY = 160, SURE = 32700, BEGUN = 5, WHOLE = 1 << 15 };
 
-/* eight at once, wherever the compiler knows how */
+/* eight lanes, vectorised if the compiler supports it */
 typedef int16_t V __attribute__((vector_size(16)));
 
-/* how likely more than 0, 1, 2... is, in 32768ths */
+/* probability that a symbol exceeds 0, 1, 2, ..., in 32768ths */
 typedef struct { V more[2]; } Model;
 
-/* what the n-th time counts: 2^-n of the miss */
+/* adaptation shift by update count: an update moves a model by 2^-shift of its error */
 static const uint8_t PACES[] = {1, 2, 2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5,
     5, 5, 5, 5, 5, 5, 6};
 static const V PLACES[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
-static const V FLOOR[2] = {{15, 14, 13, 12, 11, 10, 9, 8}, {7, 6, 5, 4, 3, 2, 1, 0}}; /* no symbol is impossible */
+static const V FLOOR[2] = {{15, 14, 13, 12, 11, 10, 9, 8}, {7, 6, 5, 4, 3, 2, 1, 0}}; /* keeps every symbol's probability above zero */
 
 typedef struct {
     const Tables *t;
-    uint8_t *begin, *front, *back, *end; /* the range coder's bytes grow from the front, plain bits from the back */
+    uint8_t *begin, *front, *back, *end; /* range-coded bytes grow from the front, raw bits from the back */
     uint64_t low, pool;
-    int64_t waiting;                     /* bytes of 255 that a carry may yet change */
+    int64_t waiting;                     /* pending bytes of 255 that a carry may still change */
     uint32_t range, code;
     int started, pooled, overflow;
     uint16_t dither;
@@ -37,7 +37,7 @@ typedef struct {
 typedef struct {
     int index[TABLES];
     V v[2];
-    uint16_t bounds[SYMBOLS + 1]; /* of each symbol, falling, from WHOLE to 0 */
+    uint16_t bounds[SYMBOLS + 1]; /* cumulative bounds of the symbols, descending from WHOLE to 0 */
 } Guess;
 
 static void shift_out(Coder *c)
@@ -62,7 +62,7 @@ static void shift_out(Coder *c)
     c->low = (uint32_t)c->low << 8;
 }
 
-/* from..to of WHOLE */
+/* narrow the range to from..to of WHOLE */
 INLINE void put(Coder *c, uint32_t from, uint32_t to)
 {
     const uint32_t part = c->range >> 15;
@@ -134,7 +134,7 @@ INLINE void learn(Coder *c, const Guess *g, int symbol)
 {
     const V all = (V){0} + (int16_t)symbol, sure = (V){0} + SURE;
     const V target[2] = {(V)(PLACES[0] < all) & sure, (V)(PLACES[1] < all) & sure};
-    /* rounding down would never let go of what is rare, so it is by chance */
+    /* dithered rounding: with plain truncation small probabilities would never decay */
     c->dither = (uint16_t)(c->dither + 0x9e37);
     for (int k = 0; k < TABLES; k++) {
         Model *m = c->models[k] + g->index[k];
@@ -177,7 +177,7 @@ INLINE int32_t code_magnitude(Coder *c, const int encode, const Guess *g, int32_
     return (int32_t)whole + PLAIN - 2;
 }
 
-/* 0, 1 or 2: which of them costs least, distortion and bits, for a magnitude v that is next to `nearest` of them */
+/* which of 0, 1 and 2 has the lowest rate-distortion cost for a magnitude v that rounds to `nearest` */
 INLINE int32_t cheapest(const Coder *c, const Job *job, const Guess *g, int64_t v, int32_t nearest)
 {
     const uint16_t *cost = c->t->cost;
@@ -266,7 +266,7 @@ static void begin(Coder *c, const int encode, const Job *job)
     if (!encode) for (int i = 0; i < 4; i++) c->code = c->code << 8 | (c->front < c->end ? *c->front++ : 0);
 }
 
-/* the fewest bytes that lie in the range, whatever comes behind them; then the plain bits. Bytes in all */
+/* write the shortest byte string within the range, whatever follows it, then the raw bits; returns the total bytes */
 static int64_t finish(Coder *c)
 {
     int rest = 24;
@@ -283,7 +283,7 @@ static int64_t finish(Coder *c)
     return (c->front - c->begin) + (c->end - c->back);
 }
 
-/* bytes written; -1: they don't suffice, -2: no memory. Reading: 0 or -2 */
+/* encoding: returns the bytes written; -1: buffer too small, -2: out of memory. Decoding: returns 0 or -2 */
 INLINE int64_t code(const int encode, const Job *job)
 {
     int32_t averages[MOST_BANDS] = {0};

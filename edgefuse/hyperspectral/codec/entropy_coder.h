@@ -1,4 +1,4 @@
-/* What entropy_coder.c and entropy_coder_v1.c are told, and what both keep of a plane. */
+/* Types and helpers shared by entropy_coder.c and entropy_coder_v1.c. */
 
 #include <stdlib.h>
 
@@ -16,25 +16,25 @@ typedef struct {
 typedef struct {
     int32_t y, x, step, height, width;      /* samples (y + step i, x + step j) of the plane */
     int32_t type, parent, sibling;
-    int32_t offset, stride;                 /* its magnitudes in the padded memory */
-    int32_t gain, inverse;                  /* 4096ths: to units of the quantiser, and back */
+    int32_t offset, stride;                 /* of its padded magnitudes in the plane's buffer */
+    int32_t gain, inverse;                  /* scale to quantiser units and its inverse, in 4096ths */
 } Band;
 
 typedef struct {
     const Tables *tables;
     const Band *bands;
-    const int32_t *in;     /* height x width x planes, for an encoder */
-    int32_t *out;          /* the same, for a decoder: zeros at first */
+    const int32_t *in;     /* encoder: samples, height x width x planes */
+    int32_t *out;          /* decoder: output of the same shape, zero at first */
     uint8_t *bytes;
     int64_t size;          /* of bytes */
-    int64_t room;          /* magnitudes of all bands of a plane, padded */
-    int32_t height, width, planes, band_count, scale /* 65536ths, on top of gain */, lambda, bias, exact;
+    int64_t room;          /* padded magnitudes of all subbands of a plane */
+    int32_t height, width, planes, band_count, scale /* in 65536ths, in addition to gain */, lambda, bias, exact;
 } Job;
 
-/* how likely a one is, in 65536ths, and how often it was asked */
+/* adaptive bit model: probability of a 1 in 65536ths, and update count */
 typedef struct { uint16_t p, n; } Slot;
 
-/* of the plane that is coded, and of the two before it */
+/* padded magnitudes of the current plane and of the two previous ones */
 typedef struct { uint16_t *now, *last, *before; } Magnitudes;
 
 INLINE int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
@@ -53,7 +53,7 @@ INLINE int32_t sample_of(const Job *job, const Band *b, int32_t value, int negat
     return job->exact ? (int32_t)made : (int32_t)(uint32_t)((uint64_t)(made * b->inverse + 2048) >> 12);
 }
 
-/* what a row's samples know before the first of them is coded: all of it, and the part of the planes before */
+/* weighted sums of the magnitudes around each sample of a row, except those of the row itself; `planes`: previous planes only */
 INLINE void look_around(int32_t *restrict around, int32_t *restrict planes, int32_t n, ptrdiff_t s, const uint16_t *restrict q,
     const uint16_t *restrict p, const uint16_t *restrict r, const uint16_t *restrict parent, const uint16_t *restrict sibling, ptrdiff_t t)
 {

@@ -1,16 +1,21 @@
-"""Planes of integers into few bytes and back: an adaptive range coder, all in integers, so that every machine reads the same.
+"""Entropy coder for planes of integers: an adaptive range coder in integer arithmetic, so that every machine decodes the same.
 
-A plane's bands (subbands.py) are gone through sample by sample, the planes one after another. A magnitude is one of 16 symbols: 0 to 9, or
-an exponent of 2, whose bits follow; a sign is a bit. How likely each symbol is, three tables tell; their mean (a quarter, a quarter, a
-half) counts. They are addressed by the magnitude that is expected (of the neighbours in the band, the same place in the two planes
-before, in the coarser band and in the level's other band) and the sort of band; by that and the band's running mean; and by the neighbours
-here and in the planes before. After each symbol each table moves towards it. Two tables are 0.05 dB worse, four hardly better.
+Planes are coded one after another, each subband by subband (subbands.py), each subband sample by sample. A magnitude is one of 16 symbols:
+0 to 9, or an exponent of 2, whose mantissa bits follow; a sign is a raw bit. The symbol's probability is a weighted mean (1/4, 1/4, 1/2) of
+three adaptive context models. Their contexts are:
 
-With a quantiser (`lam`), the encoder rounds a magnitude to that of 0, 1 and 2 which costs least, distortion and lambda times the bits that
-the tables would take for it just now. `exact` planes are sent as they are.
+- the expected magnitude and the type of subband. The expected magnitude is a weighted sum over neighbours in the subband, the same place in
+  the two previous planes, the coarser subband and the sibling subband of the level;
+- the expected magnitude and the subband's running mean;
+- the neighbours in the subband and those in the two previous planes.
 
-The compiled coder (entropy_coder.c) and the one in Python (entropy_coder_python.py) write the same bytes. What version 1 wrote is
-read by entropy_coder_v1.c and entropy_coder_v1_python.py.
+After each symbol each model is updated towards it. Two models are 0.05 dB worse, four hardly better.
+
+With a quantiser (`lam`), the encoder rounds a magnitude to the one of 0, 1 and 2 with the lowest rate-distortion cost: distortion plus
+lambda times the bits that the models currently predict. `exact` planes are coded losslessly.
+
+The compiled coder (entropy_coder.c) and the Python one (entropy_coder_python.py) write the same bytes. Version 1 of the format is decoded
+by entropy_coder_v1.c and entropy_coder_v1_python.py.
 """
 
 from __future__ import annotations
@@ -28,15 +33,19 @@ from edgefuse.util.arrays import Int32Array
 
 
 class _Tables(ctypes.Structure):
+    """`Tables` of entropy_coder.h, field by field."""
+
     _fields_ = [(name, ctypes.c_void_p) for name in Tables._fields]
 
 
 class _Band(ctypes.Structure):
+    """`Band` of entropy_coder.h, field by field."""
+
     _fields_ = [(name, ctypes.c_int32) for name in Band._fields]
 
 
 class _Job(ctypes.Structure):
-    """`Job` of entropy_coder.c, field by field."""
+    """`Job` of entropy_coder.h, field by field."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("tables", "bands", "into", "out", "bytes")),
@@ -46,22 +55,22 @@ class _Job(ctypes.Structure):
 
 
 def encode(planes: Int32Array, levels: int, scale: float = 1) -> bytes:
-    """Quantise and encode `planes`, (height, width, count), transformed by `levels`; `scale` times a sample is in 256ths of a step."""
+    """Quantise and encode wavelet coefficients `planes` (height, width, count); `scale` converts samples to 256ths of a step."""
     return _encode(planes, levels, round(scale * 65536), exact=False)
 
 
 def encode_exact(planes: Int32Array) -> bytes:
-    """Encode `planes`, (height, width, count), |sample| < 2^28, as they are."""
+    """Encode `planes` (height, width, count), |sample| < 2^28, losslessly."""
     return _encode(planes, 0, 65536, exact=True)
 
 
 def decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int = VERSION) -> Int32Array:
-    """What `encode` wrote: (height, width, count), in 256ths of a step, to be transformed back. Any bytes give some planes."""
+    """Decode to wavelet coefficients (height, width, count) in 256ths of a step. Damaged data gives wrong planes, no error."""
     return _decode(data, shape, levels, version, exact=False)
 
 
 def decode_exact(data: bytes, shape: tuple[int, int, int], version: int = VERSION) -> Int32Array:
-    """What `encode_exact` wrote. Any bytes give some planes."""
+    """Decode `encode_exact`'s output. Damaged data gives wrong planes, no error."""
     return _decode(data, shape, 0, version, exact=True)
 
 
@@ -70,13 +79,13 @@ def _encode(planes: Int32Array, levels: int, scale: int, exact: bool) -> bytes:
     lam = round(LAMBDA * ONE * ONE * 256 / 64)
     if not compiled.library():
         return entropy_coder_python.encode(planes, levels, scale, lam, exact)
-    # no sample takes more than 60 bits, were the tables ever so wrong
-    room = np.empty(planes.size * 8 + 1024, np.uint8)
+    # a sample takes at most 60 bits, whatever the state of the models
+    buffer = np.empty(planes.size * 8 + 1024, np.uint8)
     job, keep = _job(planes.shape, levels, exact)
-    job.into, job.bytes, job.size, job.scale, job.lam = planes.ctypes.data, room.ctypes.data, room.size, scale, lam
-    done = _run("edgefuse_planes_encode", job)
+    job.into, job.bytes, job.size, job.scale, job.lam = planes.ctypes.data, buffer.ctypes.data, buffer.size, scale, lam
+    size = _run("edgefuse_planes_encode", job)
     del keep
-    return room[:done].tobytes()
+    return buffer[:size].tobytes()
 
 
 def _decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int, exact: bool) -> Int32Array:
@@ -92,17 +101,17 @@ def _decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int,
 
 def _job(shape: tuple[int, ...], levels: int, exact: bool) -> tuple[_Job, object]:
     height, width, count = shape
-    found, room = bands(height, width, levels)
-    plan, numbers = (_Band * len(found))(*(_Band(*b) for b in found)), _Tables(*(t.ctypes.data for t in tables()))
-    job = _Job(room=room, height=height, width=width, planes=count, band_count=len(found), bias=0 if exact else BIAS, exact=exact)
-    job.tables, job.bands = ctypes.addressof(numbers), ctypes.addressof(plan)
-    return job, (plan, numbers)
+    subbands, room = bands(height, width, levels)
+    c_bands, c_tables = (_Band * len(subbands))(*(_Band(*b) for b in subbands)), _Tables(*(t.ctypes.data for t in tables()))
+    job = _Job(room=room, height=height, width=width, planes=count, band_count=len(subbands), bias=0 if exact else BIAS, exact=exact)
+    job.tables, job.bands = ctypes.addressof(c_tables), ctypes.addressof(c_bands)
+    return job, (c_bands, c_tables)
 
 
 def _run(name: str, job: _Job) -> int:
     function = getattr(compiled.library(), name)
     function.restype = ctypes.c_int64
-    done = int(function(ctypes.byref(job)))
-    if done < 0:
+    result = int(function(ctypes.byref(job)))
+    if result < 0:
         raise MemoryError
-    return done
+    return result

@@ -1,4 +1,4 @@
-"""entropy_coder.c in Python, line by line, for where there is no compiled core: the same bytes, a hundred times slower."""
+"""Port of entropy_coder.c to Python, line by line, for machines without the compiled core: the same bytes, a hundred times slower."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from edgefuse.util.arrays import Int32Array
 
 ONE, EMPTY, BITS, SLOW = 256, 160, 256, 60
 LEVELS, SYMBOLS, TABLES = 24, 16, 3
-PLAIN = 10  # magnitudes that are a symbol of their own; the others are an exponent and its bits
-MORE = 22  # an exponent beyond the last symbol's
-SURE, BEGUN = 32700, 5  # the most likely that anything is, and how often a table seems to have been asked at first
-PACES = [1, 2, 2, 2, 3, 3, 3, 3, 3, *[4] * 13, *[5] * 22, 6]  # what the n-th time counts: 2^-n of the miss
+PLAIN = 10  # magnitudes below this have a symbol each; larger ones are coded as an exponent and mantissa bits
+MORE = 22  # largest exponent beyond that of the last symbol
+SURE, BEGUN = 32700, 5  # upper limit of a probability in 32768ths, and the initial update count of a model
+# adaptation shift by update count: an update moves a model by 2^-shift of its error
+PACES = [1, 2, 2, 2, 3, 3, 3, 3, 3, *[4] * 13, *[5] * 22, 6]
 _WHOLE = 1 << 15
 
 Magnitudes = tuple[list[int], list[int], list[int]]
-"""Of the plane that is coded, and of the two before it."""
+"""Padded magnitudes of the current plane and of the two previous ones."""
 
 
 class _Coder:
-    """The range coder, and the models that tell it how likely what is. Reads where `source` is given, else writes."""
+    """Range coder with its context models. Decodes `source` if given, else encodes."""
 
     def __init__(self, source: bytes | None) -> None:
-        made = tables()
-        self.cost, self.rate, self.level, first = (t.tolist() for t in (made.cost, made.rate, made.level, made.first))
+        shared = tables()
+        self.cost, self.rate, self.level, first = (t.tolist() for t in (shared.cost, shared.rate, shared.level, shared.first))
         self.encodes, self.source = source is None, source or b""
-        self.at, self.back = 0, len(self.source)  # of the source: the range coder's bytes are read forwards, plain bits backwards
+        self.at, self.back = 0, len(self.source)  # read positions in `source`: range-coded bytes from the front, raw bits from the back
         self.low, self.range, self.code = 0, 0xFFFFFFFF, 0
-        self.written = 0  # bytes; `low` is all of them and the range's lower end
+        self.written = 0  # bytes of output so far; the unbounded integer `low` holds them and the range's lower end
         self.plain = bytearray()
         self.pool, self.pooled = 0, 0
         if not self.encodes:
@@ -43,7 +44,7 @@ class _Coder:
             [i % LEVELS for i in range(LEVELS**2)],
             [min((i // LEVELS + i % LEVELS) // 2 + 1, LEVELS - 1) for i in range(LEVELS**2)],
         ]
-        # how likely more than 0, 1, 2... is
+        # probability that a symbol exceeds 0, 1, 2, ...
         self.models = [[list(first[e]) for e in table] for table in expected]
         self.seen = [[BEGUN] * len(table) for table in expected]
         self.dither = 0
@@ -73,20 +74,20 @@ class _Coder:
         return min(_WHOLE - 1, self.code // (self.range >> 15))
 
     def finish(self) -> bytes:
-        rest = 24
+        shift = 24
         while True:
-            mask = (1 << rest) - 1
+            mask = (1 << shift) - 1
             first = (self.low + mask) & ~mask
             if first + mask < self.low + self.range:
                 break
-            rest -= 8
+            shift -= 8
         if self.pooled:
             self.plains(8 - self.pooled, 0)
-        front = (first >> rest).to_bytes(self.written + 4 - rest // 8, "big")
+        front = (first >> shift).to_bytes(self.written + 4 - shift // 8, "big")
         return front + bytes(reversed(self.plain))
 
     def plains(self, count: int, bits: int) -> int:
-        """Bits that nothing is known of."""
+        """Code `count` raw bits, without a model."""
         if self.encodes:
             self.pool |= bits << self.pooled
             self.pooled += count
@@ -106,6 +107,7 @@ class _Coder:
         return bits
 
     def slot(self, context: int, bit: int) -> int:
+        """Code a bit with the adaptive probability of `context`."""
         p = min(_WHOLE - 32, max(32, self.bit_p[context] >> 1))
         if not self.encodes:
             bit = int(self._peek() < p)
@@ -115,102 +117,105 @@ class _Coder:
         return bit
 
     def guess(self) -> list[int]:
-        """The bounds of each symbol, falling."""
+        """Return the cumulative bounds of the symbols, descending, as the weighted mean of the three models."""
         a, b, d = (models[i] for models, i in zip(self.models, self.index, strict=True))
         halves = (y + (x - y >> 1) for x, y in zip(a, b, strict=True))
         return [_WHOLE, *(z + (x - z >> 1) + SYMBOLS - 1 - i for i, (x, z) in enumerate(zip(halves, d, strict=True)))]
 
     def symbol(self, bounds: list[int], symbol: int) -> int:
+        """Code a symbol and update the models."""
         if not self.encodes:
-            at = self._peek()
-            symbol = sum(at < bound for bound in bounds[1:])
+            target = self._peek()
+            symbol = sum(target < bound for bound in bounds[1:])
         self._narrow(bounds[symbol + 1], bounds[symbol])
-        # rounding down would never let go of what is rare, so it is by chance
+        # dithered rounding: with plain truncation small probabilities would never decay
         self.dither = (self.dither + 0x9E37) & 0xFFFF
         for models, seen, i in zip(self.models, self.seen, self.index, strict=True):
             pace = PACES[seen[i]]
-            chance = self.dither >> 16 - pace
+            rounding = self.dither >> 16 - pace
             seen[i] = min(seen[i] + 1, len(PACES) - 1)
-            models[i] = [m + ((SURE if j < symbol else 0) - m + chance >> pace) for j, m in enumerate(models[i])]
+            models[i] = [m + ((SURE if j < symbol else 0) - m + rounding >> pace) for j, m in enumerate(models[i])]
         return symbol
 
     def magnitude(self, bounds: list[int], v: int) -> int:
+        """Code a magnitude: its symbol and, for large ones, exponent and mantissa bits."""
         length = (v - PLAIN + 2).bit_length() - 1 if v >= PLAIN else 0
         symbol = self.symbol(bounds, v if v < PLAIN else min(PLAIN - 1 + length, SYMBOLS - 1))
         if symbol < PLAIN:
             return symbol
-        more = 0
+        extra = 0
         if symbol == SYMBOLS - 1:
-            while more < MORE and self.slot(64 + more, int(length > SYMBOLS - PLAIN + more)):
-                more += 1
-        length = symbol - PLAIN + 1 + more
-        rest, whole = max(0, v - PLAIN + 2), 1
+            while extra < MORE and self.slot(64 + extra, int(length > SYMBOLS - PLAIN + extra)):
+                extra += 1
+        length = symbol - PLAIN + 1 + extra
+        excess, bits = max(0, v - PLAIN + 2), 1
         for i in range(min(length, 2)):
-            whole = whole << 1 | self.slot(128 + (length * 2 + i) * 2 + (whole & 1 if i else 0), rest >> length - 1 - i & 1)
+            bits = bits << 1 | self.slot(128 + (length * 2 + i) * 2 + (bits & 1 if i else 0), excess >> length - 1 - i & 1)
         if length > 2:
-            whole = whole << length - 2 | self.plains(length - 2, rest & ((1 << length - 2) - 1))
-        return whole + PLAIN - 2
+            bits = bits << length - 2 | self.plains(length - 2, excess & ((1 << length - 2) - 1))
+        return bits + PLAIN - 2
 
     def cheapest(self, bounds: list[int], v: int, nearest: int, lam: int, bias: int) -> int:
-        """0, 1 or 2: which of them costs least, distortion and bits, for a magnitude v that is next to `nearest` of them."""
-        cost = self.cost
-        j0 = v * v * 256 + lam * cost[_WHOLE - 1 - bounds[1] >> 3]
-        j1 = (v - ONE - bias) ** 2 * 256 + lam * (64 + cost[bounds[1] - bounds[2] >> 3])
-        j2 = (1 << 63) - 1
+        """Return which of 0, 1 and 2 has the lowest rate-distortion cost for a magnitude v that rounds to `nearest` (1 or 2)."""
+        bit_cost = self.cost
+        cost0 = v * v * 256 + lam * bit_cost[_WHOLE - 1 - bounds[1] >> 3]
+        cost1 = (v - ONE - bias) ** 2 * 256 + lam * (64 + bit_cost[bounds[1] - bounds[2] >> 3])
+        cost2 = (1 << 63) - 1
         if nearest == 2:
-            j2 = (v - 2 * ONE - bias) ** 2 * 256 + lam * (64 + cost[bounds[2] - bounds[3] >> 3])
-        if j0 < j1:
-            return 0 if j0 < j2 else 2
-        return 1 if j1 < j2 else 2
+            cost2 = (v - 2 * ONE - bias) ** 2 * 256 + lam * (64 + bit_cost[bounds[2] - bounds[3] >> 3])
+        if cost0 < cost1:
+            return 0 if cost0 < cost2 else 2
+        return 1 if cost1 < cost2 else 2
 
 
 def encode(planes: Int32Array, levels: int, scale: int, lam: int, exact: bool) -> bytes:
-    """`planes._encode`; `scale` in 65536ths, `lam` in 64ths of a bit, 256ths of squared 256ths of a step."""
+    """Encode as `entropy_coder._encode`. scale: in 65536ths. lam: in 256ths of a squared 256th of a step per 64th of a bit."""
     coder = _Coder(None)
-    _planes(coder, planes, levels, scale, lam, exact)
+    _code_planes(coder, planes, levels, scale, lam, exact)
     return coder.finish()
 
 
 def decode(data: bytes, shape: tuple[int, int, int], levels: int, exact: bool) -> Int32Array:
+    """Decode as `entropy_coder._decode`."""
     out = np.zeros(shape, np.int32)
-    _planes(_Coder(data), out, levels, 65536, 0, exact)
+    _code_planes(_Coder(data), out, levels, 65536, 0, exact)
     return out
 
 
-def _planes(coder: _Coder, planes: Int32Array, levels: int, scale: int, lam: int, exact: bool) -> None:
-    """Go through all planes; a decoder's are zeros, and are filled in."""
+def _code_planes(coder: _Coder, planes: Int32Array, levels: int, scale: int, lam: int, exact: bool) -> None:
+    """Code all planes; when decoding, fill `planes`, which are zero at first."""
     height, width, count = planes.shape
-    found, room = bands(height, width, levels)
-    averages = [0] * len(found)
-    last, before = [0] * room, [0] * room
+    subbands, padded_size = bands(height, width, levels)
+    averages = [0] * len(subbands)
+    previous, older = [0] * padded_size, [0] * padded_size
     for k in range(count):
-        now = [0] * room
-        for i, b in enumerate(found):
+        current = [0] * padded_size
+        for i, b in enumerate(subbands):
             if not b.height or not b.width:
                 continue
             samples = planes[b.y :: b.step, b.x :: b.step, k].astype(np.int64)
             if not exact:
                 samples = ((samples * b.gain >> 12) * scale) >> 16
-            some = bool((np.abs(samples) > (0 if exact else EMPTY)).any())
-            if not coder.slot(i * 2 + (averages[i] > 40), int(some)):
+            significant = bool((np.abs(samples) > (0 if exact else EMPTY)).any())
+            if not coder.slot(i * 2 + (averages[i] > 40), int(significant)):
                 averages[i] = 0
                 continue
-            made, averages[i] = _band(coder, found, b, samples.tolist(), (now, last, before), averages[i], lam, exact)
+            decoded, averages[i] = _code_band(coder, subbands, b, samples.tolist(), (current, previous, older), averages[i], lam, exact)
             if not coder.encodes:
-                values = np.array(made, np.int64)
+                values = np.array(decoded, np.int64)
                 planes[b.y :: b.step, b.x :: b.step, k] = (values if exact else values * b.inverse + 2048 >> 12).astype(np.int32)
-        last, before = now, last
+        previous, older = current, previous
 
 
-def _band(
-    c: _Coder, found: Sequence[Band], b: Band, samples: list[list[int]], magnitudes: Magnitudes, average: int,
+def _code_band(
+    c: _Coder, subbands: Sequence[Band], b: Band, samples: list[list[int]], magnitudes: Magnitudes, average: int,
     lam: int, exact: bool,
 ) -> tuple[list[list[int]], int]:  # fmt: skip
-    """One band of a plane: its values in 256ths of a step (exact: as they are), and its running mean, in 4096ths."""
+    """Code one subband of a plane. Returns its values in 256ths of a step (exact: unscaled), and its running mean in 4096ths."""
     q = magnitudes[0]
     s, bias = b.stride, 0 if exact else 9
     level, top = c.level, len(c.level) - 1
-    made = [[0] * b.width for _ in range(b.height)]
+    values = [[0] * b.width for _ in range(b.height)]
 
     def lv(v: int) -> int:
         return min(level[min(v, top)], LEVELS - 1)
@@ -219,7 +224,7 @@ def _band(
         row = b.offset + (y + PAD) * s + PAD
         for x in range(b.width):
             at = row + x
-            around, planes = surroundings(magnitudes, found, b, y, x)
+            around, planes = surroundings(magnitudes, subbands, b, y, x)
             expected = lv(around + 1 + (average >> 9) >> 1)
             near = lv(2 * (q[at - 1] + q[at - s]))
             c.index = expected * 8 + b.type, lv(average >> 7) * LEVELS + expected, near * LEVELS + lv(planes)
@@ -237,14 +242,14 @@ def _band(
             value = c.magnitude(bounds, value)
             if value:
                 magnitude = value if exact else value * ONE + bias
-                made[y][x] = -magnitude if c.plains(1, negative) else magnitude
+                values[y][x] = -magnitude if c.plains(1, negative) else magnitude
             q[at] = min(value, 65535)
             average += min(value, 4000) * 4096 - average + 16 >> 5
-    return made, average
+    return values, average
 
 
-def surroundings(magnitudes: Magnitudes, found: Sequence[Band], b: Band, y: int, x: int) -> tuple[int, int]:
-    """What is known of a band's sample (y, x) before it is coded: all of it, and the part of the two planes before."""
+def surroundings(magnitudes: Magnitudes, subbands: Sequence[Band], b: Band, y: int, x: int) -> tuple[int, int]:
+    """Return two weighted sums of magnitudes around sample (y, x): over all coded neighbours, and over the two previous planes only."""
     q, p, r = magnitudes
     s = b.stride
     at = b.offset + (y + PAD) * s + PAD + x
@@ -252,10 +257,10 @@ def surroundings(magnitudes: Magnitudes, found: Sequence[Band], b: Band, y: int,
     planes += 2 * r[at] + (r[at - 1] + r[at + 1] + r[at - s] + r[at + s] >> 1)
     around = 6 * (q[at - 1] + q[at - s]) + 3 * (q[at - s - 1] + q[at - s + 1]) + 2 * (q[at - 2] + q[at - 2 * s]) + planes
     if b.parent >= 0:
-        coarser = found[b.parent]
+        coarser = subbands[b.parent]
         around += 2 * q[coarser.offset + (y // 2 + PAD) * coarser.stride + PAD + x // 2]
     if b.sibling >= 0:
-        other = found[b.sibling]
-        o, t = other.offset + (y + PAD) * other.stride + PAD + x, other.stride
+        sibling = subbands[b.sibling]
+        o, t = sibling.offset + (y + PAD) * sibling.stride + PAD + x, sibling.stride
         around += 2 * q[o] + (q[o - 1] + q[o + 1] + q[o - t] + q[o + t] >> 1)
     return around, planes

@@ -1,4 +1,4 @@
-/* Reads planes of integers as version 1 of .efz has them: entropy_coder_v1_python.py compiled, the same numbers to the last bit. */
+/* Decoder for planes of integers in version 1 of .efz, bit-exact with entropy_coder_v1_python.py. */
 
 #include "entropy_coder.h"
 
@@ -76,7 +76,7 @@ INLINE int get_mixed(Coder *c, int flag)
     return bit;
 }
 
-/* how often v + 1 can be halved, then its lower bits */
+/* Exp-Golomb code: the number of halvings of v + 1, then its lower bits */
 INLINE int32_t get_tail(Coder *c)
 {
     uint32_t whole = 1;
@@ -123,7 +123,7 @@ static int32_t get_band(Coder *c, const Job *job, const Band *b, int32_t k, cons
     return average;
 }
 
-/* bytes read; -2: no memory */
+/* returns the bytes read; -2: out of memory */
 EXPORT int64_t edgefuse_planes1_decode(Job *job)
 {
     int32_t averages[MOST_BANDS] = {0};

@@ -1,4 +1,4 @@
-"""One tile, lossy: spectral basis, wavelet, quantiser, coder. `Analysis` is the encoder, `Lossy` what it sends."""
+"""Lossy coding of a tile: spectral basis, wavelet, quantiser, entropy coder. `Analysis` is the encoder, `Lossy` the encoded tile."""
 
 from __future__ import annotations
 
@@ -17,28 +17,32 @@ from edgefuse.hyperspectral.codec.entropy_tables import ONE
 from edgefuse.hyperspectral.efz import VERSION
 from edgefuse.util.arrays import Float64Array, Int32Array
 
-_HEAD = struct.Struct("<BII")  # levels, 65536ths of the basis's step in a step, bytes of the basis
+_HEAD = struct.Struct("<BII")  # wavelet levels, 65536 * basis step / quantiser step, bytes of the basis
 
-_KEPT = 0.03, 0.35  # of a squared step: the variance from which on a component is looked at, where few are and where many are
-_FEW = 40
-_NEAR = 1.35  # a basis that was made for so much more, or less, of a step is taken for it
+_THRESHOLDS = 0.03, 0.35  # variance thresholds in squared steps: all components above 0.35 are kept, and up to 40 above 0.03
+_MAX_WEAK = 40
+_BASIS_REUSE = 1.35  # reuse the cached basis while its step is within this factor of the requested one
 _TRIES = 8
-_PRICE = 0.05  # bits that a component must be worth beyond those it takes, for a pixel: it takes time, too
-_FINE = 4  # components are measured anew where they were in so much more than a step
-_TOLERANCE = 0.03  # of the bytes that were asked for may stay unused
-_RANGE = 2.0**18  # steps that a component may span: more would pass 32 bits
-_MEAN_RANGE = 2.0**26  # and the mean, in its steps
+_MIN_BENEFIT = 0.05  # minimum net benefit of a component in bits per pixel, for its decoding time
+_REMEASURE = 4  # measure again if the cached measurement's step exceeds the requested one by more than this factor
+_TOLERANCE = 0.03  # accepted shortfall from the requested size or error
+_SPATIAL_SHARE = 0.25  # geometric mean of the coefficients' variances as a share of the component's
+_COMPONENT_RANGE = 2.0**18  # maximum range of a component in steps; more would overflow 32 bits
+_MEAN_RANGE = 2.0**26  # maximum of the mean spectrum in its steps
 
 
 @dataclass(frozen=True)
 class Lossy:
+    """An encoded tile."""
+
     basis: Basis
     scale: int
-    """65536 times the basis's step, in steps of the quantiser."""
+    """65536 * basis step / quantiser step."""
     levels: int
     height: int
     width: int
     planes: bytes
+    """Entropy-coded wavelet coefficients of the components."""
     version: int = VERSION
 
     def to_bytes(self) -> bytes:
@@ -47,9 +51,9 @@ class Lossy:
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: tuple[int, int, int], version: int) -> Lossy:
-        """Raises InputError for what `to_bytes` never wrote."""
+        """Parse `to_bytes`. Raises InputError for damaged data."""
         if len(data) < _HEAD.size:
-            raise InputError("a tile is cut short")
+            raise InputError("a tile is truncated")
         levels, scale, size = _HEAD.unpack_from(data)
         begin = _HEAD.size + size
         if levels > wavelet.MOST_LEVELS or not scale or begin > len(data):
@@ -58,136 +62,140 @@ class Lossy:
 
     @property
     def step(self) -> float:
-        """Of the quantiser, in the cube's units."""
+        """Quantiser step in the cube's units."""
         return self.basis.step * 65536 / self.scale
 
     def spectra(self) -> Iterator[tuple[slice, Float64Array]]:
-        """The pixels (h w, B), strip by strip; a strip is valid until the next is asked for."""
+        """Yield the decoded pixels (h * w, B) in strips. A strip is valid until the next one is requested."""
         return spectra(self._components(), self.basis, self.step)
 
     def whole(self, out: NDArray[np.integer], least: int, most: int) -> None:
-        """Write the pixels to `out` (h w, B), rounded, within `least` and `most`."""
+        """Write the decoded pixels to `out` (h * w, B), clipped to `least`..`most` and rounded."""
         mean, unit = units(self.basis, self.step)
         for strip, part in sums(self._components(), self.basis):
             samples.fill(out[strip], part, mean, unit, least, most)
 
     def _components(self) -> Int32Array:
+        """Decode the components (h * w, K) in 256ths of a step."""
         shape = self.height, self.width, len(self.basis.numbers)
-        made = entropy_coder.decode(self.planes, shape, self.levels, self.version) if shape[2] else np.zeros(shape, np.int32)
-        wavelet.transform(made, self.levels, inverse=True)
-        return made.reshape(self.height * self.width, shape[2])
+        coefficients = entropy_coder.decode(self.planes, shape, self.levels, self.version) if shape[2] else np.zeros(shape, np.int32)
+        wavelet.transform(coefficients, self.levels, inverse=True)
+        return coefficients.reshape(self.height * self.width, shape[2])
 
 
-class _Places(NamedTuple):
-    """What the encoder knows of the principal components' coefficients, place by place."""
+class _Measurement(NamedTuple):
+    """Wavelet coefficients of the principal components and their local covariances."""
 
     coefficients: Int32Array
-    """(h, w, K), transformed, in 256ths of `step`."""
+    """(h, w, K), in 256ths of `step`."""
     step: float
     covariances: Float64Array
     """(m, K, K), in the cube's units."""
     counts: Float64Array
+    """(m,), coefficients of each block."""
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """A basis, and what the encoder knows of the components in it."""
+    """A quantised basis and the wavelet coefficients of the components in it."""
 
     basis: Basis
     coefficients: Int32Array
-    """(h, w, K), transformed, in 256ths of the basis's step."""
+    """(h, w, K), in 256ths of the basis's step."""
     magnitudes: Float64Array
-    """Theirs, as `local.magnitudes` has them."""
+    """Histogram of their magnitudes, from `rate_model.magnitudes`."""
     samples: int
-    """Of the tile."""
+    """Number of samples of the tile."""
 
-    def step_for(self, size: float, step: float, took: int | None = None) -> float:
-        """About the step with which `size` bytes are taken, as `took` are with `step`."""
+    def step_for(self, size: float, step: float, actual: int | None = None) -> float:
+        """Estimate the step that gives `size` bytes. actual: encoded bytes at `step`, to calibrate the estimate."""
         steps = step * np.geomspace(1 / 8, 8, 49)
-        taken = self.taken(steps)
+        estimated = self.taken(steps)
         fixed = len(self.basis.encoded)
-        if took is not None:
-            taken = fixed + (taken - fixed) * max(took - fixed, 1) / max(taken[24] - fixed, 1)
-        return float(np.exp(np.interp(-size, -taken, np.log(steps))))
+        if actual is not None:
+            estimated = fixed + (estimated - fixed) * max(actual - fixed, 1) / max(estimated[24] - fixed, 1)
+        return float(np.exp(np.interp(-size, -estimated, np.log(steps))))
 
     def taken(self, steps: Float64Array) -> Float64Array:
-        """About the bytes that each of `steps` takes."""
+        """Estimate the bytes (n,) at `steps` (n,), including the basis."""
         return rate_model.counted(self.magnitudes, steps / self.basis.step, self.samples) + len(self.basis.encoded)
 
 
 class Analysis:
-    """A tile that is encoded: pixels (h w, B) of any real type, all finite."""
+    """Encoder of a tile of pixels (h * w, B), of any real type, all finite."""
 
     def __init__(self, pixels: NDArray[np.generic], height: int, width: int) -> None:
         self.pixels, self.height, self.width = pixels, height, width
         self.levels = wavelet.levels_for(height, width)
         self.mean, self.variances, self.vectors = klt.principal(pixels)
-        largest = float(np.sqrt(self.variances[:1].sum()))
-        middle = float(np.abs(self.mean).max(initial=0))
-        self.least_step = max(8 * largest / _RANGE, middle * np.sqrt(len(pixels)) / _MEAN_RANGE, 1e-12)
-        self.most_step = 64 * largest + middle + 2 * self.least_step
-        self._places: _Places | None = None
-        self._fitted: _Fit | None = None
+        deviation = float(np.sqrt(self.variances[:1].sum()))
+        mean_magnitude = float(np.abs(self.mean).max(initial=0))
+        self.least_step = max(8 * deviation / _COMPONENT_RANGE, mean_magnitude * np.sqrt(len(pixels)) / _MEAN_RANGE, 1e-12)
+        self.most_step = 64 * deviation + mean_magnitude + 2 * self.least_step
+        self._measured: _Measurement | None = None
+        self._cached_fit: _Fit | None = None
 
     def at(self, step: float) -> Lossy:
-        """Encoded with a quantiser of `step`."""
+        """Encode with the quantiser step `step` in the cube's units."""
         step = max(step, self.least_step)
-        return self._coded(self._fit(step), step)
+        return self._encode_fit(self._fit(step), step)
 
-    def _coded(self, fit: _Fit, step: float) -> Lossy:
+    def _encode_fit(self, fit: _Fit, step: float) -> Lossy:
         scale = min(max(round(fit.basis.step / step * 65536), 1), 1 << 31)
-        sent = entropy_coder.encode(fit.coefficients, self.levels, scale / 65536) if fit.coefficients.shape[2] else b""
-        return Lossy(fit.basis, scale, self.levels, self.height, self.width, sent)
+        planes = entropy_coder.encode(fit.coefficients, self.levels, scale / 65536) if fit.coefficients.shape[2] else b""
+        return Lossy(fit.basis, scale, self.levels, self.height, self.width, planes)
 
     def within(self, size: int) -> Lossy:
-        """Encoded in `size` bytes at most, and few fewer; in as few as possible where that is too little."""
+        """Encode in at most `size` bytes, and nearly as many; in as few as possible if `size` can't be reached."""
         size = max(size, 1)
-        best, fewest = None, None
-        # a lower step needs more components, a higher one leaves some out
-        wanted = self.guessed(size) * 0.8
+        best, smallest = None, None
+        # the number of components depends on the step, so iterate until it suffices
+        target = self.guessed(size) * 0.8
         for _ in range(3):
-            step, places = wanted, self._measured(wanted)
+            step, measurement = target, self._measure(target)
             steps = step * np.geomspace(1 / 8, 8, 49)
-            diagonals = np.einsum("mkk->mk", places.covariances)
-            wanted = float(np.exp(np.interp(-size, -rate_model.size(diagonals, places.counts, steps, self.pixels.size), np.log(steps))))
-            if self._count(wanted) <= diagonals.shape[1]:
+            diagonals = np.einsum("mkk->mk", measurement.covariances)
+            target = float(
+                np.exp(np.interp(-size, -rate_model.size(diagonals, measurement.counts, steps, self.pixels.size), np.log(steps)))
+            )
+            if self._count(target) <= diagonals.shape[1]:
                 break
-        fit = self._fit(wanted)
-        wanted = fit.step_for(size * (1 - _TOLERANCE / 2), wanted)
-        low, high = 0.0, np.inf  # steps that take too many bytes, and that don't
-        points: list[tuple[float, float]] = []  # logarithms of steps and bytes
-        step = wanted
+        fit = self._fit(target)
+        target = fit.step_for(size * (1 - _TOLERANCE / 2), target)
+        exceeds, fits = 0.0, np.inf  # largest step known to exceed the size, smallest known to fit
+        points: list[tuple[float, float]] = []  # logarithms of step and bytes of each trial, for the secant method
+        step = target
         for _ in range(_TRIES):
             step = min(max(step, self.least_step), self.most_step)
-            made = self._coded(fit, step)
-            took = len(made.to_bytes())
-            if fewest is None or took < fewest[0]:
-                fewest = took, made
-            if took <= size:
-                high = min(high, step)
-                if best is None or took > best[0]:
-                    best = took, made
-                if took >= size * (1 - _TOLERANCE) or step <= self.least_step:
+            encoded = self._encode_fit(fit, step)
+            encoded_size = len(encoded.to_bytes())
+            if smallest is None or encoded_size < smallest[0]:
+                smallest = encoded_size, encoded
+            if encoded_size <= size:
+                fits = min(fits, step)
+                if best is None or encoded_size > best[0]:
+                    best = encoded_size, encoded
+                if encoded_size >= size * (1 - _TOLERANCE) or step <= self.least_step:
                     break
             elif step >= self.most_step:
                 break
-            if took > size:
-                low = max(low, step)
-            aim = np.log(size * (1 - _TOLERANCE / 2))
-            points.append((float(np.log(step)), float(np.log(took))))
+            if encoded_size > size:
+                exceeds = max(exceeds, step)
+            log_target = np.log(size * (1 - _TOLERANCE / 2))
+            points.append((float(np.log(step)), float(np.log(encoded_size))))
             if len(points) > 1 and points[-1][1] != points[-2][1]:
                 (x0, y0), (x1, y1) = points[-2:]
-                step = float(np.exp(x1 + np.clip((aim - y1) * (x1 - x0) / (y1 - y0), -2, 2)))
+                step = float(np.exp(x1 + np.clip((log_target - y1) * (x1 - x0) / (y1 - y0), -2, 2)))
             else:
-                step = fit.step_for(float(np.exp(aim)), step, took)
-            if not low < step < high:
-                step = float(np.sqrt(low * high)) if high < np.inf and low else (low * 1.5 if low else high / 1.5)
-        chosen = best or fewest
+                step = fit.step_for(float(np.exp(log_target)), step, encoded_size)
+            if not exceeds < step < fits:
+                step = float(np.sqrt(exceeds * fits)) if fits < np.inf and exceeds else (exceeds * 1.5 if exceeds else fits / 1.5)
+        chosen = best or smallest
         assert chosen is not None
         return chosen[1]
 
     def with_error(self, error: float) -> Lossy:
-        """Encoded with a mean squared error of at most `error`, in the cube's units, and little less."""
+        """Encode with a mean squared error of at most `error` (squared units of the cube), and close to it."""
         variances = np.concatenate([self.variances, [0.0]])
         steps = np.geomspace(self.least_step, self.most_step, 256)
         pixels, bands = self.pixels.shape
@@ -197,80 +205,78 @@ class Analysis:
         points: list[tuple[float, float]] = []
         for _ in range(_TRIES):
             step = min(max(step, self.least_step), self.most_step)
-            made = self.at(step)
-            found = max(self.error(made), 1e-300)
-            if found <= error and (best is None or step > best[0]):
-                best = step, made
-            if error * (1 - _TOLERANCE) <= found <= error or (step <= self.least_step):
-                best = best or (step, made)
+            encoded = self.at(step)
+            measured = max(self.error(encoded), 1e-300)
+            if measured <= error and (best is None or step > best[0]):
+                best = step, encoded
+            if error * (1 - _TOLERANCE) <= measured <= error or (step <= self.least_step):
+                best = best or (step, encoded)
                 break
-            points.append((float(np.log(step)), float(np.log(found))))
+            points.append((float(np.log(step)), float(np.log(measured))))
             slope = 1.3
             if len(points) > 1 and abs(points[-1][0] - points[-2][0]) > 1e-6:
                 slope = min(4.0, max(0.3, (points[-1][1] - points[-2][1]) / (points[-1][0] - points[-2][0])))
-            step *= float((error * (1 - _TOLERANCE / 2) / found) ** (1 / slope))
-        return best[1] if best else made
+            step *= float((error * (1 - _TOLERANCE / 2) / measured) ** (1 / slope))
+        return best[1] if best else encoded
 
-    def error(self, made: Lossy) -> float:
-        """The mean squared error of what is decoded, in the cube's units, before it is rounded to its type."""
+    def error(self, encoded: Lossy) -> float:
+        """Return the mean squared error of the decoded tile in squared units of the cube, before rounding to its sample type."""
         total = 0.0
-        for strip, decoded in made.spectra():
+        for strip, decoded in encoded.spectra():
             decoded -= self.pixels[strip].astype(np.float64)
             total += float(np.vdot(decoded, decoded))
         return total / self.pixels.size
 
     def sizes(self, steps: Float64Array) -> Float64Array:
-        """About the bytes that a tile takes with each of `steps`."""
-        places = self._measured(max(float(steps.min()), self.least_step))
-        return rate_model.size(np.einsum("mkk->mk", places.covariances), places.counts, steps, self.pixels.size)
+        """Estimate the bytes (n,) of the tile at `steps` (n,) from local covariances."""
+        measurement = self._measure(max(float(steps.min()), self.least_step))
+        return rate_model.size(np.einsum("mkk->mk", measurement.covariances), measurement.counts, steps, self.pixels.size)
 
     def guessed(self, size: int) -> float:
-        """About the step that takes `size` bytes, by the components' variances alone."""
-        some = self.variances[self.variances > 0][None]
-        if not some.size:
+        """Estimate the step that gives `size` bytes from the components' variances alone."""
+        positive = self.variances[self.variances > 0][None]
+        if not positive.size:
             return self.least_step
-        steps = np.geomspace(np.sqrt(some.max()) / _RANGE + self.least_step, 64 * np.sqrt(some.max()), 64)
-        # what the formula sees of the bits, by how many there are for a sample
-        share = np.clip(0.56 - 0.126 * np.log2(8 * size / self.pixels.size), 0.3, 1.2)
-        taken = rate_model.bits(some * _SMOOTH, np.array([len(self.pixels)]), steps) / 8
-        return float(np.exp(np.interp(-size * share, -taken, np.log(steps))))
+        steps = np.geomspace(np.sqrt(positive.max()) / _COMPONENT_RANGE + self.least_step, 64 * np.sqrt(positive.max()), 64)
+        # correction of the rate formula, depending on bits per sample
+        correction = np.clip(0.56 - 0.126 * np.log2(8 * size / self.pixels.size), 0.3, 1.2)
+        estimated = rate_model.bits(positive * _SPATIAL_SHARE, np.array([len(self.pixels)]), steps) / 8
+        return float(np.exp(np.interp(-size * correction, -estimated, np.log(steps))))
 
     def _fit(self, step: float) -> _Fit:
-        """A basis for about this step, and the transformed components in 256ths of its own."""
-        if self._fitted and 1 / _NEAR < self._fitted.basis.step / step < _NEAR:
-            return self._fitted
-        places, count = self._measured(step), self._count(step)
-        found = places.covariances[:, :count, :count] / step**2
-        turn = klt.rotation(found, places.counts, 1.0)
-        variances = np.einsum("ki,mki->mi", turn, found @ turn)
-        deviations = np.sqrt(np.square(turn).T @ self.variances[:count])
+        """Return a basis for about this step with the wavelet coefficients in it, from the cache if its step is close enough."""
+        if self._cached_fit and 1 / _BASIS_REUSE < self._cached_fit.basis.step / step < _BASIS_REUSE:
+            return self._cached_fit
+        measurement, count = self._measure(step), self._count(step)
+        covariances = measurement.covariances[:, :count, :count] / step**2
+        rotation = klt.rotation(covariances, measurement.counts, 1.0)
+        variances = np.einsum("ki,mki->mi", rotation, covariances @ rotation)
+        deviations = np.sqrt(np.square(rotation).T @ self.variances[:count])
         order = np.argsort(-deviations, kind="stable")
-        # a component must be worth its vector's bytes
-        price = vector_bits(len(self.vectors), len(self.pixels), deviations / step) + _PRICE * len(self.pixels)
-        worth = rate_model.worth(variances, places.counts) > price
-        order = order[worth[order]]
-        basis = quantised(self.mean, self.vectors[:, :count] @ turn[:, order], deviations[order], len(self.pixels), step)
-        # what it can show of the components that were measured: all that matters
-        matrix = (self.vectors[:, : places.coefficients.shape[2]].T @ projection(basis)) * (places.step / step)
-        shown = scores(places.coefficients.reshape(len(self.pixels), -1), matrix, np.zeros(len(order)))
-        coefficients = shown.reshape(self.height, self.width, len(order))
-        self._fitted = _Fit(basis, coefficients, rate_model.magnitudes(coefficients, self.levels), self.pixels.size)
-        return self._fitted
+        # drop components whose benefit is below the cost of their vector
+        min_benefit = vector_bits(len(self.vectors), len(self.pixels), deviations / step) + _MIN_BENEFIT * len(self.pixels)
+        worthwhile = rate_model.worth(variances, measurement.counts) > min_benefit
+        order = order[worthwhile[order]]
+        basis = quantised(self.mean, self.vectors[:, :count] @ rotation[:, order], deviations[order], len(self.pixels), step)
+        # project the measured principal components onto the basis: the rest is negligible
+        matrix = (self.vectors[:, : measurement.coefficients.shape[2]].T @ projection(basis)) * (measurement.step / step)
+        projected = scores(measurement.coefficients.reshape(len(self.pixels), -1), matrix, np.zeros(len(order)))
+        coefficients = projected.reshape(self.height, self.width, len(order))
+        self._cached_fit = _Fit(basis, coefficients, rate_model.magnitudes(coefficients, self.levels), self.pixels.size)
+        return self._cached_fit
 
     def _count(self, step: float) -> int:
-        few, many = (int((self.variances > kept * step**2).sum()) for kept in _KEPT)
-        return max(many, min(few, _FEW))
+        """Return the number of principal components to keep at this step."""
+        above_low, above_high = (int((self.variances > threshold * step**2).sum()) for threshold in _THRESHOLDS)
+        return max(above_high, min(above_low, _MAX_WEAK))
 
-    def _measured(self, step: float) -> _Places:
-        """Of the principal components that a quantiser of `step` needs, at least."""
+    def _measure(self, step: float) -> _Measurement:
+        """Return the measurement of at least the principal components that `step` needs, from the cache if possible."""
         count = self._count(step)
-        if self._places is None or self._places.covariances.shape[1] < count or self._places.step > _FINE * step:
+        if self._measured is None or self._measured.covariances.shape[1] < count or self._measured.step > _REMEASURE * step:
             matrix = self.vectors[:, :count] * (ONE / step)
-            made = scores(self.pixels, matrix, self.mean @ matrix).reshape(self.height, self.width, count)
-            wavelet.transform(made, self.levels)
-            found, counts = rate_model.covariances(made, self.levels) if count else (np.zeros((1, 0, 0)), np.ones(1))
-            self._places = _Places(made, step, found * step**2, counts)
-        return self._places
-
-
-_SMOOTH = 0.25  # of a component's variance, about, is what its coefficients' logarithms amount to
+            coefficients = scores(self.pixels, matrix, self.mean @ matrix).reshape(self.height, self.width, count)
+            wavelet.transform(coefficients, self.levels)
+            covariances, counts = rate_model.covariances(coefficients, self.levels) if count else (np.zeros((1, 0, 0)), np.ones(1))
+            self._measured = _Measurement(coefficients, step, covariances * step**2, counts)
+        return self._measured

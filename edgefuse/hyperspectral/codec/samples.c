@@ -1,4 +1,4 @@
-/* Sums of a basis into samples: samples.py compiled, the same to the last bit. That module says what is done, and why. */
+/* Conversion of spectra to integer samples, bit-exact with samples.py, which describes it. */
 
 #include "../../util/native.h"
 
@@ -6,7 +6,7 @@
 #pragma GCC optimize("O3")
 #endif
 
-/* what is added and taken away again leaves a whole number, halves rounded to the even one: below 2^51 */
+/* adding and subtracting this constant rounds a double below 2^51 to an integer, half to even */
 static const double WHOLE = 6755399441055744.0;
 
 #define FILL(type, name) \

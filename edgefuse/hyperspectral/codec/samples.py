@@ -1,5 +1,6 @@
-"""Sums of a basis (basis.py) into whole samples: add the mean, scale, clip, round halves to even. In one pass where that is compiled
-(samples.c), to the same bits.
+"""Conversion of spectra from `basis.sums` to integer samples: add the mean, scale, clip, round half to even.
+
+The compiled implementation (samples.c) does it in one pass, with identical results.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _COMPILED = "uint8", "int8", "uint16", "int16", "int32"
 
 
 def fill(out: NDArray[np.integer], sums: Float64Array, mean: Float64Array, unit: float, least: int, most: int) -> None:
-    """Write (sums + mean) * unit, (n, B), within `least` and `most`, to `out`; all contiguous, `sums` may be overwritten."""
+    """Write (sums + mean) * unit (n, B), clipped to `least`..`most` and rounded, to `out`. All contiguous; `sums` may be overwritten."""
     if out.dtype.name in _COMPILED and (library := compiled.library()):
         getattr(library, f"edgefuse_samples_{out.dtype.name}")(
             ctypes.c_void_p(sums.ctypes.data), ctypes.c_void_p(mean.ctypes.data), *map(ctypes.c_int64, out.shape),

@@ -1,8 +1,9 @@
-"""`sscnet`: hyperspectral cubes through SSCNet's pruned int8 network, its latent coded exactly.
+"""`sscnet`: codec for hyperspectral cubes with SSCNet's pruned int8 autoencoder, whose latent is coded losslessly.
 
-La Grassa et al. (2022), pruned as Kumar and Mozaffari do. Its rate is what the latent takes: 8 bit a value (the published operating point,
-there counted as float32), or fewer by a step. A cube is scaled by a fixed peak, and its spectral axis resampled to the network's and back.
-Latents are the same on every machine; the samples that a network draws from them are not, to the last bit: its runtimes round differently.
+SSCNet is by La Grassa et al. (2022), pruned after Kumar and Mozaffari. The rate is that of the entropy-coded latent: 8 bits per value
+before entropy coding (the published operating point, which counts them as float32), or fewer with a coarser step. A cube is scaled by a
+fixed peak, and its spectral axis resampled to the network's and back. Encoded latents decode the same on every machine; the
+reconstructed samples may differ in the last bits, because the runtimes round differently.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.util.arrays import Float32Array, Int32Array
 
 MODEL = "sscnet"
-CELL = 8  # pixels of a side for one of the latent's
+CELL = 8  # pixels per latent value along each side
 _ENCODER, _DECODER = "sscnet-encoder", "sscnet-decoder"
-_SIDE = 128  # pixels of a tile's side: HySpecNet-11k's patches
-_HEAD = struct.Struct("<BI")  # the latent's step, 0 for no samples; bytes of the mask
-_COARSEST = 128
+_SIDE = 128  # side of a tile in pixels: the patch size of HySpecNet-11k
+_HEAD = struct.Struct("<BI")  # step of the latent (0: all samples missing), bytes of the mask
+_MAX_STEP = 128
 
 
-def _check(target: Target) -> None:
-    """Raises InputError where it can't be held: one of bpppc and psnr, or neither, which is the latent in steps of 1."""
+def _check_target(target: Target) -> None:
+    """Raise InputError unless the target is bpppc, psnr or none (the latent with step 1). max_error is not supported by sscnet."""
     if target.max_error is not None:
-        raise InputError("sscnet can't hold a largest error; give bpppc or psnr, or neither, or take spectral-edge")
+        raise InputError("sscnet does not support max_error; give bpppc or psnr, or neither, or use spectral-edge")
     if len(target.given) > 1:
-        raise InputError("one of bpppc and psnr, not both")
+        raise InputError("bpppc and psnr exclude each other; give only one")
     target.check_ranges()
 
 
@@ -47,51 +48,52 @@ def encode_to(
     stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
     progress: base.Progress = base.silent,
 ) -> int:  # fmt: skip
-    """Write `cube` as an `.efz` file, tile by tile; the bytes written. Raises InputError, ModelError, MissingDependencyError.
+    """Write `cube` as an `.efz` file, tile by tile, and return the bytes written.
 
-    `nodata`: what missing samples hold, besides NaN. `about`: what JSON can hold, handed on.
+    nodata: value of missing samples, besides NaN. about: JSON-serialisable metadata to store in the header.
+    Raises InputError, ModelError, MissingDependencyError.
     """
-    _check(target)
+    _check_target(target)
     shape, dtype = sizes_of(cube, nodata)
     with closing(Half(_ENCODER)) as encoder, closing(Half(_DECODER)) as decoder:
         peak = peak_of(dtype)
         settings = {"peak": peak, "weights": decoder.weights, "nodata": nodata if nodata is None or nodata == nodata else None}
-        size = min(_SIDE, shape[0]), min(_SIDE, shape[1])
-        header = efz.Header(shape, dtype.name, size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
+        tile_size = min(_SIDE, shape[0]), min(_SIDE, shape[1])
+        header = efz.Header(shape, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
         writer = efz.Writer(stream, header)
-        # what every tile takes beside its payload: its head and its place in the index
-        left = (target.bpppc or 0) * math.prod(shape) / 8 - len(header.to_bytes()) - header.count * 24 - 24
-        todo = shape[0] * shape[1]
+        # subtract the container's overhead: 24 bytes per tile for record header and index entry
+        bytes_left = (target.bpppc or 0) * math.prod(shape) / 8 - len(header.to_bytes()) - header.count * 24 - 24
+        pixels_left = shape[0] * shape[1]
         for number in range(header.count):
             prepared = tile.prepared(np.asarray(cube[header.place(number)]).astype(dtype, copy=False), nodata)
             mask = prepared.missing.encoded if prepared.missing else b""
-            coded, step = b"", 0
+            encoded, step = b"", 0
             if not prepared.empty:
                 spectra = np.clip(prepared.pixels.astype(np.float32) / np.float32(peak), 0, 1)
                 latent = latents(encoder, spectra.reshape(prepared.height, prepared.width, -1))
-                share = left * prepared.height * prepared.width / todo - _HEAD.size - len(mask)
-                coded, step = _chosen(latent, target, share, lambda q, s: _psnr(spectra, _spectra(decoder, q, s, prepared)))  # noqa: B023
-            payload = _HEAD.pack(step, len(mask)) + mask + coded
+                share = bytes_left * prepared.height * prepared.width / pixels_left - _HEAD.size - len(mask)
+                encoded, step = _encode_latent(latent, target, share, lambda q, s: _psnr(spectra, _spectra(decoder, q, s, prepared)))  # noqa: B023
+            payload = _HEAD.pack(step, len(mask)) + mask + encoded
             writer.tile(number, payload)
-            left -= len(payload)
-            todo -= prepared.height * prepared.width
+            bytes_left -= len(payload)
+            pixels_left -= prepared.height * prepared.width
             progress(number + 1, header.count)
     return writer.close()
 
 
-def _chosen(latent: Int32Array, target: Target, share: float, psnr: Callable[[Int32Array, int], float]) -> tuple[bytes, int]:
-    """(the latent coded, its step): the finest step that takes no more than `share` bytes, or the coarsest that gives the PSNR."""
+def _encode_latent(latent: Int32Array, target: Target, share: float, psnr: Callable[[Int32Array, int], float]) -> tuple[bytes, int]:
+    """Return (encoded latent, step): the finest step within `share` bytes, or the coarsest step that reaches the target PSNR."""
     if target.psnr is not None:
         best = 0.0
-        for step in (_COARSEST >> k for k in range(8)):
+        for step in (_MAX_STEP >> k for k in range(8)):
             quantised = stepped(latent, step)
             best = max(best, reached := psnr(quantised, step))
             if reached >= target.psnr:
                 return coded_latent(quantised), step
-        raise InputError(f"sscnet reaches {best:.2f} dB here, not {target.psnr:g}; ask for less, or take spectral-edge")
+        raise InputError(f"sscnet reaches {best:.2f} dB here, not {target.psnr:g}; ask for less, or use spectral-edge")
     if target.bpppc is None:
         return coded_latent(latent), 1
-    low, high = 1, _COARSEST
+    low, high = 1, _MAX_STEP
     while low < high:
         middle = (low + high) // 2
         if len(coded_latent(stepped(latent, middle))) <= share:
@@ -102,27 +104,27 @@ def _chosen(latent: Int32Array, target: Target, share: float, psnr: Callable[[In
 
 
 class Half:
-    """The encoder or the decoder, loaded when it is first run, with whatever runtime there is."""
+    """The encoder or the decoder network, loaded by the best available runtime when first run."""
 
     def __init__(self, name: str) -> None:
         self._card = zoo.find(name)
         assert self._card.golden is not None
         self.weights = self._card.golden.sha256[:12]
-        """What names these weights, whichever file of theirs is run."""
+        """Identifier of the weights, the same for all model files made from them."""
 
     @cached_property
     def _choice(self) -> runtimes.Choice:
         return runtimes.choose(self._card)
 
-    def run(self, given: Float32Array) -> Float32Array:
-        """(C, H, W) in [0, 1] -> the same of what it makes."""
+    def run(self, planes: Float32Array) -> Float32Array:
+        """Run the network on (C, H, W) in [0, 1]. Returns its output, also (C, H, W) in [0, 1]."""
         choice = self._choice
-        made = choice.runtime.run({self._card.inputs[0].name: np.ascontiguousarray(choice.tensor(given))})
-        return choice.planes(made[self._card.outputs[0].name])
+        outputs = choice.runtime.run({self._card.inputs[0].name: np.ascontiguousarray(choice.tensor(planes))})
+        return choice.planes(outputs[self._card.outputs[0].name])
 
     @property
     def channels(self) -> int:
-        """Of what it takes."""
+        """Number of input channels."""
         return int(self._card.inputs[0].shape[1])
 
     def close(self) -> None:
@@ -134,8 +136,8 @@ def latents(encoder: Half, spectra: Float32Array) -> Int32Array:
     """(h, w, B) in [0, 1] -> the latent (h / 8, w / 8, C), rounded up, 0 to 255."""
     cube = resampled(spectra, encoder.channels).transpose(2, 0, 1)
     pad = [(0, 0), *((0, -n % CELL) for n in cube.shape[1:])]
-    made = encoder.run(np.pad(cube, pad, mode="symmetric"))
-    return np.rint(made * np.float32(255)).astype(np.int32).transpose(1, 2, 0)
+    output = encoder.run(np.pad(cube, pad, mode="symmetric"))
+    return np.rint(output * np.float32(255)).astype(np.int32).transpose(1, 2, 0)
 
 
 def _spectra(decoder: Half, latent: Int32Array, step: int, size: tile.Prepared) -> Float32Array:
@@ -143,27 +145,28 @@ def _spectra(decoder: Half, latent: Int32Array, step: int, size: tile.Prepared) 
 
 
 def drawn(decoder: Half, latent: Int32Array, step: int, shape: tuple[int, int, int]) -> Float32Array:
-    """The latent in its steps -> spectra (h, w, B) in [0, 1]."""
+    """Decode a latent, in units of `step`, to spectra (h, w, B) = `shape` in [0, 1]."""
     values = np.clip(latent * step, 0, 255).astype(np.float32) / np.float32(255)
-    cube = decoder.run(values.transpose(2, 0, 1))
-    return resampled(cube[:, : shape[0], : shape[1]].transpose(1, 2, 0), shape[2])
+    planes = decoder.run(values.transpose(2, 0, 1))
+    return resampled(planes[:, : shape[0], : shape[1]].transpose(1, 2, 0), shape[2])
 
 
 def stepped(latent: Int32Array, step: int) -> Int32Array:
+    """Quantise a latent with `step`, rounding to nearest."""
     return (latent + step // 2) // step
 
 
 def coded_latent(latent: Int32Array) -> bytes:
-    """(rows, columns, C) in steps, each value less what its neighbours in the channel say of it, coded exactly."""
-    expected = np.zeros_like(latent)
-    expected[0, 1:], expected[1:, 0] = latent[0, :-1], latent[:-1, 0]
-    expected[1:, 1:] = _median(latent[1:, :-1], latent[:-1, 1:], latent[:-1, :-1])
-    return entropy_coder.encode_exact(latent - expected)
+    """Encode a quantised latent (rows, columns, C) losslessly, as differences from a prediction by its neighbours in the channel."""
+    predicted = np.zeros_like(latent)
+    predicted[0, 1:], predicted[1:, 0] = latent[0, :-1], latent[:-1, 0]
+    predicted[1:, 1:] = _median(latent[1:, :-1], latent[:-1, 1:], latent[:-1, :-1])
+    return entropy_coder.encode_exact(latent - predicted)
 
 
 def decoded_latent(data: bytes, shape: tuple[int, int, int], version: int) -> Int32Array:
-    """What `coded_latent` was given. Any bytes give some latent."""
-    # damage must not grow from value to value
+    """Decode `coded_latent`'s output. Damaged data gives a wrong latent, no error."""
+    # limit the differences so that errors in damaged data do not accumulate
     latent = np.clip(entropy_coder.decode_exact(data, shape, version), -256, 256)
     for k in range(1, shape[1]):
         latent[0, k] += latent[0, k - 1]
@@ -175,7 +178,7 @@ def decoded_latent(data: bytes, shape: tuple[int, int, int], version: int) -> In
 
 
 def _median(left: Int32Array, above: Int32Array, corner: Int32Array) -> Int32Array:
-    """Of left, above, and left + above - corner (Weinberger et al., LOCO-I)."""
+    """Median edge detection of LOCO-I (Weinberger et al.): median of left, above, and left + above - corner."""
     guess: Int32Array = left + above - corner
     return np.clip(guess, np.minimum(left, above), np.maximum(left, above))
 
@@ -185,7 +188,7 @@ def _psnr(a: Float32Array, b: Float32Array) -> float:
 
 
 class Decoder(base.Decoder):
-    """Reads an `.efz` file of this codec. `tiles` raises ModelError and MissingDependencyError, too."""
+    """Decodes an `.efz` file of this codec. `tiles` also raises ModelError and MissingDependencyError."""
 
     MODEL = MODEL
 
@@ -195,11 +198,11 @@ class Decoder(base.Decoder):
         self._half = Half(_DECODER)
         peak: Any = settings.get("peak")
         if type(peak) not in (int, float) or not 0 < peak <= 1e12:
-            raise InputError("the .efz header makes no sense: peak")
+            raise InputError("the .efz header is invalid: peak")
         self._peak = float(peak)
         if settings.get("weights") != self._half.weights:
             raise InputError(
-                f"it needs SSCNet's weights {str(settings.get('weights'))[:12]}, here are {self._half.weights}; update edgefuse"
+                f"it needs SSCNet's weights {str(settings.get('weights'))[:12]}, installed are {self._half.weights}; update edgefuse"
             )
 
     def release(self) -> None:
@@ -207,10 +210,10 @@ class Decoder(base.Decoder):
 
     def decode_tile(self, payload: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:
         if len(payload) < _HEAD.size:
-            raise InputError("a tile is cut short")
+            raise InputError("a tile is truncated")
         step, size = _HEAD.unpack_from(payload)
         begin = _HEAD.size + size
-        if begin > len(payload) or step > _COARSEST:
+        if begin > len(payload) or step > _MAX_STEP:
             raise InputError("a tile is damaged")
         out = np.zeros((shape[0] * shape[1], shape[2]), self.header.dtype)
         if step:
@@ -226,7 +229,7 @@ class Decoder(base.Decoder):
 
 
 class SscnetCodec(base.Codec):
-    """Raises ModelError and MissingDependencyError, too."""
+    """The codec `sscnet`. Its methods also raise ModelError and MissingDependencyError."""
 
     def encode_to(
         self, stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,

@@ -1,62 +1,63 @@
-"""Where a transformed plane's bands lie: the coarsest picture first, then three bands of details a level, from coarse to fine."""
+"""Positions of the wavelet subbands in a plane: the approximation first, then three detail subbands per level, coarse to fine."""
 
 from __future__ import annotations
 
 import functools
 from typing import NamedTuple
 
-PAD = 2  # zeros around a band's magnitudes, two more rows and columns behind it than before
+PAD = 2  # zero padding on each side of a subband's magnitudes (below there is one row more)
 
-# norms of the integer synthesis (wavelet.py), 4096ths: they make one quantiser's error weigh the same in all bands
-_COARSEST = 4096, 5322, 7378, 9958, 13247, 17543
-_DETAILS = (4142, 3224), (5406, 3961), (7487, 5629), (10097, 7697), (13428, 10278)  # across or down, both
+# L2 norms of the synthesis basis (wavelet.py) in 4096ths; scaling by them makes a quantisation error weigh the same in all subbands
+_APPROXIMATION_GAINS = 4096, 5322, 7378, 9958, 13247, 17543
+_DETAIL_GAINS = (4142, 3224), (5406, 3961), (7487, 5629), (10097, 7697), (13428, 10278)  # horizontal and vertical details, diagonal details
 
 
 class Band(NamedTuple):
-    """`Band` of entropy_coder.c, field by field."""
+    """A subband; `Band` of entropy_coder.h, field by field."""
 
     y: int
-    """Its samples are (y + step i, x + step j) of the plane."""
+    """The samples of the subband are plane[y + step * i, x + step * j]."""
     x: int
     step: int
     height: int
     width: int
     type: int
-    """What its models share: 0 the coarsest picture, then the finest, second and other levels, diagonal or not."""
+    """Context class: 0 for the approximation; details: 1 + 2 * min(level, 2) + diagonal, where level 0 is the finest."""
     parent: int
-    """Its place among the bands, as the next; -1: none. The same details half as fine."""
+    """Index of the subband of the same orientation at the next coarser level; -1: none."""
     sibling: int
-    """Details of the level in another direction that are known already."""
+    """Index of a subband of the same level that is coded before; -1: none."""
     offset: int
-    """Of its padded magnitudes."""
+    """Start of the padded magnitudes in the plane's buffer."""
     stride: int
+    """Row length of the padded magnitudes."""
     gain: int
-    """4096ths, to units of the quantiser."""
+    """Scale to quantiser units, in 4096ths."""
     inverse: int
-    """4096ths, back."""
+    """Inverse of `gain`, in 4096ths."""
 
 
 @functools.lru_cache(64)
 def bands(height: int, width: int, levels: int) -> tuple[tuple[Band, ...], int]:
-    """A plane's bands and how many padded magnitudes they have. `levels` 0: one band, the plane itself."""
-    found: list[Band] = []
-    room = 0
+    """Return a plane's subbands and the size of their padded magnitude buffer. With 0 levels the plane is the only subband."""
+    subbands: list[Band] = []
+    size = 0
 
     def add(y: int, x: int, step: int, level: int, direction: int, parent: int, sibling: int, gain: int) -> int:
-        nonlocal room
+        nonlocal size
         h, w = max(0, -(-(height - y) // step)), max(0, -(-(width - x) // step))
         type_ = 0 if direction < 0 else 1 + min(level, 2) * 2 + (direction == 2)
         inverse = (4096 * 4096 + gain // 2) // gain
-        found.append(Band(y, x, step, h, w, type_, parent, sibling, room, w + 2 * PAD, gain, inverse))
-        room += (h + 2 * PAD + 1) * (w + 2 * PAD)
-        return len(found) - 1
+        subbands.append(Band(y, x, step, h, w, type_, parent, sibling, size, w + 2 * PAD, gain, inverse))
+        size += (h + 2 * PAD + 1) * (w + 2 * PAD)
+        return len(subbands) - 1
 
-    add(0, 0, 1 << levels, levels, -1, -1, -1, _COARSEST[levels])
+    add(0, 0, 1 << levels, levels, -1, -1, -1, _APPROXIMATION_GAINS[levels])
     parents = [-1, -1, -1]
     for level in range(levels - 1, -1, -1):
-        half, step = 1 << level, 2 << level
-        straight, diagonal = _DETAILS[level]
-        across = add(0, half, step, level, 0, parents[0], -1, straight)
-        down = add(half, 0, step, level, 1, parents[1], across, straight)
-        parents = [across, down, add(half, half, step, level, 2, parents[2], down, diagonal)]
-    return tuple(found), room
+        offset, step = 1 << level, 2 << level
+        straight, diagonal = _DETAIL_GAINS[level]
+        across = add(0, offset, step, level, 0, parents[0], -1, straight)
+        down = add(offset, 0, step, level, 1, parents[1], across, straight)
+        parents = [across, down, add(offset, offset, step, level, 2, parents[2], down, diagonal)]
+    return tuple(subbands), size

@@ -1,4 +1,4 @@
-/* Lifting in integers: wavelet.py compiled, the same to the last bit. That module says what is done, and why. */
+/* Integer wavelet lifting, bit-exact with wavelet.py, which describes it. */
 
 #include "../../util/native.h"
 
@@ -6,11 +6,11 @@
 #pragma GCC optimize("O3")
 #endif
 
-/* one step: every second sample of a line, from `first` on, plus or minus a factor (4096ths) of its neighbours' sum; `depth` numbers each */
+/* one lifting step: add a multiple (in 4096ths) of the neighbours' sum to every second sample of a line, from `first`; samples are vectors of `depth` */
 INLINE void lift(int32_t *line, int32_t length, ptrdiff_t apart, int32_t first, int32_t depth, int64_t factor, int32_t undo)
 {
     for (int32_t i = first; i < length; i += 2) {
-        /* reflected at both ends */
+        /* mirrored at both ends */
         const int32_t *a = line + (i ? i - 1 : 1) * apart, *b = line + (i + 1 < length ? i + 1 : i - 1) * apart;
         int32_t *x = line + i * apart;
         for (int32_t k = 0; k < depth; k++) {
@@ -30,7 +30,7 @@ INLINE void lines(int32_t *data, int32_t count, ptrdiff_t between, int32_t lengt
 
 INLINE int32_t halved(int32_t size, int32_t times) { return ((size - 1) >> times) + 1; }
 
-/* height x width x depth, in place; level l's samples stay where they are, 2^l apart */
+/* transform height x width x depth in place; samples of level l are 2^l apart */
 EXPORT_FOR("avx2", "default") void edgefuse_wavelet(int32_t *data, int32_t height, int32_t width, int32_t depth, int32_t levels,
     const int32_t *factors, int32_t steps, int32_t inverse)
 {
@@ -38,7 +38,7 @@ EXPORT_FOR("avx2", "default") void edgefuse_wavelet(int32_t *data, int32_t heigh
         const int32_t l = inverse ? levels - 1 - i : i, h = halved(height, l), w = halved(width, l);
         const ptrdiff_t across = (ptrdiff_t)depth << l, down = across * width;
         for (int32_t turn = 0; turn < 2; turn++) {
-            /* forwards: columns, then rows; the last step of both ways back is the first of both ways forth */
+            /* forward: columns, then rows; the inverse applies the same steps in reverse order */
             if (turn == inverse) lines(data, w, across, h, down, depth, steps, factors, inverse);
             else lines(data, h, down, w, across, depth, steps, factors, inverse);
         }

@@ -1,8 +1,8 @@
-"""The 9/7 wavelet in integers, by lifting, in place: every sample stays where it is, and level l's lie 2^l apart.
+"""Integer 9/7 wavelet transform by lifting, in place: samples keep their positions, and those of level l are 2^l apart.
 
-Lifting is undone by the same steps backwards, whatever they round to, and a decoder's integers are the same on every machine. Its factors
-are those of Daubechies and Sweldens (1998) without their last scaling, which is part of each band's quantiser instead (`Band.gain`).
-`transform` runs compiled where that is possible (wavelet.c), to the same bits.
+The inverse applies the same lifting steps in reverse order, so it is exact despite rounding, and the same on every machine. The lifting
+factors are those of Daubechies and Sweldens (1998) without the final scaling, which `Band.gain` applies before quantisation instead.
+The compiled implementation (wavelet.c) gives identical results.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from edgefuse.util.arrays import Int32Array
 
 STEPS = -6497, -217, 3616, 1817  # 4096ths of -1.586134342, -0.052980119, 0.882911076, 0.443506852
 MOST_LEVELS = 5
-_SMALLEST = 5  # samples along the shorter side of the coarsest level
+_SMALLEST = 5  # minimum samples along the shorter side of the coarsest level
 
 
 def levels_for(height: int, width: int) -> int:
-    """How often a picture is halved."""
+    """Return the number of decomposition levels for a plane of this size."""
     levels = 0
     while levels < MOST_LEVELS and min(height, width) >> (levels + 1) >= _SMALLEST:
         levels += 1
@@ -28,7 +28,7 @@ def levels_for(height: int, width: int) -> int:
 
 
 def transform(data: Int32Array, levels: int, inverse: bool = False) -> None:
-    """Transform `data`, (height, width, depth) int32, contiguous, in place along its first two axes. Sums wrap round at 32 bits."""
+    """Transform `data` (height, width, depth), contiguous int32, in place along the first two axes. Sums wrap at 32 bits."""
     steps = np.array(STEPS, np.int32)
     if library := compiled.library():
         library.edgefuse_wavelet(
@@ -43,15 +43,15 @@ def transform(data: Int32Array, levels: int, inverse: bool = False) -> None:
 
 
 def _lift(x: Int32Array, undo: bool) -> None:
-    """Along axis 0: the odd samples and the even ones in turn, plus a factor of their neighbours' sum; the ends are reflected."""
+    """Lift along axis 0: add a multiple of the neighbours' sum to odd and even samples alternately; mirror at the ends."""
     if len(x) < 2:
         return
     for s in range(len(STEPS))[:: -1 if undo else 1]:
-        begin = 1 - s % 2
-        at = np.arange(begin, len(x), 2)
-        before, after = np.abs(at - 1), np.where(at + 1 < len(x), at + 1, at - 1)
-        part = ((x[before] + x[after]).astype(np.int64) * STEPS[s] + 2048 >> 12).astype(np.int32)
+        first = 1 - s % 2
+        index = np.arange(first, len(x), 2)
+        before, after = np.abs(index - 1), np.where(index + 1 < len(x), index + 1, index - 1)
+        update = ((x[before] + x[after]).astype(np.int64) * STEPS[s] + 2048 >> 12).astype(np.int32)
         if undo:
-            x[begin::2] -= part
+            x[first::2] -= update
         else:
-            x[begin::2] += part
+            x[first::2] += update

@@ -1,4 +1,4 @@
-"""Cube files, one module a format, imported when first used. `open_cube` knows a file by what it begins with, `create_cube` by its name."""
+"""Cube file formats, one module each, imported on first use. `open_cube` detects a format by content, `create_cube` by the suffix."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "open_cube",
 ]
 
-# format: suffixes that it is written to by; edgefuse/registry.py says what reads and writes it
+# format: suffixes that select it for writing; edgefuse/registry.py names its reader and writer
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "envi": (".img", ".dat", ".bsq", ".bil", ".bip", ".raw", ".bin", ".envi", ""),
     "npy": (".npy",),
@@ -47,7 +47,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def detect(path: Path) -> str | None:
-    """The format that a file's first bytes tell, or "envi" where it has a header beside it; None for anything else. Raises CubeError."""
+    """Return the format by the file's signature, "envi" if it has a header beside it, else None. Raises CubeError if it can't be read."""
     try:
         with open(path, "rb") as f:
             head = f.read(_HEAD)
@@ -55,7 +55,7 @@ def detect(path: Path) -> str | None:
         raise CubeError(f"cannot read {path}: {e.strerror}") from None
     if head.startswith((b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")):
         return "mat"
-    # a user block of the user's own may come first
+    # an HDF5 file may start with a user block
     if head.startswith(_HDF5) or head[512:520] == _HDF5:
         return "hdf5"
     for signature, form in _SIGNATURES:
@@ -67,27 +67,27 @@ def detect(path: Path) -> str | None:
 
 
 def open_cube(path: Path, dataset: str | None = None, header: Path | None = None) -> CubeSource:
-    """Open a cube file; it slices as an array (H, W, B) does. Raises CubeError, MissingDependencyError.
+    """Open a cube file, which slices like an array (H, W, B). Raises CubeError, MissingDependencyError.
 
-    dataset: which of a file's arrays (.npz, .mat, HDF5). header: an ENVI header that is not beside its samples.
+    dataset: name of the array in the file (.npz, .mat, HDF5). header: path of an ENVI header that is not beside its samples.
     """
     form = "envi" if header else detect(path)
     if form is None:
-        raise CubeError(f"{path} is no cube that EdgeFuse knows ({', '.join(FORMATS)}), and has no ENVI header beside it")
+        raise CubeError(f"{path} is not a cube in a supported format ({', '.join(FORMATS)}), and has no ENVI header beside it")
     source: CubeSource = registry.get("edgefuse.cube_sources", form)(path, dataset, **({"header": header} if header else {}))
     return source
 
 
 def by_name(name: str | Path) -> str:
-    """The format that a suffix stands for; ENVI, whose samples have any, where it stands for none."""
+    """Return the format of a suffix; ENVI, whose samples may have any suffix, if it is unknown."""
     suffix = Path(name).suffix.lower()
     return next((form for form, suffixes in FORMATS.items() if suffix in suffixes), "envi")
 
 
 def create_cube(path: Path, info: CubeInfo, form: str | None = None) -> CubeSink:
-    """A cube file to write windows to; `form` as in FORMATS, else `by_name`. Raises SettingsError, CubeError, OutputError."""
+    """Create a cube file. form: a name in FORMATS; None: by the suffix. Raises SettingsError, CubeError, OutputError."""
     chosen = form or by_name(path)
     if chosen not in FORMATS:
-        raise SettingsError(f"no format is called '{chosen}'; there is {', '.join(FORMATS)}")
+        raise SettingsError(f"unknown format '{chosen}'; expected one of {', '.join(FORMATS)}")
     sink: CubeSink = registry.get("edgefuse.cube_sinks", chosen)(path, info)
     return sink

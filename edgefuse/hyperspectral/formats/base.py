@@ -1,4 +1,4 @@
-"""What a cube file is to all else: windows out of a `CubeSource`, windows into a `CubeSink`, in constant memory."""
+"""Base classes of cube files: `CubeSource` reads and `CubeSink` writes windows, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.util.files import appear, check_file, check_space, output_error, part_of
 
-Window = tuple[slice, slice, slice]  # rows, columns, bands: start, stop and no step
+Window = tuple[slice, slice, slice]  # rows, columns, bands; each with start and stop, without step
 
 
 class CubeSource(ABC):
-    """A cube that is read a window at a time. Slices as a NumPy array does: `source[10:20, :, 5]`, also with steps and integers.
+    """A cube that is read in windows. Slices like a NumPy array: `source[10:20, :, 5]`, also with steps and integers.
 
-    Not thread-safe. Every read raises CubeError where the file can't give what its header promised.
+    Not thread-safe. Reads raise CubeError if the file does not hold what its header promises.
     """
 
     info: CubeInfo
@@ -42,22 +42,22 @@ class CubeSource(ABC):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What the cube is made of; the samples' file first."""
+        """Files of the cube; the samples' file comes first."""
         return (self.path,)
 
     @property
     def form(self) -> str:
-        """The format in words."""
+        """Human-readable name of the format."""
         return type(self).__name__
 
     @abstractmethod
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        """A new array (rows, columns, bands), C order, of `dtype`; the slices have start and stop, and no step."""
+        """Return a new C-contiguous array (rows, columns, bands) of `dtype`. The slices have start and stop, but no step."""
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        window, rest = _window(key, self.shape)
+        window, inner = _window(key, self.shape)
         empty = any(s.start == s.stop for s in window)
-        return (np.empty([s.stop - s.start for s in window], self.dtype) if empty else self.read(*window))[rest]
+        return (np.empty([s.stop - s.start for s in window], self.dtype) if empty else self.read(*window))[inner]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         whole = self[:, :, :]
@@ -74,55 +74,54 @@ class CubeSource(ABC):
 
 
 class CubeSink(ABC):
-    """A cube that is written a window at a time, in any order; windows never written are zero or no data. It appears whole with
-    `close`, or not at all.
+    """A cube that is written in windows, in any order; windows never written hold zero or the no-data value.
 
-    A context manager that closes, or after an exception aborts. Not thread-safe.
+    `close` makes the complete file appear atomically. A context manager that closes, or aborts after an exception. Not thread-safe.
     """
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
-        """Raises CubeError where the format can't hold such a cube, OutputError where it can't be written."""
+        """Raises CubeError if the format can't hold the cube, OutputError if the file can't be written."""
         check_file(path)
-        # known now, rather than after an hour
+        # report a full disk now rather than after an hour
         check_space(path.parent, info.nbytes)
         self.path, self.info = path, info
         self.part = part_of(path)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is written; the samples' file first."""
+        """Files to write; the samples' file comes first."""
         return (self.path,)
 
     @property
     def form(self) -> str:
-        """The format in words."""
+        """Human-readable name of the format."""
         return type(self).__name__
 
     @abstractmethod
     def write(self, window: Window, samples: NDArray[Any]) -> None:
-        """samples: (rows, columns, bands) of the window, of the cube's type. Raises OutputError."""
+        """Write samples (rows, columns, bands) of the cube's type to `window`. Raises OutputError."""
 
     def __setitem__(self, key: Any, samples: Any) -> None:
-        window, rest = _window(key, self.info.shape)
-        if any(isinstance(r, slice) and r.step not in (None, 1) for r in rest):
-            raise IndexError("a cube is written in windows, without steps")
-        whole = np.empty([s.stop - s.start for s in window], self.info.dtype)
-        whole[rest] = samples
-        if whole.size:
-            self.write(window, whole)
+        window, inner = _window(key, self.info.shape)
+        if any(isinstance(item, slice) and item.step not in (None, 1) for item in inner):
+            raise IndexError("a cube is written in windows without steps")
+        block = np.empty([s.stop - s.start for s in window], self.info.dtype)
+        block[inner] = samples
+        if block.size:
+            self.write(window, block)
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what is left to `part`, and close it. Raises OutputError."""
+        """Write remaining data to `part` and close it. Raises OutputError."""
 
     def discard(self) -> None:
         """Close `part` without finishing it."""
 
     def beside(self) -> None:
-        """Write what belongs beside the samples' file, just before and after it appears."""
+        """Write the metadata files beside the samples; called after the samples' file has appeared."""
 
     def close(self) -> None:
-        """Make the file appear. Raises OutputError; then nothing has appeared and what was there is still there."""
+        """Finish the file and make it appear. If that fails, keeps an existing file and raises OutputError."""
         try:
             self.finish()
             appear(self.part, self.path)
@@ -135,7 +134,7 @@ class CubeSink(ABC):
             raise
 
     def abort(self) -> None:
-        """Leave nothing behind; safe to call twice."""
+        """Delete the unfinished file; safe to call twice."""
         with contextlib.suppress(Exception):
             self.discard()
         with contextlib.suppress(OSError):
@@ -152,25 +151,25 @@ class CubeSink(ABC):
 
 
 def _window(key: Any, shape: tuple[int, int, int]) -> tuple[Window, tuple[Any, ...]]:
-    """NumPy's basic index as the smallest window that holds it, and what is to be taken of that window."""
-    keys = key if isinstance(key, tuple) else (key,)
-    if Ellipsis in keys:
-        at = keys.index(Ellipsis)
-        keys = keys[:at] + (slice(None),) * (3 - len(keys) + 1) + keys[at + 1 :]
-    if len(keys) > 3:
-        raise IndexError(f"a cube has 3 axes, {len(keys)} were indexed")
+    """Convert a basic NumPy index to the smallest window that contains it and the index within that window."""
+    items = key if isinstance(key, tuple) else (key,)
+    if Ellipsis in items:
+        position = items.index(Ellipsis)
+        items = items[:position] + (slice(None),) * (3 - len(items) + 1) + items[position + 1 :]
+    if len(items) > 3:
+        raise IndexError(f"a cube has 3 axes, but {len(items)} were indexed")
     window: list[slice] = []
-    rest: list[Any] = []
-    for k, n in zip(keys + (slice(None),) * (3 - len(keys)), shape, strict=True):
-        if isinstance(k, slice):
-            taken = range(*k.indices(n))
-            first, last = (min(taken[0], taken[-1]), max(taken[0], taken[-1]) + 1) if taken else (0, 0)
+    inner: list[Any] = []
+    for item, size in zip(items + (slice(None),) * (3 - len(items)), shape, strict=True):
+        if isinstance(item, slice):
+            selected = range(*item.indices(size))
+            first, last = (min(selected[0], selected[-1]), max(selected[0], selected[-1]) + 1) if selected else (0, 0)
             window.append(slice(first, last))
-            rest.append(slice(None, None, k.step) if taken else slice(0))
+            inner.append(slice(None, None, item.step) if selected else slice(0))
         else:
-            index = k.__index__()
-            if not -n <= index < n:
-                raise IndexError(f"index {index} is out of an axis of {n}")
-            window.append(slice(index % n, index % n + 1))
-            rest.append(0)
-    return (window[0], window[1], window[2]), tuple(rest)
+            index = item.__index__()
+            if not -size <= index < size:
+                raise IndexError(f"index {index} is out of bounds for an axis of {size}")
+            window.append(slice(index % size, index % size + 1))
+            inner.append(0)
+    return (window[0], window[1], window[2]), tuple(inner)

@@ -1,5 +1,4 @@
-"""EnMAP L2A: what the XML file beside the spectral image says of its bands
-(DLR, "EnMAP L2A Product Specification")."""
+"""EnMAP L2A: band metadata from the XML file beside the spectral image (DLR, "EnMAP L2A Product Specification")."""
 
 from __future__ import annotations
 
@@ -12,14 +11,14 @@ from edgefuse.hyperspectral.cube import CubeInfo, finite
 
 _IMAGE, _XML = "-SPECTRAL_IMAGE", "-METADATA"
 _FIELDS = {"wavelengths": "wavelengthCenterOfBand", "fwhm": "FWHMOfBand", "gain": "GainOfBand", "offset": "OffsetOfBand"}
-_LARGEST = 1 << 26  # bytes of XML
+_MAX_XML = 1 << 26  # bytes of XML
 _logger = logging.getLogger(__name__)
 
 
 def metadata_of(image: Path) -> Path | None:
-    """...-METADATA.XML beside ...-SPECTRAL_IMAGE.TIF; None where the file is no EnMAP image or has none."""
-    start, found, _ = image.name.upper().partition(_IMAGE)
-    if not found:
+    """Return ...-METADATA.XML beside ...-SPECTRAL_IMAGE.TIF; None if the file is not an EnMAP image or has no metadata."""
+    start, separator, _ = image.name.upper().partition(_IMAGE)
+    if not separator:
         return None
     for suffix in (".XML", ".xml"):
         beside = image.with_name(image.name[: len(start)] + _XML + suffix)
@@ -29,14 +28,14 @@ def metadata_of(image: Path) -> Path | None:
 
 
 def describe(path: Path, info: CubeInfo) -> CubeInfo:
-    """`info` with what the XML says. Raises CubeError for XML that can't be read; a list of another length is left out with a warning."""
+    """Add the XML's metadata to `info`. Raises CubeError for invalid XML. Metadata of another number of bands is ignored with a warning."""
     from xml.etree import ElementTree
 
     try:
         with open(path, "rb") as f:
-            data = f.read(_LARGEST + 1)
-        if len(data) > _LARGEST or b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-            raise CubeError(f"{path} is no metadata of EnMAP: too large, or it defines entities")
+            data = f.read(_MAX_XML + 1)
+        if len(data) > _MAX_XML or b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+            raise CubeError(f"{path} is not EnMAP metadata: it is too large or defines entities")
         root = ElementTree.fromstring(data)
     except OSError as e:
         raise CubeError(f"cannot read {path}: {e.strerror}") from None
@@ -44,18 +43,18 @@ def describe(path: Path, info: CubeInfo) -> CubeInfo:
         raise CubeError(f"{path} can't be read as XML ({e}); remove it to read the samples alone") from None
     bands = sorted(root.iterfind(".//bandCharacterisation/bandID"), key=lambda b: int(b.get("number", "0") or 0))
     if len(bands) != info.shape[2]:
-        _logger.warning("%s describes %d bands of %d; their wavelengths are left out", path, len(bands), info.shape[2])
+        _logger.warning("%s describes %d bands of %d; ignoring their wavelengths", path, len(bands), info.shape[2])
         return info
-    found: dict[str, Any] = {"band_names": tuple(f"band {b.get('number')}" for b in bands)}
+    fields: dict[str, Any] = {"band_names": tuple(f"band {b.get('number')}" for b in bands)}
     for name, tag in _FIELDS.items():
         try:
-            found[name] = finite([b.findtext(tag, "") for b in bands])
+            fields[name] = finite([b.findtext(tag, "") for b in bands])
         except ValueError:
-            _logger.warning("%s: %s is not a number for each band, and left out", path, tag)
+            _logger.warning("%s: ignoring %s, which is not a number for each band", path, tag)
     background = root.findtext(".//specific/backgroundValue") or root.findtext(".//backgroundValue")
     if info.nodata is None and background:
         try:
-            found["nodata"] = int(background)
+            fields["nodata"] = int(background)
         except ValueError:
-            _logger.warning("%s: backgroundValue is no whole number, and left out", path)
-    return info.like(**found)
+            _logger.warning("%s: ignoring backgroundValue, which is not an integer", path)
+    return info.like(**fields)

@@ -1,4 +1,4 @@
-"""ENVI: samples in one file, a text header beside it (`envi_header`). Interleaves bsq, bil and bip."""
+"""ENVI files: samples in one file, a text header (`envi_header`) beside it; interleaves BSQ, BIL and BIP."""
 
 from __future__ import annotations
 
@@ -16,66 +16,66 @@ _SAMPLES = ("", ".img", ".dat", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cube",
 
 
 def header_of(path: Path) -> Path | None:
-    """The header of a samples' file, or `path` itself where it is one: NAME.hdr, NAME.img.hdr, in any case. None where there is none."""
+    """Return the header of a samples' file (NAME.hdr or NAME.img.hdr, .hdr in any case), `path` if it is a header, or None."""
     if path.suffix.lower() == ".hdr":
         return path if path.is_file() else None
     for name in (path.name, path.stem):
         for suffix in (".hdr", ".HDR", ".Hdr"):
-            found = path.with_name(name + suffix)
-            if found != path and found.is_file():
-                return found
+            candidate = path.with_name(name + suffix)
+            if candidate != path and candidate.is_file():
+                return candidate
     return None
 
 
 def samples_of(header: Path) -> Path | None:
-    """The samples' file of a header: NAME for NAME.hdr, or NAME with one of the usual suffixes; None where there is none."""
+    """Return the samples' file of NAME.hdr: NAME, or NAME with a usual suffix; None if there is none."""
     for suffix in _SAMPLES:
-        for spelled in (suffix, suffix.upper()):
-            found = header.with_name(header.stem + spelled)
-            if found.is_file() and found != header:
-                return found
+        for variant in (suffix, suffix.upper()):
+            candidate = header.with_name(header.stem + variant)
+            if candidate.is_file() and candidate != header:
+                return candidate
     return None
 
 
 def layout_of(header: Path) -> tuple[Layout, CubeInfo]:
-    """What a header says. Raises CubeError."""
+    """Read a header. Raises CubeError."""
     try:
         with open(header, "rb") as f:
-            found = envi_header.fields(f.read(envi_header.LARGEST + 1))
-        layout = envi_header.layout(found)
-        return layout, envi_header.info(found, layout)
+            fields = envi_header.fields(f.read(envi_header.LARGEST + 1))
+        layout = envi_header.layout(fields)
+        return layout, envi_header.info(fields, layout)
     except OSError as e:
         raise CubeError(f"cannot read {header}: {e.strerror}") from None
     except CubeError as e:
-        raise CubeError(f"{header}: {e}; mend the header") from None
+        raise CubeError(f"{header}: {e}; correct the header") from None
 
 
 class EnviSource(FlatSource):
-    """An ENVI cube. The file's size is held against the header's before anything else."""
+    """An ENVI cube. The file's size must match the header."""
 
     def __init__(self, path: Path, dataset: str | None = None, header: Path | None = None) -> None:
-        """path: the samples, or their header. header: where it is not beside them."""
+        """path: the samples or their header. header: path of a header that is not beside the samples."""
         if dataset is not None:
-            raise CubeError(f"{path}: an ENVI file holds one cube; leave --dataset out")
-        found = header or header_of(path)
-        if found is None:
+            raise CubeError(f"{path}: an ENVI file holds one cube; omit --dataset")
+        header_path = header or header_of(path)
+        if header_path is None:
             raise CubeError(f"{path} has no ENVI header; expected {path.name}.hdr or {path.stem}.hdr beside it")
-        self.header = found
-        samples = samples_of(found) if path == found else path
+        self.header = header_path
+        samples = samples_of(header_path) if path == header_path else path
         if samples is None:
-            raise CubeError(f"{found} has no samples; expected {found.stem} or {found.stem}.img beside it")
+            raise CubeError(f"{header_path} has no samples; expected {header_path.stem} or {header_path.stem}.img beside it")
         self.path = samples
-        layout, self.info = layout_of(found)
+        layout, self.info = layout_of(header_path)
         self._interleave = next(k for k, v in envi_header.ORDERS.items() if v == layout.order)
         try:
-            held = samples.stat().st_size
+            size = samples.stat().st_size
         except OSError as e:
             raise CubeError(f"cannot read {samples}: {e.strerror}") from None
-        if held != layout.end:
+        if size != layout.end:
             raise CubeError(
-                f"{samples} holds {held} bytes where {found.name} promises {layout.end} "
+                f"{samples} holds {size} bytes where {header_path.name} promises {layout.end} "
                 f"({' x '.join(map(str, layout.shape))} {layout.dtype.name}, header offset {layout.offset}); "
-                f"{'the file is not whole, or ' if held < layout.end else ''}mend the header"
+                f"{'the file is incomplete, or ' if size < layout.end else ''}correct the header"
             )
         self._reader = FlatReader(samples, layout)
 
@@ -89,17 +89,17 @@ class EnviSource(FlatSource):
 
 
 class EnviSink(FlatSink):
-    """Writes PATH and its header, PATH.hdr. Interleave by suffix .bsq, .bil or .bip, else the one it came in, else bsq."""
+    """Writes PATH and its header PATH.hdr. Interleave: by suffix .bsq, .bil or .bip, else that of the original ENVI file, else bsq."""
 
     form = "ENVI"
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
         super().__init__(path, info)
         suffix = path.suffix.lower()[1:]
-        came = info.metadata.get("interleave", "")
-        chosen = next((way for way in (suffix, came) if way in envi_header.ORDERS), "bsq")
+        original = info.metadata.get("interleave", "")
+        chosen = next((name for name in (suffix, original) if name in envi_header.ORDERS), "bsq")
         self._text = envi_header.text(info, chosen).encode()
-        # not NAME.hdr, which may be that of NAME with another suffix
+        # not NAME.hdr, which may belong to NAME with another suffix
         self.header = path.with_name(path.name + ".hdr")
         self._writer = FlatWriter(self.part, Layout(info.shape, np.dtype(info.dtype), envi_header.ORDERS[chosen]))
 
@@ -108,5 +108,5 @@ class EnviSink(FlatSink):
         return self.path, self.header
 
     def beside(self) -> None:
-        # last: without it there is no cube
+        # written last: without it the samples are not a cube
         write_atomic(self.header, self._text)

@@ -1,6 +1,6 @@
-"""ENVI's header: text that says how the samples lie and what they mean. Believes nothing it reads.
+"""Parser and writer of ENVI headers, which describe sample layout and metadata as text. Headers are untrusted input.
 
-The format is NV5's: https://www.nv5geospatialsoftware.com/docs/ENVIHeaderFiles.html
+Format specification (NV5): https://www.nv5geospatialsoftware.com/docs/ENVIHeaderFiles.html
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import PER_BAND, CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ, Layout
 
-LARGEST = 1 << 24  # bytes of a header
-_SIDE = 1 << 31
-_BANDS = 65535  # what is said of each is held in memory
+LARGEST = 1 << 24  # maximum bytes of a header
+_MAX_SIDE = 1 << 31
+_MAX_BANDS = 65535  # maximum: metadata of each band is held in memory
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 ORDERS = {"bsq": BSQ, "bil": BIL, "bip": BIP}
 NANOMETRES = {
@@ -33,17 +33,17 @@ _logger = logging.getLogger(__name__)
 
 
 def fields(data: bytes) -> dict[str, str]:
-    """The header's fields: names in lower case with single blanks, values without braces. Raises CubeError."""
+    """Parse a header to fields: names in lower case with single blanks, values without braces. Raises CubeError."""
     if len(data) > LARGEST:
-        raise CubeError(f"a header of {len(data)} bytes is none; {LARGEST} are the most")
+        raise CubeError(f"the header has {len(data)} bytes; the maximum is {LARGEST}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     lines = iter(text.replace("\0", "").splitlines())
     if next(lines, "").strip().upper() != "ENVI":
-        raise CubeError("an ENVI header's first line is ENVI, this one's is not")
-    found: dict[str, str] = {}
+        raise CubeError("not an ENVI header: its first line must be ENVI")
+    parsed: dict[str, str] = {}
     for line in lines:
         if line.lstrip().startswith(";") or "=" not in line:
             continue
@@ -52,101 +52,101 @@ def fields(data: bytes) -> dict[str, str]:
         if value.startswith("{"):
             parts = [value[1:]]
             while "}" not in parts[-1]:
-                more = next(lines, None)
-                if more is None:
+                continuation = next(lines, None)
+                if continuation is None:
                     raise CubeError(f"the brace of {key[:40]!r} is never closed")
-                if not more.lstrip().startswith(";"):
-                    parts.append(more)
+                if not continuation.lstrip().startswith(";"):
+                    parts.append(continuation)
             value = "\n".join([*parts[:-1], parts[-1].partition("}")[0]]).strip()
-        found[key] = value
-    return found
+        parsed[key] = value
+    return parsed
 
 
-def layout(found: Mapping[str, str]) -> Layout:
-    """How the samples lie. Raises CubeError naming the field that is missing or can't be."""
-    kind = found.get("file type", "")
-    if "meta" in kind.lower():
-        raise CubeError(f"file type {kind[:40]!r} lists other files and has no samples of its own; open those")
-    if found.get("file compression", "0") not in ("", "0"):
-        raise CubeError("its samples are compressed (file compression = 1); unpack them with gunzip and write file compression = 0")
+def layout(header: Mapping[str, str]) -> Layout:
+    """Return the layout of the samples. Raises CubeError naming the field that is missing or invalid."""
+    file_type = header.get("file type", "")
+    if "meta" in file_type.lower():
+        raise CubeError(f"file type {file_type[:40]!r} lists other files and has no samples of its own; open those")
+    if header.get("file compression", "0") not in ("", "0"):
+        raise CubeError("its samples are compressed (file compression = 1); unpack them with gunzip and set file compression = 0")
     for name in ("major frame offsets", "minor frame offsets"):
-        if any(v.strip() not in ("", "0") for v in found.get(name, "").split(",")):
-            raise CubeError(f"'{name}' other than 0 are not read; save the cube again without them")
-    samples, lines = (_whole(found, name, 1, _SIDE) for name in ("samples", "lines"))
-    bands = _whole(found, "bands", 1, _BANDS)
-    offset = _whole(found, "header offset", 0, 1 << 62, 0)
-    number = _whole(found, "data type", 0, 99)
+        if any(v.strip() not in ("", "0") for v in header.get(name, "").split(",")):
+            raise CubeError(f"'{name}' other than 0 are not supported; save the cube again without them")
+    samples, lines = (_integer(header, name, 1, _MAX_SIDE) for name in ("samples", "lines"))
+    bands = _integer(header, "bands", 1, _MAX_BANDS)
+    offset = _integer(header, "header offset", 0, 1 << 62, 0)
+    number = _integer(header, "data type", 0, 99)
     if number not in TYPES:
-        raise CubeError(f"data type = {number} is none; there is {', '.join(map(str, TYPES))}")
-    interleave = found.get("interleave", "").lower()
+        raise CubeError(f"data type = {number} is unknown; expected one of {', '.join(map(str, TYPES))}")
+    interleave = header.get("interleave", "").lower()
     if interleave not in ORDERS:
         raise CubeError(f"interleave = {repr(interleave[:40])[1:-1] or 'nothing'}: expected bsq, bil or bip")
     dtype = np.dtype(TYPES[number])
-    # a single byte has no order, and some headers leave it out; little-endian is ENVI's default
-    big = _whole(found, "byte order", 0, 1, 0)
+    # optional, as for single bytes; ENVI's default is little-endian
+    big = _integer(header, "byte order", 0, 1, 0)
     return Layout((lines, samples, bands), dtype.newbyteorder(">" if big else "<"), ORDERS[interleave], offset)
 
 
-def info(found: Mapping[str, str], lay: Layout) -> CubeInfo:
-    """What the samples mean. A field that can't be what it says is left as text in `metadata`, with a warning logged."""
-    # kept, so that the cube can be written again as it was
-    rest = {k: v for k, v in found.items() if k not in _LAYOUT} | {"interleave": found["interleave"].lower()}
+def info(header: Mapping[str, str], lay: Layout) -> CubeInfo:
+    """Return the cube's metadata. An invalid field stays in `metadata` as text, and a warning is logged."""
+    # keep the interleave so that the cube can be written in the same one
+    remaining = {k: v for k, v in header.items() if k not in _LAYOUT} | {"interleave": header["interleave"].lower()}
     known: dict[str, Any] = {}
 
     def take(name: str, key: str, convert: Any) -> None:
-        if (text := rest.get(key)) is None:
+        if (text := remaining.get(key)) is None:
             return
         try:
             value = convert(text)
             if name in PER_BAND and len(value) != lay.shape[2]:
                 raise ValueError(f"{len(value)} values for {lay.shape[2]} bands")
         except (ValueError, OverflowError) as e:
-            _logger.warning("'%s' of an ENVI header is left out: %s", key, str(e)[:100])
+            _logger.warning("ignoring '%s' of an ENVI header: %s", key, str(e)[:100])
             return
         known[name] = value
-        del rest[key]
+        del remaining[key]
 
-    unit = rest.get("wavelength units", "").strip().lower()
+    unit = remaining.get("wavelength units", "").strip().lower()
     scale = NANOMETRES.get(unit)
     if scale is None and unit in ("", "unknown"):
-        scale = _guessed(rest.get("wavelength", ""))
+        scale = _guess_unit(remaining.get("wavelength", ""))
     if scale is not None:
         take("wavelengths", "wavelength", lambda text: _scaled(text, scale))
         take("fwhm", "fwhm", lambda text: _scaled(text, scale))
         if "wavelengths" in known:
-            rest.pop("wavelength units", None)
+            remaining.pop("wavelength units", None)
     take("band_names", "band names", lambda text: tuple(name.strip() for name in text.split(",")))
     take("nodata", "data ignore value", as_nodata)
     take("gain", "data gain values", _floats)
     take("offset", "data offset values", _floats)
-    if "gain" not in known and (factor := rest.get("reflectance scale factor")):
-        # stays in `metadata`, too, and is written back in those words
+    if "gain" not in known and (factor := remaining.get("reflectance scale factor")):
+        # also stays in `metadata`, from which it is written back
         try:
             known["gain"] = finite((1 / float(factor),)) * lay.shape[2]
         except (ValueError, ZeroDivisionError):
-            _logger.warning("'reflectance scale factor' of an ENVI header is left out: %s", factor[:100])
-    if "map info" in rest:
+            _logger.warning("ignoring 'reflectance scale factor' of an ENVI header: %s", factor[:100])
+    if "map info" in remaining:
         try:
-            known["georeference"] = place(rest["map info"], rest.get("coordinate system string", ""))
+            known["georeference"] = place(remaining["map info"], remaining.get("coordinate system string", ""))
         except (ValueError, OverflowError) as e:
             _logger.warning("'map info' of an ENVI header gives no georeference: %s", str(e)[:100])
-    return CubeInfo(lay.shape, lay.dtype, **known, metadata=rest)
+    return CubeInfo(lay.shape, lay.dtype, **known, metadata=remaining)
 
 
 def place(map_info: str, crs: str) -> Georeference:
-    """The georeference of `map info`. Raises ValueError where it has none: arbitrary systems, pixels of no size."""
+    """Return the georeference of the field `map info`. Raises ValueError if it has none, such as pixels of size zero."""
     parts = [p.strip() for p in map_info.split(",")]
     if len(parts) < 7:
         raise ValueError("expected a projection and six numbers")
     column, row, x, y, dx, dy = finite(parts[1:7])
     if not dx or not dy:
-        raise ValueError("pixels of no size")
-    turn = 0.0
+        raise ValueError("pixels of size zero")
+    rotation = 0.0
     for part in parts[7:]:
         name, _, value = part.partition("=")
         if name.strip().lower() == "rotation":
-            (turn,) = finite((math.radians(float(value)),))
-    cos, sin = math.cos(turn), math.sin(turn)
+            (rotation,) = finite((math.radians(float(value)),))
+    cos, sin = math.cos(rotation), math.sin(rotation)
     # columns and rows count from 1 at the upper left corner of the first pixel
     a, b, d, e = dx * cos, dy * sin, dx * sin, -dy * cos
     left, top = x - (column - 1) * a - (row - 1) * b, y - (column - 1) * d - (row - 1) * e
@@ -161,34 +161,34 @@ def _utm(parts: Sequence[str]) -> str:
     return "EPSG:4326" if parts[0].lower().startswith("geographic") and any("84" in p for p in parts[7:]) else ""
 
 
-def text(about: CubeInfo, interleave: str) -> str:
-    """The header of a cube in this machine's byte order. Raises CubeError for a type that ENVI has not."""
-    number = next((n for n, code in TYPES.items() if np.dtype(code) == about.dtype), None)
+def text(cube: CubeInfo, interleave: str) -> str:
+    """Return the header text of a cube in native byte order. Raises CubeError for a type that ENVI lacks."""
+    number = next((n for n, code in TYPES.items() if np.dtype(code) == cube.dtype), None)
     if number is None:
-        raise CubeError(f"ENVI has no samples of type {about.dtype}; write another format, such as .npy")
-    height, width, bands = about.shape
-    found = {
+        raise CubeError(f"ENVI does not support samples of type {cube.dtype}; write another format, such as .npy")
+    height, width, bands = cube.shape
+    required = {
         "samples": width, "lines": height, "bands": bands, "header offset": 0, "file type": "ENVI Standard", "data type": number,
         "interleave": interleave, "byte order": int(sys.byteorder == "big"),
     }  # fmt: skip
-    rest = {k: v for k, v in about.metadata.items() if _writable(k, v)}
-    lines = ["ENVI", *(f"{k} = {v}" for k, v in found.items())]
-    if about.wavelengths or about.fwhm:
+    extra = {k: v for k, v in cube.metadata.items() if _writable(k, v)}
+    lines = ["ENVI", *(f"{k} = {v}" for k, v in required.items())]
+    if cube.wavelengths or cube.fwhm:
         lines.append("wavelength units = Nanometers")
-        rest.pop("wavelength units", None)
-    for key, values in (("wavelength", about.wavelengths), ("fwhm", about.fwhm), ("data offset values", about.offset)):
+        extra.pop("wavelength units", None)
+    for key, values in (("wavelength", cube.wavelengths), ("fwhm", cube.fwhm), ("data offset values", cube.offset)):
         lines += _list(key, values)
-    if not (about.gain and "reflectance scale factor" in rest):
-        lines += _list("data gain values", about.gain)
-    if about.band_names:
-        lines += _list("band names", [re.sub(r"[,{}\s]+", " ", name).strip() for name in about.band_names])
-    if about.nodata is not None:
-        lines.append(f"data ignore value = {about.nodata!r}")
-    if about.georeference and not _same_place(rest, about.georeference):
-        lines += _placed(about.georeference)
+    if not (cube.gain and "reflectance scale factor" in extra):
+        lines += _list("data gain values", cube.gain)
+    if cube.band_names:
+        lines += _list("band names", [re.sub(r"[,{}\s]+", " ", name).strip() for name in cube.band_names])
+    if cube.nodata is not None:
+        lines.append(f"data ignore value = {cube.nodata!r}")
+    if cube.georeference and not _matches(extra, cube.georeference):
+        lines += _georeference_lines(cube.georeference)
         for key in ("map info", "projection info", "coordinate system string"):
-            rest.pop(key, None)
-    for key, value in rest.items():
+            extra.pop(key, None)
+    for key, value in extra.items():
         braces = "," in value or "\n" in value or not value or key in ("description", "coordinate system string")
         lines.append(f"{key} = {{{value}}}" if braces else f"{key} = {value}")
     return "\n".join(lines) + "\n"
@@ -203,30 +203,30 @@ def _list(key: str, values: Sequence[Any] | None) -> list[str]:
     return [] if values is None else [f"{key} = {{{', '.join(v if isinstance(v, str) else repr(float(v)) for v in values)}}}"]
 
 
-def _same_place(rest: Mapping[str, str], where: Georeference) -> bool:
-    """Whether the fields that came with a cube still say where it lies: they say it better than `_placed` can."""
+def _matches(extra: Mapping[str, str], georeference: Georeference) -> bool:
+    """Return whether the original header fields still match the georeference; they are more complete than those of `_placed`."""
     try:
-        return place(rest.get("map info", ""), rest.get("coordinate system string", "")) == where
+        return place(extra.get("map info", ""), extra.get("coordinate system string", "")) == georeference
     except (ValueError, OverflowError):
         return False
 
 
-def _placed(where: Georeference) -> list[str]:
-    a, b, left, d, e, top = where.transform
-    dx, dy, turn = math.hypot(a, d), math.hypot(b, e), math.degrees(math.atan2(d, a))
-    wide = math.isclose(a * b + d * e, 0.0, abs_tol=1e-9 * dx * dy) and a * e - b * d < 0
-    if not wide:
-        # sheared or mirrored: map info can't say that
+def _georeference_lines(georeference: Georeference) -> list[str]:
+    a, b, left, d, e, top = georeference.transform
+    dx, dy, angle = math.hypot(a, d), math.hypot(b, e), math.degrees(math.atan2(d, a))
+    representable = math.isclose(a * b + d * e, 0.0, abs_tol=1e-9 * dx * dy) and a * e - b * d < 0
+    if not representable:
+        # map info can't express shear or mirroring
         return []
     system, zone = "Arbitrary", ""
-    if match := re.fullmatch(r"EPSG:32([67])(\d\d)", where.crs):
+    if match := re.fullmatch(r"EPSG:32([67])(\d\d)", georeference.crs):
         system, zone = "UTM", f", {int(match[2])}, {'North' if match[1] == '6' else 'South'}, WGS-84, units=Meters"
-    elif where.crs == "EPSG:4326":
+    elif georeference.crs == "EPSG:4326":
         system, zone = "Geographic Lat/Lon", ", WGS-84, units=Degrees"
-    rotation = f", rotation={turn!r}" if turn else ""
+    rotation = f", rotation={angle!r}" if angle else ""
     lines = [f"map info = {{{system}, 1.0, 1.0, {left!r}, {top!r}, {dx!r}, {dy!r}{zone}{rotation}}}"]
-    if where.crs and not zone:
-        lines.append(f"coordinate system string = {{{where.crs}}}")
+    if georeference.crs and not zone:
+        lines.append(f"coordinate system string = {{{georeference.crs}}}")
     return lines
 
 
@@ -238,18 +238,18 @@ def _scaled(values: str, scale: float) -> tuple[float, ...]:
     return finite([v * scale for v in _floats(values)])
 
 
-def _guessed(values: str) -> float:
-    """Nanometres in the unit of wavelengths that have none: no sensor sees below 100 nm, nor beyond 100 micrometres."""
+def _guess_unit(values: str) -> float:
+    """Guess the unit of wavelengths without one, in nanometres: no sensor covers wavelengths below 100 nm or above 100 um."""
     try:
         return 1.0 if max(_floats(values)) >= 100 else 1000.0
     except ValueError:
         return 1.0
 
 
-def _whole(found: Mapping[str, str], name: str, low: int, high: int, default: int | None = None) -> int:
-    value = found.get(name, "")
+def _integer(header: Mapping[str, str], name: str, low: int, high: int, default: int | None = None) -> int:
+    value = header.get(name, "")
     if not value and default is not None:
         return default
     if not re.fullmatch(r"[0-9]{1,18}", value) or not low <= int(value) <= high:
-        raise CubeError(f"{name} = {repr(value[:40])[1:-1] or 'nothing'}: expected a whole number from {low} to {high}")
+        raise CubeError(f"{name} = {repr(value[:40])[1:-1] or 'nothing'}: expected an integer from {low} to {high}")
     return int(value)

@@ -1,5 +1,7 @@
-"""HDF5 through h5py: PRISMA's L2D products (`prisma`), else dataset `cube` (H, W, B), or the only one of three axes; its meaning in
-attribute `info` (JSON)."""
+"""HDF5 files through h5py: PRISMA L2D products (`prisma`), else the dataset `cube` (H, W, B) or the only one with three axes.
+
+The dataset's attribute `info` holds the metadata as JSON.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,13 @@ from edgefuse.errors import CubeError, MissingDependencyError
 from edgefuse.hyperspectral.cube import KINDS, CubeInfo
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 
-CHUNK = (16, 64, 64)  # rows, columns, bands: 128 kB of 16 bit
+CHUNK = (16, 64, 64)  # rows, columns, bands; 128 KiB of 16-bit samples
 _CACHE = 1 << 25
-_LARGEST_CHUNK = 1 << 28  # bytes; HDF5 reads a chunk whole
+_MAX_CHUNK = 1 << 28  # bytes; HDF5 reads chunks completely into memory
 
 
 def library() -> Any:
-    """h5py. Raises MissingDependencyError."""
+    """Import h5py. Raises MissingDependencyError."""
     try:
         import h5py
     except ImportError as e:
@@ -29,64 +31,64 @@ def library() -> Any:
 
 
 def opened(path: Path) -> Any:
-    """The file. Raises CubeError."""
+    """Open an HDF5 file for reading. Raises CubeError."""
     h5py = library()
     try:
         return h5py.File(path, "r", rdcc_nbytes=_CACHE)
     except (OSError, RuntimeError) as e:
-        raise CubeError(f"{path} is no HDF5 file that can be read ({str(e)[:120]}); it may not be whole") from None
+        raise CubeError(f"{path} is not a readable HDF5 file ({str(e)[:120]}); it may be incomplete") from None
 
 
 def cubes(file: Any) -> dict[str, Any]:
-    """The file's datasets of numbers in three axes, by name."""
-    h5py, found = library(), {}
+    """Return the file's numeric datasets with three axes, by name."""
+    h5py, datasets = library(), {}
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 3 and min(item.shape) > 0 and item.dtype.kind in KINDS:
-            found[name] = item
+            datasets[name] = item
 
     file.visititems(visit)
-    return found
+    return datasets
 
 
-def choose(path: Path, found: dict[str, Any], wanted: str | None) -> Any:
-    """The dataset `wanted`, `cube`, or the only one. Raises CubeError."""
+def choose(path: Path, datasets: dict[str, Any], wanted: str | None) -> Any:
+    """Return the dataset `wanted`; if None, `cube` or the only one. Raises CubeError."""
     name = (wanted or "cube").strip("/")
-    if name in found:
-        return found[name]
-    if wanted or len(found) != 1:
-        named = ", ".join(list(found)[:8]) or "none"
-        raise CubeError(f"{path} has no dataset '{name}'; those of three axes: {named}; give --dataset NAME")
-    return next(iter(found.values()))
+    if name in datasets:
+        return datasets[name]
+    if wanted or len(datasets) != 1:
+        names = ", ".join(list(datasets)[:8]) or "none"
+        raise CubeError(f"{path} has no dataset '{name}'; datasets with three axes: {names}; give --dataset NAME")
+    return next(iter(datasets.values()))
 
 
 def check_chunks(path: Path, dataset: Any) -> None:
-    """Raises CubeError for chunks that would not fit in memory."""
-    if dataset.chunks and int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize > _LARGEST_CHUNK:
-        raise CubeError(f"{path}: {dataset.name} lies in chunks of {dataset.chunks}, too large to read piece by piece; use h5repack")
+    """Raise CubeError if the dataset's chunks are too large for memory."""
+    if dataset.chunks and int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize > _MAX_CHUNK:
+        raise CubeError(f"{path}: the chunks of {dataset.name}, {dataset.chunks}, are too large to read in windows; use h5repack")
 
 
 def take(path: Path, dataset: Any, key: tuple[slice, slice, slice]) -> NDArray[Any]:
-    """Samples in the dataset's own order. Raises CubeError."""
+    """Read samples in the dataset's order of axes. Raises CubeError."""
     try:
         return dataset[key]
     except (OSError, RuntimeError, ValueError) as e:
-        raise CubeError(f"cannot read {dataset.name} of {path} ({str(e)[:120]}); it may not be whole") from None
+        raise CubeError(f"cannot read {dataset.name} of {path} ({str(e)[:120]}); it may be incomplete") from None
 
 
 def meaning(path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], text: Any) -> CubeInfo:
-    """`text` (JSON) as the meaning of a cube of this shape and type. Raises CubeError."""
-    plain = CubeInfo(shape, dtype)
+    """Parse metadata `text` (JSON) of a cube with this shape and type; without text, return them alone. Raises CubeError."""
+    bare = CubeInfo(shape, dtype)
     if not isinstance(text, str):
-        return plain
+        return bare
     try:
-        return CubeInfo.from_json({**json.loads(text), "shape": list(shape), "dtype": plain.dtype.name})
+        return CubeInfo.from_json({**json.loads(text), "shape": list(shape), "dtype": bare.dtype.name})
     except (ValueError, TypeError, RecursionError, CubeError) as e:
         raise CubeError(f"{path}: 'info' of the cube can't be read: {e}") from None
 
 
 class Hdf5Source(CubeSource):
-    """An HDF5 file."""
+    """A cube in an HDF5 file: a dataset or a PRISMA product."""
 
     def __init__(self, path: Path, dataset: str | None = None) -> None:
         from edgefuse.hyperspectral.formats import prisma
@@ -97,12 +99,12 @@ class Hdf5Source(CubeSource):
             if dataset is None and (product := prisma.read(path, self._file)):
                 self._name, self.info, self._parts = "PRISMA L2D", product.info, product.parts
             else:
-                one = choose(path, cubes(self._file), dataset)
+                selected = choose(path, cubes(self._file), dataset)
                 self._name = "HDF5"
-                self.info = meaning(path, one.shape, one.dtype, one.attrs.get("info"))
-                self._parts = [(one, (0, 1, 2), list(range(one.shape[2])))]
-            for one, _, _ in self._parts:
-                check_chunks(path, one)
+                self.info = meaning(path, selected.shape, selected.dtype, selected.attrs.get("info"))
+                self._parts = [(selected, (0, 1, 2), list(range(selected.shape[2])))]
+            for selected, _, _ in self._parts:
+                check_chunks(path, selected)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as e:
             self.close()
             raise CubeError(f"{path} can't be read as a cube ({str(e)[:120]})") from None
@@ -118,14 +120,14 @@ class Hdf5Source(CubeSource):
         out = np.empty([s.stop - s.start for s in (rows, columns, bands)], self.dtype)
         first = 0
         for dataset, order, numbers in self._parts:
-            wanted = numbers[max(0, bands.start - first) : max(0, bands.stop - first)]
-            if wanted:
-                low = min(wanted)
-                window = (rows, columns, slice(low, max(wanted) + 1))
+            selected = numbers[max(0, bands.start - first) : max(0, bands.stop - first)]
+            if selected:
+                low = min(selected)
+                window = (rows, columns, slice(low, max(selected) + 1))
                 samples = take(self.path, dataset, tuple(window[axis] for axis in order))  # type: ignore[arg-type]
-                at = max(0, first - bands.start)
-                # np.argsort inverts the order: back to rows, columns, bands
-                out[:, :, at : at + len(wanted)] = samples.transpose(np.argsort(order))[:, :, [n - low for n in wanted]]
+                position = max(0, first - bands.start)
+                # argsort inverts the permutation, giving rows, columns, bands
+                out[:, :, position : position + len(selected)] = samples.transpose(np.argsort(order))[:, :, [n - low for n in selected]]
             first += len(numbers)
         return out
 
@@ -134,30 +136,30 @@ class Hdf5Source(CubeSource):
 
 
 class Hdf5Sink(CubeSink):
-    """Writes dataset `cube`, not compressed, in chunks."""
+    """Writes the dataset `cube`, uncompressed, in chunks."""
 
     form = "HDF5"
 
     userblock = 0
-    turned = False  # MATLAB keeps its axes the other way round
+    turned = False  # reverse the axes, for MATLAB
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
         super().__init__(path, info)
         h5py = library()
         self._file = h5py.File(self.part, "w", libver="earliest", userblock_size=self.userblock, rdcc_nbytes=_CACHE)
         shape = info.shape
-        # of one size, so that the last one is not half empty
+        # equal chunks, so that the last one is nearly full
         chunk = tuple(-(-n // -(-n // c)) for c, n in zip(CHUNK, shape, strict=True))
-        way = -1 if self.turned else 1
-        self._cube = self._file.create_dataset("cube", shape[::way], info.dtype, chunks=chunk[::way])
+        direction = -1 if self.turned else 1
+        self._cube = self._file.create_dataset("cube", shape[::direction], info.dtype, chunks=chunk[::direction])
         self.describe(self._file, self._cube)
 
     def describe(self, file: Any, cube: Any) -> None:
-        """Write the cube's meaning."""
-        said = self.info.as_json()
-        if len(said) > 2:
-            # an attribute holds 64 kB at most in HDF5's oldest form
-            text = json.dumps(said)
+        """Write the cube's metadata."""
+        fields = self.info.as_json()
+        if len(fields) > 2:
+            # a variable-length string, because in HDF5's oldest format an attribute holds at most 64 KiB
+            text = json.dumps(fields)
             cube.attrs.create("info", text, dtype=library().string_dtype())
 
     def write(self, window: Window, samples: NDArray[Any]) -> None:

@@ -1,7 +1,7 @@
-"""MATLAB's files: to version 7 through SciPy, 7.3 (which is HDF5) through h5py. Variable `cube`, or the only one of three axes; its meaning
-in variable `info` (JSON).
+"""MATLAB files: up to version 7 through SciPy, 7.3 (which is HDF5) through h5py.
 
-A file of version 7 and before is read whole (its variables end at 2 GB); 7.3 is read in windows, and is what is written.
+The cube is the variable `cube` or the only one with three axes; the variable `info` holds the metadata as JSON. Files up to version 7,
+whose variables are limited to 2 GB, are read completely into memory. Version 7.3 is read in windows, and is the version written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _USERBLOCK = 512
 
 
 class MatSource(CubeSource):
-    """A .mat file of either kind."""
+    """A .mat file of any version."""
 
     def __init__(self, path: Path, dataset: str | None = None) -> None:
         self.path = path
@@ -50,10 +50,10 @@ class MatSource(CubeSource):
         try:
             self._samples = hdf5.choose(self.path, hdf5.cubes(self._file), wanted)
             hdf5.check_chunks(self.path, self._samples)
-            said = self._file.get("info")
+            info = self._file.get("info")
             text = None
-            if said is not None and said.attrs.get("MATLAB_class") in (b"char", "char") and said.size < 1 << 24:
-                text = np.ravel(said[()]).astype("<u2").tobytes().decode("utf-16-le", "replace")
+            if info is not None and info.attrs.get("MATLAB_class") in (b"char", "char") and info.size < 1 << 24:
+                text = np.ravel(info[()]).astype("<u2").tobytes().decode("utf-16-le", "replace")
             self.info = hdf5.meaning(self.path, self._samples.shape[::-1], self._samples.dtype, text)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as e:
             self.close()
@@ -69,40 +69,42 @@ class MatSource(CubeSource):
             raise MissingDependencyError("scipy", "reading MATLAB files", "'edgefuse[matlab]'") from e
         try:
             listed = io.whosmat(self.path)
-        except Exception as e:  # what SciPy raises for a file that is not whole is not written down anywhere
-            raise CubeError(f"{self.path} is no MATLAB file that can be read ({str(e)[:120]})") from None
-        solid = {name: (shape, kind) for name, shape, kind in listed if len(shape) == 3 and kind in _CLASSES.values()}
-        name = wanted or ("cube" if "cube" in solid else next(iter(solid), "cube"))
-        if name not in solid or (len(solid) > 1 and not wanted and name != "cube"):
-            raise CubeError(f"{self.path} has no one variable that must be the cube ({', '.join(solid) or 'none'}); give --dataset NAME")
-        shape, kind = solid[name]
+        except Exception as e:  # SciPy does not document its errors for incomplete files
+            raise CubeError(f"{self.path} is not a readable MATLAB file ({str(e)[:120]})") from None
+        candidates = {name: (shape, kind) for name, shape, kind in listed if len(shape) == 3 and kind in _CLASSES.values()}
+        name = wanted or ("cube" if "cube" in candidates else next(iter(candidates), "cube"))
+        if name not in candidates or (len(candidates) > 1 and not wanted and name != "cube"):
+            raise CubeError(
+                f"{self.path} has no unambiguous cube; variables with three axes: {', '.join(candidates) or 'none'}; give --dataset NAME"
+            )
+        shape, kind = candidates[name]
         self._check_memory(shape, kind)
         try:
-            found = io.loadmat(self.path, variable_names=[name, "info"])
-            self._samples = np.asarray(found[name])
+            variables = io.loadmat(self.path, variable_names=[name, "info"])
+            self._samples = np.asarray(variables[name])
         except Exception as e:
-            raise CubeError(f"{self.path}: '{name}' can't be read ({str(e)[:120]}); it may not be whole") from None
-        said = found.get("info")
-        text = str(said[0]) if isinstance(said, np.ndarray) and said.dtype.kind == "U" and said.shape == (1,) else None
+            raise CubeError(f"{self.path}: '{name}' can't be read ({str(e)[:120]}); it may be incomplete") from None
+        info = variables.get("info")
+        text = str(info[0]) if isinstance(info, np.ndarray) and info.dtype.kind == "U" and info.shape == (1,) else None
         self.info = hdf5.meaning(self.path, self._samples.shape, self._samples.dtype, text)
 
     def _check_memory(self, shape: tuple[int, ...], kind: str) -> None:
         import psutil
 
         size = next(int(code[1]) for code, name in _CLASSES.items() if name == kind)
-        # twice: SciPy unpacks, then makes the array
+        # twice the size: SciPy decompresses, then makes the array
         needed, free = 2 * size * int(np.prod(shape, dtype=object)), psutil.virtual_memory().available
         if needed > free:
             raise CubeError(
-                f"{self.path} is of MATLAB 7 or before and read whole: {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; "
-                "save it in MATLAB with -v7.3, which is read piece by piece"
+                f"{self.path} is of MATLAB 7 or earlier and needs {needed / 1e6:.0f} MB of memory, but {free / 1e6:.0f} MB are free; "
+                "save it in MATLAB with -v7.3, which is read in windows"
             )
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
         if self._file is None:
             return self._samples[rows, columns, bands].astype(self.dtype, order="C")
-        taken = hdf5.take(self.path, self._samples, (bands, columns, rows))
-        return taken.transpose(2, 1, 0).astype(self.dtype, order="C")
+        samples = hdf5.take(self.path, self._samples, (bands, columns, rows))
+        return samples.transpose(2, 1, 0).astype(self.dtype, order="C")
 
     def close(self) -> None:
         if self._file is not None:
@@ -110,7 +112,7 @@ class MatSource(CubeSource):
 
 
 class MatSink(hdf5.Hdf5Sink):
-    """Writes version 7.3: HDF5 with MATLAB's mark in its first 128 bytes and the class of each variable in an attribute."""
+    """Writes version 7.3: HDF5 with a MATLAB header in the first 128 bytes and each variable's class in an attribute."""
 
     form = "MATLAB 7.3"
 
@@ -120,23 +122,23 @@ class MatSink(hdf5.Hdf5Sink):
     def __init__(self, path: Path, info: CubeInfo) -> None:
         code = f"{info.dtype.kind}{info.dtype.itemsize}"
         if code not in _CLASSES:
-            raise CubeError(f"MATLAB has no samples of type {info.dtype}; write another format, such as .npy")
+            raise CubeError(f"MATLAB does not support samples of type {info.dtype}; write another format, such as .npy")
         self._class = _CLASSES[code]
         super().__init__(path, info)
 
     def describe(self, file: Any, cube: Any) -> None:
         cube.attrs["MATLAB_class"] = np.bytes_(self._class)
-        said = self.info.as_json()
-        if len(said) > 2:
-            units = np.frombuffer(json.dumps(said).encode("utf-16-le"), "<u2").reshape(-1, 1)
+        fields = self.info.as_json()
+        if len(fields) > 2:
+            units = np.frombuffer(json.dumps(fields).encode("utf-16-le"), "<u2").reshape(-1, 1)
             text = file.create_dataset("info", data=units)
             text.attrs["MATLAB_class"] = np.bytes_("char")
             text.attrs["MATLAB_int_decode"] = np.int32(2)
 
     def finish(self) -> None:
         super().finish()
-        mark = b"MATLAB 7.3 MAT-file, written by EdgeFuse, HDF5 schema 1.00 .".ljust(116) + bytes(8) + struct.pack("<H", 0x0200) + b"IM"
+        header = b"MATLAB 7.3 MAT-file, written by EdgeFuse, HDF5 schema 1.00 .".ljust(116) + bytes(8) + struct.pack("<H", 0x0200) + b"IM"
         with open(self.part, "r+b") as f:
-            f.write(mark)
+            f.write(header)
 
     discard = hdf5.Hdf5Sink.finish

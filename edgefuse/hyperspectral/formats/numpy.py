@@ -1,4 +1,4 @@
-"""NumPy's files: `.npy`, its meaning in NAME.npy.json beside it, and `.npz`, array `cube`, its meaning in array `info` (JSON)."""
+"""NumPy files: `.npy` with metadata in NAME.npy.json beside it; `.npz` with the array `cube` and metadata in the array `info` (JSON)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatSi
 from edgefuse.util.files import check_space, output_error, write_atomic
 from edgefuse.util.spool import spool_folder
 
-_JSON = 1 << 24  # bytes of a cube's meaning
+_MAX_JSON = 1 << 24  # maximum bytes of the metadata
 
 
 def npy_layout(file: IO[bytes], name: object) -> Layout:
-    """What the file's header says of the samples after it. Raises CubeError unless they are numbers in three axes (two: one band)."""
+    """Read the layout from a .npy header. Raises CubeError unless the array is numeric and has three axes (or two: one band)."""
     try:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0), (3, 0)):
             raise ValueError(f"version {version}")
-        # version 3 differs from 2 by its encoding alone, which matters for names of fields; a cube has none
+        # version 3 differs from 2 only in the encoding of field names, which a cube lacks
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(file)
         if len(shape) == 2:
@@ -41,28 +41,28 @@ def npy_layout(file: IO[bytes], name: object) -> Layout:
         CubeInfo((height, width, bands), dtype)
     except CubeError as e:
         raise CubeError(f"{name}: {e}") from None
-    except Exception as e:  # what a hostile header makes of NumPy's parser is not written down anywhere
-        raise CubeError(f"{name} is no NumPy file that holds a cube ({str(e)[:120]})") from None
+    except Exception as e:  # NumPy does not document its errors for hostile headers
+        raise CubeError(f"{name} is not a NumPy file with a cube ({str(e)[:120]})") from None
     return Layout((height, width, bands), dtype, FORTRAN if fortran else BIP, file.tell())
 
 
 def npy_head(info: CubeInfo) -> bytes:
-    """The header of a .npy file of such a cube."""
+    """Return the .npy header of a cube."""
     head = io.BytesIO()
     npy.write_array_header_1_0(head, {"descr": npy.dtype_to_descr(info.dtype), "fortran_order": False, "shape": info.shape})
     return head.getvalue()
 
 
-def _meant(layout: Layout, text: bytes | None, name: object) -> CubeInfo:
-    """`text` as the cube's meaning; it can't change its shape and type."""
-    plain = CubeInfo(layout.shape, layout.dtype)
+def _parse_info(layout: Layout, text: bytes | None, name: object) -> CubeInfo:
+    """Parse metadata `text` (JSON) of a cube; its shape and type come from `layout`. Raises CubeError."""
+    bare = CubeInfo(layout.shape, layout.dtype)
     if text is None:
-        return plain
+        return bare
     try:
         raw = json.loads(text)
-        return CubeInfo.from_json({**raw, **{k: v for k, v in plain.as_json().items() if k in ("shape", "dtype")}})
+        return CubeInfo.from_json({**raw, **{k: v for k, v in bare.as_json().items() if k in ("shape", "dtype")}})
     except (ValueError, TypeError, RecursionError, CubeError) as e:
-        raise CubeError(f"{name}: {e}; mend it, or remove it to read the samples alone") from None
+        raise CubeError(f"{name}: {e}; correct it, or remove it to read the samples alone") from None
 
 
 def _sidecar(path: Path) -> Path:
@@ -70,35 +70,35 @@ def _sidecar(path: Path) -> Path:
 
 
 class NpySource(FlatSource):
-    """A .npy file in either order."""
+    """A .npy file in C or Fortran order."""
 
     form = "NumPy .npy"
 
     def __init__(self, path: Path, dataset: str | None = None) -> None:
         if dataset is not None:
-            raise CubeError(f"{path}: a .npy file holds one array; leave --dataset out")
+            raise CubeError(f"{path}: a .npy file holds one array; omit --dataset")
         self.path = path
-        beside = _sidecar(path)
-        self._beside = beside if beside.is_file() else None
+        sidecar = _sidecar(path)
+        self._metadata_path = sidecar if sidecar.is_file() else None
         try:
             with open(path, "rb") as f:
                 layout = npy_layout(f, path)
             text = None
-            if self._beside:
-                with open(beside, "rb") as f:
-                    text = f.read(_JSON)
+            if self._metadata_path:
+                with open(sidecar, "rb") as f:
+                    text = f.read(_MAX_JSON)
         except OSError as e:
             raise CubeError(f"cannot read {e.filename}: {e.strerror}") from None
-        self.info = _meant(layout, text, beside)
+        self.info = _parse_info(layout, text, sidecar)
         self._reader = FlatReader(path, layout)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (self.path, self._beside) if self._beside else (self.path,)
+        return (self.path, self._metadata_path) if self._metadata_path else (self.path,)
 
 
 class NpySink(FlatSink):
-    """Writes a .npy file, and .npy.json where there is something to say."""
+    """Writes a .npy file, and .npy.json if there is metadata."""
 
     form = "NumPy .npy"
 
@@ -106,22 +106,22 @@ class NpySink(FlatSink):
         super().__init__(path, info)
         head = npy_head(info)
         self._writer = FlatWriter(self.part, Layout(info.shape, np.dtype(info.dtype), BIP, len(head)), head)
-        said = info.as_json()
-        self._said = json.dumps(said, indent=1) if len(said) > 2 else None
+        fields = info.as_json()
+        self._metadata_text = json.dumps(fields, indent=1) if len(fields) > 2 else None
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (self.path, _sidecar(self.path)) if self._said else (self.path,)
+        return (self.path, _sidecar(self.path)) if self._metadata_text else (self.path,)
 
     def beside(self) -> None:
-        if self._said:
-            write_atomic(_sidecar(self.path), (self._said + "\n").encode())
+        if self._metadata_text:
+            write_atomic(_sidecar(self.path), (self._metadata_text + "\n").encode())
         else:
             _sidecar(self.path).unlink(missing_ok=True)
 
 
 class NpzSource(FlatSource):
-    """A .npz file: array `cube`, or the only one of three axes. A compressed array is unpacked to a file first, not to memory."""
+    """A .npz file with the array `cube` or a single array with three axes. Compressed arrays are unpacked to a temporary file."""
 
     form = "NumPy .npz"
 
@@ -131,41 +131,41 @@ class NpzSource(FlatSource):
             with zipfile.ZipFile(path) as archive:
                 members = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
                 name, layout = self._chosen(archive, members, dataset)
-                said = self._text(archive, members)
+                metadata = self._text(archive, members)
                 if members[name].file_size < layout.end:
                     raise CubeError(
-                        f"{path}: '{name}' holds {members[name].file_size} bytes where its header promises {layout.end}; it is not whole"
+                        f"{path}: '{name}' holds {members[name].file_size} bytes, but its header promises {layout.end}; it is incomplete"
                     )
                 stored = members[name].compress_type == zipfile.ZIP_STORED
                 file = None if stored else self._unpacked(archive, members[name])
-                skip = self._start(members[name].header_offset) if stored else 0
+                start = self._start(members[name].header_offset) if stored else 0
         except OSError as e:
             raise CubeError(f"cannot read {path}: {e.strerror or e}") from None
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error, struct.error) as e:
-            raise CubeError(f"{path} is no .npz file that can be read ({str(e)[:120]})") from None
-        self.info = _meant(layout, said, f"{path}, array 'info'")
-        moved = Layout(layout.shape, layout.dtype, layout.order, layout.offset + skip)
-        self._reader = FlatReader(path, moved, file)
+            raise CubeError(f"{path} is not a readable .npz file ({str(e)[:120]})") from None
+        self.info = _parse_info(layout, metadata, f"{path}, array 'info'")
+        file_layout = Layout(layout.shape, layout.dtype, layout.order, layout.offset + start)
+        self._reader = FlatReader(path, file_layout, file)
 
     def _chosen(self, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], wanted: str | None) -> tuple[str, Layout]:
-        found = {}
+        layouts = {}
         for name in [wanted] if wanted else ["cube"] if "cube" in members else list(members):
             if name not in members:
-                raise CubeError(f"{self.path} has no array '{name}'; there is {', '.join(members) or 'none'}")
+                raise CubeError(f"{self.path} has no array '{name}'; it has {', '.join(members) or 'none'}")
             with archive.open(members[name]) as f:
                 try:
-                    found[name] = npy_layout(f, f"{self.path}, array '{name}'")
+                    layouts[name] = npy_layout(f, f"{self.path}, array '{name}'")
                 except CubeError:
                     if wanted or name == "cube":
                         raise
-        solid = {k: v for k, v in found.items() if v.shape[2] > 1} or found
-        if len(solid) != 1:
-            raise CubeError(f"{self.path} holds {len(solid)} arrays that may be the cube ({', '.join(solid)}); give --dataset NAME")
-        return next(iter(solid.items()))
+        candidates = {k: v for k, v in layouts.items() if v.shape[2] > 1} or layouts
+        if len(candidates) != 1:
+            raise CubeError(f"{self.path} has {len(candidates)} arrays that may be the cube ({', '.join(candidates)}); give --dataset NAME")
+        return next(iter(candidates.items()))
 
     @staticmethod
     def _text(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> bytes | None:
-        if "info" not in members or members["info"].file_size > _JSON:
+        if "info" not in members or members["info"].file_size > _MAX_JSON:
             return None
         with archive.open(members["info"]) as f:
             array = npy.read_array(f, allow_pickle=False)
@@ -184,7 +184,7 @@ class NpzSource(FlatSource):
         return file
 
     def _start(self, header: int) -> int:
-        """Where a stored member's bytes begin: after its local header, whose names may be of another length than the directory's."""
+        """Return the offset of a stored member's data: after its local header, whose extra fields may differ from the directory's."""
         with open(self.path, "rb") as f:
             f.seek(header)
             local = f.read(30)
@@ -193,7 +193,7 @@ class NpzSource(FlatSource):
 
 
 class NpzSink(CubeSink):
-    """Writes a .npz file, not compressed: `cube`, and `info` where there is something to say. Windows go to a file beside it first."""
+    """Writes an uncompressed .npz file with the arrays `cube` and, if there is metadata, `info`. Samples go to a temporary file first."""
 
     form = "NumPy .npz"
 
@@ -208,12 +208,12 @@ class NpzSink(CubeSink):
 
     def finish(self) -> None:
         self._writer.close()
-        said = self.info.as_json()
+        fields = self.info.as_json()
         with zipfile.ZipFile(self.part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             archive.write(self._samples, "cube.npy")
-            if len(said) > 2:
+            if len(fields) > 2:
                 text = io.BytesIO()
-                npy.write_array(text, np.array(json.dumps(said)), allow_pickle=False)
+                npy.write_array(text, np.array(json.dumps(fields)), allow_pickle=False)
                 archive.writestr("info.npy", text.getvalue())
         self._samples.unlink()
 

@@ -1,7 +1,7 @@
-"""PRISMA's L2D products (ASI, "PRISMA Products Specification Document", issue 2.3): reflectance of two spectrometers on one grid.
+"""PRISMA L2D products (ASI, "PRISMA Products Specification Document", issue 2.3): reflectance of two spectrometers on one grid.
 
-VNIR_Cube and SWIR_Cube are uint16 (rows, bands, columns), bands by falling wavelength; a wavelength of 0 marks a band that is not used.
-Here: VNIR, then SWIR, each by rising wavelength. Reflectance = minimum + count (maximum - minimum) / 65535.
+VNIR_Cube and SWIR_Cube are uint16 (rows, bands, columns) with bands by descending wavelength; a wavelength of 0 marks an unused band. The
+cube here has the VNIR bands, then the SWIR bands, each by ascending wavelength. Reflectance = minimum + count (maximum - minimum) / 65535.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, finite
 
 _FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields"
-_ORDER = (0, 2, 1)  # rows, bands, columns: the cube's axes as the file has them
-_KEPT = ("Product_ID", "Product_StartTime", "Product_StopTime", "Processing_Level", "Sun_zenith_angle", "Sun_azimuth_angle")
+_ORDER = (0, 2, 1)  # order of the cube's axes in the file: rows, bands, columns
+_METADATA_KEYS = ("Product_ID", "Product_StartTime", "Product_StopTime", "Processing_Level", "Sun_zenith_angle", "Sun_azimuth_angle")
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """info: of the joined cube. parts: dataset, the cube's axes in its order, and its bands in the cube's order."""
+    """A PRISMA product as one cube.
+
+    info: metadata of the combined cube. parts: per spectrometer the dataset, its order of axes, and its band numbers in the cube's order.
+    """
 
     info: CubeInfo
     parts: list[tuple[Any, tuple[int, int, int], list[int]]]
 
 
 def read(path: Path, file: Any) -> Product | None:
-    """The product in an HDF5 file, None where it is another's. Raises CubeError, KeyError, ValueError."""
+    """Return the product in an HDF5 file, or None if it is not a PRISMA file. Raises CubeError, KeyError, ValueError."""
     if _FIELDS not in file:
         if any(str(name).startswith("PRS_L") for name in file.get("HDFEOS/SWATHS", ())):
-            raise CubeError(f"{path}: of PRISMA's products EdgeFuse knows L2D, on the ground's grid; give that, or --dataset NAME")
+            raise CubeError(f"{path}: only the L2D product of PRISMA is supported; give that, or --dataset NAME")
         return None
     attrs, parts = file.attrs, []
     wavelengths: list[float] = []
@@ -40,34 +43,34 @@ def read(path: Path, file: Any) -> Product | None:
     names: list[str] = []
     gain: list[float] = []
     offset: list[float] = []
-    for part in ("Vnir", "Swir"):
-        data = file[_FIELDS].get(f"{part.upper()}_Cube")
+    for spectrometer in ("Vnir", "Swir"):
+        data = file[_FIELDS].get(f"{spectrometer.upper()}_Cube")
         if data is None:
             continue
-        centres, widths = (np.ravel(attrs[f"List_{what}_{part}"]).astype(float) for what in ("Cw", "Fwhm"))
+        centres, widths = (np.ravel(attrs[f"List_{quantity}_{spectrometer}"]).astype(float) for quantity in ("Cw", "Fwhm"))
         if not len(centres) == len(widths) == data.shape[1]:
-            raise CubeError(f"{path}: {len(centres)} wavelengths for {data.shape[1]} bands of {part}")
+            raise CubeError(f"{path}: {len(centres)} wavelengths for {data.shape[1]} bands of {spectrometer}")
         used = [int(n) for n in np.argsort(centres, kind="stable") if centres[n] > 0]
-        low, high = (float(np.ravel(attrs[f"L2Scale{part}{end}"])[0]) for end in ("Min", "Max"))
+        low, high = (float(np.ravel(attrs[f"L2Scale{spectrometer}{end}"])[0]) for end in ("Min", "Max"))
         wavelengths += finite(centres[used])
         fwhm += finite(widths[used])
-        names += [f"{part.upper()} {n + 1}" for n in used]
+        names += [f"{spectrometer.upper()} {n + 1}" for n in used]
         gain += [(high - low) / 65535] * len(used)
         offset += [low] * len(used)
         parts.append((data, _ORDER, used))
     if not parts or len({(p.shape[0], p.shape[2]) for p, _, _ in parts}) != 1 or len({p.dtype for p, _, _ in parts}) != 1:
-        raise CubeError(f"{path}: VNIR_Cube and SWIR_Cube are missing, or not of one size and type")
+        raise CubeError(f"{path}: VNIR_Cube and SWIR_Cube are missing, or differ in size or type")
     first = parts[0][0]
     shape = first.shape[0], first.shape[2], len(wavelengths)
     info = CubeInfo(
-        shape, first.dtype, tuple(wavelengths), tuple(fwhm), tuple(names), None, tuple(gain), tuple(offset), _place(attrs, shape),
-        {name: _text(attrs[name]) for name in _KEPT if name in attrs},
+        shape, first.dtype, tuple(wavelengths), tuple(fwhm), tuple(names), None, tuple(gain), tuple(offset), _georeference(attrs, shape),
+        {name: _text(attrs[name]) for name in _METADATA_KEYS if name in attrs},
     )  # fmt: skip
     return Product(info, parts)
 
 
-def _place(attrs: Any, shape: tuple[int, int, int]) -> Georeference | None:
-    """From the centres of the corner pixels."""
+def _georeference(attrs: Any, shape: tuple[int, int, int]) -> Georeference | None:
+    """Return the georeference, computed from the centres of the corner pixels; None if it is missing or invalid."""
     try:
         left, top = (float(np.ravel(attrs[f"Product_ULcorner_{axis}"])[0]) for axis in ("easting", "northing"))
         right, bottom = (float(np.ravel(attrs[f"Product_LRcorner_{axis}"])[0]) for axis in ("easting", "northing"))

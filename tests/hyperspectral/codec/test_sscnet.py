@@ -102,7 +102,7 @@ def test_a_psnr_is_held_or_refused() -> None:
     cube = smooth(40, 40)
     made, _ = decoded(encoded(cube, psnr=20))
     assert -10 * np.log10(np.mean(((made.astype(float) - cube) / 10000) ** 2)) > 19.9
-    with pytest.raises(InputError, match=r"sscnet reaches [\d.]+ dB here, not 90; ask for less, or take spectral-edge"):
+    with pytest.raises(InputError, match=r"sscnet reaches [\d.]+ dB here, not 90; ask for less, or use spectral-edge"):
         encoded(cube, psnr=90)
 
 
@@ -187,5 +187,5 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     capsys.readouterr()
     bad = ["compress", str(tmp_path / "cube.npy"), str(tmp_path / "not.efz"), "--model", "sscnet", "--max-error", "0"]
     assert main(bad) == 2
-    assert "sscnet can't hold a largest error" in capsys.readouterr().err
+    assert "sscnet does not support max_error" in capsys.readouterr().err
     assert not (tmp_path / "not.efz").exists()

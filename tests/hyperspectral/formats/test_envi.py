@@ -63,7 +63,7 @@ def test_the_header_is_found_under_its_names(tmp_path: Path, name: str, beside: 
 
 def test_a_header_elsewhere_can_be_named(tmp_path: Path) -> None:
     write(tmp_path, PLAIN, bytes(120), "a.img", "other.hdr")
-    with pytest.raises(CubeError, match=r"no ENVI header|is no cube"):
+    with pytest.raises(CubeError, match=r"no ENVI header|is not a cube"):
         open_cube(tmp_path / "a.img")
     with open_cube(tmp_path / "a.img", header=tmp_path / "other.hdr") as source:
         assert source.shape == SHAPE
@@ -126,7 +126,7 @@ def test_traps(tmp_path: Path) -> None:
         (("samples = 3", "samples = 0"), "samples = 0"),
         (("lines = 4", "lines = -4"), "lines = -4"),
         (("lines = 4", "lines = 1e3"), "1e3"),
-        (("bands = 5", "bands = 99999999999999999999"), "whole number"),
+        (("bands = 5", "bands = 99999999999999999999"), "expected an integer"),
         (("bands = 5", "bands = 65536"), "to 65535"),
         (("data type = 12", "data type = 7"), "data type = 7"),
         (("data type = 12", "data type = float"), "float"),
@@ -138,7 +138,7 @@ def test_traps(tmp_path: Path) -> None:
         (("bands = 5", "bands = 5\nfile compression = 1"), "gunzip"),
         (("bands = 5", "bands = 5\nfile type = ENVI Meta File"), "Meta"),
         (("bands = 5", "bands = 5\nmajor frame offsets = {4, 0}"), "frame offsets"),
-        (("bands = 5", "bands = 6"), "holds 120 bytes where a.hdr promises 144.*not whole"),
+        (("bands = 5", "bands = 6"), "holds 120 bytes where a.hdr promises 144.*incomplete"),
         (("data type = 12", "data type = 1"), "holds 120 bytes where a.hdr promises 60"),
         (("bands = 5", "bands = 5\nheader offset = 1"), "promises 121"),
     ],
