@@ -139,7 +139,7 @@ def test_clouds_are_another_scene_until_they_are_called_missing() -> None:
     under = np.hypot(y - 40, x - 60) < 12 + 6 * np.sin(np.arctan2(y - 40, x - 60) * 9)
     clouded = hr.copy()
     clouded[under] = 5 + np.random.default_rng(0).random((int(under.sum()), 4))
-    with pytest.raises(CubeError, match="name clouds as no data"):
+    with pytest.raises(CubeError, match="declare clouds as no data"):
         checked(lr, clouded)
     clouded[under] = -1
     checked(lr, clouded, image_nodata=-1)
