@@ -5,8 +5,8 @@ flicker: the mean absolute change of the fused luma from one frame to the next, 
 step: the largest change of local brightness. Local brightness is the mean luma of a cell of 16 x 16 pixels (from the top left;
     incomplete cells at the right and bottom are ignored). A cell is still from one frame to the next where neither input's local
     brightness changed by more than 15 levels; step = max |change of the fused picture's local brightness| over all still cells of all
-    frames. It measures surroundings that change brightness when something moves past, which a mean over all pixels hides. For the average of
-    the two inputs it is 16 at most.
+    frames. It measures surroundings that change brightness when something moves past, which a mean over all pixels hides. For the
+    average of the two inputs it is 16 at most.
 """
 
 from __future__ import annotations

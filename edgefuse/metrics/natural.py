@@ -2,8 +2,8 @@
 
 All figures are computed on luma, L_v (visible), L_i (infrared) and L_f (fused), levels of 255.
 
-halo: G_s(L) is the gradient magnitude (Sobel, divided by 8: levels per pixel) of L smoothed by a Gaussian of s pixels, truncated at 4 s, the
-    picture mirrored at its border. halo_s = sum max(0, G_s(L_f) - max(G_s(L_v), G_s(L_i))) / sum max(G_s(L_v), G_s(L_i)), for s = 3, 6, 12.
+halo: G_s(L) is the gradient magnitude (Sobel, divided by 8: levels per pixel) of L smoothed by a Gaussian of s pixels, truncated at 4 s,
+    with mirrored borders. halo_s = sum max(0, G_s(L_f) - max(G_s(L_v), G_s(L_i))) / sum max(G_s(L_v), G_s(L_i)), for s = 3, 6, 12.
     0 is best: a mean of the two frames has 0. Bubbles around people, blocks and seams raise it.
 warm: pixels where L_i is above its mean plus two standard deviations, dilated by 4 pixels in each direction.
 blackened: the share of pixels with L_f < L_v / 2, among those that are not warm and have L_v > 40. 0 is best.
@@ -57,7 +57,7 @@ class Natural:
         return tuple(halos)
 
     def blackened(self, fused: Image) -> float:
-        """Return the blackened share, 0..1; NaN if no pixel is lit and not warm. fused: uint8 of the pair's size. Raises InputError for another."""
+        """Return the blackened share, 0..1; NaN if no pixel is lit and not warm. fused: uint8 of the pair's size. Raises InputError."""
         picture = self._checked(fused)
         lit = self._cold & (self._visible > _LIT)
         if not lit.any():

@@ -79,12 +79,13 @@ class SpectralScore:
         mean = total / samples if samples else math.nan
         return Spectral(
             _psnr(mean, self._peak), math.sqrt(mean), self._largest if samples else math.nan,
-            self._angles / self._pixels if self._pixels else math.nan, worst, _psnr(float(band_mse[worst]), self._peak), self._peak, samples,
+            self._angles / self._pixels if self._pixels else math.nan, worst, _psnr(float(band_mse[worst]), self._peak),
+            self._peak, samples,
         )  # fmt: skip
 
 
 def angles(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the angles in degrees between spectra (n, B), for pixels where neither is zero: arccos(x y / |x| |y|) (Kruse et al. 1993)."""
+    """Return angles in degrees between spectra (n, B), for pixels where neither is zero (Kruse et al. 1993)."""
     lengths = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
     nonzero = (lengths[0] > 0) & (lengths[1] > 0)
     # from the difference of the unit vectors, because arccos loses precision near 1

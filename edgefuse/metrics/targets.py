@@ -1,7 +1,10 @@
 """Contrast of targets that the fused picture keeps: do objects that stand out in one input stand out in it?
 
-Fusion metrics do not measure that. For each connected target of 30 pixels or more in a mask, the contrast on luma is C = |mean(target) - mean(ring)| / (std(ring) + 4).
-The ring holds the pixels within 15 pixels of the target and not within 2 of any target. kept = min(1, C(fused) / max(C(visible), C(infrared))).
+Fusion metrics do not measure that.
+
+For each connected target of 30 pixels or more in a mask, the contrast on luma is C = |mean(target) - mean(ring)| / (std(ring) + 4).
+The ring holds the pixels within 15 pixels of the target and not within 2 of any target.
+kept = min(1, C(fused) / max(C(visible), C(infrared))).
 A target whose ring has fewer than 50 pixels is skipped.
 
 `seen` is the same in colour: means in CIE Lab (D65, L in 0..100), |.| the Euclidean distance, std(ring) the root of the three channels'
@@ -58,7 +61,7 @@ class Targets:
     """The targets of one pair, found once and compared with each fused picture."""
 
     def __init__(self, visible: Image, infrared: Image, mask: Image) -> None:
-        """All uint8 (H, W) or (H, W, 3) BGR, of one size; targets are where the mask's luma is above 127. Raises InputError for others."""
+        """All uint8 (H, W) or (H, W, 3) BGR, of one size; targets are where the mask's luma is above 127. Raises InputError."""
         check(visible=visible, infrared=infrared, mask=mask)
         self._shape = visible.shape[:2]
         self._targets = _find(luma(mask))
@@ -70,7 +73,7 @@ class Targets:
         return len(self._targets)
 
     def kept(self, fused: Image) -> list[float]:
-        """Return the kept contrast of each target, 0..1, in no particular order. fused: uint8 of the pair's size. Raises InputError for another."""
+        """Return the kept contrast of each target, 0..1, in no particular order. fused: uint8 of the pair's size. Raises InputError."""
         check(pair=np.empty(self._shape, np.uint8), fused=fused)
         picture = luma(fused)
         return [min(1.0, t.contrast(picture) / max(best, _LEAST)) for t, best in zip(self._targets, self._best, strict=True)]

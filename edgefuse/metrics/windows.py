@@ -1,7 +1,7 @@
 """Similarity of two cubes in a sliding window per band: SSIM and the universal image quality index, in constant memory.
 
 Q2n (Garzelli and Nencini 2009) treats all bands as one hypercomplex number; no maintained library has it. This is the index that it
-generalises, per band. (sewar's `uqi`, 0.4.10, mixes up means and sums and gives other values.)
+generalises, per band. (sewar's `uqi`, 0.4.10, uses means in place of sums and gives other values.)
 """
 
 from __future__ import annotations
