@@ -342,7 +342,7 @@ def test_nothing_left_to_measure(run: Run, pairs_folder: Path) -> None:
         (["--source", "demo?size=64x64", "--model", "mobilefuse", "--model", "mobilefuse"], "two methods are called 'mobilefuse'"),
         (
             ["--source", "demo?size=64x64", "--fused", "pictures=x"],
-            "pictures has nothing for pair demo_00000; add demo_00000.png to x's pictures",
+            "pictures has no file for pair demo_00000; add demo_00000.png to x's pictures",
         ),
         (["--source", "demo?size=64x64", "--masks", "none"], "cannot list none"),
         (["--source", "demo?size=64x64", "--masks", "pictures", "--frames", "1"], "add demo_00000.png to the masks, or leave these out"),
@@ -378,9 +378,9 @@ def test_unfit_pictures_are_named(run: Run, pairs_folder: Path, fused_folder: Pa
     cv2.imwrite(str(fused_folder / "1.png"), np.zeros((80, 96), np.uint16))
     assert "1.png is 96x80 uint16; pair 1 needs 96x80 uint8" in said()
     (fused_folder / "1.png").write_bytes((fused_folder / "0.png").read_bytes()[:-9])
-    assert "1.png is truncated; mend or replace it" in said()
+    assert "1.png is truncated; repair or replace it" in said()
     (fused_folder / "0.png").unlink()
-    assert "has nothing for pair 0; add 0.png to Mine's pictures" in said()
+    assert "has no file for pair 0; add 0.png to Mine's pictures" in said()
 
 
 def test_pairs_too_small_for_a_metric(run: Run, tmp_path: Path) -> None:
