@@ -350,7 +350,7 @@ def test_nothing_left_to_measure(run: Run, pairs_folder: Path) -> None:
         (["--source", "demo", "--people", "none"], "cannot list none: No such file or directory; give the folder with boxes"),
         (["--source", "demo", "--people", "pictures"], "pictures has no .txt file; give the folder with boxes, PAIR.txt in YOLO's form"),
         (["--source", "demo", "--people-classes", "dog=1"], "--people-classes dog=1: expected the boxes' numbers for person and car"),
-        (["--source", "demo", "--picture", "a.svg"], "--picture a.svg: a picture ends in .png"),
+        (["--source", "demo", "--picture", "a.svg"], "--picture a.svg: expected a name ending in .png"),
         (["--source", "demo?size=64x64", "--report", ""], "expected a file's name"),
         (["--source", "demo?size=64x64", "--report", "pictures"], "a folder is there, not a file"),
         (["--source", "demo?size=64x64", "--fused", "pictures=x", "--report", "pictures/r.json"], "reads from; choose another place"),
@@ -395,7 +395,7 @@ def test_pairs_too_small_for_a_metric(run: Run, tmp_path: Path) -> None:
 def test_figures_that_can_t_be_trusted_end_with_3(run: Run, pairs_folder: Path, masks_folder: Path) -> None:
     done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "average", "--flicker", "--frames", 1)
     assert done.returncode == 3
-    assert "no pixel of two pairs in a row keeps still within 4 levels" in one_line(done.stderr)
+    assert "no pixel is still within 4 levels from one pair to the next" in one_line(done.stderr)
     assert "average" in done.stdout
     for path in masks_folder.iterdir():
         cv2.imwrite(str(path), np.zeros((80, 96), np.uint8))
