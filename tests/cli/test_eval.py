@@ -105,7 +105,7 @@ def test_the_table_says_units_and_directions(run: Run, pairs_folder: Path, masks
     assert lines[at + 3].split() == ["low" if name in ("rank", "ce", "qcv", "rmse") else "high" for name in lines[at + 1].split()]
     assert {line.split()[0] for line in lines[at + 4 : at + 7]} == {"mobilefuse-edge", "maximum", "average"}
     assert any("contrast kept of 4 targets" in line for line in lines)
-    assert any("of pixels that keep still" in line for line in lines)
+    assert any("of pixels that are still" in line for line in lines)
 
 
 def test_ranks_come_with_an_interval_over_the_pairs(run: Run, pairs_folder: Path, fused_folder: Path) -> None:
@@ -401,7 +401,7 @@ def test_figures_that_can_t_be_trusted_end_with_3(run: Run, pairs_folder: Path, 
         cv2.imwrite(str(path), np.zeros((80, 96), np.uint8))
     done = run("eval", "--source", f"folder:{pairs_folder}", "--reference", "average", "--masks", "masks")
     assert done.returncode == 3
-    assert "has a target of 30 pixels and more" in one_line(done.stderr)
+    assert "has a target of 30 pixels or more" in one_line(done.stderr)
 
 
 def test_ctrl_c_is_one_line_and_a_real_terminal_sees_the_bar(tmp_path: Path) -> None:
