@@ -14,6 +14,8 @@ import numpy as np
 
 import edgefuse
 from edgefuse import zoo
+from edgefuse.frames import Frame, FramePair
+from edgefuse.sources.demo import DemoSource
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "docs/images"
@@ -39,13 +41,17 @@ def labelled(image: np.ndarray, text: str) -> np.ndarray:
     return bgr
 
 
+def moment(scene: str, index: int, seed: int = 0) -> FramePair:
+    """Pair `index` of the demo, without those before it."""
+    with edgefuse.open_source(f"demo?scene={scene}&seed={seed}") as source:
+        assert isinstance(source, DemoSource)
+        visible, infrared = source.scene.render(index)
+    return FramePair(Frame(visible, "visible", 0, str(index)), Frame(infrared, "infrared", 0, str(index)), index)
+
+
 def row(fuser: edgefuse.Fuser, scene: str, index: int, seed: int = 0) -> np.ndarray:
     """visible | infrared | map | fused of one moment."""
-    with edgefuse.open_source(f"demo?scene={scene}&seed={seed}") as source:
-        for _ in range(index):
-            source.read()
-        pair = source.read()
-    assert pair is not None
+    pair = moment(scene, index, seed)
     fused = fuser.fuse(pair)
     assert fused.blending_map is not None
     pictures = (pair.visible.data, pair.infrared.data, np.round(fused.blending_map * 255).astype(np.uint8), fused.data)
