@@ -1,7 +1,7 @@
-"""Pictures of the page docs/explanation/compare.md: `python scripts/figures/make_comparison.py`. Writes docs/images/compare-{day,night}.jpg.
+"""Draws the pictures of docs/explanation/compare.md, docs/images/compare-day.jpg and -night.jpg: `python scripts/figures/make_comparison.py`.
 
-Each shows two pairs of our demo scene, fused by seven methods: a whole frame, and a part of another frame at full size. All but the previous
-default's are made here, pair by pair (nothing is remembered from frame to frame, for any method).
+Each shows two pairs of our demo scene, fused by five methods: a whole frame, and a part of another frame at full size. All but the
+previous default's are made here, pair by pair: nothing is remembered from frame to frame.
 
 The previous default is the one of commit d67238c. Its pictures are in previous-default.jpg, made once:
 
@@ -18,11 +18,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from make_pictures import OUT, moment
 
 import edgefuse
 from edgefuse.frames import FramePair
 from edgefuse.metrics import references
-from make_pictures import OUT, moment
 
 HERE = Path(__file__).resolve().parent
 PREVIOUS = HERE / "previous-default.jpg"
@@ -88,7 +88,7 @@ def methods(pair: FramePair, previous: np.ndarray, fusers: dict[str, edgefuse.Fu
     targets = fused["mobilefuse-edge"].targets
     assert targets is not None
     mask = cv2.resize(targets, visible.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    made["its targets: white"] = cv2.cvtColor(np.round(mask * 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    made["mobilefuse-edge: targets"] = cv2.cvtColor(np.round(mask * 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
     return made
 
 
@@ -106,15 +106,8 @@ def whole(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
 
 
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--pairs", type=Path, metavar="DIR", help="write the pairs, for another version to fuse, and stop")
-    p.add_argument("--previous", type=Path, metavar="DIR", help="take the previous default's pictures from here, and stop")
-    args = p.parse_args()
-    if args.pairs is not None:
-        return write_pairs(args.pairs)
-    if args.previous is not None:
-        return write_previous(args.previous)
+def draw() -> None:
+    """Write the two pictures."""
     pairs = shown()
     previous = np.split(cv2.imread(str(PREVIOUS)), len(pairs))
     with edgefuse.load("blend-classic") as classic, edgefuse.load("mobilefuse-edge") as edge:
@@ -124,6 +117,19 @@ def main() -> None:
         first, second = made[2 * k : 2 * k + 2]
         sheet = np.vstack([grid({n: whole(x) for n, x in first.items()}), grid({n: part(x) for n, x in second.items()})])
         cv2.imwrite(str(OUT / f"compare-{scene}.jpg"), sheet, [cv2.IMWRITE_JPEG_QUALITY, 74])
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--pairs", type=Path, metavar="DIR", help="write the pairs, for another version to fuse, and stop")
+    p.add_argument("--previous", type=Path, metavar="DIR", help="take the previous default's pictures from here, and stop")
+    args = p.parse_args()
+    if args.pairs is not None:
+        write_pairs(args.pairs)
+    elif args.previous is not None:
+        write_previous(args.previous)
+    else:
+        draw()
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ LABELS = ("visible", "infrared", "blending map", "fused")
 def labelled(image: np.ndarray, text: str) -> np.ndarray:
     """`image` as BGR with `text` in its corner."""
     bgr = image.copy() if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(bgr, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, width, cv2.LINE_AA)
+    for colour, width in (((0, 0, 0), 6), ((255, 255, 255), 2)):
+        cv2.putText(bgr, text, (10, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.9, colour, width, cv2.LINE_AA)
     return bgr
 
 
@@ -82,7 +82,7 @@ def quality_speed(results: dict) -> None:
 
 
 def frontier(results: dict) -> None:
-    """Targets kept against mean rank on TNO, by how readily targets pull."""
+    """Targets kept against mean rank on TNO, by `--targets`."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +78,10 @@ def ranks(shared: Path, name: str, ours: dict[str, Path]) -> dict[str, dict[str,
         means = {method: dict(zip(RANKED, v.mean(axis=0), strict=True)) for method, v in table.items()}
         placed = fusion.mean_rank(means)
         interval = fusion.intervals(table, RANKED, SAMPLES)[label]
-        rows[label] = {"rank": placed[label], "first": min(placed, key=lambda m: placed[m]) == label} | asdict_of(interval)
+        rows[label] = {"rank": placed[label], "first": min(placed, key=lambda m: placed[m]) == label}
+        rows[label] |= {"low": interval.low, "high": interval.high, "share_first": interval.first}
         rows[label]["others"] = {method: rank for method, rank in placed.items() if method != label}
     return rows
-
-
-def asdict_of(interval: fusion.Interval) -> dict[str, float]:
-    return {{"low": "low", "high": "high", "first": "share_first"}[k]: v for k, v in asdict(interval).items()}
 
 
 def natural(shared: Path, model: str, scratch: Path) -> dict[str, dict[str, dict[str, Any]]]:
@@ -131,9 +128,18 @@ def flicker(model: str) -> dict[str, float]:
     return {"visible": figures.visible, "infrared": figures.infrared, "fused": figures.fused}
 
 
-def speeds(shared: Path) -> dict[str, dict[str, Any]]:
+def speeds(shared: Path, models: list[str]) -> dict[str, dict[str, Any]]:
     """benchmarks/ifcnn.py's end-to-end figures by model, runtime and precision."""
-    command = [sys.executable, str(ROOT / "benchmarks/ifcnn.py"), "--peer", str(shared / "peers/ifcnn_max.onnx"), "--rounds", "9", "--json"]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks/ifcnn.py"),
+        "--peer",
+        str(shared / "peers/ifcnn_max.onnx"),
+        "--rounds",
+        "25",
+        "--json",
+    ]
+    command += ["--model", *models]
     done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return {name: f["end_to_end_640x480"] for name, f in done["models"].items()}
 
@@ -154,7 +160,9 @@ def measure(shared: Path, scratch: Path, models: list[str], results: dict[str, A
     if zoo.DEFAULT_MODEL in models:
         results["quality_speed"]["IFCNN"]["tno_rank"] = tables["tno"][zoo.DEFAULT_MODEL]["others"]["IFCNN"]
     classic = results["models"]["blend-classic"]
-    results["frontier"] = [{"name": "blend-classic", "tno_rank": classic["tno_rank"]} | {k: classic[k] for k in ("kept", "worst_tenth", "below_half")}]
+    results["frontier"] = [
+        {"name": "blend-classic", "tno_rank": classic["tno_rank"]} | {k: classic[k] for k in ("kept", "worst_tenth", "below_half")}
+    ]
     for name, options in frontier.items():
         kept = targets(shared, zoo.DEFAULT_MODEL, scratch, *options)
         results["frontier"].append({"name": name, "tno_rank": tables["tno"][name]["rank"]} | kept)
@@ -191,16 +199,21 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with referee/, data/ and peers/ (default: %(default)s)")
     p.add_argument("--models", nargs="+", default=list(MODELS), help="models to measure anew (default: %(default)s)")
-    p.add_argument("--speed", action="store_true", help="measure the speed of every model anew, too, on a machine that does nothing else")
+    p.add_argument(
+        "--speed", action="store_true", help="measure their speed anew, too, on a machine that does nothing else: a minute or two"
+    )
+    p.add_argument("--speed-only", action="store_true", help="measure nothing but the speed")
     p.add_argument("--print", action="store_true", help="only print the tables of results.json")
     args = p.parse_args()
     shared, results = args.shared.resolve(), json.loads(RESULTS.read_text())
     if not args.print:
-        with tempfile.TemporaryDirectory() as scratch:
-            measure(shared, Path(scratch), args.models, results)
-        if args.speed:
-            speed = speeds(shared)
-            for model, row in results["models"].items():
+        if not args.speed_only:
+            with tempfile.TemporaryDirectory() as scratch:
+                measure(shared, Path(scratch), args.models, results)
+        if args.speed or args.speed_only:
+            speed = speeds(shared, args.models)
+            for model in args.models:
+                row = results["models"][model]
                 ratios = {k: f["ratio"] for k, f in speed.items() if k.split()[0] == model}
                 best = max(ratios, key=lambda k: ratios[k])
                 row |= {"fastest": best, "ratio": ratios[best]}
