@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/explanation/compare.md, docs/images/compare-day.jpg and -night.jpg: `python scripts/figures/make_comparison.py`.
+"""Draws the pictures of docs/explanation/compare.md: `python scripts/figures/make_comparison.py`. Writes docs/images/compare-*.jpg.
 
 Each shows two pairs of our demo scene, fused by five methods: a whole frame, and a part of another frame at full size. All but the
 previous default's are made here, pair by pair: nothing is remembered from frame to frame.

@@ -65,7 +65,7 @@ def measured(pair: Path, folders: dict[str, Path]) -> dict[str, list[float]]:
 
 
 def ranks(shared: Path, name: str, ours: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    """For each of ours, in a table of its own beside the published methods and the references: its mean rank, the interval, who is first."""
+    """For each of ours, in a table of its own beside published methods and references: its mean rank, the interval, the others' ranks."""
     root = shared / "data/fusion" / SETS[name]
     folders = {d.name: d for d in sorted((root / "published").glob("*"))} | ours
     pairs = sorted((root / "visible").glob("*.png"))
@@ -200,7 +200,7 @@ def main() -> None:
     p.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with referee/, data/ and peers/ (default: %(default)s)")
     p.add_argument("--models", nargs="+", default=list(MODELS), help="models to measure anew (default: %(default)s)")
     p.add_argument(
-        "--speed", action="store_true", help="measure their speed anew, too, on a machine that does nothing else: a minute or two"
+        "--speed", action="store_true", help="measure their speed anew, too: a minute on a machine that does nothing else"
     )
     p.add_argument("--speed-only", action="store_true", help="measure nothing but the speed")
     p.add_argument("--print", action="store_true", help="only print the tables of results.json")
