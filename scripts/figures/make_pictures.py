@@ -34,10 +34,11 @@ LABELS = ("visible", "infrared", "blending map", "fused")
 
 
 def labelled(image: np.ndarray, text: str) -> np.ndarray:
-    """`image` as BGR with `text` in its corner."""
+    """`image` as BGR with `text` in its corner, white on black."""
     bgr = image.copy() if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    for colour, width in (((0, 0, 0), 6), ((255, 255, 255), 2)):
-        cv2.putText(bgr, text, (10, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.9, colour, width, cv2.LINE_AA)
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.9, 2)
+    bgr[: height + below + 12, : width + 16] = 0
+    cv2.putText(bgr, text, (8, height + 8), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
     return bgr
 
 
@@ -89,11 +90,12 @@ def frontier(results: dict) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    points = results["frontier"]
+    points = [p for p in results["frontier"] if p["name"] != "blend-classic"]  # which is --targets 0
     axes.plot([p["tno_rank"] for p in points], [p["kept"] for p in points], "o-", color="#1b6ca8")
     for p in points:
-        axes.annotate(p["name"], (p["tno_rank"], p["kept"]), xytext=(6, -10), textcoords="offset points", fontsize=9)
-    axes.axhline(0.88, color="grey", linestyle=":", linewidth=1)
+        name = "--targets 0, blend-classic" if float(p["name"]) == 0 else f"--targets {float(p['name']):g}"
+        axes.annotate(name, (p["tno_rank"], p["kept"]), xytext=(6, -12), textcoords="offset points", fontsize=9)
+    axes.margins(x=0.25, y=0.12)
     axes.set_xlabel("mean rank on TNO (1 is best)")
     axes.set_ylabel("contrast of warm targets kept")
     axes.grid(alpha=0.3)

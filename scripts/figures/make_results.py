@@ -1,6 +1,7 @@
 """The tables of docs/research/results.md, and results.json: `python scripts/figures/make_results.py --shared ../shared`.
 
-Needs the referee and its data; 8 to 12 minutes on two busy cores, most of them the metrics. Fuses the referee's pairs with the models as a
+Writes them into the page, and the row on quality into README.md. Needs the referee and its data; three minutes of processor time, eight
+minutes on two busy cores. Fuses the referee's pairs with the models as a
 user would (`edgefuse run`). The mean ranks are those of the referee's ten metrics (`edgefuse.metrics`, equal to referee/fusion.py), with
 the interval that `edgefuse eval --bootstrap` gives; targets and naturalness are the referee's own. Flicker is measured on a still demo
 street with noise, and with --speed the speed with benchmarks/ifcnn.py. Models that are not named keep the row that results.json has.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -130,16 +132,8 @@ def flicker(model: str) -> dict[str, float]:
 
 def speeds(shared: Path, models: list[str]) -> dict[str, dict[str, Any]]:
     """benchmarks/ifcnn.py's end-to-end figures by model, runtime and precision."""
-    command = [
-        sys.executable,
-        str(ROOT / "benchmarks/ifcnn.py"),
-        "--peer",
-        str(shared / "peers/ifcnn_max.onnx"),
-        "--rounds",
-        "25",
-        "--json",
-    ]
-    command += ["--model", *models]
+    command = [sys.executable, str(ROOT / "benchmarks/ifcnn.py"), "--peer", str(shared / "peers/ifcnn_max.onnx"), "--json"]
+    command += ["--rounds", "25", "--model", *models]
     done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return {name: f["end_to_end_640x480"] for name, f in done["models"].items()}
 
@@ -149,27 +143,27 @@ def measure(shared: Path, scratch: Path, models: list[str], results: dict[str, A
     frontier = {str(r): ("--targets", str(r)) for r in READINESS}
     ours = {model: fused(shared, model, "tno", scratch) for model in models}
     ours |= {name: fused(shared, zoo.DEFAULT_MODEL, "tno", scratch, *options) for name, options in frontier.items()}
-    tables = {"tno": ranks(shared, "tno", ours)}
-    tables["msrs"] = ranks(shared, "msrs", {model: fused(shared, model, "msrs_test", scratch) for model in models})
+    ranked = {"tno": ranks(shared, "tno", ours)}
+    ranked["msrs"] = ranks(shared, "msrs", {model: fused(shared, model, "msrs_test", scratch) for model in models})
     for model in models:
         row = results["models"].setdefault(model, {})
-        row |= {f"{name}_rank": table[model]["rank"] for name, table in tables.items()} | targets(shared, model, scratch)
-        row |= {"first_on_tno": tables["tno"][model]["first"], "flicker": flicker(model), "natural": natural(shared, model, scratch)}
-        row["ranks"] = {name: table[model] for name, table in tables.items()}
+        row |= {f"{name}_rank": table[model]["rank"] for name, table in ranked.items()} | targets(shared, model, scratch)
+        row |= {"first_on_tno": ranked["tno"][model]["first"], "flicker": flicker(model), "natural": natural(shared, model, scratch)}
+        row["ranks"] = {name: table[model] for name, table in ranked.items()}
         results["quality_speed"].setdefault(model, {})["tno_rank"] = row["tno_rank"]
     if zoo.DEFAULT_MODEL in models:
-        results["quality_speed"]["IFCNN"]["tno_rank"] = tables["tno"][zoo.DEFAULT_MODEL]["others"]["IFCNN"]
+        results["quality_speed"]["IFCNN"]["tno_rank"] = ranked["tno"][zoo.DEFAULT_MODEL]["others"]["IFCNN"]
     classic = results["models"]["blend-classic"]
     results["frontier"] = [
         {"name": "blend-classic", "tno_rank": classic["tno_rank"]} | {k: classic[k] for k in ("kept", "worst_tenth", "below_half")}
     ]
     for name, options in frontier.items():
         kept = targets(shared, zoo.DEFAULT_MODEL, scratch, *options)
-        results["frontier"].append({"name": name, "tno_rank": tables["tno"][name]["rank"]} | kept)
+        results["frontier"].append({"name": name, "tno_rank": ranked["tno"][name]["rank"]} | kept)
 
 
-def table(results: dict[str, Any]) -> str:
-    """The tables of results.md."""
+def tables(results: dict[str, Any]) -> tuple[str, str]:
+    """The tables of results.md: ranks, targets and speed; how natural the pictures look."""
     head = "model | rank TNO | rank MSRS | kept | worst tenth | below half | flicker fused (visible, infrared) | speed"
     lines = [f"| {head} |", "|---" * 8 + "|"]
     for model, r in results["models"].items():
@@ -179,14 +173,55 @@ def table(results: dict[str, Any]) -> str:
             f"| {model} | {shown[0]} | {shown[1]} | {r['kept']:.3f} | {r['worst_tenth']:.3f} | {r['below_half']:.1%} "
             f"| {f['fused']:.2f} ({f['visible']:.2f}, {f['infrared']:.2f}) | {r['ratio']:.1f}x ({how}) |"
         )
-    lines += ["", "| method | halo 3, 6, 12 (targets) | seen | halo 3, 6, 12 (MSRS) | blackened | day |", "|---" * 6 + "|"]
+    first = "\n".join(lines)
+    lines = ["| method | halo 3, 6, 12 (targets) | seen | halo 3, 6, 12 (MSRS) | blackened | day |", "|---" * 6 + "|"]
     for model in (m for m in results["models"] if "natural" in results["models"][m]):
         for name in ("this",) if model != zoo.DEFAULT_MODEL else ("this", "average", "laplacian"):
             still, day = (results["models"][model]["natural"][s][name] for s in ("targets", "msrs"))
             halos = [", ".join(f"{h:.3f}" for h in s["halo"]) for s in (still, day)]
             label = model if name == "this" else name
             lines.append(f"| {label} | {halos[0]} | {still['seen']:.3f} | {halos[1]} | {day['blackened']:.1%} | {day['day']:.3f} |")
-    return "\n".join(lines)
+    return first, "\n".join(lines)
+
+
+def note(results: dict[str, Any]) -> str:
+    """The sentences of results.md on the default's ranks and targets."""
+    row, classic, most = results["models"][zoo.DEFAULT_MODEL], results["models"]["blend-classic"], results["frontier"][-1]
+    said = [
+        f"on {name.upper()} its mean rank is {found['rank']:.1f} ({found['low']:.1f} to {found['high']:.1f}) among "
+        f"{len(found['others']) + 1}; in {100 * found['share_first']:.0f} % of the samples no other is before it"
+        for name, found in row["ranks"].items()
+    ]
+    return (
+        f"- {said[0][0].upper()}{said[0][1:]};\n  {said[1]}.\n  It keeps {row['kept']:.3f} of the masked targets' contrast, "
+        f"{most['kept']:.3f} with `--targets {most['name']}`; `blend-classic` keeps {classic['kept']:.3f}."
+    )
+
+
+def readme(results: dict[str, Any]) -> str:
+    """The README's row on quality."""
+    row = results["models"][zoo.DEFAULT_MODEL]
+    tno = row["ranks"]["tno"]
+    place = 1 + sum(rank < tno["rank"] for rank in tno["others"].values())
+    return (
+        f"| quality | mean rank {tno['rank']:.1f} on TNO (95 % interval {tno['low']:.1f} to {tno['high']:.1f}), place {place} of "
+        f"{len(tno['others']) + 1}; {row['kept']:.2f} of warm targets' contrast kept (development figures: these pairs were looked at "
+        "between versions) |"
+    )
+
+
+def write(results: dict[str, Any]) -> None:
+    """Replace the tables and the sentences in docs/research/results.md, and the row in README.md."""
+    ranked, looks = tables(results)
+    blocks = {r"\| model \| rank TNO.*?\n\n": ranked, r"\| method \| halo 3.*?\n\n": looks, r"- On TNO.*?\n(?=- )": note(results)}
+    page, front = ROOT / "docs/research/results.md", ROOT / "README.md"
+    text = page.read_text()
+    for pattern, new in blocks.items():
+        end = "\n" if pattern.startswith("-") else "\n\n"
+        text, count = re.subn(pattern, lambda _, made=new + end: made, text, flags=re.DOTALL)
+        assert count == 1, f"{page}: {pattern} is there {count} times"
+    page.write_text(text)
+    front.write_text(re.sub(r"^\| quality \|.*$", lambda _: readme(results), front.read_text(), flags=re.MULTILINE))
 
 
 def between(row: dict[str, Any], name: str) -> str:
@@ -199,14 +234,12 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with referee/, data/ and peers/ (default: %(default)s)")
     p.add_argument("--models", nargs="+", default=list(MODELS), help="models to measure anew (default: %(default)s)")
-    p.add_argument(
-        "--speed", action="store_true", help="measure their speed anew, too: a minute on a machine that does nothing else"
-    )
+    p.add_argument("--speed", action="store_true", help="measure their speed anew, too: a minute on a machine that does nothing else")
     p.add_argument("--speed-only", action="store_true", help="measure nothing but the speed")
-    p.add_argument("--print", action="store_true", help="only print the tables of results.json")
+    p.add_argument("--tables", action="store_true", help="measure nothing: write the tables from results.json")
     args = p.parse_args()
     shared, results = args.shared.resolve(), json.loads(RESULTS.read_text())
-    if not args.print:
+    if not args.tables:
         if not args.speed_only:
             with tempfile.TemporaryDirectory() as scratch:
                 measure(shared, Path(scratch), args.models, results)
@@ -219,7 +252,8 @@ def main() -> None:
                 row |= {"fastest": best, "ratio": ratios[best]}
                 results["quality_speed"][model]["ratio"] = ratios[best]
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(table(results))
+    write(results)
+    print("\n\n".join([*tables(results), note(results)]))
 
 
 if __name__ == "__main__":
