@@ -140,6 +140,8 @@ def speeds(shared: Path, models: list[str]) -> dict[str, dict[str, Any]]:
 
 def measure(shared: Path, scratch: Path, models: list[str], results: dict[str, Any]) -> None:
     """Write the figures of `models`, and the frontier, into `results`."""
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True)
+    results["commit"] = git.stdout.strip()
     frontier = {str(r): ("--targets", str(r)) for r in READINESS}
     ours = {model: fused(shared, model, "tno", scratch) for model in models}
     ours |= {name: fused(shared, zoo.DEFAULT_MODEL, "tno", scratch, *options) for name, options in frontier.items()}
@@ -194,7 +196,8 @@ def note(results: dict[str, Any]) -> str:
     ]
     return (
         f"- {said[0][0].upper()}{said[0][1:]};\n  {said[1]}.\n  It keeps {row['kept']:.3f} of the masked targets' contrast, "
-        f"{most['kept']:.3f} with `--targets {most['name']}`; `blend-classic` keeps {classic['kept']:.3f}."
+        f"{most['kept']:.3f} with `--targets {most['name']}`; `blend-classic` keeps {classic['kept']:.3f}.\n"
+        f"  The rows with an interval are of commit {results['commit']}."
     )
 
 
