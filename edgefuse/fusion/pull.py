@@ -73,10 +73,10 @@ class Pull:
 
         infrared, quarter: uint8 at an eighth and at a quarter of the size.
         """
-        guide: Floats = infrared.astype(np.float32)
+        guide: Float32Array = infrared.astype(np.float32)
         mean_guide, mean_mask, product, square = (_mean(x) for x in (guide, mask, guide * mask, guide * guide))
         variance = square - mean_guide * mean_guide + np.float32(_EDGE)
-        own: Floats = np.divide(product - mean_guide * mean_mask, variance, dtype=np.float32)
+        own: Float32Array = np.divide(product - mean_guide * mean_mask, variance, dtype=np.float32)
         slope, offset = _mean(own), _mean(mean_mask - own * mean_guide)
         drawn = cv2.resize(slope, quarter.shape[::-1], interpolation=cv2.INTER_LINEAR)
         np.multiply(drawn, quarter, out=drawn)
