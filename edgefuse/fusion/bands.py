@@ -186,8 +186,9 @@ class BandBlend:
         self._weights = weights[0], weights[1]
 
     def finish(
-        self, visible: UInt8Array, out: UInt8Array, gain: int = 0, chroma: float = 1.0, noise: float = 0.0, less: UInt8Array | None = None
-    ) -> None:
+        self, visible: UInt8Array, out: UInt8Array, gain: int = 0, chroma: float = 1.0, noise: float = 0.0,
+        less: UInt8Array | None = None,
+    ) -> None:  # fmt: skip
         """Blend `fused_quarter` and the fine details into `out` (uint8, the shape of `visible`, contiguous).
 
         visible: as given to `reduce`. gain, noise: as in `mix`. chroma: how much of the visible frame's chroma is kept, in 0 to 1
