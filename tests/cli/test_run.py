@@ -67,7 +67,7 @@ def test_json_on_standard_output_has_the_runtime_and_the_reason(run: Run) -> Non
     done = run("run", "--source", "demo?frames=2&size=64x64", "--json", "--threads", 1)
     data = json.loads(done.stdout)
     assert data["model"]["name"] == "mobilefuse-edge"
-    assert set(data["latency_ms"]) == {"read", "prepare", "network", "map", "blend", "write"}
+    assert set(data["latency_ms"]) == {"read", "prepare", "network", "map", "targets", "blend", "write"}
     assert data["model"]["threads"] == 1
     assert data["model"]["runtime"] in ("litert", "onnx", "numpy")
     assert data["model"]["why"].startswith("the fastest installed")
@@ -304,7 +304,7 @@ def test_a_calibration_registers_infrared_frames_of_another_size(run: Run, pairs
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert (data["calibration"], data["frames"]["fused"]) == ("c.toml", 4)
-    assert list(data["latency_ms"]) == ["read", "register", "prepare", "network", "map", "blend", "write"]
+    assert list(data["latency_ms"]) == ["read", "register", "prepare", "network", "map", "targets", "blend", "write"]
     without = run("run", "--source", source)
     assert without.returncode == 2
     assert "visible is 96x80 but infrared 48x40; run edgefuse calibrate once, then give --calibration FILE" in one_line(without.stderr)

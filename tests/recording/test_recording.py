@@ -97,6 +97,7 @@ def test_an_alarm_is_recorded_with_the_time_before_it(bench: Callable[..., Bench
     b.give(20)
     until(b.files, "a file")
     b.live.emit(Event("alarm", "stove", {"state": "cleared"}))
+    until(lambda: not b.recording._pump._frames, "the encoder to have all frames")
     # without frames FFmpeg is let go, and gives what it held back
     monkeypatch.setattr("edgefuse.ffmpeg.pump._IDLE_S", 0.2)
     until(lambda: "off" in b.states, "the state off")
