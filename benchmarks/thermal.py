@@ -68,13 +68,13 @@ def gain(repeats: int) -> None:
 def recording(images: dict[str, np.ndarray[Any, Any]], repeats: int) -> None:
     for name, image in images.items():
         frame = Frame(image, "visible" if image.ndim == 3 else "infrared", 0, "f")
-        packed = rawfile._packed(frame, True)
+        packed = rawfile._encode_frame(frame, True)
         print(f"recording {name}: {image.nbytes / 1e3:.0f} kB raw, {image.nbytes / len(packed):.2f} times smaller")
         timed(
             {
-                "pack": lambda k, f=frame: rawfile._packed(f, True),
-                "as it is": lambda k, f=frame: rawfile._packed(f, False),
-                "unpack": lambda k, p=packed: rawfile._unpacked(p),
+                "pack": lambda k, f=frame: rawfile._encode_frame(f, True),
+                "as it is": lambda k, f=frame: rawfile._encode_frame(f, False),
+                "unpack": lambda k, p=packed: rawfile._decode_frame(p),
                 "PNG, level 1": lambda k, i=image: cv2.imencode(".png", i, PNG),
             },
             repeats,

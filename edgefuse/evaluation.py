@@ -1,4 +1,4 @@
-"""Methods of fusion side by side on one source: each pair is read once, fused or looked up by every method, measured and let go."""
+"""Evaluates fusion methods on one source: each pair is read once, fused or looked up by every method, and measured."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ from edgefuse.util import images
 
 
 class Pictures:
-    """A folder of image files named as the pairs are, whatever their suffix."""
+    """A folder of image files, one per pair, with the pair's name and any image suffix."""
 
     def __init__(self, folder: Path, what: str) -> None:
-        """what: of what they are, for messages ("IFCNN's pictures", "the masks"). Raises SourceError where the folder can't be listed."""
+        """what: name of the pictures for messages ("IFCNN's pictures", "the masks"). Raises SourceError if the folder can't be listed."""
         self.folder, self._what = folder, what
         self._files = listing(folder)
 
     def read(self, pair: FramePair) -> Image:
-        """uint8 (H, W) or (H, W, 3) BGR of the pair's size. Raises SourceError where there is no such picture."""
+        """Return the pair's picture, uint8 (H, W) or (H, W, 3) BGR of the pair's size. Raises SourceError if it is missing or unfit."""
         files = self._files.get(pair.name, [])
         if len(files) != 1:
             if files:
                 raise SourceError(
                     f"{self.folder} has {len(files)} files for pair {pair.name} ({', '.join(f.name for f in files)}); keep one"
                 )
-            raise SourceError(f"{self.folder} has nothing for pair {pair.name}; add {pair.name}.png to {self._what}, or leave these out")
+            raise SourceError(f"{self.folder} has no file for pair {pair.name}; add {pair.name}.png to {self._what}, or leave these out")
         try:
             image: Any = images.read(files[0])
         except ValueError as e:
-            raise SourceError(f"{files[0]} {e}; mend or replace it") from None
+            raise SourceError(f"{files[0]} {e}; repair or replace it") from None
         size = image.shape[1], image.shape[0]
         if size != pair.visible.size or image.dtype != np.uint8:
-            found, wanted = (f"{s[0]}x{s[1]}" for s in (size, pair.visible.size))
-            raise SourceError(f"{files[0]} is {found} {image.dtype}; pair {pair.name} needs {wanted} uint8")
+            actual, expected = (f"{s[0]}x{s[1]}" for s in (size, pair.visible.size))
+            raise SourceError(f"{files[0]} is {actual} {image.dtype}; pair {pair.name} needs {expected} uint8")
         return image
 
 
 class Method(ABC):
-    """One row of the table. name: how it is called there. kind: "model", "fused" or "reference"."""
+    """A fusion method, one row of the table. name: its name there. kind: "model", "fused" or "reference"."""
 
     kind: str
 
@@ -73,7 +73,7 @@ class Method(ABC):
 
     @abstractmethod
     def picture(self, pair: FramePair, visible: Image, infrared: Image) -> Image:
-        """The fused picture of a pair, uint8, of its size; `visible` and `infrared` are the pair in 8 bits."""
+        """Return the fused picture of a pair, uint8, of its size; `visible` and `infrared` are the pair in 8 bits."""
 
 
 class ModelMethod(Method):
@@ -88,7 +88,7 @@ class ModelMethod(Method):
 
 
 class FolderMethod(Method):
-    """Pictures that another program fused."""
+    """Pictures fused by another program, read from a folder."""
 
     kind = "fused"
 
@@ -109,7 +109,7 @@ class ReferenceMethod(Method):
 
 @dataclass(frozen=True, slots=True)
 class NaturalFigures:
-    """Means over the pairs (`edgefuse.metrics.natural`). halo: at each of `SIGMAS`. blackened, day: over the pairs taken by day, NaN where
+    """Means over the pairs (`edgefuse.metrics.natural`). halo: at each of `SIGMAS`. blackened, day: over the pairs taken by day, NaN if
     there are none."""
 
     halo: tuple[float, ...]
@@ -119,9 +119,9 @@ class NaturalFigures:
 
 @dataclass(slots=True)
 class Row:
-    """What a method scores. metrics, natural: means over the pairs. interval: of the mean rank. targets, seen: contrast kept, on luma and
-    in CIE Lab. flicker: NaN figures where nothing was still. people: average precision of each kind. None where not asked for, or where
-    there was nothing to measure it by."""
+    """Results of a method. metrics, natural: means over the pairs. interval: confidence interval of the mean rank. targets, seen: kept
+    contrast, on luma and in CIE Lab. flicker: NaN if nothing was still. people: average precision of each kind. None: not requested, or
+    nothing to measure it on."""
 
     method: Method
     metrics: dict[str, float]
@@ -136,9 +136,9 @@ class Row:
 
 @dataclass(slots=True)
 class Evaluation:
-    """rows: the best mean rank first. pairs: how many were measured. lost: what was wrong with the others, in their order.
-    samples: of the bootstrap that gave the intervals. by_day: how many pairs count as taken by day. boxed: how many have a file of boxes,
-    boxes: how many boxes of each kind these hold."""
+    """Results of all methods. rows: best mean rank first. pairs: number measured. lost: errors of the other pairs, in order.
+    samples: bootstrap samples behind the intervals. by_day: pairs taken by day. boxed: pairs with a file of boxes. boxes: number of
+    boxes of each kind."""
 
     rows: list[Row]
     pairs: int
@@ -151,12 +151,12 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to measure beside the fusion metrics.
+    """What to measure in addition to the fusion metrics.
 
-    groups: which of these. masks: of warm targets, uint8, above 127 inside. flicker: a threshold in levels of 255
-    (`edgefuse.metrics.flicker`), None is not to measure it. day: a pattern of the names of pairs taken by day, None tells by the visible
-    frame's brightness (`Natural.by_day`). boxes, detector: what is in the pairs, and who looks for it; both or neither. bootstrap: samples
-    for the ranks' intervals, 0 for none.
+    groups: groups of fusion metrics. masks: of warm targets, uint8, above 127 inside. flicker: threshold in levels of 255
+    (`edgefuse.metrics.flicker`), None to skip it. day: name pattern of pairs taken by day; None decides by the visible frame's brightness
+    (`Natural.by_day`). boxes, detector: true boxes of the pairs, and the detector to test; both or neither. bootstrap: samples for the
+    ranks' confidence intervals, 0 for none.
     """
 
     groups: Sequence[Group] = ("vifb",)
@@ -169,22 +169,22 @@ class Wanted:
 
 
 class _Tally:
-    """Figures of one method, pair after pair, and no picture but the last."""
+    """Accumulates one method's figures over the pairs."""
 
     def __init__(self, method: Method, wanted: Wanted) -> None:
         self.method = method
         self.flicker = None if wanted.flicker is None else Flicker(wanted.flicker)
         self.people = None if wanted.boxes is None else People(wanted.boxes.kinds)
         self.names: list[str] = []
-        self._values = array("d")  # eight bytes a figure
+        self._values = array("d")  # compact: eight bytes per figure
         self._halo: list[tuple[float, ...]] = []
         self._day: list[tuple[float, float]] = []
         self.kept: list[float] = []
         self.seen: list[float] = []
 
-    def add(self, found: dict[str, float]) -> None:
-        self.names = list(found)
-        self._values.extend(found.values())
+    def add(self, metrics: dict[str, float]) -> None:
+        self.names = list(metrics)
+        self._values.extend(metrics.values())
 
     def compare(self, natural: Natural, fused: Image, by_day: bool) -> None:
         self._halo.append(natural.halo(fused))
@@ -193,15 +193,15 @@ class _Tally:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """(pairs, metrics)."""
+        """Fusion metrics, (pairs, metrics)."""
         return np.array(self._values).reshape(-1, len(self.names))
 
     def row(self) -> Row:
         means = self.values.sum(axis=0) / len(self._halo)
-        # a pair of which no pixel counts has no figure, and does not take the others'
+        # skip NaN: a pair without countable pixels does not affect the others
         day = [[v for v in column if not math.isnan(v)] for column in zip(*self._day, strict=True)] or [[], []]
-        blackened, likeness = (float(np.mean(column)) if column else math.nan for column in day)
-        natural = NaturalFigures(tuple(float(h) for h in np.mean(self._halo, axis=0)), blackened, likeness)
+        blackened, ssim = (float(np.mean(column)) if column else math.nan for column in day)
+        natural = NaturalFigures(tuple(float(h) for h in np.mean(self._halo, axis=0)), blackened, ssim)
         return Row(
             self.method, dict(zip(self.names, map(float, means), strict=True)), natural,
             targets=summary(self.kept), seen=summary(self.seen), flicker=self.flicker.figures if self.flicker else None,
@@ -215,41 +215,41 @@ def evaluate(
 ) -> Evaluation:  # fmt: skip
     """Measure `methods` on `source`, one pair in memory at a time.
 
-    frames: stop after so many pairs. show: told how many pairs are done, lost ones included.
-    Metrics are taken on what the visible frame is, grey or colour: a fused picture is made grey by its luma, or colour by three equal
-    channels. Raises SourceError for a method's missing or unfit picture and where no pair could be measured.
+    frames: stop after this many pairs. show: progress callback with the number of pairs done, including lost ones.
+    Metrics are computed in grey or colour, as the visible frame is: a fused picture is converted to luma or to three equal channels.
+    Raises SourceError for a method's missing or unfit picture and if no pair could be measured.
     """
     wanted = wanted or Wanted()
     tallies = [_Tally(m, wanted) for m in methods]
-    found = Evaluation([], 0)
+    evaluation = Evaluation([], 0)
     agc, size = PercentileAgc(), (0, 0)
-    while frames is None or found.pairs + len(found.lost) < frames:
+    while frames is None or evaluation.pairs + len(evaluation.lost) < frames:
         try:
             pair = source.read()
             if pair is None:
                 break
             check_sizes(pair)
-            cut = pair.visible.size != size
+            is_cut = pair.visible.size != size
             size = pair.visible.size
-            _measure(pair, tallies, wanted, agc, cut, found)
-            found.pairs += 1
+            _measure(pair, tallies, wanted, agc, is_cut, evaluation)
+            evaluation.pairs += 1
         except FrameError as e:
-            found.lost.append(e)
-            size = (0, 0)  # what follows a lost pair does not follow the one before
-        show(found.pairs + len(found.lost))
-    if not found.pairs:
-        raise SourceError(f"no pair of {source.info.uri} could be measured: {found.lost[0] if found.lost else 'it has none'}")
-    _rank(found, tallies, wanted.bootstrap)
-    return found
+            evaluation.lost.append(e)
+            size = (0, 0)  # a lost pair interrupts the sequence
+        show(evaluation.pairs + len(evaluation.lost))
+    if not evaluation.pairs:
+        raise SourceError(f"no pair of {source.info.uri} could be measured: {evaluation.lost[0] if evaluation.lost else 'it has none'}")
+    _rank(evaluation, tallies, wanted.bootstrap)
+    return evaluation
 
 
-def _measure(pair: FramePair, tallies: Sequence[_Tally], wanted: Wanted, agc: PercentileAgc, cut: bool, counts: Evaluation) -> None:
+def _measure(pair: FramePair, tallies: Sequence[_Tally], wanted: Wanted, agc: PercentileAgc, is_cut: bool, counts: Evaluation) -> None:
     visible, infrared = eight_bits(pair, agc)
     targets = None if wanted.masks is None else Targets(visible, infrared, wanted.masks.read(pair))
     boxes = None if wanted.boxes is None else wanted.boxes.read(pair.name)
     inputs, natural = fusion.Inputs(visible, infrared), Natural(visible, infrared)
     by_day = natural.by_day if wanted.day is None else fnmatchcase(pair.name, wanted.day)
-    # all before any is measured: a pair that one method can't fuse counts for none
+    # fuse with all methods before measuring: a pair that one can't fuse is skipped for all
     pictures = [_as_visible(tally.method.picture(pair, visible, infrared), visible) for tally in tallies]
     counts.by_day += by_day
     counts.boxed += boxes is not None
@@ -265,26 +265,26 @@ def _measure(pair: FramePair, tallies: Sequence[_Tally], wanted: Wanted, agc: Pe
         if tally.people is not None and boxes is not None and wanted.detector is not None:
             tally.people.add(wanted.detector.find(fused), boxes)
         if tally.flicker is not None:
-            if cut:
+            if is_cut:
                 tally.flicker.cut()
             tally.flicker.add(visible, infrared, fused)
 
 
-def _rank(found: Evaluation, tallies: Sequence[_Tally], samples: int) -> None:
-    """Fill in the rows, the best mean rank first."""
+def _rank(evaluation: Evaluation, tallies: Sequence[_Tally], samples: int) -> None:
+    """Fill in the rows of the result, best mean rank first."""
     rows = [tally.row() for tally in tallies]
-    placed = fusion.mean_rank({row.method.name: row.metrics for row in rows})
-    drawn = fusion.intervals({tally.method.name: tally.values for tally in tallies}, tallies[0].names, samples) if tallies else {}
+    mean_ranks = fusion.mean_rank({row.method.name: row.metrics for row in rows})
+    intervals = fusion.intervals({tally.method.name: tally.values for tally in tallies}, tallies[0].names, samples) if tallies else {}
     for row in rows:
-        row.mean_rank, row.interval = placed[row.method.name], drawn.get(row.method.name)
-    found.samples = samples if drawn else 0
-    found.rows = sorted(rows, key=lambda row: row.mean_rank)
+        row.mean_rank, row.interval = mean_ranks[row.method.name], intervals.get(row.method.name)
+    evaluation.samples = samples if intervals else 0
+    evaluation.rows = sorted(rows, key=lambda row: row.mean_rank)
     if tallies and tallies[0].people is not None:
-        found.boxes = tallies[0].people.counts
+        evaluation.boxes = tallies[0].people.counts
 
 
 def _as_visible(fused: Image, visible: Image) -> Image:
     if visible.ndim == 2:
         return luma(fused)
-    grown: Any = fused if fused.ndim == 3 else cv2.cvtColor(fused, cv2.COLOR_GRAY2BGR)
-    return grown
+    converted: Any = fused if fused.ndim == 3 else cv2.cvtColor(fused, cv2.COLOR_GRAY2BGR)
+    return converted

@@ -1,7 +1,7 @@
-"""Model cards: find them, check them, describe them. A card (card.toml) lies beside the files it describes.
+"""Finds, reads and checks model cards. A card (card.toml) lies beside the model files that it describes.
 
-Cards are looked for in the folder that the wheel carries, in folders of the `edgefuse.models` entry points (an attribute that is
-a path to a folder of model folders), and wherever a path with a slash in it points. docs/reference/models.md describes every key.
+Cards are searched in the package's models folder and in those of the `edgefuse.models` entry points (each an attribute that is the
+path of a folder of model folders). A name with a slash is the path of a model folder. docs/reference/models.md describes every key.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from edgefuse.errors import ModelError
 
 DEFAULT_MODEL = "mobilefuse-edge"
 _PACKAGE = Path(__file__).resolve().parent
-# in a wheel the models lie inside the package, in a checkout beside it
+# in a wheel the models are inside the package, in a checkout beside it
 BUILT_IN = next((p for p in (_PACKAGE / "models", _PACKAGE.parent / "models") if p.is_dir()), _PACKAGE / "models")
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An input or output of a model: its name, symbolic shape in the card's order, layout, dtype, value range and colour order."""
+    """An input or output of a model: name, symbolic shape in the card's order, layout, dtype, value range and colour order."""
 
     name: str
     shape: tuple[int | str, ...]
@@ -40,7 +40,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One file of a model. layout is that of its inputs and outputs; `path` is absolute."""
+    """One file of a model. layout: of its inputs and outputs, NCHW or NHWC. path: absolute."""
 
     path: Path
     runtime: str
@@ -50,30 +50,30 @@ class ModelFile:
     sha256: str
 
     def tensor(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A plane (H, W), or several (C, H, W), as this file takes them: (1, C, H, W) for NCHW, (1, H, W, C) for NHWC; a view."""
+        """Convert a plane (H, W), or several (C, H, W), to this file's layout: (1, C, H, W) for NCHW, (1, H, W, C) for NHWC; a view."""
         stacked = planes[None, None] if planes.ndim == 2 else planes[None]
         return stacked if self.layout == "NCHW" else np.moveaxis(stacked, 1, -1)
 
     def planes(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What `tensor` makes, (C, H, W) again; a view."""
+        """Convert the result of `tensor` back to (C, H, W); a view."""
         return tensor[0] if self.layout == "NCHW" else np.moveaxis(tensor[0], -1, 0)
 
     def verified(self) -> bytes:
-        """The file's bytes. Raises ModelError where it is missing or its sha256 is not the card's."""
+        """Return the file's bytes. Raises ModelError if it is missing or its sha256 is not the card's."""
         try:
             data = self.path.read_bytes()
         except OSError as e:
             raise ModelError(f"{self.path}: {e.strerror}; reinstall edgefuse, or restore the file that card.toml names") from None
-        found = hashlib.sha256(data).hexdigest()
-        if found != self.sha256:
-            digests = f"sha256 is {found[:12]}..., card.toml says {self.sha256[:12]}..."
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != self.sha256:
+            digests = f"sha256 is {digest[:12]}..., card.toml says {self.sha256[:12]}..."
             raise ModelError(f"{self.path}: {digests}; the file is damaged or was replaced: restore it")
         return data
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a model is. `quality`, `training` and `cost` are tables of measured figures, units in their keys."""
+    """A model card. `quality`, `training` and `cost` are tables of measured figures, with units in their keys."""
 
     name: str
     title: str
@@ -92,17 +92,17 @@ class Card:
     quality: Mapping[str, Any]
 
     def file(self, runtime: str, precision: str) -> ModelFile | None:
-        """The file for a runtime at a precision, None where there is none."""
+        """Return the file for a runtime and precision, or None."""
         return next((f for f in self.files if (f.runtime, f.precision) == (runtime, precision)), None)
 
     @property
     def reduction(self) -> int:
-        """How many times smaller than the frame the inputs are, each way: 4 for a shape of "height/4" and "width/4", 1 for none."""
+        """Downsampling factor of the inputs relative to the frame: 4 for the shape "height/4" and "width/4", 1 by default."""
         return max(int(size.partition("/")[2] or 1) for t in self.inputs for size in t.shape if isinstance(size, str))
 
     @property
     def multiple(self) -> int:
-        """What the frame's sides are padded to a multiple of: 8 for a shape of "height%8" and "width%8", 1 for none."""
+        """The frame's sides are padded to a multiple of this: 8 for the shape "height%8" and "width%8", 1 by default."""
         return max(int(size.partition("%")[2] or 1) for t in self.inputs for size in t.shape if isinstance(size, str))
 
     @property
@@ -111,7 +111,7 @@ class Card:
 
 
 def read_card(folder: Path) -> Card:
-    """The card in `folder`. Raises ModelError, naming the file and the key, where it is missing or broken."""
+    """Read the card in `folder`. Raises ModelError, which names file and key, if it is missing or invalid."""
     path = folder / "card.toml"
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
@@ -121,7 +121,7 @@ def read_card(folder: Path) -> Card:
         raise ModelError(f"{path}: not valid TOML ({e})") from None
     try:
         files = tuple(_file(folder, f) for f in _take(raw, "files", list))
-        # a closed form has nothing to test itself by
+        # closed-form models have no golden pair
         golden = _take(raw, "golden", dict) if files or "golden" in raw else None
         texts = {key: _take(raw, key, str) for key in ("name", "title", "task", "source", "licence", "default_precision")}
         return Card(
@@ -141,13 +141,13 @@ def read_card(folder: Path) -> Card:
 
 
 def _take(raw: Any, key: str, kind: Any, where: str = "") -> Any:
-    """raw[key], which is to be a `kind`. Raises KeyError, or ValueError naming the key."""
+    """Return raw[key] if it is a `kind`. Raises KeyError, or ValueError that names the key."""
     if not isinstance(raw, dict):
-        raise ValueError(f"{where.rstrip('.')} is to hold tables, not {raw!r}")
+        raise ValueError(f"{where.rstrip('.')} must hold tables, not {raw!r}")
     if key not in raw:
         raise KeyError(key)
     if not isinstance(raw[key], kind):
-        raise ValueError(f"{where}{key} is to be a {_KINDS[kind]}, not {raw[key]!r}")
+        raise ValueError(f"{where}{key} must be a {_KINDS[kind]}, not {raw[key]!r}")
     return raw[key]
 
 
@@ -179,7 +179,7 @@ def _tensor(raw: Any, where: str) -> Tensor:
     name, layout, dtype, colour = (_take(raw, key, str, f"{where}.") for key in ("name", "layout", "dtype", "colour"))
     limits = _take(raw, "range", list, f"{where}.")
     if len(limits) != 2 or not all(isinstance(v, Real) for v in limits):
-        raise ValueError(f"{where}.range is to be two numbers, not {limits!r}")
+        raise ValueError(f"{where}.range must be two numbers, not {limits!r}")
     return Tensor(name, tuple(_take(raw, "shape", list, f"{where}.")), layout, dtype, (float(limits[0]), float(limits[1])), colour)
 
 
@@ -190,13 +190,13 @@ def _folders() -> Iterator[Path]:
 
 
 def cards() -> list[Card]:
-    """Every card there is, ours first."""
+    """Return all cards, built-in ones first."""
     return [read_card(f) for f in _folders()]
 
 
 def find(name: str, task: str | None = None) -> Card:
-    """The card called `name`, or in the folder `name` where it has a slash. Raises ModelError for an unknown one, which names
-    those for `task`."""
+    """Return the card called `name`, or that in the folder `name` if it has a slash. Raises ModelError for an unknown one, which
+    lists those for `task`."""
     if "/" in name:
         try:
             return read_card(Path(name).expanduser().resolve())

@@ -1,4 +1,4 @@
-"""`edgefuse eval`: models, other methods' pictures and simple references side by side on one source."""
+"""`edgefuse eval`: compares models, other methods' pictures and simple references on one source."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from edgefuse.sources import Source
 
 _EPILOG = """\
-The rank is the mean over the fusion metrics of each method's place among the others, 1 is best: it depends on the rivals, so
-give some. docs/reference/metrics.md says what each metric is. --people needs Node.js and npm packages, installed by a
-command in that page.
+The rank is the mean over the fusion metrics of a method's place among the others; 1 is best. It depends on the other methods,
+so give several. docs/reference/metrics.md defines each metric. --people needs Node.js and npm packages; that page has the
+command that installs them.
 
 examples:
   edgefuse eval --source folder:pairs --model mobilefuse --reference average maximum laplacian
@@ -48,28 +48,28 @@ _GROUPS: dict[str, tuple[Group, ...]] = {"vifb": ("vifb",), "textbook": ("textbo
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
-        "eval", help="measure methods side by side",
-        description="Fuse each pair of a source by several methods, measure the pictures and rank the methods.",
+        "eval", help="compare fusion methods by metrics",
+        description="Fuse each pair of a source with several methods, measure the pictures and rank the methods.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     p.add_argument("--source", metavar="URI", required=True, help="where pairs come from, as for edgefuse run")
     p.add_argument(
         "--model", metavar="NAME", nargs="+", action="extend", default=[],
-        help=f"models to measure: names or folders (default: {RunSettings().model}, where no --fused is given)",
+        help=f"models to measure: names or folders (default: {RunSettings().model}, if no --fused is given)",
     )  # fmt: skip
     p.add_argument(
         "--fused", metavar="DIR=NAME", nargs="+", action="extend", default=[],
-        help="pictures that another method fused, DIR/PAIR.png (or another image suffix), and what to call it",
+        help="pictures fused by another method, DIR/PAIR.png (or another image suffix), and its name in the table",
     )  # fmt: skip
     p.add_argument("--reference", nargs="+", action="extend", default=[], choices=REFERENCES, help="simple methods to compare with")
     p.add_argument("--metrics", choices=tuple(_GROUPS), default="vifb", help="VIFB's thirteen (default), the textbook's twelve, or all")
-    p.add_argument("--masks", metavar="DIR", help="targets, white on black, DIR/PAIR.png: add how much contrast they keep")
+    p.add_argument("--masks", metavar="DIR", help="target masks, white on black, DIR/PAIR.png: add the contrast of targets that is kept")
     p.add_argument(
         "--people", metavar="DIR",
-        help="boxes, DIR/PAIR.txt in YOLO's form: add what a detector finds of them (needs Node.js; says how to install it)",
+        help="true boxes, DIR/PAIR.txt in YOLO format: add a detector's average precision (needs Node.js)",
     )  # fmt: skip
     p.add_argument(
-        "--people-classes", metavar="KIND=N", default="person=0,car=2", help="the boxes' classes (default: %(default)s, as COCO has them)"
+        "--people-classes", metavar="KIND=N", default="person=0,car=2", help="class numbers of the boxes (default: %(default)s, as in COCO)"
     )
     p.add_argument(
         "--day",
@@ -82,16 +82,18 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     p.add_argument(
         "--flicker", metavar="LEVELS", nargs="?", type=int, const=4,
-        help="take the pairs for a film and add flicker and step; flicker: where no input changes by more than LEVELS of 255 (default: 4)",
+        help="treat the pairs as a video and add flicker and step; flicker: where no input changes by more than LEVELS of 255 (default: 4)",
     )  # fmt: skip
     p.add_argument("--runtime", metavar="NAME", default="auto", help="auto, onnx, litert or numpy (default: auto)")
     p.add_argument("--precision", choices=get_args(Precision), help="int8 or fp32 (default: the model's own)")
-    p.add_argument("--threads", metavar="N", type=int, help="threads of the networks (default: the cores there are, 4 at most)")
+    p.add_argument("--threads", metavar="N", type=int, help="threads of the networks (default: number of cores, at most 4)")
     p.add_argument("--colour", choices=get_args(Colour), default="balanced", help="visible chroma in models' pictures (default: balanced)")
     p.add_argument(
         "--sharpness", metavar="GAIN", type=float, default=DEFAULT_SHARPNESS, help="gain of models' details (default: %(default)s)"
     )
-    p.add_argument("--targets", metavar="N", type=float, default=1.0, help="how readily targets pull to infrared, 0 to 2 (default: 1)")
+    p.add_argument(
+        "--targets", metavar="N", type=float, default=1.0, help="how strongly targets are taken from infrared, 0 to 2 (default: 1)"
+    )
     p.add_argument("--frames", metavar="N", type=int, help="stop after N pairs")
     p.add_argument("--json", action="store_true", help="print JSON")
     p.add_argument("--report", metavar="FILE", help="write the JSON to this file")
@@ -100,7 +102,7 @@ def add(commands: Any) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    """Returns 0, or raises what is wrong; lost pairs and figures that can't be trusted are raised after the table is out."""
+    """Run the command. Returns 0; errors for lost pairs and untrusted figures are raised after the table is printed."""
     from edgefuse.cli import comparison_table
     from edgefuse.evaluation import evaluate
     from edgefuse.sources import open_source
@@ -110,7 +112,7 @@ def command(args: argparse.Namespace) -> int:
         fused = [_pair(text) for text in args.fused]
         if args.picture is not None:
             if not args.picture.lower().endswith(".png"):
-                raise SettingsError(f"--picture {args.picture}: a picture ends in .png")
+                raise SettingsError(f"--picture {args.picture}: expected a name ending in .png")
             comparison_table.check_plots()
         wanted = _wanted(stack, args)
         source = stack.enter_context(open_source(args.source))
@@ -125,36 +127,36 @@ def command(args: argparse.Namespace) -> int:
         progress = Progress("evaluating", min((n for n in (source.info.pairs, args.frames) if n is not None), default=None))
         began = time.monotonic()
         try:
-            found = evaluate(
+            evaluation = evaluate(
                 source, methods, wanted, args.frames,
                 lambda done: progress.update(done, f"{(time.monotonic() - began) / done:.2f} s a pair"),
             )  # fmt: skip
         finally:
             progress.close()
-    report = json.dumps(_report(args, source, found), indent=1, allow_nan=False)
-    table = comparison_table.of(found)
+    report = json.dumps(_report(args, source, evaluation), indent=1, allow_nan=False)
+    table = comparison_table.of(evaluation)
     layout = f" ({source.info.layout})" if source.info.layout else ""
-    said = f"{found.pairs} pair{'s' if found.pairs > 1 else ''} of {args.source}{layout}, means over them"
+    summary = f"{evaluation.pairs} pair{'s' if evaluation.pairs > 1 else ''} of {args.source}{layout}, means over them"
     if args.report is not None:
         files.write_atomic(expand(args.report), (report + "\n").encode())
     if args.picture is not None:
-        files.write_atomic(expand(args.picture), comparison_table.as_png(table, f"{said}; blue is best in its column, red is worst"))
-    runners = "".join(f"model  {model_line(_facts(row))}\n" for row in found.rows if row.method.kind == "model")
-    print(report if args.json else f"{runners}{said}\n\n{comparison_table.as_text(table)}")
-    _complain(args, source, found)
+        files.write_atomic(expand(args.picture), comparison_table.as_png(table, f"{summary}; blue is best in its column, red is worst"))
+    runners = "".join(f"model  {model_line(_facts(row))}\n" for row in evaluation.rows if row.method.kind == "model")
+    print(report if args.json else f"{runners}{summary}\n\n{comparison_table.as_text(table)}")
+    _raise_faults(args, source, evaluation)
     return 0
 
 
 def _wanted(stack: ExitStack, args: argparse.Namespace) -> Wanted:
-    """What to measure beside the methods' fusion metrics. Raises for folders and packages that are missing, before anything is fused."""
+    """Return what to measure in addition to the fusion metrics. Raises for missing folders and packages, before anything is fused."""
     from edgefuse.evaluation import Pictures, Wanted
     from edgefuse.metrics.people.detector import Detector
     from edgefuse.metrics.people.precision import Boxes, classes
 
     if not 0 <= args.bootstrap <= _MOST_SAMPLES:
         raise SettingsError(f"--bootstrap = {args.bootstrap}: expected a whole number from 0 to {_MOST_SAMPLES}")
-    of = classes(args.people_classes)
-    boxes = Boxes(expand(args.people), of) if args.people else None
+    kinds = classes(args.people_classes)
+    boxes = Boxes(expand(args.people), kinds) if args.people else None
     return Wanted(
         _GROUPS[args.metrics], Pictures(expand(args.masks), "the masks") if args.masks else None, args.flicker, args.day, boxes,
         stack.enter_context(Detector()) if boxes else None, args.bootstrap,
@@ -162,12 +164,12 @@ def _wanted(stack: ExitStack, args: argparse.Namespace) -> Wanted:
 
 
 def _settings(args: argparse.Namespace) -> list[RunSettings]:
-    """One a model, checked as for `edgefuse run`."""
+    """Return checked settings, one per model, as for `edgefuse run`."""
     from edgefuse.zoo import DEFAULT_MODEL
 
     models = args.model or ([] if args.fused else [DEFAULT_MODEL])
     given = {k: getattr(args, k) for k in ("source", "runtime", "precision", "threads", "colour", "sharpness", "targets", "frames")}
-    # checked even where there is no model, as the rest of it still counts
+    # checked even without a model, because the other options still apply
     settings.make({}, given)
     return [settings.make({}, {**given, "model": model}) for model in models]
 
@@ -177,7 +179,7 @@ def _pair(text: str) -> tuple[Path, str]:
     if not folder or not name.strip():
         raise SettingsError(f"--fused {text}: expected DIR=NAME, such as out/ifcnn=IFCNN")
     path = expand(folder)
-    # os.path answers False where Path.is_dir raises: a name too long, a folder that can't be entered
+    # os.path.isdir returns False where Path.is_dir raises: names that are too long, folders without permission
     if not os.path.isdir(path):  # noqa: PTH112
         raise SourceError(f"--fused {text}: {path}: no such folder; give the one with {name}'s pictures")
     return path, name.strip()
@@ -198,7 +200,7 @@ def _methods(
     from edgefuse.evaluation import FolderMethod, ModelMethod, ReferenceMethod
     from edgefuse.fusion.fuser import load
 
-    # folders first: a picture that is missing is found before a network is run
+    # folders first, so that a missing picture is reported before a network runs
     methods: list[Method] = [FolderMethod(name, folder) for folder, name in fused]
     methods += [ReferenceMethod(name) for name in references]
     for s in wanted:
@@ -206,28 +208,28 @@ def _methods(
         warn(fuser)
         methods.append(ModelMethod(fuser))
     names = [m.name for m in methods]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise SettingsError(f"two methods are called '{twice}'; give each once, or --fused another name")
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise SettingsError(f"two methods are called '{duplicate}'; give each once, or another name to --fused")
     return methods
 
 
-def _report(args: argparse.Namespace, source: Source, found: Evaluation) -> dict[str, Any]:
+def _report(args: argparse.Namespace, source: Source, evaluation: Evaluation) -> dict[str, Any]:
     from edgefuse.metrics.fusion import METRICS
     from edgefuse.metrics.fusion.intervals import LEVEL, SEED
     from edgefuse.metrics.people.precision import OVERLAP
 
-    metrics = {name: METRICS[name] for name in found.rows[0].metrics}
+    metrics = {name: METRICS[name] for name in evaluation.rows[0].metrics}
     return {
         "edgefuse": edgefuse.__version__,
         "source": args.source,
         **({"layout": source.info.layout} if source.info.layout else {}),
-        "pairs": {"in": found.pairs + len(found.lost), "measured": found.pairs, "lost": len(found.lost)},
-        "lost_pairs": [{"name": e.name, "cause": e.cause, "message": str(e)} for e in found.lost],
+        "pairs": {"in": evaluation.pairs + len(evaluation.lost), "measured": evaluation.pairs, "lost": len(evaluation.lost)},
+        "lost_pairs": [{"name": e.name, "cause": e.cause, "message": str(e)} for e in evaluation.lost],
         "metrics": {name: {"unit": m.unit, "better": m.better, "ranked": m.ranked} for name, m in metrics.items()},
-        **({"bootstrap": {"samples": found.samples, "level": LEVEL, "seed": SEED}} if found.samples else {}),
-        "day_pairs": found.by_day,
-        **({"people": {"pairs": found.boxed, "boxes": found.boxes, "overlap": OVERLAP}} if found.boxes else {}),
-        "methods": [_row(row, args.flicker) for row in found.rows],
+        **({"bootstrap": {"samples": evaluation.samples, "level": LEVEL, "seed": SEED}} if evaluation.samples else {}),
+        "day_pairs": evaluation.by_day,
+        **({"people": {"pairs": evaluation.boxed, "boxes": evaluation.boxes, "overlap": OVERLAP}} if evaluation.boxes else {}),
+        "methods": [_row(row, args.flicker) for row in evaluation.rows],
     }
 
 
@@ -262,24 +264,26 @@ def _facts(row: Row) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | str | None:
-    """JSON has neither: "inf" for the PSNR of equal pictures, null for what could not be measured."""
+    """Convert for JSON: "inf" for the PSNR of equal pictures, null for NaN (not measured)."""
     return None if math.isnan(value) else value if math.isfinite(value) else "inf"
 
 
-def _complain(args: argparse.Namespace, source: Source, found: Evaluation) -> None:
-    if found.lost:
-        rest = f" (and {len(found.lost) - 1} more; --report lists them)" if len(found.lost) > 1 else ""
-        total = found.pairs + len(found.lost)
-        raise SourceError(f"{len(found.lost)} of {total} pairs of {source.info.uri} not measured: {found.lost[0]}{rest}")
-    first = found.rows[0]
+def _raise_faults(args: argparse.Namespace, source: Source, evaluation: Evaluation) -> None:
+    """Raise SourceError for lost pairs, MeasurementError for figures that nothing was measured for."""
+    if evaluation.lost:
+        rest = f" (and {len(evaluation.lost) - 1} more; --report lists them)" if len(evaluation.lost) > 1 else ""
+        total = evaluation.pairs + len(evaluation.lost)
+        raise SourceError(f"{len(evaluation.lost)} of {total} pairs of {source.info.uri} not measured: {evaluation.lost[0]}{rest}")
+    first = evaluation.rows[0]
     if args.people and first.people is None:
-        of = f"{found.boxed} of {found.pairs} pairs have a file there, none with a box of {args.people_classes}"
+        files_found = f"{evaluation.boxed} of {evaluation.pairs} pairs have a file there, none with a box of {args.people_classes}"
         raise MeasurementError(
-            f"no precision: {args.people} has no box of a person or car for these pairs ({of}); name the files as the pairs"
+            f"no precision: {args.people} has no box of a person or car for these pairs ({files_found}); name the files as the pairs"
         )
     if args.masks and first.targets is None:
-        raise MeasurementError(f"no mask in {args.masks} has a target of 30 pixels and more; there is nothing to keep")
+        raise MeasurementError(f"no mask in {args.masks} has a target of 30 pixels or more; there is nothing to measure")
     if first.flicker is not None and not first.flicker.still:
         raise MeasurementError(
-            f"no flicker: no pixel of two pairs in a row keeps still within {args.flicker} levels; give more pairs or --flicker LEVELS"
+            f"no flicker: no pixel is still within {args.flicker} levels from one pair to the next; give more pairs or a higher "
+            "--flicker LEVELS"
         )

@@ -1,16 +1,16 @@
-"""Does the fused picture look like one picture? Edges that neither camera saw, blackened surroundings, likeness to the visible frame.
+"""Measures artefacts of fusion: edges that neither input has (halos), blackened surroundings, similarity to the visible frame by day.
 
-All figures are taken on luma, L_v (visible), L_i (infrared) and L_f (fused), levels of 255.
+All figures are computed on luma, L_v (visible), L_i (infrared) and L_f (fused), levels of 255.
 
-halo: G_s(L) is the length of the gradient (Sobel, divided by 8: levels a pixel) of L smoothed by a Gaussian of s pixels, cut at 4 s, the
-    picture mirrored at its border. halo_s = sum max(0, G_s(L_f) - max(G_s(L_v), G_s(L_i))) / sum max(G_s(L_v), G_s(L_i)), for s = 3, 6, 12.
+halo: G_s(L) is the gradient magnitude (Sobel, divided by 8: levels per pixel) of L smoothed by a Gaussian of s pixels, truncated at 4 s,
+    with mirrored borders. halo_s = sum max(0, G_s(L_f) - max(G_s(L_v), G_s(L_i))) / sum max(G_s(L_v), G_s(L_i)), for s = 3, 6, 12.
     0 is best: a mean of the two frames has 0. Bubbles around people, blocks and seams raise it.
-warm: pixels where L_i is above its mean plus two of its standard deviations, widened by 4 pixels in each direction.
+warm: pixels where L_i is above its mean plus two standard deviations, dilated by 4 pixels in each direction.
 blackened: the share of pixels with L_f < L_v / 2, among those that are not warm and have L_v > 40. 0 is best.
 day: the mean of SSIM (Wang et al. 2004: Gaussian window of 11 x 11, 1.5 pixels; C1 = 6.5025, C2 = 58.5225; the picture mirrored at its
     border) between L_v and L_f over the pixels that are not warm. 1 is best.
 
-`blackened` and `day` say something of pairs taken by day; by night a visible frame shows little that is worth keeping.
+`blackened` and `day` are meaningful for pairs taken by day; by night the visible frame has little to preserve.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from edgefuse.metrics.planes import SSIM_SIGMA, SSIM_WINDOW, Image, check, luma
 
 SIGMAS = (3, 6, 12)  # pixels
-DAYLIGHT = 50.0  # levels: mean luma of the visible frame from which on a pair counts as taken by day
+DAYLIGHT = 50.0  # levels: smallest mean luma of the visible frame of a pair taken by day
 _WARM_DEVIATIONS, _WARM_BORDER = 2.0, 4  # standard deviations; pixels
 _LIT = 40  # levels: a darker pixel can't be blackened
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -36,10 +36,10 @@ Double = NDArray[np.float64]
 
 
 class Natural:
-    """One pair's inputs, prepared once, then compared with each fused picture. The module's docstring defines the figures."""
+    """Compares fused pictures with one pair's inputs, which are prepared once. The module's docstring defines the figures."""
 
     def __init__(self, visible: Image, infrared: Image) -> None:
-        """uint8 (H, W) or (H, W, 3) BGR, of one size. Raises InputError for others."""
+        """visible, infrared: uint8 (H, W) or (H, W, 3) BGR, of one size. Raises InputError for others."""
         check(visible=visible, infrared=infrared)
         self._visible, self._infrared = luma(visible), luma(infrared)
 
@@ -49,24 +49,24 @@ class Natural:
         return float(self._visible.mean()) >= DAYLIGHT
 
     def halo(self, fused: Image) -> tuple[float, ...]:
-        """halo at each of `SIGMAS`, 0 and more. fused: uint8 of the pair's size. Raises InputError for another."""
+        """Return the halo at each of `SIGMAS`, 0 or more. fused: uint8 of the pair's size. Raises InputError for another."""
         picture = self._checked(fused)
-        found = []
+        halos = []
         for sigma, (steepest, mean) in zip(SIGMAS, self._steepest, strict=True):
-            found.append(float(np.maximum(_steepness(picture, sigma) - steepest, 0).mean()) / mean)
-        return tuple(found)
+            halos.append(float(np.maximum(_steepness(picture, sigma) - steepest, 0).mean()) / mean)
+        return tuple(halos)
 
     def blackened(self, fused: Image) -> float:
-        """A share, 0..1; NaN where no pixel is lit and not warm. fused: uint8 of the pair's size. Raises InputError for another."""
+        """Return the blackened share, 0..1; NaN if no pixel is lit and not warm. fused: uint8 of the pair's size. Raises InputError."""
         picture = self._checked(fused)
         lit = self._cold & (self._visible > _LIT)
         if not lit.any():
             return math.nan
-        # L_f < L_v / 2 in whole numbers
+        # L_f < L_v / 2 in integers
         return float((picture[lit].astype(np.uint16) * 2 < self._visible[lit]).mean())
 
     def day(self, fused: Image) -> float:
-        """Mean SSIM, -1..1; NaN where all pixels are warm. fused: uint8 of the pair's size. Raises InputError for another."""
+        """Return the mean SSIM, -1..1; NaN if all pixels are warm. fused: uint8 of the pair's size. Raises InputError for another."""
         picture = self._checked(fused).astype(np.float64)
         if not self._cold.any():
             return math.nan
@@ -74,9 +74,9 @@ class Natural:
         fused_mean = _window(picture)
         fused_variance = _window(picture * picture) - fused_mean * fused_mean
         covariance = _window(visible * picture) - mean * fused_mean
-        likeness = (2 * mean * fused_mean + _C1) * (2 * covariance + _C2)
-        likeness /= (mean * mean + fused_mean * fused_mean + _C1) * (variance + fused_variance + _C2)
-        return float(likeness[self._cold].mean())
+        ssim = (2 * mean * fused_mean + _C1) * (2 * covariance + _C2)
+        ssim /= (mean * mean + fused_mean * fused_mean + _C1) * (variance + fused_variance + _C2)
+        return float(ssim[self._cold].mean())
 
     def _checked(self, fused: Image) -> Image:
         check(visible=self._visible, fused=fused)
@@ -84,12 +84,12 @@ class Natural:
 
     @cached_property
     def _steepest(self) -> list[tuple[Double, float]]:
-        """For each of `SIGMAS`: the steeper input's gradient and its mean."""
-        found = []
+        """For each of `SIGMAS`: the larger of the inputs' gradients and its mean."""
+        gradients = []
         for sigma in SIGMAS:
             steepest = np.maximum(_steepness(self._visible, sigma), _steepness(self._infrared, sigma))
-            found.append((steepest, max(float(steepest.mean()), _LEAST)))
-        return found
+            gradients.append((steepest, max(float(steepest.mean()), _LEAST)))
+        return gradients
 
     @cached_property
     def _cold(self) -> NDArray[np.bool_]:
@@ -107,8 +107,8 @@ class Natural:
 
 
 def _steepness(picture: Image, sigma: float) -> Double:
-    """Length of the gradient of the smoothed picture, levels a pixel, float64 (H, W)."""
-    # float32 would leave more rounding than a flat picture has edges
+    """Gradient magnitude of the smoothed picture, levels per pixel, float64 (H, W)."""
+    # float64, because rounding errors in float32 exceed the gradients of a flat picture
     smooth = cv2.GaussianBlur(picture.astype(np.float64), (0, 0), sigma)
     right, down = (cv2.Sobel(smooth, cv2.CV_64F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     length: Any = cv2.magnitude(right, down)

@@ -1,4 +1,4 @@
-"""One channel of a picture, and what several metrics derive from it, each worked out once, when first asked for."""
+"""Channels of pictures with derived arrays that several metrics share; each is computed once, on first use."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from edgefuse.util.arrays import Float64Array
 
 Image = NDArray[np.uint8]
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
-VIF_WINDOWS = (17, 9, 5, 3)  # one a scale
+VIF_WINDOWS = (17, 9, 5, 3)  # one per scale
 _DIFFERENCE, _SMOOTH = np.array([-1.0, 0.0, 1.0]), np.array([1.0, 2.0, 1.0])
 
 
 class Plane:
-    """A channel, uint8 (H, W). Derived arrays are float64 and in levels of 255 unless they say otherwise, and not to be written to."""
+    """A channel, uint8 (H, W). Derived arrays are float64 in levels of 255 unless stated otherwise; do not modify them."""
 
     def __init__(self, data: Image) -> None:
         self.data = data
@@ -33,7 +33,7 @@ class Plane:
 
     @cached_property
     def histogram(self) -> Float64Array:
-        """Shares of the 256 levels, (256,), their sum 1."""
+        """Relative frequencies of the 256 levels, (256,), with sum 1."""
         return np.bincount(self.data.ravel(), minlength=256) / self.data.size
 
     @cached_property
@@ -52,19 +52,19 @@ class Plane:
 
     @cached_property
     def masked_contrast(self) -> Float64Array:
-        """Of `stretched`, a pure number (`edgefuse.metrics.contrast`)."""
+        """Masked contrast of `stretched`, without unit (`edgefuse.metrics.contrast`)."""
         return contrast.masked_contrast(self.spectrum, self.data.shape)
 
     @cached_property
     def framed_strength(self) -> Float64Array:
-        """The length of Sobel's gradient with zeros around the channel, as MATLAB's conv2."""
+        """Magnitude of the Sobel gradient with zero padding, as MATLAB's conv2."""
         return np.hypot(*self._framed)
 
     @cached_property
     def framed_orientation(self) -> Float64Array:
         """atan(up / right) of that gradient, radians in (-pi/2, pi/2]; pi/2 where it has no rightward part."""
         right, down = self._framed
-        # VIFB's angles do not wrap, so it matters that they are counted upwards
+        # VIFB's angles do not wrap, so the sign of the vertical axis matters
         angle = np.arctan(ratio(-down, right, 0.0))
         angle[right == 0] = np.pi / 2
         return angle
@@ -75,7 +75,7 @@ class Plane:
 
     @cached_property
     def strength(self) -> Float64Array:
-        """The length of Sobel's gradient with the border repeated: the picture's frame is no edge."""
+        """Magnitude of the Sobel gradient with the border replicated, so that the picture's border is no edge."""
         return np.hypot(*self._gradient)
 
     @cached_property
@@ -98,25 +98,25 @@ class Plane:
 
     @cached_property
     def scales(self) -> list[tuple[Float64Array, Float64Array, Float64Array]]:
-        """The channel at VIF's four scales, each with its local mean and variance (levels squared)."""
+        """The channel at VIF's four scales, each as (image, local mean, local variance in levels squared)."""
         image = self.real
-        found: list[tuple[Float64Array, Float64Array, Float64Array]] = []
+        scales: list[tuple[Float64Array, Float64Array, Float64Array]] = []
         for size in VIF_WINDOWS:
-            if found:
+            if scales:
                 image = np.ascontiguousarray(window(image, size, size / 5)[::2, ::2])
-            found.append((image, *moments(image, size, size / 5)))
-        return found
+            scales.append((image, *moments(image, size, size / 5)))
+        return scales
 
 
 def sobel(image: Float64Array | Image, border: int) -> tuple[Float64Array, Float64Array]:
-    """Sobel's derivatives rightwards and downwards, unscaled, float64 (H, W). border: one of OpenCV's."""
+    """Sobel derivatives rightwards and downwards, unscaled, float64 (H, W). border: an OpenCV border type."""
     right: Any = cv2.sepFilter2D(image, cv2.CV_64F, _DIFFERENCE, _SMOOTH, borderType=border)
     down: Any = cv2.sepFilter2D(image, cv2.CV_64F, _SMOOTH, _DIFFERENCE, borderType=border)
     return right, down
 
 
 def window(image: Float64Array, size: int, sigma: float) -> Float64Array:
-    """Means under a Gaussian window of `size` x `size`, only where it lies inside the picture: (H - size + 1, W - size + 1)."""
+    """Local means in a Gaussian window of `size` x `size`, where it lies inside the picture: (H - size + 1, W - size + 1)."""
     kernel: Any = cv2.getGaussianKernel(size, sigma, cv2.CV_64F)
     margin = size // 2
     blurred: Any = cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)
@@ -124,27 +124,27 @@ def window(image: Float64Array, size: int, sigma: float) -> Float64Array:
 
 
 def moments(image: Float64Array, size: int, sigma: float) -> tuple[Float64Array, Float64Array]:
-    """Mean and variance under that window."""
+    """Local mean and variance in the window of `window`."""
     mean = window(image, size, sigma)
     return mean, window(image * image, size, sigma) - mean * mean
 
 
 def luma(image: Image) -> Image:
-    """uint8 (H, W): a BGR picture's luma, a grey one as it is."""
+    """Return uint8 (H, W): a BGR picture's luma, a grey picture unchanged."""
     grey: Any = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
     return grey
 
 
 def check(smallest: int = 2, **pictures: Image) -> None:
-    """Raises InputError unless all are uint8, (H, W) or (H, W, 3), of one size of `smallest` pixels a side or more."""
+    """Raises InputError unless all are uint8, (H, W) or (H, W, 3), of one size of at least `smallest` pixels per side."""
     for name, image in pictures.items():
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim < 2 or image.shape[2:] not in ((), (3,)):
-            what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise InputError(f"the {name} picture is {what}; metrics take uint8 arrays of (H, W), or (H, W, 3) in BGR order")
+            actual = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise InputError(f"the {name} picture is {actual}; metrics take uint8 arrays of (H, W), or (H, W, 3) in BGR order")
     sizes = {name: f"{image.shape[1]}x{image.shape[0]}" for name, image in pictures.items()}
     if len(set(sizes.values())) > 1:
-        said = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise InputError(f"the pictures differ in size ({said}); metrics take pictures of one size: register and resize them first")
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise InputError(f"the pictures differ in size ({listed}); metrics take pictures of one size: register and resize them first")
     name, image = next(iter(pictures.items()))
     if min(image.shape[:2]) < smallest:
         raise InputError(f"the pictures are {sizes[name]}; metrics need {smallest}x{smallest} pixels or more")
@@ -154,7 +154,7 @@ Triple = tuple[Plane, Plane, Plane]
 
 
 class Inputs:
-    """A visible and an infrared picture, whose derived arrays serve every fused picture that is compared with them.
+    """A visible and an infrared picture; their derived arrays are shared by all fused pictures compared with them.
 
     uint8 of one size, (H, W) or (H, W, 3) BGR; raises InputError for others.
     """
@@ -164,9 +164,9 @@ class Inputs:
         self._visible, self._infrared = visible, infrared
 
     def channels(self, fused: Image, smallest: int = 2) -> Iterator[Triple]:
-        """Planes (visible, infrared, fused) to compare, one triple a channel of the fused picture. Raises InputError as `check`.
+        """Yield planes (visible, infrared, fused) to compare, one triple per channel of the fused picture. Raises InputError as `check`.
 
-        A grey input stands for each channel of a colour fused picture; a colour input beside a grey one counts by its luma.
+        For a colour fused picture a grey input is used for each channel; for a grey one the luma of a colour input is used.
         """
         check(smallest, visible=self._visible, infrared=self._infrared, fused=fused)
         if fused.ndim == 2:
@@ -176,7 +176,7 @@ class Inputs:
             yield visible, infrared, Plane(np.ascontiguousarray(fused[..., k]))
 
     def lumas(self, fused: Image, smallest: int = 2) -> Triple:
-        """The planes of the three lumas. Raises InputError as `check`."""
+        """Return the planes of the three lumas. Raises InputError as `check`."""
         check(smallest, visible=self._visible, infrared=self._infrared, fused=fused)
         return (*self._lumas, Plane(luma(fused)))
 
@@ -186,7 +186,7 @@ class Inputs:
 
     @cached_property
     def _channels(self) -> list[tuple[Plane, Plane]]:
-        """Red, green, blue; a grey picture is one plane three times, so that what it derives is worked out once."""
+        """Red, green, blue planes; for a grey picture the same plane three times, so that derived arrays are computed once."""
         columns = []
         for image, grey in zip((self._visible, self._infrared), self._lumas, strict=True):
             columns.append([grey] * 3 if image.ndim == 2 else [Plane(np.ascontiguousarray(image[..., k])) for k in (2, 1, 0)])

@@ -1,7 +1,7 @@
-"""Fusion without a network, to compare with: a mean rank needs rivals.
+"""Simple fusion methods without a network, as references for the mean rank.
 
-Each takes a visible and an infrared picture, uint8 of one size, (H, W) or (H, W, 3) BGR, and returns uint8 of the visible one's shape;
-a grey infrared picture stands for each channel of a colour visible one. Raises InputError for other pictures.
+Each takes a visible and an infrared picture, uint8 of one size, (H, W) or (H, W, 3) BGR, and returns uint8 of the visible one's shape.
+With a colour visible picture, a grey infrared one is used for each channel. Raises InputError for other pictures.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 
 from edgefuse.metrics.planes import Image, check, luma
 
-_LEVELS = 4
+_LEVELS = 4  # of the pyramids
 
 
 def average(visible: Image, infrared: Image) -> Image:
     """The mean of both, rounded down."""
-    visible, infrared = _alike(visible, infrared)
+    visible, infrared = _same_channels(visible, infrared)
     return ((visible.astype(np.uint16) + infrared) >> 1).astype(np.uint8)
 
 
 def maximum(visible: Image, infrared: Image) -> Image:
     """The brighter of both."""
-    return np.maximum(*_alike(visible, infrared))
+    return np.maximum(*_same_channels(visible, infrared))
 
 
 def laplacian(visible: Image, infrared: Image) -> Image:
-    """Laplacian pyramids of four levels: the larger detail (the visible one where equal) and the mean of what is left
-    (Burt and Adelson 1983; Toet 1989)."""
-    first, second = (_pyramid(image) for image in _alike(visible, infrared))
+    """Laplacian pyramids of four levels: the detail of larger magnitude (the visible one if equal) and the mean of the
+    low-pass residuals (Burt and Adelson 1983; Toet 1989)."""
+    first, second = (_pyramid(image) for image in _same_channels(visible, infrared))
     picture: Any = (first[-1] + second[-1]) / 2
     for a, b in zip(first[-2::-1], second[-2::-1], strict=True):
         picture = _up(picture, a) + np.where(np.abs(a) >= np.abs(b), a, b)
@@ -42,22 +42,22 @@ def laplacian(visible: Image, infrared: Image) -> Image:
 REFERENCES: dict[str, Callable[[Image, Image], Image]] = {"average": average, "maximum": maximum, "laplacian": laplacian}
 
 
-def _alike(visible: Image, infrared: Image) -> tuple[Image, Image]:
+def _same_channels(visible: Image, infrared: Image) -> tuple[Image, Image]:
     check(visible=visible, infrared=infrared)
     if visible.ndim == infrared.ndim:
         return visible, infrared
-    other: Any = luma(infrared) if visible.ndim == 2 else cv2.cvtColor(infrared, cv2.COLOR_GRAY2BGR)
-    return visible, other
+    converted: Any = luma(infrared) if visible.ndim == 2 else cv2.cvtColor(infrared, cv2.COLOR_GRAY2BGR)
+    return visible, converted
 
 
 def _pyramid(image: Image) -> list[NDArray[np.float32]]:
-    """Four details, the finest first, and what is left."""
-    left, details = image.astype(np.float32), []
+    """Return four detail levels, the finest first, and the low-pass residual."""
+    low_pass, details = image.astype(np.float32), []
     for _ in range(_LEVELS):
-        smaller: Any = cv2.pyrDown(left)
-        details.append(left - _up(smaller, left))
-        left = smaller
-    return [*details, left]
+        smaller: Any = cv2.pyrDown(low_pass)
+        details.append(low_pass - _up(smaller, low_pass))
+        low_pass = smaller
+    return [*details, low_pass]
 
 
 def _up(image: NDArray[np.float32], to: NDArray[np.float32]) -> NDArray[np.float32]:

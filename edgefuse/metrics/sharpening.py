@@ -1,4 +1,4 @@
-"""How far a sharpened cube is from the true one, as papers on sharpening have it; gathered piece by piece in constant memory."""
+"""Error metrics of sharpened cubes as in the literature (PSNR, SAM, ERGAS, RMSE), accumulated in constant memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _BLOCK = 1 << 18  # samples at a time
 
 @dataclass(frozen=True, slots=True)
 class Sharpening:
-    """What `SharpeningScore` found; NaN where nothing could be compared.
+    """Result of `SharpeningScore`; NaN where nothing could be compared.
 
-    psnr_db: 10 log10(peak^2 / mean squared error), mean over the bands; a band without error counts as 120 dB. psnr_whole_db: of
+    psnr_db: 10 log10(peak^2 / mean squared error), mean over the bands; a band without error counts as 120 dB. psnr_whole_db: over
     all samples at once. sam_degrees: mean angle between a pixel's two spectra, arccos(x y / |x| |y|) (Kruse et al. 1993), over pixels
     where neither is zero. ergas: 100 / ratio sqrt(mean over the bands of mean squared error / squared mean) (Wald 2000), over bands
     whose mean is not zero. rmse: root mean squared error of all samples, in the cube's units.
@@ -34,13 +34,13 @@ class Sharpening:
     pixels: int
 
     def as_json(self) -> dict[str, Any]:
-        """For JSON: "inf" for the PSNR of equal cubes, null for NaN."""
+        """Convert for JSON: "inf" for the PSNR of equal cubes, null for NaN."""
         named = {name: getattr(self, name) for name in self.__slots__}
         return {k: v if math.isfinite(v) else None if math.isnan(v) else "inf" for k, v in named.items()}
 
 
 class SharpeningScore:
-    """Compares pixels as they come. Those with a sample that is `nodata` or not finite in the reference or in the result are left out."""
+    """Accumulates errors of pixels. Skips pixels with a sample that is `nodata` in the reference or not finite in either."""
 
     def __init__(self, bands: int, peak: float, ratio: int, nodata: float | None = None) -> None:
         self._peak, self._ratio, self._nodata = peak, ratio, nodata
@@ -48,7 +48,7 @@ class SharpeningScore:
         self._angles, self._angled, self._pixels = 0.0, 0, 0
 
     def add(self, reference: Array, result: Array) -> None:
-        """Pixels of all bands: (..., bands), both of one shape."""
+        """Add pixels of all bands, (..., bands), both of one shape."""
         bands = len(self._sums)
         if reference.shape != result.shape or reference.shape[-1] != bands:
             raise ValueError(f"expected two of (..., {bands}), got {reference.shape} and {result.shape}")
@@ -58,16 +58,16 @@ class SharpeningScore:
             self._block(x[at : at + step], y[at : at + step])
 
     def _block(self, reference: Array, result: Array) -> None:
-        whole = np.isfinite(reference).all(1) & np.isfinite(result).all(1)
+        complete = np.isfinite(reference).all(1) & np.isfinite(result).all(1)
         if self._nodata is not None:
-            whole &= (reference != self._nodata).all(1)
-        x, y = reference[whole].astype(np.float64), result[whole].astype(np.float64)
+            complete &= (reference != self._nodata).all(1)
+        x, y = reference[complete].astype(np.float64), result[complete].astype(np.float64)
         self._pixels += len(x)
         self._squares += np.square(y - x).sum(0)
         self._sums += x.sum(0)
-        found = angles(x, y)
-        self._angles += float(found.sum())
-        self._angled += len(found)
+        degrees = angles(x, y)
+        self._angles += float(degrees.sum())
+        self._angled += len(degrees)
 
     def result(self) -> Sharpening:
         if not self._pixels:

@@ -1,4 +1,4 @@
-"""How far a decoded cube is from what it was: error, spectral angle and the worst band, gathered piece by piece in constant memory."""
+"""Error metrics of decoded cubes: PSNR, largest error, spectral angle, worst band, accumulated in constant memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _BLOCK = 1 << 16  # samples compared at a time
 
 @dataclass(frozen=True, slots=True)
 class Spectral:
-    """What `SpectralScore` found; NaN where nothing could be compared.
+    """Result of `SpectralScore`; NaN where nothing could be compared.
 
     psnr_db: 10 log10(peak^2 / mean squared error) over all samples; infinite where all are equal. rmse, max_error: in the cube's units.
-    sam_degrees: the angle between a pixel's spectrum and the decoded one, arccos(x y / |x| |y|), mean over the pixels that have one
-    (Kruse et al. 1993). worst_band: from 0, the one with the lowest PSNR, which is worst_band_psnr_db. peak: the PSNR's.
+    sam_degrees: the angle between a pixel's spectrum and the decoded one, arccos(x y / |x| |y|), mean over the pixels where neither
+    is zero (Kruse et al. 1993). worst_band: index of the band with the lowest PSNR, worst_band_psnr_db. peak: of the PSNR.
     """
 
     psnr_db: float
@@ -32,13 +32,13 @@ class Spectral:
     samples: int
 
     def as_json(self) -> dict[str, Any]:
-        """For JSON, which has neither: "inf" for the PSNR of equal samples, null for NaN."""
+        """Convert for JSON: "inf" for the PSNR of equal samples, null for NaN."""
         named = {name: getattr(self, name) for name in self.__slots__}
         return {k: v if math.isfinite(v) else None if math.isnan(v) else "inf" for k, v in named.items()}
 
 
 class SpectralScore:
-    """Compares samples as they come. Those that are `nodata` or not finite in the reference are left out, and their pixel's angle."""
+    """Accumulates errors of samples. Skips samples that are `nodata` or not finite in the reference, and the angle of their pixel."""
 
     def __init__(self, bands: int, peak: float, nodata: float | None = None) -> None:
         self._peak, self._nodata = peak, nodata
@@ -47,7 +47,7 @@ class SpectralScore:
         self._pixels = 0
 
     def add(self, reference: Array, decoded: Array) -> None:
-        """Pixels of all bands: (..., bands), both of one shape; integers or floats."""
+        """Add pixels of all bands, (..., bands), both of one shape; integers or floats."""
         if reference.shape != decoded.shape or reference.shape[-1] != len(self._squares):
             raise ValueError(f"expected two of (..., {len(self._squares)}), got {reference.shape} and {decoded.shape}")
         bands = reference.shape[-1]
@@ -64,32 +64,33 @@ class SpectralScore:
         x, error = np.where(used, x, 0.0), np.where(used, y - x, 0.0)
         self._squares += np.einsum("pb,pb->b", error, error)
         self._counts += used.sum(0)
-        # not max(): a NaN where there was a number is to be seen
+        # np.maximum, unlike max(), propagates a NaN in the decoded cube
         self._largest = float(np.maximum(self._largest, np.abs(error).max(initial=0.0)))
-        whole = used.all(1)
-        found = angles(x[whole], y[whole])
-        self._angles += float(found.sum())
-        self._pixels += len(found)
+        complete = used.all(1)
+        degrees = angles(x[complete], y[complete])
+        self._angles += float(degrees.sum())
+        self._pixels += len(degrees)
 
     def result(self) -> Spectral:
         total, samples = float(self._squares.sum()), int(self._counts.sum())
         with np.errstate(divide="ignore", invalid="ignore"):
-            each = self._squares / self._counts
-        worst = int(np.nanargmax(each)) if np.isfinite(each).any() else 0
+            band_mse = self._squares / self._counts
+        worst = int(np.nanargmax(band_mse)) if np.isfinite(band_mse).any() else 0
         mean = total / samples if samples else math.nan
         return Spectral(
             _psnr(mean, self._peak), math.sqrt(mean), self._largest if samples else math.nan,
-            self._angles / self._pixels if self._pixels else math.nan, worst, _psnr(float(each[worst]), self._peak), self._peak, samples,
+            self._angles / self._pixels if self._pixels else math.nan, worst, _psnr(float(band_mse[worst]), self._peak),
+            self._peak, samples,
         )  # fmt: skip
 
 
 def angles(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Degrees between spectra (n, B), of the pixels where neither is zero: arccos(x y / |x| |y|) (Kruse et al. 1993)."""
+    """Return angles in degrees between spectra (n, B), for pixels where neither is zero (Kruse et al. 1993)."""
     lengths = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
-    lit = (lengths[0] > 0) & (lengths[1] > 0)
-    # by the difference of the unit vectors: arccos of nearly 1 has no digits left
-    apart = x[lit] / lengths[0][lit, None] - y[lit] / lengths[1][lit, None]
-    return np.asarray(np.degrees(2 * np.arcsin(np.minimum(np.linalg.norm(apart, axis=1) / 2, 1))))
+    nonzero = (lengths[0] > 0) & (lengths[1] > 0)
+    # from the difference of the unit vectors, because arccos loses precision near 1
+    difference = x[nonzero] / lengths[0][nonzero, None] - y[nonzero] / lengths[1][nonzero, None]
+    return np.asarray(np.degrees(2 * np.arcsin(np.minimum(np.linalg.norm(difference, axis=1) / 2, 1))))
 
 
 def _psnr(mean_square: float, peak: float) -> float:
@@ -97,7 +98,7 @@ def _psnr(mean_square: float, peak: float) -> float:
 
 
 def compare(reference: Array, decoded: Array, peak: float, nodata: float | None = None) -> Spectral:
-    """Two whole cubes (H, W, B)."""
+    """Compare two whole cubes (H, W, B)."""
     score = SpectralScore(reference.shape[-1], peak, nodata)
     score.add(reference, decoded)
     return score.result()

@@ -1,11 +1,14 @@
-"""Targets kept: does what stands out in one camera still stand out in the fused picture? Fusion metrics do not see that.
+"""Contrast of targets that the fused picture keeps: do objects that stand out in one input stand out in it?
 
-For each connected target of 30 pixels and more in a mask, the contrast on luma is C = |mean(target) - mean(ring)| / (std(ring) + 4), the
-ring being what lies within 15 pixels of the target and not within 2 of any; kept = min(1, C(fused) / max(C(visible), C(infrared))).
-A target whose ring has fewer than 50 pixels is left out.
+Fusion metrics do not measure that.
+
+For each connected target of 30 pixels or more in a mask, the contrast on luma is C = |mean(target) - mean(ring)| / (std(ring) + 4).
+The ring holds the pixels within 15 pixels of the target and not within 2 of any target.
+kept = min(1, C(fused) / max(C(visible), C(infrared))).
+A target whose ring has fewer than 50 pixels is skipped.
 
 `seen` is the same in colour: means in CIE Lab (D65, L in 0..100), |.| the Euclidean distance, std(ring) the root of the three channels'
-summed variances. A target that differs from its surroundings by its colour alone is kept by `seen` and not by `kept`.
+summed variances. A target that differs from its surroundings only in colour counts in `seen` but not in `kept`.
 """
 
 from __future__ import annotations
@@ -22,15 +25,15 @@ from numpy.typing import NDArray
 from edgefuse.metrics.planes import Image, check, luma
 
 _SMALLEST_TARGET, _SMALLEST_RING = 30, 50  # pixels
-_FAR, _NEAR = 15, 2  # pixels from a target, in each direction
-_NOISE = 4.0  # levels: a contrast below this is no contrast
+_FAR, _NEAR = 15, 2  # the ring's distances from a target in each direction, in pixels
+_NOISE = 4.0  # levels, added to the ring's standard deviation
 _LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was kept of many targets. mean: 0..1. worst_tenth: the mean of the least kept tenth, one target at least, 0..1.
-    below_half: the share of targets that kept less than half, 0..1. targets: how many there are, 1 and more."""
+    """Statistics of the kept contrast over targets. mean: 0..1. worst_tenth: mean of the lowest tenth, at least one target, 0..1.
+    below_half: share of targets below 0.5, 0..1. targets: their number, 1 or more."""
 
     mean: float
     worst_tenth: float
@@ -46,19 +49,19 @@ class _Target:
     ring: NDArray[np.bool_]
 
     def contrast(self, picture: Image) -> float:
-        """Of a luma picture (H, W)."""
+        """Return the contrast in a luma picture (H, W)."""
         return _contrast(picture[self.rows, self.columns], self.inside, self.ring)
 
     def colour_contrast(self, picture: Image) -> float:
-        """In CIE Lab, of a picture (H, W) or (H, W, 3) BGR."""
+        """Return the contrast in CIE Lab of a picture (H, W) or (H, W, 3) BGR."""
         return _colour_contrast(_lab(picture[self.rows, self.columns]), self.inside, self.ring)
 
 
 class Targets:
-    """The targets of one pair: found once, then asked for each fused picture."""
+    """The targets of one pair, found once and compared with each fused picture."""
 
     def __init__(self, visible: Image, infrared: Image, mask: Image) -> None:
-        """uint8 (H, W) or (H, W, 3) BGR, of one size; a target is what the mask's luma has above 127. Raises InputError for others."""
+        """All uint8 (H, W) or (H, W, 3) BGR, of one size; targets are where the mask's luma is above 127. Raises InputError."""
         check(visible=visible, infrared=infrared, mask=mask)
         self._shape = visible.shape[:2]
         self._targets = _find(luma(mask))
@@ -70,20 +73,20 @@ class Targets:
         return len(self._targets)
 
     def kept(self, fused: Image) -> list[float]:
-        """What each target kept, 0..1, in no order that matters. fused: uint8 of the pair's size. Raises InputError for another."""
+        """Return the kept contrast of each target, 0..1, in no particular order. fused: uint8 of the pair's size. Raises InputError."""
         check(pair=np.empty(self._shape, np.uint8), fused=fused)
         picture = luma(fused)
         return [min(1.0, t.contrast(picture) / max(best, _LEAST)) for t, best in zip(self._targets, self._best, strict=True)]
 
     def seen(self, fused: Image) -> list[float]:
-        """As `kept`, in CIE Lab, so that colour counts. fused: uint8 of the pair's size. Raises InputError for another."""
+        """Return the same in CIE Lab, which includes colour. fused: uint8 of the pair's size. Raises InputError for another."""
         check(pair=np.empty(self._shape, np.uint8), fused=fused)
-        found = zip(self._targets, self._best_seen, strict=True)
-        return [min(1.0, t.colour_contrast(fused) / max(best, _LEAST)) for t, best in found]
+        targets = zip(self._targets, self._best_seen, strict=True)
+        return [min(1.0, t.colour_contrast(fused) / max(best, _LEAST)) for t, best in targets]
 
 
 def summary(kept: Sequence[float]) -> Kept | None:
-    """Of what each target kept, over all pairs; None where there is no target."""
+    """Summarise the kept contrasts of all targets of all pairs; None without targets."""
     if not kept:
         return None
     ordered = np.sort(np.array(kept))
@@ -93,21 +96,21 @@ def summary(kept: Sequence[float]) -> Kept | None:
 
 def _find(mask: Image) -> list[_Target]:
     marked = (mask > 127).astype(np.uint8)
-    near = _grown(marked, _NEAR)
+    excluded = _grown(marked, _NEAR)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(marked)
-    found = []
+    targets = []
     for k in range(1, count):
         left, top, width, height, area = (int(v) for v in stats[k])
         if area < _SMALLEST_TARGET:
             continue
-        # nothing farther away than the ring matters
+        # crop to the ring
         rows = slice(max(0, top - _FAR), top + height + _FAR)
         columns = slice(max(0, left - _FAR), left + width + _FAR)
         inside = labels[rows, columns] == k
-        ring = _grown(inside.astype(np.uint8), _FAR) & ~near[rows, columns]
+        ring = _grown(inside.astype(np.uint8), _FAR) & ~excluded[rows, columns]
         if ring.sum() >= _SMALLEST_RING:
-            found.append(_Target(rows, columns, inside, ring))
-    return found
+            targets.append(_Target(rows, columns, inside, ring))
+    return targets
 
 
 def _grown(marked: NDArray[np.uint8], pixels: int) -> NDArray[np.bool_]:
@@ -121,7 +124,7 @@ def _contrast(picture: Image, inside: NDArray[np.bool_], ring: NDArray[np.bool_]
 
 
 def _lab(picture: Image) -> NDArray[np.float32]:
-    """CIE Lab, float32 (H, W, 3), of uint8 (H, W) or (H, W, 3) BGR; grey stands for three equal channels."""
+    """Convert uint8 (H, W) or (H, W, 3) BGR to CIE Lab, float32 (H, W, 3); grey counts as three equal channels."""
     colour: Any = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) if picture.ndim == 2 else picture
     lab: Any = cv2.cvtColor(colour.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
     return lab

@@ -1,7 +1,7 @@
-"""How alike two cubes look through a window that slides over each band: SSIM and the universal image quality index, in constant memory.
+"""Similarity of two cubes in a sliding window per band: SSIM and the universal image quality index, in constant memory.
 
-Q2n (Garzelli and Nencini 2009) takes all bands for one hypercomplex number; no kept library has it. The index here is what it
-generalises, band by band. (sewar's `uqi`, 0.4.10, takes means for sums, and is another figure.)
+Q2n (Garzelli and Nencini 2009) treats all bands as one hypercomplex number; no maintained library has it. This is the index that it
+generalises, per band. (sewar's `uqi`, 0.4.10, uses means in place of sums and gives other values.)
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from edgefuse.util.arrays import Float64Array
 Array = NDArray[Any]
 
 _UQI_WINDOW = 8
-_FLAT = 1e-13  # of the squared means: a variance that is rounding
+_FLAT = 1e-13  # a variance below this share of the squared means is rounding error
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """What `WindowScore` found; NaN where no window fits.
+    """Result of `WindowScore`; NaN where no window fits.
 
     ssim: structural similarity, -1..1, 1 for equal cubes: a Gaussian window of 11 x 11, sigma 1.5, K1 0.01, K2 0.03, only where it lies
-    inside (Wang, Bovik, Sheikh, Simoncelli 2004), its L the peak. uqi: universal image quality index, -1..1, a window of 8 x 8 (Wang
+    inside (Wang, Bovik, Sheikh, Simoncelli 2004), with L the peak. uqi: universal image quality index, -1..1, a window of 8 x 8 (Wang
     and Bovik 2002). Both: mean over the windows, then over the bands.
     """
 
@@ -36,13 +36,13 @@ class Windows:
     uqi: float
 
     def as_json(self) -> dict[str, Any]:
-        """For JSON: null for NaN."""
+        """Convert for JSON: null for NaN."""
         return {name: None if math.isnan(v := getattr(self, name)) else v for name in self.__slots__}
 
 
 class WindowScore:
-    """Compares rows as they come, from the first to the last. Windows with a pixel that has a sample that is `nodata` or not finite in the
-    reference, or not finite in the result, are left out."""
+    """Compares cubes added row by row from the top. Skips windows with a sample that is `nodata` in the reference or not finite in
+    either."""
 
     def __init__(self, bands: int, peak: float, nodata: float | None = None) -> None:
         self._nodata = nodata
@@ -52,7 +52,7 @@ class WindowScore:
         self._uqi = _Index(np.full((_UQI_WINDOW, 1), 1 / _UQI_WINDOW), bands, _uqi)
 
     def add(self, reference: Array, result: Array) -> None:
-        """The next rows of all columns and bands: (rows, W, bands), both of one shape."""
+        """Add the next rows of all columns and bands: (rows, W, bands), both of one shape."""
         if reference.shape != result.shape or reference.ndim != 3:
             raise ValueError(f"expected two of (rows, columns, bands), got {reference.shape} and {result.shape}")
         known = np.asarray(np.isfinite(reference).all(2) & np.isfinite(result).all(2))
@@ -67,7 +67,7 @@ class WindowScore:
 
 @dataclass(frozen=True, slots=True)
 class _Moments:
-    """Of the samples in each window: means, variances and covariance."""
+    """Means, variances and covariance of the samples in each window."""
 
     x: Float64Array
     y: Float64Array
@@ -81,48 +81,48 @@ def _ssim(m: _Moments, c1: float, c2: float) -> Float64Array:
 
 
 def _uqi(m: _Moments) -> Float64Array:
-    bright, varied = m.x**2 + m.y**2, m.xx + m.yy
-    # as the authors have it: two flat windows are as like as their means, and two black ones are equal
-    flat, black = varied <= _FLAT * bright, bright == 0
+    power, variances = m.x**2 + m.y**2, m.xx + m.yy
+    # as the authors define it: two flat windows are compared by their means, and two black ones are equal
+    is_flat, is_black = variances <= _FLAT * power, power == 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        means, structure = 2 * m.x * m.y / bright, 2 * m.xy / varied
-    return np.asarray(np.where(black, 1.0, means) * np.where(flat, 1.0, structure))
+        means, structure = 2 * m.x * m.y / power, 2 * m.xy / variances
+    return np.asarray(np.where(is_black, 1.0, means) * np.where(is_flat, 1.0, structure))
 
 
 class _Index:
-    """One index's sums. kernel: (n, 1), its sum 1."""
+    """Accumulates one index over rows. kernel: (n, 1), with sum 1. of: computes the index from `_Moments`."""
 
     def __init__(self, kernel: Float64Array, bands: int, of: Any) -> None:
         self._kernel, self._of = kernel, of
         self._sums, self._count = np.zeros(bands), 0
-        self._held: tuple[Array, Array, NDArray[np.bool_]] | None = None
+        self._last_rows: tuple[Array, Array, NDArray[np.bool_]] | None = None
 
     def add(self, *rows: Array) -> None:
-        if self._held is not None:
-            rows = tuple(np.concatenate(both) for both in zip(self._held, rows, strict=True))
+        if self._last_rows is not None:
+            rows = tuple(np.concatenate(both) for both in zip(self._last_rows, rows, strict=True))
         reference, result, known = rows
-        keep = len(self._kernel) - 1
-        # windows of the next rows begin in these
-        self._held = reference[-keep:].copy(), result[-keep:].copy(), known[-keep:].copy()
-        if min(reference.shape[:2]) <= keep:
+        margin = len(self._kernel) - 1
+        # windows that end in the next rows begin in these
+        self._last_rows = reference[-margin:].copy(), result[-margin:].copy(), known[-margin:].copy()
+        if min(reference.shape[:2]) <= margin:
             return
-        whole: Any = cv2.erode(known.astype(np.uint8), np.ones((keep + 1, keep + 1), np.uint8), anchor=(0, 0))
-        used = whole[: len(known) - keep, : known.shape[1] - keep] > 0
+        complete: Any = cv2.erode(known.astype(np.uint8), np.ones((margin + 1, margin + 1), np.uint8), anchor=(0, 0))
+        used = complete[: len(known) - margin, : known.shape[1] - margin] > 0
         for band in range(reference.shape[2]):
             x, y = (np.where(known, a[..., band], 0).astype(np.float64) for a in (reference, result))
             self._sums[band] += self._of(self._moments(x, y))[used].sum()
         self._count += int(used.sum())
 
     def _moments(self, x: Float64Array, y: Float64Array) -> _Moments:
-        mean_x, mean_y = self._slid(x), self._slid(y)
-        xx, yy, xy = self._slid(x * x) - mean_x**2, self._slid(y * y) - mean_y**2, self._slid(x * y) - mean_x * mean_y
+        mean_x, mean_y = self._local_mean(x), self._local_mean(y)
+        xx, yy, xy = self._local_mean(x * x) - mean_x**2, self._local_mean(y * y) - mean_y**2, self._local_mean(x * y) - mean_x * mean_y
         return _Moments(mean_x, mean_y, np.maximum(xx, 0), np.maximum(yy, 0), xy)
 
-    def _slid(self, image: Float64Array) -> Float64Array:
-        """Means under the window, where it lies inside."""
-        keep = len(self._kernel) - 1
-        found: Any = cv2.sepFilter2D(image, cv2.CV_64F, self._kernel, self._kernel, anchor=(0, 0))
-        return found[: image.shape[0] - keep, : image.shape[1] - keep]
+    def _local_mean(self, image: Float64Array) -> Float64Array:
+        """Return the local means, where the window lies inside."""
+        margin = len(self._kernel) - 1
+        means: Any = cv2.sepFilter2D(image, cv2.CV_64F, self._kernel, self._kernel, anchor=(0, 0))
+        return means[: image.shape[0] - margin, : image.shape[1] - margin]
 
     @property
     def mean(self) -> float:

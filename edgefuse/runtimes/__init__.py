@@ -1,4 +1,4 @@
-"""Runtimes, one module each, and the choice between them."""
+"""Runtimes for models, one module each, and the choice between them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ __all__ = ["Choice", "Runtime", "choose", "default_threads", "present"]
 # fastest first, by the precision that a card prefers: MobileFuse at 256 x 256 took 20 and 25 ms in int8, 206 ms in NumPy's fp32, on one
 # x86-64 core (docs/research/results.md)
 PREFERENCE = {"int8": ("litert", "onnx", "numpy"), "fp32": ("onnx", "litert", "numpy")}
-# a network so small (MACs a pixel) that the numpy runtime, compiled, takes the time and fewer of a Pi's instructions than onnxruntime, and
-# 28 MB less
+# below so many MACs per pixel the compiled numpy runtime is as fast as onnxruntime, needs fewer instructions on a Pi and 28 MB less
 _SMALL = 100
 
 
@@ -37,9 +36,9 @@ def _preferred(card: Card, precision: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A loaded runtime and how it came to be chosen (`why`, one line). file: None for a model that is a closed form.
+    """A loaded runtime and why it was chosen (`why`, one line). file: None for a closed-form model, which needs no runtime.
 
-    warning: why `auto` does not follow what `edgefuse bench --tune` remembered, one line; empty where it does, or where there is nothing.
+    warning: why `auto` ignores the choice stored by `edgefuse bench --tune`, one line; empty if it follows it or there is none.
     """
 
     runtime: Runtime
@@ -52,18 +51,18 @@ class Choice:
     warning: str = ""
 
     def tensor(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A plane (H, W), or several (C, H, W), as the model's file takes them."""
+        """Convert a plane (H, W), or several (C, H, W), to the layout of the model's file."""
         assert self.file is not None
         return self.file.tensor(planes)
 
     def planes(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the model's file returned, as (C, H, W)."""
+        """Convert an output of the model's file to (C, H, W)."""
         assert self.file is not None
         return self.file.planes(tensor)
 
 
 class NoRuntime(Runtime):
-    """Of a model that is a closed form: there is nothing to run."""
+    """Placeholder for closed-form models, which have no network to run."""
 
     def __init__(self) -> None: ...
 
@@ -76,28 +75,28 @@ class NoRuntime(Runtime):
 
 
 def default_threads() -> int:
-    """The cores this process may use, four at most: more do not pay for frames of camera size."""
+    """Return the number of cores this process may use, at most four: more do not help at camera resolutions."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(4, usable)
 
 
 def present() -> dict[str, str]:
-    """Version, or why it can't be used, by runtime name; the second starts with "missing"."""
-    found = {}
+    """Return by runtime name its version, or "missing: ..." with the reason."""
+    versions = {}
     for name in registry.names("edgefuse.runtimes"):
         try:
-            found[name] = registry.get("edgefuse.runtimes", name).version()
+            versions[name] = registry.get("edgefuse.runtimes", name).version()
         except MissingDependencyError as e:
-            found[name] = f"missing: {e}"
-    return found
+            versions[name] = f"missing: {e}"
+    return versions
 
 
 def choose(card: Card, name: str = "auto", precision: str | None = None, threads: int | None = None) -> Choice:
     """Load `card`'s model with the runtime `name` at `precision` (None: the card's default, or what the runtime has).
 
-    `auto` takes what `edgefuse bench --tune` remembered for this board (its threads too, where none are asked for), else what is fastest
-    on most, of those that are installed and that the model has a file for. Raises SettingsError for an unknown name, ModelError where the
-    model has no such file, MissingDependencyError where the runtime is not installed.
+    `auto` uses the choice that `edgefuse bench --tune` stored for this board (and its threads, if `threads` is None), else the installed
+    runtime that is fastest on most machines and that the model has a file for. Raises SettingsError for an unknown name, ModelError if
+    the model has no such file, MissingDependencyError if the runtime is not installed.
     """
     remembered, warning = tuned.recall(card) if name == "auto" else (None, "")
     if remembered is not None and precision in (None, remembered.precision):
@@ -137,11 +136,11 @@ def _prefer(card: Card, name: str, precision: str | None, threads: int) -> Choic
         candidates = [name]
     else:
         raise SettingsError(f"unknown runtime '{name}'; choose from auto, {', '.join(registry.names('edgefuse.runtimes'))}")
-    passed = []
+    rejected = []
     for candidate in candidates:
         file = _file(card, candidate, precision)
         if file is None:
-            passed.append(f"{candidate} has no {precision or 'matching'} file of {card.name}")
+            rejected.append(f"{candidate} has no {precision or 'matching'} file of {card.name}")
             continue
         kind = registry.get("edgefuse.runtimes", candidate)
         try:
@@ -150,17 +149,17 @@ def _prefer(card: Card, name: str, precision: str | None, threads: int) -> Choic
         except MissingDependencyError as e:
             if name != "auto":
                 raise
-            passed.append(f"{e.package} is not installed")
+            rejected.append(f"{e.package} is not installed")
             continue
         reason = "as asked for" if name != "auto" else "the fastest installed"
-        why = "; ".join([f"{reason}", *passed])
+        why = "; ".join([f"{reason}", *rejected])
         return Choice(runtime, candidate, version, file.precision, threads, file, why)
-    there = ", ".join(sorted(f"{f.runtime} {f.precision}" for f in card.files))
-    raise ModelError(f"model {card.name}: {'; '.join(passed)}; it comes as {there}")
+    available = ", ".join(sorted(f"{f.runtime} {f.precision}" for f in card.files))
+    raise ModelError(f"model {card.name}: {'; '.join(rejected)}; it comes as {available}")
 
 
 def _others(preferred: tuple[str, ...]) -> Iterator[str]:
-    """The runtimes that are not `preferred`, looked up only when asked for."""
+    """Yield the runtimes that are not `preferred`; looked up lazily."""
     yield from (n for n in registry.names("edgefuse.runtimes") if n not in preferred)
 
 

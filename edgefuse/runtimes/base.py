@@ -1,4 +1,4 @@
-"""What a runtime is: named arrays in, named arrays out, in the model file's own layout."""
+"""Interface of runtimes: named input arrays to named output arrays, in the model file's layout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 
 class Runtime(ABC):
-    """Runs one model file. Not for use from two threads at a time.
+    """Runs one model file. Not thread-safe.
 
     A subclass sets `package` (what it imports) and `install` (what pip installs), and implements `__init__`, `version` and `run`.
     """
@@ -25,18 +25,19 @@ class Runtime(ABC):
 
     @abstractmethod
     def __init__(self, card: Card, file: ModelFile, threads: int) -> None:
-        """Load `file` for `threads` threads. Raises ModelError (the file) or MissingDependencyError (the package)."""
+        """Load `file` to run on `threads` threads. Raises ModelError (the file) or MissingDependencyError (the package)."""
 
     @classmethod
     @abstractmethod
     def version(cls) -> str:
-        """The package's version. Raises MissingDependencyError where it can't be imported."""
+        """The package's version. Raises MissingDependencyError if it can't be imported."""
 
     @abstractmethod
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """inputs: arrays by the card's input names, float32, in the file's layout, any height and width. Returns the outputs by name; they
-        are the caller's to keep.
+        """Run the model. inputs: float32 by the card's input names, in the file's layout, any height and width.
+
+        Returns the outputs by name; later calls do not overwrite them.
         """
 
     def close(self) -> None:
-        """Release what the model holds; safe to call twice."""
+        """Release the model's resources; safe to call twice."""

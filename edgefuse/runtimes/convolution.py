@@ -1,6 +1,6 @@
-"""A convolution of one picture: in NumPy, and compiled (convolution.c), which for small networks is as fast as onnxruntime.
+"""2-D convolution of one picture, in NumPy and compiled (convolution.c), which is as fast as onnxruntime for small networks.
 
-Both go a strip of rows at a time, so that what they touch stays in the cache, and share the strips among threads.
+Both process strips of rows, so that their data stays in the cache, and distribute the strips over threads.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from edgefuse.util import compiled
 from edgefuse.util.arrays import Float32Array
 
-_STRIP_BYTES = 1 << 18  # of one strip of inputs or outputs: three of these fit a Cortex-A53's or a desktop core's L2
-_KEPT_BYTES = 1 << 20  # of a result whose memory is kept for the next call
+_STRIP_BYTES = 1 << 18  # size of a strip of inputs or outputs: three fit the L2 cache of a Cortex-A53 or a desktop core
+_KEPT_BYTES = 1 << 20  # results up to this size reuse their memory in the next call
 
 
 class Convolution:
-    """Cross-correlation with zero padding of half the kernel's reach, then bias, then ReLU where asked for; in NumPy."""
+    """Cross-correlation with zero padding of half the kernel, plus bias, then optionally ReLU; in NumPy."""
 
     def __init__(
         self, weight: Float32Array, bias: Float32Array, dilation: int = 1, stride: int = 1, groups: int = 1, relu: bool = False
     ) -> None:
-        """weight: float32 (outputs, inputs / groups, kernel, kernel), kernel odd. bias: float32 (outputs,). groups: 1, or one for each
-        input, of which there are as many as outputs (depthwise).
+        """weight: float32 (outputs, inputs / groups, kernel, kernel), kernel odd. bias: float32 (outputs,). groups: 1, or the number
+        of inputs, which must equal that of outputs (depthwise).
         """
         self._weight, self._bias = weight, bias
         self._dilation, self._stride, self._groups, self._relu = dilation, stride, groups, relu
@@ -55,14 +55,14 @@ class Convolution:
         return y
 
     def _plan(self, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
-        """The result's shape for an input's, and the rows of a strip of it."""
+        """Return the output shape for an input shape, and the rows of a strip of the output."""
         height, width = (-(-n // self._stride) for n in shape[1:])
         rows = max(1, min(height, _STRIP_BYTES // (4 * width * max(self._outputs, self.inputs))))
         return (self._outputs, height, width), rows
 
 
 def _each(strip: Callable[[int], None], height: int, rows: int, pool: ThreadPoolExecutor | None) -> None:
-    """`strip(top)` for every `rows` of `height` rows."""
+    """Call `strip(top)` for every `rows` of `height` rows, on the pool if there is one."""
     tops = range(0, height, rows)
     if pool and len(tops) > 1:
         list(pool.map(strip, tops))
@@ -82,7 +82,7 @@ class _Job(ctypes.Structure):
 
 
 class CompiledConvolution(Convolution):
-    """The same, compiled; equal but for float32's rounding. What it returns may be overwritten by its next call."""
+    """The same, compiled; equal up to float32 rounding. The next call may overwrite the returned array."""
 
     _for: tuple[int, ...] = ()
     _kept: Float32Array | None = None
@@ -107,12 +107,12 @@ class CompiledConvolution(Convolution):
 
     def _resize(self, shape: tuple[int, ...]) -> None:
         self._for, (self._shape, self._rows) = shape, self._plan(shape)
-        sides = *shape, *self._shape
-        how = self._kernel, self._dilation, self._stride, self._groups, self._relu
-        self._job = _Job(None, self._weight.ctypes.data, self._bias.ctypes.data, None, *sides, *how)
-        room = _functions().edgefuse_convolution_scratch(ctypes.addressof(self._job), self._rows)
-        self._scratch = np.empty(room, np.uint8)
-        # a large one is better handed back between the steps
+        sizes = *shape, *self._shape
+        options = self._kernel, self._dilation, self._stride, self._groups, self._relu
+        self._job = _Job(None, self._weight.ctypes.data, self._bias.ctypes.data, None, *sizes, *options)
+        scratch_bytes = _functions().edgefuse_convolution_scratch(ctypes.addressof(self._job), self._rows)
+        self._scratch = np.empty(scratch_bytes, np.uint8)
+        # a large buffer is freed between the steps instead, to save memory
         self._kept = np.empty(self._shape, np.float32) if 4 * math.prod(self._shape) <= _KEPT_BYTES else None
         self._job.y = None if self._kept is None else self._kept.ctypes.data
 
@@ -128,12 +128,12 @@ def _functions() -> ctypes.CDLL:
 
 
 def best() -> type[Convolution]:
-    """The compiled one where there is one."""
+    """Return the compiled class if the compiled library is available, else the NumPy one."""
     return CompiledConvolution if compiled.library() else Convolution
 
 
 def _padded(x: Float32Array, top: int, bottom: int, reach: int) -> Float32Array:
-    """Rows top - reach to bottom + reach of x, and `reach` columns either side, zero where x ends."""
+    """Return rows top - reach to bottom + reach of x with `reach` more columns on either side, zero-padded."""
     channels, height, width = x.shape
     part = np.zeros((channels, bottom - top + 2 * reach, width + 2 * reach), np.float32)
     first, last = max(0, top - reach), min(height, bottom + reach)
@@ -166,5 +166,5 @@ def _dense(part: Float32Array, weight: Float32Array, dilation: int, stride: int,
 
 
 def _tap(part: Float32Array, y: int, x: int, stride: int, rows: int, width: int) -> Float32Array:
-    """What a kernel's tap at (y, x) meets in each of the outputs' `rows` x `width` places; a view."""
+    """Return the input samples (channels, rows, width) under the kernel's tap (y, x) for all outputs; a view."""
     return part[:, y : y + (rows - 1) * stride + 1 : stride, x : x + (width - 1) * stride + 1 : stride]

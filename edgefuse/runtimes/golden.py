@@ -1,4 +1,4 @@
-"""The self-test that a model carries: its golden pair, run on every runtime that is here."""
+"""Self-test of models: runs the golden pair of a model card on every installed runtime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgefuse.zoo import Card, ModelFile
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One file's test. difference: the largest over all outputs, in [0, 1]; None where it did not run. status: ok, fail or missing."""
+    """Result of one file's test. difference: largest over all outputs, in [0, 1]; None if it did not run. status: ok, fail or missing."""
 
     model: str
     file: str
@@ -29,7 +29,7 @@ class Result:
 
 
 def verify(card: Card, runtime: str | None = None, precision: str | None = None) -> list[Result]:
-    """Run the golden pair through each of the card's files (of one runtime or precision, where given). Never raises for what it tests."""
+    """Run the golden pair on each of the card's files (of one runtime or precision, if given). Faults of a file do not raise."""
     results = []
     for file in card.files:
         if runtime not in (None, file.runtime) or precision not in (None, file.precision):
@@ -56,7 +56,7 @@ def _difference(card: Card, file: ModelFile) -> tuple[float, str]:
         choice.runtime.close()
     worst = 0.0
     for tensor in card.outputs:
-        # an int8 file is held to its own rounding where that is on record, else to the fp32 reference
+        # compare an int8 file with its own recorded output if there is one, else with the fp32 reference
         own = f"{tensor.name}.{file.precision}.{file.runtime}"
         expected = golden[own if own in golden else f"{tensor.name}.fp32"].astype(np.float32) / 65535
         worst = max(worst, float(np.abs(file.planes(outputs[tensor.name]).reshape(expected.shape) - expected).max()))

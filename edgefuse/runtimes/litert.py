@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite): ai-edge-litert, or tflite-runtime where only that exists."""
+"""LiteRT (TensorFlow Lite): ai-edge-litert, or tflite-runtime if only that is installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LitertRuntime(Runtime):
         # the interpreter reads from this buffer as long as it lives
         self._content = file.verified()
         try:
-            # its C++ logs at birth what nobody asked for; its errors are raised too
+            # suppress its start-up log; errors are raised as exceptions, too
             with native_stderr():
                 self._interpreter = interpreter(model_content=self._content, num_threads=threads)
             self._inputs = {i.name: self._index(self._interpreter.get_input_details(), i.name) for i in card.inputs}

@@ -1,8 +1,7 @@
-"""The network in NumPy, its convolutions compiled: what small networks run on, and where no model runtime has a wheel.
+"""Runs networks in NumPy with compiled convolutions: for small networks, and where no other runtime has a wheel.
 
 A model's .npz holds its arrays (float32) and, under "graph", a JSON list of steps in UTF-8: {"op", "in", "out", ...}. Steps work
-on single pictures, (channels, height, width). Convolutions, almost all of the work, are in `convolution`: compiled, or without
-a C compiler NumPy's, too.
+on single pictures, (channels, height, width). Convolutions, almost all of the work, are in `convolution`, compiled or in NumPy.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class NumpyRuntime(Runtime):
             self._inputs, self._outputs = [i.name for i in card.inputs], [o.name for o in card.outputs]
             self._check()
             self._convolutions = {s["out"]: self._convolution(s) for s in self._steps if s["op"] == "conv"}
-        except Exception as e:  # an archive can be wrong in more ways than zipfile has exceptions for
+        except Exception as e:  # damaged archives raise many exception types
             raise ModelError(f"{file.path}: not a model for the numpy runtime ({type(e).__name__}: {e})") from e
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
@@ -46,11 +45,11 @@ class NumpyRuntime(Runtime):
         return np.__version__
 
     def _check(self) -> None:
-        """Raises where a step could not be run: better now than at the first frame."""
-        made = set(self._inputs)
+        """Raises ValueError for steps that can't run, so that this is reported at load time and not at the first frame."""
+        available = set(self._inputs)
         for step in self._steps:
             inputs, arity = step["in"], _ARITY[step["op"]]
-            if (len(inputs) < 2 if step["op"] == "concat" else len(inputs) != arity) or not made.issuperset(inputs):
+            if (len(inputs) < 2 if step["op"] == "concat" else len(inputs) != arity) or not available.issuperset(inputs):
                 raise ValueError(f"step {step['out']!r} takes {arity} tensors made before it, not {inputs}")
             if step["op"] == "conv":
                 weight, bias = self._weights[step["weight"]], self._weights[step["bias"]]
@@ -62,24 +61,24 @@ class NumpyRuntime(Runtime):
                     raise ValueError(f"step {step['out']!r}: dilation {dilation!r} or groups {step.get('groups')!r} can't be run")
                 if not isinstance(stride, int) or stride < 1:
                     raise ValueError(f"step {step['out']!r}: stride {stride!r} can't be run")
-            made.add(step["out"])
-        if not made.issuperset(self._outputs):
-            raise ValueError(f"no step makes {', '.join(sorted(set(self._outputs) - made))}")
+            available.add(step["out"])
+        if not available.issuperset(self._outputs):
+            raise ValueError(f"no step makes {', '.join(sorted(set(self._outputs) - available))}")
 
     def _convolution(self, step: dict[str, Any]) -> Convolution:
-        how = (step.get(key, default) for key, default in (("dilation", 1), ("stride", 1), ("groups", 1), ("relu", False)))
-        return best()(self._weights[step["weight"]], self._weights[step["bias"]], *how)
+        options = (step.get(key, default) for key, default in (("dilation", 1), ("stride", 1), ("groups", 1), ("relu", False)))
+        return best()(self._weights[step["weight"]], self._weights[step["bias"]], *options)
 
     def run(self, inputs: Arrays) -> dict[str, Float32Array]:
-        held: dict[str, Float32Array] = {name: inputs[name][0] for name in self._inputs}
+        tensors: dict[str, Float32Array] = {name: inputs[name][0] for name in self._inputs}
         last_use = {name: k for k, step in enumerate(self._steps) for name in step["in"]}
         for k, step in enumerate(self._steps):
-            held[step["out"]] = _OPERATIONS[step["op"]](self, step, *(held[name] for name in step["in"]))
+            tensors[step["out"]] = _OPERATIONS[step["op"]](self, step, *(tensors[name] for name in step["in"]))
             for name in step["in"]:
                 if last_use[name] == k and name not in self._outputs:
-                    held.pop(name, None)
-        # a convolution's own memory is not handed out
-        return {name: held[name][None].copy() if name in self._convolutions else held[name][None] for name in self._outputs}
+                    tensors.pop(name, None)
+        # copy, because a convolution reuses its output memory
+        return {name: tensors[name][None].copy() if name in self._convolutions else tensors[name][None] for name in self._outputs}
 
     def close(self) -> None:
         if self._pool:
@@ -87,11 +86,11 @@ class NumpyRuntime(Runtime):
             self._pool = None
 
     def _conv(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
-        how = self._convolutions[step["out"]]
-        if x.shape[0] != how.inputs:
-            # NumPy would broadcast a single channel over all that the weight has
-            raise ModelError(f"{self._path}: step {step['out']!r} takes {how.inputs} channels, not {x.shape[0]}")
-        return how(x, self._pool)
+        convolution = self._convolutions[step["out"]]
+        if x.shape[0] != convolution.inputs:
+            # NumPy would silently broadcast a single channel
+            raise ModelError(f"{self._path}: step {step['out']!r} takes {convolution.inputs} channels, not {x.shape[0]}")
+        return convolution(x, self._pool)
 
     def _centre(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
         return x - x.mean(axis=(1, 2), keepdims=True)
@@ -100,16 +99,16 @@ class NumpyRuntime(Runtime):
         return np.concatenate(parts)
 
     def _largest(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
-        """The largest of each 2 x 2."""
-        tall = np.maximum(x[:, ::2], x[:, 1::2])
-        return np.maximum(tall[:, :, ::2], tall[:, :, 1::2])
+        """Max pooling of 2 x 2."""
+        row_max = np.maximum(x[:, ::2], x[:, 1::2])
+        return np.maximum(row_max[:, :, ::2], row_max[:, :, 1::2])
 
     def _enlarge(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
-        """Each pixel as 2 x 2."""
+        """Nearest-neighbour upsampling by 2."""
         return x.repeat(2, axis=1).repeat(2, axis=2)
 
     def _shuffle(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
-        """Four channels as the pixels of 2 x 2, row by row."""
+        """Depth to space: every four channels become 2 x 2 pixels, row by row."""
         channels, height, width = x.shape
         return x.reshape(2, 2, channels // 4, height, width).transpose(2, 3, 0, 4, 1).reshape(channels // 4, 2 * height, 2 * width)
 
@@ -117,21 +116,21 @@ class NumpyRuntime(Runtime):
         return a + b
 
     def _attend(self, step: dict[str, Any], a: Float32Array, b: Float32Array) -> Float32Array:
-        """NestFuse's fusion: the mean of spatial attention (by the features' mean in each pixel) and channel attention (over the frame)."""
-        apart = (a.mean(axis=0) - b.mean(axis=0)) * np.float32(step["contrast"])
+        """NestFuse's fusion: mean of spatial attention (channel mean at each pixel) and channel attention (over the frame)."""
+        difference = (a.mean(axis=0) - b.mean(axis=0)) * np.float32(step["contrast"])
         p, q = (x.mean(axis=(1, 2)) if step["attention"] == "average" else x.max(axis=(1, 2)) for x in (a, b))
-        share = 0.25 * np.tanh(0.5 * apart) + np.float32(0.25) + (0.5 * p / (p + q + np.float32(1e-6)))[:, None, None]
-        return b + share * (a - b)
+        weight = 0.25 * np.tanh(0.5 * difference) + np.float32(0.25) + (0.5 * p / (p + q + np.float32(1e-6)))[:, None, None]
+        return b + weight * (a - b)
 
     def _widen(self, step: dict[str, Any], x: Float32Array) -> Float32Array:
-        """The largest of each 3 x 3 neighbourhood."""
-        tall = x.copy()
-        np.maximum(tall[:, 1:], x[:, :-1], out=tall[:, 1:])
-        np.maximum(tall[:, :-1], x[:, 1:], out=tall[:, :-1])
-        wide = tall.copy()
-        np.maximum(wide[:, :, 1:], tall[:, :, :-1], out=wide[:, :, 1:])
-        np.maximum(wide[:, :, :-1], tall[:, :, 1:], out=wide[:, :, :-1])
-        return wide
+        """Dilation: maximum over each 3 x 3 neighbourhood."""
+        vertical = x.copy()
+        np.maximum(vertical[:, 1:], x[:, :-1], out=vertical[:, 1:])
+        np.maximum(vertical[:, :-1], x[:, 1:], out=vertical[:, :-1])
+        both = vertical.copy()
+        np.maximum(both[:, :, 1:], vertical[:, :, :-1], out=both[:, :, 1:])
+        np.maximum(both[:, :, :-1], vertical[:, :, 1:], out=both[:, :, :-1])
+        return both
 
     def _max(self, step: dict[str, Any], a: Float32Array, b: Float32Array) -> Float32Array:
         return np.maximum(a, b)

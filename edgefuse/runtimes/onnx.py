@@ -13,7 +13,7 @@ from edgefuse.zoo import Card, ModelFile
 
 
 class OnnxRuntime(Runtime):
-    """onnxruntime's CPU provider, sequential, its threads asleep between frames."""
+    """onnxruntime's CPU provider with sequential execution; threads do not spin between frames."""
 
     package = "onnxruntime"
     install = "onnxruntime"
@@ -25,9 +25,9 @@ class OnnxRuntime(Runtime):
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
-        # memory plans are made per frame size and kept: a third of the peak for a twentieth of the time
+        # cached memory plans per frame size would save a twentieth of the time and cost a third of the peak memory
         options.enable_mem_pattern = False
-        # spinning threads keep a Pi's cores hot for nothing
+        # spinning threads heat a Pi's cores without benefit
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:

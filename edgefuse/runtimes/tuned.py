@@ -1,7 +1,7 @@
-"""What `edgefuse bench --tune` found fastest on this board: remembered here, followed by `--runtime auto`.
+"""Stores the fastest configuration that `edgefuse bench --tune` measured on this board, which `--runtime auto` uses.
 
-A choice holds for what it was measured with: the processor, the cores, the libraries' versions and the model's files. Where one of them has
-changed, the choice is stale and is not followed. The file is tuned.json in the state folder: systemd's $STATE_DIRECTORY, else
+A choice is valid for the processor, cores, library versions and model files that it was measured with. If one of them has changed, the
+choice is stale and ignored. The file is tuned.json in the state folder: systemd's $STATE_DIRECTORY, else
 $XDG_STATE_HOME/edgefuse, else ~/.local/state/edgefuse.
 """
 
@@ -25,7 +25,7 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """One model's choice. holds_for: what it was measured with. size: WIDTHxHEIGHT; frame_ms: the median, end to end; on: the day."""
+    """The choice for one model. holds_for: its environment. size: WIDTHxHEIGHT. frame_ms: median, end to end. on: date of measurement."""
 
     model: str
     runtime: str
@@ -42,8 +42,8 @@ class Tuned:
 
 
 def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
-    """Where choices are remembered; None where there is no home."""
-    # systemd gives several with colons between; the first is ours
+    """Return the folder of tuned.json; None if there is no home folder."""
+    # systemd may give several, separated by colons; the first is this service's
     if given := env.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(given)
     if home := env.get("XDG_STATE_HOME"):
@@ -55,15 +55,15 @@ def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def surroundings(card: Card) -> dict[str, str]:
-    """What a choice for `card` holds for, by name."""
+    """Return the environment that a choice for `card` depends on, by name."""
     processor, libraries = read_processor(), read_libraries()
-    found = {"processor": processor.name, "instructions": " ".join(processor.features or ("?",)), "cores": str(processor.usable)}
-    found |= {name: libraries[name] or "none" for name in _LIBRARIES}
-    return found | {f"{file.path.name}": file.sha256[:16] for file in card.files}
+    environment = {"processor": processor.name, "instructions": " ".join(processor.features or ("?",)), "cores": str(processor.usable)}
+    environment |= {name: libraries[name] or "none" for name in _LIBRARIES}
+    return environment | {f"{file.path.name}": file.sha256[:16] for file in card.files}
 
 
 def recall(card: Card) -> tuple[Tuned | None, str]:
-    """(the choice for `card` on this board, ""), or (None, why the one that is there is not followed, "" where there is none)."""
+    """Return (choice for `card` on this board, ""), or (None, why the stored one is not used, "" if there is none)."""
     folder = state_folder()
     if folder is None:
         return None, ""
@@ -83,12 +83,12 @@ def recall(card: Card) -> tuple[Tuned | None, str]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises OutputError where a choice can't be remembered in `folder`."""
+    """Raises OutputError if a choice can't be stored in `folder`."""
     check_folder(folder)
 
 
 def remember(folder: Path, tuned: Tuned) -> Path:
-    """Add the choice to those in `folder`, in place of the model's last one on this processor. Returns the file."""
+    """Store the choice in `folder`, replacing the model's previous one on this processor. Returns the file."""
     kept = [c for c in _read(folder)[0] if (c.model, c.holds_for.get("processor")) != (tuned.model, tuned.holds_for["processor"])]
     path = folder / "tuned.json"
     text = json.dumps({"format": _FORMAT, "choices": [asdict(c) for c in (*kept, tuned)]}, indent=1)
@@ -97,7 +97,7 @@ def remember(folder: Path, tuned: Tuned) -> Path:
 
 
 def _read(folder: Path) -> tuple[list[Tuned], str]:
-    """(the choices, "") or ([], what is wrong with the file)."""
+    """Return (choices, "") or ([], what is wrong with the file)."""
     path = folder / "tuned.json"
     try:
         with open(path, "rb") as f:
@@ -114,7 +114,7 @@ def _read(folder: Path) -> tuple[list[Tuned], str]:
 
 
 def _tuned(raw: Any) -> Tuned:
-    """Raises ValueError, TypeError or KeyError for what is not one."""
+    """Convert a JSON object. Raises ValueError, TypeError or KeyError for an invalid one."""
     kinds: dict[str, Any] = {"threads": int, "frame_ms": (int, float), "holds_for": dict}
     values = {f.name: raw[f.name] for f in fields(Tuned)}
     if any(not isinstance(v, kinds.get(name, str)) for name, v in values.items()) or not 1 <= values["threads"] <= 64:

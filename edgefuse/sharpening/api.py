@@ -1,4 +1,4 @@
-"""`edgefuse.sharpen`: a hyperspectral cube as sharp as a multispectral image of the same scene, from arrays or files."""
+"""`edgefuse.sharpen`: sharpens a hyperspectral cube with a multispectral image of the same scene, from arrays or files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgefuse.sharpening import check
 from edgefuse.sharpening.base import Options, sharpener
 from edgefuse.sharpening.files import Files, sharpen_file
 
-_PSF = 0.1, 5.0  # of the cube's pixels
+_PSF = 0.1, 5.0  # full width at half maximum, in the cube's pixels
 
 
 @overload
@@ -35,28 +35,28 @@ def sharpen(
     cube: AnyCube, image: AnyCube, out: AnyPath | None = None, *, model: str = "sharpen-edge", psf: float | None = 1.0,
     register: bool = True, coarse: bool = False, threads: int = 0, nodata: float | None = None, image_nodata: float | None = None,
 ) -> NDArray[np.float32] | dict[str, Any]:  # fmt: skip
-    """Sharpen a low-resolution hyperspectral cube by a high-resolution multispectral image of the same scene.
+    """Sharpen a low-resolution hyperspectral cube with a high-resolution multispectral image of the same scene.
 
     Args:
         cube: (h, w, B), in any units: an array, the path of a cube file, or an open cube.
-        image: (r h, r w, b) for a whole number r of 2 or more: likewise.
-        out: the cube file to write, of the cube's type; `cube` and `image` are paths then. Without it an array is returned.
+        image: (r h, r w, b) for an integer r of 2 or more: likewise.
+        out: the cube file to write, with the cube's dtype; `cube` and `image` must then be paths. Without it an array is returned.
         model: `sharpen-edge`, or `csakd-student`, a network for r = 4.
-        psf: width at half maximum that a pixel of the cube sees, 0.1 to 5 of the cube's pixels; None estimates it.
-        register: look for a shift of up to 2 of the image's pixels between the two.
-        coarse: a little worse, in a fraction of the time.
-        threads: tiles done at a time; 0: as many as there are cores.
-        nodata: of an array, the value of the cube's missing samples; NaN and infinities are missing anyway.
-        image_nodata: the same of the image.
+        psf: full width at half maximum of the cube's point spread function, 0.1 to 5 of its pixels; None estimates it.
+        register: estimate the shift between the two, up to 2 of the image's pixels (r / 2 for r above 4).
+        coarse: slightly less accurate, in a fraction of the time.
+        threads: tiles processed in parallel; 0: one per core.
+        nodata: value of the cube's missing samples, for an array; NaN and infinities always count as missing.
+        image_nodata: the same for the image.
 
     Returns:
-        float32 (r h, r w, B) in the cube's units, NaN where the cube or the image is missing; with `out` a report, as
-        `edgefuse sharpen --json` prints it.
+        float32 (r h, r w, B) in the cube's units, NaN where the cube or the image is missing; with `out` the report that
+        `edgefuse sharpen --json` prints.
 
     Raises:
-        CubeError: the two do not belong together, or can't be sharpened.
-        SettingsError: an option is out of its range.
-        MissingDependencyError: a format, a model or several threads need a package; the message has the pip command.
+        CubeError: the two do not match, or can't be sharpened.
+        SettingsError: an option is out of range.
+        MissingDependencyError: a format, a model or threads need a package; the message has the pip command.
         OutputError: `out` can't be written.
     """
     check_numbers(psf=psf, threads=threads)
@@ -74,18 +74,18 @@ def sharpen(
         check.check_order(scene.trend.correlations, low.info, high.info, str(high.path))
         for source in (low, high):
             check.warn_blank(source)
-        made = np.empty((*high.shape[:2], low.shape[2]), np.float32)
-        scene.sharpen(made)
-        return made
+        sharpened = np.empty((*high.shape[:2], low.shape[2]), np.float32)
+        scene.sharpen(sharpened)
+        return sharpened
 
 
 def _files(cube: AnyCube, image: AnyCube, out: AnyPath) -> Files:
-    """Raises CubeError where one is no path, SettingsError where `out` is one of the others."""
+    """Return the three as paths. Raises CubeError for an argument that is not a path, SettingsError if `out` is one of the inputs."""
     paths = []
     for name, given in (("cube", cube), ("image", image), ("out", out)):
         if not isinstance(given, (str, os.PathLike)):
             raise CubeError(f"{name} is {type(given).__name__}; with out=, give the paths of files")
         paths.append(path_of(given))
     if os.path.realpath(paths[2]) in map(os.path.realpath, paths[:2]):
-        raise SettingsError(f"{paths[2]} is read; choose another name for out")
+        raise SettingsError(f"{paths[2]} is an input; choose another name for out")
     return Files(*paths)

@@ -1,4 +1,4 @@
-"""What a sharpener is: it prepares a scene, which is then sharpened tile by tile; known by a name (`edgefuse.sharpeners`)."""
+"""Interface of sharpeners: `prepare` fits a scene, which is then sharpened tile by tile. Registered in `edgefuse.sharpeners`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from edgefuse import registry
 from edgefuse.sharpening.pair import Pair, Samples
 from edgefuse.sharpening.trend import Trend
 
-Beat = Callable[[int, int], None]  # tiles done, tiles in all
+Beat = Callable[[int, int], None]  # progress callback: tiles done, tiles in all
 
-SIDE = 16  # low-resolution pixels of a tile, to a side
-SIDES = 6, 48
-COMPONENTS = 32
+SIDE = 16  # side of a tile in low-resolution pixels
+SIDES = 6, 48  # allowed range
+COMPONENTS = 32  # principal components kriged, at most
 
 
 class Out(Protocol):
-    """What windows are written to: a NumPy array, or a `CubeSink`."""
+    """Destination of windows of samples: a NumPy array or a `CubeSink`."""
 
     def __setitem__(self, key: Any, samples: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """fwhm: of the cube's point spread function, in its own pixels; None: as the data tell. register: look for the shift between the two.
-    side: low-resolution pixels of a tile. coarse: compare cells of half a low-resolution pixel's side, rather than single pixels (or a
-    quarter of its side, where that is more): faster, and worse. threads: 0 for as many as there are cores."""
+    """Options of a sharpener.
+
+    fwhm: of the cube's point spread function, in its own pixels; None estimates it. register: estimate the shift between the two.
+    side: of a tile, in low-resolution pixels. coarse: evaluate covariances on cells of half a low-resolution pixel instead of a quarter
+    (never less than a pixel of the image): faster, less accurate. components: principal components of the residual, at most. threads: 0
+    for one per core.
+    """
 
     fwhm: float | None = 1.0
     register: bool = True
@@ -39,8 +43,8 @@ class Options:
 
 
 class Scene(Protocol):
-    """A cube and an image about which all is known but the high-resolution spectra. count: tiles. tile_s: about what a tile takes, measured
-    on one. prepared_s: what it took to know all this."""
+    """A registered and fitted pair of cube and image, ready to sharpen. count: tiles. tile_s: seconds per tile, measured on one.
+    prepared_s: seconds that the preparation took."""
 
     @property
     def pair(self) -> Pair: ...
@@ -59,21 +63,21 @@ class Scene(Protocol):
 
     def sharpen(self, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
         """Write the high-resolution cube (h r, w r, B) into `out`, and into `uncertainty` (h r, w r, 1) the standard deviation of a
-        sample's error. Missing where the image's pixel or the cube's is: NaN. Raises SettingsError where the uncertainty isn't known."""
+        sample's error. NaN where the image's pixel or the cube's is missing. Raises SettingsError where the method has no uncertainty."""
 
 
 class Sharpener(ABC):
-    """One class a way of sharpening."""
+    """A sharpening method; one subclass each."""
 
     @abstractmethod
     def prepare(
         self, cube: Samples, image: Samples, options: Options, cube_nodata: float | None = None, image_nodata: float | None = None
     ) -> Scene:
-        """cube (h, w, B), image (h r, w r, b), in any units. Raises CubeError where they can't be sharpened, SettingsError for options
-        that it doesn't have, MissingDependencyError."""
+        """Register and fit cube (h, w, B) and image (h r, w r, b), in any units. Raises CubeError where they can't be sharpened,
+        SettingsError for options that the method does not have, MissingDependencyError."""
 
 
 def sharpener(name: str) -> Sharpener:
-    """What sharpens under a name. Raises SettingsError for an unknown one."""
-    made: Sharpener = registry.get("edgefuse.sharpeners", name)()
-    return made
+    """Return the sharpener called `name`. Raises SettingsError for an unknown one."""
+    instance: Sharpener = registry.get("edgefuse.sharpeners", name)()
+    return instance

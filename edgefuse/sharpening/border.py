@@ -1,7 +1,7 @@
-"""Which of the cube's outermost rows and columns the image shows: a shifted, cut or filled image has something else at its border.
+"""Finds border rows and columns where cube and image do not show the same: the image was shifted, cropped or padded.
 
-In the 18 scenes that docs/research/sharpening.md measures, with the image moved round by a pixel, that costs 1.1 dB even 8 pixels away
-from it. As with the shift (registration.py), a linear function of the cube tells what the image ought to show.
+In the 18 scenes that docs/research/sharpening.md measures, an image rolled by one pixel costs 1.1 dB even 8 pixels away from the border.
+As in registration (registration.py), the image is predicted by a linear function of the cube.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from edgefuse.sharpening.registration import components, middle, varied
 
 _logger = logging.getLogger(__name__)
 
-_LEAST = 8  # low-resolution pixels to a side: of fewer nothing is said
-_ALIEN = 60.0  # times the squared error of other lines: own borders reach 35, those of images moved round mostly have hundreds
-_ROUNDING = 1e-4  # of a band's standard deviation
+_LEAST = 8  # smallest side, in low-resolution pixels, that is checked
+_ALIEN = 60.0  # threshold, times the typical squared error: correct borders reach 35, those of rolled images mostly hundreds
+_ROUNDING = 1e-4  # lower limit of the typical error, as a share of a band's standard deviation
 
 
 def trimmed(pair: Pair) -> Pair:
-    """The pair without the outermost rows and columns through which the image doesn't show what the cube does. Says so in a warning."""
+    """Return the pair without outermost rows and columns where the image does not match the cube. Logs a warning where it removes any."""
     shape = h, w = pair.low_shape[:2]
     if min(shape) < _LEAST:
         return pair
@@ -33,22 +33,25 @@ def trimmed(pair: Pair) -> Pair:
         return pair
     expected = _Expected(inner)
     errors = expected.errors(inner)
-    usual = np.median([line for axis in (0, 1) for line in _typical(errors, axis)])
-    lines = {"top": ((0, 1), columns), "bottom": ((h - 1, h), columns), "left": (rows, (0, 1)), "right": (rows, (w - 1, w))}
-    found = {name: _typical(expected.errors(pair.low(*line)).reshape(1, -1), 1) for name, line in lines.items()}
-    alien = {name for name, each in found.items() if each and each[0] > _ALIEN * max(usual, _ROUNDING**2)}
-    if not alien:
+    typical = np.median([line for axis in (0, 1) for line in _typical(errors, axis)])
+    borders = {"top": ((0, 1), columns), "bottom": ((h - 1, h), columns), "left": (rows, (0, 1)), "right": (rows, (w - 1, w))}
+    border_errors = {name: _typical(expected.errors(pair.low(*line)).reshape(1, -1), 1) for name, line in borders.items()}
+    mismatched = {name for name, values in border_errors.items() if values and values[0] > _ALIEN * max(typical, _ROUNDING**2)}
+    if not mismatched:
         return pair
     _logger.warning(
-        "the image's border shows something else than the cube's (%s): the cube's outermost pixels there are not looked at",
-        ", ".join(name for name in lines if name in alien),
+        "the image's border does not match the cube's (%s): the cube's outermost pixels there are not used",
+        ", ".join(name for name in borders if name in mismatched),
     )
-    within: tuple[Span, Span] = (int("top" in alien), h - ("bottom" in alien)), (int("left" in alien), w - ("right" in alien))
+    within: tuple[Span, Span] = (
+        (int("top" in mismatched), h - ("bottom" in mismatched)),
+        (int("left" in mismatched), w - ("right" in mismatched)),
+    )
     return replace(pair, within=within)
 
 
 class _Expected:
-    """What an image ought to show, as a linear function of the cube's leading components."""
+    """Predicts the image by linear regression on the cube's leading principal components."""
 
     def __init__(self, seen: Low) -> None:
         spectra, image = _known(seen)
@@ -60,12 +63,12 @@ class _Expected:
         self._weights = np.linalg.lstsq(scores, (image - self._mean) / self._spread, rcond=None)[0]
 
     def errors(self, seen: Low) -> NDArray[np.float64]:
-        """(m, n): mean over the bands of squared errors, in their variances; NaN where unknown."""
+        """Return (m, n): squared prediction errors over the band's variance, mean over the bands; NaN where unknown."""
         spectra, image = _known(seen)
-        found = np.full(seen.known.shape, np.nan)
-        rest = (image - self._mean) / self._spread - (spectra - self._centre) @ self._axes @ self._weights
-        found[seen.known] = np.square(rest).mean(1)
-        return found
+        errors = np.full(seen.known.shape, np.nan)
+        residual = (image - self._mean) / self._spread - (spectra - self._centre) @ self._axes @ self._weights
+        errors[seen.known] = np.square(residual).mean(1)
+        return errors
 
 
 def _known(seen: Low) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -73,7 +76,7 @@ def _known(seen: Low) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _typical(errors: NDArray[np.float64], axis: int) -> list[float]:
-    """The geometric mean of each line in which something is known: where lines cross, one of another scene doesn't spoil the other."""
+    """Geometric mean of each line with known pixels, so that a bad line hardly affects those that it crosses."""
     known = np.isfinite(errors)
     logs = np.where(known, np.log(np.where(known, errors, 1) + _ROUNDING**4), 0).sum(axis)
     return [float(np.exp(total / count)) for total, count in zip(logs, known.sum(axis), strict=True) if count]

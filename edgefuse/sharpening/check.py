@@ -1,4 +1,4 @@
-"""Do a cube and an image belong together, as far as their files say? What the samples say is `sharpen.prepare`'s to ask."""
+"""Checks that a cube and an image match by their metadata. `sharpen.prepare` checks their samples."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from edgefuse.hyperspectral.formats.base import CubeSource
 
 _logger = logging.getLogger(__name__)
 
-_APART = 1.0  # low-resolution pixels that two georeferences may differ by
-_BETTER = 0.15  # correlation with another wavelength's band above that with its own
-_LOOKED = 64  # rows
-_BLANK = 0.01  # of their pixels
+_APART = 1.0  # largest distance of the corners, in low-resolution pixels
+_BETTER = 0.15  # a band is mislabelled if its correlation with another wavelength's band is higher by this
+_LOOKED = 64  # rows sampled
+_BLANK = 0.01  # share of blank pixels that is warned of
 
 
 def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None:
-    """Raises CubeError where samples are no real numbers, or both say where they lie and that is not one place."""
+    """Raises CubeError for complex samples, or where both are georeferenced and do not cover the same ground."""
     for info, name in zip((cube, image), names, strict=True):
         if info.dtype.kind == "c":
-            raise CubeError(f"{name}: complex numbers are not sharpened; give magnitudes")
+            raise CubeError(f"{name}: complex samples can't be sharpened; give magnitudes")
     if cube.georeference is None or image.georeference is None:
         return
     a, b = cube.georeference, image.georeference
     if a.crs and b.crs and a.crs != b.crs:
-        raise CubeError(f"{names[0]} lies in {a.crs[:60]}, {names[1]} in {b.crs[:60]}; warp one into the other's system (gdalwarp -t_srs)")
+        raise CubeError(
+            f"{names[0]} is in {a.crs[:60]}, {names[1]} in {b.crs[:60]}; warp one to the other's coordinate system (gdalwarp -t_srs)"
+        )
     pixel = float(np.hypot(a.transform[0], a.transform[3]))
     apart = np.abs(_corners(a, cube) - _corners(b, image)).max() / max(pixel, 1e-12)
     if apart > _APART:
@@ -39,14 +41,14 @@ def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None
 
 
 def warn_blank(source: CubeSource) -> None:
-    """Say so where pixels are 0 in every band and the file doesn't call that missing: it may have forgotten to."""
+    """Warn where over 1 % of the pixels are 0 in every band and 0 is not declared as no data."""
     if source.info.nodata == 0:
         return
     rows = np.unique(np.linspace(0, source.shape[0] - 1, _LOOKED).astype(int)).tolist()
     blank = float(np.mean([~source[row].any(1) for row in rows]))
     if blank > _BLANK:
         _logger.warning(
-            "%s: about %.0f %% of its pixels are 0 in every band, and taken for dark; if they are missing, name 0 as no data in its header",
+            "%s: about %.0f %% of the pixels are 0 in every band and are used; if they are missing, declare 0 as no data in its header",
             source.path, 100 * blank,
         )  # fmt: skip
 
@@ -58,7 +60,7 @@ def _corners(place: Georeference, info: CubeInfo) -> NDArray[np.float64]:
 
 
 def georeference(cube: CubeInfo, image: CubeInfo) -> Georeference | None:
-    """Of the sharpened cube: the image's; else the cube's, in pixels of the image's size."""
+    """Return the sharpened cube's georeference: the image's, or else the cube's scaled to the image's pixel size."""
     if image.georeference is not None or cube.georeference is None:
         return image.georeference
     a, b, c, d, e, f = cube.georeference.transform
@@ -67,8 +69,10 @@ def georeference(cube: CubeInfo, image: CubeInfo) -> Georeference | None:
 
 
 def check_order(correlations: NDArray[np.float64], cube: CubeInfo, image: CubeInfo, name: str) -> None:
-    """correlations: (b, B) of the image's bands and the cube's. Raises CubeError where a band of the image looks like another wavelength
-    than its own: bands in a wrong order, or the header of another sensor."""
+    """Check that the image's bands are in the order of its wavelengths. correlations: (b, B), of the image's bands with the cube's.
+
+    Raises CubeError where a band correlates better with another band's wavelength: a wrong band order, or another sensor's header.
+    """
     if cube.wavelengths is None or image.wavelengths is None:
         return
     own = [int(np.abs(np.subtract(cube.wavelengths, w)).argmin()) for w in image.wavelengths]
@@ -77,6 +81,6 @@ def check_order(correlations: NDArray[np.float64], cube: CubeInfo, image: CubeIn
         other = int(row.argmax())
         if row[other] > row[band] + _BETTER and min(cube.wavelengths) <= w <= max(cube.wavelengths):
             raise CubeError(
-                f"{name}: band {band}, said to be {w:g} nm, looks like {image.wavelengths[other]:g} nm (correlation with the cube there "
-                f"{row[other]:.2f}, at its own wavelength {row[band]:.2f}); its bands are in another order than its wavelengths"
+                f"{name}: band {band}, labelled {w:g} nm, looks like {image.wavelengths[other]:g} nm (correlation with the cube there "
+                f"{row[other]:.2f}, at its own wavelength {row[band]:.2f}); its bands are not in the order of its wavelengths"
             )

@@ -1,6 +1,6 @@
-"""Covariances of places with what low-resolution pixels see, where the kernel is `Kernel` without its products.
+"""Covariances between points and low-resolution pixels, for the stationary part of `Kernel` (without its product terms).
 
-In NumPy, and compiled (covariance.c), the same but for single precision's rounding.
+In NumPy, and compiled (covariance.c); both agree to single-precision rounding.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from edgefuse.util import compiled
 from edgefuse.util.arrays import Float32Array
 
-_ROUND = np.float32(2e-3)  # squared distance of features below which the cusp is blunt: far more than rounding makes of their squares
+_ROUND = np.float32(2e-3)  # added to squared feature distances, far above their rounding error; it smooths the kernel's cusp
 _LANES, _MOST = 16, 16  # covariance.c's COLUMNS, and its MOST features
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Places in rows and columns: features (p, r, d), how large the residual is (p, r), rows y (p,) and columns x (r,) in low-resolution
-    pixels."""
+    """Points on a grid: features (p, r, d), scale of the residual (p, r), row coordinates y (p,) and column coordinates x (r,) in
+    low-resolution pixels."""
 
     features: Float32Array
     loud: Float32Array
@@ -31,9 +31,10 @@ class Grid:
 
 
 def covariances(points: Grid, cells: Grid, weights: tuple[Float32Array, Float32Array], near: float) -> Float32Array:
-    """Of points (p, r) with low-resolution pixels (m, n), which see cells (s, t) by weights (m, s) and (n, t): (p, m n, r)."""
-    found = _compiled if compiled.library() and points.features.shape[2] <= _MOST else _plain
-    return found(points, cells, weights, (_nearness(points.y, cells.y, near), _nearness(points.x, cells.x, near)))
+    """Return covariances (p, m n, r) of points (p, r) with low-resolution pixels (m, n), which average cells (s, t) with weights (m, s)
+    and (n, t). near: correlation length in low-resolution pixels."""
+    compute = _compiled if compiled.library() and points.features.shape[2] <= _MOST else _plain
+    return compute(points, cells, weights, (_nearness(points.y, cells.y, near), _nearness(points.x, cells.x, near)))
 
 
 def _nearness(a: Float32Array, b: Float32Array, near: float) -> Float32Array:
@@ -45,20 +46,22 @@ def _plain(points: Grid, cells: Grid, weights: tuple[Float32Array, Float32Array]
     from_, to = _rows(points.features), _rows(cells.features)
     to = np.concatenate([-2 * to, np.square(to).sum(1, keepdims=True) + _ROUND, np.ones((len(to), 1), np.float32)], 1).T
     count = len(points.x)
-    found = np.empty((len(points.y), len(down) * len(across), count), np.float32)
-    room = np.empty((count, to.shape[1]), np.float32)
+    out = np.empty((len(points.y), len(down) * len(across), count), np.float32)
+    buffer = np.empty((count, to.shape[1]), np.float32)
     for row, near_y in enumerate(near[0]):
-        part = from_[row * count : (row + 1) * count]
-        # the squared distance in one product, never below 0: features are bounded
-        square = np.square(part).sum(1, keepdims=True)
-        np.matmul(np.concatenate([part, np.ones_like(square), square], 1), to, out=room)
-        np.sqrt(room, out=room)
-        room += 1
-        solid = np.divide(near[1][:, None, :], room.reshape(count, len(cells.y), len(cells.x)), out=room.reshape(count, len(cells.y), -1))
-        solid *= cells.loud
-        seen = (down * near_y) @ (solid.reshape(-1, len(cells.x)) @ across.T).reshape(count, len(cells.y), -1)
-        np.multiply(seen.reshape(count, -1).T, points.loud[row], out=found[row])
-    return found
+        features = from_[row * count : (row + 1) * count]
+        # squared distances in one matrix product; _ROUND keeps them above 0, as features are bounded
+        square = np.square(features).sum(1, keepdims=True)
+        np.matmul(np.concatenate([features, np.ones_like(square), square], 1), to, out=buffer)
+        np.sqrt(buffer, out=buffer)
+        buffer += 1
+        weighted = np.divide(
+            near[1][:, None, :], buffer.reshape(count, len(cells.y), len(cells.x)), out=buffer.reshape(count, len(cells.y), -1)
+        )
+        weighted *= cells.loud
+        seen = (down * near_y) @ (weighted.reshape(-1, len(cells.x)) @ across.T).reshape(count, len(cells.y), -1)
+        np.multiply(seen.reshape(count, -1).T, points.loud[row], out=out[row])
+    return out
 
 
 def _rows(features: Float32Array) -> Float32Array:
@@ -91,8 +94,8 @@ def _compiled(
     from_ = np.pad(np.concatenate([points.features, squares], 2), ((0, 0), (0, padding), (0, 0)))
     to = np.concatenate([-2 * cells.features, np.square(cells.features).sum(2, keepdims=True) + _ROUND], 2)
     out = np.empty((rows, len(down) * len(across), count + padding), np.float32)
-    room = np.empty((width + len(down) * len(across)) * _LANES, np.float32)
-    read = [
+    scratch = np.empty((width + len(down) * len(across)) * _LANES, np.float32)
+    inputs = [
         np.ascontiguousarray(part, kind) for part, kind in (
             (from_.transpose(0, 2, 1), np.float32), (to, np.float32), (np.pad(points.loud, ((0, 0), (0, padding))), np.float32),
             (cells.loud, np.float32), (near[0], np.float32),
@@ -101,16 +104,16 @@ def _compiled(
         )
     ]  # fmt: skip
     sizes = rows, count + padding, height, width, len(down), len(across), features
-    job = _Job(*(part.ctypes.data for part in read), out.ctypes.data, *sizes)
-    _function()(ctypes.addressof(job), room.ctypes.data)
+    job = _Job(*(part.ctypes.data for part in inputs), out.ctypes.data, *sizes)
+    _function()(ctypes.addressof(job), scratch.ctypes.data)
     return out[:, :, :count]
 
 
 def _span(weights: Float32Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """From where to where each row is not zero."""
-    there = weights != 0
-    some = there.any(1)
-    return np.where(some, there.argmax(1), 0), np.where(some, weights.shape[1] - there[:, ::-1].argmax(1), 0)
+    """Return the first and one past the last nonzero column of each row."""
+    nonzero = weights != 0
+    nonempty = nonzero.any(1)
+    return np.where(nonempty, nonzero.argmax(1), 0), np.where(nonempty, weights.shape[1] - nonzero[:, ::-1].argmax(1), 0)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Cube and image files into a sharpened cube's file, with what is known of both; and how good it is, as far as can be told."""
+"""Sharpens cube files with image files, keeps their metadata, and measures the quality of the result."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from edgefuse.sharpening.trend import blocks
 
 _logger = logging.getLogger(__name__)
 
-Tell = Callable[[Scene], None]
-_ROWS_BYTES = 8_000_000
+Tell = Callable[[Scene], None]  # called once with the prepared scene
+_ROWS_BYTES = 8_000_000  # of samples compared at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """cube, image: read. out: written, and where given `uncertainty`. truth: what OUT is to be held against."""
+    """Paths. cube, image: inputs. out, uncertainty: outputs. truth: a reference cube to compare `out` with."""
 
     cube: Path
     image: Path
@@ -43,7 +43,7 @@ class Files:
 
 
 class _Typed:
-    """Windows of spectra into a file's type: rounded, within its limits, missing ones as it says. unsaid: missing pixels that are 0."""
+    """Writes windows of spectra in a file's dtype: rounded, clipped, NaN as its no-data value. unsaid: missing pixels written as 0."""
 
     def __init__(self, sink: CubeSink) -> None:
         self._sink, self._dtype = sink, sink.info.dtype
@@ -70,9 +70,9 @@ def sharpen_file(
     files: Files, name: str = "sharpen-edge", fwhm: float | None = 1.0, register: bool = True, tile: int | None = None, threads: int = 0,
     coarse: bool = False, report: bool = False, tell: Tell | None = None, beat: Beat | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write `files.out`; returns the report. tile: pixels of the image to a side. report: hold the result against the cube, too.
+    """Write `files.out` and return the report. tile: side in the image's pixels. report: also measure consistency with the cube.
 
-    Raises CubeError (what is read), OutputError (what is written), SettingsError, MissingDependencyError.
+    Raises CubeError (inputs), OutputError (outputs), SettingsError, MissingDependencyError.
     """
     kind = sharpener(name)
     with ExitStack() as stack:
@@ -90,23 +90,23 @@ def sharpen_file(
             check.warn_blank(source)
         if tell is not None:
             tell(scene)
-        began = scene.prepared_s
+        prepared_s = scene.prepared_s
         with ExitStack() as writing:
             sink = writing.enter_context(create_cube(files.out, info))
-            unsure = None
+            uncertainty = None
             if files.uncertainty is not None:
-                unsure = writing.enter_context(create_cube(files.uncertainty, _map(info)))
+                uncertainty = writing.enter_context(create_cube(files.uncertainty, _map(info)))
             typed = _Typed(sink)
-            elapsed = _timed(lambda: scene.sharpen(typed, unsure, beat))
+            elapsed = _timed(lambda: scene.sharpen(typed, uncertainty, beat))
         if typed.unsaid:
             _logger.warning(
-                "%s: %d pixels are missing in the cube or the image, and 0 here: name a value as no data in the header of %s",
+                "%s: %d pixels are missing in the cube or the image and are written as 0; declare a no-data value in the header of %s",
                 files.out, typed.unsaid, files.cube,
             )  # fmt: skip
-        made = _figures(files, cube, image, scene, began + elapsed)
+        result = _figures(files, cube, image, scene, prepared_s + elapsed)
         if report or truth is not None:
-            made |= _held(files.out, scene, cube, truth)
-        return made
+            result |= _quality(files.out, scene, cube, truth)
+        return result
 
 
 def _timed(work: Callable[[], None]) -> float:
@@ -128,7 +128,7 @@ def _side(tile: int | None, ratio: int) -> int:
 
 
 def _sharpened(cube: CubeInfo, image: CubeInfo) -> CubeInfo:
-    """The cube's bands on the image's grid, with the image's no-data value where the cube has none."""
+    """Return the sharpened cube's metadata: the cube's bands on the image's grid, the image's no-data value if the cube has none."""
     shape = image.shape[0], image.shape[1], cube.shape[2]
     nodata = cube.nodata if cube.nodata is not None or not can_hold(cube.dtype, image.nodata) else image.nodata
     return cube.like(shape=shape, georeference=check.georeference(cube, image), nodata=nodata)
@@ -149,27 +149,27 @@ def _figures(files: Files, cube: CubeSource, image: CubeSource, scene: Scene, el
     }  # fmt: skip
 
 
-def _held(out: Path, scene: Scene, cube: CubeSource, truth: CubeSource | None) -> dict[str, Any]:
-    """OUT, read back: seen through the point spread function, against the cube; and against the truth."""
-    with open_cube(out) as made:
-        again = Pair(cube, made, scene.pair.psf, cube.info.nodata, made.info.nodata)
+def _quality(out: Path, scene: Scene, cube: CubeSource, truth: CubeSource | None) -> dict[str, Any]:
+    """Compare `out`, read back: degraded by the point spread function with the cube (consistency), and with the truth."""
+    with open_cube(out) as sharpened:
+        degraded = Pair(cube, sharpened, scene.pair.psf, cube.info.nodata, sharpened.info.nodata)
         score = SharpeningScore(cube.shape[2], peak_of(cube.dtype), scene.pair.psf.ratio)
-        for rows, columns in blocks(again):
-            low = again.low(rows, columns)
+        for rows, columns in blocks(degraded):
+            low = degraded.low(rows, columns)
             score.add(low.spectra[low.known], low.image[low.known])
-        found: dict[str, Any] = {"consistency": score.result().as_json()}
+        quality: dict[str, Any] = {"consistency": score.result().as_json()}
         if truth is not None:
             peak, nodata = peak_of(cube.dtype), truth.info.nodata
             score, windows = SharpeningScore(cube.shape[2], peak, scene.pair.psf.ratio, nodata), WindowScore(cube.shape[2], peak, nodata)
-            height, width, bands = made.shape
+            height, width, bands = sharpened.shape
             step = max(1, _ROWS_BYTES // (4 * width * bands))
             for top in range(0, height, step):
                 rows_ = slice(top, min(height, top + step))
-                both = truth[rows_], _with_nan(made[rows_], made.info.nodata)
-                score.add(*both)
-                windows.add(*both)
-            found["truth"] = score.result().as_json() | windows.result().as_json()
-        return found
+                samples = truth[rows_], _with_nan(sharpened[rows_], sharpened.info.nodata)
+                score.add(*samples)
+                windows.add(*samples)
+            quality["truth"] = score.result().as_json() | windows.result().as_json()
+        return quality
 
 
 def _with_nan(samples: NDArray[Any], nodata: float | None) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""How alike two places are: by what the image shows there, and by how far apart they lie."""
+"""Covariance function of the kriging: depends on the image's features at two places and on their distance."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 from edgefuse.sharpening.trend import Trend
 from edgefuse.util.arrays import Float32Array
 
-# chosen on seven of the scenes that benchmarks/sharpen.py measures, looked at on the others
-_ALIKE = 14.0  # standard deviations of the image
-_SOFT = 60.0  # standard deviations beyond which an outlier is drawn in
-# what an axis of the image must show to count: of the largest variance, and of the image's noise
+# chosen on seven of the scenes that benchmarks/sharpen.py measures, checked on the others
+_ALIKE = 14.0  # length scale of the features, in standard deviations of the image
+_SOFT = 60.0  # outliers are compressed to this many standard deviations
+# regularises the whitening of the image: shares of the largest variance, and of the noise variance
 _FLOOR, _NOISE = 1e-3, 20.0
-_NEAR = 12.0  # low-resolution pixels
-MANY = 6  # bands of an image, which leave little to tell
-_FOR_MANY = 24.0, 0.5  # near and slope
+_NEAR = 12.0  # length scale of the distance, in low-resolution pixels
+MANY = 6  # bands of an image, from which on the trend leaves little to krige
+_FOR_MANY = 24.0, 0.5  # near and slope for such images
 
 
 class Shown(NamedTuple):
-    """What a window of the image shows."""
+    """Features of a window of the image."""
 
     alike: Float32Array
-    """(H, W, d), in -10..10: places are alike where these lie within 1 or so"""
+    """(H, W, d), in -10..10: features of the stationary part; two places are similar where they differ by less than about 1"""
     leaning: Float32Array
-    """(H, W, e): the trend's residual may lean along each of these"""
+    """(H, W, e): features along which the trend's residual may have a linear slope"""
     loud: Float32Array
-    """(H, W): how large the residual is, 1 in most places"""
+    """(H, W): scale of the residual, 1 in most places"""
 
 
 class Features(Protocol):
-    """margin: pixels that are looked at beyond the window, to each side. left: components of what the trend leaves that are looked at."""
+    """Computes features. margin: pixels needed beyond the window on each side. left: components of the trend's residual that are used."""
 
     @property
     def margin(self) -> int: ...
@@ -41,13 +41,16 @@ class Features(Protocol):
     def left(self) -> int: ...
 
     def __call__(self, whitened: Float32Array, left: Float32Array) -> Shown:
-        """The image's principal axes by falling variance, each of variance 1 or below: (H + 2 margin, W + 2 margin, b). Components that the
-        trend leaves, in standard deviations, interpolated: (H + 2 margin, W + 2 margin, left)."""
+        """Compute the features of a window.
+
+        whitened: (H + 2 margin, W + 2 margin, b), the image's principal components by falling variance, each of variance 1 or below.
+        left: (H + 2 margin, W + 2 margin, left), components of the trend's residual, in standard deviations, interpolated.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """The whitened pixels, outliers drawn in. slope: how far the residual leans along them."""
+    """Whitened pixels with compressed outliers as features. slope: standard deviation of the residual's slope along them."""
 
     slope: float = 1.0
     margin: int = 0
@@ -60,17 +63,18 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """a b exp(-|y - v| / near) exp(-|x - u| / near) / (1 + |f - g|) + p q, of what is shown (f, p, a), (g, q, b) at places (y, x), (v, u).
+    """Covariance a b exp(-|y - v| / near) exp(-|x - u| / near) / (1 + |f - g|) + p q of places (y, x) and (v, u).
 
-    The cusp where f is g is what counts: borders between fields are sharp. The products let what the trend leaves of a tile have a slope
-    of its own along each feature, as mixtures of a few materials do. near: low-resolution pixels.
+    f, g are their `Shown.alike`, p, q their `leaning`, a, b their `loud`. The cusp at f = g matters: borders between fields are sharp.
+    The product term p q gives each tile's residual a linear slope along the features, as mixtures of a few materials have. near: length
+    scale in low-resolution pixels.
     """
 
     features: Features = field(default_factory=Fixed)
     near: float = _NEAR
 
     def whitened(self, trend: Trend, pixels: Float32Array) -> Float32Array:
-        """pixels (..., b) of the image along its principal axes (..., b)."""
+        """Project pixels (..., b) of the image onto its principal axes, scaled to a variance of 1 or below (..., b)."""
         floor = max(_FLOOR * float(trend.spread.max(initial=0)), _NOISE * trend.noise)
         with np.errstate(divide="ignore"):
             scale = np.where(trend.spread > 0, 1 / np.sqrt(trend.spread + floor), 0).astype(np.float32)
@@ -78,6 +82,6 @@ class Kernel:
 
 
 def fixed(bands: int) -> Kernel:
-    """For an image of so many bands."""
+    """Return the kernel with fixed features for an image of `bands` bands."""
     near, slope = _FOR_MANY if bands >= MANY else (_NEAR, 1.0)
     return Kernel(Fixed(slope), near)

@@ -1,4 +1,4 @@
-"""Features that a small network learned through the kriging (tools/kernel/train.py), added to the fixed ones."""
+"""Kernel features computed by a small network, trained end to end through the kriging (tools/kernel/train.py), added to the fixed ones."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edgefuse.sharpening.kernel import MANY, Features, Kernel, Shown, fixed
 from edgefuse.util.arrays import Float32Array
 
 MODEL = "sharpen-kernel"
-AXES, LEFT = 6, 6  # of the image, and components of what the trend leaves, that the network takes
-FEATURES = 8  # of each kind that it gives, and so bands of an image at most
-LOUDEST = 2.0  # logarithm of how large the residual may be somewhere, and of one over how small
-_MARGIN = 2
-TAKES = np.float32(1 / 16)  # of asinh, about the middle of 0..1
-ALIKE, LEANING, LOUD = np.float32(2), np.float32(16), np.float32(8)  # what 0..1 stands for, about its middle
+AXES, LEFT = 6, 6  # the network's inputs: principal axes of the image, components of the trend's residual
+FEATURES = 8  # outputs of each kind, and so the largest number of bands of an image
+LOUDEST = 2.0  # limit of the absolute logarithm of the residual's scale
+_MARGIN = 2  # radius of the receptive field, in pixels
+TAKES = np.float32(1 / 16)  # inputs are 0.5 + asinh(x) / 16, so that they fit 0..1
+ALIKE, LEANING, LOUD = np.float32(2), np.float32(16), np.float32(8)  # scales of the outputs, which are centred on 0.5
 
 
 class Learned:
-    """Fixed features, and what the network adds to each. One call at a time."""
+    """Fixed features plus the network's additive correction. Calls are serialised by a lock."""
 
     margin, left = _MARGIN, LEFT
 
@@ -32,37 +32,37 @@ class Learned:
 
     def __call__(self, whitened: Float32Array, left: Float32Array) -> Shown:
         height, width, bands = whitened.shape
-        few = min(bands, AXES)
+        axes = min(bands, AXES)
         planes = np.full((AXES + LEFT, height, width), 0.5, np.float32)
-        planes[:few] += np.moveaxis(np.arcsinh(whitened[..., :few]), 2, 0) * TAKES
+        planes[:axes] += np.moveaxis(np.arcsinh(whitened[..., :axes]), 2, 0) * TAKES
         planes[AXES:] += np.moveaxis(np.arcsinh(left), 2, 0) * TAKES
         with self._lock:
-            made = self._choice.runtime.run({self._name: np.ascontiguousarray(self._choice.tensor(planes))})[self._made]
-            added = np.moveaxis(self._choice.planes(made), 0, 2) - np.float32(0.5)
-        # its convolutions see zeros where the window ends
+            output = self._choice.runtime.run({self._name: np.ascontiguousarray(self._choice.tensor(planes))})[self._made]
+            correction = np.moveaxis(self._choice.planes(output), 0, 2) - np.float32(0.5)
+        # cut the margin, where its convolutions see the zero padding
         inner = slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN)
-        added = added[inner]
-        alike, leaning = added[..., :FEATURES] * ALIKE, added[..., FEATURES:-1] * LEANING
-        loud = np.exp(np.clip(added[..., -1] * LOUD, -LOUDEST, LOUDEST))
-        own = self._fixed(whitened[inner], left[inner])
-        alike[..., :bands] += own.alike
-        leaning[..., :bands] += own.leaning
+        correction = correction[inner]
+        alike, leaning = correction[..., :FEATURES] * ALIKE, correction[..., FEATURES:-1] * LEANING
+        loud = np.exp(np.clip(correction[..., -1] * LOUD, -LOUDEST, LOUDEST))
+        base = self._fixed(whitened[inner], left[inner])
+        alike[..., :bands] += base.alike
+        leaning[..., :bands] += base.leaning
         return Shown(np.ascontiguousarray(alike), np.ascontiguousarray(leaning), loud)
 
 
 def kernel(bands: int) -> Kernel:
-    """For an image of so many bands: learned, or fixed where little is left to learn.
+    """Return the kernel for an image of `bands` bands: learned below MANY bands, else fixed.
 
     Raises ModelError where the model's files are damaged.
     """
-    return fixed(bands) if bands >= MANY else _found()
+    return fixed(bands) if bands >= MANY else _learned()
 
 
 @functools.cache
-def _found() -> Kernel:
+def _learned() -> Kernel:
     return of(zoo.find(MODEL), MANY - 1)
 
 
 def of(card: zoo.Card, bands: int) -> Kernel:
-    """A model's kernel for an image of so many bands, at most FEATURES."""
+    """Return the kernel of the model `card` for an image of `bands` bands, at most FEATURES."""
     return Kernel(Learned(card, fixed(bands).features), float(card.training["near"][int(bands >= MANY)]))

@@ -1,7 +1,7 @@
-"""Area kriging of a tile: what the low-resolution pixels leave unexplained, carried to the high-resolution ones that are alike and near.
+"""Area-to-point kriging of a tile: predicts the trend's residual at high-resolution pixels from that at low-resolution ones.
 
-A Gaussian process whose covariance is a `Kernel`; each low-resolution pixel observes its mean under the point spread function, summed over
-cells of some pixels. One factorisation serves all components and bands of one noise level (Goovaerts 2008; Wang, Shi, Atkinson 2016).
+A Gaussian process with covariance `Kernel`. Each low-resolution pixel observes the mean under the point spread function, approximated by a
+sum over cells of several pixels. One factorisation serves all components of one noise level (Goovaerts 2008; Wang, Shi, Atkinson 2016).
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from edgefuse.sharpening.psf import apply, cell_edges, cells
 from edgefuse.sharpening.trend import Trend
 from edgefuse.util.arrays import Float32Array, Float64Array
 
-SHARED = 1  # low-resolution pixels that two neighbouring tiles both sharpen, for `taper`
-_AROUND = 2  # cells to a low-resolution pixel around what is sharpened: 4 take twice the time for 0.015 dB
+SHARED = 1  # overlap of neighbouring tiles in low-resolution pixels, blended by `taper`
+_AROUND = 2  # cells per side of a low-resolution pixel outside the core: 4 take twice the time for 0.015 dB
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Low-resolution pixels: those sharpened, and those looked at."""
+    """A tile in low-resolution pixels. core: sharpened. window: observed; it contains the core."""
 
     core: tuple[Span, Span]
     window: tuple[Span, Span]
 
 
 def tiles(shape: tuple[int, ...], side: int, shared: int = SHARED) -> Iterator[Tile]:
-    """Row by row, of `side` low-resolution pixels looked at, seven eighths of which are sharpened, the last ones by the next tile, too.
-    At borders the window moves in."""
+    """Yield tiles row by row. Windows are `side` low-resolution pixels wide, cores 7/8 of that; cores overlap by `shared` pixels.
+    At borders the window is moved inside."""
     stride = max(1, 7 * side // 8 - shared)
 
     def spans(count: int) -> list[tuple[Span, Span]]:
-        found = []
+        result = []
         for start in range(0, max(1, count - shared), stride):
             end = min(count, start + stride + shared)
             first = min(max(0, start - (side - stride - shared) // 2), max(0, count - side))
-            found.append(((start, end), (first, min(count, first + side))))
-        return found
+            result.append(((start, end), (first, min(count, first + side))))
+        return result
 
     for rows in spans(shape[0]):
         for columns in spans(shape[1]):
@@ -52,7 +52,7 @@ def tiles(shape: tuple[int, ...], side: int, shared: int = SHARED) -> Iterator[T
 
 
 def taper(span: Span, count: int, ratio: int) -> Float32Array:
-    """What a tile's pixels count along an axis, where it sharpens `span` of `count` low-resolution pixels: it fades into its neighbours."""
+    """Blending weights of a tile's pixels along an axis of `count` low-resolution pixels, `span` its core: linear ramps at overlaps."""
     weights = np.ones((span[1] - span[0]) * ratio, np.float32)
     fade = SHARED * ratio
     rising = ((np.arange(fade) + 0.5) / fade).astype(np.float32)
@@ -64,30 +64,30 @@ def taper(span: Span, count: int, ratio: int) -> Float32Array:
 
 
 class Seen(NamedTuple):
-    """What is observed in a window."""
+    """Observations in a window."""
 
     gram: Float32Array
     """(n, n): covariances of the known low-resolution pixels"""
     rest: Float32Array
-    """(n, k): what the trend leaves of them, by components"""
+    """(n, k): the trend's residual there, by components"""
     shown: Shown
-    """by the window's pixels"""
+    """features of the window's pixels"""
     cells: Grid
     near: Float32Array
-    """(p, m n, r): covariances of the cells with all low-resolution pixels, without the products"""
+    """(p, m n, r): covariances of the cells with all low-resolution pixels, without the product term"""
     leaning: Float32Array
-    """(n, e): of the known low-resolution pixels"""
+    """(n, e): slope features of the known low-resolution pixels"""
     weights: tuple[Float32Array, Float32Array]
-    """(m, p), (n, r): of cells in each low-resolution row and column"""
+    """(m, p), (n, r): weights of cells in each low-resolution row and column"""
     known: Mask
-    """(m n,)"""
+    """(m n,): which low-resolution pixels are known"""
 
 
 class Places(NamedTuple):
-    """Pixels (p, r) of a tile's core."""
+    """Features and covariances of the pixels (p, r) of a tile's core."""
 
     near: Float32Array
-    """(p, m n, r): covariances with all low-resolution pixels, without the products"""
+    """(p, m n, r): covariances with all low-resolution pixels, without the product term"""
     leaning: Float32Array
     """(p, r, e)"""
     loud: Float32Array
@@ -96,8 +96,8 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Kriging:
-    """Of one scene. noise: (k,), of each component, as a share of a low-resolution pixel's own variance.
-    split: cells to a low-resolution pixel, to a side, where tiles are sharpened; what is looked at around that may have fewer."""
+    """Kriging of one scene. noise: (k,), noise variance of each component, as a share of a low-resolution pixel's own variance.
+    split: cells per side of a low-resolution pixel in a tile's core; fewer are used around it."""
 
     pair: Pair
     trend: Trend
@@ -106,6 +106,7 @@ class Kriging:
     split: int = 4
 
     def seen(self, tile: Tile) -> Seen:
+        """Return the observations in the tile's window."""
         rows, columns = tile.window
         around = self.reads(rows, 0), self.reads(columns, 1)
         low = self.pair.low(*around)
@@ -117,60 +118,60 @@ class Kriging:
         cells_, leaning, weights = self._cells(tile, shown)
         near = covariances(cells_, cells_, weights, self.kernel.near)
         gram = _observed(near, weights)[known][:, known]
-        leaned = apply(*weights, leaning).reshape(len(known), -1)[known]
-        return Seen(gram + leaned @ leaned.T, rest[known], shown, cells_, near, leaned, weights, known)
+        slopes = apply(*weights, leaning).reshape(len(known), -1)[known]
+        return Seen(gram + slopes @ slopes.T, rest[known], shown, cells_, near, slopes, weights, known)
 
     def _cells(self, tile: Tile, shown: Shown) -> tuple[Grid, Float32Array, tuple[Float32Array, Float32Array]]:
-        """The window's cells, what the residual leans along there, and how low-resolution pixels see them."""
+        """Return the window's cells, their slope features, and the point spread function's weights on cells."""
         psf, (height, width, _) = self.pair.psf, self.pair.high_shape
         rows, columns = tile.window
         at_y, at_x = (self._edges(*spans) for spans in zip(tile.core, tile.window, strict=True))
-        alike, leaning, loud = (_meant(part, at_y, at_x) for part in shown)
-        # from the window's corner: single precision has few digits
+        alike, leaning, loud = (_cell_means(part, at_y, at_x) for part in shown)
+        # relative to the window's corner, for single precision
         y, x = ((at[:-1] + at[1:]) / (2 * psf.ratio) - first for at, first in ((at_y, rows[0]), (at_x, columns[0])))
         weights = cells(*psf.rows(*rows, height), at_y), cells(*psf.columns(*columns, width), at_x)
         return Grid(alike, loud, y.astype(np.float32), x.astype(np.float32)), leaning, weights
 
     def _edges(self, core: Span, window: Span) -> NDArray[np.intp]:
-        """Where cells begin, and the last one ends: smaller ones where the core is."""
+        """Return the cells' edges in pixels: cells are smaller in the core."""
         ratio = self.pair.psf.ratio
         around = min(self.split, _AROUND)
         parts = (window[0], core[0], around), (*core, self.split), (core[1], window[1], around)
-        every = [cell_edges(begin, end, ratio, min(split, ratio)) for begin, end, split in parts]
-        return np.unique(np.concatenate(every))
+        edges = [cell_edges(begin, end, ratio, min(split, ratio)) for begin, end, split in parts]
+        return np.unique(np.concatenate(edges))
 
     def _shown(self, tile: Tile, rest: Float32Array, around: tuple[Span, Span]) -> Shown:
-        """What the features make of a tile's window, and of what the trend leaves of the low-resolution pixels around it (m, n, k),
-        reflected where the scene ends."""
+        """Compute the features of a tile's window. rest: (m, n, k), the trend's residual of the low-resolution pixels `around` it.
+        Mirrored at the scene's border."""
         features, ratio = self.kernel.features, self.pair.psf.ratio
         wanted = [(begin * ratio - features.margin, end * ratio + features.margin) for begin, end in tile.window]
         rows, columns = ((max(0, a), min(n, b)) for (a, b), n in zip(wanted, self.pair.high_shape[:2], strict=True))
-        pixels, there = self.pair.pixels(rows, columns)
-        if not there.all():
-            pixels = np.where(there[..., None], pixels, self.trend.centre)
+        pixels, known = self.pair.pixels(rows, columns)
+        if not known.all():
+            pixels = np.where(known[..., None], pixels, self.trend.centre)
         whitened = self.kernel.whitened(self.trend, pixels)
         leading = self.trend.leading(rest, features.left)
         left = cubic.enlarged(leading, around, (rows, columns), self.pair.low_shape[:2], self.pair.psf)
-        beyond = [(got - a, b - end) for (a, b), (got, end) in zip(wanted, (rows, columns), strict=True)]
-        if any(sum(pads) for pads in beyond):
-            whitened, left = (np.pad(x, [*beyond, (0, 0)], mode="reflect") for x in (whitened, left))
+        padding = [(begin - a, b - end) for (a, b), (begin, end) in zip(wanted, (rows, columns), strict=True)]
+        if any(sum(pads) for pads in padding):
+            whitened, left = (np.pad(x, [*padding, (0, 0)], mode="reflect") for x in (whitened, left))
         return features(whitened, left)
 
     def reads(self, span: Span, axis: int) -> Span:
-        """The low-resolution rows or columns that are read for tiles whose windows have these."""
+        """Return the low-resolution rows (axis 0) or columns (1) to read for windows that cover `span`."""
         features = self.kernel.features
         by = cubic.REACH - (-features.margin // self.pair.psf.ratio) if features.left else 0
         return grown(span, by, self.pair.low_shape[axis])
 
     def places(self, tile: Tile, seen: Seen) -> Places:
-        """The pixels of the tile's core."""
+        """Return features and covariances of the tile's core."""
         ratio = self.pair.psf.ratio
         inner = tuple(
             slice((begin - first) * ratio, (end - first) * ratio) for (begin, end), (first, _) in zip(tile.core, tile.window, strict=True)
         )
         alike, leaning, loud = (part[inner] for part in seen.shown)
         if self.split >= ratio:
-            # cells are pixels, and all is known already
+            # cells are pixels, so their covariances are computed already
             at_y, at_x = (self._edges(*spans) for spans in zip(tile.core, tile.window, strict=True))
             down, across = (
                 slice(*np.searchsorted(at, (begin * ratio, end * ratio))) for at, (begin, end) in zip((at_y, at_x), tile.core, strict=True)
@@ -180,26 +181,26 @@ class Kriging:
         return Places(covariances(Grid(alike, loud, y, x), seen.cells, seen.weights, self.kernel.near), leaning, loud)
 
     def carried(self, tile: Tile, seen: Seen, uncertain: bool) -> tuple[Float32Array, Float32Array | None]:
-        """Components (p, r, k) of the pixels of the tile's core, and, where asked for, the share of each component's variance that stays
-        unknown (p, r, k)."""
+        """Predict the components (p, r, k) in the tile's core; if `uncertain`, also the kriging variance of each component (p, r, k), as a
+        share of its variance."""
         near, leaning, loud = self.places(tile, seen)
         solved, inverses = self._solved(seen, uncertain)
-        every = np.zeros((len(seen.known), solved.shape[1]), np.float32)
-        every[seen.known] = solved
-        found = np.matmul(near.transpose(0, 2, 1), every)
-        found += leaning @ (seen.leaning.T @ solved)
+        weights = np.zeros((len(seen.known), solved.shape[1]), np.float32)
+        weights[seen.known] = solved
+        predicted = np.matmul(near.transpose(0, 2, 1), weights)
+        predicted += leaning @ (seen.leaning.T @ solved)
         if not uncertain:
-            return found, None
-        unknown = np.empty_like(found)
-        for row, (at, lean) in enumerate(zip(near, leaning, strict=True)):
-            own = np.square(loud[row]) + np.square(lean).sum(1)
-            covariance = at[seen.known] + seen.leaning @ lean.T
+            return predicted, None
+        unknown = np.empty_like(predicted)
+        for row, (row_near, slopes) in enumerate(zip(near, leaning, strict=True)):
+            own = np.square(loud[row]) + np.square(slopes).sum(1)
+            covariance = row_near[seen.known] + seen.leaning @ slopes.T
             for chosen, inverse in inverses:
                 unknown[row][:, chosen] = np.maximum(own - (covariance * (inverse @ covariance)).sum(0), 0)[:, None]
-        return found, unknown
+        return predicted, unknown
 
     def _solved(self, seen: Seen, uncertain: bool) -> tuple[Float32Array, list[tuple[Mask, Float32Array]]]:
-        """Weights of the observations (n, k); and the inverse of their covariance for each level of noise."""
+        """Solve for the observations' weights (n, k); if `uncertain`, also return the inverse covariance of each noise level."""
         count = len(seen.gram)
         solved = np.zeros((count, seen.rest.shape[1]), np.float32)
         inverses: list[tuple[Mask, Float32Array]] = []
@@ -216,8 +217,8 @@ class Kriging:
         return solved, inverses
 
 
-def _meant(pixels: Float32Array, at_y: NDArray[np.intp], at_x: NDArray[np.intp]) -> Float32Array:
-    """Pixels (h, w, ...) -> their means over cells (p, r, ...)."""
+def _cell_means(pixels: Float32Array, at_y: NDArray[np.intp], at_x: NDArray[np.intp]) -> Float32Array:
+    """Average pixels (h, w, ...) over cells (p, r, ...)."""
     if len(at_y) == pixels.shape[0] + 1 and len(at_x) == pixels.shape[1] + 1:
         return pixels
     sums = np.add.reduceat(np.add.reduceat(pixels, at_y[:-1] - at_y[0], 0), at_x[:-1] - at_x[0], 1)
@@ -226,7 +227,7 @@ def _meant(pixels: Float32Array, at_y: NDArray[np.intp], at_x: NDArray[np.intp])
 
 
 def _observed(near: Float32Array, weights: tuple[Float32Array, Float32Array]) -> Float32Array:
-    """Covariances of cells with low-resolution pixels (p, q, r) -> of low-resolution pixels with each other (m n, q)."""
+    """Turn covariances of cells with low-resolution pixels (p, q, r) into those between low-resolution pixels (m n, q)."""
     down, across = weights
     count, observed, _ = near.shape
     half = np.matmul(near, across.T).reshape(count, -1)

@@ -1,4 +1,4 @@
-"""A low-resolution cube and a high-resolution image of the same scene, read a window at a time, with what is missing in either."""
+"""A low-resolution cube and a high-resolution image of the same scene, read in windows, with masks of missing samples."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edgefuse.sharpening.psf import Psf, apply
 from edgefuse.util.arrays import Float32Array
 
 Mask = NDArray[np.bool_]
-Span = tuple[int, int]  # from, to
+Span = tuple[int, int]  # first, one past the last
 
-_SEEN = 1e-3  # of a low-resolution pixel's weight may lie on missing pixels
-_INSIDE = 0.65  # of it must lie within the image, whose reflection stands for the rest
-_LARGEST = 1e12  # what single precision squares and sums
-_FILLS = -9999, -999, -32768, -32767  # what files put where nothing is, and some forget to say so
+_SEEN = 1e-3  # share of a low-resolution pixel's weight that may fall on missing pixels
+_INSIDE = 0.65  # share of it that must fall inside the image; the rest uses the mirrored image
+_LARGEST = 1e12  # largest sample, so that squares can be summed in single precision
+_FILLS = -9999, -999, -32768, -32767  # common fill values that some files do not declare as no data
 
 
 class Samples(Protocol):
-    """What slices as an array (H, W, B): a NumPy array, or a `CubeSource`."""
+    """Anything that slices like an array (H, W, B): a NumPy array or a `CubeSource`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -32,45 +32,47 @@ class Samples(Protocol):
 
 
 class Observed(NamedTuple):
+    """The image degraded to low resolution."""
+
     pixels: Float32Array
     """(m, n, b)"""
     seen: Mask
-    """(m, n): of which next to nothing lies on missing pixels"""
+    """(m, n): True where at most 0.1 % of the weight falls on missing pixels"""
 
 
 class Low(NamedTuple):
-    """Low-resolution pixels, and what the image shows there."""
+    """Low-resolution pixels of the cube and of the degraded image."""
 
     spectra: Float32Array
     """(m, n, B); 0 where missing"""
     image: Float32Array
-    """(m, n, b), through the point spread function"""
+    """(m, n, b), degraded by the point spread function"""
     known: Mask
-    """(m, n): where both are whole"""
+    """(m, n): True where both are complete"""
 
 
 def grown(span: Span, by: int, count: int) -> Span:
-    """A span of an axis of `count` pixels, and `by` more to either side, as far as there are."""
+    """Extend a span of an axis of `count` pixels by `by` on either side, clipped to the axis."""
     return max(0, span[0] - by), min(count, span[1] + by)
 
 
 def ratio_of(low: tuple[int, ...], high: tuple[int, ...]) -> int:
-    """High-resolution pixels to a low-resolution one. Raises CubeError where that is not one whole number."""
-    (h, w, bands), (height, width, few) = low, high
-    told = f"the cube has {h} x {w} pixels and {bands} bands, the image {height} x {width} and {few}"
+    """Return the ratio of the shapes' sides. Raises CubeError where it is not one integer."""
+    (h, w, bands), (height, width, image_bands) = low, high
+    sizes = f"the cube has {h} x {w} pixels and {bands} bands, the image {height} x {width} and {image_bands}"
     if height % h or width % w or height // h != width // w:
         nearest = round(math.sqrt(height * width / (h * w)))
-        words = f"crop the image to {nearest * h} x {nearest * w}" if nearest > 1 else "give the cube first, then the image"
-        raise CubeError(f"{told}: the ratio is not one whole number in both directions ({height / h:.4g} and {width / w:.4g}); {words}")
-    if height == h and few > bands:
-        raise CubeError(f"{told}, on one grid; give the cube, which has more bands, first, then the image")
+        advice = f"crop the image to {nearest * h} x {nearest * w}" if nearest > 1 else "give the cube first, then the image"
+        raise CubeError(f"{sizes}: the ratio is not one whole number in both directions ({height / h:.4g} and {width / w:.4g}); {advice}")
+    if height == h and image_bands > bands:
+        raise CubeError(f"{sizes}, on one grid; give the cube, which has more bands, first, then the image")
     return height // h
 
 
 @dataclass(frozen=True)
 class Pair:
-    """cube: (h, w, B). image: (h ratio, w ratio, b). Missing is what equals their no-data values, and what is no finite number. within:
-    rows and columns of the cube that the image is compared with; None: all."""
+    """cube: (h, w, B). image: (h ratio, w ratio, b). Samples that equal the no-data value or are not finite are missing. within: rows and
+    columns of the cube that are compared with the image; None: all."""
 
     cube: Samples
     image: Samples
@@ -90,30 +92,30 @@ class Pair:
         return height, width, bands
 
     def spectra(self, rows: Span, columns: Span) -> tuple[Float32Array, Mask]:
-        """(m, n, B), 0 where missing, and (m, n): where all bands are there."""
-        return _taken(self.cube[slice(*rows), slice(*columns)], self.cube_nodata, "the cube")
+        """Return the cube's samples (m, n, B), 0 where missing, and a mask (m, n), True where all bands are known."""
+        return _masked(self.cube[slice(*rows), slice(*columns)], self.cube_nodata, "the cube")
 
     def pixels(self, rows: Span, columns: Span) -> tuple[Float32Array, Mask]:
-        """The image's, likewise."""
-        return _taken(self.image[slice(*rows), slice(*columns)], self.image_nodata, "the image")
+        """Return the image's samples and mask, likewise."""
+        return _masked(self.image[slice(*rows), slice(*columns)], self.image_nodata, "the image")
 
     def observed(self, rows: Span, columns: Span) -> Observed:
-        """The image as low-resolution pixels of a window see it."""
+        """Return the image degraded to the low-resolution pixels of a window."""
         height, width, _ = self.high_shape
         top, down = self.psf.rows(*rows, height)
         left, across = self.psf.columns(*columns, width)
-        pixels, there = self.pixels((top, top + down.shape[1]), (left, left + across.shape[1]))
+        pixels, known = self.pixels((top, top + down.shape[1]), (left, left + across.shape[1]))
         image = apply(down, across, pixels)
         inside = self.psf.inside(*rows, height, self.psf.dy)[:, None] * self.psf.inside(*columns, width, self.psf.dx)
         seen = inside >= _INSIDE
-        if there.all():
+        if known.all():
             return Observed(image, seen)
-        missing = apply(down, across, (~there)[..., None].astype(np.float32))[..., 0]
+        missing = apply(down, across, (~known)[..., None].astype(np.float32))[..., 0]
         image /= np.maximum(1 - missing, np.float32(_SEEN))[..., None]
         return Observed(image, seen & (missing <= _SEEN))
 
     def low(self, rows: Span, columns: Span) -> Low:
-        """Low-resolution pixels of a window."""
+        """Return the low-resolution pixels of a window, from cube and image."""
         spectra, known = self.spectra(rows, columns)
         image, seen = self.observed(rows, columns)
         known &= seen
@@ -128,29 +130,29 @@ def _inside(span: Span, kept: Span) -> Mask:
     return np.asarray((at >= kept[0]) & (at < kept[1]))
 
 
-def _taken(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Float32Array, Mask]:
+def _masked(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Float32Array, Mask]:
     known = np.ones(samples.shape[:2], bool)
     if nodata is not None and not math.isnan(nodata):
         known &= (samples != nodata).all(2)
-    if samples.dtype.kind in "if" and (doubtful := np.isin(samples[..., 0], _FILLS) & known).any():
-        _refuse_fills(samples[doubtful], whose)
+    if samples.dtype.kind in "if" and (suspect := np.isin(samples[..., 0], _FILLS) & known).any():
+        _refuse_fills(samples[suspect], whose)
     with np.errstate(over="ignore"):
-        taken = samples.astype(np.float32)
+        converted = samples.astype(np.float32)
     if samples.dtype.kind == "f":
-        known &= np.isfinite(taken).all(2)
+        known &= np.isfinite(converted).all(2)
         if not known.all():
-            taken[~known] = 0
-        if np.abs(taken).max(initial=0) > _LARGEST:
-            raise CubeError(f"samples beyond {_LARGEST:g} can't be sharpened; scale the cube, or name such samples as nodata")
+            converted[~known] = 0
+        if np.abs(converted).max(initial=0) > _LARGEST:
+            raise CubeError(f"samples above {_LARGEST:g} can't be sharpened; scale the cube, or declare that value as no data")
     elif not known.all():
-        taken[~known] = 0
-    return taken, known
+        converted[~known] = 0
+    return converted, known
 
 
 def _refuse_fills(pixels: NDArray[Any], whose: str) -> None:
-    """Raises CubeError where one of (n, B) holds the same in every band."""
+    """Raises CubeError where one of the pixels (n, B) has the same fill value in every band."""
     if (same := (pixels == pixels[:, :1]).all(1)).any():
         raise CubeError(
-            f"pixels of {whose} are {pixels[same][0, 0]:g} in every band, and its file doesn't say that these are missing; name that value "
+            f"pixels of {whose} are {pixels[same][0, 0]:g} in every band, a fill value that its file does not declare; declare that value "
             "as no data in its header"
         )

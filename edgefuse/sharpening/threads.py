@@ -1,4 +1,4 @@
-"""Tiles are done side by side, each on one core: the linear algebra's own threads would wait for one another."""
+"""Limits BLAS to one thread while tiles run in parallel, one per core, so that its threads do not compete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def limiter() -> object | None:
-    """threadpoolctl, which tells the linear algebra's library how many threads to use; None where it is not installed."""
+    """Return the module threadpoolctl, which limits the threads of BLAS; None where it is not installed."""
     try:
         import threadpoolctl
     except ImportError:
@@ -18,11 +18,11 @@ def limiter() -> object | None:
 
 @contextmanager
 def side_by_side(wanted: int) -> Iterator[int]:
-    """How many tiles to do at a time: `wanted`, 0 for as many as there are cores; 1 where its threads can't be held."""
-    found = limiter()
-    if found is None:
-        alone = any(os.environ.get(name) == "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"))
-        yield (wanted or os.cpu_count() or 1) if alone else 1
+    """Yield the number of tiles to process in parallel: `wanted`, 0 for one per core; 1 where BLAS's threads can't be limited."""
+    threadpoolctl = limiter()
+    if threadpoolctl is None:
+        single_threaded = any(os.environ.get(name) == "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"))
+        yield (wanted or os.cpu_count() or 1) if single_threaded else 1
         return
-    with found.threadpool_limits(1):  # type: ignore[attr-defined]
+    with threadpoolctl.threadpool_limits(1):  # type: ignore[attr-defined]
         yield wanted or os.cpu_count() or 1

@@ -1,8 +1,8 @@
 """`folder:DIR`, `folder:VISIBLE,INFRARED` or `folder:DIR?visible=NAME&infrared=NAME`: image files, paired by name.
 
-`folder:DIR` finds the two folders in DIR by how public datasets lay theirs out (`edgefuse.sources.layouts`). Only image files count, in
-natural order (frame2 before frame10). A frame without a partner, or with two, is a FrameError in its place, so that it is named and counted
-while the others go on.
+`folder:DIR` finds the two folders in DIR by the layouts of public datasets (`edgefuse.sources.layouts`). Only image files are used, in
+natural order (frame2 before frame10). A frame without a partner, or with more than one, raises FrameError at its position, so that it
+is reported and counted and the others are still read.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ DEFAULT_FPS = 25.0
 
 
 def natural(text: str) -> list[tuple[int, int, str]]:
-    """A sort key: digits by value, the rest by letter."""
+    """Return a sort key that compares digits by value and the rest as text."""
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"([0-9]+)", text) if p]
 
 
 class FolderSource(Source):
-    """Pairs of image files. Each file is read whole or not at all (`edgefuse.util.images`)."""
+    """Pairs of image files. Damaged files are rejected (`edgefuse.util.images`)."""
 
     OPTIONS = ("fps", "visible", "infrared")
 
     def __init__(self, visible: Path, infrared: Path, uri: str, fps: float = DEFAULT_FPS, found: Found | None = None) -> None:
-        """found: the files, where they are not all in these two folders. Raises SourceError where there is not one pair."""
+        """found: the files, if they are not all in these two folders. Raises SourceError if there is no pair."""
         found = found or given(visible, infrared)
         self._files = {"visible": found.visible, "infrared": found.infrared}
         self._folders = {"visible": visible, "infrared": infrared}
         if not found.visible.keys() & found.infrared.keys():
             counts = " and ".join(f"{len(f)} images in {self._folders[m]}" for m, f in self._files.items())
-            raise SourceError(f"no pairs: {counts}, but no two of the same name (extensions aside); name both frames of a pair alike")
+            raise SourceError(
+                f"no pairs: {counts}, but no two of the same name (without extension); give both frames of a pair the same name"
+            )
         self._names = sorted(found.visible.keys() | found.infrared.keys(), key=lambda name: (natural(name), name))
         self._next = 0
         self.info = SourceInfo(

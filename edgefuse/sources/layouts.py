@@ -1,10 +1,10 @@
-"""How public datasets lay out their pairs: folders, file names, and which of them `folder:DIR` finds in DIR.
+"""Folder layouts of public datasets, which `folder:DIR` recognises in DIR.
 
-`LAYOUTS` is the table: two patterns of folders below DIR. Names are compared without case; `|` separates alternatives of one name.
-`{split}` stands for one of `SPLITS`: each split is a set of pairs of its own, so that two of them are ambiguous. `*` stands for any name:
-all folders that match make one set (KAIST's videos). Where no row fits, cameras may be told by file names (`named`), as in TNO's own tree.
+`LAYOUTS` lists two patterns of folders below DIR per layout. Names are compared case-insensitively; `|` separates alternatives of one name.
+`{split}` matches one of `SPLITS`: each split is a separate set of pairs, so two of them are ambiguous. `*` matches any name: all matching
+folders make one set (KAIST's videos). If no row matches, cameras are told by file names (`named`), as in TNO's original tree.
 
-Sources of the rows: the datasets' own README files and public loaders of them, read in 2026.
+Sources: the datasets' README files and public loaders, read in 2026.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pathlib import Path
 from edgefuse.errors import SourceError
 from edgefuse.sources.named import by_names, listing, tell_apart
 
-Files = dict[str, list[Path]]  # the files of each name; more than one where a name is ambiguous
+Files = dict[str, list[Path]]  # files by name; more than one if a name is ambiguous
 
 SPLITS = ("train", "test", "val", "validation", "detection")
 _UNREGISTERED = "the frames of FLIR ADAS are not registered: run edgefuse calibrate, then edgefuse run --calibration FILE"
-_NO_PAIRS = "its frames of the two cameras were taken apart from one another; take video_rgb_test and video_thermal_test"
+_NO_PAIRS = "its frames of the two cameras were not taken together; use video_rgb_test and video_thermal_test"
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """name: the dataset's. visible, infrared: patterns of folders. table: a JSON file in DIR, {visible file: infrared file}, that says
-    which belong together. warning: what a user of it has to know."""
+    """A row of the table. name: of the dataset. visible, infrared: folder patterns. table: a JSON file in DIR that lists the pairs,
+    {visible file: infrared file}. warning: for users of the dataset."""
 
     name: str
     visible: str
@@ -58,7 +58,7 @@ LAYOUTS = (
     Layout("FLIR ADAS 2", "video_rgb_test/data", "video_thermal_test/data", "rgb_to_thermal_vid_map.json", _UNREGISTERED),
     Layout("FLIR ADAS 2", "images_rgb_{split}/data", "images_thermal_{split}/data", "rgb_to_thermal_vid_map.json", _UNREGISTERED),
 )
-# only where none of the above fits: no dataset's, but what people call such folders
+# tried only if none of the above matches: common folder names of no dataset
 OTHERS = (
     Layout("two folders", "visible|vis|vi|rgb|visual|colour|color", "infrared|ir|lwir|thermal|tir"),
     Layout("two folders", "{split}/visible|vis|vi|rgb|visual|colour|color", "{split}/infrared|ir|lwir|thermal|tir"),
@@ -67,8 +67,8 @@ OTHERS = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Files of each camera by the pair's name. folders: where they are, one a camera, for messages. paths: all that is read from.
-    layout: which it is, in words, "" where the folders were given. warning: "" where there is none."""
+    """Files of each camera by the pair's name. folders: one per camera, for messages. paths: all folders that are read.
+    layout: description of the layout, "" if the folders were given. warning: "" if there is none."""
 
     visible: Files
     infrared: Files
@@ -83,21 +83,21 @@ class Found:
 
 
 def given(visible: Path, infrared: Path) -> Found:
-    """The files of two folders. Raises SourceError where one can't be listed."""
+    """Return the files of two folders. Raises SourceError if one can't be listed."""
     return Found(*tell_apart(listing(visible), listing(infrared)), (visible, infrared), (visible, infrared))
 
 
 def find(root: Path) -> Found:
-    """The one set of pairs in `root`. Raises SourceError where there is none or more than one, with what to write."""
-    # os.path answers False where Path.is_dir raises: a name too long, a folder that can't be entered
+    """Return the only set of pairs in `root`. Raises SourceError, with the URI to use, if there is none or more than one."""
+    # os.path.isdir returns False where Path.is_dir raises: names that are too long, folders without permission
     if not os.path.isdir(root):  # noqa: PTH112
         raise SourceError(f"{root}: no such folder; give one with visible/ and infrared/ inside")
     candidates: list[Found] = []
     for rows in (LAYOUTS, OTHERS):
-        candidates = _distinct(found for layout in rows for found in _sets(root, layout))
+        candidates = _distinct(candidate for layout in rows for candidate in _sets(root, layout))
         if candidates:
             break
-    full = [found for found in candidates if found.images]
+    full = [candidate for candidate in candidates if candidate.images]
     if not full and (named := _named(root)) is not None:
         full = [named]
     if len(full) > 1:
@@ -112,7 +112,7 @@ def find(root: Path) -> Found:
 
 
 def _sets(root: Path, layout: Layout) -> Iterator[Found]:
-    """Each set of pairs that the layout has in `root`."""
+    """Yield each set of pairs that matches the layout in `root`."""
     for split in SPLITS if "{split}" in layout.visible else ("",):
         sides = [_expanded(root, pattern.replace("{split}", split)) for pattern in (layout.visible, layout.infrared)]
         if not all(sides):
@@ -120,68 +120,68 @@ def _sets(root: Path, layout: Layout) -> Iterator[Found]:
         if "*" in layout.visible:
             yield _joined(root, layout, *sides)
             continue
-        # more than one where names differ by case alone, or by alternatives
+        # more than one if names differ only in case, or several alternatives exist
         for visible in sides[0].values():
             yield from (_one(root, layout, visible, infrared) for infrared in sides[1].values())
 
 
 def _one(root: Path, layout: Layout, visible: Path, infrared: Path) -> Found:
-    said = f"{layout.name} ({visible.relative_to(root)} with {infrared.relative_to(root)})"
-    found = replace(given(visible, infrared), layout=said, warning=layout.warning)
-    return _by_table(root / layout.table, found) if layout.table else found
+    description = f"{layout.name} ({visible.relative_to(root)} with {infrared.relative_to(root)})"
+    pairs = replace(given(visible, infrared), layout=description, warning=layout.warning)
+    return _by_table(root / layout.table, pairs) if layout.table else pairs
 
 
 def _joined(root: Path, layout: Layout, *sides: dict[tuple[str, ...], Path]) -> Found:
-    """All folders that match, as one set; a pair's name begins with its folders'."""
+    """Return all matching folders as one set; a pair's name begins with the names of its folders."""
     visible, infrared = Files(), Files()
     for key in sorted(sides[0].keys() | sides[1].keys()):
         parts = [listing(side[key]) if key in side else Files() for side in sides]
-        for whole, part in zip((visible, infrared), tell_apart(*parts), strict=True):
-            whole.update({"_".join((*key, name)): files for name, files in part.items()})
+        for target, part in zip((visible, infrared), tell_apart(*parts), strict=True):
+            target.update({"_".join((*key, name)): files for name, files in part.items()})
     count = len(sides[0].keys() | sides[1].keys())
-    said = f"{layout.name} ({layout.visible} with {layout.infrared}, {count} folder{'s' if count > 1 else ''})"
-    return Found(visible, infrared, (root / layout.visible, root / layout.infrared), (root,), said, layout.warning)
+    description = f"{layout.name} ({layout.visible} with {layout.infrared}, {count} folder{'s' if count > 1 else ''})"
+    return Found(visible, infrared, (root / layout.visible, root / layout.infrared), (root,), description, layout.warning)
 
 
-def _by_table(table: Path, found: Found) -> Found:
-    """Names the infrared files as the visible ones that `table` says they belong to, where there is such a file."""
+def _by_table(table: Path, pairs: Found) -> Found:
+    """Rename the infrared files to their visible partners in `table`, if that file exists."""
     if not table.is_file():
-        if found.visible.keys() & found.infrared.keys():
-            return found
-        raise SourceError(f"{found.layout}: {table.name} is missing, which says what belongs together; put it into {table.parent}")
+        if pairs.visible.keys() & pairs.infrared.keys():
+            return pairs
+        raise SourceError(f"{pairs.layout}: {table.name} is missing, which lists the pairs; put it into {table.parent}")
     try:
-        read = json.loads(table.read_text("utf-8"))
-        listed = [(Path(str(a)).stem, Path(str(b)).stem) for a, b in read.items()]
+        entries = json.loads(table.read_text("utf-8"))
+        listed = [(Path(str(a)).stem, Path(str(b)).stem) for a, b in entries.items()]
     except (OSError, ValueError, AttributeError) as e:
-        raise SourceError(f"{table}: not a JSON table of visible and infrared files ({e}); unpack it anew") from None
-    partners = {b: a for a, b in listed if a in found.visible}
+        raise SourceError(f"{table}: not a JSON table of visible and infrared files ({e}); extract it again") from None
+    partners = {b: a for a, b in listed if a in pairs.visible}
     if not partners:
-        return replace(found, visible={}, infrared={}, warning=_NO_PAIRS)
-    return replace(found, infrared={partners.get(name, name): files for name, files in found.infrared.items()})
+        return replace(pairs, visible={}, infrared={}, warning=_NO_PAIRS)
+    return replace(pairs, infrared={partners.get(name, name): files for name, files in pairs.infrared.items()})
 
 
 def _named(root: Path) -> Found | None:
-    found = by_names(root)
-    if found is None:
+    pairs = by_names(root)
+    if pairs is None:
         return None
-    warning = f"{found.unknown} image{'s' if found.unknown > 1 else ''} in {root} left out: their names tell no camera"
-    said = f"cameras told by file names, as TNO's tree ({found.scenes} folder{'s' if found.scenes > 1 else ''})"
-    return Found(found.visible, found.infrared, (root, root), (root,), said, warning if found.unknown else "")
+    warning = f"{pairs.unknown} image{'s' if pairs.unknown > 1 else ''} in {root} skipped: their names tell no camera"
+    description = f"cameras told by file names, as TNO's tree ({pairs.scenes} folder{'s' if pairs.scenes > 1 else ''})"
+    return Found(pairs.visible, pairs.infrared, (root, root), (root,), description, warning if pairs.unknown else "")
 
 
 def _expanded(root: Path, pattern: str) -> dict[tuple[str, ...], Path]:
-    """The folders that match, by what their wildcards stand for; by their own names where alternatives differ."""
-    found: dict[tuple[str, ...], Path] = {(): root}
+    """Return the matching folders by the names that their wildcards match, or without wildcards by their own names."""
+    matches: dict[tuple[str, ...], Path] = {(): root}
     segments = pattern.casefold().split("/")
     plain = "*" not in pattern
     for segment in segments:
-        grown: dict[tuple[str, ...], Path] = {}
-        for key, folder in found.items():
+        next_matches: dict[tuple[str, ...], Path] = {}
+        for key, folder in matches.items():
             for inner in _folders(folder):
                 if any(fnmatchcase(inner.name.casefold(), one) for one in segment.split("|")):
-                    grown[(*key, inner.name) if plain or "*" in segment else key] = inner
-        found = grown
-    return found
+                    next_matches[(*key, inner.name) if plain or "*" in segment else key] = inner
+        matches = next_matches
+    return matches
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -193,21 +193,21 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _distinct(candidates: Iterator[Found]) -> list[Found]:
-    """One a pair of folders: rows may overlap, the first says what it is."""
-    kept: dict[tuple[Path, ...], Found] = {}
+    """Keep one per pair of folders: layouts may overlap, and the first one names it."""
+    distinct: dict[tuple[Path, ...], Found] = {}
     for found in candidates:
-        kept.setdefault(found.folders, found)
-    return list(kept.values())
+        distinct.setdefault(found.folders, found)
+    return list(distinct.values())
 
 
-def _ambiguous(root: Path, found: list[Found]) -> str:
-    said = "; ".join(f.layout for f in found[:4]) + ("; ..." if len(found) > 4 else "")
-    whole, *names = (re.sub("[%?,&]", lambda c: f"%{ord(c[0]):02X}", str(path)) for path in (root, *_within(root, found[0])))
-    return f"{root} has {len(found)} sets of pairs: {said}; choose one: 'folder:{whole}?visible={names[0]}&infrared={names[1]}'"
+def _ambiguous(root: Path, candidates: list[Found]) -> str:
+    listed = "; ".join(f.layout for f in candidates[:4]) + ("; ..." if len(candidates) > 4 else "")
+    whole, *names = (re.sub("[%?,&]", lambda c: f"%{ord(c[0]):02X}", str(path)) for path in (root, *_within(root, candidates[0])))
+    return f"{root} has {len(candidates)} sets of pairs: {listed}; choose one: 'folder:{whole}?visible={names[0]}&infrared={names[1]}'"
 
 
-def _within(root: Path, found: Found) -> list[Path]:
-    return [folder.relative_to(root) for folder in found.folders]
+def _within(root: Path, candidate: Found) -> list[Path]:
+    return [folder.relative_to(root) for folder in candidate.folders]
 
 
 def _nothing(root: Path) -> str:

@@ -1,8 +1,8 @@
-"""Which camera a file is from, by its name, and which two files belong together where their names differ.
+"""Tells the camera of a file from its name, and matches files of a pair whose names differ.
 
-A name is cut into words at anything but letters and digits, and between letters and digits: IR_meting003_g is ir, meting, 003, g. The first
-word that is a camera's (`CAMERAS`) says which it is; the rest is the pair's. Of a number and a last letter, 7v and 7i, v is visible and i
-infrared.
+A name is split into words at non-alphanumeric characters and between letters and digits: IR_meting003_g is ir, meting, 003, g. The first
+word in `CAMERAS` gives the camera; the other words name the pair. If a name ends in a number and a letter, as in 7v and 7i, v is visible
+and i infrared.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ Files = dict[str, list[Path]]
 CAMERAS: dict[str, Camera] = {
     **dict.fromkeys(("visible", "visual", "vis", "vi", "rgb"), "visible"),
     **dict.fromkeys(("infrared", "thermal", "lwir", "tir", "ir", "previewdata"), "infrared"),
-    # near infrared and image intensifiers: neither of the two
+    # near infrared and image intensifiers count as neither
     **dict.fromkeys(("nir", "ii"), "other"),
 }
-FOLDERS: dict[str, Camera] = {"visual": "visible", "thermal": "infrared"}  # of TNO's sequences; their files are of the folder around them
-_DEEPEST, _MOST_FOLDERS = 4, 5000  # how far below the folder that was given, and how many
+FOLDERS: dict[str, Camera] = {"visual": "visible", "thermal": "infrared"}  # in TNO's sequences; their files belong to the parent folder
+_DEEPEST, _MOST_FOLDERS = 4, 5000  # limits of the search: depth below the given folder, number of folders
 
 
 def listing(folder: Path) -> Files:
-    """The folder's image files by stem. Raises SourceError where the folder can't be listed."""
-    found: Files = {}
+    """Return the folder's image files by stem. Raises SourceError if the folder can't be listed."""
+    files: Files = {}
     try:
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".") and path.is_file():
-                found.setdefault(path.stem, []).append(path)
+                files.setdefault(path.stem, []).append(path)
     except OSError as e:
         raise SourceError(f"cannot list {folder}: {e.strerror}; give an existing folder of images") from None
-    return found
+    return files
 
 
 def told(stem: str) -> tuple[Camera | None, str]:
-    """(the camera, the pair's name in small letters): ("infrared", "meting-003-g") of IR_meting003_g; (None, ...) where no word tells."""
+    """Return (camera, the pair's name in lower case): ("infrared", "meting-003-g") for IR_meting003_g; (None, ...) if no word tells."""
     words = re.findall(r"[^\W\d_]+|\d+", stem.casefold())
     for k, word in enumerate(words):
         if word in CAMERAS:
@@ -54,20 +54,21 @@ def told(stem: str) -> tuple[Camera | None, str]:
 
 
 def tell_apart(visible: Files, infrared: Files) -> tuple[Files, Files]:
-    """The same files, those of a pair under one name, the visible one's.
+    """Return the same files with both files of a pair under the visible one's name.
 
-    Equal names belong together. Of the rest, those that are equal but for case and the camera's word do, where there are just two.
+    Files of equal names are a pair. Of the rest, files whose names differ only in case and the camera's word are a pair, if there are
+    exactly two.
     """
-    alone = [{name: told(name)[1] for name in one if name not in other} for one, other in ((visible, infrared), (infrared, visible))]
-    counts = [Counter(names.values()) for names in alone]
-    partners = {key: name for name, key in alone[0].items() if all(count[key] == 1 for count in counts)}
-    renamed = {name: partners.get(key, name) for name, key in alone[1].items()}
+    unmatched = [{name: told(name)[1] for name in one if name not in other} for one, other in ((visible, infrared), (infrared, visible))]
+    counts = [Counter(names.values()) for names in unmatched]
+    partners = {key: name for name, key in unmatched[0].items() if all(count[key] == 1 for count in counts)}
+    renamed = {name: partners.get(key, name) for name, key in unmatched[1].items()}
     return visible, {renamed.get(name, name): files for name, files in infrared.items()}
 
 
 @dataclass(slots=True)
 class Named:
-    """Files of each camera by the pair's name. scenes: folders with such files. unknown: images whose names tell no camera."""
+    """Files of each camera by the pair's name. scenes: number of folders with such files. unknown: number of images of unknown camera."""
 
     visible: Files
     infrared: Files
@@ -76,38 +77,39 @@ class Named:
 
 
 def by_names(root: Path) -> Named | None:
-    """Pairs in `root` and the folders below it, told by file names and `FOLDERS`. None where no folder has files of both cameras, or where
-    most images' names tell none: that is no such dataset."""
+    """Find pairs in `root` and the folders below it by file names and `FOLDERS`.
+
+    Returns None if no pair is found, or if most images' names tell no camera, so that this is no such dataset."""
     scenes: dict[Path, dict[Camera, Files]] = {}
-    found, known = Named({}, {}), 0
+    pairs, known = Named({}, {}), 0
     for folder in _walk(root):
         of_folder = FOLDERS.get(folder.name.casefold()) if folder != root else None
         scene = scenes.setdefault(folder.parent if of_folder else folder, {})
         for stem, files in listing(folder).items():
             camera, _ = told(stem)
             if (camera := of_folder or camera) is None:
-                found.unknown += len(files)
+                pairs.unknown += len(files)
             else:
                 known += len(files)
                 scene.setdefault(camera, {}).setdefault(stem, []).extend(files)
     for path, scene in sorted(scenes.items()):
         visible, infrared = _paired(scene.get("visible", {}), scene.get("infrared", {}))
-        found.scenes += bool(visible or infrared)
+        pairs.scenes += bool(visible or infrared)
         prefix = [*path.relative_to(root).parts]
-        for whole, part in ((found.visible, visible), (found.infrared, infrared)):
-            whole.update({"_".join((*prefix, name)): files for name, files in part.items()})
-    return found if found.visible.keys() & found.infrared.keys() and known >= found.unknown else None
+        for target, part in ((pairs.visible, visible), (pairs.infrared, infrared)):
+            target.update({"_".join((*prefix, name)): files for name, files in part.items()})
+    return pairs if pairs.visible.keys() & pairs.infrared.keys() and known >= pairs.unknown else None
 
 
 def _paired(visible: Files, infrared: Files) -> tuple[Files, Files]:
     if len(visible) == 1 and len(infrared) == 1:
-        # whatever else their names say: VIS_lake_r with IR_lake_g
+        # one file each is a pair, whatever their names: VIS_lake_r with IR_lake_g
         return visible, {next(iter(visible)): next(iter(infrared.values()))}
     return tell_apart(visible, infrared)
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """`root` and the folders in it, no links followed. Raises SourceError where there are too many to be a dataset."""
+    """Yield `root` and the folders below it, without following links. Raises SourceError if there are too many."""
     todo, count = [(root, 0)], 0
     while todo:
         folder, depth = todo.pop()

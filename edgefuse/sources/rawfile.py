@@ -1,7 +1,7 @@
-"""The file of `--record-raw` and `replay:`: pairs as they were captured, lossless. docs/reference/raw.md describes the format.
+"""File format of `--record-raw` and `replay:`: captured pairs, lossless. docs/reference/raw.md describes it.
 
-A chunk is written whole by one call, so that a process that is killed leaves a file that plays up to its last whole chunk. Reading trusts
-nothing: every length, type and checksum is looked at first, and a frame takes no more memory than `LARGEST` allows.
+Each chunk is written by one call, so a killed process leaves a file that plays up to its last complete chunk. The reader checks every
+length, type and checksum before use, and a frame takes no more memory than `LARGEST` allows.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from edgefuse.util.files import output_error
 MAGIC = b"\x89EFR\r\n\x1a\n"
 VERSION = 1
 LARGEST = 1 << 27  # bytes of one frame's pixels, uncompressed
-_SIDE = 16384  # pixels
-_HEADER = 1 << 16  # bytes of a JSON header
-_CHUNK = LARGEST + _HEADER + 4
-_TAIL = 256  # the last chunk is shorter
+_SIDE = 16384  # largest side of a frame, in pixels
+_HEADER = 1 << 16  # largest JSON header, in bytes
+_CHUNK = LARGEST + _HEADER + 4  # largest payload, in bytes
+_TAIL = 256  # upper limit of the TAIL chunk's size, in bytes
 
 Packing = Literal["gradient", "none"]
 
@@ -38,11 +38,11 @@ class RawWriter:
     """Writes one file. Not thread-safe."""
 
     def __init__(self, path: Path, head: Mapping[str, Any]) -> None:
-        """head: what the reader gets as `RawReader.head`; JSON. Replaces `path`. Raises OutputError where it can't be written."""
+        """head: JSON metadata, read back as `RawReader.head`. Overwrites `path`. Raises OutputError if it can't be written."""
         self.path, self.bytes_written, self.bytes_raw, self.pairs = path, 0, 0, 0
         self._last: dict[Modality, Frame] = {}
         try:
-            # unbuffered: what was written is the kernel's, whatever becomes of us
+            # unbuffered: written data survives a crash of this process
             self._file: BinaryIO | None = open(path, "wb", buffering=0)  # noqa: SIM115
         except OSError as e:
             raise output_error(path, e) from None
@@ -50,17 +50,17 @@ class RawWriter:
         self._chunk(b"HEAD", _json({"version": VERSION, **head}))
 
     def write(self, pair: FramePair, pack: bool = True) -> None:
-        """Append a pair; a frame that is held over from the last one is not written again. pack: make it smaller, which takes time."""
+        """Append a pair; a frame repeated from the last pair is not written again. pack: compress, which takes time."""
         for frame in (pair.visible, pair.infrared):
             if self._last.get(frame.modality) is not frame:
-                self._chunk(b"FRAM", _packed(frame, pack))
+                self._chunk(b"FRAM", _encode_frame(frame, pack))
                 self._last[frame.modality] = frame
                 self.bytes_raw += frame.data.nbytes
         self._chunk(b"PAIR", _json({"index": pair.index, "missing": pair.missing}))
         self.pairs += 1
 
     def sync(self) -> None:
-        """Have what was written on the disk, not only in its cache. Raises OutputError."""
+        """Flush the written data to disk (fsync). Raises OutputError."""
         if self._file is not None:
             try:
                 os.fsync(self._file.fileno())
@@ -85,7 +85,7 @@ class RawWriter:
             while view:
                 view = view[self._file.write(view) :]
         except OSError as e:
-            # leave whole chunks only
+            # remove the incomplete chunk
             os.ftruncate(self._file.fileno(), self.bytes_written)
             self._file.close()
             self._file = None
@@ -94,14 +94,14 @@ class RawWriter:
 
 
 class RawReader:
-    """Reads one file, forward."""
+    """Reads one file sequentially."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SourceError where `path` is not such a file."""
+        """Raises SourceError if `path` is not such a file."""
         self.path, self.pairs_read = path, 0
         self._latest: dict[str, Frame] = {}
-        self._over = False
-        # a pipe would be waited for
+        self._at_end = False
+        # opening a pipe would block
         if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
             raise SourceError(f"{path} is not a file; give one made by --record-raw")
         try:
@@ -112,14 +112,14 @@ class RawReader:
             raise SourceError(f"cannot read {path}: {e.strerror}; give a file made by --record-raw") from None
         try:
             if magic != MAGIC:
-                raise ValueError("is not one")
+                raise ValueError("is another kind of file")
             self._start = len(MAGIC)
             kind, payload = self._next() or (b"", b"")
             if kind != b"HEAD" or payload is None:
-                raise ValueError("begins with no whole head")
+                raise ValueError("has no complete HEAD chunk")
             self.head = _mapping(payload)
             if self.head.get("version") != VERSION:
-                raise ValueError(f"is of version {self.head.get('version')!r}, this EdgeFuse reads {VERSION}")
+                raise ValueError(f"has version {self.head.get('version')!r}, this EdgeFuse reads {VERSION}")
             self.pairs = self._count()
             self._start = self._file.tell()
         except ValueError as e:
@@ -127,11 +127,12 @@ class RawReader:
             raise SourceError(f"{path}: expected a file made by --record-raw, but it {e}") from None
 
     def read(self) -> FramePair | None:
-        """The next pair, None at the end.
+        """Return the next pair, or None at the end.
 
-        Raises FrameError for a pair whose frames are damaged (cause "unreadable"; read on), and once, "ended", where the file breaks off.
+        Raises FrameError for a pair with damaged frames (cause "unreadable"; reading can go on), and once with cause "ended" if the file is
+        truncated.
         """
-        while not self._over:
+        while not self._at_end:
             try:
                 chunk = self._next()
             except ValueError as e:
@@ -140,9 +141,9 @@ class RawReader:
                 raise self._ended("was not finished")
             kind, payload = chunk
             if kind == b"TAIL" and payload is not None:
-                self._over = True
+                self._at_end = True
             elif payload is None:
-                # which frame that was is not known: neither may stand for it
+                # the damaged frame may be of either camera, so repeat neither
                 self._latest.clear()
             elif kind == b"FRAM":
                 self._take(payload)
@@ -151,16 +152,16 @@ class RawReader:
         return None
 
     def rewind(self) -> None:
-        """Back to the first pair."""
+        """Go back to the first pair."""
         self._file.seek(self._start)
         self._latest.clear()
-        self._over, self.pairs_read = False, 0
+        self._at_end, self.pairs_read = False, 0
 
     def close(self) -> None:
         self._file.close()
 
     def _ended(self, why: str) -> FrameError:
-        self._over = True
+        self._at_end = True
         return FrameError(self.path.stem, "ended", f"{self.path} {why}: it plays up to pair {self.pairs_read}")
 
     def _pair(self, payload: bytes) -> FramePair:
@@ -168,7 +169,7 @@ class RawReader:
         name = f"{self.path.stem}_{self.pairs_read - 1:06d}"
         try:
             facts = _mapping(payload)
-            index, missing = _whole(facts, "index", 0, 2**62), facts.get("missing")
+            index, missing = _integer(facts, "index", 0, 2**62), facts.get("missing")
             if missing not in (None, *get_args(Modality)):
                 raise ValueError("has a wrong missing")
         except ValueError as e:
@@ -179,38 +180,38 @@ class RawReader:
 
     def _take(self, payload: bytes) -> None:
         try:
-            frame = _unpacked(payload)
+            frame = _decode_frame(payload)
         except ValueError:
             self._latest.clear()
         else:
             self._latest[frame.modality] = frame
 
     def _next(self) -> tuple[bytes, bytes | None] | None:
-        """(type, payload) of the next chunk, the payload None where its checksum is wrong; None at the file's end.
+        """Return (type, payload) of the next chunk, with payload None if its checksum is wrong; None at the end of the file.
 
-        Raises ValueError, words that follow the file's name, where no whole chunk follows.
+        Raises ValueError, with a message that continues the file's name, if no complete chunk follows.
         """
         at = self._file.tell()
         head = self._file.read(8)
         if not head:
             return None
-        left = self._size - at - 12
-        if len(head) < 8 or left < 0:
+        remaining = self._size - at - 12
+        if len(head) < 8 or remaining < 0:
             raise ValueError("breaks off")
         length, kind = struct.unpack("<I4s", head)
         if not kind.isalpha() or length > _CHUNK:
             raise ValueError(f"is damaged at byte {at}")
-        if length > left:
+        if length > remaining:
             raise ValueError("breaks off")
         body = self._file.read(length + 4)
         if len(body) < length + 4:
             raise ValueError("breaks off")
         payload = body[:-4]
-        whole = zlib.crc32(payload, zlib.crc32(kind)) == struct.unpack("<I", body[-4:])[0]
-        return kind, payload if whole else None
+        intact = zlib.crc32(payload, zlib.crc32(kind)) == struct.unpack("<I", body[-4:])[0]
+        return kind, payload if intact else None
 
     def _count(self) -> int | None:
-        """The pairs in the file, by its last chunk; None where there is none."""
+        """Return the number of pairs from the TAIL chunk; None if there is none."""
         here = self._file.tell()
         self._file.seek(max(here, self._size - _TAIL))
         end = self._file.read(_TAIL)
@@ -218,10 +219,10 @@ class RawReader:
         at = end.rfind(b"TAIL")
         if at < 4 or zlib.crc32(end[at:-4]) != struct.unpack("<I", end[-4:])[0]:
             return None
-        return _whole(_mapping(end[at + 4 : -4]), "pairs", 0, 2**62)
+        return _integer(_mapping(end[at + 4 : -4]), "pairs", 0, 2**62)
 
 
-def _packed(frame: Frame, pack: bool) -> bytes:
+def _encode_frame(frame: Frame, pack: bool) -> bytes:
     data = np.ascontiguousarray(frame.data)
     plain = data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
     packed = _deflate(data) if pack else plain
@@ -236,18 +237,18 @@ def _packed(frame: Frame, pack: bool) -> bytes:
     return struct.pack("<I", len(header)) + header + (packed if packing == "gradient" else plain)
 
 
-def _unpacked(payload: bytes) -> Frame:
-    """Raises ValueError for whatever is wrong with it."""
+def _decode_frame(payload: bytes) -> Frame:
+    """Decode a FRAM payload. Raises ValueError for an invalid one."""
     if len(payload) < 4:
         raise ValueError("has no header")
     (length,) = struct.unpack_from("<I", payload)
     if length > min(_HEADER, len(payload) - 4):
         raise ValueError("has a header of a wrong length")
     header, body = _mapping(payload[4 : 4 + length]), memoryview(payload)[4 + length :]
-    width, height = _whole(header, "width", 1, _SIDE), _whole(header, "height", 1, _SIDE)
-    channels, bits = _whole(header, "channels", 1, 3), _whole(header, "bits", 8, 16)
+    width, height = _integer(header, "width", 1, _SIDE), _integer(header, "height", 1, _SIDE)
+    channels, bits = _integer(header, "channels", 1, 3), _integer(header, "bits", 8, 16)
     if channels == 2 or bits not in (8, 16) or width * height * channels * bits // 8 > LARGEST:
-        raise ValueError("is of a size or kind that no frame has")
+        raise ValueError("has an invalid size or pixel type")
     modality: Any = header.get("modality")
     name, packing = header.get("name"), header.get("packing")
     if modality not in get_args(Modality) or not isinstance(name, str) or "\0" in name or packing not in get_args(Packing):
@@ -255,7 +256,7 @@ def _unpacked(payload: bytes) -> Frame:
     shape = (height, width) if channels == 1 else (height, width, 3)
     dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
     data = _inflate(body, shape, dtype) if packing == "gradient" else _plain(body, shape, dtype)
-    return Frame(data, modality, _whole(header, "time_ns", -(2**62), 2**62), name, _radiometry(header.get("radiometry")))
+    return Frame(data, modality, _integer(header, "time_ns", -(2**62), 2**62), name, _radiometry(header.get("radiometry")))
 
 
 def _radiometry(raw: Any) -> Radiometry | None:
@@ -272,22 +273,22 @@ def _radiometry(raw: Any) -> Radiometry | None:
 
 
 def _deflate(data: NDArray[Any]) -> bytes:
-    """Each pixel less its left and upper neighbours plus the one between (modulo its range), then Huffman coding.
+    """Compress by gradient prediction (left + upper - upper left, modulo the range) and DEFLATE of the residual.
 
-    Smaller than PNG, in a third of its time: benchmarks/thermal.py.
+    Smaller than PNG in a third of its time: benchmarks/thermal.py.
     """
-    step = data.copy()
-    step[:, 1:] -= data[:, :-1]
-    residual = step.copy()
-    residual[1:] -= step[:-1]
+    horizontal = data.copy()
+    horizontal[:, 1:] -= data[:, :-1]
+    residual = horizontal.copy()
+    residual[1:] -= horizontal[:-1]
     if data.dtype == np.uint16:
         signed = residual.view(np.int16)
-        # small differences of either sign become small numbers, whose high bytes are zeros: low bytes first, then high ones
+        # map signed residuals to small unsigned numbers (zigzag), then store low bytes before high bytes, most of which are 0
         folded = ((signed << 1) ^ (signed >> 15)).view(np.uint16)
         plain = (folded & 255).astype(np.uint8).tobytes() + (folded >> 8).astype(np.uint8).tobytes()
     else:
         plain = residual.tobytes()
-    # looking for runs pays where high bytes are zeros; in 8 bits it takes twice the time for a twentieth of the size
+    # run-length matching pays for the zero high bytes; for 8 bits it takes twice the time and saves a twentieth of the size
     coder = zlib.compressobj(1, zlib.DEFLATED, -15, 9, zlib.Z_RLE if data.dtype == np.uint16 else zlib.Z_HUFFMAN_ONLY)
     return coder.compress(plain) + coder.flush()
 
@@ -306,7 +307,7 @@ def _inflate(body: memoryview, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
 
 def _unfolded(plain: bytes, shape: tuple[int, ...], size: int) -> NDArray[np.uint16]:
     if len(plain) != size:
-        raise ValueError("holds another number of pixels than it says")
+        raise ValueError("has a wrong number of pixels")
     low, high = np.frombuffer(plain, np.uint8).reshape(2, -1).astype(np.uint16)
     folded = low | high << 8
     unfolded: NDArray[np.uint16] = (folded >> 1) ^ np.negative(folded & 1)
@@ -315,7 +316,7 @@ def _unfolded(plain: bytes, shape: tuple[int, ...], size: int) -> NDArray[np.uin
 
 def _plain(body: memoryview, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     if len(body) != math.prod(shape) * dtype.itemsize:
-        raise ValueError("holds another number of pixels than it says")
+        raise ValueError("has a wrong number of pixels")
     return np.frombuffer(body, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
@@ -327,13 +328,13 @@ def _mapping(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        raise ValueError("has a header that is no JSON") from None
+        raise ValueError("has a header that is not JSON") from None
     if not isinstance(value, dict):
-        raise ValueError("has a header that is no JSON object")
+        raise ValueError("has a header that is not a JSON object")
     return value
 
 
-def _whole(values: Mapping[str, Any], key: str, low: int, high: int) -> int:
+def _integer(values: Mapping[str, Any], key: str, low: int, high: int) -> int:
     value = values.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ValueError(f"has a wrong {key}")

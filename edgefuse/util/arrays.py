@@ -1,4 +1,4 @@
-"""NumPy arrays by the type of their elements, for annotations; docstrings say shapes and ranges."""
+"""Type aliases of NumPy arrays by dtype; docstrings give shapes and ranges."""
 
 from __future__ import annotations
 

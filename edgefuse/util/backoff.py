@@ -20,7 +20,7 @@ class Backoff:
         self._wait_s, self._next = self._first_s, 0.0
 
     def next_wait_s(self) -> float:
-        """Seconds to wait now; the next wait is twice as long, up to the longest."""
+        """Return the seconds to wait now; the next wait is twice as long, up to the longest."""
         wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, self._last_s)
         return wait_s
 
@@ -29,7 +29,7 @@ class Backoff:
         self._wait_s = self._first_s
 
     def failed(self) -> None:
-        """It failed just now."""
+        """Record a failure at this moment."""
         now = time.monotonic()
         if now - self._next >= _STEADY_S:
             self.reset()
@@ -37,5 +37,5 @@ class Backoff:
 
     @property
     def left_s(self) -> float:
-        """Seconds to the next attempt; 0 where it may be made."""
+        """Seconds until the next attempt; 0 if it is due."""
         return max(0.0, self._next - time.monotonic())

@@ -1,4 +1,4 @@
-"""A child process that answers in lines of JSON: the child's end, the parent's end, and how it died in words."""
+"""Child processes that answer in lines of JSON: both ends, and the name of the signal that ended one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 
 def answers() -> Callable[[Mapping[str, Any]], None]:
-    """In the child: what writes a message to the parent. From here on what libraries print goes to standard error, so that no message
-    is torn."""
+    """In the child: return a function that writes a message to the parent. Redirects standard output to standard error, so that
+    libraries' output can't mix with messages."""
     stream = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -23,16 +23,16 @@ def answers() -> Callable[[Mapping[str, Any]], None]:
 
 
 def message(line: str | bytes) -> dict[str, Any]:
-    """In the parent: the message that a line is; empty where it is none."""
+    """In the parent: parse a line as a message; returns an empty dict if it is none."""
     try:
-        made = json.loads(line)
+        parsed = json.loads(line)
     except ValueError:
         return {}
-    return made if isinstance(made, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def signal_name(code: int) -> str | None:
-    """The signal that ended a process with the return code `code`, such as SIGILL; None where none did."""
+    """Return the name of the signal that ended a process with the return code `code`, such as SIGILL, or None."""
     if code >= 0:
         return None
     return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

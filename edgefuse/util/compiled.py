@@ -1,7 +1,7 @@
-"""The compiled core: what NumPy and OpenCV need many passes for, in one, in C.
+"""Loads the compiled core: C functions that do in one pass what takes NumPy and OpenCV many.
 
-It is optional. A wheel built where there is a C compiler has it (`hatch_build.py`), any other does the same with NumPy and OpenCV, slower,
-to the same bits. EDGEFUSE_COMPILED=0 leaves it out.
+It is optional. Wheels built with a C compiler contain it (`hatch_build.py`); without it the same results, bit for bit, are computed more
+slowly with NumPy and OpenCV. EDGEFUSE_COMPILED=0 disables it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ FILE = Path(__file__).resolve().parents[1] / f"libedgefuse-{platform.machine()}.
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The shared library; None where there is none, or one of another version."""
+    """Return the shared library; None if it is missing or has another ABI version."""
     if os.environ.get("EDGEFUSE_COMPILED") == "0" or not FILE.exists():
         return None
     try:
-        found = ctypes.CDLL(str(FILE))
-        return found if found.edgefuse_abi() == ABI else None
+        loaded = ctypes.CDLL(str(FILE))
+        return loaded if loaded.edgefuse_abi() == ABI else None
     except (OSError, AttributeError):
-        # another machine's, or half a file
+        # built for another machine, or truncated
         return None

@@ -80,14 +80,14 @@ def unused(path: Path, sign: str = "-", number: int = 1) -> Path:
 
 
 def part_of(path: Path, ending: str = "") -> Path:
-    """A name beside `path` for a file that is not whole yet: hidden, of this process alone, another one at each call. ending: a suffix
-    that a library goes by."""
+    """Return a hidden name beside `path` for an incomplete file, unique to this process and call. ending: a file extension that a
+    library requires."""
     return path.with_name(f".{os.getpid()}.{next(_PARTS):x}.{path.name[-100:]}.part{ending}")
 
 
 def appear(part: Path, path: Path) -> None:
-    """Give a file that is whole the name it is to have. Raises OSError."""
-    # without this a power cut may leave a name and no samples
+    """Flush the complete file `part` to disk and rename it to `path`. Raises OSError."""
+    # otherwise a power cut may leave an empty file
     with open(part, "rb+") as f:
         os.fsync(f.fileno())
     part.replace(path)
@@ -95,8 +95,8 @@ def appear(part: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """Write the file that is yielded; after the block it is on the disk, and takes the place of `path`. Where the block fails, `path`
-    stays as it was. Raises OutputError for an OSError."""
+    """Yield a temporary path to write to; after the block it is flushed and renamed to `path`. If the block fails, `path` is
+    unchanged. Raises OutputError for an OSError."""
     part = part_of(path)
     try:
         yield part

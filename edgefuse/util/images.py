@@ -1,6 +1,6 @@
-"""Reading image files whole: a truncated or damaged file is an error, never half a picture.
+"""Reads and encodes image files. A truncated or damaged file is an error, never a partial picture.
 
-OpenCV's decoders return what they could salvage; a fused frame made of that would look measured and be wrong.
+OpenCV's decoders return partial pictures of damaged files; frames fused from them would look valid and be wrong.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _declared_fault(declared: int, data: bytes) -> str | None:
 
 
 def _fault(data: bytes) -> str | None:
-    """What is wrong with a file's bytes as far as its container tells; None where nothing is."""
+    """Return what is wrong with a file's container structure, or None."""
     if not data:
         return "is empty"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -59,9 +59,9 @@ def _fault(data: bytes) -> str | None:
 
 
 def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The picture in `path`: uint8 or uint16, (H, W) or (H, W, 3) BGR; an alpha channel is dropped, EXIF orientation applied.
+    """Read the picture in `path`: uint8 or uint16, (H, W) or (H, W, 3) BGR; an alpha channel is dropped, EXIF orientation applied.
 
-    Raises ValueError with words that follow the file's name ("is truncated", ...) where it can't be read whole.
+    Raises ValueError if it can't be read completely; its message continues the file's name ("is truncated", ...).
     """
     try:
         data = path.read_bytes()
@@ -69,15 +69,15 @@ def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         raise ValueError(f"cannot be opened ({e.strerror})") from None
     if fault := _fault(data):
         raise ValueError(fault)
-    with native_stderr() as said:
+    with native_stderr() as messages:
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
         except cv2.error:
             image = None
     if image is None:
         raise ValueError("is not a readable image")
-    # libjpeg fills what it could not decode and tells only standard error; stray bytes between segments harm nothing
-    if any(b"Corrupt JPEG" in line and b"extraneous" not in line for line in said):
+    # libjpeg fills undecodable parts and reports them only on standard error; extraneous bytes between segments are harmless
+    if any(b"Corrupt JPEG" in line and b"extraneous" not in line for line in messages):
         raise ValueError("is damaged (its decoder had to fill a part)")
     if image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"holds {image.dtype} pixels; only 8-bit and 16-bit whole numbers can be fused")
@@ -85,7 +85,7 @@ def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 
 def encode(image: NDArray[np.uint8] | NDArray[np.uint16], extension: str, quality: int = 95) -> memoryview:
-    """`image` (uint8 or uint16, grey or BGR) as the bytes of a PNG, JPEG or TIFF file (`extension` is ".png", ".jpg" or ".tiff")."""
+    """Encode `image` (uint8 or uint16, grey or BGR) as the bytes of a PNG, JPEG or TIFF file (`extension` is ".png", ".jpg" or ".tiff")."""
     options = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, quality], ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1]}.get(extension, [])
     try:
         done, data = cv2.imencode(extension, image, options)

@@ -1,4 +1,4 @@
-"""Durations counted in a histogram, for their quantiles."""
+"""Quantiles of durations from a histogram."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Latency:
         self.max_ns = max(self.max_ns, ns)
 
     def quantile(self, q: float) -> float:
-        """Nanoseconds that a share `q` of the durations does not pass; 0 where there are none."""
+        """Return the quantile `q` (0..1) in nanoseconds; 0 if there are no durations."""
         left = math.ceil(q * self.count)
         for bucket in sorted(self._buckets):
             left -= self._buckets[bucket]

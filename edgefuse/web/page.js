@@ -4,7 +4,7 @@ const NAMES = {visible: "Visible", fused: "Fused", infrared: "Infrared", map: "M
 const stage = $("stage"), canvas = $("picture"), pen = canvas.getContext("2d"), blend = $("blend"), palette = $("palette");
 const HISTORY = 300, STATE_MS = 1000, LATE_MS = 5000;
 
-// what is looked at: a share from -1 (visible) over 0 (fused) to 1 (infrared), or the map
+// the view: a blend from -1 (visible) over 0 (fused) to 1 (infrared), or the map
 const view = {map: false, inputs: false, spots: true, paused: false};
 const share = () => Number(blend.value) / 100;
 const named = name => name === "infrared" ? `infrared:${palette.value}` : name;
@@ -17,22 +17,22 @@ function wanted() {
   return [...names].map(named);
 }
 
-// ---- the film: one multipart body holds every view of a frame, so that they are of one moment
-let film = null, filmOf = "", shown = new Map(), facts = {}, lastAt = 0, retryMs = 1000, retry = 0;
+// ---- the stream: one multipart response holds all views of a frame, so that they show the same moment
+let stream = null, streamViews = "", shown = new Map(), facts = {}, lastAt = 0, retryMs = 1000, retry = 0;
 
 function play() {
   const of = wanted().join(",");
   if (view.paused || document.hidden) { stop(); return; }
-  if (film && filmOf === of) return;
+  if (stream && streamViews === of) return;
   stop();
-  filmOf = of;
-  film = new AbortController();
-  follow(of, film).catch(() => {});
+  streamViews = of;
+  stream = new AbortController();
+  follow(of, stream).catch(() => {});
 }
 function stop() {
   clearTimeout(retry);
-  if (film) film.abort();
-  film = null;
+  if (stream) stream.abort();
+  stream = null;
 }
 async function follow(of, mine) {
   let why = "The connection was lost; trying again";
@@ -49,15 +49,15 @@ async function follow(of, mine) {
       left = joined(left, value);
       for (let taken; (taken = part(left)); left = left.subarray(taken.end)) {
         pictures.set(taken.view, taken);
-        // a frame is whole when its last view is there
+        // a frame is complete when all its views have arrived
         if (pictures.size === of.split(",").length) { frame(pictures); pictures = new Map(); }
       }
     }
   } catch (error) {
     if (mine.signal.aborted) return;
   }
-  if (mine !== film) return;
-  film = null;
+  if (mine !== stream) return;
+  stream = null;
   veil(why);
   retry = setTimeout(play, retryMs);
   retryMs = Math.min(10000, retryMs * 2);
@@ -70,7 +70,7 @@ function joined(a, b) {
 }
 const ascii = new TextDecoder("latin1");
 function part(bytes) {
-  // the head is short: its end is near the beginning
+  // a part's header is short, so search its end only near the beginning
   const head = ascii.decode(bytes.subarray(0, 2048)), end = head.indexOf("\r\n\r\n");
   if (end < 0) return null;
   const fields = Object.fromEntries(head.slice(0, end).split("\r\n").slice(1).map(line => {
@@ -84,7 +84,7 @@ function part(bytes) {
 }
 let decoding = false, next = null;
 async function frame(pictures) {
-  // newest only: what comes while one is decoded replaces what waits
+  // newest only: a frame that arrives during decoding replaces the one that waits
   if (decoding) { next = pictures; return; }
   decoding = true;
   try {
@@ -130,7 +130,7 @@ function spots() {
     const inside = spot && spot.x >= 0 && spot.x <= 1 && spot.y >= 0 && spot.y <= 1;
     mark.hidden = !inside || !view.spots;
     if (inside) {
-      // one at the edge stays whole
+      // keep marks at the edge inside
       mark.style.left = `clamp(.8rem, ${spot.x * 100}%, 100% - .8rem)`;
       mark.style.top = `clamp(.8rem, ${spot.y * 100}%, 100% - .8rem)`;
       mark.classList.toggle("left", spot.x > .75);
@@ -165,7 +165,7 @@ function changed() {
   $("snapshot").href = `/picture.png?${query}`;
   $("sources").hidden = !view.inputs;
   for (const [id, on] of [["inputs", view.inputs], ["spots", view.spots], ["pause", view.paused]]) $(id).setAttribute("aria-pressed", on);
-  $("pause").textContent = view.paused ? "Go on" : "Pause";
+  $("pause").textContent = view.paused ? "Resume" : "Pause";
   if (shown.size) draw();
   play();
 }
@@ -177,7 +177,7 @@ function look(name) {
 function toggle(what) { view[what] = !view[what]; changed(); }
 blend.addEventListener("input", () => {
   view.map = false;
-  // the three pictures themselves are easy to hit
+  // snap to the three pictures
   for (const stop of [-100, 0, 100]) if (Math.abs(blend.value - stop) < 6) blend.value = stop;
   changed();
 });
@@ -226,9 +226,9 @@ document.addEventListener("keydown", event => {
   }[event.key.toLowerCase()];
   if (does && does() !== true) event.preventDefault();
 });
-document.addEventListener("visibilitychange", () => { play(); if (!document.hidden) tell(); });
+document.addEventListener("visibilitychange", () => { play(); if (!document.hidden) poll(); });
 
-// ---- how it runs
+// ---- status
 const number = (value, digits) => value == null ? "–" : value.toFixed(digits);
 const PLOTS = [
   {key: "fps", name: "Speed", unit: "FPS", digits: 1},
@@ -283,9 +283,9 @@ function status(state, text) {
   pill.dataset.state = state;
   if (pill.textContent !== text) pill.textContent = text;
 }
-let telling = 0, failed = 0;
-async function tell() {
-  clearTimeout(telling);
+let timer = 0, failed = 0;
+async function poll() {
+  clearTimeout(timer);
   if (document.hidden) return;
   try {
     if (!samples.length) samples = await (await fetch("/history.json")).json();
@@ -295,11 +295,11 @@ async function tell() {
     show(await answer.json());
     failed = 0;
   } catch (error) {
-    // one may be lost on a bad radio link
+    // a single request may fail on a bad radio link
     if (++failed > 1) { status("bad", "Offline"); warn(["no answer from the device; trying again"]); }
   }
-  if (film && !$("veil").textContent && performance.now() - lastAt > LATE_MS) veil("The picture stands still");
-  telling = setTimeout(tell, STATE_MS);
+  if (stream && !$("veil").textContent && performance.now() - lastAt > LATE_MS) veil("No new picture");
+  timer = setTimeout(poll, STATE_MS);
 }
 function warn(texts) {
   const box = $("warnings"), now = [...box.children].map(p => p.textContent).join("\n");
@@ -348,4 +348,4 @@ function events(list) {
   }));
 }
 changed();
-tell();
+poll();

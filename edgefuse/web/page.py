@@ -1,4 +1,4 @@
-"""The page: page.html, page.css and page.js in one document, with a content security policy that allows nothing else."""
+"""Serves page.html, page.css and page.js as one document, with a content security policy that allows nothing else."""
 
 from __future__ import annotations
 

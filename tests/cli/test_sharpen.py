@@ -66,7 +66,7 @@ def test_the_papers_student(run: Run, truth: Float32Array, tmp_path: Path) -> No
         assert report["truth"]["psnr_whole_db"] == pytest.approx(psnr(out[:], truth), abs=1e-6)
     for more, told in (
         (("--uncertainty", "unsure.npy"), "leave out --uncertainty"),
-        (("--coarse",), "--coarse is of sharpen-edge"),
+        (("--coarse",), "--coarse is an option of sharpen-edge"),
     ):
         done = run(*common, "none.npy", *more)
         assert done.returncode == 2

@@ -34,7 +34,7 @@ def test_files_and_arrays_are_one(tmp_path: Path) -> None:
     assert np.array_equal(edgefuse.sharpen(cube, str(picture)), expected)
     with edgefuse.open_cube(cube) as opened:
         assert np.array_equal(edgefuse.sharpen(opened, IMAGE), expected)
-    with pytest.raises(edgefuse.SettingsError, match="is read; choose another name for out"):
+    with pytest.raises(edgefuse.SettingsError, match="is an input; choose another name for out"):
         edgefuse.sharpen(cube, picture, cube)
     assert np.array_equal(np.load(cube), CUBE)
 
@@ -64,7 +64,7 @@ def test_what_is_missing_stays_missing() -> None:
         (np.full_like(CUBE, np.nan), IMAGE, "share 0 low-resolution pixels"),
         (CUBE, np.full_like(IMAGE, np.inf), "share 0 low-resolution pixels"),
         (np.random.default_rng(0).random(CUBE.shape), IMAGE, "they do not show the same scene"),
-        (CUBE * 1e20, IMAGE, "beyond 1e"),
+        (CUBE * 1e20, IMAGE, "above 1e"),
         ("/none/such.npy", IMAGE, "cannot read /none/such.npy"),
     ],
 )

@@ -155,8 +155,8 @@ def test_refusals() -> None:
     cube = 0.6 * scene(72, 72, 60)
     lr, hr = low(cube, SEEN), wide(cube, 4)
     pairs: dict[str, tuple[Any, ...]] = {
-        "images of 4 bands or more, this one has 3": (lr, hr[..., :3]),
-        "sharpens 4 times, the image has 3 pixels": (low(cube, Psf(3)), hr),
+        "needs an image of 4 bands or more, this one has 3": (lr, hr[..., :3]),
+        "sharpens by a factor of 4, here the ratio is 3": (low(cube, Psf(3)), hr),
         "not one whole number": (lr, hr[:71]),
         "do not show the same scene": (lr, np.rot90(hr), Options(register=False)),
         "too small": (lr[:1, :1], hr[:4, :4]),
@@ -165,7 +165,7 @@ def test_refusals() -> None:
     for told, given in pairs.items():
         with pytest.raises(CubeError, match=told):
             prepare(*given)
-    with pytest.raises(SettingsError, match="--coarse is of sharpen-edge"):
+    with pytest.raises(SettingsError, match="--coarse is an option of sharpen-edge"):
         prepare(lr, hr, Options(coarse=True))
     out = np.empty(cube.shape, np.float32)
     with pytest.raises(SettingsError, match="leave out --uncertainty"):

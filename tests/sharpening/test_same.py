@@ -10,27 +10,28 @@ from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.same import check_same_scene
 from edgefuse.sharpening.sharpen import Options, related
-from tests.sharpening.scenes import Floats, image, low, scene
+from edgefuse.util.arrays import Float32Array
+from tests.sharpening.scenes import image, low, scene
 
 ANOTHER, OFF = "do not show the same scene", "register them first"
 
 
-def checked(lr: Floats, hr: Floats, ratio: int = 4, **known: float) -> None:
+def checked(lr: Float32Array, hr: Float32Array, ratio: int = 4, **known: float) -> None:
     check_same_scene(Pair(lr, hr, Psf(ratio), **known))  # type: ignore[arg-type]
 
 
-def noisy(samples: Floats, db: float, seed: int) -> Floats:
+def noisy(samples: Float32Array, db: float, seed: int) -> Float32Array:
     """Noise so many decibels below each band's power."""
     deviation = np.sqrt(np.square(samples).mean((0, 1)) / 10 ** (db / 10))
     return np.asarray(samples + np.random.default_rng(seed).normal(0, 1, samples.shape) * deviation, np.float32)
 
 
-def another(height: int, width: int, seed: int) -> Floats:
+def another(height: int, width: int, seed: int) -> Float32Array:
     """The image of another scene: mirrored, as the shading is the same in all."""
     return np.ascontiguousarray(image(scene(height, width, seed=seed))[:, ::-1])
 
 
-def gradient(height: int, width: int) -> Floats:
+def gradient(height: int, width: int) -> Float32Array:
     y, x = np.mgrid[:height, :width] / np.float32(height)
     return np.stack([0.2 + 0.3 * y, 0.1 + 0.2 * x + 0.1 * y, 0.5 - 0.2 * x], 2).astype(np.float32)
 
@@ -139,7 +140,7 @@ def test_clouds_are_another_scene_until_they_are_called_missing() -> None:
     under = np.hypot(y - 40, x - 60) < 12 + 6 * np.sin(np.arctan2(y - 40, x - 60) * 9)
     clouded = hr.copy()
     clouded[under] = 5 + np.random.default_rng(0).random((int(under.sum()), 4))
-    with pytest.raises(CubeError, match="name clouds as no data"):
+    with pytest.raises(CubeError, match="declare clouds as no data"):
         checked(lr, clouded)
     clouded[under] = -1
     checked(lr, clouded, image_nodata=-1)

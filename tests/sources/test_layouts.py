@@ -160,8 +160,8 @@ def test_flir_adas_2_of_which_the_table_names_the_training_frames(tmp_path: Path
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        (None, "rgb_to_thermal_vid_map.json is missing, which says what belongs together"),
-        ({"other.jpg": "names.jpg"}, "were taken apart from one another; take video_rgb_test and video_thermal_test"),
+        (None, "rgb_to_thermal_vid_map.json is missing, which lists the pairs"),
+        ({"other.jpg": "names.jpg"}, "were not taken together; use video_rgb_test and video_thermal_test"),
         ([1, 2], "not a JSON table"),
     ],
 )
@@ -212,7 +212,7 @@ def test_half_missing_pairs_are_counted_and_named(tmp_path: Path) -> None:
 def test_scenes_of_one_camera_and_images_of_none_are_said(tmp_path: Path) -> None:
     tree(tmp_path, ["lake/VIS_r.bmp", "bunker/bunker_r.bmp", "APC_2/1_fk_ge.bmp"], ["lake/IR_g.bmp", "bunker/IR_bunker_g.bmp"])
     source = open_source(f"folder:{tmp_path}")
-    assert source.info.warning == f"2 images in {tmp_path} left out: their names tell no camera"
+    assert source.info.warning == f"2 images in {tmp_path} skipped: their names tell no camera"
     assert read(source) == (["lake_VIS_r"], ["unpaired bunker_IR_bunker_g"])
 
 

@@ -1,8 +1,8 @@
-"""How far mean ranks can be trusted: a confidence interval over the pairs, by bootstrap (Efron 1979, the percentile interval).
+"""Bootstrap confidence intervals of mean ranks over the pairs (Efron 1979, percentile interval).
 
-The pairs are drawn again, as many as there are, with replacement; means and ranks are worked out anew from each such sample. The interval
-holds the middle 95 % of the ranks. It says how the ranks would differ on other pairs of the same kind: frames of one video are not that,
-they resemble one another, and their interval is too narrow.
+The pairs are resampled with replacement; means and ranks are computed for each sample. The interval holds the middle 95 % of the ranks. It
+estimates how the ranks vary between independent pairs of the same kind. Frames of one video are correlated, so their interval is too
+narrow.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Real = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Of one method's mean rank. low, high: the bounds of the middle 95 %. first: the share of samples in which no method has a lower mean
-    rank, 0..1."""
+    """Confidence interval of a method's mean rank. low, high: bounds of the middle 95 %. first: share of samples in which no method has a
+    lower mean rank, 0..1."""
 
     low: float
     high: float
@@ -33,11 +33,10 @@ class Interval:
 
 
 def intervals(values: Mapping[str, Real], names: Sequence[str], samples: int = SAMPLES, seed: int = SEED) -> dict[str, Interval]:
-    """An Interval for each method, from the ranked metrics among `names`; the same seed gives the same interval.
+    """Return an Interval for each method, from the ranked metrics among `names`; the same seed gives the same result.
 
-    values: for each method float64 (pairs, metrics), the same pairs in the same order, the metrics in the order of `names`; names that are
-    no fusion metric's are left out. Empty where there are fewer than two pairs or methods, no ranked metric or no samples: there is nothing
-    to draw.
+    values: for each method float64 (pairs, metrics), the same pairs in the same order, the metrics in the order of `names`; other
+    names are ignored. Returns an empty dict with fewer than two pairs or methods, no ranked metric or no samples.
     """
     pairs = len(next(iter(values.values()), ()))
     chosen = [k for k, name in enumerate(names) if name in METRICS and METRICS[name].ranked]
@@ -45,33 +44,33 @@ def intervals(values: Mapping[str, Real], names: Sequence[str], samples: int = S
         return {}
     columns = [METRICS[names[k]] for k in chosen]
     table = np.array([of_method[:, chosen] for of_method in values.values()])
-    # so that the lowest is best
+    # change signs so that the lowest is best
     table *= [-1.0 if m.better == "higher" else 1.0 for m in columns]
     table[np.isnan(table)] = math.inf
-    drawn = resampled_ranks(np.ascontiguousarray(table.transpose(1, 0, 2)), samples, seed)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    best = (drawn == drawn.min(axis=1, keepdims=True)).mean(axis=0)
+    ranks = resampled_ranks(np.ascontiguousarray(table.transpose(1, 0, 2)), samples, seed)
+    low, high = np.quantile(ranks, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    best = (ranks == ranks.min(axis=1, keepdims=True)).mean(axis=0)
     return {name: Interval(float(low[k]), float(high[k]), float(best[k])) for k, name in enumerate(values)}
 
 
 def resampled_ranks(table: Real, samples: int, seed: int) -> Real:
-    """table: (pairs, methods, metrics), the lowest is best, no NaN. Returns mean ranks, (samples, methods), 1 is best."""
+    """Return bootstrap mean ranks (samples, methods), 1 is best. table: (pairs, methods, metrics), lowest is best, no NaN."""
     pairs, methods, metrics = table.shape
     rng = np.random.default_rng(seed)
-    found = np.empty((samples, methods))
+    ranks = np.empty((samples, methods))
     rows = max(1, _AT_ONCE // (methods * methods * metrics))
     for begin in range(0, samples, rows):
-        block = found[begin : begin + rows]
-        # a sum over rows, not a matrix product: methods of equal figures stay equal to the last bit, and share their places
+        block = ranks[begin : begin + rows]
+        # a sum over rows, not a matrix product: so equal methods stay bit-identical and share their ranks
         with np.errstate(invalid="ignore"):
             means = np.stack([table[rng.integers(0, pairs, pairs)].sum(axis=0) for _ in block])
         means[np.isnan(means)] = math.inf  # infinitely good on one pair, unmeasured on another
         block[:] = _ranks(means).mean(axis=2)
-    return found
+    return ranks
 
 
 def _ranks(means: Real) -> Real:
-    """(samples, methods, metrics) -> the rank among the methods, 1 is best; equal values share the mean of their places."""
+    """Rank (samples, methods, metrics) among the methods, 1 is best; equal values share the mean of their ranks."""
     one, other = means[:, :, None], means[:, None]
     better, equal = (other < one).sum(axis=2), (other == one).sum(axis=2)
     return better + (1 + equal) / 2

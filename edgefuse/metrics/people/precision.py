@@ -1,10 +1,10 @@
-"""Average precision of detections at an overlap of 0.5, given true boxes in YOLO's form.
+"""Average precision of detections at an overlap of 0.5, given true boxes in YOLO format.
 
-Overlap is intersection over union. The detections of one kind, of all pictures, are taken by falling score (equal scores in the order
-given). Each is compared with the free true box of its picture that it overlaps most: where that overlap is 0.5 or more, it is right and
-the box is no longer free. With r right ones among the first n, precision is r / n, recall r / true boxes. Average precision is the mean,
-over the recalls 0, 0.01, ... 1, of the highest precision at that recall or beyond (COCO's 101 points); 0 where nothing was detected, NaN
-where there is no true box.
+Overlap is intersection over union. The detections of one kind in all pictures are sorted by falling score (equal scores in the order
+given). Each is matched with the unmatched true box of its picture that it overlaps most; it is a true positive if that overlap is 0.5 or
+more. With r true positives among the first n, precision is r / n, recall r / true boxes. Average precision is the mean,
+over the recalls 0, 0.01, ... 1, of the highest precision at that recall or above (COCO's 101 points); 0 without detections, NaN
+without true boxes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RECALLS = 100
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Shares of the picture's width and height, 0..1 from the top left."""
+    """A box as fractions of the picture's width and height, 0..1 from the top left."""
 
     left: float
     top: float
@@ -46,7 +46,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What a detector sees. score: 0..1. kind: COCO's number of the class."""
+    """A detected object. score: 0..1. kind: COCO's class number."""
 
     box: Box
     score: float
@@ -54,10 +54,10 @@ class Detection:
 
 
 class Boxes:
-    """A folder of NAME.txt in YOLO's form: a line a box, `CLASS X Y WIDTH HEIGHT`, its centre and size as shares of the picture."""
+    """A folder of NAME.txt in YOLO format: one box per line, `CLASS X Y WIDTH HEIGHT`, centre and size as fractions of the picture."""
 
     def __init__(self, folder: Path, classes: Mapping[str, int] = KINDS) -> None:
-        """classes: the files' number for each of `KINDS`; kinds left out are not measured. Raises SourceError where there is no file."""
+        """classes: the files' number for each of `KINDS`; missing kinds are not measured. Raises SourceError if there is no file."""
         self.folder, self._classes = folder, dict(classes)
         try:
             self._files = {path.stem: path for path in folder.iterdir() if path.suffix.lower() == ".txt"}
@@ -71,10 +71,10 @@ class Boxes:
         return tuple(self._classes)
 
     def read(self, name: str) -> dict[str, list[Box]] | None:
-        """The boxes of each kind in the pair `name`; None where it has no file. Raises SourceError for a line that is not of that form."""
+        """Return the boxes of each kind in the pair `name`; None without a file. Raises SourceError for an invalid line."""
         if name not in self._files:
             return None
-        path, found = self._files[name], {kind: list[Box]() for kind in self._classes}
+        path, boxes = self._files[name], {kind: list[Box]() for kind in self._classes}
         try:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as e:
@@ -83,19 +83,19 @@ class Boxes:
             if not line.strip():
                 continue
             try:
-                of, box = _parsed(line)
+                number_of_class, box = _parsed(line)
             except ValueError:
                 raise SourceError(
                     f"{path}, line {number}: '{line.strip()[:60]}' is not CLASS X Y WIDTH HEIGHT, each but CLASS from 0 to 1 (YOLO's form)"
                 ) from None
-            for kind, wanted in self._classes.items():
-                if of == wanted:
-                    found[kind].append(box)
-        return found
+            for kind, class_number in self._classes.items():
+                if number_of_class == class_number:
+                    boxes[kind].append(box)
+        return boxes
 
 
 def classes(text: str) -> dict[str, int]:
-    """`person=0,car=1` as {"person": 0, "car": 1}. Raises SettingsError for another form, another kind, or a number of two kinds."""
+    """Parse `person=0,car=1` to {"person": 0, "car": 1}. Raises SettingsError for another form, an unknown kind, or a repeated number."""
     found: dict[str, int] = {}
     for item in text.split(","):
         kind, _, number = item.strip().partition("=")
@@ -107,7 +107,7 @@ def classes(text: str) -> dict[str, int]:
 
 @dataclass(slots=True)
 class People:
-    """What was found in one method's pictures, pair after pair; keeps the boxes, not the pictures."""
+    """Accumulates detections in one method's pictures and the true boxes."""
 
     kinds: tuple[str, ...]
     _found: list[Sequence[Detection]] = field(default_factory=list)
@@ -119,36 +119,36 @@ class People:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many true boxes there are of each kind."""
+        """Number of true boxes of each kind."""
         return {kind: sum(len(true[kind]) for true in self._true) for kind in self.kinds}
 
     @property
     def precision(self) -> dict[str, float]:
-        """The average precision of each kind."""
+        """Average precision of each kind."""
         return {kind: self._precision(kind) for kind in self.kinds}
 
     def _precision(self, kind: str) -> float:
-        found = [[d for d in seen if d.kind == KINDS[kind]] for seen in self._found]
-        return average_precision(found, [true[kind] for true in self._true])
+        detections = [[d for d in seen if d.kind == KINDS[kind]] for seen in self._found]
+        return average_precision(detections, [true[kind] for true in self._true])
 
 
 def average_precision(found: Sequence[Sequence[Detection]], true: Sequence[Sequence[Box]]) -> float:
-    """Of one kind: the detections and the true boxes of each picture, in the same order. 0..1; the module's docstring defines it."""
+    """Return the average precision of one kind, 0..1, from the detections and true boxes of each picture, in the same order."""
     total = sum(map(len, true))
     if not total:
         return math.nan
-    free = [dict(enumerate(boxes)) for boxes in true]
+    unmatched = [dict(enumerate(boxes)) for boxes in true]
     ordered = sorted(((d, k) for k, seen in enumerate(found) for d in seen), key=lambda item: -item[0].score)
     hits = np.zeros(len(ordered), np.int64)
     for n, (detection, picture) in enumerate(ordered):
-        left = free[picture]
-        best = max(left, key=lambda k: left[k].overlap(detection.box), default=None)
-        if best is not None and left[best].overlap(detection.box) >= OVERLAP:
-            del left[best]
+        candidates = unmatched[picture]
+        best = max(candidates, key=lambda k: candidates[k].overlap(detection.box), default=None)
+        if best is not None and candidates[best].overlap(detection.box) >= OVERLAP:
+            del candidates[best]
             hits[n] = 1
     right = np.cumsum(hits)
     precision = right / np.arange(1, len(hits) + 1)
-    # whole numbers: a recall of 0.29 is no more and no less than that
+    # compare recalls in integers, because 0.29 is not exact in floating point
     at = [precision[right * _RECALLS >= k * total].max(initial=0.0) for k in range(_RECALLS + 1)]
     return float(np.mean(at))
 
