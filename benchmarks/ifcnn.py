@@ -26,10 +26,10 @@ from edgefuse.bench.peer import Peer, prepare
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
 
 
-def contestants() -> dict[str, edgefuse.Fuser]:
-    """Every fusion model of ours on every runtime and precision that is here, one thread."""
+def contestants(names: list[str]) -> dict[str, edgefuse.Fuser]:
+    """The fusion models of these names on every runtime and precision that is here, one thread."""
     found = {}
-    for card in zoo.cards():
+    for card in (c for c in zoo.cards() if c.name in names):
         if card.task == "fusion" and not card.files:
             found[card.name] = edgefuse.load(str(card.folder), threads=1)
         for file in card.files if card.task == "fusion" else ():
@@ -65,9 +65,13 @@ def main() -> int:
         "--peer", type=Path, required=True, metavar="FILE.onnx", help="a fusion model with inputs visible, infrared (1, 3, H, W)"
     )
     p.add_argument("--rounds", type=int, default=25, help="rounds at 256 x 256; a third of them at 640 x 480 (default: %(default)s)")
+    p.add_argument(
+        "--model", nargs="+", metavar="NAME", default=[c.name for c in zoo.cards() if c.task == "fusion"],
+        help="fusion models to measure beside the default and blend-classic (default: all)",
+    )  # fmt: skip
     p.add_argument("--json", action="store_true")
     args = p.parse_args()
-    peer, fusers = Peer(args.peer), contestants()
+    peer, fusers = Peer(args.peer), contestants([*args.model, zoo.DEFAULT_MODEL, "blend-classic"])
     cv2.setNumThreads(1)
     with edgefuse.open_source("demo?scene=day&size=640x480&frames=1") as source:
         pair = source.read()

@@ -184,8 +184,8 @@ def weigh(detail: UInt8Array, weight: UInt8Array) -> None:
 
 
 def select(
-    visible: tuple[UInt8Array, UInt8Array], infrared: tuple[UInt8Array, UInt8Array], weights: tuple[UInt8Array | None, UInt8Array | None], how: Strength,
-    scratch: list[UInt8Array],
+    visible: tuple[UInt8Array, UInt8Array], infrared: tuple[UInt8Array, UInt8Array],
+    weights: tuple[UInt8Array | None, UInt8Array | None], how: Strength, scratch: list[UInt8Array],
 ) -> tuple[UInt8Array, UInt8Array]:  # fmt: skip
     """The chosen detail as (positive, negative) part, one of which is 0 at each pixel; both are planes of `scratch`.
 

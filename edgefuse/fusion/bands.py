@@ -185,7 +185,10 @@ class BandBlend:
             weights[1] = cv2.convertScaleAbs(weight, dst=self._eighth_weights[1], alpha=255)
         self._weights = weights[0], weights[1]
 
-    def finish(self, visible: UInt8Array, out: UInt8Array, gain: int = 0, chroma: float = 1.0, noise: float = 0.0, less: UInt8Array | None = None) -> None:
+    def finish(
+        self, visible: UInt8Array, out: UInt8Array, gain: int = 0, chroma: float = 1.0, noise: float = 0.0,
+        less: UInt8Array | None = None,
+    ) -> None:  # fmt: skip
         """Blend `fused_quarter` and the fine details into `out` (uint8, the shape of `visible`, contiguous).
 
         visible: as given to `reduce`. gain, noise: as in `mix`. chroma: how much of the visible frame's chroma is kept, in 0 to 1

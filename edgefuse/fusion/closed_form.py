@@ -4,8 +4,8 @@ With A and B the visible and the infrared luma at an eighth of the size, 0 to 25
 
     M = blur(sigmoid(0.744 |A - mean A| - 1.053 |B - mean B| + 0.887 sigma_A - 1.778 sigma_B - 1.045))
 
-blurred by 13 x 13 twice, then drawn in to [0.10, 0.97]. Ours; the constants were fitted by tools/mobilefuse/fit_map.py on RoadScene and MSRS. The wide
-blur leaves few borders that follow nothing in the scene.
+blurred by 13 x 13 twice, then drawn in to [0.10, 0.97]. Ours; the constants were fitted by tools/mobilefuse/fit_map.py on RoadScene and
+MSRS. The wide blur leaves few borders that follow nothing in the scene.
 """
 
 from __future__ import annotations

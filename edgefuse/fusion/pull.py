@@ -6,9 +6,9 @@
    these rise slowly: what moves by must not make its surroundings jump.
 3. A guided filter (He et al.; its coefficients at an eighth of the size, after He and Sun's "Fast Guided Filter") draws the mask to the
    warm thing's own edges, at a quarter of the size.
-4. There the fused frame goes 0.9 T of the way to a patch: the infrared frame, shifted so that its mean over 25 x 25 cells is the
+4. There the fused frame goes 0.8 T of the way to a patch: the infrared frame, shifted so that its mean over 25 x 25 cells is the
    blend's, its warm parts a little brighter. So the contrast is kept, and the surroundings' brightness, too. Visible fine details
-   lose half of T.
+   lose 0.3 T.
 
 A patch is no mix of the two frames: it holds the infrared frame's structure at the blend's brightness.
 """
@@ -27,7 +27,7 @@ _LEAST, _WIDTH, _BUDGET = (0.3, 0.1), 1.0, (0.25, 0.4)
 _EVIDENCE, _EVIDENCE_RISE = 0.2, 2.0  # where the network's gate begins to open, and how fast
 _READY = 0.7  # by which readiness moves that
 _EDGE = 60.0  # variance in levels that is an edge to the guided filter
-_BASE, _DETAIL = 0.9, 0.5  # shares of the pull
+_BASE, _DETAIL = 0.8, 0.3  # shares of the pull
 _AROUND = (25, 25)  # cells that brightness is matched over
 _WARM, _BRIGHTER, _BRIGHTEST = 10.0, 0.15, 250.0
 
@@ -73,10 +73,10 @@ class Pull:
 
         infrared, quarter: uint8 at an eighth and at a quarter of the size.
         """
-        guide: Floats = infrared.astype(np.float32)
+        guide: Float32Array = infrared.astype(np.float32)
         mean_guide, mean_mask, product, square = (_mean(x) for x in (guide, mask, guide * mask, guide * guide))
         variance = square - mean_guide * mean_guide + np.float32(_EDGE)
-        own: Floats = np.divide(product - mean_guide * mean_mask, variance, dtype=np.float32)
+        own: Float32Array = np.divide(product - mean_guide * mean_mask, variance, dtype=np.float32)
         slope, offset = _mean(own), _mean(mean_mask - own * mean_guide)
         drawn = cv2.resize(slope, quarter.shape[::-1], interpolation=cv2.INTER_LINEAR)
         np.multiply(drawn, quarter, out=drawn)

@@ -105,6 +105,7 @@ class _Scene:
         self._pair = amid(pair)
         self._spans = (0, self._pair.low_shape[0]), (0, self._pair.low_shape[1])
         spectra, known = self._pair.spectra(*self._spans)
+        known = known & spectra.any(2)  # pixels that are 0 in every band may be missing: no evidence for another scene
         spectra = _grouped(spectra)
         moments = _moments(spectra, known)
         self._images: dict[Offset, _Picture] = {}
@@ -144,7 +145,8 @@ class _Scene:
         if half not in self._images:
             down, across = (n * self._pair.psf.ratio / 2 for n in half)
             seen = replace(self._pair, psf=replace(self._pair.psf, dy=down, dx=across)).observed(*self._spans)
-            self._images[half] = _picture(seen.pixels[..., _moments(seen.pixels, seen.seen).varied].astype(np.float64), seen.seen)
+            known = seen.seen & seen.pixels.any(2)
+            self._images[half] = _picture(seen.pixels[..., _moments(seen.pixels, known).varied].astype(np.float64), known)
         return self._images[half]
 
     def far_off(self) -> tuple[float, Offset]:

@@ -14,6 +14,8 @@ import numpy as np
 
 import edgefuse
 from edgefuse import zoo
+from edgefuse.frames import Frame, FramePair
+from edgefuse.sources.demo import DemoSource
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "docs/images"
@@ -32,20 +34,25 @@ LABELS = ("visible", "infrared", "blending map", "fused")
 
 
 def labelled(image: np.ndarray, text: str) -> np.ndarray:
-    """`image` as BGR with `text` in its corner."""
+    """`image` as BGR with `text` in its corner, white on black."""
     bgr = image.copy() if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(bgr, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, width, cv2.LINE_AA)
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.9, 2)
+    bgr[: height + below + 12, : width + 16] = 0
+    cv2.putText(bgr, text, (8, height + 8), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
     return bgr
+
+
+def moment(scene: str, index: int, seed: int = 0) -> FramePair:
+    """Pair `index` of the demo, without those before it."""
+    with edgefuse.open_source(f"demo?scene={scene}&seed={seed}") as source:
+        assert isinstance(source, DemoSource)
+        visible, infrared = source.scene.render(index)
+    return FramePair(Frame(visible, "visible", 0, str(index)), Frame(infrared, "infrared", 0, str(index)), index)
 
 
 def row(fuser: edgefuse.Fuser, scene: str, index: int, seed: int = 0) -> np.ndarray:
     """visible | infrared | map | fused of one moment."""
-    with edgefuse.open_source(f"demo?scene={scene}&seed={seed}") as source:
-        for _ in range(index):
-            source.read()
-        pair = source.read()
-    assert pair is not None
+    pair = moment(scene, index, seed)
     fused = fuser.fuse(pair)
     assert fused.blending_map is not None
     pictures = (pair.visible.data, pair.infrared.data, np.round(fused.blending_map * 255).astype(np.uint8), fused.data)
@@ -76,18 +83,19 @@ def quality_speed(results: dict) -> None:
 
 
 def frontier(results: dict) -> None:
-    """Targets kept against mean rank on TNO, by how readily targets pull."""
+    """Targets kept against mean rank on TNO, by `--targets`."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    points = results["frontier"]
+    points = [p for p in results["frontier"] if p["name"] != "blend-classic"]  # which is --targets 0
     axes.plot([p["tno_rank"] for p in points], [p["kept"] for p in points], "o-", color="#1b6ca8")
     for p in points:
-        axes.annotate(p["name"], (p["tno_rank"], p["kept"]), xytext=(6, -10), textcoords="offset points", fontsize=9)
-    axes.axhline(0.88, color="grey", linestyle=":", linewidth=1)
+        name = "--targets 0, blend-classic" if float(p["name"]) == 0 else f"--targets {float(p['name']):g}"
+        axes.annotate(name, (p["tno_rank"], p["kept"]), xytext=(6, -12), textcoords="offset points", fontsize=9)
+    axes.margins(x=0.25, y=0.12)
     axes.set_xlabel("mean rank on TNO (1 is best)")
     axes.set_ylabel("contrast of warm targets kept")
     axes.grid(alpha=0.3)

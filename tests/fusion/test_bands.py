@@ -25,8 +25,8 @@ WAYS = [pytest.param(NumpyRows, id="numpy"), pytest.param(CompiledRows, id="comp
 
 
 def chosen(
-    visible: tuple[UInt8Array, UInt8Array], infrared: tuple[UInt8Array, UInt8Array], weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None),
-    gain: int = 0, core: int = 0, noise: int = 0,
+    visible: tuple[UInt8Array, UInt8Array], infrared: tuple[UInt8Array, UInt8Array],
+    weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None), gain: int = 0, core: int = 0, noise: int = 0,
 ) -> NDArray[np.int64]:  # fmt: skip
     """What `select` makes of two (source, base), signed."""
     scratch = [np.empty_like(visible[0]) for _ in range(6)]

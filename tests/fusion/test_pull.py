@@ -44,7 +44,7 @@ def test_a_lost_body_is_pulled_and_nothing_far_from_it() -> None:
     # the surroundings' brightness is kept
     assert np.abs(fused.astype(int) - before)[:, :20].max() <= 25
     assert np.array_equal(fused[drawn == 0], before[drawn == 0])
-    assert np.array_equal(less == 0, np.rint(drawn * 255 * 0.5) == 0)
+    assert np.array_equal(less == 0, np.rint(drawn * 255 * 0.3) == 0)
 
 
 def test_what_the_blend_shows_is_left_alone() -> None:

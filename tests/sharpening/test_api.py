@@ -81,7 +81,7 @@ def test_what_can_not_be_sharpened_is_one_line(cube: Any, picture: Any, words: s
         ({"psf": float("nan")}, "psf nan"),
         ({"psf": "auto"}, "psf is 'auto'; give a number"),
         ({"threads": -1}, "threads -1"),
-        ({"model": "zip"}, "unknown model 'zip'"),
+        ({"model": "zip"}, "unknown sharpener 'zip'"),
         ({"nodata": "none"}, "can't be 'none'"),
         ({"out": "sharp.npy"}, "cube is ndarray; with out=, give the paths of files"),
     ],
