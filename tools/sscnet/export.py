@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgefuse import zoo
+from edgefuse.hyperspectral.codec.sscnet import placed
 from edgefuse.runtimes import choose
 from tools import cards, command_line
 from tools.data.cubes import batch, load
@@ -35,14 +36,15 @@ TITLES = {
     "sscnet-decoder": "SSCNet's decoder, pruned: the latent to 202 bands",
 }
 SOURCE = (
-    "La Grassa et al., Hyperspectral Data Compression Using Fully Convolutional Autoencoder (2022); pruned as in Kumar and Mozaffari, "
-    "Leveraging Deep Neural Network Compression Techniques for Real-Time Hyperspectral Image Processing in Edge AI"
+    "La Grassa et al., Hyperspectral Data Compression Using Fully Convolutional Autoencoder (2022); narrower, after Kumar and Mozaffari, "
+    "Leveraging Deep Neural Network Compression Techniques for Real-Time Hyperspectral Image Processing in Edge AI; "
+    "the weights (solved as a block transform) and the patterns of places are ours"
 )
-# the bands' fine differences do not survive 8 bit: 0.2 dB in the encoder's first convolution, 0.3 in the decoder's last
-EXACT = {"sscnet-encoder": 0, "sscnet-decoder": -1}
-FLOAT = "{} convolution, PReLU, pooling, scaling and sigmoid fp32"
-TOLERANCE = {"int8": 0.02}  # another machine's rounding of activations, through five layers
-CALIBRATION_CROPS = 24
+# the first three and the last three: a sixth of the weights, and half of what rounding all of them would cost
+EXACT = {"sscnet-encoder": (0, 1, 2), "sscnet-decoder": (2, 3, 4)}
+QUANTISATION = "weights, a scale for each output channel; the {} three convolutions' are float32, and so is all arithmetic"
+TOLERANCE = {"int8": 0.02}  # another machine's rounding may be another level of a latent
+RANGE_CROPS = 24
 SIDE = 128  # of HySpecNet-11k's patches, and of the TFLite files' before they are resized
 
 
@@ -67,13 +69,14 @@ class Decoder(nn.Module):
         super().__init__()
         self.register_buffer("scale", (high - low)[None, :, None, None])
         self.register_buffer("offset", low[None, :, None, None])
+        self.spread = network.spread
         layers: list[nn.Module] = []
         for layer in network.decoder:
             layers += _as_convolution(layer, blocks_first) if isinstance(layer, nn.ConvTranspose2d) else [layer]
         self.network = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x * self.scale + self.offset)
+        return self.spread(self.network(x * self.scale + self.offset)).clamp(0, 1)
 
 
 class DepthToSpace(nn.Module):
@@ -98,41 +101,49 @@ def _as_convolution(layer: nn.ConvTranspose2d, blocks_first: bool) -> list[nn.Mo
 
 
 def latent_range(network: SSCNet, cubes: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Each latent channel's (low, high) over the cubes: all but one value in ten thousand at either end."""
+    """Each latent channel's (low, high) over the cubes (bands, H, W): all but one value in ten thousand at either end."""
     with torch.no_grad():
-        values = torch.cat([network.encoder(torch.from_numpy(c)[None])[0].flatten(1) for c in cubes], dim=1).numpy()
+        values = torch.cat([network.encoder(network.entered(torch.from_numpy(c)[None]))[0].flatten(1) for c in cubes], dim=1).numpy()
     low, high = np.quantile(values, (1e-4, 1 - 1e-4), axis=1).astype(np.float32)
     return torch.from_numpy(low), torch.from_numpy(np.maximum(high, low + 1e-3))
 
 
-def onnx_int8(module: nn.Module, inputs: list[np.ndarray], name_in: str, name_out: str, exact: int) -> bytes:
-    """Static QDQ, S8S8, weights per channel; in float32 all but the convolutions, and of them number `exact`."""
+def onnx_int8(module: nn.Module, sample: np.ndarray, name_in: str, name_out: str, exact: tuple[int, ...]) -> bytes:
+    """Weights of the convolutions in int8, a scale for each output channel, but for those numbered `exact`; computed in float32."""
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnx import helper, numpy_helper
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self._left = iter(inputs)
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            x = next(self._left, None)
-            return None if x is None else {name_in: x}
-
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        plain, ready, small = (f"{folder}/{n}.onnx" for n in ("plain", "ready", "small"))
+        plain, ready = (f"{folder}/{n}.onnx" for n in ("plain", "ready"))
         axes = {name_in: {2: "rows", 3: "columns"}, name_out: {2: "rows_out", 3: "columns_out"}}
         torch.onnx.export(
-            module, (torch.from_numpy(inputs[0]),), plain, input_names=[name_in], output_names=[name_out], dynamic_axes=axes,
+            module, (torch.from_numpy(sample),), plain, input_names=[name_in], output_names=[name_out], dynamic_axes=axes,
             opset_version=17, dynamo=False,
         )  # fmt: skip
         quant_pre_process(plain, ready, skip_symbolic_shape=True)
-        convolutions = [node.name for node in onnx.load(ready).graph.node if node.op_type == "Conv"]
-        quantize_static(
-            ready, small, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True,
-            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, nodes_to_exclude=[convolutions[exact]],
-        )  # fmt: skip
-        return without_unused_domains(Path(small).read_bytes())
+        model = onnx.load(ready)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for number, node in enumerate(convolutions):
+        if number in exact:
+            continue
+        tensor = weights[node.input[1]]
+        levels, scale = in_levels(numpy_helper.to_array(tensor))
+        model.graph.initializer.remove(tensor)
+        names = [f"{tensor.name}_{part}" for part in ("levels", "scale", "zero", "float")]
+        made = (levels, scale, np.zeros(len(scale), np.int8))
+        model.graph.initializer.extend(numpy_helper.from_array(a, n) for a, n in zip(made, names, strict=False))
+        place = list(model.graph.node).index(node)
+        model.graph.node.insert(place, helper.make_node("DequantizeLinear", names[:3], names[3:], f"{node.name}_weights", axis=0))
+        node.input[1] = names[3]
+    return without_unused_domains(model.SerializeToString())
+
+
+def in_levels(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(outputs, ...) -> int8 levels of -127 to 127, and the scale of each output channel, (outputs,)."""
+    scale = np.maximum(np.abs(weights).reshape(len(weights), -1).max(axis=1), 1e-12) / 127
+    return np.rint(weights / scale.reshape(-1, *(1,) * (weights.ndim - 1))).astype(np.int8), scale.astype(np.float32)
 
 
 def without_unused_domains(model: bytes) -> bytes:
@@ -157,27 +168,27 @@ class _ChannelsLast(nn.Module):
         return {self.name: self.module(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)}
 
 
-def tflite_int8(module: nn.Module, inputs: list[np.ndarray], name_in: str, name_out: str, exact: int) -> bytes:
-    """int8 convolutions, all but number `exact`, between float32 inputs and outputs."""
+def tflite_int8(module: nn.Module, sample: np.ndarray, name_in: str, name_out: str, exact: tuple[int, ...]) -> bytes:
+    """As `onnx_int8` says; inputs and outputs are channels-last."""
     import litert_torch
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
-    calibration = [{name_in: np.ascontiguousarray(x.transpose(0, 2, 3, 1))} for x in inputs]
+    given = {name_in: torch.from_numpy(np.ascontiguousarray(sample.transpose(0, 2, 3, 1)))}
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         plain, small = f"{folder}/fp32.tflite", f"{folder}/int8.tflite"
-        sample = {k: torch.from_numpy(v) for k, v in calibration[0].items()}
-        litert_torch.convert(_ChannelsLast(module, name_out).eval(), sample_kwargs=sample).export(plain)
+        litert_torch.convert(_ChannelsLast(module, name_out).eval(), sample_kwargs=given).export(plain)
         q = quantizer.Quantizer(plain)
-        q.load_quantization_recipe(recipe.static_wi8_ai8())
+        q.load_quantization_recipe(recipe.weight_only_wi8_afp32())
         names = qtyping.TFLOperationName
         for op in names:
             if op not in (names.CONV_2D, names.ALL_SUPPORTED):
                 with contextlib.suppress(ValueError):
                     q.update_quantization_recipe(regex=".*", operation_name=op, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
         convolutions = [k for k, layer in enumerate(module.network) if isinstance(layer, nn.Conv2d)]
-        unquantised = rf"Conv2d_{convolutions[exact]}(\D|$)"
-        q.update_quantization_recipe(regex=unquantised, operation_name=names.CONV_2D, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
-        q.quantize(q.calibrate({"serving_default": calibration})).export_model(small, overwrite=True)
+        for number in exact:
+            unquantised = rf"Conv2d_{convolutions[number]}(\D|$)"
+            q.update_quantization_recipe(regex=unquantised, operation_name=names.CONV_2D, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
+        q.quantize().export_model(small, overwrite=True)
         return resizable(Path(small).read_bytes())
 
 
@@ -242,12 +253,13 @@ def export(args: argparse.Namespace) -> list[Path]:
     """The folders written."""
     network = read(args.runs / args.run)
     learned = [s for s in load(args.data) if s.part == "train"]
-    limits = latent_range(network, [trimmed(s.cube) for s in learned])
+    drawn = batch(learned, args.crops, SIDE, np.random.default_rng(args.seed))
+    limits = latent_range(network, [*(trimmed(s.cube) for s in learned), *drawn])
     encoder, decoder = Encoder(network, *limits).eval(), Decoder(network, *limits).eval()
-    crops = list(batch(learned, args.crops, SIDE, np.random.default_rng(args.seed))[:, None])
+    entered = placed if network.places else lambda cubes: cubes
     with torch.no_grad():
-        latents = [np.round(encoder(torch.from_numpy(c)).numpy() * 255) / np.float32(255) for c in crops]
-        cube = golden_cube()
+        # levels of 1 / 255, beyond 0 to 255 where patterns are added
+        cube = np.rint(255 * entered(golden_cube().astype(np.float32) / 255)).astype(np.int16 if network.places else np.uint8)
         latent = encoder(torch.from_numpy(cube[None].astype(np.float32) / 255))[0].numpy()
         sent = np.round(latent * 255).astype(np.uint8)
         drawn = decoder(torch.from_numpy(sent[None].astype(np.float32) / 255))[0].numpy()
@@ -260,14 +272,24 @@ def export(args: argparse.Namespace) -> list[Path]:
     macs, encoding = macs_per_pixel(network), _encoder_macs(network)
     shares = [sum(p.numel() for p in part.parameters()) for part in (network.encoder, network.decoder)]
     return [
-        _half(args, result, "sscnet-encoder", encoder, encoder, crops, {"cube": cube}, {"latent": latent}, (shares[0], encoding)),
+        _half(
+            args,
+            result,
+            "sscnet-encoder",
+            encoder,
+            encoder,
+            np.zeros((1, BANDS, SIDE, SIDE), np.float32),
+            {"cube": cube},
+            {"latent": latent},
+            (shares[0], encoding),
+        ),
         _half(
             args,
             result,
             "sscnet-decoder",
             decoder,
             Decoder(network, *limits, blocks_first=True).eval(),
-            latents,
+            np.zeros((1, *latent.shape[:1], SIDE // SPATIAL, SIDE // SPATIAL), np.float32),
             {"latent": sent},
             {"cube": drawn},
             (shares[1], macs - encoding),
@@ -276,26 +298,28 @@ def export(args: argparse.Namespace) -> list[Path]:
 
 
 def _half(
-    args: argparse.Namespace, result: dict[str, Any], name: str, module: nn.Module, channels_last: nn.Module, calibration: list[np.ndarray],
+    args: argparse.Namespace, result: dict[str, Any], name: str, module: nn.Module, channels_last: nn.Module, sample: np.ndarray,
     given: dict[str, np.ndarray], made: dict[str, np.ndarray], cost: tuple[int, float],
 ) -> Path:  # fmt: skip
     (((taken, x),), ((returned, y),)) = given.items(), made.items()
     folder: Path = args.models / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / cards.GOLDEN).unlink(missing_ok=True)
-    (folder / f"{name}.int8.onnx").write_bytes(onnx_int8(module, calibration, taken, returned, EXACT[name]))
-    (folder / f"{name}.int8.tflite").write_bytes(tflite_int8(channels_last, calibration, taken, returned, EXACT[name]))
-    exact = FLOAT.format("last" if EXACT[name] else "first")
+    (folder / f"{name}.int8.onnx").write_bytes(onnx_int8(module, sample, taken, returned, EXACT[name]))
+    (folder / f"{name}.int8.tflite").write_bytes(tflite_int8(channels_last, sample, taken, returned, EXACT[name]))
+    exact = "first" if 0 in EXACT[name] else "last"
     files = [
-        cards.entry(folder / f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {exact}"),
-        cards.entry(folder / f"{name}.int8.tflite", "litert", "int8", "NHWC", f"static, per channel; {exact}"),
+        cards.entry(folder / f"{name}.int8.onnx", "onnx", "int8", "NCHW", QUANTISATION.format(exact)),
+        cards.entry(folder / f"{name}.int8.tflite", "litert", "int8", "NHWC", QUANTISATION.format(exact)),
     ]
 
     def tensor(end: str, array: np.ndarray) -> dict[str, Any]:
         step = "" if end == "cube" else f"/{SPATIAL}"
+        told = array.dtype == np.int16
+        colour = "reflectance, band by band" if end == "cube" else "none: latent of 8 bit / 255"
         return {
             "name": end, "shape": [1, len(array), f"height{step}", f"width{step}"], "layout": "NCHW", "dtype": "float32",
-            "range": [0.0, 1.0], "colour": "reflectance, band by band" if end == "cube" else "none: latent of 8 bit / 255",
+            "range": [-1.2, 2.2] if told else [0.0, 1.0], "colour": f"{colour}, and the patterns of its pixels' places" if told else colour,
         }  # fmt: skip
 
     head = {
@@ -305,7 +329,8 @@ def _half(
     quality = {**result["test"]}
     tables = {
         "cost": {"parameters": cost[0], "macs_per_pixel": round(cost[1])},
-        "training": {k: v for k, v in result.items() if k not in ("model", "test")} | {"export": f"tools.sscnet.export --run {args.run}"},
+        "training": {k: v for k, v in result.items() if k not in ("model", "test")}
+        | {"export": f"tools.sscnet.export --crops {args.crops} --run {args.run}"},
         "quality": quality,
     }
     # the card must exist for a runtime to load from it; its golden digest and quality follow
@@ -338,8 +363,8 @@ def _encoder_macs(network: SSCNet) -> float:
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.sscnet.export", __doc__)
     p.add_argument("--run", default="sscnet-1024-pruned", help="run under --runs whose final.pt is exported (default: %(default)s)")
-    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="what the ranges of int8 and of the latent come from")
-    p.add_argument("--crops", type=int, default=CALIBRATION_CROPS, help="of 128 x 128 pixels, for int8's ranges (default: %(default)s)")
+    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="what the ranges of the latent come from")
+    p.add_argument("--crops", type=int, default=RANGE_CROPS, help="of 128 x 128 pixels, for the latent's ranges (default: %(default)s)")
     p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where tools.sscnet.train wrote (default: %(default)s)")
     p.add_argument("--models", type=Path, default=ROOT / "models", help="where the models' folders go (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0)

@@ -14,17 +14,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgefuse.hyperspectral.codec.sscnet import placed
+
 BANDS = 202
 LATENT = 1024
 WIDTHS = (256, 256, 256, 512, 512, 256, 256, 256)  # encoder's four, decoder's four
 SPATIAL = 8  # pixels of a frame's side for one of the latent's
+SPAN = (-1.75, 2.25)  # what the last sigmoid's 0 and 1 stand for: between them lies [0, 1] where the sigmoid is nearly straight
 
 
 class SSCNet(nn.Module):
-    """cube float32 (N, bands, H, W) in [0, 1], H and W multiples of 8 -> the same, through a latent (N, latent, H / 8, W / 8)."""
+    """cube float32 (N, bands, H, W) in [0, 1], H and W multiples of 8 -> the same, through a latent (N, latent, H / 8, W / 8).
 
-    def __init__(self, bands: int = BANDS, latent: int = LATENT, widths: Sequence[int] = WIDTHS) -> None:
+    span: what 0 and 1 of the sigmoid stand for. places: the encoder is told where pixels lie (tools/sscnet/places.py).
+    """
+
+    def __init__(
+        self,
+        bands: int = BANDS,
+        latent: int = LATENT,
+        widths: Sequence[int] = WIDTHS,
+        span: tuple[float, float] = (0.0, 1.0),
+        places: bool = False,
+    ) -> None:
         super().__init__()
+        self.span, self.places = span, places
         a, b, c, d, e, f, g, h = widths
         self.encoder = nn.Sequential(
             *_unit(nn.Conv2d(bands, a, 3, padding=1)),
@@ -42,14 +56,24 @@ class SSCNet(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decoder(self.encoder(x))
+        return self.spread(self.decoder(self.encoder(self.entered(x))))
+
+    def entered(self, x: Tensor) -> Tensor:
+        """What the encoder takes."""
+        return x + torch.from_numpy(placed(np.zeros(x.shape[1:], np.float32))).to(x) if self.places else x
+
+    def spread(self, y: Tensor) -> Tensor:
+        """What the sigmoid gives -> reflectance."""
+        low, high = self.span
+        return y if self.span == (0.0, 1.0) else y.float() * (high - low) + low
 
     @property
     def shape(self) -> dict[str, object]:
-        """bands, latent and widths: what `SSCNet(**shape)` needs to hold this one's weights, pruned or not."""
+        """bands, latent, widths, span and places: what `SSCNet(**shape)` needs to hold this one's weights, pruned or not."""
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
         out = [m.out_channels for m in convolutions]
-        return {"bands": convolutions[0].in_channels, "latent": out[4], "widths": (*out[:4], *out[5:9])}
+        widths = (*out[:4], *out[5:9])
+        return {"bands": convolutions[0].in_channels, "latent": out[4], "widths": widths, "span": self.span, "places": self.places}
 
 
 def read(run: Path) -> SSCNet:

@@ -50,18 +50,19 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
     for name, run in (("unpruned", args.unpruned), ("pruned", args.pruned)):
         network = read(args.runs / run)
         limits = latent_range(network, [trimmed(s.cube) for s in learned])
-        halves = [_float(module.eval()) for module in (Encoder(network, *limits), Decoder(network, *limits))]
+        halves = _float(Encoder(network, *limits).eval(), network.places), _float(Decoder(network, *limits).eval())
         cost = {"parameters": parameters(network), "macs_per_pixel": round(macs_per_pixel(network))}
         report[name] = cost | {"points": curve(*halves, held_out)}
         print(name, report[name], flush=True)
     encoder, decoder = sscnet.Half("sscnet-encoder"), sscnet.Half("sscnet-decoder")
-    report["pruned int8"] = {"points": curve(encoder.run, decoder.run, held_out)}
+    report["pruned int8"] = {"points": curve(lambda cube: encoder.run(sscnet.placed(cube)), decoder.run, held_out)}
     print("pruned int8", report["pruned int8"], flush=True)
     return report
 
 
-def _float(module: torch.nn.Module) -> Half:
+def _float(module: torch.nn.Module, places: bool = False) -> Half:
     def run(given: np.ndarray) -> np.ndarray:
+        given = sscnet.placed(given) if places else given
         with torch.no_grad():
             return module(torch.from_numpy(np.ascontiguousarray(given))[None])[0].numpy()
 

@@ -23,8 +23,9 @@ PUBLIC = [f"scenes:{training_loop.ROOT.parent}/shared/data/hsi"]
 def whole(network: torch.nn.Module, cube: np.ndarray) -> np.ndarray:
     """float32 (bands, H, W) through the network, padded by reflection to multiples of 8."""
     pad = [(0, 0), *((0, -n % SPATIAL) for n in cube.shape[1:])]
+    given = torch.from_numpy(np.pad(cube, pad, mode="symmetric"))[None].to(next(network.parameters()).device)
     with torch.no_grad():
-        out = network(torch.from_numpy(np.pad(cube, pad, mode="symmetric"))[None])[0].numpy()
+        out = network(given)[0].float().cpu().numpy()
     return out[:, : cube.shape[1], : cube.shape[2]]
 
 

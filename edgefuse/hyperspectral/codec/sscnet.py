@@ -1,9 +1,11 @@
-"""`sscnet`: codec for hyperspectral cubes with SSCNet's pruned int8 autoencoder, whose latent is coded losslessly.
+"""`sscnet`: codec for hyperspectral cubes with SSCNet's pruned autoencoder, whose latent is coded losslessly.
 
-SSCNet is by La Grassa et al. (2022), pruned after Kumar and Mozaffari. The rate is that of the entropy-coded latent: 8 bits per value
-before entropy coding (the published operating point, which counts them as float32), or fewer with a coarser step. A cube is scaled by a
-fixed peak, and its spectral axis resampled to the network's and back. Encoded latents decode the same on every machine; the
-reconstructed samples may differ in the last bits, because the runtimes round differently.
+SSCNet is by La Grassa et al. (2022), pruned after Kumar and Mozaffari; its weights are computed from a linear transform
+(tools/sscnet/places.py). The rate is that of the entropy-coded latent: 8 bits per value before entropy coding (the published operating
+point, which counts them as float32), or fewer with a coarser step. A cube is scaled by a fixed peak, its spectral axis resampled to the
+network's and back, and patterns that encode each pixel's place are added to the encoder's input. A file is decoded with the weights that
+it names, also those of earlier versions. Encoded latents decode the same on every machine; the reconstructed samples may differ in the
+last bits, because the runtimes round differently.
 """
 
 from __future__ import annotations
@@ -29,10 +31,13 @@ from edgefuse.util.arrays import Float32Array, Int32Array
 
 MODEL = "sscnet"
 CELL = 8  # pixels per latent value along each side
-_ENCODER, _DECODER = "sscnet-encoder", "sscnet-decoder"
+_ENCODER = "sscnet-encoder"
+# the encoder's decoder first; the others decode the files of earlier encoders
+_DECODERS = ("sscnet-decoder", "sscnet-decoder-1")
 _SIDE = 128  # side of a tile in pixels: the patch size of HySpecNet-11k
 _HEAD = struct.Struct("<BI")  # step of the latent (0: all samples missing), bytes of the mask
 _MAX_STEP = 128
+PATTERN_SIZE = 2.0  # amplitude of the patterns that encode the pixels' places
 
 
 def _check_target(target: Target) -> None:
@@ -55,7 +60,7 @@ def encode_to(
     """
     _check_target(target)
     shape, dtype = sizes_of(cube, nodata)
-    with closing(Half(_ENCODER)) as encoder, closing(Half(_DECODER)) as decoder:
+    with closing(Half(_ENCODER)) as encoder, closing(Half(_DECODERS[0])) as decoder:
         peak = peak_of(dtype)
         settings = {"peak": peak, "weights": decoder.weights, "nodata": nodata if nodata is None or nodata == nodata else None}
         tile_size = min(_SIDE, shape[0]), min(_SIDE, shape[1])
@@ -117,7 +122,7 @@ class Half:
         return runtimes.choose(self._card)
 
     def run(self, planes: Float32Array) -> Float32Array:
-        """Run the network on (C, H, W) in [0, 1]. Returns its output, also (C, H, W) in [0, 1]."""
+        """Run the network on (C, H, W), in the range that its card names. Returns its output (C, H, W) in [0, 1]."""
         choice = self._choice
         outputs = choice.runtime.run({self._card.inputs[0].name: np.ascontiguousarray(choice.tensor(planes))})
         return choice.planes(outputs[self._card.outputs[0].name])
@@ -136,8 +141,30 @@ def latents(encoder: Half, spectra: Float32Array) -> Int32Array:
     """(h, w, B) in [0, 1] -> the latent (h / 8, w / 8, C), rounded up, 0 to 255."""
     cube = resampled(spectra, encoder.channels).transpose(2, 0, 1)
     pad = [(0, 0), *((0, -n % CELL) for n in cube.shape[1:])]
-    output = encoder.run(np.pad(cube, pad, mode="symmetric"))
+    output = encoder.run(placed(np.pad(cube, pad, mode="symmetric")))
     return np.rint(output * np.float32(255)).astype(np.int32).transpose(1, 2, 0)
+
+
+def patterns(bands: int) -> Float32Array:
+    """Return (6, bands): the cosines of the highest frequencies over the bands, orthonormal.
+
+    One for each bit (1, 2, 4) of a pixel's column in its cell of 8 x 8 pixels, then one for each bit of its row.
+    """
+    at = np.pi * (np.arange(bands) + 0.5) / bands
+    return np.stack([np.cos(at * (bands - 1 - k)) * (2 / bands) ** 0.5 for k in range(6)]).astype(np.float32)
+
+
+def placed(cube: Float32Array) -> Float32Array:
+    """Add to a cube (..., bands, rows, columns) the patterns of each pixel's place in its cell: the encoder's input.
+
+    Max pooling keeps the largest value but not its position; the patterns let the network keep it (tools/sscnet/places.py).
+    """
+    bits = (np.arange(CELL) >> np.arange(3)[:, None]) & 1  # (3, 8)
+    codes = patterns(cube.shape[-3]) * np.float32(PATTERN_SIZE)
+    cell = np.einsum("kb,kx->bx", codes[:3], bits)[:, None, :] + np.einsum("kb,ky->by", codes[3:], bits)[:, :, None]
+    rows, columns = cube.shape[-2:]
+    tiled = np.tile(cell.astype(np.float32), (1, -(-rows // CELL), -(-columns // CELL)))
+    return cube + tiled[:, :rows, :columns]
 
 
 def _spectra(decoder: Half, latent: Int32Array, step: int, size: tile.Prepared) -> Float32Array:
@@ -187,6 +214,17 @@ def _psnr(a: Float32Array, b: Float32Array) -> float:
     return float(-10 * np.log10(max(float(np.mean((a.astype(np.float64) - b) ** 2)), 1e-20)))
 
 
+def _decoder_of(weights: Any) -> Half:
+    """Find the decoder by the weights that a file names. Raises InputError if it is not installed."""
+    installed = []
+    for name in _DECODERS:
+        half = Half(name)
+        if half.weights == weights:
+            return half
+        installed.append(half.weights)
+    raise InputError(f"it needs SSCNet's weights {str(weights)[:12]}, installed are {' and '.join(installed)}; update edgefuse")
+
+
 class Decoder(base.Decoder):
     """Decodes an `.efz` file of this codec. `tiles` also raises ModelError and MissingDependencyError."""
 
@@ -195,15 +233,11 @@ class Decoder(base.Decoder):
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
         settings = self.header.settings
-        self._half = Half(_DECODER)
         peak: Any = settings.get("peak")
         if type(peak) not in (int, float) or not 0 < peak <= 1e12:
             raise InputError("the .efz header is invalid: peak")
         self._peak = float(peak)
-        if settings.get("weights") != self._half.weights:
-            raise InputError(
-                f"it needs SSCNet's weights {str(settings.get('weights'))[:12]}, installed are {self._half.weights}; update edgefuse"
-            )
+        self._half = _decoder_of(settings.get("weights"))
 
     def release(self) -> None:
         self._half.close()

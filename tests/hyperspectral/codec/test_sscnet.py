@@ -23,6 +23,8 @@ from tests.hyperspectral.cubes import mixed
 
 pytest.importorskip("onnxruntime")
 
+GOLDEN = Path(__file__).parent / "golden" / "sscnet"
+
 
 def encoded(cube: Any, nodata: float | None = None, **target: Any) -> bytes:
     stream = io.BytesIO()
@@ -153,6 +155,36 @@ def test_headers_that_can_t_be_decoded(settings_: dict[str, Any], message: str) 
     efz.Writer(stream, efz.Header((8, 8, 4), "uint16", (8, 8), "sscnet", given_)).close()
     with pytest.raises(InputError, match=message):
         sscnet.Decoder(io.BytesIO(stream.getvalue()))
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "litert"])
+def test_files_with_the_first_weights_are_decoded(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # written by the version that had those weights; the .npz has what that version decoded, every second pixel and sixth band
+    pytest.importorskip({"onnx": "onnxruntime", "litert": "ai_edge_litert"}[runtime])
+    monkeypatch.setattr(runtimes, "choose", partial(runtimes.choose, name=runtime))
+    data = (GOLDEN / "first-weights.efz").read_bytes()
+    assert sscnet.Decoder(io.BytesIO(data)).header.settings["weights"] == "6761bad8848b"
+    made, lost = decoded(data)
+    assert (made.shape, made.dtype, lost) == ((16, 24, 48), np.uint16, [])
+    missing = np.zeros(made.shape, bool)
+    missing[3:5, 2:9] = True
+    np.testing.assert_array_equal(made == 65535, missing)
+    # another machine may round activations differently: the tolerance of the model's golden pair
+    expected = np.load(GOLDEN / "first-weights.npz")[runtime].astype(float)
+    np.testing.assert_allclose(made[::2, ::2, ::6], expected, rtol=0, atol=0.02 * 10000)
+
+
+def test_the_first_weights_are_the_same_files() -> None:
+    found = {f.runtime: f.sha256 for f in zoo.find("sscnet-decoder-1").files}
+    assert found == {
+        "onnx": "730cbf6c4c582c3fdc727d29e2a4eefc707f5ffa8d94c0798d84899c63a13ff0",
+        "litert": "387b27c13d4a7a1b4ee605a83c49433c1257c99b8558fa6b03221e0d02b18a64",
+    }
+
+
+def test_new_files_are_written_for_the_new_weights() -> None:
+    header = sscnet.Decoder(io.BytesIO(encoded(smooth(8, 8)))).header
+    assert header.settings["weights"] == sscnet.Half("sscnet-decoder").weights == "6b87fd6b0a3d"
 
 
 def test_runtimes_draw_the_same_but_for_their_rounding() -> None:

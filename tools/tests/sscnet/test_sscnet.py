@@ -98,7 +98,13 @@ def test_pruning_takes_size_and_work_and_leaves_rate_and_bands() -> None:
     network = SSCNet(latent=8, widths=WIDTHS)
     size, work = parameters(network), macs_per_pixel(network)
     pruned = prune.prune(network, 0.5)
-    assert pruned.shape == {"bands": BANDS, "latent": 8, "widths": (8, 8, 8, 12, 12, 8, 8, 8)}
+    assert pruned.shape == {
+        "bands": BANDS,
+        "latent": 8,
+        "widths": (8, 8, 8, 12, 12, 8, 8, 8),
+        "span": (0.0, 1.0),
+        "places": False,
+    }
     assert parameters(pruned) < 0.6 * size
     assert macs_per_pixel(pruned) < 0.6 * work
 

@@ -1,0 +1,130 @@
+"""Unattended training: resumable checkpoints, a limit of hours, the best network by validation, early stopping, a plot.
+
+A run writes RUNS/NAME/last.pt (resumed from), best.pt (the best by validation), log.jsonl (a line a validation) and log.png. Started again
+with the same options it goes on; where it had ended, it ends at once. The rate falls by a cosine over the hours, not over steps, as how
+many steps fit is not known. It runs on a GPU where PyTorch finds one, in bfloat16 in either case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tools.training_loop import ROOT
+
+WARM = 50  # steps of rising to the full rate
+CLIP = 1.0  # the gradient's largest norm
+
+
+def add_options(p: argparse.ArgumentParser, hours: float, batch: int, size: int, rate: float, every: int) -> None:
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder for checkpoints and logs (default: %(default)s)")
+    p.add_argument("--hours", type=float, default=hours, help="of training, all parts of a resumed run together (default: %(default)s)")
+    p.add_argument("--nice", type=int, default=10, help="how far other processes go first, 0 to 19 (default: %(default)s)")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--batch", type=int, default=batch, help="crops a step (default: %(default)s)")
+    p.add_argument("--size", type=int, default=size, help="crop, pixels (default: %(default)s)")
+    p.add_argument("--rate", type=float, default=rate, help="peak learning rate of AdamW (default: %(default)s)")
+    p.add_argument("--every", type=int, default=every, help="steps between validations and checkpoints (default: %(default)s)")
+    p.add_argument("--patience", type=int, default=20, help="validations without a better one until it stops (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=0)
+
+
+def prepare(args: argparse.Namespace) -> torch.device:
+    """Niceness, threads and seed as asked; where to train."""
+    os.nice(max(0, args.nice - os.nice(0)))
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def descend(
+    args: argparse.Namespace, folder: Path, network: nn.Module, loss_of: Callable[[np.random.Generator], Tensor],
+    validate: Callable[[], dict[str, Any]], key: str, groups: Sequence[dict[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
+    """Train `network`; it ends as the best by validation. What is given back: steps, hours, the best's step, why it ended.
+
+    loss_of: a step's loss, all its randomness from the generator. validate: figures, of which the one called `key` is to be large.
+    groups: AdamW's; `share` is a group's part of the rate.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimiser = torch.optim.AdamW(list(groups), lr=args.rate, weight_decay=0.0, betas=(0.9, 0.99))
+    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf, "best_step": 0}
+    if (folder / "last.pt").exists():
+        stored = torch.load(folder / "last.pt", weights_only=True, map_location="cpu")
+        network.load_state_dict(stored.pop("network"))
+        optimiser.load_state_dict(stored.pop("optimiser"))
+        state = stored
+        print(f"resumed {folder / 'last.pt'} at step {state['step']}", flush=True)
+    limit, losses, ended = args.hours * 3600, [], "the hours were up"
+    begun = time.monotonic() - state["seconds"]
+    if state["step"] == 0:  # what it starts with may stay the best
+        _checkpoint(folder, network, optimiser, state, begun, [0.0], validate, key)
+    while (spent := time.monotonic() - begun) < limit:
+        if state["step"] - state["best_step"] >= args.patience * args.every:
+            ended = "validation no longer improved"
+            break
+        rate = args.rate * min(1.0, (state["step"] + 1) / WARM) * (0.02 + 0.49 * (1 + math.cos(math.pi * spent / limit)))
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group.get("share", 1.0)
+        loss = loss_of(np.random.default_rng((args.seed, state["step"])))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        state["step"] += 1
+        if state["step"] % args.every == 0:
+            _checkpoint(folder, network, optimiser, state, begun, losses, validate, key)
+    if losses:
+        _checkpoint(folder, network, optimiser, state, begun, losses, validate, key)
+    plot(folder, key)
+    if (folder / "best.pt").exists():
+        network.load_state_dict(torch.load(folder / "best.pt", weights_only=True, map_location="cpu"))
+    return {"steps": state["step"], "hours": round(state["seconds"] / 3600, 2), "best_step": state["best_step"], "ended": ended}
+
+
+def plot(folder: Path, key: str) -> None:
+    """log.png from log.jsonl: the loss, and the figure of the validation that chooses the best."""
+    from matplotlib.figure import Figure
+
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("loss", key), strict=True):
+        # there is no loss before the first step
+        seen = [line for line in lines if line["step"] or name != "loss"]
+        axes.plot([line["step"] for line in seen], [line[name] for line in seen])
+        axes.set(xlabel="step", ylabel=name)
+        axes.grid(alpha=0.3)
+    figure.savefig(folder / "log.png")
+
+
+def _checkpoint(
+    folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any], begun: float, losses: list[float],
+    validate: Callable[[], dict[str, Any]], key: str,
+) -> None:  # fmt: skip
+    figures = validate()
+    state["seconds"] = time.monotonic() - begun
+    line = {"step": state["step"], "seconds": round(state["seconds"]), "loss": round(float(np.mean(losses)), 6)} | figures
+    losses.clear()
+    with (folder / "log.jsonl").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+    if figures[key] > state["best"]:
+        state["best"], state["best_step"] = figures[key], state["step"]
+        _save(network.state_dict(), folder / "best.pt")
+    _save(state | {"network": network.state_dict(), "optimiser": optimiser.state_dict()}, folder / "last.pt")
+
+
+def _save(what: dict[str, Any], path: Path) -> None:
+    torch.save(what, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
