@@ -26,7 +26,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     try:
         for command in (scheduler, [*worker, "--name", "one"], [*worker, "--name", "two"]):
             started.append(subprocess.Popen(command, cwd=tmp_path, **quiet))  # type: ignore[call-overload]
-        until(file.exists, started[0], "the scheduler to listen")
+        # the file is there before it is whole
+        until(lambda: file.exists() and file.read_text().rstrip().endswith("}"), started[0], "the scheduler to listen")
         yield Cluster(json.loads(file.read_text())["address"], started[1:])
     finally:
         for process in started:

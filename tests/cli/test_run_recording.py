@@ -65,7 +65,7 @@ def _whole(data: bytes) -> tuple[int, int]:
     """(bytes, frames) of a file that was being written, up to the end of its last whole fragment."""
     splitter = Splitter()
     fragments = list(splitter.feed(data))
-    return (len(splitter.head) + sum(len(f.data) for f in fragments), sum(f.frames for f in fragments)) if fragments else (0, 0)
+    return (len(splitter.header) + sum(len(f.data) for f in fragments), sum(f.frames for f in fragments)) if fragments else (0, 0)
 
 
 @pytest.mark.slow
