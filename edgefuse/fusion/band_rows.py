@@ -44,7 +44,7 @@ class Frame(NamedTuple):
     chroma: int = CHROMA
     """How much of its chroma is kept, in 128ths."""
     weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None)
-    """Of the visible and of the infrared details, in 255ths, reduced by the factor, contiguous; None: all of them."""
+    """Weights of the visible and of the infrared details, in 255ths, reduced by the factor, contiguous; None: full weight."""
     gain: int = 0
     """What is added to a detail, in 16ths of its levels above `core`: 0 to 16."""
     core: int = 0

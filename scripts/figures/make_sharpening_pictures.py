@@ -109,7 +109,7 @@ def spectra(truth: np.ndarray, made: dict[str, np.ndarray]) -> None:
 
 
 def condensed(found: dict[str, Any]) -> dict[str, Any]:
-    """Of each condition, the number of scenes and each method's means over them."""
+    """Number of scenes, and each method's means over them, for each condition."""
     return {
         condition: {"scenes": len(rows)}
         | {

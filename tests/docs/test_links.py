@@ -26,7 +26,7 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Of its headings, as GitHub and MkDocs make them."""
+    """Anchors of a page's headings, as GitHub and MkDocs make them."""
     heads = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\s-]", "", h.lower()).strip().replace(" ", "-") for h in heads}
 

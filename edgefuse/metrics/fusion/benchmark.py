@@ -165,7 +165,7 @@ def deviation(_v: Plane, _i: Plane, fused: Plane) -> float:
 
 
 def spatial_frequency(image: Image) -> float:
-    """Of uint8 (H, W) or (H, W, 3) BGR, the channels side by side."""
+    """Spatial frequency of an image, uint8 (H, W) or (H, W, 3) BGR with the channels side by side."""
     matrix = (image if image.ndim == 2 else np.concatenate([image[..., k] for k in (2, 1, 0)], axis=1)).astype(np.float64)
     squares = sum(float((np.diff(matrix, axis=axis) ** 2).sum()) for axis in (0, 1))
     return float(np.sqrt(squares / matrix.size))
