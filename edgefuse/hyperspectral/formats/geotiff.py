@@ -72,6 +72,8 @@ class TiffSource(CubeSource):
         dataset = self._file
         if len(set(dataset.dtypes)) != 1:
             raise CubeError(f"{self.path}: its bands have several types ({', '.join(sorted(set(dataset.dtypes)))}); convert them to one")
+        if str(dataset.dtypes[0]).startswith("complex_int"):  # of GDAL; NumPy has no such type
+            raise CubeError(f"{self.path}: complex numbers are not read ({dataset.dtypes[0]}); give magnitudes")
         bare = CubeInfo((dataset.height, dataset.width, dataset.count), np.dtype(dataset.dtypes[0]))
         own_tags = dataset.tags(ns=_NAMESPACE)
         fields: dict[str, Any] = {}
