@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec.outliers import find, suspected
+from edgefuse.hyperspectral.codec.outliers import Suspicion, find, suspected
 from edgefuse.hyperspectral.formats.base import CubeSource
 
 _SIDE, _SAMPLES = 256, 1 << 22  # pixels along the side, and samples, of the windows that a cube is read in
@@ -49,12 +49,13 @@ class FillFinder:
                 return None
             valid = np.where(missing, pixels[~missing][0], pixels)
         low, high = valid.min(0), valid.max(0)
-        if np.isfinite([low, high]).all() and not suspected(valid, low, high):
+        if np.isfinite(low).all() and np.isfinite(high).all() and not suspected(valid, low, high).fills:
             return None
         try:
-            fills = [fill for fill in find(pixels, missing).fills if math.isfinite(fill.value)]
+            found = find(pixels, missing, Suspicion(singles=False))
         except InputError:
             return None
+        fills = [fill for fill in found.fills if math.isfinite(fill.value)] if found else []
         mask = np.zeros(pixels.shape, bool)
         for fill in fills:
             self._counts[fill.value] = self._counts.get(fill.value, 0) + int(fill.mask.sum())

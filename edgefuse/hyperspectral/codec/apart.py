@@ -20,6 +20,7 @@ from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers
 _PER_BAND, _SHARED, _AREAS = range(3)
 _AREA = struct.Struct("<BI")  # whether the area's value follows (else it is missing), bytes of the mask
 _SINGLES = struct.Struct("<II")  # single samples, bytes of their positions
+_MAX_AREAS = 8  # missing samples, three values that are not finite, fill values
 VERSION = 3  # of the format, for sections that start with _AREAS
 
 
@@ -49,8 +50,8 @@ def restore(out: Array, section: bytes, size: tuple[int, int], missing: float, v
     if section[0] != _AREAS or version < VERSION:
         out[_mask(section, shape, version)] = missing
         return
-    if len(section) < 2:
-        raise InputError("a tile is truncated")
+    if len(section) < 2 or section[1] > _MAX_AREAS:
+        raise InputError("a tile is damaged")
     at = 2
     for _ in range(section[1]):
         valued, length = _AREA.unpack(_taken(section, at, _AREA.size))

@@ -23,11 +23,11 @@ def encode(pixels: NDArray[np.generic]) -> bytes:
     return zlib.compress(_shuffled(differences.ravel()), _LEVEL)
 
 
-def decode(data: bytes, shape: tuple[int, int], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """Decode `encode`'s output to (n, B) = `shape`. Raises InputError for damaged data."""
-    count, bands = shape
-    words = _plain(inflated(data, count * bands * dtype.itemsize), dtype.itemsize).reshape(bands, count)
-    return np.ascontiguousarray(np.cumsum(words, axis=1, dtype=words.dtype).view(dtype).T)
+def decode(data: bytes, out: NDArray[np.generic]) -> None:
+    """Decode `encode`'s output into `out` (n, B). Raises InputError for damaged data."""
+    words = _plain(inflated(data, out.nbytes), out.dtype.itemsize).reshape(out.shape[::-1])
+    np.cumsum(words, axis=1, dtype=words.dtype, out=words)
+    out.view(words.dtype)[...] = words.T
 
 
 def values(samples: NDArray[np.generic]) -> bytes:

@@ -62,69 +62,69 @@ class Outliers(NamedTuple):
             result |= fill.mask
         return result
 
-    @property
-    def any(self) -> bool:
-        """Whether there are outliers."""
-        return bool(self.fills) or bool(self.singles.any())
-
 
 def common(value: float) -> bool:
     """Return whether programs commonly use `value` as a fill value."""
     return value in COMMON_FILLS or abs(value) > 1e30
 
 
-def suspected(pixels: Array, low: Array, high: Array) -> bool:
-    """Quick test of finite pixels (n, B): False if certainly none is an outlier.
+class Suspicion(NamedTuple):
+    """Which outliers a tile of finite samples may hold."""
+
+    fills: bool = True
+    singles: bool = True
+
+
+def suspected(pixels: Array, low: Array, high: Array) -> Suspicion:
+    """Quick test of finite pixels (n, B): False if certainly no sample is an outlier of that kind.
 
     low, high: (B,), smallest and largest sample of each band.
     """
     least, most = float(low.min()), float(high.max())
     if least < -MAX_MAGNITUDE or most > MAX_MAGNITUDE or common(least) or common(most):
-        return True
+        return Suspicion()
     sampled = pixels[:: max(1, len(pixels) // _SAMPLED)]
+    fills = False
     for value in (least, most):
         found = sampled == value
-        if found.sum() >= _OTHER_SHARE * found.size and _is_far(value, sampled[~found], _OTHER_GAP):
-            return True
+        fills |= bool(found.sum() >= _OTHER_SHARE * found.size) and _is_far(value, sampled[~found], _OTHER_GAP)
     if len(pixels) < _FEWEST:
-        return False
+        return Suspicion(fills, False)
     below, above = _ranges(sampled)
-    return bool((low.astype(np.float64) < below).any() or (high.astype(np.float64) > above).any())
+    return Suspicion(fills, bool((low < below).any() or (high > above).any()))
 
 
-def find(pixels: Array, missing: Mask | None, finite: bool = True) -> Outliers:
-    """Return the outliers among the samples (n, B) that are not `missing`. Raises InputError if most samples are too large to be coded.
+def find(pixels: Array, missing: Mask | None, kinds: Suspicion = Suspicion()) -> Outliers | None:  # noqa: B008
+    """Return the outliers among the samples (n, B) that are not `missing`; None if there are none.
 
-    finite: whether finite samples can be outliers.
+    kinds: which finite samples to look for; those that are not finite are always found. Raises InputError if most samples are too large.
     """
+    if missing is None and not kinds.fills and (pixels.dtype.kind != "f" or np.isfinite(pixels).all()):
+        single = _singles(pixels, None) if kinds.singles and len(pixels) >= _FEWEST else None
+        return None if single is None else Outliers([], single)
     rest = np.ones(pixels.shape, bool) if missing is None else ~missing
     singles = np.zeros(pixels.shape, bool)
     fills = []
-    if pixels.dtype.kind == "f":
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         for value, mask in ((math.inf, pixels == math.inf), (-math.inf, pixels == -math.inf), (math.nan, rest & np.isnan(pixels))):
             if (count := mask.sum()) > _FEW:
                 fills.append(Fill(value, mask))
             elif count:
                 singles |= mask
             rest &= ~mask
-    if not finite:
-        return Outliers(fills, singles)
-    for _ in range(_MAX_FILLS):
-        if (fill := _fill(pixels, rest)) is None:
-            break
-        fills.append(fill)
-        rest &= ~fill.mask
-    if pixels.dtype.kind == "f":
-        large = rest & (np.abs(pixels) > MAX_MAGNITUDE)
-        if large.sum() > _MAX_SINGLES * rest.sum():
-            raise _too_large()
-        singles |= large
-        rest &= ~large
-    if len(pixels) >= _FEWEST and rest.any():
-        hot = _singles(pixels, rest)
-        if hot.sum() <= _MAX_SINGLES * rest.sum():
-            singles |= hot
-    return Outliers(fills, singles)
+    if kinds.fills:
+        while len(fills) < _MAX_FILLS and (fill := _fill(pixels, rest)):
+            fills.append(fill)
+            rest &= ~fill.mask
+        if pixels.dtype.kind == "f":
+            large = rest & (np.abs(pixels) > MAX_MAGNITUDE)
+            if large.sum() > _MAX_SINGLES * rest.sum():
+                raise _too_large()
+            singles |= large
+            rest &= ~large
+    if kinds.singles and len(pixels) >= _FEWEST and rest.any() and (hot := _singles(pixels, rest)) is not None:
+        singles |= hot
+    return Outliers(fills, singles) if fills or singles.any() else None
 
 
 def check_magnitude(samples: Array, nodata: float | None) -> None:
@@ -177,22 +177,39 @@ def _ranges(sampled: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return low - _SINGLE * extent, high + _SINGLE * extent
 
 
-def _singles(pixels: Array, rest: Mask) -> Mask:
-    """Return the mask (n, B) of single outliers among the samples of `rest`."""
-    result = np.zeros(pixels.shape, bool)
-    whole = rest.all(1)
-    sampled = pixels[whole] if whole.sum() >= _FEWEST else np.where(rest, pixels, np.median(pixels[rest]).astype(pixels.dtype))
-    below, above = _ranges(sampled[:: max(1, len(sampled) // (4 * _SAMPLED))])
-    with np.errstate(invalid="ignore"):
-        beyond = rest & ((pixels < below) | (pixels > above))
-    rows = np.flatnonzero(beyond.any(1))
+def _of_type(low: NDArray[np.float64], high: NDArray[np.float64], dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Return the smallest and largest values of `dtype` within limits, so that samples are compared in their own type."""
+    if dtype.kind == "f":
+        most = float(np.finfo(dtype).max)
+        return low.clip(-most, most).astype(dtype), high.clip(-most, most).astype(dtype)
+    kind = np.iinfo(dtype)
+    return np.ceil(low).clip(kind.min, kind.max).astype(dtype), np.floor(high).clip(kind.min, kind.max).astype(dtype)
+
+
+def _singles(pixels: Array, rest: Mask | None) -> Mask | None:
+    """Return the mask (n, B) of single outliers among the samples of `rest` (None: all); None if there are none, or too many."""
+    if rest is None or (whole := rest.all(1)).all():
+        sampled = pixels
+    else:
+        sampled = pixels[whole] if whole.sum() >= _FEWEST else np.where(rest, pixels, np.median(pixels[rest]).astype(pixels.dtype))
+    low, high = _ranges(sampled[:: max(1, len(sampled) // (4 * _SAMPLED))])
+    least, most = _of_type(low, high, pixels.dtype)
+    bands = np.flatnonzero((pixels.min(0) < least) | (pixels.max(0) > most)) if rest is None else np.arange(pixels.shape[1])
+    looked_at = pixels[:, bands]
+    beyond = (looked_at < least[bands]) | (looked_at > most[bands])
+    rows = np.flatnonzero((beyond if rest is None else beyond & rest).any(1))
+    result = None
     for at in range(0, len(rows), _ROWS):
         part = rows[at : at + _ROWS]
+        samples = pixels[part]
         with np.errstate(invalid="ignore", over="ignore"):
-            distance = np.abs(pixels[part].astype(np.float64) - (below + above) / 2) / ((above - below) / 2)
-        distance[~rest[part] | np.isnan(distance)] = 0
-        result[part] = beyond[part] & ((distance > _ISOLATED * _usual(distance)) | (distance > _CERTAIN / _SINGLE))
-    return result
+            distance = np.abs(samples.astype(np.float64) - (low + high) / 2) / ((high - low) / 2)
+        distance[np.isnan(distance) if rest is None else ~rest[part] | np.isnan(distance)] = 0
+        hot = (distance > 1) & ((distance > _ISOLATED * _usual(distance)) | (distance > _CERTAIN / _SINGLE))
+        if hot.any():
+            result = np.zeros(pixels.shape, bool) if result is None else result
+            result[part] = hot
+    return result if result is not None and result.sum() <= _MAX_SINGLES * result.size else None
 
 
 def _usual(distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import apart, exact, infill, near_lossless
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
-from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers, find, suspected
+from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers, Suspicion, find, suspected
 
 INTEGERS = "uint8", "int8", "uint16", "int16"  # types that can be coded near-lossless
 _HEAD = struct.Struct("<BI")  # kind of payload, bytes of the section of samples that are coded apart
@@ -61,15 +61,15 @@ def prepared(cube: Array, nodata: float | None, outliers: bool = True) -> Prepar
     low, high = pixels.min(0), pixels.max(0)
     numbers = bool(np.isfinite(low).all() and np.isfinite(high).all())
     missing = _missing(pixels, nodata, low, high, numbers)
-    rest, found = pixels, None
+    rest = pixels
     if missing is not None:
         rest = infill.filled(pixels, missing if numbers else missing | ~np.isfinite(pixels), width)
         low, high = rest.min(0), rest.max(0)
-    if outliers and (not np.isfinite([low, high]).all() or suspected(rest, low, high)):
-        found = find(pixels, missing)
-    elif not numbers:
-        found = find(pixels, missing, finite=False)
-    if found is None or not found.any:
+    kinds = suspected(rest, low, high) if np.isfinite(low).all() and np.isfinite(high).all() else Suspicion()
+    if not outliers:
+        kinds = Suspicion(False, False)
+    found = find(pixels, missing, kinds) if any(kinds) or not numbers else None
+    if found is None:
         return Prepared(rest, height, width, None if missing is None else _apart(pixels, missing, None, height, width))
     missing = np.zeros(pixels.shape, bool) if missing is None else missing
     separate = _apart(pixels, missing, found, height, width)
@@ -162,7 +162,7 @@ def decode(
                 for strip, spectra in lossy.spectra():
                     out[strip] = spectra
     elif kind == _EXACT:
-        out[...] = exact.decode(payload[begin:], flat, dtype)
+        exact.decode(payload[begin:], out)
     elif kind in (_NEAR_LOSSLESS, _LOSSLESS):
         if dtype.name not in INTEGERS:
             raise InputError("a tile is damaged")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError
-from edgefuse.hyperspectral.cube import KINDS, CubeInfo
+from edgefuse.hyperspectral.cube import KINDS, CubeInfo, as_nodata
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 
 CHUNK = (16, 64, 64)  # rows, columns, bands; 128 KiB of 16-bit samples
@@ -87,6 +87,15 @@ def meaning(path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], text:
         raise CubeError(f"{path}: 'info' of the cube can't be read: {e}") from None
 
 
+def _fill_value(attributes: Any) -> float | None:
+    """Return the value of missing samples that a dataset's attributes declare, as netCDF does; None if none does."""
+    for name in ("_FillValue", "missing_value"):
+        value = np.ravel(attributes.get(name, ()))
+        if value.size == 1 and value.dtype.kind in "uif":
+            return as_nodata(value[0].item())
+    return None
+
+
 class Hdf5Source(CubeSource):
     """A cube in an HDF5 file: a dataset or a PRISMA product."""
 
@@ -101,7 +110,8 @@ class Hdf5Source(CubeSource):
             else:
                 selected = choose(path, cubes(self._file), dataset)
                 self._name = "HDF5"
-                self.info = meaning(path, selected.shape, selected.dtype, selected.attrs.get("info"))
+                info = meaning(path, selected.shape, selected.dtype, selected.attrs.get("info"))
+                self.info = info if info.nodata is not None else info.like(nodata=_fill_value(selected.attrs))
                 self._parts = [(selected, (0, 1, 2), list(range(selected.shape[2])))]
             for selected, _, _ in self._parts:
                 check_chunks(path, selected)
