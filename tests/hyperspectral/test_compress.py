@@ -160,7 +160,7 @@ def test_no_data_that_no_sample_can_be_is_kept_as_a_word(tmp_path: Path) -> None
 
 
 def test_a_rate_that_is_too_low_is_an_error_or_warned_of(cube: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(CubeError, match="too small for this rate.*--bpppc [0-9.]+ reaches it") as caught:
+    with pytest.raises(CubeError, match=r"too small for this rate.*--bpppc [0-9.]+ reaches it") as caught:
         compress.compress_file(cube, tmp_path / "a.efz", Quality(bpppc=0.001))
     assert not (tmp_path / "a.efz").exists()
     enough = float(str(caught.value).split("--bpppc ")[1].split()[0])

@@ -49,7 +49,7 @@ def inflated(data: bytes, size: int) -> bytes:
         result = stream.decompress(data, size + 1)
     except zlib.error:
         raise InputError("a tile is damaged") from None
-    if len(result) != size or not stream.eof:
+    if len(result) != size or not stream.eof or stream.unused_data:
         raise InputError("a tile is damaged")
     return result
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
+from edgefuse.hyperspectral.codec.klt import sample_indices
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -31,7 +32,7 @@ _FEWEST_BANDS = 4  # bands below which a sample can't be compared with the other
 _ISOLATED = 4.0  # distance of a single outlier, as a multiple of what is usual in its pixel
 _ROWS = 4096  # pixels whose distances are computed at a time
 _TAIL = 50  # a fiftieth of the samples on each side lies outside a band's range
-_SINGLE, _CERTAIN = 4.0, 64.0  # distance of a single outlier, in ranges; from the second on its pixel does not matter
+_SINGLE, _CERTAIN = 2.5, 64.0  # distance of a single outlier, in ranges; from the second on its pixel does not matter
 _COMMON_GAP, _OTHER_GAP = 0.5, 1.0  # gap to a fill value, as a share of the range of the others
 _COMMON_COUNT, _OTHER_SHARE = 8, 1e-3  # least number of samples with a common fill value; least share with another one
 _MAX_FILLS = 4
@@ -83,7 +84,7 @@ def suspected(pixels: Array, low: Array, high: Array) -> Suspicion:
     least, most = float(low.min()), float(high.max())
     if least < -MAX_MAGNITUDE or most > MAX_MAGNITUDE or common(least) or common(most):
         return Suspicion()
-    sampled = pixels[:: max(1, len(pixels) // _SAMPLED)]
+    sampled = pixels[sample_indices(len(pixels), max(1, len(pixels) // _SAMPLED))]
     fills = False
     for value in (least, most):
         found = sampled == value
@@ -192,7 +193,7 @@ def _singles(pixels: Array, rest: Mask | None) -> Mask | None:
         sampled = pixels
     else:
         sampled = pixels[whole] if whole.sum() >= _FEWEST else np.where(rest, pixels, np.median(pixels[rest]).astype(pixels.dtype))
-    low, high = _ranges(sampled[:: max(1, len(sampled) // (4 * _SAMPLED))])
+    low, high = _ranges(sampled[sample_indices(len(sampled), max(1, len(sampled) // (4 * _SAMPLED)))])
     least, most = _of_type(low, high, pixels.dtype)
     bands = np.flatnonzero((pixels.min(0) < least) | (pixels.max(0) > most)) if rest is None else np.arange(pixels.shape[1])
     looked_at = pixels[:, bands]
