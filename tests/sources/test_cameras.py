@@ -222,14 +222,14 @@ def test_a_camera_fault_is_reported_and_recovers_without_a_restart(
     with running(visible, infrared) as live:
         live.more()
         infrared.mode = mode
-        live.until(lambda: live.source.feeds["infrared"].state == state, "the infrared camera's fault")
-        stood, unmatched = live.sink.count, live.source.feeds["visible"].ledger.dropped.get("unmatched", 0)
+        live.until(lambda: live.source.threads["infrared"].state == state, "the infrared camera's fault")
+        stood, unmatched = live.sink.count, live.source.threads["visible"].ledger.dropped.get("unmatched", 0)
         more = unmatched + 10
-        live.until(lambda: live.source.feeds["visible"].ledger.dropped.get("unmatched", 0) > more, "visible frames without a partner")
+        live.until(lambda: live.source.threads["visible"].ledger.dropped.get("unmatched", 0) > more, "visible frames without a partner")
         # nothing is fused with an outdated picture, but what was under way: read, waited, fused, waited, written
         assert live.sink.count <= stood + 5
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
+        live.until(lambda: live.source.threads["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         report = live.end()
     changes = live.states("infrared")
@@ -249,9 +249,9 @@ def test_a_silent_camera_is_held_then_reopened(visible: MjpegServer, infrared: M
     with running(visible, infrared) as live:
         live.more()
         infrared.mode = "stall"
-        live.until(lambda: live.source.feeds["infrared"].faults.get("silent", 0) > 0, "the infrared camera to be silent")
+        live.until(lambda: live.source.threads["infrared"].faults.get("silent", 0) > 0, "the infrared camera to be silent")
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
+        live.until(lambda: live.source.threads["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         live.end()
     states = live.states("infrared")
@@ -266,12 +266,12 @@ def test_another_frame_size_is_a_fault_until_the_old_one_returns(visible: MjpegS
         infrared.picture = noise(64, 48)
         # FFmpeg scales to a stream's first size; a reconfigured camera starts a new stream
         infrared.mode = "down"
-        live.until(lambda: live.source.feeds["infrared"].state == "retrying", "the infrared camera to be gone")
+        live.until(lambda: live.source.threads["infrared"].state == "retrying", "the infrared camera to be gone")
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].faults.get("format", 0) > 0, "the infrared camera's other size")
-        assert "now gives 64x48xuint8, not 96x80xuint8" in str(live.source.feeds["infrared"].error)
+        live.until(lambda: live.source.threads["infrared"].faults.get("format", 0) > 0, "the infrared camera's other size")
+        assert "now gives 64x48xuint8, not 96x80xuint8" in str(live.source.threads["infrared"].error)
         infrared.picture = noise(*SIZE, 1)
-        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
+        live.until(lambda: live.source.threads["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         report = live.end()
     assert report["cameras"]["infrared"]["dropped"]["size"] >= 8

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgefuse import zoo
-from edgefuse.hyperspectral.codec.sscnet import placed
+from edgefuse.hyperspectral.codec.sscnet import with_place_patterns
 from edgefuse.runtimes import choose
 from tools import cards, command_line
 from tools.data.cubes import batch, load
@@ -256,7 +256,7 @@ def export(args: argparse.Namespace) -> list[Path]:
     drawn = batch(learned, args.crops, SIDE, np.random.default_rng(args.seed))
     limits = latent_range(network, [*(trimmed(s.cube) for s in learned), *drawn])
     encoder, decoder = Encoder(network, *limits).eval(), Decoder(network, *limits).eval()
-    entered = placed if network.places else lambda cubes: cubes
+    entered = with_place_patterns if network.places else lambda cubes: cubes
     with torch.no_grad():
         # levels of 1 / 255, beyond 0 to 255 where patterns are added
         cube = np.rint(255 * entered(golden_cube().astype(np.float32) / 255)).astype(np.int16 if network.places else np.uint8)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgefuse.hyperspectral.codec.sscnet import placed
+from edgefuse.hyperspectral.codec.sscnet import with_place_patterns
 
 BANDS = 202
 LATENT = 1024
@@ -60,7 +60,7 @@ class SSCNet(nn.Module):
 
     def entered(self, x: Tensor) -> Tensor:
         """What the encoder takes."""
-        return x + torch.from_numpy(placed(np.zeros(x.shape[1:], np.float32))).to(x) if self.places else x
+        return x + torch.from_numpy(with_place_patterns(np.zeros(x.shape[1:], np.float32))).to(x) if self.places else x
 
     def spread(self, y: Tensor) -> Tensor:
         """What the sigmoid gives -> reflectance."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgefuse.hyperspectral.codec.sscnet import PATTERN_SIZE, patterns, placed
+from edgefuse.hyperspectral.codec.sscnet import PATTERN_SIZE, patterns, with_place_patterns
 from tools.sscnet.linear_start import Floats, convolutions, hierarchy, principal, set_latent, set_synthesis
 from tools.sscnet.network import SSCNet
 
@@ -52,7 +52,7 @@ def begin(network: SSCNet, crops: Floats) -> float:
                 nn.init.zeros_(module.bias)
             elif isinstance(module, nn.PReLU):
                 nn.init.ones_(module.weight)
-        made = _analysis(network, wanted.mean, torch.from_numpy(placed(crops)))
+        made = _analysis(network, wanted.mean, torch.from_numpy(with_place_patterns(crops)))
         left = set_latent(encoder[4], decoder[0], made.numpy(), target, wanted.deviations[3])
         set_synthesis(decoder[1:], wanted, network.span)
     return float(-10 * np.log10(left / (64 * crops.shape[1])))

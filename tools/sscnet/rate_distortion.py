@@ -23,17 +23,17 @@ from tools.sscnet.train import PUBLIC, psnr
 from tools.training_loop import ROOT
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128)
-Half = Callable[[np.ndarray], np.ndarray]  # (C, H, W) -> the same
+Run = Callable[[np.ndarray], np.ndarray]  # (C, H, W) -> the same
 
 
-def curve(encode: Half, decode: Half, scenes: list[Scene]) -> list[dict[str, float]]:
+def curve(encode: Run, decode: Run, scenes: list[Scene]) -> list[dict[str, float]]:
     """A point for each step: means over the scenes."""
     rows = []
     latents = {s.name: np.rint(encode(trimmed(s.cube)) * 255).astype(np.int32).transpose(1, 2, 0) for s in scenes}
     for step in STEPS:
         rates, found = [], {}
         for s in scenes:
-            cube, sent = trimmed(s.cube), sscnet.stepped(latents[s.name], step)
+            cube, sent = trimmed(s.cube), sscnet.quantise(latents[s.name], step)
             rates.append(8 * len(sscnet.coded_latent(sent)) / cube.size)
             values = np.clip(sent * step, 0, 255).astype(np.float32) / np.float32(255)
             found[s.name] = round(psnr(cube, decode(values.transpose(2, 0, 1))), 2)
@@ -54,15 +54,15 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
         cost = {"parameters": parameters(network), "macs_per_pixel": round(macs_per_pixel(network))}
         report[name] = cost | {"points": curve(*halves, held_out)}
         print(name, report[name], flush=True)
-    encoder, decoder = sscnet.Half("sscnet-encoder"), sscnet.Half("sscnet-decoder")
-    report["pruned int8"] = {"points": curve(lambda cube: encoder.run(sscnet.placed(cube)), decoder.run, held_out)}
+    encoder, decoder = sscnet.Network("sscnet-encoder"), sscnet.Network("sscnet-decoder")
+    report["pruned int8"] = {"points": curve(lambda cube: encoder.run(sscnet.with_place_patterns(cube)), decoder.run, held_out)}
     print("pruned int8", report["pruned int8"], flush=True)
     return report
 
 
-def _float(module: torch.nn.Module, places: bool = False) -> Half:
+def _float(module: torch.nn.Module, places: bool = False) -> Run:
     def run(given: np.ndarray) -> np.ndarray:
-        given = sscnet.placed(given) if places else given
+        given = sscnet.with_place_patterns(given) if places else given
         with torch.no_grad():
             return module(torch.from_numpy(np.ascontiguousarray(given))[None])[0].numpy()
 

@@ -49,7 +49,7 @@ def relative_error(a: Any, b: Any) -> float:
 def test_latents_are_exact(shape: tuple[int, int, int], seed: int, step: int) -> None:
     rng = np.random.default_rng(seed)
     latent = np.clip(rng.integers(0, 256, shape[2]) + rng.integers(-40, 41, shape), 0, 255).astype(np.int32)
-    quantised = sscnet.stepped(latent, step)
+    quantised = sscnet.quantise(latent, step)
     np.testing.assert_array_equal(sscnet.decoded_latent(sscnet.coded_latent(quantised), shape, efz.VERSION), quantised)
     assert np.abs(quantised * step - latent).max() <= step / 2
 
@@ -150,7 +150,7 @@ def test_damage_stays_in_its_tile() -> None:
     [({"peak": -1}, "peak"), ({"peak": "x"}, "peak"), ({"nodata": "y"}, "nodata"), ({"weights": "feed"}, "needs SSCNet's weights feed")],
 )
 def test_headers_that_can_t_be_decoded(settings_: dict[str, Any], message: str) -> None:
-    given_ = {"peak": 10000, "weights": sscnet.Half("sscnet-decoder").weights} | settings_
+    given_ = {"peak": 10000, "weights": sscnet.Network("sscnet-decoder").weights} | settings_
     stream = io.BytesIO()
     efz.Writer(stream, efz.Header((8, 8, 4), "uint16", (8, 8), "sscnet", given_)).close()
     with pytest.raises(InputError, match=message):
@@ -184,7 +184,7 @@ def test_the_first_weights_are_the_same_files() -> None:
 
 def test_new_files_are_written_for_the_new_weights() -> None:
     header = sscnet.Decoder(io.BytesIO(encoded(smooth(8, 8)))).header
-    assert header.settings["weights"] == sscnet.Half("sscnet-decoder").weights == "6b87fd6b0a3d"
+    assert header.settings["weights"] == sscnet.Network("sscnet-decoder").weights == "6b87fd6b0a3d"
 
 
 def test_runtimes_draw_the_same_but_for_their_rounding() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edgefuse import zoo
-from edgefuse.hyperspectral.codec.sscnet import patterns, placed
+from edgefuse.hyperspectral.codec.sscnet import patterns, with_place_patterns
 from edgefuse.runtimes.golden import verify
 from tools.data.cubes import BANDS, load
 from tools.data.photographs import Photograph
@@ -49,7 +49,7 @@ def test_patterns_are_no_part_of_smooth_spectra_and_follow_the_cells() -> None:
     codes = patterns(BANDS)
     np.testing.assert_allclose(codes @ codes.T, np.eye(6), atol=1e-5)
     assert np.abs(codes @ spectra(0, 1, 8).reshape(BANDS, -1)).max() < 0.01
-    added = placed(np.zeros((BANDS, 11, 17), np.float32))
+    added = with_place_patterns(np.zeros((BANDS, 11, 17), np.float32))
     np.testing.assert_array_equal(added[:, :3, :9], added[:, 8:11, 8:17])
     assert len(np.unique(np.round(added[:, :8, :8].reshape(BANDS, -1).T, 4), axis=0)) == 64
 

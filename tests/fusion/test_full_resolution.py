@@ -13,7 +13,7 @@ import pytest
 import edgefuse
 from edgefuse.errors import ModelError
 from edgefuse.fusion import headroom
-from edgefuse.fusion.full import FullResolution
+from edgefuse.fusion.full_resolution import FullResolution
 from edgefuse.runtimes import choose
 from edgefuse.zoo import Card
 from tests.fusion.pairs import pair, random
