@@ -145,7 +145,7 @@ def main() -> None:
     args = p.parse_args()
     own = {}
     for folder, names in (k.split("=") for k in args.kernel):
-        own |= dict.fromkeys(names.split(","), kernel_network.of(zoo.read_card(Path(folder)), MANY - 1))
+        own |= dict.fromkeys(names.split(","), kernel_network.from_card(zoo.read_card(Path(folder)), MANY - 1))
     found: dict[str, dict[str, Any]] = {}
     for bands in args.bands:
         for condition in args.conditions:

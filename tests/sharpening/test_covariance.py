@@ -17,8 +17,8 @@ from edgefuse.util.arrays import Float32Array
 def grid(rows: int, columns: int, features: int, seed: int, ratio: int = 4) -> Grid:
     rng = np.random.default_rng(seed)
     y, x = ((np.arange(n, dtype=np.float32) + np.float32(0.5)) / ratio for n in (rows, columns))
-    alike, loud = rng.normal(0, 0.5, (rows, columns, features)), rng.uniform(0.2, 1, (rows, columns))
-    return Grid(alike.astype(np.float32), loud.astype(np.float32), y, x)
+    similarity, scale = rng.normal(0, 0.5, (rows, columns, features)), rng.uniform(0.2, 1, (rows, columns))
+    return Grid(similarity.astype(np.float32), scale.astype(np.float32), y, x)
 
 
 def seen(rows: int, columns: int, psf: Psf) -> tuple[Float32Array, Float32Array]:
@@ -36,7 +36,7 @@ def by_the_formula(points: Grid, cells: Grid, weights: tuple[Float32Array, Float
     apart = np.sqrt(np.square(points.features[:, :, None, None].astype(float) - cells.features).sum(4) + 2e-3)
     down, across = (np.exp(-np.abs(a[:, None] - b) / near) for a, b in ((points.y, cells.y), (points.x, cells.x)))
     every = down[:, None, :, None] * across[None, :, None, :] / (1 + apart)
-    every *= points.loud[:, :, None, None] * cells.loud
+    every *= points.scale[:, :, None, None] * cells.scale
     found = np.einsum("prst,ms,nt->pmnr", every, *weights, optimize=True)
     return found.reshape(len(points.y), -1, len(points.x))
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from edgefuse import zoo
 from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.runtimes import Choice, choose
-from edgefuse.sharpening.csakd import bounded, given
+from edgefuse.sharpening.csakd import bounded, network_inputs
 from tools import cards, command_line
 from tools.csakd.network import BANDS, CSAKD, SLOTS, macs_per_pixel, parameters, read
 from tools.csakd.train import PUBLIC, psnr, score
@@ -227,7 +227,7 @@ def _held_out(choice: Choice, found: list[Scene], bands: int) -> float:
     """Mean PSNR in dB over the held-out scenes, as `tools.csakd.train.score` has it."""
     each = []
     for scene in (s for s in found if s.part == "test"):
-        cube, image = given(scene.start, wide_bands(scene.truth, bands), BANDS)
+        cube, image = network_inputs(scene.start, wide_bands(scene.truth, bands), BANDS)
         detail = (_run(choice, cube, image) - cube).transpose(1, 2, 0)
         each.append(psnr(scene.truth, scene.start + bounded(resampled(detail, scene.truth.shape[2]), scene.start)))
     return round(float(np.mean(each)), 2)

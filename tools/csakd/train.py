@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgefuse.hyperspectral.spectral_axis import resampled
-from edgefuse.sharpening.csakd import bounded, given
+from edgefuse.sharpening.csakd import bounded, network_inputs
 from tools import command_line, training_loop
 from tools.csakd.losses import RESPONSE_WEIGHT, response, teaches
 from tools.csakd.network import BANDS, CSAKD, WIDTHS, begin, macs_per_pixel, network_of, paces, parameters, read
@@ -25,7 +25,7 @@ PUBLIC = [f"scenes:{training_loop.ROOT.parent}/shared/data/hsi"]
 
 def sharpened(network: CSAKD, scene: Scene, bands: int) -> np.ndarray:
     """float32 (H, W, B): the scene as it is sharpened at run time, whole, by an image of `bands` bands."""
-    cube, image = (torch.from_numpy(x)[None] for x in given(scene.start, wide_bands(scene.truth, bands), BANDS))
+    cube, image = (torch.from_numpy(x)[None] for x in network_inputs(scene.start, wide_bands(scene.truth, bands), BANDS))
     with torch.no_grad():
         detail = network.detail(cube, image)[0].numpy().transpose(1, 2, 0)
     return scene.start + bounded(resampled(detail, scene.truth.shape[2]), scene.start)

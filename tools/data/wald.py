@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgefuse.sharpening.csakd import RANGES, given
+from edgefuse.sharpening.csakd import RANGES, network_inputs
 from edgefuse.sharpening.cubic import enlarged
 from edgefuse.sharpening.psf import Psf
 from tools.csakd.network import BANDS, SLOTS
@@ -123,7 +123,7 @@ def batch(found: list[Scene], count: int, size: int, rng: np.random.Generator) -
         if rng.random() < 0.2:
             level = 10 ** (-rng.uniform(25, 50) / 20) * np.sqrt(np.square(image).mean())
             image = image + np.float32(level) * rng.normal(size=image.shape).astype(np.float32)
-        cube, image = given(start, image, BANDS)
+        cube, image = network_inputs(start, image, BANDS)
         for into, x in zip(made, (cube, image, cubes.resampled(truth, BANDS).transpose(2, 0, 1)), strict=True):
             into.append(np.clip(x, 0, 1))
     return tuple(np.ascontiguousarray(np.stack(x), np.float32) for x in made)  # type: ignore[return-value]
