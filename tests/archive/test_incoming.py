@@ -1,4 +1,4 @@
-"""When a cube is whole. The clock is given, so that nothing waits."""
+"""When a cube counts as complete. The tests pass the time in, so nothing waits."""
 
 from __future__ import annotations
 

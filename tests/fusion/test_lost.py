@@ -1,4 +1,4 @@
-"""Contrast that a picture lacks: against its formula, and compiled and not to the bit."""
+"""The lost contrast by its formula; the compiled and the NumPy version give the same bits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAYS = [pytest.param(NumpyLostContrast, id="numpy"), pytest.param(CompiledLostCo
 
 
 def body(level: int = 200, around: int = 60, shape: tuple[int, int] = (24, 32)) -> UInt8Array:
-    """A warm square of 3 x 3 cells on a flat ground."""
+    """Return a warm square of 3 x 3 cells on a uniform background."""
     picture = np.full(shape, around, np.uint8)
     picture[10:13, 14:17] = level
     return picture
@@ -42,7 +42,7 @@ def test_what_the_picture_shows_is_not_lost(way: type[LostContrast]) -> None:
     infrared = body()
     assert not lost_contrast(way(infrared.shape), infrared, infrared, 0.95).any()
     assert not lost_contrast(way(infrared.shape), infrared, body(255, 5), 0.95).any()
-    # nor is what stands out by less than 15 levels, or is colder
+    # differences below 15 levels and colder objects do not count
     assert not lost_contrast(way(infrared.shape), body(74), body(60), 0.95).any()
     assert not lost_contrast(way(infrared.shape), body(10), body(60), 0.95).any()
 

@@ -1,4 +1,4 @@
-"""The learned kernel: its model on every runtime, windows similarity whatever surrounds them, the fixed kernel where it does not apply."""
+"""The learned kernel: its model on every runtime, results independent of a window's surroundings, and where the fixed kernel is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pairs show the same scene, which the same one too far off, and which another."""
+"""Detection of pairs that show the same scene, the same scene with too large a shift, or different scenes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def checked(lr: Float32Array, hr: Float32Array, ratio: int = 4, **known: float) 
 
 
 def noisy(samples: Float32Array, db: float, seed: int) -> Float32Array:
-    """Noise so many decibels below each band's power."""
+    """Add noise of `db` decibels below each band's power."""
     deviation = np.sqrt(np.square(samples).mean((0, 1)) / 10 ** (db / 10))
     return np.asarray(samples + np.random.default_rng(seed).normal(0, 1, samples.shape) * deviation, np.float32)
 
 
 def another(height: int, width: int, seed: int) -> Float32Array:
-    """The image of another scene: mirrored, as the shading is the same in all."""
+    """Return the image of another scene, mirrored, because the shading is the same in all scenes."""
     return np.ascontiguousarray(image(scene(height, width, seed=seed))[:, ::-1])
 
 
@@ -91,7 +91,7 @@ def test_within_what_is_looked_for_a_shift_is_no_matter(pixels: tuple[int, int])
     checked(low(cube, Psf(4, 1, *pixels)), image(cube))
 
 
-# without registration, a shift below 6 pixels is taken as it lies
+# without registration, shifts below 6 pixels are accepted
 @pytest.mark.parametrize(
     ("shift", "register"),
     [*(((n, m), True) for n, m in [(3, 0), (4, -4)]), *(((n, m), r) for n, m in [(6, 6), (0, 9), (-12, 8)] for r in (True, False))],

@@ -13,7 +13,7 @@ def test_without_threadpoolctl_one_tile_at_a_time(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
     with parallel_tiles(4) as count:
         assert count == 1
-    # the linear algebra was told to keep to one thread
+    # linear algebra is limited to one thread
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with parallel_tiles(4) as count:
         assert count == 4

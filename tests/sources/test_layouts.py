@@ -1,4 +1,4 @@
-"""The layouts of public datasets, as made-up trees: which pairs are found, what they are called, and what is refused."""
+"""The folder layouts of public datasets, as synthetic trees: which pairs are found, their names, and what is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VISIBLE, INFRARED = np.full((6, 8, 3), 200, np.uint8), np.full((6, 8), 90, np.ui
 
 
 def tree(root: Path, visible: list[str], infrared: list[str]) -> None:
-    """Pictures of the visible camera are bright, of the infrared one dark."""
+    """Write image files: the visible camera's are bright, the infrared camera's dark."""
     for names, picture in ((visible, VISIBLE), (infrared, INFRARED)):
         for name in names:
             path = root / name
@@ -33,7 +33,7 @@ def tree(root: Path, visible: list[str], infrared: list[str]) -> None:
 
 
 def read(source: Source) -> tuple[list[str], list[str]]:
-    """(names of whole pairs, causes and names of lost ones); each frame must be of its own camera."""
+    """Return (names of complete pairs, causes and names of lost ones), checking that each frame is of the right camera."""
     names, lost = [], []
     with source:
         while True:

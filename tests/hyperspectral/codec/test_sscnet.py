@@ -1,4 +1,4 @@
-"""`sscnet`: latents are exact, bytes and dB are held, damage stays in its tile, and what it can't do it says."""
+"""`sscnet`: latents are lossless, targets are met, damage stays within its tile, and unsupported input gives a clear error."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_headers_that_can_t_be_decoded(settings_: dict[str, Any], message: str) 
 
 @pytest.mark.parametrize("runtime", ["onnx", "litert"])
 def test_files_with_the_first_weights_are_decoded(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # written by the version that had those weights; the .npz has what that version decoded, every second pixel and sixth band
+    # written by the version with those weights; the .npz holds that version's result, every second pixel and sixth band
     pytest.importorskip({"onnx": "onnxruntime", "litert": "ai_edge_litert"}[runtime])
     monkeypatch.setattr(runtimes, "choose", partial(runtimes.choose, name=runtime))
     data = (GOLDEN / "first-weights.efz").read_bytes()
@@ -169,7 +169,7 @@ def test_files_with_the_first_weights_are_decoded(runtime: str, monkeypatch: pyt
     missing = np.zeros(made.shape, bool)
     missing[3:5, 2:9] = True
     np.testing.assert_array_equal(made == 65535, missing)
-    # another machine may round activations differently: the tolerance of the model's golden pair
+    # another machine may round activations differently, hence the tolerance of the model's golden pair
     expected = np.load(GOLDEN / "first-weights.npz")[runtime].astype(float)
     np.testing.assert_allclose(made[::2, ::2, ::6], expected, rtol=0, atol=0.02 * 10000)
 
