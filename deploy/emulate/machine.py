@@ -80,8 +80,8 @@ def fill(folder: Path, command: list[str], files: list[str], requirements: list[
 def qemu(cache: Path, disk: Path, ports: list[Path], skip_idle: bool) -> list[str]:
     """Return QEMU's command line: one Cortex-A53 without SDOT, fp16 arithmetic and LSE; an instruction takes one ns of guest time.
 
-    An idle processor's clock jumps to the next timer, even during a disk access of a few microseconds. Therefore the kernel gets nohlt, with
-    which it never idles; or, for jobs that sleep, a timer every 4 ms.
+    An idle processor's clock jumps to the next timer, even during a disk access of a few microseconds. Therefore the kernel gets
+    nohlt, with which it never idles; or, for jobs that sleep, a timer every 4 ms.
     """
     line = "qemu-system-aarch64 -M virt -cpu cortex-a53 -m 1G -smp 1 -icount shift=0,sleep=off -nodefaults -display none -no-reboot"
     line += f" -kernel {cache / 'vmlinuz'} -initrd {cache / 'initrd.gz'} -serial file:{disk.with_name('console.log')}"
