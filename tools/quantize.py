@@ -92,7 +92,7 @@ def ranges(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair])
 
 
 class ChannelsLast(nn.Module):
-    """A MobileFuse with inputs and outputs (N, H, W, 1), TFLite's layout, so that the conversion adds no reshapes and fits any frame size."""
+    """A MobileFuse with TFLite's layout (N, H, W, 1), so that the conversion adds no reshapes and fits any frame size."""
 
     def __init__(self, network: MobileFuse) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class TargetChannelsLast(nn.Module):
 
 
 def tflite(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair], size: tuple[int, int] = (96, 128)) -> dict[str, bytes]:
-    """Return TFLite models by precision: fp32, and int8 convolutions with float32 inputs and outputs. size: (rows, columns) to trace with."""
+    """Return TFLite models by precision: fp32, and int8 convolutions with float32 inputs and outputs. size: (rows, columns)."""
     import litert_torch
     from ai_edge_quantizer import qtyping, quantizer, recipe
 

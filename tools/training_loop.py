@@ -45,9 +45,9 @@ def descend(
 ) -> float | None:  # fmt: skip
     """Train `network` with AdamW, from its last checkpoint on. Returns the seconds spent, or None if `--stop-after` ended it.
 
-    loss_of: returns a step's loss; all randomness comes from the given generator. score: returns the validation's figures. warm, fall: as
-    in `share_of_rate`. begun: start time (`time.monotonic`), by default now. clip: limit of the gradient's norm. groups: parameter groups of
-    the optimiser; a group's `share` multiplies the rate.
+    loss_of: returns a step's loss; all randomness comes from the given generator. score: returns the validation's figures. warm, fall:
+    as in `share_of_rate`. begun: start time (`time.monotonic`), by default now. clip: limit of the gradient's norm. groups: parameter
+    groups of the optimiser; a group's `share` multiplies the rate.
     """
     begun = time.monotonic() if begun is None else begun
     folder = args.runs / name
