@@ -1,4 +1,4 @@
-"""The kernel of sharpen-edge: the trained network is what the runtime has, and the committed commands from training to export."""
+"""The kernel network of sharpen-edge: training and runtime compute the same, and the commands from training to export work."""
 
 from __future__ import annotations
 
