@@ -53,11 +53,6 @@ class PassedOver:
     def as_json(self) -> dict[str, object]:
         return {"count": self.count, "files": [{"name": name, "message": why} for name, why in self.named]}
 
-    def as_text(self) -> str:
-        """Return one line that names up to three of them."""
-        first = ", ".join(f"{name} ({why})" for name, why in self.named[:3])
-        return f"passed     {self.count} files that are no cubes: {first}{', ...' if self.count > 3 else ''}"
-
 
 def below(folder: Path, *without: Path) -> Iterator[tuple[Path, list[Path]]]:
     """Yield (folder, its files, sorted) of `folder` and of each below, except hidden ones and those in `without`. Raises CubeError."""
@@ -85,6 +80,14 @@ def files_of(path: Path) -> tuple[Path, ...]:
     elif suffix not in _OWN:
         beside = [envi.header_of(path)]
     return (path, *(p for p in beside if p is not None and p != path and p.is_file()))
+
+
+def shared_by(path: Path) -> tuple[Path, ...]:
+    """Return the ENVI header that a file which is no cube would need if it became one: samples that are not whole."""
+    if path.suffix.lower() not in envi.SAMPLES:
+        return ()
+    header = envi.header_of(path)
+    return () if header is None else (header,)
 
 
 def group(paths: Iterable[Path]) -> Listing:

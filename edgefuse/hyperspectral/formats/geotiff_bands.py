@@ -132,11 +132,7 @@ class TiffBands:
 def _candidates(dtype: np.dtype[Any]) -> NDArray[Any]:
     limits = np.iinfo(dtype)
     count = min(_CANDIDATES, limits.max - limits.min + 1)
-    if dtype.kind == "i":
-        values = range(limits.min, limits.min + count)
-    else:
-        values = range(limits.max, limits.max - count, -1)
-    return np.array(values, dtype)
+    return np.array(range(limits.min, limits.min + count) if dtype.kind == "i" else range(limits.max, limits.max - count, -1), dtype)
 
 
 def unkept(bands: TiffBands, pages: list[Page], missing: float | None) -> list[str]:
