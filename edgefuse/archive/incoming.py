@@ -131,8 +131,9 @@ class IncomingCubes:
 
     def needed_by_others(self, path: Path) -> set[Path]:
         """Return the files that other cubes need, or samples that may still arrive: a header that several files of samples share."""
-        others = {file for other, cube in self._listing.cubes.items() if other != path for file in cube.files}
-        return others | {file for passed in self._listing.passed_over if passed != path for file in grouping.shared_by(passed)}
+        # some went since the last look, with this header's other samples
+        others = {file for other, cube in self._listing.cubes.items() if other != path and other.exists() for file in cube.files}
+        return others | {file for passed in self._listing.passed_over if passed.exists() for file in grouping.shared_by(passed)}
 
     @property
     def passed_over(self) -> dict[Path, str]:

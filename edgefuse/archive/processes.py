@@ -178,11 +178,11 @@ class _Process:
             if not wait([self._connection], min(1.0, limits.stall_s)):
                 now = time.monotonic()
                 if now - began > limits.total_s:
-                    raise TaskError(f"it was not done within {limits.total_s:g} s, the limit")
+                    raise TaskError(f"it was not done within {limits.total_s:.0f} s, the limit")
                 if now - last > limits.stall_s:
-                    raise TaskError(f"it hung: no progress within {limits.stall_s:g} s")
+                    raise TaskError(f"it hung: no progress within {limits.stall_s:.0f} s")
                 if limits.cpu_s and self._cpu_s() - used > limits.cpu_s:
-                    raise TaskError(f"it hung: no progress within {limits.cpu_s:g} s of processor time")
+                    raise TaskError(f"it hung: no progress within {limits.cpu_s:.0f} s of processor time")
                 continue
             answer = json.loads(self._connection.recv_bytes())
             if "log" in answer:
@@ -194,7 +194,7 @@ class _Process:
             else:
                 last, used = time.monotonic(), self._cpu_s()
                 if last - began > limits.total_s:
-                    raise TaskError(f"it was not done within {limits.total_s:g} s, the limit")
+                    raise TaskError(f"it was not done within {limits.total_s:.0f} s, the limit")
 
     def _cpu_s(self) -> float:
         """Return the processor time of the process so far, in seconds."""
@@ -235,6 +235,10 @@ def _work(connection: Connection, memory_bytes: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
     _limit_memory(memory_bytes)
+    # what libraries print of a broken file is no part of this program's output
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
     sending = threading.Lock()
 
     def send(message: dict[str, Any]) -> None:

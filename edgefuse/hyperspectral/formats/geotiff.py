@@ -115,12 +115,9 @@ class TiffSource(CubeSource):
         gain, offset = self._bands.values("scales"), self._bands.values("offsets")
         if set(gain) != {1.0} or set(offset) != {0.0}:
             fields["gain"], fields["offset"] = finite(gain), finite(offset)
-        transform = dataset.transform
-        if not transform.is_identity or dataset.crs:
-            fields["georeference"] = Georeference(
-                (transform.a, transform.b, transform.c, transform.d, transform.e, transform.f),
-                dataset.crs.to_string() if dataset.crs else "",
-            )
+        if not dataset.transform.is_identity or dataset.crs:
+            a, b, c, d, e, f = finite(tuple(dataset.transform)[:6])
+            fields["georeference"] = Georeference((a, b, c, d, e, f), dataset.crs.to_string() if dataset.crs else "")
         fields["metadata"] = _metadata(dataset.tags(), own_tags)
         return bare.like(**{k: v for k, v in fields.items() if v is not None})
 

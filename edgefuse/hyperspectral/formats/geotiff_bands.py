@@ -19,6 +19,7 @@ from edgefuse.hyperspectral.formats.tiff_pages import Page
 
 _MOST_OPEN = 64  # pages that are open at once
 _MOST_BANDS = 65535
+_MOST_WITH_ALPHA = 8  # bands of an image; a hyperspectral cube has more
 _CANDIDATES = 256  # values that are tried for missing samples
 _STRIP_BYTES = 1 << 22
 # what GDAL makes up from what EdgeFuse reads, or says of the file's structure
@@ -39,6 +40,7 @@ class TiffBands:
             raise CubeError(f"{path}: its bands have several types ({', '.join(sorted(set(self.first.dtypes)))}); convert them to one")
         alpha = rasterio.enums.ColorInterp.alpha
         self.alpha = next((n for n, c in zip(self.first.indexes, self.first.colorinterp, strict=True) if c == alpha), 0)
+        self.alpha = self.alpha or self._undeclared_alpha()
         self._indexes = [n for n in self.first.indexes if n != self.alpha]
         if not self._indexes:
             raise CubeError(f"{path} has an alpha band and no other")
@@ -50,6 +52,22 @@ class TiffBands:
         for page in pages[1:]:
             if not (page.is_mask or page.is_overview):
                 self._add(page)
+
+    def _undeclared_alpha(self) -> int:
+        """Return the number of the last of a few bands if it holds 0 and the type's maximum and nothing else, as an alpha band does; or 0.
+
+        GDAL loses what a band means where that is said after the samples were written.
+        """
+        last, dtype = self.first.count, np.dtype(self.first.dtypes[0])
+        if not 2 <= last <= _MOST_WITH_ALPHA or dtype.kind != "u" or any(self.first.descriptions):
+            return 0
+        most, found = np.iinfo(dtype).max, set()
+        for _, window in self.first.block_windows(last):
+            values = np.unique(self.first.read(last, window=window))
+            if not np.isin(values, (0, most)).all():
+                return 0
+            found |= set(values.tolist())
+        return last if found == {0, most} else 0
 
     def _add(self, page: Page) -> None:
         dataset, first = self._dataset(page.number), self.first
@@ -132,7 +150,10 @@ class TiffBands:
 def _candidates(dtype: np.dtype[Any]) -> NDArray[Any]:
     limits = np.iinfo(dtype)
     count = min(_CANDIDATES, limits.max - limits.min + 1)
-    return np.array(range(limits.min, limits.min + count) if dtype.kind == "i" else range(limits.max, limits.max - count, -1), dtype)
+    # 0 is what most types can hold, so that it stays the same in a cube of another one
+    return np.array(
+        [*range(limits.min, limits.min + count)] if dtype.kind == "i" else [0, *range(limits.max, limits.max - count + 1, -1)], dtype
+    )
 
 
 def unkept(bands: TiffBands, pages: list[Page], missing: float | None) -> list[str]:
@@ -143,7 +164,7 @@ def unkept(bands: TiffBands, pages: list[Page], missing: float | None) -> list[s
     if bands.masked:
         lost.append("the values under its mask" if missing is not None else "its mask, as every value of its type is in use")
     if bands.alpha:
-        lost.append(f"band {bands.alpha}, which says how opaque pixels are (alpha)")
+        lost.append(f"band {bands.alpha}, which says which pixels are opaque (alpha)")
     if first.gcps[0]:
         lost.append(f"{len(first.gcps[0])} ground control points")
     if first.rpcs is not None:
