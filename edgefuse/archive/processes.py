@@ -70,7 +70,7 @@ class LimitedPool(Executor):
         self._processes: set[_Process] = set()
         self._unfinished = 0
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed, self._ended = False, False
 
     def submit(self, task: Task, /, *args: Any, **kwargs: Any) -> Future[Any]:  # type: ignore[override]
         """Queue a task. limits: other limits than the pool's; memory is limited to the pool's all the same."""
@@ -104,6 +104,7 @@ class LimitedPool(Executor):
         """End all processes at once; tasks that run or wait get an exception, or are cancelled."""
         self.shutdown(wait=False, cancel_futures=True)
         with self._lock:
+            self._ended = True
             for process in self._processes:
                 process.kill()
 
@@ -111,6 +112,8 @@ class LimitedPool(Executor):
         process = _Process(self._limits.memory_bytes)
         with self._lock:
             self._processes.add(process)
+            if self._ended:
+                process.kill()
         return process
 
     def _end(self, process: _Process | None) -> None:
