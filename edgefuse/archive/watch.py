@@ -192,6 +192,8 @@ class Watch:
         reasons = [f"its {awaited} did not come"] if awaited else []
         if (not_kept := figures.get("not_kept", ["what an earlier version did not look for"])) != []:
             reasons.append(f"it also has, which is not kept: {'; '.join(not_kept)}")
+        if fills := [f"{fill['value']:.9g}" for fill in figures.get("likely_fills", [])]:
+            reasons.append(f"{', '.join(fills)} may stand for missing samples: give --nodata VALUE, or --nodata auto")
         return "; ".join(reasons)
 
     def _finish(self, path: Path, beat: Callable[[], None]) -> bool:

@@ -209,6 +209,7 @@ def _text(report: dict[str, Any]) -> str:
     ]
     if not isinstance(passed := report.get("passed_over") or [], list):
         first = ", ".join(f"{f['name']} ({f['message']})" for f in passed["files"][:3])
+        first = "".join(c if c.isprintable() else "?" for c in first)
         lines[1:1] = [f"passed     {passed['count']} files that are no cubes: {first}"] if passed["count"] else []
     elif passed:
         lines.insert(1, f"passed     {len(passed)} over: images without a cube, and what is neither, such as {passed[0]}")

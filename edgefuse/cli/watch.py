@@ -7,7 +7,7 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import edgefuse
 from edgefuse.cli.progress import log_lines
@@ -17,6 +17,10 @@ from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.cubes import CubesSettings
 from edgefuse.util import files
 from edgefuse.util.uri import expand, parse
+
+if TYPE_CHECKING:
+    from edgefuse.archive.examination import Examiner
+    from edgefuse.archive.processes import LimitedPool
 
 _USED = ("source", "model", "save", "report")
 
@@ -39,10 +43,8 @@ def run(given: Settings, as_json: bool) -> int:
     """Run the command. Returns 0, or raises OutputError, or after the report CubeError where cubes were unusable."""
     import logging
 
-    from edgefuse.archive.examination import Examiner
     from edgefuse.archive.incoming import PARTS_S, PATIENCE_S, SETTLE_S, IncomingCubes
     from edgefuse.archive.manifest import Manifest
-    from edgefuse.archive.processes import LimitedPool, Limits
     from edgefuse.archive.watch import Watch, events
     from edgefuse.run.systemd import notify, stop_on_signals
 
@@ -66,11 +68,7 @@ def run(given: Settings, as_json: bool) -> int:
     with ExitStack() as stack:
         stack.enter_context(log_lines())
         manifest = stack.enter_context(Manifest(out))
-        limits = Limits(cubes.memory_mb * 1_000_000, cubes.stall_s, cubes.time_s)
-        pool, examining = (LimitedPool(count, limits) for count in (1, max(2, min(4, os.cpu_count() or 1))))
-        for each in (pool, examining):
-            stack.callback(each.terminate)
-        examiner = Examiner(examining, limits.memory_bytes)
+        pool, examiner = _pools(cubes, stack)
         waits = (SETTLE_S, PATIENCE_S, PARTS_S) if cubes.watch else (0.0, 0.0, 0.0)
         incoming = IncomingCubes(folder, *waits, examiner)
         watch = Watch(incoming, manifest, quality, cubes.delete_originals, say, pool, examiner)
@@ -99,6 +97,18 @@ def run(given: Settings, as_json: bool) -> int:
         rest = f" (and {watch.counts.bad - 1} more; {manifest.path} lists them)" if watch.counts.bad > 1 else ""
         raise CubeError(f"{watch.counts.bad} cubes of {folder} can't be used: {name}: {why}{rest}")
     return 0
+
+
+def _pools(cubes: CubesSettings, stack: ExitStack) -> tuple[LimitedPool, Examiner]:
+    """Return a pool of one process to compress in, and an examiner with a pool of its own; `stack` ends both."""
+    from edgefuse.archive.examination import Examiner
+    from edgefuse.archive.processes import LimitedPool, Limits
+
+    limits = Limits(cubes.memory_mb * 1_000_000, cubes.stall_s, cubes.time_s)
+    pool, examining = (LimitedPool(count, limits) for count in (1, max(2, min(4, os.cpu_count() or 1))))
+    for each in (pool, examining):
+        stack.callback(each.terminate)
+    return pool, Examiner(examining, limits.memory_bytes)
 
 
 def _passed_over(incoming: Any) -> dict[str, Any]:
@@ -145,4 +155,5 @@ def _text(report: dict[str, Any]) -> str:
 def _named(label: str, what: str, listed: dict[str, Any]) -> str:
     """Return a line that counts files and names up to three of them; empty where there are none."""
     first = ", ".join(f"{f['name']} ({f['message']})" for f in listed["files"][:3])
+    first = "".join(c if c.isprintable() else "?" for c in first)
     return f"\n{label:<11}{listed['count']} {what}: {first}{', ...' if listed['count'] > 3 else ''}" if listed["count"] else ""
