@@ -58,18 +58,18 @@ class IncomingCubes:
     _states: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     _listing: Listing = field(default_factory=Listing)
 
-    def tell(self, name: str) -> None:
+    def file_closed(self, name: str) -> None:
         """Report that the file `name` was closed by its writer or moved into the folder. Callable from any thread."""
         with self._lock:
             self._closed.add(name)
 
-    def look(self, now: float) -> tuple[list[Path], list[tuple[Path, str]]]:
+    def scan(self, now: float) -> tuple[list[Path], list[tuple[Path, str]]]:
         """Return complete cubes, and given-up cubes with the reason, sorted by name. now: monotonic clock, seconds. Raises CubeError."""
         with self._lock:
             closed, self._closed = self._closed, set()
         complete: list[Path] = []
         given_up: list[tuple[Path, str]] = []
-        self._scan()
+        self._list_folder()
         cubes = self._listing.cubes
         self._seen = {path: seen for path, seen in self._seen.items() if path in cubes}
         for path, cube in cubes.items():
@@ -96,7 +96,7 @@ class IncomingCubes:
         seen.closed |= {name for name, *_ in state if name in closed}
         return seen
 
-    def _scan(self) -> None:
+    def _list_folder(self) -> None:
         """List the folder. Its files are grouped into cubes again only if one appeared, changed or went."""
         states: dict[str, tuple[int, int, int]] = {}
         try:
@@ -116,7 +116,7 @@ class IncomingCubes:
         return tuple((f.name, *self._states.get(f.name, (0, 0, 0))) for f in cube.files)
 
     def unchanged(self, path: Path) -> bool:
-        """Return whether a cube's files are still those of the last `look`."""
+        """Return whether a cube's files are still those of the last `scan`."""
         seen = self._seen.get(path)
         if seen is None:
             return False
@@ -126,12 +126,12 @@ class IncomingCubes:
         return False
 
     def cube(self, path: Path) -> Cube:
-        """Return the cube `path` as it was at the last `look`."""
+        """Return the cube `path` as it was at the last `scan`."""
         return self._listing.cubes.get(path) or Cube(path, grouping.files_of(path))
 
     def needed_by_others(self, path: Path) -> set[Path]:
         """Return the files that other cubes need, or samples that may still arrive: a header that several files of samples share."""
-        # some went since the last look, with this header's other samples
+        # some went since the last scan, with this header's other samples
         others = {file for other, cube in self._listing.cubes.items() if other != path and other.exists() for file in cube.files}
         return others | {file for passed in self._listing.passed_over if passed.exists() for file in grouping.shared_by(passed)}
 
@@ -140,7 +140,7 @@ class IncomingCubes:
         """The files that are no part of a cube, and why."""
         return self._listing.passed_over
 
-    def spoil(self, path: Path, why: str) -> None:
+    def mark_unusable(self, path: Path, why: str) -> None:
         """Mark a complete cube as unusable until it changes."""
         if path in self._seen:
             self._seen[path].problem = why
@@ -150,7 +150,7 @@ class IncomingCubes:
         if path in self._seen:
             self._seen[path].dismissed = True
 
-    def recall(self, path: Path) -> None:
+    def undismiss(self, path: Path) -> None:
         """Undo `dismiss`."""
         if path in self._seen:
             self._seen[path].dismissed = False

@@ -13,7 +13,7 @@ from edgefuse.archive.job import Job
 from edgefuse.archive.job import run as run_job
 from edgefuse.archive.manifest import Manifest
 from edgefuse.archive.processes import TaskError
-from edgefuse.archive.workers import Crew
+from edgefuse.archive.workers import WorkerPool
 from edgefuse.errors import CubeError, EdgeFuseError, OutputError
 from edgefuse.util.parts import remove_abandoned
 
@@ -48,7 +48,7 @@ class Tally:
 
 
 def run(
-    jobs: Iterable[Job], manifest: Manifest, crew: Crew, tally: Tally, show: Callable[[Tally], None], stopped: Callable[[], bool]
+    jobs: Iterable[Job], manifest: Manifest, workers: WorkerPool, tally: Tally, show: Callable[[Tally], None], stopped: Callable[[], bool]
 ) -> None:
     """Run the jobs that are not done yet.
 
@@ -70,10 +70,10 @@ def run(
         show(tally)
 
     show(tally)
-    with crew.open() as pool:
+    with workers.open() as pool:
         running: dict[Future[dict[str, Any]], Job] = {}
         while (waiting or running) and not (not running and (stopped() or tally.full)):
-            while waiting and len(running) < 2 * crew.count() and not stopped() and not tally.full:
+            while waiting and len(running) < 2 * workers.count() and not stopped() and not tally.full:
                 job = waiting.popleft()
                 running[pool.submit(run_job, job)] = job
             ended, _ = wait(running, _POLL_S, FIRST_COMPLETED)
@@ -109,7 +109,7 @@ def _lost_record(job: Job, message: str) -> dict[str, Any]:
     return {"name": job.name, "state": "lost", "settings": job.settings, "message": f"{job.source}: {message[:300]}"}
 
 
-def complain(tally: Tally, manifest: Path) -> None:
+def raise_failures(tally: Tally, manifest: Path) -> None:
     """Raise CubeError if jobs failed, EdgeFuseError if jobs are left."""
     if tally.failed:
         rest = f" (and {len(tally.failed) - 1} more; {manifest} lists them)" if len(tally.failed) > 1 else ""

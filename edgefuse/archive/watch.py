@@ -34,7 +34,7 @@ BAD = "bad"  # subfolder that unusable cubes are moved to
 _POLL_S, _RETRY_FULL_S, _EXAMINED_S = 1.0, 10.0, 0.02
 _MAX_LISTED = 100
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -61,13 +61,13 @@ class Watch:
     """Watches one folder: `run` works until `stop`."""
 
     def __init__(
-        self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, tell: Tell, pool: LimitedPool, examiner: Examiner
+        self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, say: Say, pool: LimitedPool, examiner: Examiner
     ) -> None:
-        """delete: delete an original after its copy was decoded and read back from disk. tell: receives messages for the user.
+        """delete: delete an original after its copy was decoded and read back from disk. say: receives messages for the user.
 
         pool: compresses the cubes, one at a time. examiner: that of `incoming`.
         """
-        self._incoming, self._manifest, self._quality, self._delete, self._tell = incoming, manifest, quality, delete, tell
+        self._incoming, self._manifest, self._quality, self._delete, self._say = incoming, manifest, quality, delete, say
         self._pool, self._examiner = pool, examiner
         self._wake = threading.Event()
         self._stopped, self._forever = False, False
@@ -81,9 +81,9 @@ class Watch:
         self._stopped = True
         self._wake.set()
 
-    def told(self, name: str) -> None:
+    def file_closed(self, name: str) -> None:
         """Handle an event: the file `name` was closed or moved into the folder. Callable from any thread."""
-        self._incoming.tell(name)
+        self._incoming.file_closed(name)
         self._wake.set()
 
     def run(self, forever: bool, beat: Callable[[], None]) -> None:
@@ -98,7 +98,7 @@ class Watch:
         while not self._stopped:
             beat()
             self._wake.clear()
-            complete, given_up = self._incoming.look(time.monotonic())
+            complete, given_up = self._incoming.scan(time.monotonic())
             for path, why in given_up:
                 self._give_up(path, why, move=forever)
             for path in complete:
@@ -117,7 +117,7 @@ class Watch:
         except EdgeFuseError:
             raise
         except Exception as e:  # whatever is wrong with one file must not end the watch
-            self._incoming.spoil(path, f"{type(e).__name__}: {e}")
+            self._incoming.mark_unusable(path, f"{type(e).__name__}: {e}")
             return None
 
     def _is_done(self, path: Path, beat: Callable[[], None]) -> bool:
@@ -158,16 +158,16 @@ class Watch:
         if full is not None:
             self.counts.full += 1
             self._retry_at = time.monotonic() + _RETRY_FULL_S
-            self._tell(f"{full}; {path.name} waits, and is tried again")
+            self._say(f"{full}; {path.name} waits, and is tried again")
         elif record["state"] == "done":
             self.counts.done += 1
             self.counts.bytes_in += sum(f["bytes"] for f in record["source"])
             self.counts.bytes_out += record["target"]["bytes"]
             figures = record["figures"]
-            self._tell(f"{path.name}: {figures['ratio']:.2f} times smaller, {figures['bpppc']:.4f} bits a pixel and channel")
+            self._say(f"{path.name}: {figures['ratio']:.2f} times smaller, {figures['bpppc']:.4f} bits a pixel and channel")
             self._finish(path, beat)
         elif record["state"] == "bad":
-            self._incoming.spoil(path, record["message"])
+            self._incoming.mark_unusable(path, record["message"])
         return full
 
     def _record(self, path: Path, beat: Callable[[], None]) -> dict[str, Any] | None:
@@ -212,19 +212,19 @@ class Watch:
             deleted = self._manifest.intact(record, read=True, beat=lambda *_: beat()) and self._delete_files(path, record, beat)
         except originals.InUseError as e:
             if not self._forever:
-                self._tell(f"{path} is not deleted: {e}")
+                self._say(f"{path} is not deleted: {e}")
                 return True
             self._in_use[path] = time.monotonic() + _RETRY_FULL_S
-            self._incoming.recall(path)
+            self._incoming.undismiss(path)
             return True
         except (OSError, KeyError) as e:
-            self._tell(f"cannot delete {path}: {e}; it stays, and is in the manifest")
+            self._say(f"cannot delete {path}: {e}; it stays, and is in the manifest")
             return True
         self._in_use.pop(path, None)
         if not deleted:
             # the cube changed or its copy is damaged: compress it again
             self._manifest.append({**record, "state": "stale"})
-            self._incoming.recall(path)
+            self._incoming.undismiss(path)
             return False
         self.counts.deleted += 1
         return True
@@ -244,7 +244,7 @@ class Watch:
         self.counts.kept += 1
         if len(self.counts.stayed) < _MAX_LISTED:
             self.counts.stayed.append((path.name, why))
-        self._tell(f"{path.name} is not deleted: {why}")
+        self._say(f"{path.name} is not deleted: {why}")
 
     def _give_up(self, path: Path, why: str, move: bool) -> None:
         """Count an unusable cube and, with `move`, move its files to the folder `bad` under unused names."""
@@ -261,7 +261,7 @@ class Watch:
         if len(self.counts.set_aside) < _MAX_LISTED:
             self.counts.set_aside.append((path.name, why))
         if not move:
-            self._tell(f"{path.name} is left out: {why}")
+            self._say(f"{path.name} is left out: {why}")
             return
         folder = path.with_name(BAD)
         shared = self._incoming.needed_by_others(path)
@@ -271,9 +271,9 @@ class Watch:
                 if f not in shared:
                     f.replace(unused(folder / f.name, ".", 2))
         except OSError as e:
-            self._tell(f"{output_error(folder, e)}; {path.name} stays where it is")
+            self._say(f"{output_error(folder, e)}; {path.name} stays where it is")
             return
-        self._tell(f"{path.name} was set aside in {folder}: {why}")
+        self._say(f"{path.name} was set aside in {folder}: {why}")
 
 
 @contextmanager
