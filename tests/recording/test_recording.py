@@ -41,7 +41,9 @@ class Bench:
             k = len(self.times)
             self.times.append(5_000_000_000 + round(k * 1e9 / 8.7) + k % 3 * 2_000_000)
             until(
-                lambda: len(self.recording._encoder_thread._frames) < 4 and (not self.recording._raw or self.recording._raw._pairs.qsize() < 4),
+                lambda: (
+                    len(self.recording._encoder_thread._frames) < 4 and (not self.recording._raw or self.recording._raw._pairs.qsize() < 4)
+                ),
                 "room for a frame",
             )
             self.live.write(fused(k, self.times[-1]))
