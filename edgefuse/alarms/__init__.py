@@ -19,6 +19,7 @@ from edgefuse.events import Event
 from edgefuse.frames import Frame, FusedFrame
 from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.thermal.ffc import StallWatch
 from edgefuse.util import zone
 
@@ -34,6 +35,7 @@ class Alarms:
         """Raises SettingsError for an invalid alarm."""
         self._alarms = {name: _Alarm(name, s) for name, s in tables.items()}
         self._live, self._lock = live, threading.Lock()
+        self._evaluated = 0  # frames; one that is missing or frozen counts, too
         self._watch, self._time_ns = StallWatch(), -1
         self._hooks = Hooks() if any(s.hook for s in tables.values()) else None
         self._end = live.watch(self._on_frame)
@@ -42,6 +44,7 @@ class Alarms:
         frame = fused.pair.infrared
         if frame.time_ns == self._time_ns:
             # the infrared frame was reused for another visible frame
+            self._evaluated += 1
             return
         events = []
         with self._lock:
@@ -50,6 +53,7 @@ class Alarms:
             for alarm in self._alarms.values():
                 if event := alarm.update(frame, gone):
                     events.append(event)
+            self._evaluated += 1
         for event in events:
             self._live.emit(event)
             settings = self._alarms[event.name].settings
@@ -67,6 +71,12 @@ class Alarms:
         with self._lock:
             alarms = {name: alarm.report() for name, alarm in self._alarms.items()}
         return {"alarms": alarms, "hooks": self._hooks.report() if self._hooks else None}
+
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the alarms are evaluated and their hooks can run."""
+        faults = self._hooks.faults.count if self._hooks else 0
+        states = {"alarms": OutputState(True, None, self._evaluated, why="the frames are not evaluated")}
+        return states | ({"alarm hooks": OutputState(True, self._hooks.alive, faults=faults)} if self._hooks else {})
 
     def close(self) -> None:
         """End all alarms and stop the hooks."""

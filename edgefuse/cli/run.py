@@ -152,7 +152,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
         progress = Progress("fusing", min((n for n in (running.source.info.pairs, given.run.frames) if n is not None), default=None))
 
         def show() -> None:
-            heartbeat.beat(telemetry.frames_fused)
+            heartbeat.beat(telemetry.frames_fused, running.live.failing.values())
             progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS  {telemetry.thermal.note}")
 
         # signal handlers stay until all is written, so that a signal cannot interrupt closing a video

@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import queue
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +22,9 @@ from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.link import Endpoint, Link
 from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.vitals import Vitals, alarm_states
+from edgefuse.util.worker import FaultLog, Worker
 
 __all__ = ["Mqtt"]
 
@@ -55,9 +56,14 @@ class Mqtt:
         self._configs: set[str] = set()  # discovery topics sent to Home Assistant; one that is no longer needed is cleared
         self._closed = False
         self._end = live.listen(self._on_event)
-        self._thread = threading.Thread(target=self._run_loop, name="edgefuse-mqtt-work", daemon=True)
-        self._link.start()
-        self._thread.start()
+        self._faults = FaultLog(log, "mqtt telemetry")
+        self._worker = Worker("edgefuse-mqtt-work", self._run_loop, self._faults)
+        try:
+            self._link.start()
+            self._worker.start()
+        except EdgeFuseError:
+            self.close()
+            raise
 
     def report(self) -> dict[str, Any]:
         """Return connection state and counters. state: "connected" or the reason why not. sent: acknowledged. lost: dropped, by kind."""
@@ -74,6 +80,12 @@ class Mqtt:
             "commands": dict(self._commands),
         }
 
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the broker is connected."""
+        state = self._link.state
+        works = state == "connected" and self._worker.alive
+        return {"mqtt": OutputState(True, works, faults=self._faults.count + self._link.faults.count, why=state)}
+
     def close(self) -> None:
         """Stop publishing and disconnect."""
         if self._closed:
@@ -82,7 +94,8 @@ class Mqtt:
         self._end()
         with contextlib.suppress(queue.Full):
             self._pending_commands.put_nowait(None)
-        self._thread.join(0.5)
+        self._worker.end()
+        self._worker.join(0.5)
         self._link.close()
 
     def _run_loop(self) -> None:
@@ -99,9 +112,9 @@ class Mqtt:
                 if self._s.snapshots and now >= picture_at:
                     picture_at = max(picture_at + self._s.snapshots, now)
                     self._publish_picture()
-            except Exception:
+            except Exception as e:
                 # a failure must not end later telemetry
-                log.exception("mqtt telemetry")
+                self._faults.note(e)
             due = min(telemetry_at, picture_at if self._s.snapshots else telemetry_at)
             with contextlib.suppress(queue.Empty):
                 command = self._pending_commands.get(timeout=max(0.0, min(due - time.monotonic(), 60.0)))
@@ -191,7 +204,7 @@ class Mqtt:
             self._refuse(command.name, command.id, str(e), "failed")
         except Exception as e:
             # a failing command must not end telemetry
-            log.exception("command %s", command.name)
+            self._faults.note(e)
             self._refuse(command.name, command.id, type(e).__name__, "failed")
         else:
             self._commands["done"] += 1

@@ -19,6 +19,7 @@ from edgefuse.mqtt.address import Address
 from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.commands import MAX_BYTES
 from edgefuse.util.backoff import Backoff
+from edgefuse.util.worker import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +94,12 @@ class Link:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
-        self._thread = threading.Thread(target=self._run, name="edgefuse-mqtt", daemon=True)
+        self.faults = FaultLog(log, "mqtt")
+        self._worker = Worker("edgefuse-mqtt", self._run, self.faults)
 
     def start(self) -> None:
-        """Start the connection's thread."""
-        self._thread.start()
+        """Start the connection's thread. Raises EdgeFuseError where the system gives none."""
+        self._worker.start()
 
     def put(self, message: Message) -> None:
         """Queue a message. Safe from any thread, returns at once."""
@@ -114,9 +116,9 @@ class Link:
         """Send the remaining messages for up to two seconds, then disconnect."""
         self._closing.set()
         self._wake()
-        if self._thread.is_alive():
-            # a pending name lookup cannot be cancelled; the daemon thread ends by itself
-            self._thread.join(_FLUSH_S + 2)
+        self._worker.end()
+        # a pending name lookup cannot be cancelled; the daemon thread ends by itself
+        self._worker.join(_FLUSH_S + 2)
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):
@@ -133,6 +135,7 @@ class Link:
                 self._reason = self._reason or _describe(e)
             except Exception as e:
                 # an unexpected error of the library ends this attempt, not the run
+                self.faults.note(e)
                 self._reason = f"{type(e).__name__}: {e}"
             steady = time.monotonic() - begin > _STEADY_S
             self._brief_connections = 0 if steady or not self._connected else self._brief_connections + 1

@@ -25,6 +25,7 @@ from edgefuse.recording.recorder import Recorder
 from edgefuse.recording.trigger import Trigger
 from edgefuse.settings.recording import RecordingSettings
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.util import files, images
 from edgefuse.util.uri import expand
 
@@ -82,6 +83,15 @@ class Recording:
         if raw:
             report["raw"] = {"pairs": raw.pairs, "dropped": raw.dropped, "bytes": raw.nbytes}
         return report
+
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether frames are written while they are to be recorded."""
+        recorder, raw = self._recorder, self._raw
+        wanted, faults = self._wanted() and not self._closed, self._pump.faults + recorder.faults
+        states = {"recording": OutputState(wanted, None, recorder.recorded, faults, recorder.trouble or self._pump.trouble or "")}
+        if raw:
+            states["raw recording"] = OutputState(wanted, None, raw.pairs, raw.faults, raw.trouble or "")
+        return states
 
     def close(self) -> None:
         """Finish the files; safe to call twice."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import edgefuse
 from edgefuse.errors import OutputError, SettingsError
-from edgefuse.events import Event
+from edgefuse.events import Event, OutputState
 from edgefuse.frames import FramePair
 from edgefuse.sources.base import Source
 from edgefuse.sources.rawfile import RawWriter
@@ -60,6 +60,17 @@ class RecordedSource(Source):
             "created": datetime.now(UTC).isoformat(timespec="seconds"), "edgefuse": edgefuse.__version__,
             "source": self.info.uri, "fps": self.info.fps, "sequence": self.info.sequence,
         })  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """Name of the file being written."""
+        return self._path.name
+
+    @property
+    def state(self) -> OutputState:
+        """Whether pairs can be written now."""
+        failure = self._failure
+        return OutputState(True, failure is None, faults=self._faults, why=str(failure or ""))
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming.address import address
 from edgefuse.streaming.sending import StreamingJob
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 
 __all__ = ["Streaming"]
 
@@ -48,6 +49,11 @@ class Streaming:
             "trouble": pump.trouble, "encoder": job.encoder, "reconnects": pump.restarts,
             "frames": {"seen": pump.offered, "sent": job.sent, "dropped": pump.dropped, "lost": pump.lost},
         }  # fmt: skip
+
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the server takes frames."""
+        pump = self._pump
+        return {"stream": OutputState(not self._closed, None, self._job.sent, pump.faults, pump.trouble or "")}
 
     def close(self) -> None:
         """Send queued frames and disconnect; safe to call twice."""

@@ -18,6 +18,7 @@ from edgefuse.errors import EdgeFuseError
 from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
+from edgefuse.util.worker import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class Live(Sink):
         self._report: tuple[float, Mapping[str, Any]] | None = None
         self._on_frame: list[Callable[[int, FusedFrame], None]] = []
         self._on_event: list[Callable[[Event], None]] = []
+        self._faults = FaultLog(log, "a frame watcher or listener")
+        self.failing: Mapping[str, str] = {}  # outputs that are wanted and have not worked for 30 s -> why; replaced as a whole
         self._commands: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
 
     def write(self, fused: FusedFrame) -> None:
@@ -58,10 +61,14 @@ class Live(Sink):
         for watcher in watchers:
             try:
                 watcher(self._count, fused)
-            except Exception:
-                # an attachment must not end the run
-                log.exception("a frame watcher failed and was removed")
-                self._remove(self._on_frame, watcher)
+            except Exception as e:
+                # an attachment must not end the run, and one bad moment must not end the attachment
+                self._faults.note(e)
+
+    @property
+    def faults(self) -> int:
+        """Number of errors of watchers and listeners."""
+        return self._faults.count
 
     @property
     def newest(self) -> tuple[int, FusedFrame] | None:
@@ -106,8 +113,8 @@ class Live(Sink):
         for listener in listeners:
             try:
                 listener(event)
-            except Exception:
-                log.exception("a listener failed at %s %s", event.kind, event.name)
+            except Exception as e:
+                self._faults.note(e)
 
     def register_command(self, command: str, do: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Register the function that runs a command ("snapshot", "record", "reload"). It raises EdgeFuseError on failure."""
