@@ -16,6 +16,7 @@ from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.util.worker import FaultLog, Worker
 from edgefuse.web import address
+from edgefuse.web.places import Places
 
 if TYPE_CHECKING:
     from edgefuse.telemetry.live import Info
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _END_S = 4.0
-_EXTRA_CONNECTIONS = 32  # connections beyond two per viewer: loading pages, Prometheus scrapes, closing connections
+# connections beyond two per viewer: loading pages, Prometheus scrapes, and strangers, who wait for a refusal rather than come again
+_EXTRA_CONNECTIONS = 256
 
 
 class Web:
@@ -113,8 +115,9 @@ class Web:
 
     async def _serve(self, sock: socket.socket) -> None:
         asyncio.get_running_loop().set_exception_handler(self._note)
-        site = self._site = self._app.Site(self._s, self._live, self._state, self._port)
-        server = self._connection.server(site.app, 2 * self._s.clients + _EXTRA_CONNECTIONS)
+        places = Places(2 * self._s.clients + _EXTRA_CONNECTIONS)
+        site = self._site = self._app.Site(self._s, self._live, self._state, self._port, places)
+        server = self._connection.server(site.app, places)
         watch = asyncio.create_task(site.watch())
         end = asyncio.create_task(self._end(site, server))
         self._serving = True
