@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 WRONG_S = 1.0  # least delay before the answer to a wrong token, in seconds
-_LONGEST_S = 10.0
+_LONGEST_S = 30.0  # 200 hostile connections then cost seven answers a second
 _RATE, _BURST = 10.0, 50.0  # answers per second to one address, and how many come at once before that
 _RATE_OF_ALL, _BURST_OF_ALL = 20.0, 200.0
 _ADDRESSES = 1024  # addresses remembered at most
