@@ -31,8 +31,20 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 class Alarms:
     """All alarms of a run. They are evaluated in the writer's thread, frame by frame, which takes a fraction of a millisecond."""
 
+    @staticmethod
+    def check(tables: Mapping[str, AlarmSettings]) -> None:
+        """Raises SettingsError for an invalid name, zone or hook."""
+        for name, s in tables.items():
+            if not _NAME.fullmatch(name):
+                raise SettingsError(
+                    f"alarm.{name}: an alarm's name must be up to 40 letters, digits, _ and -, because it becomes a part of MQTT topics"
+                )
+            zone.parse(s.zone)
+            hook.check_program(s.hook, f"alarm.{name}.hook")
+
     def __init__(self, tables: Mapping[str, AlarmSettings], live: Live, info: Info) -> None:
         """Raises SettingsError for an invalid alarm."""
+        self.check(tables)
         self._alarms = {name: _Alarm(name, s) for name, s in tables.items()}
         self._live, self._lock = live, threading.Lock()
         self._evaluated = 0  # frames; one that is missing or frozen counts, too
@@ -92,13 +104,7 @@ class Alarms:
 
 class _Alarm:
     def __init__(self, name: str, s: AlarmSettings) -> None:
-        where = f"alarm.{name}"
-        if not _NAME.fullmatch(name):
-            raise SettingsError(
-                f"{where}: an alarm's name must be up to 40 letters, digits, _ and -, because it becomes a part of MQTT topics"
-            )
         self._zone = zone.parse(s.zone)
-        hook.check_program(s.hook, f"{where}.hook")
         self.settings, self._name = s, name
         self._state = AlarmStateMachine(s.duration, s.cooldown)
         self._count, self._fault, self._held = 0, "", False

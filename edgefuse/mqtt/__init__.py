@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import edgefuse
-from edgefuse.errors import EdgeFuseError
+from edgefuse.errors import EdgeFuseError, MissingDependencyError
 from edgefuse.events import Event
 from edgefuse.mqtt import commands, discovery
 from edgefuse.mqtt.address import address, check_prefix, device_name, tls_context
@@ -37,8 +37,23 @@ _FIRST_S = 1.0  # delay of the first telemetry, so that all parts of the run are
 class Mqtt:
     """Connects one run to a broker. `link` has a thread for the connection; a thread here makes messages and runs commands."""
 
+    @staticmethod
+    def check(settings: MqttSettings) -> None:
+        """Raises SettingsError for the address, a file, a name or a prefix, MissingDependencyError without paho-mqtt."""
+        if address(settings).tls:
+            tls_context(settings)
+        device_name(settings.device)
+        check_prefix(settings.prefix, "prefix")
+        if settings.discovery != "off":
+            check_prefix(settings.discovery, "discovery")
+        try:
+            import paho.mqtt.client  # noqa: F401
+        except ImportError:
+            raise MissingDependencyError("paho-mqtt", "--mqtt", "'edgefuse[mqtt]'") from None
+
     def __init__(self, settings: MqttSettings, live: Live, info: Info) -> None:
         """Raises SettingsError, and MissingDependencyError without paho-mqtt. An unreachable broker is no error: it is retried."""
+        self.check(settings)
         s = self._s = settings
         where = address(s)
         tls = tls_context(s) if where.tls else None

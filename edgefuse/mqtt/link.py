@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgefuse.errors import MissingDependencyError
 from edgefuse.mqtt.address import Address
 from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.commands import MAX_BYTES
@@ -62,14 +61,12 @@ class Link:
     """Connects, sends the backlog, and reconnects with exponential back-off (randomised, so that many devices do not return at once)."""
 
     def __init__(self, where: Address, tls: ssl.SSLContext | None, endpoint: Endpoint, backlog: Backlog, max_retry_s: float) -> None:
-        """Raises MissingDependencyError without paho-mqtt."""
-        try:
-            from paho.mqtt import client as paho
-            from paho.mqtt.enums import CallbackAPIVersion
-            from paho.mqtt.packettypes import PacketTypes
-            from paho.mqtt.properties import Properties
-        except ImportError:
-            raise MissingDependencyError("paho-mqtt", "--mqtt", "'edgefuse[mqtt]'") from None
+        """Needs paho-mqtt, as `Mqtt.check` finds."""
+        from paho.mqtt import client as paho
+        from paho.mqtt.enums import CallbackAPIVersion
+        from paho.mqtt.packettypes import PacketTypes
+        from paho.mqtt.properties import Properties
+
         self._where, self._endpoint, self._backlog, self._max_retry_s = where, endpoint, backlog, max_retry_s
         self.counts, self.state = Counts(), "connecting"
         self._snapshot: bytes | None = None

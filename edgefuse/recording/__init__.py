@@ -37,10 +37,16 @@ _CLOSE_S, _FLUSH_S = 4.8, 3.0  # seconds for closing in total, and of these for 
 class Recording:
     """Attachment for the table [recording]."""
 
+    @staticmethod
+    def check(table: RecordingSettings) -> None:
+        """Raises InputError without FFmpeg, OutputError where the folder can't be written."""
+        encoders.program()
+        files.check_place(expand(table.folder))
+
     def __init__(self, table: RecordingSettings, live: Live, info: Info) -> None:
         """Raises InputError without FFmpeg, OutputError where the folder can't be written or another run records there."""
         s, path = table, expand(table.folder)
-        encoders.program()
+        self.check(s)
         if any(os.path.realpath(path) == os.path.realpath(p) for p in info.inputs):
             raise OutputError(f"--recordings {path} is an input of this run; choose another folder")
         limit = round(s.keep_gb * 1e9)

@@ -24,6 +24,10 @@ KINDS = registry.BUILT_IN["edgefuse.attachments"]
 
 
 class Attachment(Protocol):
+    @staticmethod
+    def check(table: Any) -> None:
+        """Check the table without opening or making anything. Raises EdgeFuseError as `__init__`, which calls it."""
+
     def __init__(self, table: Any, live: Live, info: Info) -> None: ...
 
     def report(self) -> dict[str, Any]:
@@ -34,6 +38,13 @@ class Attachment(Protocol):
 
     def close(self) -> None:
         """End threads, watchers and listeners and finish open files within 5 s; safe to call twice."""
+
+
+def check(tables: Mapping[str, Any]) -> None:
+    """Check the attachments' tables without opening or making anything. Raises EdgeFuseError."""
+    for name, table in tables.items():
+        if name in KINDS:
+            registry.loaded(KINDS[name]).check(table)
 
 
 class Attachments:

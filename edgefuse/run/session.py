@@ -17,7 +17,7 @@ import edgefuse
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser
-from edgefuse.run import build
+from edgefuse.run import build, validate
 from edgefuse.run.attachments import Attachments
 from edgefuse.run.build import LoadedCalibration, Output
 from edgefuse.run.pipeline import Pipeline
@@ -51,6 +51,7 @@ class RunSession:
         self.settings, self.telemetry = given, Telemetry()
         self.reloads = {"applied": 0, "refused": 0}
         s = given.run
+        validate.check_parts(given)
         with ExitStack() as undo:
             self._calibration = LoadedCalibration.from_settings(s)
             self.live = Live(self.report)
@@ -150,6 +151,7 @@ class RunSession:
 
         Raises EdgeFuseError where that fails; the run then continues as before.
         """
+        validate.check_parts(new)
         s, calibration = new.run, LoadedCalibration.from_settings(new.run)
         changed = _changed(self.settings, new) + (["run.calibration"] if calibration != self._calibration else [])
         source_changes = _any(changed, _SOURCE)

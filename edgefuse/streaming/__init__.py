@@ -28,9 +28,15 @@ _CLOSE_S = 3.0
 class Streaming:
     """Attachment for the table [stream]."""
 
+    @staticmethod
+    def check(table: StreamSettings) -> None:
+        """Raises InputError without FFmpeg, SettingsError for an invalid address."""
+        encoders.program()
+        address(table)
+
     def __init__(self, table: StreamSettings, live: Live, info: Info) -> None:
         """Raises InputError without FFmpeg."""
-        encoders.program()
+        self.check(table)
         self._live, self._to, self._closed = live, address(table), False
         self._job = StreamingJob(table, self._to, self._emit)
         self._pump = EncoderThread("stream", self._job, info.fps)

@@ -32,6 +32,12 @@ _CLOSING_S = 4.0
 class JsonLines:
     """Thread that writes `Vitals.read` as lines, with a last one when it is closed."""
 
+    @staticmethod
+    def check(settings: TelemetrySettings) -> None:
+        """Raises OutputError where the file is not writable."""
+        if settings.file != "-":
+            files.check_target(expand(settings.file))
+
     def __init__(self, settings: TelemetrySettings, live: Live, info: Info) -> None:
         """Raises OutputError where the file is not writable."""
         self._s, self._live, self._vitals = settings, live, Vitals(live)

@@ -36,13 +36,22 @@ class Web:
     Raises SettingsError and MissingDependencyError. An address that cannot be bound is retried, and the error is in the report.
     """
 
-    def __init__(self, settings: WebSettings, live: Live, info: Info) -> None:
-        host, self._port = address.split(settings.listen)
-        self._secured = address.token(settings) is not None
+    @staticmethod
+    def check(settings: WebSettings) -> None:
+        """Raises SettingsError for the address or the token, MissingDependencyError without a package."""
+        address.split(settings.listen)
+        address.token(settings)
         try:
-            from edgefuse.web import app, connection, state
+            from edgefuse.web import app, connection  # noqa: F401
         except ModuleNotFoundError as e:
             raise MissingDependencyError(e.name or "uvicorn", "the web page", "'edgefuse[web]'") from e
+
+    def __init__(self, settings: WebSettings, live: Live, info: Info) -> None:
+        self.check(settings)
+        host, self._port = address.split(settings.listen)
+        self._secured = address.token(settings) is not None
+        from edgefuse.web import app, connection, state
+
         self._app, self._connection = app, connection
         self._s, self._live, self._host = settings, live, host
         self._state = state.State(live, info.fps)
