@@ -12,6 +12,7 @@ from typing import Any
 from edgefuse import settings
 from edgefuse.cli import watch
 from edgefuse.settings import Settings, tables
+from edgefuse.util.text import line
 from edgefuse.util.uri import safe
 
 _EPILOG = """\
@@ -65,7 +66,7 @@ def check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"file": str(args.file) if args.file else None, "ok": True, "tables": named}, indent=1))
     else:
-        print(f"{args.file or 'the environment'}: ok ({', '.join(f'[{t}]' for t in named)})")
+        print(f"{line(str(args.file or 'the environment'))}: ok ({', '.join(f'[{t}]' for t in named)})")
     return 0
 
 
@@ -79,12 +80,12 @@ def show(args: argparse.Namespace) -> int:
             values.setdefault(table, {})[key] = {"value": value, "origin": origin}
         print(json.dumps({"settings": values, "off": absent}, indent=1))
         return 0
-    shown = [(f"{key} = {_toml(value)}", origin) for _, key, value, origin in rows]
+    shown = [(line(f"{key} = {_toml(value)}"), line(origin)) for _, key, value, origin in rows]
     width = min(48, max(len(left) for left, _ in shown))
     before = ""
     for (table, *_), (left, origin) in zip(rows, shown, strict=True):
         if table != before:
-            print(f"{chr(10) if before else ''}[{table}]")
+            print(f"{chr(10) if before else ''}[{line(table)}]")
             before = table
         print(f"{left.ljust(width)}  # {origin}")
     if absent:

@@ -231,4 +231,8 @@ class Mqtt:
 
 
 def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str).encode("utf-8", "replace")
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    if not text.isprintable():
+        # JSON escapes line feeds and the like, but not all that a terminal obeys
+        text = json.dumps(value, separators=(",", ":"), default=str)
+    return text.encode("utf-8", "replace")

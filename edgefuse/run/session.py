@@ -107,13 +107,13 @@ class RunSession:
     def report(self) -> dict[str, Any]:
         """Return the run's full report so far: JSON values, units in the keys."""
         s, sinks, fuser, recorded = self.settings.run, self._sinks, self.fuser, self._recorded
-        report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": self._name(s), "model": model_facts(fuser)}
+        report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": safe(self._name(s)), "model": model_facts(fuser)}
         if self.source.info.layout:
             report["layout"] = self.source.info.layout
         report |= self.telemetry.report()
         report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks.values())
         report["calibration"] = s.calibration
-        report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
+        report["outputs"] = [safe(p) for p in (s.save, s.record, s.record_raw, *s.sink) if p]
         report["sinks"] = {sink.name: sink.report() for sink in sinks.values()}
         report["reloads"] = dict(self.reloads)
         report["output_states"] = self._supervisor.report()

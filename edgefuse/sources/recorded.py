@@ -18,7 +18,7 @@ from edgefuse.sources.base import Source
 from edgefuse.sources.rawfile import RawWriter
 from edgefuse.util import files
 from edgefuse.util.backoff import Backoff
-from edgefuse.util.uri import Uri
+from edgefuse.util.uri import Uri, safe
 
 EXTENSION = ".efr"
 _QUEUE_LENGTH = 8  # pairs in the queue
@@ -58,7 +58,7 @@ class RecordedSource(Source):
     def _open(self) -> RawWriter:
         return RawWriter(self._path, {
             "created": datetime.now(UTC).isoformat(timespec="seconds"), "edgefuse": edgefuse.__version__,
-            "source": self.info.uri, "fps": self.info.fps, "sequence": self.info.sequence,
+            "source": safe(self.info.uri), "fps": self.info.fps, "sequence": self.info.sequence,
         })  # fmt: skip
 
     @property

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from edgefuse.errors import EdgeFuseError
 from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
+from edgefuse.util.text import clean
 from edgefuse.util.worker import FaultLog
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,8 @@ class Live(Sink):
                 of.remove(what)
 
     def emit(self, event: Event) -> None:
-        """Log an event and pass it to all listeners."""
+        """Log an event and pass it to all listeners, without secrets and without control characters of files and networks."""
+        event = replace(event, facts=clean(event.facts))
         log.info("%s %s: %s", event.kind, event.name, ", ".join(f"{k} {v}" for k, v in event.facts.items()))
         with self._lock:
             listeners = list(self._on_event)
