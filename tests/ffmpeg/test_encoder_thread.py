@@ -13,9 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
-from edgefuse.ffmpeg import encoders
-from edgefuse.ffmpeg import pump as pump_module
-from edgefuse.ffmpeg.pump import EncoderThread, captured_ns
+from edgefuse.ffmpeg import encoder_thread, encoders
+from edgefuse.ffmpeg.encoder_thread import EncoderThread, captured_ns
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers
 from tests.support.waiting import until
@@ -146,7 +145,7 @@ def test_unwanted_frames_are_refused_and_ffmpeg_is_ended(job: ToFiles, pump: Enc
 
 
 def test_ffmpeg_is_ended_after_a_while_without_frames(job: ToFiles, pump: EncoderThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "_IDLE_S", 0.2)
+    monkeypatch.setattr(encoder_thread, "_IDLE_S", 0.2)
     _offer(pump, fused(7, 0))
     until(lambda: job.ended == 1, "the encoder to be let go")
     assert numbers(job.files[0]) == [7]
@@ -220,4 +219,4 @@ def test_encoding_is_back_after_a_moment_without_resources(
 
 def test_the_wait_for_the_next_attempt_leaves_time_to_be_back_within_five_seconds() -> None:
     # the trial of an encoder and FFmpeg's first fragment take up to two seconds
-    assert pump_module._LAST_RETRY_S <= 2.0
+    assert encoder_thread._LAST_RETRY_S <= 2.0
