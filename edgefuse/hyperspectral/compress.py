@@ -44,6 +44,8 @@ def compress_cube(source: CubeSource, target: Path, quality: Quality, check: boo
     """Compress an open cube; otherwise as `compress_file`."""
     if source.dtype.kind == "c":
         raise CubeError(f"{source.path}: complex numbers are not compressed; give magnitudes")
+    if source.unkept:
+        _logger.warning("%s also has, which is not kept: %s", source.path, "; ".join(source.unkept))
     check_file(target)
     info = _described(source, quality)
     with appearing(target) as temporary:
@@ -63,7 +65,7 @@ def compress_cube(source: CubeSource, target: Path, quality: Quality, check: boo
     if verified is not None:
         figures |= {"missed": verified.missed} if verified.missed else {}
         figures |= {"likely_fills": [fill.as_json() for fill in verified.fills]} if verified.fills else {}
-    return report | figures
+    return report | {"not_kept": list(source.unkept)} | figures
 
 
 def _described(source: CubeSource, quality: Quality) -> CubeInfo:
