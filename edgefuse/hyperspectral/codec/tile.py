@@ -107,23 +107,19 @@ def decode(
     begin = _HEAD.size + size
     if begin > len(payload) or kind > _NEAR_LOSSLESS or (kind == _NEAR_LOSSLESS and bound is None):
         raise InputError("a tile is damaged")
-    flat = shape[0] * shape[1], shape[2]
-    out = np.zeros(flat, dtype)
+    # views, because a copy of a payload may take a fourth of the memory that decoding may take
+    view = memoryview(payload)
+    out: Array
     if kind == _LOSSY:
-        lossy = Lossy.from_bytes(payload[begin:], shape, version)
-        if out.dtype.kind != "f":
-            lossy.whole(out, *limits(dtype))
-        else:
-            # a damaged basis may overflow the sample type
-            with np.errstate(over="ignore"):
-                for strip, spectra in lossy.spectra():
-                    out[strip] = spectra
+        lossy = Lossy.from_bytes(view[begin:], shape, version)
+        out = lossy.floats(dtype) if dtype.kind == "f" else lossy.whole(dtype, *limits(dtype))
     elif kind == _NEAR_LOSSLESS:
         assert bound is not None
-        out[...] = near_lossless.decode(payload[begin:], shape, bound, limits(dtype), version)
+        out = near_lossless.decode(view[begin:], shape, bound, limits(dtype), dtype, version)
+    else:
+        out = np.zeros((shape[0] * shape[1], shape[2]), dtype)
     if size:
-        mask = decoded_mask(payload[_HEAD.size : begin], shape, version)
-        out[mask] = missing_value(dtype, nodata)
+        out[decoded_mask(view[_HEAD.size : begin], shape, version)] = missing_value(dtype, nodata)
     return out.reshape(shape)
 
 
@@ -140,9 +136,9 @@ def missing_value(dtype: np.dtype[np.generic], nodata: float | None) -> float:
     return math.nan if dtype.kind == "f" else 0
 
 
-def decoded_mask(data: bytes, shape: tuple[int, int, int], version: int) -> NDArray[np.bool_]:
-    """Decode the mask (h * w, B) of missing samples."""
+def decoded_mask(data: bytes | memoryview, shape: tuple[int, int, int], version: int) -> NDArray[np.bool_]:
+    """Decode the mask of missing samples: (h * w, B), or (h * w,) if it is the same in all bands."""
     same_in_all_bands = data[0] == 1
     bands = 1 if same_in_all_bands else shape[2]
     mask = entropy_coder.decode_exact(data[1:], (shape[0], shape[1], bands), version) != 0
-    return np.broadcast_to(mask, shape).reshape(-1, shape[2])
+    return mask.reshape(-1) if same_in_all_bands else mask.reshape(-1, bands)
