@@ -16,6 +16,7 @@ from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.formats import FORMATS
 from edgefuse.hyperspectral.quality import Quality
+from edgefuse.util.text import escaped
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
@@ -188,4 +189,4 @@ def _text(report: dict[str, Any]) -> str:
     ]
     if passed := report.get("passed_over"):
         lines.insert(1, f"passed     {len(passed)} over: images without a cube, and what is neither, such as {passed[0]}")
-    return "\n".join(lines)
+    return "\n".join(map(escaped, lines))

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from edgefuse.util.text import escaped
+
 _WIDTH = 24
 _INTERVAL_S = 0.1
 
@@ -64,5 +66,5 @@ def log_lines(stream: TextIO | None = None) -> Iterator[None]:
 
 class _OneLine(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        record.message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in record.message)
+        record.message = escaped(record.message)
         return super().formatMessage(record)

@@ -29,7 +29,7 @@ _CRC = struct.Struct("<I")
 _TILE = struct.Struct("<4sIII")  # "TILE", its number, bytes, CRC-32C of number, bytes and payload
 _INDEX = struct.Struct("<4sI")  # "INDX", number of tiles; then their offsets, CRC-32C of count and offsets
 _END = struct.Struct("<Q4s")  # offset of the index, "EFZE"
-# the limits below, and those of bounded_json, keep decoding within 64 MB and 16 bytes per declared sample (tests/hyperspectral/test_bounds.py)
+# these limits, and those of bounded_json, keep decoding within 64 MB and 16 bytes per declared sample
 _MAX_SIDE = 1 << 24
 _MAX_BANDS = 1 << 16
 _MAX_TILE = 1 << 25  # samples
@@ -165,7 +165,9 @@ class Reader:
         if not 1 <= self.version <= VERSION:
             raise InputError(f".efz version {self.version} is unknown (supported: 1 to {VERSION}); update edgefuse")
         if size > bounded_json.MAX_BYTES:
-            raise InputError(f"the .efz header claims {size} bytes, more than {bounded_json.MAX_BYTES}: it is damaged, or the file ends in its header")
+            raise InputError(
+                f"the .efz header claims {size} bytes, more than {bounded_json.MAX_BYTES}: it is damaged, or the file ends in its header"
+            )
         text = self._take(size)
         check = self._take(_CRC.size)
         if len(text) < size or len(check) < _CRC.size:

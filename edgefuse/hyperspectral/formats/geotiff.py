@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import warnings
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError, OutputError
+from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats import enmap
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
@@ -24,6 +26,8 @@ from edgefuse.util.files import output_error
 _CACHE_MB = 48  # GDAL's block cache; its default is a share of the machine's memory
 _STRIP = 16  # rows
 _NAMESPACE = "EDGEFUSE"  # TIFF tag namespace of EdgeFuse
+_MAX_BLOCK = 1 << 27  # bytes; GDAL decodes strips and tiles completely into memory
+_logger = logging.getLogger(__name__)
 
 
 def library() -> Any:
@@ -72,6 +76,7 @@ class TiffSource(CubeSource):
         dataset = self._file
         if len(set(dataset.dtypes)) != 1:
             raise CubeError(f"{self.path}: its bands have several types ({', '.join(sorted(set(dataset.dtypes)))}); convert them to one")
+        self._check_blocks()
         bare = CubeInfo((dataset.height, dataset.width, dataset.count), np.dtype(dataset.dtypes[0]))
         own_tags = dataset.tags(ns=_NAMESPACE)
         fields: dict[str, Any] = {}
@@ -88,9 +93,14 @@ class TiffSource(CubeSource):
         if "nodata" in own_tags or dataset.nodata is not None:
             fields["nodata"] = as_nodata(own_tags.get("nodata", dataset.nodata))
         if set(dataset.scales) != {1.0} or set(dataset.offsets) != {0.0}:
-            fields["gain"], fields["offset"] = tuple(dataset.scales), tuple(dataset.offsets)
+            if all(map(math.isfinite, (*dataset.scales, *dataset.offsets))):
+                fields["gain"], fields["offset"] = tuple(dataset.scales), tuple(dataset.offsets)
+            else:
+                _logger.warning("%s: ignoring scales and offsets, which are not all finite", self.path)
         transform = dataset.transform
-        if not transform.is_identity or dataset.crs:
+        if not all(map(math.isfinite, tuple(transform)[:6])):
+            _logger.warning("%s: ignoring its georeference, which is not finite", self.path)
+        elif not transform.is_identity or dataset.crs:
             fields["georeference"] = Georeference(
                 (transform.a, transform.b, transform.c, transform.d, transform.e, transform.f),
                 dataset.crs.to_string() if dataset.crs else "",
@@ -98,6 +108,18 @@ class TiffSource(CubeSource):
         fields["metadata"] = _metadata(dataset.tags(), own_tags)
         info = bare.like(**{k: v for k, v in fields.items() if v is not None})
         return enmap.describe(self._xml, info) if self._xml else info
+
+    def _check_blocks(self) -> None:
+        """Raise CubeError if a strip or tile is too large for memory. A small file may declare one of gigabytes."""
+        dataset = self._file
+        together = dataset.count if dataset.profile.get("interleave") == "pixel" else 1
+        height, width = dataset.block_shapes[0]
+        size = height * width * together * np.dtype(dataset.dtypes[0]).itemsize
+        if size > _MAX_BLOCK:
+            raise CubeError(
+                f"{self.path}: its strips or tiles of {height} x {width} pixels take {size / 1e6:.0f} MB each, more than "
+                f"{_MAX_BLOCK / 1e6:.0f} MB; write it with smaller ones: gdal_translate -co TILED=YES"
+            )
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
@@ -198,7 +220,7 @@ def _band_tags(bands: Sequence[dict[str, str]], key: str, scale: float | None) -
 def _metadata(tags: dict[str, str], own_tags: dict[str, str]) -> dict[str, str]:
     fields = {k: v for k, v in tags.items() if k != "AREA_OR_POINT"}
     try:
-        stored = json.loads(own_tags.get("metadata", "{}"))
+        stored = bounded_json.loads(own_tags.get("metadata", "{}"))
         return fields | {k: v for k, v in stored.items() if isinstance(v, str)}
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError):
         return fields
