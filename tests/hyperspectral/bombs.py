@@ -55,7 +55,7 @@ def _near(shape: tuple[int, int, int], count: int) -> bytes:
 
 
 def _network(side: int) -> bytes:
-    weights = sscnet.Half("sscnet-decoder").weights
+    weights = sscnet.Network("sscnet-decoder").weights
     named = head((side, side, 1), (side, side), model="sscnet", peak=10000, weights=weights)
     return container(named, struct.pack("<BI", 1, 0))
 
@@ -81,7 +81,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "a tile that is larger than the cube": lambda: container(head((1, 1, 1), (4096, 8192)), bytes(1 << 26)),
     "a network's tile of 4096 x 4096": lambda: _network(4096),
     "a network's tile of 1 x 16384": lambda: container(
-        head((1, 16384, 1), (1, 16384), model="sscnet", peak=1, weights=sscnet.Half("sscnet-decoder").weights), struct.pack("<BI", 1, 0)
+        head((1, 16384, 1), (1, 16384), model="sscnet", peak=1, weights=sscnet.Network("sscnet-decoder").weights), struct.pack("<BI", 1, 0)
     ),
     "a header of empty objects": lambda: _values(b"{}", 2_000_000),
     "a header of nested lists": lambda: _values(b"[[[[]]]]", 900_000),

@@ -95,14 +95,20 @@ class Mat5:
         self._order = "<" if head[126:128] == b"IM" else ">"
         self._size = file.seek(0, 2)
         self.variables: dict[str, Variable] = {}
+        self.others = 0
         at = HEADER
-        while at + 8 <= self._size and len(self.variables) < _MAX_VARIABLES:
+        while at + 8 <= self._size:
+            if len(self.variables) + self.others == _MAX_VARIABLES:
+                raise CubeError(f"it has more than {_MAX_VARIABLES} variables")
             self._file.seek(at)
             kind, size = struct.unpack(self._order + "II", self._file.read(8))
             if at + 8 + size > self._size:
                 raise CubeError("it is incomplete")
-            if kind in (_MATRIX, _COMPRESSED) and (found := self._variable(at)):
-                self.variables.setdefault(found.name, found)
+            found = self._variable(at) if kind in (_MATRIX, _COMPRESSED) else None
+            if found is not None and found.name not in self.variables:
+                self.variables[found.name] = found
+            else:
+                self.others += 1
             at += 8 + size
 
     def _opened(self, at: int) -> _Bytes:

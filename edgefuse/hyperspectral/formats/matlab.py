@@ -58,6 +58,7 @@ class MatSource(CubeSource):
             if info is not None and info.attrs.get("MATLAB_class") in (b"char", "char") and info.size < 1 << 24:
                 text = np.ravel(info[()]).astype("<u2").tobytes().decode("utf-16-le", "replace")
             self.info = hdf5.meaning(self.path, samples.shape[::-1], samples.dtype, text)
+            self.unkept = hdf5.unkept(self._file, [samples.name.strip("/")], () if text is None else ("info",))
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as e:
             self.close()
             raise CubeError(f"{self.path} can't be read as a cube ({str(e)[:120]})") from None
@@ -84,6 +85,9 @@ class MatSource(CubeSource):
         except CubeError:
             self.close()
             raise
+        others = [n for n in content.variables if n != name and (n != "info" or text is None)]
+        others += [f"{content.others} of other kinds"] if content.others else []
+        self.unkept = (f"other variables: {', '.join(others[:8])}",) if others else ()
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
         if self._reader is not None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import EdgeFuseError
 from edgefuse.ffmpeg import encoders, frames
-from edgefuse.ffmpeg.child import FFmpegProcess
+from edgefuse.ffmpeg.process import FFmpegProcess
 from edgefuse.frames import FusedFrame
 from edgefuse.util.backoff import Backoff
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefuse.ffmpeg import pump as pump_module
-from edgefuse.ffmpeg.pump import EncoderThread, captured_ns
+from edgefuse.ffmpeg import encoder_thread
+from edgefuse.ffmpeg.encoder_thread import EncoderThread, captured_ns
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers
 from tests.support.waiting import until
@@ -143,7 +143,7 @@ def test_unwanted_frames_are_refused_and_ffmpeg_is_ended(job: ToFiles, pump: Enc
 
 
 def test_ffmpeg_is_ended_after_a_while_without_frames(job: ToFiles, pump: EncoderThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "_IDLE_S", 0.2)
+    monkeypatch.setattr(encoder_thread, "_IDLE_S", 0.2)
     _offer(pump, fused(7, 0))
     until(lambda: job.ended == 1, "the encoder to be let go")
     assert numbers(job.files[0]) == [7]
