@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import edgefuse
@@ -39,6 +40,30 @@ def takes(given: Settings) -> bool:
     return True
 
 
+def check(given: Settings) -> Path:
+    """Check what a run would refuse, without making anything, and return the folder of the cubes. Raises EdgeFuseError."""
+    s, cubes = given.run, given.tables.get("cubes") or CubesSettings()
+    uri = parse(s.source)
+    uri.allow()
+    (folder,) = uri.paths(1)
+    if not os.path.isdir(folder):  # noqa: PTH112
+        raise CubeError(f"{folder}: no such folder; give the folder of the cubes")
+    if not s.save:
+        raise SettingsError("--save DIR is missing: the folder for the .efz files and their manifest")
+    if os.path.realpath(expand(s.save)) == os.path.realpath(folder):
+        raise SettingsError(f"--save {s.save} is the input folder; choose another place")
+    files.check_place(expand(s.save))
+    if s.report:
+        files.check_target(expand(s.report))
+    _quality(s, cubes)
+    return folder
+
+
+def _quality(s: RunSettings, cubes: CubesSettings) -> Quality:
+    # the default model is one for pairs
+    return cubes.quality(None if s.model == RunSettings(source=s.source).model else s.model)
+
+
 def run(given: Settings, as_json: bool) -> int:
     """Run the command. Returns 0, or raises OutputError, or after the report CubeError where cubes were unusable."""
     import logging
@@ -49,20 +74,9 @@ def run(given: Settings, as_json: bool) -> int:
     from edgefuse.run.systemd import notify, stop_on_signals
 
     s, cubes = given.run, given.tables.get("cubes") or CubesSettings()
-    uri = parse(s.source)
-    uri.allow()
-    (folder,) = uri.paths(1)
-    if not os.path.isdir(folder):  # noqa: PTH112
-        raise CubeError(f"{folder}: no such folder; give the folder of the cubes")
-    if not s.save:
-        raise SettingsError("--save DIR is missing: the folder for the .efz files and their manifest")
-    out = expand(s.save)
-    if os.path.realpath(out) == os.path.realpath(folder):
-        raise SettingsError(f"--save {s.save} is the input folder; choose another place")
+    folder, out, quality = check(given), expand(s.save or ""), _quality(s, cubes)
     if s.report:
         files.check_file(expand(s.report))
-    # the default model is one for pairs
-    quality = cubes.quality(None if s.model == RunSettings(source=s.source).model else s.model)
     began, fed = time.monotonic(), [-1.0]
     say = logging.getLogger("edgefuse.watch").info
     with ExitStack() as stack:

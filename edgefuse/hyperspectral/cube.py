@@ -72,7 +72,7 @@ class CubeInfo:
                 raise CubeError(f"{name} are not all finite numbers")
         if self.band_names is not None:
             object.__setattr__(self, "band_names", tuple(map(plain, self.band_names)))
-        object.__setattr__(self, "metadata", {plain(k): plain(v, lines=True) for k, v in self.metadata.items()})
+        object.__setattr__(self, "metadata", {plain(k): plain(v, keep_lines=True) for k, v in self.metadata.items()})
 
     @property
     def nbytes(self) -> int:

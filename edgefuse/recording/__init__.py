@@ -25,6 +25,7 @@ from edgefuse.recording.recorder import Recorder
 from edgefuse.recording.trigger import Trigger
 from edgefuse.settings.recording import RecordingSettings
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.util import files, images
 from edgefuse.util.uri import expand
 
@@ -36,10 +37,16 @@ _CLOSE_S, _FLUSH_S = 4.8, 3.0  # seconds for closing in total, and of these for 
 class Recording:
     """Attachment for the table [recording]."""
 
+    @staticmethod
+    def check(table: RecordingSettings) -> None:
+        """Raises InputError without FFmpeg, OutputError where the folder can't be written."""
+        encoders.program()
+        files.check_place(expand(table.folder))
+
     def __init__(self, table: RecordingSettings, live: Live, info: Info) -> None:
         """Raises InputError without FFmpeg, OutputError where the folder can't be written or another run records there."""
         s, path = table, expand(table.folder)
-        encoders.program()
+        self.check(s)
         if any(os.path.realpath(path) == os.path.realpath(p) for p in info.inputs):
             raise OutputError(f"--recordings {path} is an input of this run; choose another folder")
         limit = round(s.keep_gb * 1e9)
@@ -82,6 +89,15 @@ class Recording:
         if raw:
             report["raw"] = {"pairs": raw.pairs, "dropped": raw.dropped, "bytes": raw.nbytes}
         return report
+
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether frames are written while they are to be recorded."""
+        recorder, raw = self._recorder, self._raw
+        wanted, faults = self._wanted() and not self._closed, self._encoder_thread.faults + recorder.faults
+        states = {"recording": OutputState(wanted, None, recorder.recorded, faults, recorder.trouble or self._encoder_thread.trouble or "")}
+        if raw:
+            states["raw recording"] = OutputState(wanted, None, raw.pairs, raw.faults, raw.trouble or "")
+        return states
 
     def close(self) -> None:
         """Finish the files; safe to call twice."""

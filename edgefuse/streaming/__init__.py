@@ -18,6 +18,7 @@ from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming.address import address
 from edgefuse.streaming.sending import StreamingJob
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 
 __all__ = ["Streaming"]
 
@@ -27,9 +28,15 @@ _CLOSE_S = 3.0
 class Streaming:
     """Attachment for the table [stream]."""
 
+    @staticmethod
+    def check(table: StreamSettings) -> None:
+        """Raises InputError without FFmpeg, SettingsError for an invalid address."""
+        encoders.program()
+        address(table)
+
     def __init__(self, table: StreamSettings, live: Live, info: Info) -> None:
         """Raises InputError without FFmpeg."""
-        encoders.program()
+        self.check(table)
         self._live, self._to, self._closed = live, address(table), False
         self._job = StreamingJob(table, self._to, self._emit)
         self._encoder_thread = EncoderThread("stream", self._job, info.fps)
@@ -48,6 +55,11 @@ class Streaming:
             "trouble": thread.trouble, "encoder": job.encoder, "reconnects": thread.restarts,
             "frames": {"seen": thread.offered, "sent": job.sent, "dropped": thread.dropped, "lost": thread.lost},
         }  # fmt: skip
+
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the server takes frames."""
+        pump = self._encoder_thread
+        return {"stream": OutputState(not self._closed, None, self._job.sent, pump.faults, pump.trouble or "")}
 
     def close(self) -> None:
         """Send queued frames and disconnect; safe to call twice."""

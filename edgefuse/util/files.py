@@ -56,8 +56,33 @@ def check_folder(folder: Path) -> None:
         raise output_error(folder, e) from None
 
 
+def check_place(folder: Path) -> None:
+    """Check that files can be created in `folder`, or that it can be made, without making it. Raises OutputError."""
+    there = folder.absolute()
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as e:
+        raise output_error(folder, e) from None
+
+
+def check_target(path: Path) -> None:
+    """Check that `path` can be written, its folder made if missing, without making anything. Raises OutputError."""
+    _refuse_folder(path)
+    if os.path.lexists(path) and not os.access(path, os.W_OK):
+        raise output_error(path, PermissionError(errno.EACCES, "denied"))
+    check_place(path.parent)
+
+
 def check_file(path: Path) -> None:
-    """Check that `path` can be written later, without changing it. Raises OutputError."""
+    """Check that `path` can be written later, without changing it; makes its folder. Raises OutputError."""
+    _refuse_folder(path)
+    check_folder(path.parent)
+
+
+def _refuse_folder(path: Path) -> None:
     try:
         folder = stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -66,7 +91,6 @@ def check_file(path: Path) -> None:
         raise output_error(path, e) from None
     if folder:
         raise output_error(path, IsADirectoryError(errno.EISDIR, "is a folder"))
-    check_folder(path.parent)
 
 
 def unused(path: Path, sign: str = "-", number: int = 1) -> Path:

@@ -1,19 +1,47 @@
-"""Text from a file or a file's name, made safe to show: it may hold control sequences of terminals, or line breaks."""
+"""The last step of every line for people: no secret, and no control character that a terminal or a log would obey."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 
-def escaped(text: str) -> str:
-    """Return `text` as one line, with what is not printable as escapes, such as \\x1b and \\n."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+from edgefuse.util.uri import safe
 
 
-def plain(text: str, lines: bool = False) -> str:
-    """Return `text` with a blank for each character that is not printable, control and format characters included.
+def printable(text: str, keep: str = "") -> str:
+    """Return `text` with control characters, line breaks and other unprintable characters escaped as in Python, but for those in `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] if len(repr(c)) > 3 else f"\\x{ord(c):02x}" for c in text)
 
-    lines: keep line breaks, as "\\n".
+
+def line(text: str) -> str:
+    """Return `text` as one line for a terminal or a log, without secrets."""
+    return printable(safe(text))
+
+
+def lines(text: str) -> str:
+    """Return several lines for a terminal or a log, without secrets."""
+    return printable(safe(text), "\n")
+
+
+def plain(text: str, keep_lines: bool = False) -> str:
+    """Return text from a file with a blank for each character that is not printable, control and format characters included.
+
+    keep_lines: keep line breaks, as "\\n".
     """
     if text.isprintable():
         return text
-    kept = text.replace("\r\n", "\n").replace("\r", "\n") if lines else text
-    return "".join(c if c.isprintable() or (lines and c == "\n") else " " for c in kept)
+    kept = text.replace("\r\n", "\n").replace("\r", "\n") if keep_lines else text
+    return "".join(c if c.isprintable() or (keep_lines and c == "\n") else " " for c in kept)
+
+
+def clean(value: Any) -> Any:
+    """Return JSON values with the texts in them as `line` does it; keys stay."""
+    if isinstance(value, str):
+        return line(value)
+    if isinstance(value, Mapping):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value
