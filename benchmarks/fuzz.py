@@ -1,22 +1,26 @@
-"""Fuzz tests with malformed input from a seed: `python benchmarks/fuzz.py settings --inputs 100000 --seed 6`
+"""Fuzz tests with malformed input from a seed: `python benchmarks/fuzz.py settings --inputs 100000 --seed 6`.
 
 A target is a function that makes one input from a random generator and processes it. An EdgeFuseError is accepted; any other exception is a
 finding, and so is an input that takes longer than --limit. To add a target, write a function and add a line to TARGETS. Each finding is
-printed with its seed; --first SEED --inputs 1 repeats it. Exit code 1 if there are findings.
+printed with its seed; --first SEED --inputs 1 repeats it. The target `smoke` is what .ci/run does. Exit code 1 if there are findings.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import logging
+import mmap
+import os
 import random
 import resource
+import signal
+import struct
 import sys
 import tempfile
 import time
 import traceback
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -115,6 +119,37 @@ def envi(rng: random.Random, folder: Path) -> None:
         raise EdgeFuseError("refused")
 
 
+def manifest(rng: random.Random, folder: Path) -> None:
+    """Load a manifest of an archive, and append to it."""
+    from tests.hyperspectral.formats.hostile import check_manifest
+
+    check_manifest(rng, folder)
+
+
+def _cube(form: str) -> Feed:
+    def feed(rng: random.Random, folder: Path) -> None:
+        from tests.hyperspectral.formats.hostile import check_cube
+
+        logging.getLogger("edgefuse").setLevel(logging.CRITICAL)
+        check_cube(form, rng, folder)
+
+    return feed
+
+
+def picture(rng: random.Random, folder: Path) -> None:
+    """Read a picture."""
+    from tests.hyperspectral.formats.hostile import check_picture
+
+    check_picture(rng, folder)
+
+
+def model(rng: random.Random, folder: Path) -> None:
+    """Load a graph of the NumPy runtime, and run it."""
+    from tests.runtimes.hostile import check_graph
+
+    check_graph(rng, folder)
+
+
 _COMPLAINTS: list[logging.LogRecord] = []
 
 
@@ -145,45 +180,131 @@ def _page(token: bool) -> Any:
     return page
 
 
-TARGETS: dict[str, Feed] = {f.__name__: f for f in (settings, mqtt, calibration, replay, http, efz, envi)}
+TARGETS: dict[str, Feed] = {
+    **{f.__name__: f for f in (settings, mqtt, calibration, replay, http, efz, envi, manifest, picture, model)},
+    **{form: _cube(form) for form in ("npy", "npz", "mat", "tiff", "hdf5")},
+}
+# inputs that a release gets, from seed 0, and of the smoke run of .ci/run; GDAL and HDF5 may crash, so their inputs run in child processes
+BUDGETS = {
+    "efz": (10_000_000, 2000), "envi": (10_000_000, 5000), "manifest": (10_000_000, 500), "npy": (1_000_000, 1000),
+    "npz": (1_000_000, 500), "mat": (1_000_000, 1500), "tiff": (1_000_000, 100), "hdf5": (1_000_000, 200),
+    "picture": (1_000_000, 500), "model": (1_000_000, 500),
+}  # fmt: skip
+CHILDREN = ("tiff", "hdf5", "picture")
+_CHUNK = 500  # inputs of a child process
+_MOST_SHOWN = 20
+
+
+class Tally:
+    """Counts that child processes share: the seed in progress, inputs taken and refused, findings, and the slowest in seconds."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 40)
+
+    def get(self, k: int) -> float:
+        return float(struct.unpack_from("<d", self._memory, 8 * k)[0])
+
+    def put(self, k: int, value: float) -> None:
+        struct.pack_into("<d", self._memory, 8 * k, value)
+
+    def add(self, k: int) -> None:
+        self.put(k, self.get(k) + 1)
+
+    def find(self, text: str) -> None:
+        self.add(3)
+        if self.get(3) <= _MOST_SHOWN:
+            print(text, flush=True)
+
+
+def feed_all(feed: Feed, seeds: range, limit: float, tally: Tally, folder: Path) -> None:
+    """Feed an input per seed."""
+    for seed in seeds:
+        tally.put(0, seed)
+        # of processor time, which does not depend on what else the machine does
+        begin = time.process_time()
+        try:
+            feed(random.Random(seed), folder)
+            tally.add(1)
+        except EdgeFuseError:
+            tally.add(2)
+        except Exception:
+            tally.find(f"seed {seed}:\n{traceback.format_exc()}")
+        took = time.process_time() - begin
+        tally.put(4, max(tally.get(4), took))
+        if took > limit:
+            tally.find(f"seed {seed}: took {took:.1f} s")
+
+
+def feed_in_child(feed: Feed, seeds: range, limit: float, tally: Tally, folder: Path) -> None:
+    """Feed them in child processes: one that crashes or hangs is a finding, and the next goes on after its seed."""
+    first = seeds.start
+    while first < seeds.stop:
+        pid = os.fork()
+        if not pid:
+            feed_all(feed, range(first, seeds.stop), limit, tally, folder)
+            os._exit(0)
+        stuck_at, since = -1.0, time.monotonic()
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            if tally.get(0) != stuck_at:
+                stuck_at, since = tally.get(0), time.monotonic()
+            elif time.monotonic() - since > 60 * limit:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+        if not ended[1]:
+            return
+        tally.find(f"seed {tally.get(0):.0f}: its process ended with status {os.waitstatus_to_exitcode(ended[1])}")
+        first = int(tally.get(0)) + 1
+
+
+def fuzz(target: str, inputs: int, first: int, limit: float, until: float = 0.0) -> int:
+    """Feed inputs to a target and print a line. Returns the findings. until: time (of time.time) at which to stop; 0: none."""
+    began, tally, done, reported = time.perf_counter(), Tally(), 0, time.time()
+    work = feed_in_child if target in CHILDREN else feed_all
+    with tempfile.TemporaryDirectory() as folder:
+        # imports what it needs
+        work(TARGETS[target], range(1), 60.0, Tally(), Path(folder))
+        while done < inputs and not (until and time.time() > until):
+            size = min(_CHUNK, inputs - done)
+            work(TARGETS[target], range(first + done, first + done + size), limit, tally, Path(folder))
+            done += size
+            if time.time() - reported > 600:
+                reported = time.time()
+                print(f"{target}: {done} inputs so far, {tally.get(3):.0f} findings", flush=True)
+    took = time.perf_counter() - began
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    print(
+        f"{target}: {done} inputs from seed {first} in {took:.0f} s ({done / max(took, 1e-9):.0f}/s): {tally.get(1):.0f} taken, "
+        f"{tally.get(2):.0f} refused; slowest {tally.get(4) * 1e3:.1f} ms; at most {most:.0f} MB; {tally.get(3):.0f} findings",
+        flush=True,
+    )
+    return int(tally.get(3))
 
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("target", choices=TARGETS)
+    p.add_argument("targets", nargs="+", choices=[*TARGETS, "smoke"], help="smoke: a few inputs of each target that has a budget")
     p.add_argument("--inputs", type=int, default=10_000)
     p.add_argument("--seed", "--first", type=int, default=0, help="seed of the first input; each further input has the next seed")
     p.add_argument("--memory", type=int, default=0, metavar="MB", help="memory limit of the process; beyond it a MemoryError is a finding")
     p.add_argument("--limit", type=float, default=5.0, help="time limit per input in seconds (default: 5)")
+    p.add_argument("--until", metavar="HH:MM", help="stop at this time of today (UTC)")
     args = p.parse_args()
-    feed, answers, findings, slowest = TARGETS[args.target], Counter[str](), 0, 0.0
-    began = time.perf_counter()
     if args.memory:
         resource.setrlimit(resource.RLIMIT_AS, (args.memory << 20, args.memory << 20))
     # a Python warning would be shown to the user
     warnings.simplefilter("error")
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(args.seed, args.seed + args.inputs):
-            begin = time.perf_counter()
-            try:
-                feed(random.Random(seed), Path(folder))
-                answers["taken"] += 1
-            except EdgeFuseError as e:
-                answers[type(e).__name__] += 1
-            except Exception:
-                findings += 1
-                print(f"seed {seed}:\n{traceback.format_exc()}")
-            took = time.perf_counter() - begin
-            slowest = max(slowest, took)
-            if took > args.limit:
-                findings += 1
-                print(f"seed {seed}: took {took:.1f} s")
-    told = ", ".join(f"{n} {what}" for what, n in answers.most_common())
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    took = time.perf_counter() - began
-    print(f"{args.inputs} inputs in {took:.0f} s: {told}; slowest {slowest * 1e3:.1f} ms; at most {most:.0f} MB; {findings} findings")
-    for token in (False, True):
-        if args.target == "http":
+    until = 0.0
+    if args.until:
+        hour, minute = map(int, args.until.split(":"))
+        until = datetime.datetime.now(datetime.UTC).replace(hour=hour, minute=minute, second=0).timestamp()
+    findings = 0
+    for target in args.targets:
+        if target == "smoke":
+            findings += sum(fuzz(name, few, 0, args.limit, until) for name, (_, few) in BUDGETS.items())
+        else:
+            findings += fuzz(target, args.inputs, args.seed, args.limit, until)
+    if "http" in args.targets:
+        for token in (False, True):
             _page(token).close()
     return 1 if findings else 0
 

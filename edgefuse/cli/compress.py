@@ -12,6 +12,7 @@ from typing import Any
 from edgefuse.cli import pipes
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.hyperspectral.quality import Quality
+from edgefuse.util.text import printable
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
@@ -119,7 +120,7 @@ def as_text(report: dict[str, Any]) -> str:
     lines += [f"speed      {', '.join(speeds)}", f"memory     {report['peak_resident_mb']:.1f} MB peak resident"]
     if report.get("lost"):
         lines.append(f"lost       {len(report['lost'])} tiles, zero or no data; the first: rows, columns {report['lost'][0]}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _figure(value: float | None, unit: str, digits: int = 2) -> str:

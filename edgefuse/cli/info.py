@@ -13,6 +13,7 @@ from edgefuse.cli import pipes
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, InputError
 from edgefuse.util import images
+from edgefuse.util.text import plain
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
@@ -141,7 +142,8 @@ def as_text(facts: dict[str, Any]) -> str:
             lines += [f"  {k:22s} {_value(k, v)}" for k, v in value.items()]
         else:
             lines.append(f"{key.replace('_', ' '):24s} {_value(key, value)}")
-    return "\n".join(lines)
+    # keys and names may come from the file
+    return "\n".join(map(plain, lines))
 
 
 def _value(key: str, value: Any) -> str:
@@ -155,4 +157,4 @@ def _value(key: str, value: Any) -> str:
         return ", ".join(f"{v:g}" if isinstance(v, float) and key != "transform" else str(v) for v in shown) + unit
     if isinstance(value, float):
         return f"{value:.4f}" if key in ("bpppc", "ratio") else f"{value:g}"
-    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())[:160]
+    return " ".join(plain(str(value)).split())[:160]

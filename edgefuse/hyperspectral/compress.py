@@ -23,6 +23,8 @@ from edgefuse.util.files import appearing, check_file
 
 _logger = logging.getLogger(__name__)
 
+_MAX_LISTED = 1000  # lost tiles in a report
+
 
 def compress_file(
     path: Path, target: Path, quality: Quality, dataset: str | None = None, header: Path | None = None, check: bool = True,
@@ -97,13 +99,15 @@ def decompress_file(path: Path, target: Path, form: str | None = None, keep: boo
                 done += samples.nbytes
                 if beat is not None:
                     beat(done, efz.info.nbytes)
-            lost = [[[s.start, s.stop] for s in window[:2]] for window in efz.lost]
-            if lost and not keep:
-                raise CubeError(f"{path} is damaged: {len(lost)} of its tiles are lost; --keep-intact writes the others")
+            if efz.lost and not keep:
+                raise CubeError(f"{path} is damaged: {len(efz.lost)} of its tiles are lost; --keep-intact writes the others")
             for window in efz.lost:
                 sink[window] = efz.missing
         elapsed = time.perf_counter() - began
-        report = {"efz": str(path), "cube": str(target), "format": sink.form, "settings": efz.settings, "lost": lost}
+        lost = [[[s.start, s.stop] for s in window[:2]] for window in efz.lost[:_MAX_LISTED]]
+        report: dict[str, Any] = {"efz": str(path), "cube": str(target), "format": sink.form, "settings": efz.settings, "lost": lost}
+        if len(efz.lost) > len(lost):
+            report["lost_tiles"] = len(efz.lost)
         return report | _figures(efz.info, path.stat().st_size, None, None, elapsed)
 
 

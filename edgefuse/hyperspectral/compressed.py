@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, overload
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,27 @@ from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import Window
 
 
+class LostTiles(Sequence[Window]):
+    """Windows of damaged tiles, made when they are asked for: a file may have 2^18 of them."""
+
+    def __init__(self, header: efz.Header, numbers: Sequence[int]) -> None:
+        self._header, self._numbers = header, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Window: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> LostTiles: ...
+
+    def __getitem__(self, index: int | slice) -> Window | LostTiles:
+        if isinstance(index, slice):
+            return LostTiles(self._header, self._numbers[index])
+        return (*self._header.place(self._numbers[index]), slice(0, self._header.shape[2]))
+
+
 class Compressed:
     """An .efz file, read sequentially once. Raises CubeError.
 
@@ -25,7 +46,7 @@ class Compressed:
 
     def __init__(self, path: Path, stream: BinaryIO | None = None) -> None:
         self.path = path
-        self.lost: list[Window] = []
+        self.lost: Sequence[Window] = ()
         try:
             self._file = stream or open(path, "rb")  # noqa: SIM115
         except OSError as e:
@@ -60,7 +81,7 @@ class Compressed:
                 yield (rows, columns, bands), samples
         except OSError as e:
             raise CubeError(f"cannot read {self.path}: {e.strerror}") from None
-        self.lost = [(*self.header.place(number), bands) for number in self._decoder.lost]
+        self.lost = LostTiles(self.header, self._decoder.lost)
 
     def close(self) -> None:
         self._file.close()

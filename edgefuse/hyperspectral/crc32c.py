@@ -21,11 +21,13 @@ def _table() -> NDArray[np.uint32]:
     return table
 
 
-def crc32c(data: bytes, crc: int = 0) -> int:
+def crc32c(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
     """Return the CRC-32C of `data`, continuing from `crc`."""
     if library := compiled.library():
         library.edgefuse_crc32c.restype = ctypes.c_uint32
-        return int(library.edgefuse_crc32c(ctypes.c_void_p(_table().ctypes.data), data, ctypes.c_int64(len(data)), ctypes.c_uint32(crc)))
+        source = np.frombuffer(data, np.uint8)
+        addresses = ctypes.c_void_p(_table().ctypes.data), ctypes.c_void_p(source.ctypes.data)
+        return int(library.edgefuse_crc32c(*addresses, ctypes.c_int64(len(source)), ctypes.c_uint32(crc)))
     table: list[int] = _table().tolist()
     crc ^= 0xFFFFFFFF
     for byte in data:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from edgefuse.errors import CubeError
+from edgefuse.util.text import plain
 
 KINDS = "uifc"  # kinds of NumPy dtypes: unsigned, signed, float, complex
 _TEXT_ERROR = 1e-5  # relative error of a number that was written with few digits
@@ -28,6 +29,11 @@ class Georeference:
     transform: tuple[float, float, float, float, float, float]
     crs: str = ""
 
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.transform)):
+            raise CubeError("the georeference has numbers that are not finite")
+        object.__setattr__(self, "crs", plain(self.crs))
+
 
 @dataclass(frozen=True, slots=True)
 class CubeInfo:
@@ -37,6 +43,9 @@ class CubeInfo:
     wavelengths, fwhm: centre and full width at half maximum of each band, nanometres. band_names: one per band.
     nodata: value of missing samples, possibly NaN. gain, offset: per band; physical value = sample * gain + offset.
     metadata: other fields of its file, as text (ENVI header fields, TIFF tags); kept when converting between formats.
+
+    Characters of names, the coordinate system and metadata that are not printable become blanks, so that they can't end a header's field
+    or command a terminal; a value of metadata may have several lines.
     """
 
     shape: tuple[int, int, int]
@@ -61,6 +70,11 @@ class CubeInfo:
             values = getattr(self, name)
             if values is not None and len(values) != self.shape[2]:
                 raise CubeError(f"{len(values)} {name} for {self.shape[2]} bands")
+            if values is not None and name != "band_names" and not all(map(math.isfinite, values)):
+                raise CubeError(f"{name} are not all finite numbers")
+        if self.band_names is not None:
+            object.__setattr__(self, "band_names", tuple(map(plain, self.band_names)))
+        object.__setattr__(self, "metadata", {plain(k): plain(v, keep_lines=True) for k, v in self.metadata.items()})
 
     @property
     def nbytes(self) -> int:

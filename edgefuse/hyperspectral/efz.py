@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgefuse.errors import InputError
+from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.crc32c import crc32c
 
 MAGIC = b"EFZ\x1a"
@@ -29,11 +30,15 @@ _CRC = struct.Struct("<I")
 _TILE = struct.Struct("<4sIII")  # "TILE", its number, bytes, CRC-32C of number, bytes and payload
 _INDEX = struct.Struct("<4sI")  # "INDX", number of tiles; then their offsets, CRC-32C of count and offsets
 _END = struct.Struct("<Q4s")  # offset of the index, "EFZE"
-_MAX_HEADER = 1 << 24
+# these limits, and those of bounded_json, keep decoding within 64 MB and 16 bytes per declared sample
 _MAX_SIDE = 1 << 24
+_MAX_BANDS = 1 << 16
 _MAX_TILE = 1 << 25  # samples
-_MAX_TILES = 1 << 18  # a list of as many lost tiles takes 100 MB
-_MAX_SAMPLE_BYTES = 8  # largest mean bytes per sample of a tile
+_MAX_TILES = 1 << 18
+_MIN_SAMPLE_BYTES = 4  # limit of a tile's mean bytes per sample; random samples of 16 bits take 2.1, of more bits as many as they have
+_MAX_FIXED_BYTES = 1 << 20  # of a tile besides; a network's latent does not depend on the bands
+_PLANE_BYTES = 6  # working memory of the entropy coder per padded pixel of a plane
+_PADDED = 5  # pixels that a plane is padded by
 _CHUNK = 1 << 16
 
 
@@ -69,11 +74,27 @@ class Header:
         top, left = row * self.tile[0], column * self.tile[1]
         return slice(top, min(top + self.tile[0], self.shape[0])), slice(left, min(left + self.tile[1], self.shape[1]))
 
+    @property
+    def largest_tile(self) -> tuple[int, int]:
+        """Rows and columns of the largest tile; `tile` may exceed the cube."""
+        return min(self.tile[0], self.shape[0]), min(self.tile[1], self.shape[1])
+
+    def payload_limit(self, number: int) -> int:
+        """Return the most bytes that the payload of a tile may have."""
+        rows, columns = self.place(number)
+        most = max(_MIN_SAMPLE_BYTES, np.dtype(self.dtype).itemsize)
+        return (rows.stop - rows.start) * (columns.stop - columns.start) * self.shape[2] * most + _MAX_FIXED_BYTES
+
     def to_bytes(self, version: int = PLAIN_VERSION) -> bytes:
-        """Serialise with magic, version and checksum. The version does not change the length."""
+        """Serialise with magic, version and checksum. Raises InputError for more metadata than a reader accepts.
+
+        The version does not change the length.
+        """
         fields: dict[str, Any] = {"shape": self.shape, "dtype": self.dtype, "tile": self.tile, "model": self.model}
         fields |= {k: v for k, v in (("settings", self.settings), ("about", self.about)) if v}
         text = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
+        if not bounded_json.is_small(text):
+            raise InputError(f"the metadata of the cube is too large for an .efz file ({len(text)} bytes); remove some of it")
         start = _START.pack(MAGIC, version, len(text)) + text
         return start + _CRC.pack(crc32c(start))
 
@@ -81,15 +102,16 @@ class Header:
     def from_text(cls, text: bytes) -> Header:
         """Parse the JSON text of a header. Raises InputError if it is invalid."""
         try:
-            fields = json.loads(text)
+            fields = bounded_json.loads(text)
             shape, tile = tuple(fields["shape"]), tuple(fields["tile"])
             header = cls(shape, fields["dtype"], tile, fields["model"], fields.get("settings", {}), fields.get("about", {}))
-        except (ValueError, KeyError, TypeError, RecursionError) as e:
+        except (ValueError, KeyError, TypeError) as e:
             raise InputError(f"the .efz header can't be read ({type(e).__name__}: {e})") from None
         sizes = *header.shape, *header.tile
         valid = (
             (len(header.shape), len(header.tile)) == (3, 2)
             and all(type(n) is int and 0 < n <= _MAX_SIDE for n in sizes)
+            and header.shape[2] <= _MAX_BANDS
             and header.dtype in DTYPES
             and isinstance(header.model, str)
             and isinstance(header.settings, dict)
@@ -97,7 +119,11 @@ class Header:
         )
         if not valid:
             raise InputError("the .efz header is invalid: shape, tile, dtype or model")
-        if header.tile[0] * header.tile[1] * header.shape[2] > _MAX_TILE or header.count > _MAX_TILES:
+        rows, columns = header.largest_tile
+        samples = rows * columns * header.shape[2]
+        # a plane of few rows or columns is mostly padding
+        plane = _PLANE_BYTES * (rows + _PADDED) * (columns + _PADDED)
+        if samples > _MAX_TILE or header.count > _MAX_TILES or plane > 8 * samples + (1 << 25):
             requested = f"{header.count} tiles of {header.tile} x {header.shape[2]} samples"
             raise InputError(f"the .efz header exceeds the limits of this program: {requested}")
         return header
@@ -144,7 +170,7 @@ class Reader:
     """Reads a container from `stream` sequentially. Raises InputError if it is not one."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._buffer, self._bytes_read = stream, b"", 0
+        self._stream, self._buffer, self._bytes_read = stream, bytearray(), 0
         start = self._take(_START.size)
         if start[:4] != MAGIC[: len(start[:4])] or not start:
             raise InputError("this is not an .efz file")
@@ -153,18 +179,21 @@ class Reader:
         _, self.version, size = _START.unpack(start)
         if not 1 <= self.version <= VERSION:
             raise InputError(f".efz version {self.version} is unknown (supported: 1 to {VERSION}); update edgefuse")
-        text = self._take(size) if size <= _MAX_HEADER else b""
+        if size > bounded_json.MAX_BYTES:
+            raise InputError(
+                f"the .efz header claims {size} bytes, more than {bounded_json.MAX_BYTES}: it is damaged, or the file ends in its header"
+            )
+        text = self._take(size)
         check = self._take(_CRC.size)
         if len(text) < size or len(check) < _CRC.size:
             raise InputError("the .efz file ends in its header")
-        if _CRC.unpack(check)[0] != crc32c(start + text):
+        if _CRC.unpack(check)[0] != crc32c(text, crc32c(start)):
             raise InputError("the .efz header is damaged; without it no tile can be decoded")
         self.header = Header.from_text(text)
 
     def tiles(self) -> Iterator[tuple[int, bytes]]:
         """Yield (number, payload) of each intact tile once; the tiles not yielded are lost."""
-        rows, columns = self.header.tile
-        largest = rows * columns * self.header.shape[2] * _MAX_SAMPLE_BYTES + _CHUNK
+        most = self.header.payload_limit(0)
         seen: set[int] = set()
         wasted = 0  # bytes of invalid tile records; limits the time spent on a malicious file
         while True:
@@ -172,33 +201,41 @@ class Reader:
             at = self._buffer.find(b"TILE")
             if at < 0:
                 # the buffer may end with the first letters of a tile's magic
-                self._buffer = self._buffer[-3:] if len(self._buffer) > 3 else self._buffer
+                del self._buffer[: max(0, len(self._buffer) - 3)]
                 if not self._read_more():
                     return
                 continue
-            self._buffer = self._buffer[at:]
+            del self._buffer[:at]
             self._fill(_TILE.size)
             if len(self._buffer) < _TILE.size:
                 return
             _, number, size, check = _TILE.unpack_from(self._buffer)
-            if number < self.header.count and number not in seen and size <= largest:
+            if number < self.header.count and number not in seen and size <= self.header.payload_limit(number):
                 self._fill(_TILE.size + size)
-                payload = self._buffer[_TILE.size : _TILE.size + size]
-                if len(payload) == size and crc32c(payload, crc32c(self._buffer[4:12])) == check:
-                    self._buffer = self._buffer[_TILE.size + size :]
+                present = min(size, len(self._buffer) - _TILE.size)
+                if present == size and self._checksum(size) == check:
+                    payload = bytes(memoryview(self._buffer)[_TILE.size : _TILE.size + size])
+                    del self._buffer[: _TILE.size + size]
                     seen.add(number)
                     yield number, payload
+                    del payload
                     if len(seen) == self.header.count:
                         return
                     continue
-                wasted += len(payload)
-                if wasted > 4 * self._bytes_read + largest:
+                wasted += present
+                if wasted > 4 * self._bytes_read + most:
                     return
-            self._buffer = self._buffer[4:]
+            del self._buffer[:4]
+
+    def _checksum(self, size: int) -> int:
+        """Return the checksum of the record with a payload of `size` bytes at the start of the buffer."""
+        with memoryview(self._buffer) as view, view[4:12] as head, view[_TILE.size : _TILE.size + size] as payload:
+            return crc32c(payload, crc32c(head))
 
     def _take(self, size: int) -> bytes:
         self._fill(size)
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        taken = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
         return taken
 
     def _fill(self, size: int) -> None:
@@ -206,7 +243,7 @@ class Reader:
             pass
 
     def _read_more(self, size: int = _CHUNK) -> bool:
-        data = self._stream.read(min(max(size, _CHUNK), 1 << 24))
+        data = self._stream.read(min(max(size, _CHUNK), 1 << 22))
         self._buffer += data
         self._bytes_read += len(data)
         return bool(data)
@@ -222,7 +259,7 @@ def offsets(stream: BinaryIO) -> list[int] | None:
     if magic != b"EFZE" or start > end:
         return None
     stream.seek(start)
-    body = stream.read(end - _END.size - start) if end - start < _MAX_HEADER * 8 else b""
+    body = stream.read(end - _END.size - start) if end - start < bounded_json.MAX_BYTES * 8 else b""
     if len(body) < _INDEX.size + _CRC.size or body[:4] != b"INDX" or _CRC.unpack(body[-4:])[0] != crc32c(body[4:-4]):
         return None
     values = np.frombuffer(body[8:-4], "<u8") if (len(body) - 12) % 8 == 0 else np.zeros(0, np.uint64)

@@ -17,6 +17,9 @@ from edgefuse.util import compiled
 from edgefuse.util.arrays import Float32Array
 
 _STRIP_BYTES = 1 << 18  # size of a strip of inputs or outputs: three fit the L2 cache of a Cortex-A53 or a desktop core
+# limits that keep every product in convolution.c within its type
+MAX_CHANNELS, MAX_REACH, MAX_STRIDE, MAX_SIDE = 1 << 14, 1 << 8, 1 << 6, 1 << 20
+_MAX_BYTES = 1 << 31  # of the output, and of a strip's scratch memory
 _KEPT_BYTES = 1 << 20  # results up to this size reuse their memory in the next call
 
 
@@ -57,6 +60,8 @@ class Convolution:
     def _plan(self, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
         """Return the output shape for an input shape, and the rows of a strip of the output."""
         height, width = (-(-n // self._stride) for n in shape[1:])
+        if not all(1 <= n <= MAX_SIDE for n in shape[1:]) or 4 * self._outputs * height * width > _MAX_BYTES:
+            raise ValueError(f"an input of {shape} is too large")
         rows = max(1, min(height, _STRIP_BYTES // (4 * width * max(self._outputs, self.inputs))))
         return (self._outputs, height, width), rows
 
@@ -111,6 +116,9 @@ class CompiledConvolution(Convolution):
         options = self._kernel, self._dilation, self._stride, self._groups, self._relu
         self._job = _Job(None, self._weight.ctypes.data, self._bias.ctypes.data, None, *sizes, *options)
         scratch_bytes = _functions().edgefuse_convolution_scratch(ctypes.addressof(self._job), self._rows)
+        if not 0 <= scratch_bytes <= _MAX_BYTES:
+            self._for = ()
+            raise ValueError(f"an input of {shape} is too large")
         self._scratch = np.empty(scratch_bytes, np.uint8)
         # a large buffer is freed between the steps instead, to save memory
         self._kept = np.empty(self._shape, np.float32) if 4 * math.prod(self._shape) <= _KEPT_BYTES else None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,9 +18,20 @@ import numpy as np
 
 from edgefuse.errors import ModelError
 from edgefuse.runtimes.base import Arrays, Runtime
-from edgefuse.runtimes.convolution import Convolution, best
+from edgefuse.runtimes.convolution import MAX_CHANNELS, MAX_REACH, MAX_STRIDE, Convolution, best
 from edgefuse.util.arrays import Float32Array
 from edgefuse.zoo import Card, ModelFile
+
+_MAX_STEPS = 4096
+_MAX_BYTES = 1 << 28  # of all arrays of a file
+_MAX_ELEMENTS = 1 << 28  # values that a step may take, or make of them; convolutions have a limit of their own
+
+
+def _check_size(data: bytes) -> None:
+    """Raise ValueError for an archive that unpacks to more than a model may have."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if (size := sum(member.file_size for member in archive.infolist())) > _MAX_BYTES:
+            raise ValueError(f"its arrays take {size} bytes, more than {_MAX_BYTES}")
 
 
 class NumpyRuntime(Runtime):
@@ -30,6 +43,7 @@ class NumpyRuntime(Runtime):
     def __init__(self, card: Card, file: ModelFile, threads: int) -> None:
         data, self._path = file.verified(), file.path
         try:
+            _check_size(data)
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 self._weights = {k: np.ascontiguousarray(arrays[k], np.float32) for k in arrays.files if k != "graph"}
                 self._steps: list[dict[str, Any]] = json.loads(arrays["graph"].tobytes().decode())
@@ -47,23 +61,35 @@ class NumpyRuntime(Runtime):
     def _check(self) -> None:
         """Raises ValueError for steps that can't run, so that this is reported at load time and not at the first frame."""
         available = set(self._inputs)
+        if not isinstance(self._steps, list) or len(self._steps) > _MAX_STEPS:
+            raise ValueError(f"its graph is no list of at most {_MAX_STEPS} steps")
         for step in self._steps:
             inputs, arity = step["in"], _ARITY[step["op"]]
             if (len(inputs) < 2 if step["op"] == "concat" else len(inputs) != arity) or not available.issuperset(inputs):
                 raise ValueError(f"step {step['out']!r} takes {arity} tensors made before it, not {inputs}")
             if step["op"] == "conv":
-                weight, bias = self._weights[step["weight"]], self._weights[step["bias"]]
-                kernel = weight.shape[2]
-                dilation, stride = step.get("dilation", 1), step.get("stride", 1)
-                if weight.ndim != 4 or weight.shape[3] != kernel or kernel % 2 == 0 or bias.shape != weight.shape[:1]:
-                    raise ValueError(f"step {step['out']!r}: weight {weight.shape} and bias {bias.shape} are no convolution's")
-                if not isinstance(dilation, int) or dilation < 1 or step.get("groups", 1) not in (1, weight.shape[0]):
-                    raise ValueError(f"step {step['out']!r}: dilation {dilation!r} or groups {step.get('groups')!r} can't be run")
-                if not isinstance(stride, int) or stride < 1:
-                    raise ValueError(f"step {step['out']!r}: stride {stride!r} can't be run")
+                self._check_convolution(step)
+            if step["op"] == "attend" and (step["attention"] not in ("average", "max") or not math.isfinite(step["contrast"])):
+                raise ValueError(f"step {step['out']!r}: attention {step['attention']!r} or contrast {step['contrast']!r} can't be run")
             available.add(step["out"])
         if not available.issuperset(self._outputs):
             raise ValueError(f"no step makes {', '.join(sorted(set(self._outputs) - available))}")
+
+    def _check_convolution(self, step: dict[str, Any]) -> None:
+        """Raises ValueError for a convolution with numbers that compiled code can't take."""
+        weight, bias = self._weights[step["weight"]], self._weights[step["bias"]]
+        if weight.ndim != 4 or weight.shape[3] != weight.shape[2] or weight.shape[2] % 2 == 0 or bias.shape != weight.shape[:1]:
+            raise ValueError(f"step {step['out']!r}: weight {weight.shape} and bias {bias.shape} are no convolution's")
+        outputs, each, kernel, _ = weight.shape
+        given = {key: step.get(key, 1) for key in ("dilation", "stride", "groups")}
+        # of type int: True is an int, too
+        whole = all(type(value) is int and value >= 1 for value in given.values()) and type(step.get("relu", False)) in (bool, int)
+        if not whole or given["groups"] not in (1, outputs) or given["dilation"] > MAX_REACH or given["stride"] > MAX_STRIDE:
+            raise ValueError(f"step {step['out']!r}: {', '.join(f'{k} {v!r}' for k, v in given.items())} can't be run")
+        if given["groups"] > 1 and each != 1:
+            raise ValueError(f"step {step['out']!r}: {given['groups']} groups of {each} channels can't be run, only of one")
+        if not (1 <= outputs <= MAX_CHANNELS and 1 <= each <= MAX_CHANNELS) or kernel // 2 * given["dilation"] > MAX_REACH:
+            raise ValueError(f"step {step['out']!r}: weight {weight.shape} at dilation {given['dilation']} is too large")
 
     def _convolution(self, step: dict[str, Any]) -> Convolution:
         options = (step.get(key, default) for key, default in (("dilation", 1), ("stride", 1), ("groups", 1), ("relu", False)))
@@ -73,7 +99,14 @@ class NumpyRuntime(Runtime):
         tensors: dict[str, Float32Array] = {name: inputs[name][0] for name in self._inputs}
         last_use = {name: k for k, step in enumerate(self._steps) for name in step["in"]}
         for k, step in enumerate(self._steps):
-            tensors[step["out"]] = _OPERATIONS[step["op"]](self, step, *(tensors[name] for name in step["in"]))
+            given = [tensors[name] for name in step["in"]]
+            size = sum(x.size for x in given) * (4 if step["op"] == "enlarge" else 1)
+            if size > _MAX_ELEMENTS:
+                raise ModelError(f"{self._path}: step {step['out']!r} takes or makes {size} values, more than {_MAX_ELEMENTS}")
+            try:
+                tensors[step["out"]] = _OPERATIONS[step["op"]](self, step, *given)
+            except (ValueError, IndexError) as e:
+                raise ModelError(f"{self._path}: step {step['out']!r} can't be run on {[x.shape for x in given]} ({e})") from None
             for name in step["in"]:
                 if last_use[name] == k and name not in self._outputs:
                     tensors.pop(name, None)

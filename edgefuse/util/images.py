@@ -5,6 +5,7 @@ OpenCV's decoders return partial pictures of damaged files; frames fused from th
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgefuse.util.nativeio import native_stderr
 
+MAX_PIXELS = 1 << 26  # 64 megapixels: more than a camera of a Pi has; a file of a few kilobytes may declare a gigapixel
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp"})
 
 
@@ -43,6 +45,69 @@ def _declared_fault(declared: int, data: bytes) -> str | None:
     return "is truncated" if declared > len(data) else None
 
 
+def _size(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) from a file's header; None for a format that is not read, or a damaged header."""
+    try:
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            return struct.unpack_from(">II", data, 16)
+        if data.startswith(b"\xff\xd8"):
+            return _jpeg_size(data)
+        if data.startswith(b"BM"):
+            if struct.unpack_from("<I", data, 14)[0] == 12:
+                return struct.unpack_from("<HH", data, 18)
+            width, height = struct.unpack_from("<ii", data, 18)
+            return abs(width), abs(height)
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            return _webp_size(data)
+        if data[:4] in (b"II*\0", b"MM\0*"):
+            return _tiff_size(data)
+        if header := re.match(rb"P[1-6]\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s", data[:4096]):
+            return int(header[1]), int(header[2])
+    except struct.error:
+        pass
+    return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    at = 2
+    while at + 9 <= len(data):
+        if data[at] != 0xFF:
+            return None
+        kind = data[at + 1]
+        if kind == 0xFF or kind == 0x01 or 0xD0 <= kind <= 0xD8:  # fill bytes and markers without a length
+            at += 1 if kind == 0xFF else 2
+        elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return width, height
+        else:
+            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    order = "<" if data[:1] == b"I" else ">"
+    (at,) = struct.unpack_from(order + "I", data, 4)
+    found: dict[int, int] = {}
+    for k in range(struct.unpack_from(order + "H", data, at)[0]):
+        tag, kind = struct.unpack_from(order + "HH", data, at + 2 + 12 * k)
+        if tag in (256, 257):
+            found[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 2 + 12 * k + 8)[0]
+    return (found[256], found[257]) if len(found) == 2 else None
+
+
 def _fault(data: bytes) -> str | None:
     """Return what is wrong with a file's container structure, or None."""
     if not data:
@@ -61,7 +126,7 @@ def _fault(data: bytes) -> str | None:
 def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Read the picture in `path`: uint8 or uint16, (H, W) or (H, W, 3) BGR; an alpha channel is dropped, EXIF orientation applied.
 
-    Raises ValueError if it can't be read completely; its message continues the file's name ("is truncated", ...).
+    Raises ValueError if it can't be read completely, or has more than MAX_PIXELS; its message continues the file's name ("is truncated").
     """
     try:
         data = path.read_bytes()
@@ -69,6 +134,11 @@ def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         raise ValueError(f"cannot be opened ({e.strerror})") from None
     if fault := _fault(data):
         raise ValueError(fault)
+    size = _size(data)
+    if size is None:
+        raise ValueError("is not a readable image")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"has {size[0]} x {size[1]} pixels, more than {MAX_PIXELS}; scale it down")
     with native_stderr() as messages:
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)

@@ -25,6 +25,17 @@ def lines(text: str) -> str:
     return printable(safe(text), "\n")
 
 
+def plain(text: str, keep_lines: bool = False) -> str:
+    """Return text from a file with a blank for each character that is not printable, control and format characters included.
+
+    keep_lines: keep line breaks, as "\\n".
+    """
+    if text.isprintable():
+        return text
+    kept = text.replace("\r\n", "\n").replace("\r", "\n") if keep_lines else text
+    return "".join(c if c.isprintable() or (keep_lines and c == "\n") else " " for c in kept)
+
+
 def clean(value: Any) -> Any:
     """Return JSON values with the texts in them as `line` does it; keys stay."""
     if isinstance(value, str):

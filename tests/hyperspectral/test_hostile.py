@@ -48,9 +48,9 @@ def test_what_samples_can_t_be_is_not_taken_for_nodata() -> None:
 
 def test_a_basis_of_hardly_any_step_is_damage() -> None:
     data = Basis(1.0, 20, np.zeros(3, np.int32), np.zeros((1, 3), np.int32), np.zeros(2, np.uint8)).encoded
-    assert Basis.from_bytes(data, 3, efz.VERSION).step == 1
+    assert Basis.from_bytes(data, 3, 4, efz.VERSION).step == 1
     with pytest.raises(InputError, match="damaged"):
-        Basis.from_bytes(struct.pack("<d", 5e-324) + data[8:], 3, efz.VERSION)
+        Basis.from_bytes(struct.pack("<d", 5e-324) + data[8:], 3, 4, efz.VERSION)
 
 
 def test_a_file_of_too_many_tiles_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import pickle
 import struct
 import zipfile
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import ModelError
+from edgefuse.runtimes import convolution
 from edgefuse.runtimes.numpy import NumpyRuntime
+from edgefuse.util import compiled
 from tests.runtimes.tiny import Array, Steps, arrays_for, card_for, conv_step, graph_of, npz, runtime_for
 
 
@@ -137,6 +140,18 @@ UNSOUND: dict[str, tuple[Steps, dict[str, Array]]] = {
     "a step without inputs": ([{"op": "clip", "out": "y"}], {}),
     "too many inputs for a step": ([{"op": "clip", "in": ["x", "x"], "out": "y"}], {}),
     "an output that nobody makes": ([{"op": "clip", "in": ["x"], "out": "z"}], {}),
+    **{
+        f"a {key} of {value}": ([conv_step(**{key: value})], WEIGHTS)
+        for key in ("dilation", "stride", "groups")
+        for value in (-1, 0, True, 1.0, 2**16, 2**31 - 1, 2**31, 2**32 - 5, 2**32 + 1, 2**63, 2**64 + 1, 10**30, None, [1])
+        if (key, value) != ("groups", 1.0)
+    },
+    "groups of several channels": ([conv_step(groups=2)], {"w": np.zeros((2, 2, 3, 3), np.float32), "b": np.zeros(2, np.float32)}),
+    "a kernel that reaches too far": ([conv_step(dilation=200)], WEIGHTS | {"w": np.zeros((1, 1, 5, 5), np.float32)}),
+    "a weight without inputs": ([conv_step()], WEIGHTS | {"w": np.zeros((1, 0, 3, 3), np.float32)}),
+    "too many steps": ([{"op": "clip", "in": ["x"], "out": "y"}] * 5000, {}),
+    "arrays that unpack to more than a model": ([conv_step()], WEIGHTS | {"z": np.zeros(1 << 27, np.float32)}),
+    "an attention that is none": ([{"op": "attend", "in": ["x", "x"], "out": "y", "attention": "all", "contrast": 1.0}], {}),
     "a dilation that is no number": ([conv_step(dilation="2")], WEIGHTS),
     "a stride that is no number": ([conv_step(stride="2")], WEIGHTS),
     "a stride of nothing": ([conv_step(stride=0)], WEIGHTS),
@@ -162,3 +177,26 @@ def test_a_file_that_was_tampered_with_is_not_even_opened(tmp_path: Path) -> Non
     (tmp_path / "m.npz").write_bytes(b"other")
     with pytest.raises(ModelError, match="sha256 is"):
         NumpyRuntime(card, card.files[0], 1)
+
+
+@pytest.mark.parametrize("op", ["enlarge", "concat"])
+def test_steps_that_grow_without_end_are_refused_when_run(tmp_path: Path, op: str) -> None:
+    names = ["x", *(f"t{k}" for k in range(30)), "y"]
+    steps = [{"op": op, "in": [a] * (2 if op == "concat" else 1), "out": b} for a, b in itertools.pairwise(names)]
+    runtime = runtime_for(tmp_path, steps)
+    with pytest.raises(ModelError, match="values, more than"):
+        runtime.run({"x": np.zeros((1, 1, 64, 64), np.float32)})
+
+
+def test_shapes_that_do_not_fit_are_told_when_run(tmp_path: Path) -> None:
+    runtime = runtime_for(tmp_path, [{"op": "shuffle", "in": ["x"], "out": "y"}])
+    with pytest.raises(ModelError, match="step 'y' can't be run"):
+        runtime.run({"x": np.zeros((1, 1, 4, 4), np.float32)})
+
+
+@pytest.mark.skipif(compiled.library() is None, reason="needs the compiled core")
+def test_compiled_code_refuses_sizes_whose_products_overflow() -> None:
+    weight, bias = np.zeros((1, 1, 3, 3), np.float32), np.zeros(1, np.float32)
+    for dilation, stride in ((2**31 - 1, 1), (2**30, 1), (1, 2**31 - 1)):
+        with pytest.raises(ValueError, match="too large"):
+            convolution.CompiledConvolution(weight, bias, dilation, stride)(np.zeros((1, 8, 8), np.float32))

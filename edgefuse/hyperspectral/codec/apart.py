@@ -21,6 +21,8 @@ _PER_BAND, _SHARED, _AREAS = range(3)
 _AREA = struct.Struct("<BI")  # whether the area's value follows (else it is missing), bytes of the mask
 _SINGLES = struct.Struct("<II")  # single samples, bytes of their positions
 _MAX_AREAS = 8  # missing samples, three values that are not finite, fill values
+# limits of the number of single samples, above what an encoder writes: a share of the samples, and so many besides
+_MOST_SINGLES, _FEW_SINGLES = 0.25, 1024
 VERSION = 3  # of the format, for sections that start with _AREAS
 
 
@@ -41,7 +43,7 @@ def encode(pixels: Array, missing: Mask, outliers: Outliers | None, height: int,
     return section, VERSION
 
 
-def restore(out: Array, section: bytes, size: tuple[int, int], missing: float, version: int) -> None:
+def restore(out: Array, section: bytes | memoryview, size: tuple[int, int], missing: float, version: int) -> None:
     """Write the samples that `section` holds into the decoded tile `out` (h * w, B). size: (h, w). missing: value of missing samples.
 
     Raises InputError for an invalid structure; other damage, which the checksum detects, gives wrong samples.
@@ -64,7 +66,7 @@ def restore(out: Array, section: bytes, size: tuple[int, int], missing: float, v
         return
     count, length = _SINGLES.unpack(_taken(section, at, _SINGLES.size))
     at += _SINGLES.size
-    if count > out.size:
+    if count > out.size * _MOST_SINGLES + _FEW_SINGLES:
         raise InputError("a tile is damaged")
     places = np.cumsum(exact.from_values(_taken(section, at, length), count, np.dtype(np.uint32)), dtype=np.int64)
     if count and places[-1] >= out.size:
@@ -72,14 +74,14 @@ def restore(out: Array, section: bytes, size: tuple[int, int], missing: float, v
     out.reshape(-1)[places] = exact.from_values(section[at + length :], count, out.dtype)
 
 
-def _taken(section: bytes, at: int, size: int) -> bytes:
+def _taken(section: bytes | memoryview, at: int, size: int) -> bytes | memoryview:
     if at + size > len(section):
         raise InputError("a tile is truncated")
     return section[at : at + size]
 
 
-def _mask(data: bytes, shape: tuple[int, int, int], version: int) -> NDArray[np.bool_]:
-    """Decode the mask (h * w, B) of a section of version 1 or 2."""
+def _mask(data: bytes | memoryview, shape: tuple[int, int, int], version: int) -> NDArray[np.bool_]:
+    """Decode the mask of a section of version 1 or 2: (h * w, B), or (h * w,) if it is the same in all bands."""
     bands = 1 if data[0] == _SHARED else shape[2]
     mask = entropy_coder.decode_exact(data[1:], (shape[0], shape[1], bands), version) != 0
-    return np.broadcast_to(mask, shape).reshape(-1, shape[2])
+    return mask.reshape(-1) if data[0] == _SHARED else mask.reshape(-1, bands)

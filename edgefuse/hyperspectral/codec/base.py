@@ -77,7 +77,7 @@ class Decoder(ABC):
     def __init__(self, stream: BinaryIO) -> None:
         self._reader = efz.Reader(stream)
         self.header = self._reader.header
-        self._lost = set(range(self.header.count))
+        self._came = bytearray(self.header.count)
         self._nodata = self.header.settings.get("nodata")
         if self.header.model != self.MODEL:
             raise InputError(f"the .efz file was made by {self.header.model!r}, not {self.MODEL}; update edgefuse")
@@ -91,7 +91,7 @@ class Decoder(ABC):
     @property
     def lost(self) -> list[int]:
         """Numbers of damaged or missing tiles; complete after `tiles` is exhausted."""
-        return sorted(self._lost)
+        return [number for number, came in enumerate(self._came) if not came]
 
     @property
     def missing(self) -> float:
@@ -107,8 +107,10 @@ class Decoder(ABC):
                     samples = self.decode_tile(payload, (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
                 except InputError:
                     continue
-                self._lost.remove(number)
+                self._came[number] = 1
+                del payload
                 yield place, samples
+                del samples
         finally:
             self.release()
 

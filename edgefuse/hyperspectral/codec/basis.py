@@ -25,7 +25,10 @@ _DELTA_FLAG = 128  # flag: the row is stored as differences between neighbouring
 _VECTOR_ERROR = 1.4  # quantisation error of a vector, in quantiser steps, after weighting by sqrt(pixels) * deviation
 _MAX_BITS = 20
 SCORES = 2.0**28  # largest magnitude of a component in 256ths of a step; the wavelet transform then stays within 32 bits
+# limits of a file's basis, beside the number of pixels, which exceeds that of the vectors that an encoder keeps
+_MIN_VECTORS, _MAX_ELEMENTS = 64, 1 << 24
 STRIP = 512  # pixels per block; its working set fits the L2 cache
+_BLOCK = 1 << 19  # largest elements of a block of spectra, or of vectors as float64
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,13 @@ class Basis:
     @property
     def vectors(self) -> NDArray[np.int64]:
         """(K, B), in units of 2^-bits."""
-        factors = np.array([_QUARTERS[f % 4] >> (f // 4) for f in self.finenesses[1:].tolist()], np.int64)
+        return self.rows(0, len(self.numbers))
+
+    def rows(self, begin: int, end: int) -> NDArray[np.int64]:
+        """Return the vectors `begin` to `end`, in units of 2^-bits."""
+        factors = np.array([_QUARTERS[f % 4] >> (f // 4) for f in self.finenesses[1 + begin : 1 + end].tolist()], np.int64)
         shift = 28 - self.bits
-        return np.asarray(self.numbers * factors[:, None] + (1 << shift - 1) >> shift)
+        return np.asarray(self.numbers[begin:end] * factors[:, None] + (1 << shift - 1) >> shift)
 
     @functools.cached_property
     def encoded(self) -> bytes:
@@ -66,17 +73,18 @@ class Basis:
         return _HEAD.pack(self.step, self.bits, len(self.numbers), len(data)) + flags.tobytes() + data
 
     @classmethod
-    def from_bytes(cls, data: bytes, bands: int, version: int) -> Basis:
-        """Parse `encoded`. Raises InputError for damaged data."""
+    def from_bytes(cls, data: bytes | memoryview, bands: int, pixels: int, version: int) -> Basis:
+        """Parse `encoded` for a tile of `pixels`. Raises InputError for damaged data."""
         if len(data) < _HEAD.size:
             raise InputError("a tile's basis is truncated")
         step, bits, count, size = _HEAD.unpack_from(data)
         flags = np.frombuffer(data, np.uint8, min(count + 1, len(data) - _HEAD.size), _HEAD.size)
-        if not (1e-30 < step < 1e30 and bits <= _MAX_BITS and count <= bands and len(data) == _HEAD.size + count + 1 + size):
+        fits = count <= min(bands, max(pixels, _MIN_VECTORS)) and count * bands <= _MAX_ELEMENTS
+        if not (1e-30 < step < 1e30 and bits <= _MAX_BITS and fits and len(data) == _HEAD.size + count + 1 + size):
             raise InputError("a tile's basis is damaged")
         rows = entropy_coder.decode_exact(data[_HEAD.size + count + 1 :], (count + 1, bands, 1), version)[..., 0]
-        use_differences = flags >= _DELTA_FLAG
-        rows[use_differences] = np.cumsum(rows[use_differences], axis=1, dtype=np.int32)
+        for row in np.flatnonzero(flags >= _DELTA_FLAG):
+            np.cumsum(rows[row], dtype=np.int32, out=rows[row])
         return cls(step, bits, rows[0], rows[1:], flags % _DELTA_FLAG)
 
 
@@ -146,14 +154,24 @@ def units(basis: Basis, step: float) -> tuple[Float64Array, float]:
 
 def sums(components: Int32Array, basis: Basis) -> Iterator[tuple[slice, Float64Array]]:
     """Yield the pixels (n, B) minus the mean, in `units`, in strips. A strip is valid until the next one is requested."""
-    vectors = basis.vectors.astype(np.float64)
-    buffer = np.empty((min(STRIP, len(components)), vectors.shape[1]))
-    for strip in strips(len(components)):
+    count, bands = basis.numbers.shape
+    rows = max(1, _BLOCK // bands)
+    whole = basis.vectors.astype(np.float64) if count <= rows else None
+    height = min(max(1, min(STRIP, _BLOCK // bands)), len(components))
+    buffer = np.empty((height, bands))
+    for strip in strips(len(components), height):
         part = buffer[: strip.stop - strip.start]
-        np.matmul(components[strip].astype(np.float64), vectors, out=part)
+        if whole is not None:
+            np.matmul(components[strip].astype(np.float64), whole, out=part)
+        else:
+            # a large basis is converted block by block; the sums are exact in any order
+            part[...] = 0
+            for begin in range(0, count, rows):
+                block = basis.rows(begin, min(begin + rows, count)).astype(np.float64)
+                part += components[strip, begin : begin + len(block)].astype(np.float64) @ block
         yield strip, part
 
 
-def strips(count: int) -> list[slice]:
-    """Split `count` pixels into slices of at most STRIP."""
-    return [slice(at, min(at + STRIP, count)) for at in range(0, count, STRIP)]
+def strips(count: int, height: int = STRIP) -> list[slice]:
+    """Split `count` pixels into slices of at most `height`."""
+    return [slice(at, min(at + height, count)) for at in range(0, count, height)]

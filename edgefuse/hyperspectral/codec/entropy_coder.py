@@ -64,12 +64,12 @@ def encode_exact(planes: Int32Array) -> bytes:
     return _encode(planes, 0, 65536, exact=True)
 
 
-def decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int = VERSION) -> Int32Array:
+def decode(data: bytes | memoryview, shape: tuple[int, int, int], levels: int, version: int = VERSION) -> Int32Array:
     """Decode to wavelet coefficients (height, width, count) in 256ths of a step. Damaged data gives wrong planes, no error."""
     return _decode(data, shape, levels, version, exact=False)
 
 
-def decode_exact(data: bytes, shape: tuple[int, int, int], version: int = VERSION) -> Int32Array:
+def decode_exact(data: bytes | memoryview, shape: tuple[int, int, int], version: int = VERSION) -> Int32Array:
     """Decode `encode_exact`'s output. Damaged data gives wrong planes, no error."""
     return _decode(data, shape, 0, version, exact=True)
 
@@ -88,9 +88,9 @@ def _encode(planes: Int32Array, levels: int, scale: int, exact: bool) -> bytes:
     return buffer[:size].tobytes()
 
 
-def _decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int, exact: bool) -> Int32Array:
+def _decode(data: bytes | memoryview, shape: tuple[int, int, int], levels: int, version: int, exact: bool) -> Int32Array:
     if not compiled.library():
-        return (entropy_coder_v1_python if version == 1 else entropy_coder_python).decode(data, shape, levels, exact)
+        return (entropy_coder_v1_python if version == 1 else entropy_coder_python).decode(bytes(data), shape, levels, exact)
     out, source = np.zeros(shape, np.int32), np.frombuffer(data, np.uint8)
     job, keep = _job(shape, levels, exact)
     job.out, job.bytes, job.size = out.ctypes.data, source.ctypes.data, len(data)

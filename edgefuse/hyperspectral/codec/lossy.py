@@ -45,24 +45,25 @@ class Lossy:
     levels: int
     height: int
     width: int
-    planes: bytes
+    planes: bytes | memoryview
     """Entropy-coded wavelet coefficients of the components."""
     version: int = VERSION
 
     def to_bytes(self) -> bytes:
         basis = self.basis.encoded
-        return _HEAD.pack(self.levels, self.scale, len(basis)) + basis + self.planes
+        return _HEAD.pack(self.levels, self.scale, len(basis)) + basis + bytes(self.planes)
 
     @classmethod
-    def from_bytes(cls, data: bytes, shape: tuple[int, int, int], version: int) -> Lossy:
+    def from_bytes(cls, data: bytes | memoryview, shape: tuple[int, int, int], version: int) -> Lossy:
         """Parse `to_bytes`. Raises InputError for damaged data."""
         if len(data) < _HEAD.size:
             raise InputError("a tile is truncated")
         levels, scale, size = _HEAD.unpack_from(data)
         begin = _HEAD.size + size
-        if levels > wavelet.MOST_LEVELS or not scale or begin > len(data):
+        if levels > wavelet.levels_for(shape[0], shape[1]) or not scale or begin > len(data):
             raise InputError("a tile is damaged")
-        return cls(Basis.from_bytes(data[_HEAD.size : begin], shape[2], version), scale, levels, shape[0], shape[1], data[begin:], version)
+        basis = Basis.from_bytes(data[_HEAD.size : begin], shape[2], shape[0] * shape[1], version)
+        return cls(basis, scale, levels, shape[0], shape[1], data[begin:], version)
 
     @property
     def step(self) -> float:
@@ -73,11 +74,24 @@ class Lossy:
         """Yield the decoded pixels (h * w, B) in strips. A strip is valid until the next one is requested."""
         return spectra(self._components(), self.basis, self.step)
 
-    def whole(self, out: NDArray[np.integer], least: int, most: int) -> None:
-        """Write the decoded pixels to `out` (h * w, B), clipped to `least`..`most` and rounded."""
+    def whole(self, dtype: np.dtype[np.generic], least: int, most: int) -> NDArray[np.integer]:
+        """Return the decoded pixels (h * w, B) as integers `dtype`, clipped to `least`..`most` and rounded."""
         mean, unit = units(self.basis, self.step)
-        for strip, part in sums(self._components(), self.basis):
+        components = self._components()
+        out: NDArray[np.integer] = np.empty((len(components), len(mean)), dtype)
+        for strip, part in sums(components, self.basis):
             samples.fill(out[strip], part, mean, unit, least, most)
+        return out
+
+    def floats(self, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+        """Return the decoded pixels (h * w, B) as floats `dtype`."""
+        components = self._components()
+        out = np.empty((len(components), len(self.basis.mean)), dtype)
+        # a damaged basis may overflow the sample type
+        with np.errstate(over="ignore"):
+            for strip, part in spectra(components, self.basis, self.step):
+                out[strip] = part
+        return out
 
     def _components(self) -> Int32Array:
         """Decode the components (h * w, K) in 256ths of a step."""

@@ -44,7 +44,7 @@ def encode(mask: Mask, height: int, width: int) -> bytes:
     return _HEAD.pack(count, len(chosen), len(sources)) + chosen + sources + coded
 
 
-def decode(data: bytes, shape: tuple[int, int, int]) -> Mask:
+def decode(data: bytes | memoryview, shape: tuple[int, int, int]) -> Mask:
     """Decode `encode`'s output to (h * w, B). Raises InputError for an invalid structure; other damage gives a wrong mask."""
     if len(data) < _HEAD.size:
         raise InputError("a tile's mask is truncated")
@@ -72,7 +72,7 @@ def _steps(values: list[int]) -> NDArray[np.int32]:
     return np.diff(np.array(values, np.int32), prepend=0).reshape(1, -1, 1).astype(np.int32)
 
 
-def _values(data: bytes, count: int) -> list[int]:
+def _values(data: bytes | memoryview, count: int) -> list[int]:
     """Decode `count` values from their differences."""
     steps = entropy_coder.decode_exact(data, (1, count, 1)) if count else np.zeros(0, np.int32)
     values: list[int] = np.cumsum(steps.ravel(), dtype=np.int64).tolist()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder
+from edgefuse.hyperspectral.codec.basis import strips
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
 from edgefuse.util.arrays import Int32Array
 
@@ -38,7 +39,7 @@ def encode(pixels: NDArray[np.integer], height: int, width: int, bound: int, lim
     # estimate the noise from the median variance: the weaker half of the components is noise
     noise = float(np.sqrt(np.median(analysis.variances)))
     base = analysis.at(max(2 * bound + 1, _BASE_STEP * noise))
-    residual = np.ascontiguousarray((pixels - _rounded(base, limits, pixels.shape)).T, np.int32)
+    residual = np.ascontiguousarray((pixels - base.whole(np.dtype(np.int32), *limits)).T, np.int32)
     weights = _weights(residual)
     quantised = np.empty_like(residual)
     reconstructed = np.zeros_like(residual)
@@ -52,8 +53,10 @@ def encode(pixels: NDArray[np.integer], height: int, width: int, bound: int, lim
     return head + base_bytes + weight_bytes + entropy_coder.encode_exact(quantised.T.reshape(height, width, -1))
 
 
-def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range, version: int) -> Int32Array:
-    """Decode to (h * w, B) within `limits`. Raises InputError for an invalid structure; other damage gives wrong pixels."""
+def decode(
+    data: bytes | memoryview, shape: tuple[int, int, int], bound: int, limits: Range, dtype: np.dtype[np.generic], version: int
+) -> NDArray[np.integer]:
+    """Decode to (h * w, B) of `dtype`, within `limits`. Raises InputError for an invalid structure; other damage gives wrong pixels."""
     if len(data) < _HEAD.size:
         raise InputError("a tile is truncated")
     base_size, weight_size = _HEAD.unpack_from(data)
@@ -61,22 +64,17 @@ def decode(data: bytes, shape: tuple[int, int, int], bound: int, limits: Range, 
     if middle > len(data):
         raise InputError("a tile is damaged")
     bands, count = shape[2], shape[0] * shape[1]
-    base = _rounded(Lossy.from_bytes(data[_HEAD.size : begin], shape, version), limits, (count, bands))
+    out = Lossy.from_bytes(data[_HEAD.size : begin], shape, version).whole(dtype, *limits)
     weights = np.clip(
         entropy_coder.decode_exact(data[begin:middle], (bands, _PREDICTORS, 1), version)[..., 0], -_MAX_RESIDUAL, _MAX_RESIDUAL
     )
-    quantised = np.ascontiguousarray(entropy_coder.decode_exact(data[middle:], shape, version).reshape(count, bands).T)
-    residual = np.zeros_like(quantised)
+    # a band's quantised residual is replaced by its residual
+    residual = np.ascontiguousarray(entropy_coder.decode_exact(data[middle:], shape, version).reshape(count, bands).T)
     for band in range(bands):
-        step = np.clip(quantised[band], -_MAX_RESIDUAL, _MAX_RESIDUAL).astype(np.int64) * (2 * bound + 1)
+        step = np.clip(residual[band], -_MAX_RESIDUAL, _MAX_RESIDUAL).astype(np.int64) * (2 * bound + 1)
         residual[band] = np.clip(_predicted(residual, weights, band) + step, -_MAX_RESIDUAL, _MAX_RESIDUAL)
-    return np.clip(base + residual.T, limits.least, limits.most)
-
-
-def _rounded(base: Lossy, limits: Range, shape: tuple[int, ...]) -> Int32Array:
-    """Decode the base layer to integers."""
-    out = np.empty(shape, np.int32)
-    base.whole(out, limits.least, limits.most)
+    for strip in strips(count):
+        out[strip] = np.clip(out[strip] + residual[:, strip].T, limits.least, limits.most)
     return out
 
 

@@ -199,7 +199,7 @@ def coded_latent(latent: Int32Array) -> bytes:
     return entropy_coder.encode_exact(latent - predicted)
 
 
-def decoded_latent(data: bytes, shape: tuple[int, int, int], version: int) -> Int32Array:
+def decoded_latent(data: bytes | memoryview, shape: tuple[int, int, int], version: int) -> Int32Array:
     """Decode `coded_latent`'s output. Damaged data gives a wrong latent, no error."""
     # limit the differences so that errors in damaged data do not accumulate
     latent = np.clip(entropy_coder.decode_exact(data, shape, version), -256, 256)
@@ -246,6 +246,9 @@ class Decoder(base.Decoder):
         peak: Any = settings.get("peak")
         if type(peak) not in (int, float) or not 0 < peak <= 1e12:
             raise InputError("the .efz header is invalid: peak")
+        if self.header.tile != (min(_SIDE, self.header.shape[0]), min(_SIDE, self.header.shape[1])):
+            # the network's memory grows with the tile, not with the bands
+            raise InputError(f"the .efz header is invalid: tiles of sscnet have {_SIDE} x {_SIDE} pixels")
         self._peak = float(peak)
         self._network = _decoder_of(settings.get("weights"))
 
@@ -259,17 +262,17 @@ class Decoder(base.Decoder):
         begin = _HEAD.size + size
         if begin > len(payload) or step > _MAX_STEP:
             raise InputError("a tile is damaged")
-        out = np.zeros((shape[0] * shape[1], shape[2]), self.header.dtype)
+        view, out = memoryview(payload), np.zeros((shape[0] * shape[1], shape[2]), self.header.dtype)
         if step:
             cells = -(-shape[0] // CELL), -(-shape[1] // CELL), self._network.channels
-            latent = decoded_latent(payload[begin:], cells, self._reader.version)
+            latent = decoded_latent(view[begin:], cells, self._reader.version)
             spectra = decode_spectra(self._network, latent, step, shape).reshape(out.shape)
             if out.dtype.kind == "f":
                 out[...] = spectra * self._peak
             else:
                 samples.fill(out, np.ascontiguousarray(spectra, np.float64), np.zeros(shape[2]), self._peak, *tile.limits(out.dtype))
         if size:
-            apart.restore(out, payload[_HEAD.size : begin], shape[:2], self.missing, self._reader.version)
+            apart.restore(out, view[_HEAD.size : begin], shape[:2], self.missing, self._reader.version)
         return out.reshape(shape)
 
 

@@ -150,26 +150,23 @@ def decode(
     most = _EXACT if version >= apart.VERSION else _NEAR_LOSSLESS
     if begin > len(payload) or kind > most or (kind == _NEAR_LOSSLESS and bound is None):
         raise InputError("a tile is damaged")
-    flat = shape[0] * shape[1], shape[2]
-    out = np.zeros(flat, dtype)
+    # views, because a copy of a payload may take a fourth of the memory that decoding may take
+    view = memoryview(payload)
+    out: Array
     if kind == _LOSSY:
-        lossy = Lossy.from_bytes(payload[begin:], shape, version)
-        if out.dtype.kind != "f":
-            lossy.whole(out, *limits(dtype))
-        else:
-            # a damaged basis may overflow the sample type
-            with np.errstate(over="ignore"):
-                for strip, spectra in lossy.spectra():
-                    out[strip] = spectra
+        lossy = Lossy.from_bytes(view[begin:], shape, version)
+        out = lossy.floats(dtype) if dtype.kind == "f" else lossy.whole(dtype, *limits(dtype))
     elif kind == _EXACT:
-        exact.decode(payload[begin:], out)
+        out = exact.decode(view[begin:], (shape[0] * shape[1], shape[2]), dtype)
     elif kind in (_NEAR_LOSSLESS, _LOSSLESS):
         if dtype.name not in INTEGERS:
             raise InputError("a tile is damaged")
         allowed = bound if kind == _NEAR_LOSSLESS and bound is not None else 0
-        out[...] = near_lossless.decode(payload[begin:], shape, allowed, limits(dtype), version)
+        out = near_lossless.decode(view[begin:], shape, allowed, limits(dtype), dtype, version)
+    else:
+        out = np.zeros((shape[0] * shape[1], shape[2]), dtype)
     if size:
-        apart.restore(out, payload[_HEAD.size : begin], shape[:2], missing_value(dtype, nodata), version)
+        apart.restore(out, view[_HEAD.size : begin], shape[:2], missing_value(dtype, nodata), version)
     return out.reshape(shape)
 
 

@@ -11,7 +11,7 @@ from edgefuse.hyperspectral.cube import CubeInfo, finite
 
 _IMAGE, _XML = "-SPECTRAL_IMAGE", "-METADATA"
 _FIELDS = {"wavelengths": "wavelengthCenterOfBand", "fwhm": "FWHMOfBand", "gain": "GainOfBand", "offset": "OffsetOfBand"}
-_MAX_XML = 1 << 26  # bytes of XML
+_MAX_XML, _MAX_TAGS = 1 << 24, 1 << 18  # bytes of XML, and its tags: an element takes a hundred bytes of memory
 _logger = logging.getLogger(__name__)
 
 
@@ -40,7 +40,7 @@ def describe(path: Path, info: CubeInfo) -> CubeInfo | None:
     try:
         with open(path, "rb") as f:
             data = f.read(_MAX_XML + 1)
-        if len(data) > _MAX_XML or b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        if len(data) > _MAX_XML or b"<!DOCTYPE" in data or b"<!ENTITY" in data or data.count(b"<") > _MAX_TAGS:
             raise CubeError(f"{path} is not EnMAP metadata: it is too large or defines entities")
         root = ElementTree.fromstring(data)
     except OSError as e:

@@ -18,7 +18,7 @@ from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import PER_BAND, CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ, Layout
 
-LARGEST = 1 << 24  # maximum bytes of a header
+LARGEST = 1 << 23  # maximum bytes of a header
 _MAX_SIDE = 1 << 31
 _MAX_BANDS = 65535  # maximum: metadata of each band is held in memory
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
@@ -41,7 +41,8 @@ def fields(data: bytes) -> dict[str, str]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    lines = iter(text.replace("\0", "").splitlines())
+    # not splitlines, which also splits at characters that a value may contain
+    lines = iter(re.split("\r\n|\r|\n", text.replace("\0", "")))
     if next(lines, "").strip().upper() != "ENVI":
         raise CubeError("not an ENVI header: its first line must be ENVI")
     parsed: dict[str, str] = {}
@@ -241,7 +242,8 @@ def _georeference_lines(georeference: Georeference) -> list[str]:
         system, zone = "Geographic Lat/Lon", ", WGS-84, units=Degrees"
     rotation = f", rotation={angle!r}" if angle else ""
     lines = [f"map info = {{{system}, 1.0, 1.0, {left!r}, {top!r}, {dx!r}, {dy!r}{zone}{rotation}}}"]
-    if georeference.crs and not zone:
+    # a brace would end the field
+    if georeference.crs and not zone and not re.search("[{}]", georeference.crs):
         lines.append(f"coordinate system string = {{{georeference.crs}}}")
     return lines
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError, OutputError
+from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats import enmap, geotiff_beside, tiff_pages
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
@@ -224,7 +225,7 @@ def _band_tags(bands: Sequence[dict[str, str]], key: str, scale: float | None) -
 def _metadata(tags: dict[str, str], own_tags: dict[str, str]) -> dict[str, str]:
     fields = {k: v for k, v in tags.items() if (k, v) != ("AREA_OR_POINT", "Area")}
     try:
-        stored = json.loads(own_tags.get("metadata", "{}"))
+        stored = bounded_json.loads(own_tags.get("metadata", "{}"))
         return fields | {k: v for k, v in stored.items() if isinstance(v, str)}
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError):
         return fields

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -14,17 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
+from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold
 from edgefuse.hyperspectral.formats.tiff_pages import Page
 
 _MOST_OPEN = 64  # pages that are open at once
 _MOST_BANDS = 65535
+_MAX_BLOCK = 1 << 27  # bytes; GDAL decodes strips and tiles completely into memory
 _MOST_WITH_ALPHA = 8  # bands of an image; a hyperspectral cube has more
 _CANDIDATES = 256  # values that are tried for missing samples
 _STRIP_BYTES = 1 << 22
 # what GDAL makes up from what EdgeFuse reads, or says of the file's structure
 _NAMESPACES = {"", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "EDGEFUSE", "IMAGERY", "RPC", "xml:ESRI", "COLOR_PROFILE"}
 _BAND_TAGS = re.compile(r"wavelength|wavelength_units|fwhm|STATISTICS_.*|CENTRAL_WAVELENGTH_UM|FWHM_UM")
+
+
+def _checked(path: Path, dataset: Any) -> Any:
+    """Return `dataset`. Raises CubeError if a strip or tile is too large for memory: a small file may declare one of gigabytes."""
+    together = dataset.count if dataset.profile.get("interleave") == "pixel" else 1
+    for (height, width), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+        size = height * width * together * np.dtype(dtype).itemsize
+        if size > _MAX_BLOCK:
+            raise CubeError(
+                f"{path}: its strips or tiles of {height} x {width} pixels take {size / 1e6:.0f} MB each, more than "
+                f"{_MAX_BLOCK / 1e6:.0f} MB; write it with smaller ones: gdal_translate -co TILED=YES"
+            )
+    return dataset
 
 
 class TiffBands:
@@ -34,7 +48,7 @@ class TiffBands:
         """Raises CubeError for bands of several types, rasterio's errors for other faults."""
         self._rasterio, self._path = rasterio, path
         # allow no other driver: a hostile .tif may be a GDAL dataset description that refers to URLs
-        self.first = rasterio.open(os.fspath(path), driver="GTiff")
+        self.first = _checked(path, rasterio.open(os.fspath(path), driver="GTiff"))
         self._open: OrderedDict[int, Any] = OrderedDict()
         if len(set(self.first.dtypes)) != 1:
             raise CubeError(f"{path}: its bands have several types ({', '.join(sorted(set(self.first.dtypes)))}); convert them to one")
@@ -85,7 +99,7 @@ class TiffBands:
         if number not in self._open:
             if len(self._open) == _MOST_OPEN:
                 self._open.popitem(last=False)[1].close()
-            self._open[number] = self._rasterio.open(f"GTIFF_DIR:{number}:{os.fspath(self._path)}", driver="GTiff")
+            self._open[number] = _checked(self._path, self._rasterio.open(f"GTIFF_DIR:{number}:{os.fspath(self._path)}", driver="GTiff"))
         self._open.move_to_end(number)
         return self._open[number]
 
@@ -192,8 +206,8 @@ def _promised(description: str, bands: int, size: tuple[int, int]) -> list[str]:
     if description.startswith("ImageJ=") and (match := re.search(r"^images=(\d{1,9})$", description, re.MULTILINE)):
         return [f"{int(match[1]) - bands} of {match[1]} images, which have no pages of their own"] if int(match[1]) > bands else []
     try:
-        shape = json.loads(description)["shape"]
+        shape = bounded_json.loads(description)["shape"]
         samples = math.prod(int(n) for n in shape)
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return []
     return [f"samples: its description says {shape}"] if samples > bands * size[0] * size[1] else []

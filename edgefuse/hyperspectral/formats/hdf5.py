@@ -6,6 +6,7 @@ The dataset's attribute `info` holds the metadata as JSON.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError
+from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import KINDS, CubeInfo, as_nodata
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
+from edgefuse.hyperspectral.formats.hdf5_checks import Checked
 
 CHUNK = (16, 64, 64)  # rows, columns, bands; 128 KiB of 16-bit samples
 _CACHE = 1 << 25
 _OWN_ATTRIBUTES = {"info", "MATLAB_class", "MATLAB_int_decode"}
-_MAX_CHUNK = 1 << 28  # bytes; HDF5 reads chunks completely into memory
 
 
 def library() -> Any:
@@ -87,17 +89,13 @@ def choose(path: Path, datasets: dict[str, Any], wanted: str | None) -> Any:
     return next(iter(datasets.values()))
 
 
-def check_chunks(path: Path, dataset: Any) -> None:
-    """Raise CubeError if the dataset's chunks are too large for memory."""
-    if dataset.chunks and int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize > _MAX_CHUNK:
-        raise CubeError(f"{path}: the chunks of {dataset.name}, {dataset.chunks}, are too large to read in windows; use h5repack")
-
-
-def take(path: Path, dataset: Any, key: tuple[slice, slice, slice]) -> NDArray[Any]:
+def take(path: Path, checked: Checked, key: tuple[slice, slice, slice]) -> NDArray[Any]:
     """Read samples in the dataset's order of axes. Raises CubeError."""
+    dataset = checked.dataset
     try:
+        checked.check(key)
         return dataset[key]
-    except (OSError, RuntimeError, ValueError) as e:
+    except (OSError, RuntimeError, ValueError, zlib.error) as e:
         raise CubeError(f"cannot read {dataset.name} of {path} ({str(e)[:120]}); it may be incomplete") from None
 
 
@@ -107,8 +105,8 @@ def meaning(path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], text:
     if not isinstance(text, str):
         return bare
     try:
-        return CubeInfo.from_json({**json.loads(text), "shape": list(shape), "dtype": bare.dtype.name})
-    except (ValueError, TypeError, RecursionError, CubeError) as e:
+        return CubeInfo.from_json({**bounded_json.loads(text), "shape": list(shape), "dtype": bare.dtype.name})
+    except (ValueError, TypeError, CubeError) as e:
         raise CubeError(f"{path}: 'info' of the cube can't be read: {e}") from None
 
 
@@ -128,19 +126,18 @@ class Hdf5Source(CubeSource):
         from edgefuse.hyperspectral.formats import prisma
 
         self.path, self._file = path, opened(path)
-        self._parts: list[tuple[Any, tuple[int, int, int], list[int]]]
+        self._parts: list[tuple[Checked, tuple[int, int, int], list[int]]]
         try:
             if dataset is None and (product := prisma.read(path, self._file)):
-                self._name, self.info, self._parts = "PRISMA L2D", product.info, product.parts
+                self._name, self.info = "PRISMA L2D", product.info
+                self._parts = [(Checked(path, data), order, numbers) for data, order, numbers in product.parts]
             else:
                 selected = choose(path, cubes(self._file), dataset)
                 self._name = "HDF5"
                 info = meaning(path, selected.shape, selected.dtype, selected.attrs.get("info"))
                 self.info = info if info.nodata is not None else info.like(nodata=_fill_value(selected.attrs))
-                self._parts = [(selected, (0, 1, 2), list(range(selected.shape[2])))]
-            for selected, _, _ in self._parts:
-                check_chunks(path, selected)
-            self.unkept = unkept(self._file, [selected.name.strip("/") for selected, _, _ in self._parts])
+                self._parts = [(Checked(path, selected), (0, 1, 2), list(range(selected.shape[2])))]
+            self.unkept = unkept(self._file, [checked.dataset.name.strip("/") for checked, _, _ in self._parts])
             if self._file.userblock_size:
                 self.unkept = (*self.unkept, f"{self._file.userblock_size} bytes before its HDF5 data")
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as e:

@@ -1,35 +1,38 @@
-"""MATLAB files: up to version 7 through SciPy, 7.3 (which is HDF5) through h5py.
+"""MATLAB files: versions 5 to 7 (`mat5`), and 7.3, which is HDF5, through h5py.
 
-The cube is the variable `cube` or the only one with three axes; the variable `info` holds the metadata as JSON. Files up to version 7,
-whose variables are limited to 2 GB, are read completely into memory. Version 7.3 is read in windows, and is the version written.
+The cube is the variable `cube` or the only one with three axes; the variable `info` holds the metadata as JSON. All are read in windows.
+Version 7.3 is the one written.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.errors import CubeError, MissingDependencyError
+from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
-from edgefuse.hyperspectral.formats import hdf5
+from edgefuse.hyperspectral.formats import hdf5, mat5
 from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.formats.flat import FlatReader
+from edgefuse.hyperspectral.formats.hdf5_checks import Checked, inside
 
 _CLASSES = {"f4": "single", "f8": "double", **{f"{k}{n}": f"{'u' * (k == 'u')}int{8 * n}" for k in "iu" for n in (1, 2, 4, 8)}}
 _USERBLOCK = 512
 
 
 class MatSource(CubeSource):
-    """A .mat file of any version."""
+    """A .mat file of version 5 to 7.3."""
 
     def __init__(self, path: Path, dataset: str | None = None) -> None:
         self.path = path
         self._file: Any = None
-        self._samples: Any = None
+        self._reader: FlatReader | None = None
         try:
             with open(path, "rb") as f:
                 newer = f.read(19) == b"MATLAB 7.3 MAT-file"
@@ -48,14 +51,14 @@ class MatSource(CubeSource):
     def _open_newer(self, wanted: str | None) -> None:
         self._file = hdf5.opened(self.path)
         try:
-            self._samples = hdf5.choose(self.path, hdf5.cubes(self._file), wanted)
-            hdf5.check_chunks(self.path, self._samples)
-            info = self._file.get("info")
+            samples = hdf5.choose(self.path, hdf5.cubes(self._file), wanted)
+            self._checked = Checked(self.path, samples)
+            info = inside(self._file, "info")
             text = None
             if info is not None and info.attrs.get("MATLAB_class") in (b"char", "char") and info.size < 1 << 24:
                 text = np.ravel(info[()]).astype("<u2").tobytes().decode("utf-16-le", "replace")
-            self.info = hdf5.meaning(self.path, self._samples.shape[::-1], self._samples.dtype, text)
-            self.unkept = hdf5.unkept(self._file, [self._samples.name.strip("/")], () if text is None else ("info",))
+            self.info = hdf5.meaning(self.path, samples.shape[::-1], samples.dtype, text)
+            self.unkept = hdf5.unkept(self._file, [samples.name.strip("/")], () if text is None else ("info",))
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as e:
             self.close()
             raise CubeError(f"{self.path} can't be read as a cube ({str(e)[:120]})") from None
@@ -64,52 +67,37 @@ class MatSource(CubeSource):
             raise
 
     def _open_older(self, wanted: str | None) -> None:
+        content, file = mat5.opened(self.path)
+        with file:
+            candidates = {v.name for v in content.variables.values() if v.numeric and len(v.shape) == 3 and min(v.shape) > 0}
+            name = wanted or ("cube" if "cube" in candidates else next(iter(sorted(candidates)), "cube"))
+            if name not in candidates or (len(candidates) > 1 and not wanted and name != "cube"):
+                names = ", ".join(sorted(candidates)[:8]) or "none"
+                raise CubeError(f"{self.path} has no unambiguous cube; variables with three axes: {names}; give --dataset NAME")
+            try:
+                text = content.text("info")
+                layout, spooled = content.samples(name)
+            except (CubeError, OSError, zlib.error, struct.error) as e:
+                raise CubeError(f"{self.path}: '{name}' can't be read ({str(e)[:120]}); it may be incomplete") from None
+        self._reader = FlatReader(self.path, layout, spooled)
         try:
-            from scipy import io
-        except ImportError as e:
-            raise MissingDependencyError("scipy", "reading MATLAB files", "'edgefuse[matlab]'") from e
-        try:
-            listed = io.whosmat(self.path)
-        except Exception as e:  # SciPy does not document its errors for incomplete files
-            raise CubeError(f"{self.path} is not a readable MATLAB file ({str(e)[:120]})") from None
-        candidates = {name: (shape, kind) for name, shape, kind in listed if len(shape) == 3 and kind in _CLASSES.values()}
-        name = wanted or ("cube" if "cube" in candidates else next(iter(candidates), "cube"))
-        if name not in candidates or (len(candidates) > 1 and not wanted and name != "cube"):
-            raise CubeError(
-                f"{self.path} has no unambiguous cube; variables with three axes: {', '.join(candidates) or 'none'}; give --dataset NAME"
-            )
-        shape, kind = candidates[name]
-        self._check_memory(shape, kind)
-        try:
-            variables = io.loadmat(self.path, variable_names=[name, "info"])
-            self._samples = np.asarray(variables[name])
-        except Exception as e:
-            raise CubeError(f"{self.path}: '{name}' can't be read ({str(e)[:120]}); it may be incomplete") from None
-        info = variables.get("info")
-        text = str(info[0]) if isinstance(info, np.ndarray) and info.dtype.kind == "U" and info.shape == (1,) else None
-        self.info = hdf5.meaning(self.path, self._samples.shape, self._samples.dtype, text)
-        others = [n for n, _, _ in listed if n != name and (n != "info" or text is None)]
+            self.info = hdf5.meaning(self.path, layout.shape, layout.dtype, text)
+        except CubeError:
+            self.close()
+            raise
+        others = [n for n in content.variables if n != name and (n != "info" or text is None)]
+        others += [f"{content.others} of other kinds"] if content.others else []
         self.unkept = (f"other variables: {', '.join(others[:8])}",) if others else ()
 
-    def _check_memory(self, shape: tuple[int, ...], kind: str) -> None:
-        import psutil
-
-        size = next(int(code[1]) for code, name in _CLASSES.items() if name == kind)
-        # twice the size: SciPy decompresses, then makes the array
-        needed, free = 2 * size * int(np.prod(shape, dtype=object)), psutil.virtual_memory().available
-        if needed > free:
-            raise CubeError(
-                f"{self.path} is of MATLAB 7 or earlier and needs {needed / 1e6:.0f} MB of memory, but {free / 1e6:.0f} MB are free; "
-                "save it in MATLAB with -v7.3, which is read in windows"
-            )
-
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        if self._file is None:
-            return self._samples[rows, columns, bands].astype(self.dtype, order="C")
-        samples = hdf5.take(self.path, self._samples, (bands, columns, rows))
+        if self._reader is not None:
+            return self._reader.read(rows, columns, bands)
+        samples = hdf5.take(self.path, self._checked, (bands, columns, rows))
         return samples.transpose(2, 1, 0).astype(self.dtype, order="C")
 
     def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
         if self._file is not None:
             self._file.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import struct
 import tempfile
 import zipfile
@@ -17,13 +16,14 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
+from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import FIELDS, CubeInfo
 from edgefuse.hyperspectral.formats.base import CubeSink, Window
 from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatSink, FlatSource, FlatWriter, Layout
 from edgefuse.util.files import appearing, check_space, output_error
 from edgefuse.util.spool import spool_folder
 
-_MAX_JSON = 1 << 24  # maximum bytes of the metadata
+_MAX_JSON = 1 << 25  # maximum bytes of the metadata, of 4 bytes per character in a .npz
 
 
 def npy_layout(file: IO[bytes], name: object) -> Layout:
@@ -59,9 +59,9 @@ def _parse_info(layout: Layout, text: bytes | None, name: object) -> CubeInfo:
     if text is None:
         return bare
     try:
-        raw = json.loads(text)
+        raw = bounded_json.loads(text)
         return CubeInfo.from_json({**raw, **{k: v for k, v in bare.as_json().items() if k in ("shape", "dtype")}})
-    except (ValueError, TypeError, RecursionError, CubeError) as e:
+    except (ValueError, TypeError, CubeError) as e:
         raise CubeError(f"{name}: {e}; correct it, or remove it to read the samples alone") from None
 
 
@@ -141,18 +141,22 @@ class NpzSource(FlatSource):
                         f"{path}: '{name}' holds {members[name].file_size} bytes, but its header promises {layout.end}; it is incomplete"
                     )
                 stored = members[name].compress_type == zipfile.ZIP_STORED
-                file = None if stored else self._unpacked(archive, members[name])
+                file = None if stored else self._unpacked(archive, members[name], layout.end)
                 start = self._start(members[name].header_offset) if stored else 0
         except OSError as e:
             raise CubeError(f"cannot read {path}: {e.strerror or e}") from None
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error, struct.error) as e:
             raise CubeError(f"{path} is not a readable .npz file ({str(e)[:120]})") from None
-        self.info = _parse_info(layout, metadata, f"{path}, array 'info'")
         read = {f"{name}.npy"} | ({"info.npy"} if metadata is not None else set())
         if others := [n for n in names if n not in read]:
             self.unkept = (f"other arrays: {', '.join(others[:8])}",)
         file_layout = Layout(layout.shape, layout.dtype, layout.order, layout.offset + start)
         self._reader = FlatReader(path, file_layout, file)
+        try:
+            self.info = _parse_info(layout, metadata, f"{path}, array 'info'")
+        except CubeError:
+            self._reader.close()
+            raise
 
     def _chosen(self, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], wanted: str | None) -> tuple[str, Layout]:
         layouts = {}
@@ -175,16 +179,25 @@ class NpzSource(FlatSource):
         if "info" not in members or members["info"].file_size > _MAX_JSON:
             return None
         with archive.open(members["info"]) as f:
-            array = npy.read_array(f, allow_pickle=False)
-        return str(array[()]).encode() if array.dtype.kind == "U" and array.ndim == 0 else None
+            data = io.BytesIO(f.read())
+        version = npy.read_magic(data)
+        shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(data)
+        text = data.read()
+        # the header may claim a text of gigabytes
+        if shape != () or dtype.kind != "U" or not 0 < dtype.itemsize <= len(text):
+            return None
+        return str(np.frombuffer(text[: dtype.itemsize], dtype)[0]).encode("utf-8", "replace")
 
-    def _unpacked(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    def _unpacked(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> IO[bytes]:
+        """Unpack the first `size` bytes of a member to a temporary file."""
         folder = spool_folder()
-        check_space(folder, member.file_size)
+        check_space(folder, size)
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         with archive.open(member) as f:
             try:
-                shutil.copyfileobj(f, file, 1 << 20)
+                while size > 0 and (piece := f.read(min(size, 1 << 20))):
+                    file.write(piece)
+                    size -= len(piece)
                 file.flush()
             except OSError as e:
                 raise output_error(folder, e) from None

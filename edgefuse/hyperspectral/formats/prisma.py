@@ -14,6 +14,7 @@ import numpy as np
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, finite
+from edgefuse.hyperspectral.formats.hdf5_checks import inside
 
 _FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields"
 _ORDER = (0, 2, 1)  # order of the cube's axes in the file: rows, bands, columns
@@ -33,8 +34,9 @@ class Product:
 
 def read(path: Path, file: Any) -> Product | None:
     """Return the product in an HDF5 file, or None if it is not a PRISMA file. Raises CubeError, KeyError, ValueError."""
-    if _FIELDS not in file:
-        if any(str(name).startswith("PRS_L") for name in file.get("HDFEOS/SWATHS", ())):
+    fields = inside(file, _FIELDS)
+    if fields is None:
+        if any(str(name).startswith("PRS_L") for name in inside(file, "HDFEOS/SWATHS") or ()):
             raise CubeError(f"{path}: only the L2D product of PRISMA is supported; give that, or --dataset NAME")
         return None
     attrs, parts = file.attrs, []
@@ -44,7 +46,7 @@ def read(path: Path, file: Any) -> Product | None:
     gain: list[float] = []
     offset: list[float] = []
     for spectrometer in ("Vnir", "Swir"):
-        data = file[_FIELDS].get(f"{spectrometer.upper()}_Cube")
+        data = inside(fields, f"{spectrometer.upper()}_Cube")
         if data is None:
             continue
         centres, widths = (np.ravel(attrs[f"List_{quantity}_{spectrometer}"]).astype(float) for quantity in ("Cw", "Fwhm"))
