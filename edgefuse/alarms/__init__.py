@@ -12,8 +12,8 @@ from typing import Any
 
 from edgefuse.alarms import hook, measure
 from edgefuse.alarms.hook import Call, Hooks
-from edgefuse.alarms.machine import AlarmStateMachine, Change
 from edgefuse.alarms.measure import Reading
+from edgefuse.alarms.state_machine import AlarmStateMachine, Change
 from edgefuse.errors import SettingsError
 from edgefuse.events import Event
 from edgefuse.frames import Frame, FusedFrame

@@ -7,12 +7,10 @@ such a name was not made here.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
-import secrets
-import socket
 import time
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +28,7 @@ def part_of(path: Path, ending: str = "") -> Path:
 def part_name(name: str, ending: str = "") -> str:
     """The same as `part_of`, of names without their folder."""
     short = os.fsencode(name)[-_LONGEST:].decode("utf-8", "ignore")
-    return f".edgefuse-{_owner(os.getpid())}-{secrets.token_hex(6)}.{short}.part{ending}"
+    return f".edgefuse-{_owner(os.getpid())}-{os.urandom(6).hex()}.{short}.part{ending}"
 
 
 def is_part(name: str) -> bool:
@@ -111,11 +109,11 @@ def _machine() -> tuple[str, str, str]:
         space = str(os.stat("/proc/self/ns/pid").st_ino)  # noqa: PTH116
     except OSError:
         space = "0"
-    return _short(identity + "\0" + socket.gethostname()), _short(boot), space
+    return _short(identity + "\0" + os.uname().nodename), _short(boot), space
 
 
 def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _start(pid: int) -> str:
