@@ -55,8 +55,9 @@ USERS=/etc/sysusers.d/edgefuse.conf SETTINGS=/etc/edgefuse
 # while an image is being built, systemd does not run
 running() { [ -d /run/systemd/system ]; }
 
-lock=/run/lock
-[ -d "$lock" ] || lock=/tmp
+# not in /run/lock or /tmp, where everybody may put a link under that name
+lock=/run
+[ -d "$lock" ] || lock=/opt
 exec 9>"$lock/edgefuse-install.lock"
 flock -n 9 || fail "another install.sh is at work; wait for it"
 

@@ -20,6 +20,7 @@ from edgefuse.calibration import registration
 from edgefuse.calibration.registration import Array, Calibration, Lens, Method
 from edgefuse.errors import CalibrationError, MeasurementError, OutputError, SettingsError
 from edgefuse.util import files
+from edgefuse.util.text import line
 from edgefuse.util.uri import expand, real, whole
 
 if TYPE_CHECKING:
@@ -303,7 +304,7 @@ def _check(args: argparse.Namespace, calibration: Calibration, pairs: list[Frame
         print(json.dumps(report, indent=1))
     else:
         print(f"residual   {residual:.2f} px of {_by(calibration.visible_size)}, from {count}; good to {estimate_.error_px:.2f} px")
-        print(f"made       {calibration.made}, {calibration.method}, error {calibration.error_px:.2f} px"
+        print(f"made       {calibration.made}, {line(calibration.method)}, error {calibration.error_px:.2f} px"
               + (f", for {calibration.distance_m:g} m" if calibration.distance_m is not None else ""))  # fmt: skip
         print(f"placed     {_placed(calibration)}")
         print(f"overlay    {overlay}")

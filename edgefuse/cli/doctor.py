@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from typing import Any
 
 from edgefuse.cli.progress import Progress
 from edgefuse.errors import EdgeFuseError
+from edgefuse.util.text import line
 
 _EPILOG = """\
 examples:
@@ -49,6 +51,8 @@ def command(args: argparse.Namespace) -> int:
         finally:
             host.stop()
             progress.close()
+    # names of devices come from the devices themselves
+    findings = [replace(f, what=line(f.what)) for f in findings]
     board, inside = read_board(), container(host)
     libraries = versions(read_libraries(), findings)
     if args.json:
