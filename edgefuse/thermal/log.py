@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgefuse.frames import Frame, SensorState
-from edgefuse.thermal.ffc import StallWatch
+from edgefuse.thermal.ffc import StallWatch, can_stall
 
 if TYPE_CHECKING:
     from edgefuse.thermal.spots import Spot
@@ -37,8 +37,8 @@ class ThermalLog:
         law = frame.radiometry
         if law is not None:
             self._sensor = law.sensor
-        # without radiometry, identical frames may be legitimate
-        state = self._watch.update(frame.data, frame.time_ns, law.state) if law else "normal"
+        reported: SensorState = law.state if law is not None else "normal"
+        state = self._watch.update(frame.data, frame.time_ns, reported) if can_stall(frame) else reported
         self._frames[state] += 1
         if state not in ("normal", self.state):
             self._stalls[state] += 1

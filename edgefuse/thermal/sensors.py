@@ -51,7 +51,8 @@ class Sensor:
     """A kind of thermal camera.
 
     name: as in settings. title: for people. usb_ids: vendor:product, lower case. layouts: formats with raw counts, the preferred one
-    first; empty for a generic sensor, which accepts any size.
+    first; empty for a generic sensor, which accepts any size. shutter: whether it repeats a picture while it closes a shutter for its
+    flat-field correction.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Sensor:
     usb_ids: tuple[str, ...]
     layouts: tuple[Layout, ...]
     unpack: Callable[[str, NDArray[Any], tuple[int, int] | None], Decoded]
+    shutter: bool = False
 
     def decode(self, raw: NDArray[Any], size: tuple[int, int] | None = None) -> Decoded:
         """Return the counts in a raw buffer.
@@ -83,6 +85,11 @@ def get(name: str) -> Sensor:
         if sensor.name == name:
             return sensor
     raise SettingsError(f"unknown thermal sensor '{name}'; choose from {', '.join(s.name for s in SENSORS)}")
+
+
+def has_shutter(name: str) -> bool:
+    """Return whether the sensor `name` has a shutter; False for an unknown one."""
+    return any(s.name == name and s.shutter for s in SENSORS)
 
 
 def identify(usb_id: str | None, width: int | None, height: int | None, fourcc: str | None) -> Sensor | None:
@@ -169,10 +176,10 @@ def _generic_16(name: str, raw: NDArray[Any], size: tuple[int, int] | None) -> D
 SENSORS = (
     Sensor(
         "lepton", "PureThermal with a FLIR Lepton", ("1e4e:0100",),
-        (Layout(160, 122, "Y16"), Layout(160, 120, "Y16"), Layout(80, 63, "Y16"), Layout(80, 60, "Y16")), _lepton,
+        (Layout(160, 122, "Y16"), Layout(160, 120, "Y16"), Layout(80, 63, "Y16"), Layout(80, 60, "Y16")), _lepton, True,
     ),
-    Sensor("tc001", "Topdon TC001, InfiRay P2 Pro or a relative", ("0bda:5830", "0bda:5840"), (Layout(256, 384, "YUYV"),), _tc001),
-    Sensor("tc002c-duo", "Topdon TC002C Duo", ("2bdf:0102",), (Layout(512, 484, "YUYV"),), _tc002c),
+    Sensor("tc001", "Topdon TC001, InfiRay P2 Pro or a relative", ("0bda:5830", "0bda:5840"), (Layout(256, 384, "YUYV"),), _tc001, True),
+    Sensor("tc002c-duo", "Topdon TC002C Duo", ("2bdf:0102",), (Layout(512, 484, "YUYV"),), _tc002c, True),
     Sensor("generic-16", "any camera of 16-bit counts", (), (), _generic_16),
     Sensor("generic-8", "any camera of 8-bit counts", (), (), _generic_8),
 )  # fmt: skip

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.util import jpeg
 from edgefuse.util.nativeio import native_stderr
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp"})
@@ -34,9 +35,7 @@ def _png_fault(data: bytes) -> str | None:
 
 
 def _jpeg_fault(data: bytes) -> str | None:
-    # entropy-coded data never holds a marker, so an end-of-image after the last start-of-scan closes the main picture
-    scan = data.rfind(b"\xff\xda")
-    return None if 0 <= scan < data.rfind(b"\xff\xd9") else "is truncated"
+    return "is truncated" if jpeg.end(data) is None else None
 
 
 def _declared_fault(declared: int, data: bytes) -> str | None:
@@ -76,8 +75,8 @@ def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
             image = None
     if image is None:
         raise ValueError("is not a readable image")
-    # libjpeg fills undecodable parts and reports them only on standard error; extraneous bytes between segments are harmless
-    if any(b"Corrupt JPEG" in line and b"extraneous" not in line for line in messages):
+    # libjpeg fills undecodable parts and reports them only on standard error
+    if any(map(jpeg.complains, messages)):
         raise ValueError("is damaged (its decoder had to fill a part)")
     if image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"holds {image.dtype} pixels; only 8-bit and 16-bit whole numbers can be fused")
