@@ -45,7 +45,13 @@ class LoadedCalibration:
 def source(s: RunSettings, calibration: Calibration | None) -> Source:
     """Open the source. Raises SettingsError, SourceError, CameraError, CalibrationError."""
     if not s.camera:
-        return open_source(s.source)
+        opened = open_source(s.source)
+        try:
+            opened.delay_infrared(s.delay / 1000)
+        except EdgeFuseError:
+            opened.close()
+            raise
+        return opened
     from edgefuse.sources.cameras import CamerasSource, PairingOptions
 
     cameras = CamerasSource(s.camera, PairingOptions(s.max_skew, s.delay, s.fresh, s.pass_through))
