@@ -43,12 +43,12 @@ class IncomingCubes:
     _names: frozenset[str] = frozenset()
     _files: dict[Path, list[Path]] = field(default_factory=dict)
 
-    def tell(self, name: str) -> None:
+    def file_closed(self, name: str) -> None:
         """Report that the file `name` was closed by its writer or moved into the folder. Callable from any thread."""
         with self._lock:
             self._closed.add(name)
 
-    def look(self, now: float) -> tuple[list[Path], list[tuple[Path, str]]]:
+    def scan(self, now: float) -> tuple[list[Path], list[tuple[Path, str]]]:
         """Return complete cubes, and given-up cubes with the reason, sorted by name. now: monotonic clock, seconds. Raises CubeError."""
         with self._lock:
             closed, self._closed = self._closed, set()
@@ -85,7 +85,7 @@ class IncomingCubes:
             self._names = names
         return {path: state for path, files in self._files.items() if (state := _state(files))}
 
-    def spoil(self, path: Path, why: str) -> None:
+    def mark_unusable(self, path: Path, why: str) -> None:
         """Mark a complete cube as unusable until it changes."""
         if path in self._seen:
             self._seen[path].problem = why
@@ -95,7 +95,7 @@ class IncomingCubes:
         if path in self._seen:
             self._seen[path].dismissed = True
 
-    def recall(self, path: Path) -> None:
+    def undismiss(self, path: Path) -> None:
         """Undo `dismiss`."""
         if path in self._seen:
             self._seen[path].dismissed = False

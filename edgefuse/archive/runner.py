@@ -13,7 +13,7 @@ from typing import Any
 from edgefuse.archive.job import Job
 from edgefuse.archive.job import run as run_job
 from edgefuse.archive.manifest import Manifest
-from edgefuse.archive.workers import Crew
+from edgefuse.archive.workers import WorkerPool
 from edgefuse.errors import CubeError, EdgeFuseError, OutputError
 
 _POLL_S = 0.5
@@ -48,7 +48,7 @@ class Tally:
 
 
 def run(
-    jobs: Iterable[Job], manifest: Manifest, crew: Crew, tally: Tally, show: Callable[[Tally], None], stopped: Callable[[], bool]
+    jobs: Iterable[Job], manifest: Manifest, workers: WorkerPool, tally: Tally, show: Callable[[Tally], None], stopped: Callable[[], bool]
 ) -> None:
     """Run the jobs that are not done yet.
 
@@ -76,10 +76,10 @@ def run(
         alone = bool(suspects)
         queue = suspects if alone else waiting
         running: dict[Future[dict[str, Any]], Job] = {}
-        with crew.open() as pool:
+        with workers.open() as pool:
             try:
                 while (queue or running) and not (not running and (stopped() or tally.full)):
-                    limit = 1 if alone else 2 * crew.count()
+                    limit = 1 if alone else 2 * workers.count()
                     while queue and len(running) < limit and not stopped() and not tally.full:
                         job = queue[0]
                         running[pool.submit(run_job, job)] = job
@@ -117,7 +117,7 @@ def _lost_record(job: Job, message: str) -> dict[str, Any]:
     return {"name": job.name, "state": "lost", "settings": job.settings, "message": f"{job.source}: {message[:300]}"}
 
 
-def complain(tally: Tally, manifest: Path) -> None:
+def raise_failures(tally: Tally, manifest: Path) -> None:
     """Raise CubeError if jobs failed, EdgeFuseError if jobs are left."""
     if tally.failed:
         rest = f" (and {len(tally.failed) - 1} more; {manifest} lists them)" if len(tally.failed) > 1 else ""

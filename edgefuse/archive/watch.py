@@ -29,7 +29,7 @@ BAD = "bad"  # subfolder that unusable cubes are moved to
 _POLL_S, _RETRY_FULL_S = 1.0, 10.0
 _MAX_LISTED = 100
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -49,9 +49,9 @@ class Counts:
 class Watch:
     """Watches one folder: `run` works until `stop`."""
 
-    def __init__(self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, tell: Tell) -> None:
-        """delete: delete an original after its copy was decoded and read back from disk. tell: receives messages for the user."""
-        self._incoming, self._manifest, self._quality, self._delete, self._tell = incoming, manifest, quality, delete, tell
+    def __init__(self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, say: Say) -> None:
+        """delete: delete an original after its copy was decoded and read back from disk. say: receives messages for the user."""
+        self._incoming, self._manifest, self._quality, self._delete, self._say = incoming, manifest, quality, delete, say
         self._wake = threading.Event()
         self._stopped = False
         self._retry_at = 0.0
@@ -62,9 +62,9 @@ class Watch:
         self._stopped = True
         self._wake.set()
 
-    def told(self, name: str) -> None:
+    def file_closed(self, name: str) -> None:
         """Handle an event: the file `name` was closed or moved into the folder. Callable from any thread."""
-        self._incoming.tell(name)
+        self._incoming.file_closed(name)
         self._wake.set()
 
     def run(self, forever: bool, beat: Callable[[], None]) -> None:
@@ -76,7 +76,7 @@ class Watch:
         while not self._stopped:
             beat()
             self._wake.clear()
-            complete, given_up = self._incoming.look(time.monotonic())
+            complete, given_up = self._incoming.scan(time.monotonic())
             for path, why in given_up:
                 self._give_up(path, why, move=forever)
             for path in complete:
@@ -123,16 +123,16 @@ class Watch:
         if full is not None:
             self.counts.full += 1
             self._retry_at = time.monotonic() + _RETRY_FULL_S
-            self._tell(f"{full}; {path.name} waits, and is tried again")
+            self._say(f"{full}; {path.name} waits, and is tried again")
         elif record["state"] == "done":
             self.counts.done += 1
             self.counts.bytes_in += sum(f["bytes"] for f in record["source"])
             self.counts.bytes_out += record["target"]["bytes"]
             figures = record["figures"]
-            self._tell(f"{path.name}: {figures['ratio']:.2f} times smaller, {figures['bpppc']:.4f} bits a pixel and channel")
+            self._say(f"{path.name}: {figures['ratio']:.2f} times smaller, {figures['bpppc']:.4f} bits a pixel and channel")
             self._finish(path, job.source_files(path))
         elif record["state"] == "bad":
-            self._incoming.spoil(path, record["message"])
+            self._incoming.mark_unusable(path, record["message"])
         return full
 
     def _finish(self, path: Path, files: list[Path]) -> bool:
@@ -149,12 +149,12 @@ class Watch:
             if not unchanged or not self._manifest.intact(record, read=True):
                 # the cube changed or its copy is damaged: compress it again
                 self._manifest.append({**record, "state": "stale"})
-                self._incoming.recall(path)
+                self._incoming.undismiss(path)
                 return False
             for f in files:
                 f.unlink()
         except (OSError, KeyError) as e:
-            self._tell(f"cannot delete {path}: {e}; it stays, and is in the manifest")
+            self._say(f"cannot delete {path}: {e}; it stays, and is in the manifest")
             return True
         self.counts.deleted += 1
         return True
@@ -172,7 +172,7 @@ class Watch:
         if len(self.counts.set_aside) < _MAX_LISTED:
             self.counts.set_aside.append((path.name, why))
         if not move:
-            self._tell(f"{path.name} is left out: {why}")
+            self._say(f"{path.name} is left out: {why}")
             return
         folder = path.with_name(BAD)
         try:
@@ -180,9 +180,9 @@ class Watch:
             for f in reversed(job.source_files(path)):
                 f.replace(unused(folder / f.name, ".", 2))
         except OSError as e:
-            self._tell(f"{output_error(folder, e)}; {path.name} stays where it is")
+            self._say(f"{output_error(folder, e)}; {path.name} stays where it is")
             return
-        self._tell(f"{path.name} was set aside in {folder}: {why}")
+        self._say(f"{path.name} was set aside in {folder}: {why}")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _CONNECT_S = "20s"
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerPool:
     """A pool of workers. open: starts the executor. count: returns how many jobs it currently runs at once. name: for messages."""
 
     open: Callable[[], AbstractContextManager[Executor]]
@@ -30,7 +30,7 @@ class Crew:
     name: str
 
 
-def local(jobs: int | None = None, each_bytes: int = JOB_BYTES, threads: int = 1) -> Crew:
+def local(jobs: int | None = None, each_bytes: int = JOB_BYTES, threads: int = 1) -> WorkerPool:
     """Return a pool of `jobs` processes on this machine; None: as many as cores and free memory allow.
 
     each_bytes, threads: memory and threads that a job needs.
@@ -39,7 +39,7 @@ def local(jobs: int | None = None, each_bytes: int = JOB_BYTES, threads: int = 1
 
     fitting = int(psutil.virtual_memory().available / each_bytes)
     count = jobs or max(1, min((os.cpu_count() or 1) // threads, fitting))
-    return Crew(partial(_pool, count), lambda: count, f"{count} process{'es' if count > 1 else ''} of this machine")
+    return WorkerPool(partial(_pool, count), lambda: count, f"{count} process{'es' if count > 1 else ''} of this machine")
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def _exit_with_parent(sentinel: int) -> None:
 
 
 @contextmanager
-def dask(address: str) -> Iterator[Crew]:
+def dask(address: str) -> Iterator[WorkerPool]:
     """Connect to the Dask scheduler at `address`. Its workers need the files under the same paths and the same EdgeFuse version.
 
     Raises MissingDependencyError; SettingsError if no scheduler answers or a worker has another version of EdgeFuse or none.
@@ -101,7 +101,7 @@ def dask(address: str) -> Iterator[Crew]:
             workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
             return max(1, sum(w["nthreads"] for w in workers.values()))
 
-        yield Crew(pool, count, f"Dask at {address}")
+        yield WorkerPool(pool, count, f"Dask at {address}")
 
 
 def _version() -> str:

@@ -150,29 +150,29 @@ def _run(
         stack.enter_context(log_lines())
         manifest = stack.enter_context(Manifest(out))
         here = workers.local(args.jobs, each_bytes or workers.JOB_BYTES, threads)
-        crew = stack.enter_context(workers.dask(args.dask)) if args.dask else here
+        pool = stack.enter_context(workers.dask(args.dask)) if args.dask else here
         progress = Progress(label, len(jobs))
         stack.callback(progress.close)
         stack.enter_context(stop_on_signals(stop))
         try:
             runner.run(
-                jobs, manifest, crew, tally,
+                jobs, manifest, pool, tally,
                 lambda t: progress.update(t.already + t.done + len(t.failed), f"{t.bytes_in / 1e6:.0f} MB, {len(t.failed)} failed"),
                 lambda: stops[0],
             )  # fmt: skip
         finally:
             progress.close()
-            report = _report(tally, crew.name, str(manifest.path), time.monotonic() - began) | (more or {})
+            report = _report(tally, pool.name, str(manifest.path), time.monotonic() - began) | (more or {})
             print(json.dumps(report, indent=1) if args.json else _text(report), flush=True)
-    runner.complain(tally, manifest.path)
+    runner.raise_failures(tally, manifest.path)
     return 0
 
 
-def _report(tally: Any, crew: str, manifest: str, elapsed: float) -> dict[str, Any]:
+def _report(tally: Any, workers: str, manifest: str, elapsed: float) -> dict[str, Any]:
     return {
         "found": tally.found, "already_done": tally.already, "done": tally.done,
         "failed": [{"name": name, "message": message} for name, message in tally.failed],
-        "bytes": {"in": tally.bytes_in, "out": tally.bytes_out}, "elapsed_s": round(elapsed, 3), "workers": crew, "manifest": manifest,
+        "bytes": {"in": tally.bytes_in, "out": tally.bytes_out}, "elapsed_s": round(elapsed, 3), "workers": workers, "manifest": manifest,
     }  # fmt: skip
 
 

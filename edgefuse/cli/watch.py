@@ -75,8 +75,8 @@ def run(given: Settings, as_json: bool) -> int:
 
         signals = stack.enter_context(stop_on_signals(watch.stop))
         if cubes.watch:
-            told = stack.enter_context(events(folder, watch.told))
-            say(f"watching {folder}" + ("" if told else f", looking every second and waiting {SETTLE_S:g} s for each to be whole"))
+            has_events = stack.enter_context(events(folder, watch.file_closed))
+            say(f"watching {folder}" + ("" if has_events else f", looking every second and waiting {SETTLE_S:g} s for each to be whole"))
         try:
             watch.run(cubes.watch, beat)
         finally:

@@ -79,8 +79,8 @@ INLINE u8 value(const uint32_t *restrict a, const uint32_t *restrict a2, const u
 }
 
 /* out: SCALES planes of height x width; scratch: 4 (height + 9) (width + 9) numbers. */
-__attribute__((visibility("default"))) void edgefuse_lost(const u8 *infrared, const u8 *fused, int32_t height, int32_t width, float keep,
-                                                          u8 *out, uint32_t *scratch)
+__attribute__((visibility("default"))) void edgefuse_lost_contrast(const u8 *infrared, const u8 *fused, int32_t height, int32_t width,
+                                                                   float keep, u8 *out, uint32_t *scratch)
 {
     const ptrdiff_t row = width + 2 * BORDER + 1, plane = row * (height + 2 * BORDER + 1);
     uint32_t *a = scratch, *a2 = a + plane, *f = a2 + plane, *f2 = f + plane;

@@ -35,7 +35,7 @@ _WARM, _BRIGHTER, _BRIGHTEST = 10.0, 0.15, 250.0
 class Pull:
     """Targets of frames of one size."""
 
-    def __init__(self, shape: tuple[int, int], readiness: float, finder: type[lost.Lost] | None = None) -> None:
+    def __init__(self, shape: tuple[int, int], readiness: float, finder: type[lost.LostContrast] | None = None) -> None:
         """shape: (rows, columns) of an eighth of the padded frame. readiness: how readily a target is taken for one, 0 (none) to 2 (all).
         finder: how `lost` is computed, the fastest way there is unless told.
         """
@@ -56,7 +56,7 @@ class Pull:
         """
         if not self._readiness:
             return np.zeros(infrared.shape, np.float32)
-        found = lost.lost(self._finder, infrared, fused, _KEEP)
+        found = lost.lost_contrast(self._finder, infrared, fused, _KEEP)
         mask: Float32Array = self._levels(found)[found]
         if evidence is not None:
             mask *= np.clip((evidence - np.float32(self._gate)) * np.float32(_EVIDENCE_RISE), 0, 1)

@@ -17,7 +17,7 @@
 typedef struct {
     const float *points;             /* (rows, features + 1, columns); the last: their squares' sum */
     const float *cells;              /* (height, width, features + 1), times -2; the last: their squares' sum, and what blunts the cusp */
-    const float *loud_points, *loud_cells; /* (rows, columns), (height, width) */
+    const float *scale_points, *scale_cells; /* (rows, columns), (height, width) */
     const float *near_y, *near_x;    /* (rows, height), (columns / COLUMNS, width, COLUMNS) */
     const float *down, *across;      /* (height, low_rows), (low_columns, width) */
     const int32_t *down_from, *down_to, *across_from, *across_to; /* where each of their rows is not zero */
@@ -37,9 +37,9 @@ typedef struct {
 #pragma GCC pop_options
 #endif
 
-/* room: (width + low_rows low_columns) COLUMNS floats. */
-EXPORT void edgefuse_covariance(const Covariance *a, float *room)
+/* scratch: (width + low_rows low_columns) COLUMNS floats. */
+EXPORT void edgefuse_covariance(const Covariance *a, float *scratch)
 {
     for (int row = 0; row < a->rows; row++)
-        for (int column = 0; column < a->columns; column += COLUMNS) WIDEST(compare, a, row, column, room);
+        for (int column = 0; column < a->columns; column += COLUMNS) WIDEST(compare, a, row, column, scratch);
 }

@@ -52,7 +52,7 @@ def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_that_hangs_ends_itself_where_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _planted(tmp_path, monkeypatch, {"onnxruntime.py": "import time; time.sleep(100)"})
     host = Host()
-    # it is told 1 s where this process would wait for 60
+    # the child gets a limit of 1 s; this process would wait for 60 s
     monkeypatch.setattr("edgefuse.doctor.host.round", lambda _: 0, raising=False)
     assert (ask(host, "runtime", "onnx").error or "").startswith("dies of SIGALRM")
 

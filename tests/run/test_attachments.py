@@ -1,4 +1,4 @@
-"""Attachments of a run: opened by its tables, notified of events, closed with the run."""
+"""Attachments of a run: opened for its settings tables, notified of events, closed with the run."""
 
 from __future__ import annotations
 

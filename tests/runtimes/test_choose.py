@@ -12,7 +12,7 @@ from edgefuse.zoo import find
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with neither onnxruntime nor LiteRT."""
+    """Simulate a machine without onnxruntime and LiteRT."""
 
     def missing(*_: object) -> object:
         raise MissingDependencyError("it", "this runtime", "it")
