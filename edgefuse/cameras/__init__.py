@@ -39,6 +39,9 @@ def _parse(text: str) -> Uri:
         return parse(text)
     url, _, fragment = text.partition("#")
     shown = safe(url)
+    if "@" in fragment and "@" not in url:
+        scheme = text.partition("://")[0]
+        raise SettingsError(f"{scheme}://*** has a # in its user or password; write %23 for it")
     try:
         parts = urlsplit(url)
         valid = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url

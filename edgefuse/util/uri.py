@@ -20,7 +20,8 @@ from urllib.parse import unquote
 from edgefuse.errors import SettingsError
 
 T = TypeVar("T")
-_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'\"]+)")
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)((?:[^\s@]*@)?[^\s'\"]*)")
+_CREDENTIAL = re.compile(r"(user|name|pass|passwd|password|pwd|token|key|auth|login)=", re.IGNORECASE)  # in a path, as some cameras have it
 _KIND = re.compile(r"[a-z][a-z0-9_-]*\Z")
 
 
@@ -67,7 +68,9 @@ class Uri:
 
 
 def safe(text: str) -> str:
-    """Replace user, password and query of the URLs in a text by ***. A URL extends to the next blank or quotation mark."""
+    """Replace user, password and query of the URLs in a text by ***. A URL extends to the next blank or quotation mark
+    behind its password, in which a quotation mark is allowed; a path that holds credentials is replaced whole.
+    """
     return _URL.sub(lambda match: match[1] + _bare(match[2]), text)
 
 
@@ -77,6 +80,9 @@ def _bare(rest: str) -> str:
     _, at, host = place.rpartition("@")
     if not at and "@" in rest:
         host = "***"
+    name, slash, path = host.partition("/")
+    if slash and _CREDENTIAL.search(path):
+        host = f"{name}/***"
     return ("***@" if at else "") + host + ("?***" if query else "")
 
 
