@@ -5,7 +5,6 @@ When an alarm is raised or cleared, an event of kind "alarm" is emitted and its 
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -14,17 +13,14 @@ from edgefuse.alarms import hook, measure
 from edgefuse.alarms.hook import Call, Hooks
 from edgefuse.alarms.machine import AlarmStateMachine, Change
 from edgefuse.alarms.measure import Reading
-from edgefuse.errors import SettingsError
 from edgefuse.events import Event
 from edgefuse.frames import Frame, FusedFrame
-from edgefuse.settings.alarm import AlarmSettings
+from edgefuse.settings.alarm import AlarmSettings, check_name
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.thermal.ffc import StallWatch, can_stall
 from edgefuse.util import zone
 
 __all__ = ["Alarms"]
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class Alarms:
@@ -84,10 +80,7 @@ class Alarms:
 class _Alarm:
     def __init__(self, name: str, s: AlarmSettings) -> None:
         where = f"alarm.{name}"
-        if not _NAME.fullmatch(name):
-            raise SettingsError(
-                f"{where}: an alarm's name must be up to 40 letters, digits, _ and -, because it becomes a part of MQTT topics"
-            )
+        check_name(name)
         self._zone = zone.parse(s.zone)
         hook.check_program(s.hook, f"{where}.hook")
         self.settings, self._name = s, name

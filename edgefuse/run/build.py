@@ -79,7 +79,9 @@ def check_sizes(calibration: Calibration | None, source: Source) -> None:
 def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fuser:
     """Load the fuser. sequence: the source's pairs are frames of one video. Raises ModelError, SettingsError, MissingDependencyError."""
     steady = sequence if s.steady == "auto" else s.steady == "on"
-    return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration)
+    return load(
+        s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration, s.infrared_polarity
+    )
 
 
 @dataclass(frozen=True, slots=True)

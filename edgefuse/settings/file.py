@@ -79,6 +79,8 @@ def _build(table: str, values: Values, path: Path | None) -> Any:
         instances = {}
         for one, fields_ in values.items():
             name = f"{table}.{one}"
+            if check_name := getattr(kind, "check_name", None):
+                check_name(one)
             instances[one] = kind(**fields_)
         return instances
     except (SettingsError, TypeError) as e:
