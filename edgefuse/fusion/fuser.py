@@ -20,8 +20,8 @@ from edgefuse.fusion.method import Method
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.fusion.prepare import check_sizes, eight_bits, infrared_8, visible_8
 from edgefuse.runtimes import Choice
-from edgefuse.thermal.agc import AgcKind
-from edgefuse.thermal.grey import Polarity, ToGrey
+from edgefuse.thermal.agc import AgcKind, Polarity
+from edgefuse.thermal.grey import ToGrey
 from edgefuse.zoo import Card
 
 

@@ -16,8 +16,7 @@ from edgefuse.cameras.pairing import DEFAULT_SKEW_MS
 from edgefuse.errors import SettingsError
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.settings.check import check
-from edgefuse.thermal.agc import AgcKind
-from edgefuse.thermal.grey import Polarity
+from edgefuse.thermal.agc import AgcKind, Polarity
 
 Precision = Literal["int8", "fp32"]
 

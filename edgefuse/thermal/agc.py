@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 AgcKind = Literal["percentile", "clahe", "off"]
+Polarity = Literal["auto", "white-hot", "black-hot"]
 Agc = Callable[[NDArray[np.uint16]], NDArray[np.uint8]]
 _SAMPLES = 4096  # pixels sampled; enough for percentiles well within the tolerance
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.thermal import agc, invalid
-from edgefuse.thermal.agc import AgcKind
+from edgefuse.thermal.agc import AgcKind, Polarity
 from edgefuse.thermal.false_colour import FalseColour
-
-Polarity = Literal["auto", "white-hot", "black-hot"]
 
 
 class ToGrey:

@@ -198,10 +198,3 @@ def test_malformed_files_give_a_one_line_error(path: Path) -> None:
             refused += 1
     # some are valid by chance, the others are refused
     assert 100 < refused < 400
-
-
-def test_an_alarms_name_is_checked_where_the_file_is(tmp_path: Path) -> None:
-    path = tmp_path / "edgefuse.toml"
-    path.write_text('[alarm."front door"]\nabove = 30\n')
-    with pytest.raises(SettingsError, match="letters, digits, _ and -"):
-        load(path, {}, source_required=False)
