@@ -18,6 +18,7 @@ __all__ = ["AUTO_CAMERAS", "Camera", "camera"]
 
 AUTO_CAMERAS = "auto"  # a spec that stands for those attached
 
+_OF_ALL = ("crop", "bad_pixels")  # options of every kind of camera
 _EXAMPLE = "such as --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100"
 
 
@@ -28,8 +29,12 @@ def camera(spec: str) -> Camera:
         raise SettingsError(f"camera {safe(spec)!r} is not visible=CAMERA or infrared=CAMERA, {_EXAMPLE}")
     parsed = _parse(uri)
     kind = registry.get("edgefuse.cameras", parsed.kind)
-    parsed.allow(*kind.OPTIONS)
+    parsed.allow(*kind.OPTIONS, *_OF_ALL)
     made: Camera = kind.from_uri(parsed, modality)
+    if parsed.options.keys() & set(_OF_ALL):
+        from edgefuse.cameras.adjusted import adjusted
+
+        return adjusted(made, parsed)
     return made
 
 
