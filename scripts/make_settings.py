@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE, FILE = ROOT / "docs/reference/settings.md", ROOT / "deploy/edgefuse.toml"
 HEAD = """\
 # /etc/edgefuse/edgefuse.toml: what the service runs. Every setting there is stands here, switched off by its #, at its default where it
-# has one. After a change: edgefuse config check /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse
+# has one. After a change: sudo edgefuse config check --service /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse
 
 """
 # the settings of a new device, on which no cameras are configured yet

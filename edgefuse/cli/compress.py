@@ -16,13 +16,15 @@ from edgefuse.util.uri import expand
 
 _EPILOG = """\
 CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A) or HDF5 (PRISMA L2D): docs/reference/cubes.md.
-Lossless without --bpppc, --psnr or --max-error. OUT appears once it is complete and was decoded again.
+Lossless without --bpppc, --psnr or --max-error. OUT appears once it is complete, was decoded again
+and holds what was asked for; otherwise the command fails, and says what would be reached.
 
 examples:
   edgefuse compress scene.img scene.efz                    lossless
   edgefuse compress scene.img scene.efz --max-error 5      largest error of a sample 5 counts
   edgefuse compress scene.npy scene.efz --bpppc 0.25       0.25 bits per pixel and channel
   edgefuse compress scene.tif scene.efz --psnr 45 --json
+  edgefuse compress scene.img scene.efz --psnr 45 --nodata=-9999
   ssh pi cat scene.npy | edgefuse compress - - --bpppc 0.1 > scene.efz
 """
 
@@ -43,12 +45,15 @@ def add(commands: Any) -> None:
 
 
 def add_quality(p: argparse.ArgumentParser) -> None:
-    """Add --model, --bpppc, --psnr, --max-error."""
-    metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "N"}
+    """Add an option for each field of `Quality`."""
+    metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "N", "peak": "V", "nodata": "VALUE"}
     for f in fields(Quality):
-        kind = str if f.name == "model" else float
-        text = f.metadata["help"].removeprefix("for cubes: ") + (f" (default: {f.default})" if f.name == "model" else "")
-        p.add_argument(f"--{f.name.replace('_', '-')}", metavar=metavars[f.name], type=kind, help=text)
+        option, text = f"--{f.name.replace('_', '-')}", f.metadata["help"].removeprefix("for cubes: ")
+        if f.name == "allow_miss":
+            p.add_argument(option, action="store_true", help=text)
+            continue
+        text += f" (default: {f.default})" if f.name == "model" else ""
+        p.add_argument(option, metavar=metavars[f.name], type=str if f.name in ("model", "nodata") else float, help=text)
 
 
 def command(args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from edgefuse.hyperspectral.compress import compress_cube, decompress_file
 from edgefuse.hyperspectral.compressed import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import CubeSource, Window
-from edgefuse.hyperspectral.quality import Quality
+from edgefuse.hyperspectral.quality import AUTO, Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +57,23 @@ def open_cube(path: AnyPath, dataset: str | None = None, header: AnyPath | None 
 @overload
 def compress(
     cube: AnyCube, out: None = None, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
-    model: str = "spectral-edge", nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None,
-    check: bool = True,
+    peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
+    wavelengths: Sequence[float] | None = None, dataset: str | None = None, check: bool = True, allow_miss: bool = False,
 ) -> bytes: ...  # fmt: skip
 
 
 @overload
 def compress(
     cube: AnyCube, out: AnyPath, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
-    model: str = "spectral-edge", nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None,
-    check: bool = True,
+    peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
+    wavelengths: Sequence[float] | None = None, dataset: str | None = None, check: bool = True, allow_miss: bool = False,
 ) -> dict[str, Any]: ...  # fmt: skip
 
 
 def compress(
     cube: AnyCube, out: AnyPath | None = None, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
-    model: str = "spectral-edge", nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None,
-    check: bool = True,
+    peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
+    wavelengths: Sequence[float] | None = None, dataset: str | None = None, check: bool = True, allow_miss: bool = False,
 ) -> bytes | dict[str, Any]:  # fmt: skip
     """Compress a hyperspectral cube. Without `bpppc`, `psnr` and `max_error` it is lossless, for integers of 8 and 16 bits.
 
@@ -81,26 +81,32 @@ def compress(
         cube: an array (H, W, B) of integers or floats, the path of a cube file, or an open cube. NaN and infinities are missing samples.
         out: the .efz file to write, atomically. Without it the bytes are returned.
         bpppc: maximum bits per pixel and band, such as 0.25.
-        psnr: minimum PSNR in dB, such as 45, with a peak of 10000 for 16-bit integers, 255 for 8-bit ones, 1 for floats.
+        psnr: minimum PSNR in dB over the valid samples, such as 45.
+        peak: of the PSNR, in the samples' unit. Default: 10000 for 16-bit integers, 255 for 8-bit ones, 1 for floats.
         max_error: maximum absolute error of a sample, in its own units; integers of 8 and 16 bits only.
         model: `spectral-edge`, or `sscnet` at the network's own rates.
-        nodata: for an array, the value of missing samples.
+        nodata: value of missing samples, for a file instead of its own; "auto": the likeliest fill value, if none is declared.
         wavelengths: for an array, the wavelength of each band in nanometres.
         dataset: for a file, the name of the array in it.
-        check: decode and measure the result before it is returned or written.
+        check: decode the result before it is returned or written, measure it, and compare it with what was asked for.
+        allow_miss: warn of a missed `bpppc` or `psnr` instead of raising an error.
 
     Returns:
         The .efz file's bytes; with `out` a report, the same as `edgefuse compress --json` prints.
 
     Raises:
-        CubeError: the input is not a cube, or can't be compressed with these settings.
+        CubeError: the input is not a cube, or can't be compressed with these settings, or `bpppc` or `psnr` is missed.
         SettingsError: more than one of `bpppc`, `psnr` and `max_error`, or one out of its range.
         OutputError: `out` can't be written.
-        EdgeFuseError: the decoded result misses the target, because of a bug in EdgeFuse or a failing disk.
+        EdgeFuseError: the decoded result is not what it must be, because of a bug in EdgeFuse or a failing disk.
     """
-    check_numbers(bpppc=bpppc, psnr=psnr, max_error=max_error)
-    quality = Quality(model=model, bpppc=bpppc, psnr=psnr, max_error=max_error)
-    with opened(cube, "cube", nodata, wavelengths, dataset) as source:
+    check_numbers(bpppc=bpppc, psnr=psnr, max_error=max_error, peak=peak)
+    of_array = isinstance(cube, np.ndarray) and nodata != AUTO
+    asked = None if nodata is None or of_array else str(nodata)
+    quality = Quality(
+        model=model, bpppc=bpppc, psnr=psnr, max_error=max_error, peak=peak, nodata=asked, allow_miss=allow_miss
+    )  # fmt: skip
+    with opened(cube, "cube", nodata if of_array else None, wavelengths, dataset) as source:  # type: ignore[arg-type]
         if out is not None:
             target = path_of(out)
             if os.path.realpath(target) in map(os.path.realpath, source.files):

@@ -9,21 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
-from edgefuse.errors import CubeError, EdgeFuseError, InputError
+from edgefuse.errors import CubeError, InputError
 from edgefuse.hyperspectral.codec.base import Target, codec
 from edgefuse.hyperspectral.compressed import Compressed
-from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
+from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold
+from edgefuse.hyperspectral.fills import likely_fills, named
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
-from edgefuse.hyperspectral.quality import Quality
-from edgefuse.metrics.spectral import Spectral, SpectralScore
+from edgefuse.hyperspectral.quality import AUTO, Quality
+from edgefuse.hyperspectral.verification import Beat, report_doubts, verify
+from edgefuse.metrics.spectral import Spectral
 from edgefuse.util.files import appearing, check_file
 
 _logger = logging.getLogger(__name__)
-
-Beat = Callable[[int, int], None]  # bytes done, total bytes
 
 
 def compress_file(
@@ -32,7 +30,11 @@ def compress_file(
 ) -> dict[str, Any]:  # fmt: skip
     """Compress a cube file and return the report. `target` is written atomically and, with `check`, only after it was decoded and measured.
 
-    Raises CubeError (the cube), OutputError (the target), SettingsError, EdgeFuseError if the decoded cube exceeds the error bound.
+    nodata and likely fill values: `Quality.nodata`. The report names likely fill values that are not declared as `likely_fills`, and a
+    target that was missed with `allow_miss` as `missed`.
+
+    Raises CubeError (the cube, or a target that is not reached), OutputError (the target), SettingsError, EdgeFuseError if the written file
+    does not decode to what was promised.
     """
     with open_cube(path, dataset, header) as source:
         return compress_cube(source, target, quality, check, beat) | {"cube": str(path)}
@@ -42,23 +44,42 @@ def compress_cube(source: CubeSource, target: Path, quality: Quality, check: boo
     """Compress an open cube; otherwise as `compress_file`."""
     if source.dtype.kind == "c":
         raise CubeError(f"{source.path}: complex numbers are not compressed; give magnitudes")
+    if source.unkept:
+        _logger.warning("%s also has, which is not kept: %s", source.path, "; ".join(source.unkept))
     check_file(target)
+    info = _described(source, quality)
     with appearing(target) as temporary:
         began = time.perf_counter()
         with open(temporary, "wb") as f:
-            _encode(source, f, quality, lambda done: beat(done, source.nbytes * (1 + check)) if beat else None)
+            _encode(source, info, f, quality, lambda done: beat(done, source.nbytes * (1 + check)) if beat else None)
             f.flush()
             os.fsync(f.fileno())
         encoded = time.perf_counter()
-        measured = _verify(source, temporary, quality, beat) if check else None
+        verified = verify(source, info, temporary, quality, beat) if check else None
         decode_s = time.perf_counter() - encoded
         size = temporary.stat().st_size
-        if quality.bpppc is not None and 8 * size * source.dtype.itemsize > 1.001 * quality.bpppc * source.nbytes:
-            _logger.warning(
-                "%s took more than %g bits per pixel and channel: the cube is too small for this rate", source.path, quality.bpppc
-            )
+        if verified is not None:
+            report_doubts(source.path, verified, quality)
     report = {"cube": str(source.path), "format": source.form, "efz": str(target), "settings": quality.as_json()}
-    return report | _figures(source.info, size, measured, encoded - began, decode_s if check else None)
+    figures = _figures(info, size, verified.measured if verified else None, encoded - began, decode_s if check else None)
+    if verified is not None:
+        figures |= {"missed": verified.missed} if verified.missed else {}
+        figures |= {"likely_fills": [fill.as_json() for fill in verified.fills]} if verified.fills else {}
+    return report | {"not_kept": list(source.unkept)} | figures
+
+
+def _described(source: CubeSource, quality: Quality) -> CubeInfo:
+    """Return the cube's metadata, with the no-data value that was asked for. Raises CubeError if no sample can be it."""
+    nodata = quality.nodata_value
+    if quality.nodata == AUTO and source.info.nodata is None and (fills := likely_fills(source)):
+        nodata = as_nodata(fills[0].value)
+        _logger.warning("%s: %s taken for missing", source.path, named(fills[:1]))
+    if nodata is None:
+        return source.info
+    info = source.info.like(nodata=nodata)
+    if not can_hold(info.dtype, info.nodata):
+        raise CubeError(f"{source.path}: samples of type {info.dtype} can't be {nodata:g}, so none is missing; omit --nodata")
+    return info
 
 
 def decompress_file(path: Path, target: Path, form: str | None = None, keep: bool = False, beat: Beat | None = None) -> dict[str, Any]:
@@ -86,9 +107,11 @@ def decompress_file(path: Path, target: Path, form: str | None = None, keep: boo
         return report | _figures(efz.info, path.stat().st_size, None, None, elapsed)
 
 
-def _encode(source: CubeSource, file: BinaryIO, quality: Quality, beat: Callable[[int], None]) -> None:
-    encoder, info = codec(quality.model), source.info
-    target = Target(bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound)
+def _encode(source: CubeSource, info: CubeInfo, file: BinaryIO, quality: Quality, beat: Callable[[int], None]) -> None:
+    encoder = codec(quality.model)
+    target = Target(
+        bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound, peak=quality.peak, best_effort=quality.allow_miss
+    )  # fmt: skip
     about = {k: v for k, v in info.as_json().items() if k not in ("shape", "dtype")}
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
     try:
@@ -97,29 +120,6 @@ def _encode(source: CubeSource, file: BinaryIO, quality: Quality, beat: Callable
         raise
     except InputError as e:
         raise CubeError(f"{source.path}: {e}") from None
-
-
-def _verify(source: CubeSource, path: Path, quality: Quality, beat: Beat | None) -> Spectral:
-    """Decode the written file and measure it. Raises EdgeFuseError if it misses the target or can't be decoded."""
-    score = SpectralScore(source.shape[2], peak_of(source.dtype), source.info.nodata)
-    covered = 0
-    with Compressed(path) as efz:
-        for window, samples in efz.tiles():
-            reference = source.read(*window)
-            score.add(reference, samples)
-            if quality.bound == 0 and not np.array_equal(reference, samples):
-                raise EdgeFuseError(f"{source.path}: the decoded cube differs from the original; nothing was written. Please report this")
-            covered += samples.size
-            if beat is not None:
-                beat(source.nbytes + covered * samples.itemsize, 2 * source.nbytes)
-        if efz.lost or covered * source.dtype.itemsize != source.nbytes:
-            raise EdgeFuseError(f"{source.path}: the written file can't be decoded completely; the disk may be failing")
-    measured = score.result()
-    if quality.bound is not None and measured.max_error > quality.bound:
-        raise EdgeFuseError(
-            f"{source.path}: a decoded sample is off by {measured.max_error:g}, allowed are {quality.bound}; please report this"
-        )
-    return measured
 
 
 def _figures(info: CubeInfo, size: int, measured: Spectral | None, encode_s: float | None, decode_s: float | None) -> dict[str, Any]:

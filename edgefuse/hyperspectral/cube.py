@@ -13,6 +13,7 @@ import numpy as np
 from edgefuse.errors import CubeError
 
 KINDS = "uifc"  # kinds of NumPy dtypes: unsigned, signed, float, complex
+_TEXT_ERROR = 1e-5  # relative error of a number that was written with few digits
 _MAX_BYTES = 1 << 62  # bytes of samples; keeps file offsets within 64 bits
 
 
@@ -51,6 +52,7 @@ class CubeInfo:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
+        object.__setattr__(self, "nodata", _within_range(self.nodata, self.dtype))
         if self.dtype.kind not in KINDS:
             raise CubeError(f"samples of type {self.dtype} are not numbers; give integers or floats")
         if len(self.shape) != 3 or min(self.shape) < 1 or self.nbytes > _MAX_BYTES:
@@ -101,6 +103,7 @@ class CubeInfo:
 
 
 PER_BAND = ("wavelengths", "fwhm", "band_names", "gain", "offset")
+FIELDS = {"shape", "dtype", "nodata", "georeference", "metadata", *PER_BAND}  # of `as_json`
 
 
 def as_nodata(value: Any) -> float:
@@ -163,6 +166,14 @@ def can_hold(dtype: np.dtype[Any], value: object) -> bool:
         limits = np.iinfo(dtype)
         return number.is_integer() and limits.min <= number <= limits.max
     return number != number or abs(number) <= float(np.finfo(dtype).max)
+
+
+def _within_range(nodata: float | None, dtype: np.dtype[Any]) -> float | None:
+    """Return the largest number of a floating-point type for a no-data value that its rounded text puts just beyond it."""
+    if nodata is None or dtype.kind != "f" or not isinstance(nodata, (int, float)) or math.isinf(nodata):
+        return nodata
+    limit = float(np.finfo(dtype).max)
+    return math.copysign(limit, nodata) if limit < abs(nodata) <= limit * (1 + _TEXT_ERROR) else nodata
 
 
 def peak_of(dtype: np.dtype[Any]) -> float:

@@ -20,7 +20,8 @@ from edgefuse.errors import InputError
 from edgefuse.hyperspectral.crc32c import crc32c
 
 MAGIC = b"EFZ\x1a"
-VERSION = 2  # written version, of the container and of the entropy coder (docs/reference/efz.md)
+VERSION = 3  # newest version that is read and written (docs/reference/efz.md)
+PLAIN_VERSION = 2  # written version of files whose tiles need no newer one; of the entropy coder, too
 DTYPES = "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"
 
 _START = struct.Struct("<4sBI")  # magic, version, bytes of the JSON header
@@ -68,12 +69,12 @@ class Header:
         top, left = row * self.tile[0], column * self.tile[1]
         return slice(top, min(top + self.tile[0], self.shape[0])), slice(left, min(left + self.tile[1], self.shape[1]))
 
-    def to_bytes(self) -> bytes:
-        """Serialise with magic, version and checksum."""
+    def to_bytes(self, version: int = PLAIN_VERSION) -> bytes:
+        """Serialise with magic, version and checksum. The version does not change the length."""
         fields: dict[str, Any] = {"shape": self.shape, "dtype": self.dtype, "tile": self.tile, "model": self.model}
         fields |= {k: v for k, v in (("settings", self.settings), ("about", self.about)) if v}
         text = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
-        start = _START.pack(MAGIC, VERSION, len(text)) + text
+        start = _START.pack(MAGIC, version, len(text)) + text
         return start + _CRC.pack(crc32c(start))
 
     @classmethod
@@ -103,30 +104,40 @@ class Header:
 
 
 class Writer:
-    """Writes a container to `stream` sequentially."""
+    """Writes a container to `stream` sequentially. Its version is the newest that a tile needs.
+
+    The header is written again at the end where that is not version 2; on a stream that can't seek it always names the newest version.
+    """
 
     def __init__(self, stream: BinaryIO, header: Header) -> None:
         if header.count > _MAX_TILES:
             raise InputError(f"a cube of {header.count} tiles can't be compressed; the limit is {_MAX_TILES}; crop it or use larger tiles")
-        self._stream, self._at, self._offsets = stream, 0, [0] * header.count
-        self._write(header.to_bytes())
+        self._stream, self._header, self.size, self._offsets = stream, header, 0, [0] * header.count
+        self._begin = stream.tell() if stream.seekable() else None
+        self._written = self._version = PLAIN_VERSION if self._begin is not None else VERSION
+        self._write(header.to_bytes(self._written))
 
-    def tile(self, number: int, payload: bytes) -> None:
-        """Write a tile."""
-        self._offsets[number] = self._at
+    def tile(self, number: int, payload: bytes, version: int = PLAIN_VERSION) -> None:
+        """Write a tile, whose payload needs the format version `version`."""
+        self._version = max(self._version, version)
+        self._offsets[number] = self.size
         head = struct.pack("<II", number, len(payload))
         self._write(_TILE.pack(b"TILE", number, len(payload), crc32c(payload, crc32c(head))))
         self._write(payload)
 
     def close(self) -> int:
         """Write the index and return the total bytes written. Does not close the stream."""
-        start, body = self._at, struct.pack(f"<I{len(self._offsets)}Q", len(self._offsets), *self._offsets)
+        start, body = self.size, struct.pack(f"<I{len(self._offsets)}Q", len(self._offsets), *self._offsets)
         self._write(b"INDX" + body + _CRC.pack(crc32c(body)) + _END.pack(start, b"EFZE"))
-        return self._at
+        if self._version != self._written and self._begin is not None:
+            self._stream.seek(self._begin)
+            self._stream.write(self._header.to_bytes(self._version))
+            self._stream.seek(self._begin + self.size)
+        return self.size
 
     def _write(self, data: bytes) -> None:
         self._stream.write(data)
-        self._at += len(data)
+        self.size += len(data)
 
 
 class Reader:

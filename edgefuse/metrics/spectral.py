@@ -43,25 +43,33 @@ class SpectralScore:
     def __init__(self, bands: int, peak: float, nodata: float | None = None) -> None:
         self._peak, self._nodata = peak, nodata
         self._squares, self._counts = np.zeros(bands), np.zeros(bands, np.int64)
-        self._largest = self._angles = 0.0
+        self._largest = self._angles = self.magnitude = 0.0  # magnitude: of the largest sample of the reference
         self._pixels = 0
 
-    def add(self, reference: Array, decoded: Array) -> None:
-        """Add pixels of all bands, (..., bands), both of one shape; integers or floats."""
+    def add(self, reference: Array, decoded: Array, without: Array | None = None) -> None:
+        """Add pixels of all bands, (..., bands), both of one shape; integers or floats.
+
+        without: mask of the same shape of samples to skip; None: none.
+        """
         if reference.shape != decoded.shape or reference.shape[-1] != len(self._squares):
             raise ValueError(f"expected two of (..., {len(self._squares)}), got {reference.shape} and {decoded.shape}")
         bands = reference.shape[-1]
         x, y = reference.reshape(-1, bands), decoded.reshape(-1, bands)
+        skipped = None if without is None else without.reshape(-1, bands)
         step = max(1, _BLOCK // bands)
         for at in range(0, len(x), step):
-            self._block(x[at : at + step], y[at : at + step])
+            self._block(x[at : at + step], y[at : at + step], None if skipped is None else skipped[at : at + step])
 
-    def _block(self, counts: Array, decoded: Array) -> None:
+    def _block(self, counts: Array, decoded: Array, skipped: Array | None) -> None:
         x, y = counts.astype(np.float64), decoded.astype(np.float64)
         used = np.isfinite(x)
+        if skipped is not None:
+            used &= ~skipped
         if self._nodata is not None:
             used &= counts != self._nodata
-        x, error = np.where(used, x, 0.0), np.where(used, y - x, 0.0)
+        with np.errstate(invalid="ignore"):
+            x, error = np.where(used, x, 0.0), np.where(used, y - x, 0.0)
+        self.magnitude = max(self.magnitude, float(x.max(initial=0.0)), -float(x.min(initial=0.0)))
         self._squares += np.einsum("pb,pb->b", error, error)
         self._counts += used.sum(0)
         # np.maximum, unlike max(), propagates a NaN in the decoded cube

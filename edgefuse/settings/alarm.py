@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +9,6 @@ from edgefuse.errors import SettingsError
 from edgefuse.util import zone
 
 Measure = Literal["hottest", "coldest", "mean", "area"]
-NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # a part of MQTT topics
 AlarmUnit = Literal["celsius", "counts"]
 
 
@@ -49,20 +47,7 @@ class AlarmSettings:
     )
     hook_timeout: float = field(default=10.0, metadata={"help": "seconds after which the hook is killed", "min": 0.1, "max": 3600.0})
 
-    @staticmethod
-    def check_name(name: str) -> None:
-        """Raise SettingsError for a name that can't be an alarm's."""
-        check_name(name)
-
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
             raise SettingsError("expected either above or below")
         zone.parse(self.zone)
-
-
-def check_name(name: str) -> None:
-    """Raise SettingsError for an alarm's name that can't be a part of an MQTT topic."""
-    if not NAME.fullmatch(name):
-        raise SettingsError(
-            f"alarm.{name}: an alarm's name must be up to 40 letters, digits, _ and -, because it becomes a part of MQTT topics"
-        )

@@ -1,4 +1,4 @@
-/* The kernel of covariance.c, once for each width of vector: LANES floats, under names that end in it. */
+/* The kernel of covariance.c, included once for each vector width of LANES floats; NAMED appends the width to each name. */
 
 #define Lanes NAMED(Lanes)
 #define UnalignedLanes NAMED(UnalignedLanes)
@@ -23,11 +23,11 @@ INLINE void distances(const int features, const float *point, ptrdiff_t next, co
     }
 }
 
-/* Squared distances to likenesses, times how large the residual is in each of the row's cells. */
+/* Converts squared feature distances to covariances: near * scale / (1 + distance), for each cell of the row. */
 static __attribute__((noinline)) void similarities(float *restrict at, const float *restrict near, const float *restrict scale, int width)
 {
 #if LANES == 8
-    /* near / (1 + sqrt(at)): both by a guess of 12 bits and a step of Newton's, which take half the time of a root and a division */
+    /* near / (1 + sqrt(at)): both by a 12-bit approximation and a Newton step, in half the time of a square root and a division */
     const __m256 one = _mm256_set1_ps(1), two = _mm256_set1_ps(2), half = _mm256_set1_ps(0.5f), more = _mm256_set1_ps(1.5f);
     for (ptrdiff_t i = 0; i < width * COLUMNS; i += 8) {
         const __m256 square = _mm256_loadu_ps(at + i);
@@ -45,7 +45,7 @@ static __attribute__((noinline)) void similarities(float *restrict at, const flo
 #endif
 }
 
-/* COLUMNS points of row `row`, from `column` on, with all that is observed. */
+/* Covariances of COLUMNS points of row `row`, from `column` on, with all low-resolution pixels. */
 static void NAMED(compare)(const Covariance *a, int row, int column, float *restrict scratch)
 {
     const int width = a->width, features = a->features, low_columns = a->low_columns;

@@ -19,6 +19,7 @@ Span = tuple[int, int]  # first, one past the last
 _SEEN = 1e-3  # share of a low-resolution pixel's weight that may fall on missing pixels
 _INSIDE = 0.65  # share of it that must fall inside the image; the rest uses the mirrored image
 _LARGEST = 1e12  # largest sample, so that squares can be summed in single precision
+_FILLED = 0.5  # share of a pixel's bands with a fill value, above which the pixel is missing
 _FILLS = -9999, -999, -32768, -32767  # common fill values that some files do not declare as no data
 
 
@@ -134,7 +135,8 @@ def _masked(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Fl
     known = np.ones(samples.shape[:2], bool)
     if nodata is not None and not math.isnan(nodata):
         known &= (samples != nodata).all(2)
-    if samples.dtype.kind in "if" and (suspect := np.isin(samples[..., 0], _FILLS) & known).any():
+    looked_at = samples[..., [0, samples.shape[2] // 2, -1]]  # the first bands of some sensors are 0 everywhere
+    if samples.dtype.kind in "if" and (suspect := np.isin(looked_at, _FILLS).any(2) & known).any():
         _refuse_fills(samples[suspect], whose)
     with np.errstate(over="ignore"):
         converted = samples.astype(np.float32)
@@ -150,9 +152,12 @@ def _masked(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Fl
 
 
 def _refuse_fills(pixels: NDArray[Any], whose: str) -> None:
-    """Raises CubeError where one of the pixels (n, B) has the same fill value in every band."""
-    if (same := (pixels == pixels[:, :1]).all(1)).any():
-        raise CubeError(
-            f"pixels of {whose} are {pixels[same][0, 0]:g} in every band, a fill value that its file does not declare; declare that value "
-            "as no data in its header"
-        )
+    """Raises CubeError where one of the pixels (n, B) has the same fill value in most bands."""
+    for value in _FILLS:
+        share = (pixels == value).mean(1).max()
+        if share > _FILLED:
+            most = "every band" if share == 1 else "most bands"
+            raise CubeError(
+                f"pixels of {whose} are {value:g} in {most}, a fill value that its file does not declare; declare that value as no data in "
+                "its header"
+            )

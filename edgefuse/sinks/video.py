@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import OutputError, SettingsError
-from edgefuse.ffmpeg.pump import captured_ns
+from edgefuse.ffmpeg.encoder_thread import captured_ns
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.util import files
+from edgefuse.util.parts import part_of, remove_abandoned_once
 from edgefuse.util.uri import Uri
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,9 @@ class VideoSink(Sink):
             raise SettingsError(f"{path}: a video needs one of the extensions {', '.join(CODECS)}")
         files.check_file(path)
         self._path, self._fps = path, _representable_rate(fps)
+        remove_abandoned_once(path.absolute().parent)
         # FFmpeg takes a relative path with a colon for a protocol
-        self._part = files.part_of(path.absolute(), path.suffix.lower())
+        self._part = part_of(path.absolute(), path.suffix.lower())
         self._target = files.utf8(self._part, OutputError)
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)

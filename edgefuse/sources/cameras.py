@@ -233,6 +233,12 @@ def _pair(specs: Sequence[str]) -> dict[Modality, cameras.Camera]:
     return made
 
 
+def check(specs: Sequence[str]) -> None:
+    """Check the cameras' specs without opening one. Raises SettingsError as `CamerasSource`."""
+    if list(specs) != [AUTO_CAMERAS]:
+        _refuse_same_device(_pair(specs))
+
+
 def _refuse_same_device(opened: dict[Modality, cameras.Camera]) -> None:
     identities = []
     for camera in opened.values():

@@ -207,7 +207,7 @@ def readme(results: dict[str, Any]) -> str:
     place = 1 + sum(rank < tno["rank"] for rank in tno["others"].values())
     return (
         f"| quality | mean rank {tno['rank']:.1f} on TNO (95 % interval {tno['low']:.1f} to {tno['high']:.1f}), place {place} of "
-        f"{len(tno['others']) + 1}; {row['kept']:.2f} of warm targets' contrast kept (development figures: these pairs were looked at "
+        f"{len(tno['others']) + 1}; {row['kept']:.2f} of warm targets' contrast kept (development figures: these pairs were evaluated "
         "between versions) |"
     )
 

@@ -125,3 +125,62 @@ def test_what_is_spoiled_comes_back_when_it_changes(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(CubeError, match="cannot list"):
         IncomingCubes(tmp_path / "missing").scan(0)
+
+
+def test_a_quicklook_neither_delays_nor_replaces_the_samples(tmp_path: Path) -> None:
+    incoming = IncomingCubes(tmp_path, 2, 60)
+    whole = cube(tmp_path / "line.dat").read_bytes()
+    (tmp_path / "line.dat.hdr").rename(tmp_path / "line.hdr")
+    (tmp_path / "line.png").write_bytes(b"\x89PNG")
+    (tmp_path / "line.dat").unlink()
+    assert incoming.scan(0) == incoming.scan(100) == ([], [])
+    # the samples take two minutes
+    for now in range(100, 220, 5):
+        (tmp_path / "line.dat").write_bytes(whole[: now - 99])
+        assert incoming.scan(now) == incoming.scan(now + 1.9) == ([], [])
+    (tmp_path / "line.dat").write_bytes(whole)
+    incoming.scan(230)
+    assert names(incoming.scan(232)[0]) == ["line.dat"]
+    assert {p.name for p in incoming.passed_over} == {"line.png"}
+
+
+def test_a_metadata_file_that_lands_later_is_waited_for(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    incoming = IncomingCubes(tmp_path, 2, 60, 600)
+    image = cube(tmp_path / "A-SPECTRAL_IMAGE.TIF")
+    incoming.file_closed(image.name)
+    assert incoming.scan(0) == incoming.scan(60) == ([], [])
+    (tmp_path / "A-METADATA.XML").write_text("<level_X/>")
+    assert incoming.scan(61) == ([], [])
+    assert names(incoming.scan(63)[0]) == [image.name]
+    # without one it is a cube in the end
+    (tmp_path / "A-METADATA.XML").unlink()
+    assert incoming.scan(70) == incoming.scan(669) == ([], [])
+    assert names(incoming.scan(670)[0]) == [image.name]
+    assert incoming.cube(image).awaited == "A-METADATA.XML"
+
+
+def test_a_shared_header_is_needed_until_its_last_samples_went(tmp_path: Path) -> None:
+    incoming = IncomingCubes(tmp_path, 0, 60)
+    header = tmp_path / "s.hdr"
+    for name in ("s.img", "s.raw", "s.dat"):
+        cube(tmp_path / name)
+        (tmp_path / f"{name}.hdr").replace(header)
+    # one is still arriving
+    os.truncate(tmp_path / "s.dat", 9)
+    assert names(incoming.scan(0)[0]) == ["s.img", "s.raw"]
+    for name in ("s.img", "s.raw"):
+        assert header in incoming.needed_by_others(tmp_path / name)
+        (tmp_path / name).unlink()
+    assert header in incoming.needed_by_others(tmp_path / "s.raw")
+    (tmp_path / "s.dat").unlink()
+    assert incoming.needed_by_others(tmp_path / "s.raw") == set()
+
+
+def test_what_is_not_known_yet_is_asked_again(tmp_path: Path) -> None:
+    answers: list[str | None] = [None, None, "broken"]
+    incoming = IncomingCubes(tmp_path, 2, 60, examine=lambda _: answers.pop(0))
+    path = cube(tmp_path / "a.npy")
+    assert incoming.scan(0) == incoming.scan(2) == incoming.scan(3) == incoming.scan(4) == ([], [])
+    assert answers == []
+    assert incoming.scan(60) == ([], [(path, "broken")])

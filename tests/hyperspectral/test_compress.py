@@ -159,7 +159,13 @@ def test_no_data_that_no_sample_can_be_is_kept_as_a_word(tmp_path: Path) -> None
             assert source.info.nodata == nodata
 
 
-def test_a_rate_that_is_too_low_is_warned_of(cube: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    report = compress.compress_file(cube, tmp_path / "a.efz", Quality(bpppc=0.001))
+def test_a_rate_that_is_too_low_is_an_error_or_warned_of(cube: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(CubeError, match=r"too small for this rate.*--bpppc [0-9.]+ reaches it") as caught:
+        compress.compress_file(cube, tmp_path / "a.efz", Quality(bpppc=0.001))
+    assert not (tmp_path / "a.efz").exists()
+    enough = float(str(caught.value).split("--bpppc ")[1].split()[0])
+    assert compress.compress_file(cube, tmp_path / "b.efz", Quality(bpppc=enough))["bpppc"] <= enough
+    report = compress.compress_file(cube, tmp_path / "a.efz", Quality(bpppc=0.001, allow_miss=True))
+    assert "too small for this rate" in report["missed"]
     assert report["bpppc"] > 0.001
     assert "too small for this rate" in caplog.text

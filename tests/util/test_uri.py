@@ -173,7 +173,7 @@ def test_choices() -> None:
         ("rtsp://me:pa'S3@door/s can not", "rtsp://***@door/s can not"),
         ('rtsp://me:pa"S3@door/s', "rtsp://***@door/s"),
         ("rtsp://me:p#S3@door/s", "rtsp://***@door/s"),
-        ("rtsp://door:554/user=admin_password=S3_channel=1_stream=0.sdp", "rtsp://door:554/***"),
+        ("rtsp://door:554/user=admin_password=S3_channel=1_stream=0.sdp", "rtsp://door:554/user=***"),
         ("http://door/cgi?usr=a&pwd=S3", "http://door/cgi?***"),
     ],
 )

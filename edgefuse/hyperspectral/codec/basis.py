@@ -24,6 +24,7 @@ _QUARTERS = 1 << 28, 225726413, 189812531, 159612671  # 2^28 * 2^(-i / 4) for i 
 _DELTA_FLAG = 128  # flag: the row is stored as differences between neighbouring bands
 _VECTOR_ERROR = 1.4  # quantisation error of a vector, in quantiser steps, after weighting by sqrt(pixels) * deviation
 _MAX_BITS = 20
+SCORES = 2.0**28  # largest magnitude of a component in 256ths of a step; the wavelet transform then stays within 32 bits
 STRIP = 512  # pixels per block; its working set fits the L2 cache
 
 
@@ -107,16 +108,25 @@ def projection(basis: Basis) -> Float64Array:
     return np.asarray(vectors @ np.linalg.pinv(vectors.T @ vectors, rcond=1e-9, hermitian=True))
 
 
-def scores(pixels: NDArray[np.generic], matrix: Float64Array, offset: Float64Array) -> Int32Array:
-    """Return round(pixels (n, B) @ matrix (B, K) - offset (K,)) as int32 (n, K)."""
-    out = np.empty((len(pixels), matrix.shape[1]), np.int32)
-    matrix, offset = matrix.astype(np.float32), offset.astype(np.float32)
+def scores(pixels: NDArray[np.generic], matrix: Float64Array, offset: Float64Array, precise: bool = False) -> tuple[Int32Array, float]:
+    """Return round(pixels (n, B) @ matrix (B, K) - offset (K,)) as int32 (n, K), and the largest magnitude.
+
+    Magnitudes above `SCORES` are clipped to it.
+
+    precise: compute in float64 rather than float32.
+    """
+    kind: type[np.float32 | np.float64] = np.float64 if precise else np.float32
+    out, largest = np.empty((len(pixels), matrix.shape[1]), np.int32), 0.0
+    matrix, offset = matrix.astype(kind), offset.astype(kind)
     for strip in strips(len(pixels)):
-        product = pixels[strip].astype(np.float32) @ matrix
+        product: NDArray[np.floating] = np.matmul(pixels[strip].astype(kind), matrix)
         product -= offset
-        np.clip(product, -(2.0**27), 2.0**27, out=product)
+        extreme = max(float(product.max(initial=0)), -float(product.min(initial=0)))
+        if not extreme <= SCORES:
+            np.clip(product, -SCORES, SCORES, out=product)
+        largest = max(largest, extreme)
         out[strip] = np.rint(product, out=product)
-    return out
+    return out, largest
 
 
 def spectra(components: Int32Array, basis: Basis, step: float) -> Iterator[tuple[slice, Float64Array]]:

@@ -25,14 +25,14 @@ def principal(pixels: NDArray[np.generic]) -> tuple[Float64Array, Float64Array, 
     """Return mean (B,), descending variances (B,) and principal components (B, B), as columns, of finite pixels (n, B)."""
     count = len(pixels)
     stride = max(1, count // max(_MIN_PIXELS, count // 8))
-    sampled = pixels[_sample_indices(count, stride)].astype(np.float32)
+    sampled = pixels[sample_indices(count, stride)].astype(np.float32)
     mean = sampled.mean(0, dtype=np.float64)
     sampled -= mean.astype(np.float32)
     values, vectors = np.linalg.eigh((sampled.T @ sampled).astype(np.float64) / len(sampled))
     return mean, np.maximum(values[::-1], 0), vectors[:, ::-1]
 
 
-def _sample_indices(count: int, stride: int) -> NDArray[np.intp]:
+def sample_indices(count: int, stride: int) -> NDArray[np.intp]:
     """Return every `stride`-th index below `count`, plus an offset that varies, so that samples do not fall on the same image columns."""
     index = np.arange(0, count, stride)
     return np.minimum(index + index // stride * 7919 % stride, count - 1)

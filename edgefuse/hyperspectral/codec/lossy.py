@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder, klt, rate_model, samples, wavelet
-from edgefuse.hyperspectral.codec.basis import Basis, projection, quantised, scores, spectra, sums, units, vector_bits
+from edgefuse.hyperspectral.codec.basis import SCORES, Basis, projection, quantised, scores, spectra, sums, units, vector_bits
 from edgefuse.hyperspectral.codec.entropy_tables import ONE
 from edgefuse.hyperspectral.efz import VERSION
 from edgefuse.util.arrays import Float64Array, Int32Array
@@ -27,8 +27,12 @@ _MIN_BENEFIT = 0.05  # minimum net benefit of a component in bits per pixel, for
 _REMEASURE = 4  # measure again if the cached measurement's step exceeds the requested one by more than this factor
 _TOLERANCE = 0.03  # accepted shortfall from the requested size or error
 _SPATIAL_SHARE = 0.25  # geometric mean of the coefficients' variances as a share of the component's
-_COMPONENT_RANGE = 2.0**18  # maximum range of a component in steps; more would overflow 32 bits
+_COMPONENT_RANGE = 2.0**18  # range of a component in steps, as 8 deviations; the actual range limits the step further
+_MEASURED_RANGE = SCORES / 2  # maximum of a measured component: its wavelet coefficients are up to 7.5 times as large
+_PRECISE = 4  # steps up to this multiple of the smallest one are computed in float64
+_FINE = 4.0  # steps of integer tiles up to which the error is measured after rounding
 _MEAN_RANGE = 2.0**26  # maximum of the mean spectrum in its steps
+_LEAST_STEP = 1e-20  # in the cube's units
 
 
 @dataclass(frozen=True)
@@ -122,23 +126,32 @@ class _Fit:
 
 
 class Analysis:
-    """Encoder of a tile of pixels (h * w, B), of any real type, all finite."""
+    """Encoder of a tile of pixels (h * w, B), of any real type, all finite.
 
-    def __init__(self, pixels: NDArray[np.generic], height: int, width: int) -> None:
-        self.pixels, self.height, self.width = pixels, height, width
+    ignored: mask (h * w, B) of samples that are coded apart; their error does not count.
+    """
+
+    def __init__(self, pixels: NDArray[np.generic], height: int, width: int, ignored: NDArray[np.bool_] | None = None) -> None:
+        self.pixels, self.height, self.width, self._ignored = pixels, height, width, ignored
         self.levels = wavelet.levels_for(height, width)
         self.mean, self.variances, self.vectors = klt.principal(pixels)
         deviation = float(np.sqrt(self.variances[:1].sum()))
         mean_magnitude = float(np.abs(self.mean).max(initial=0))
-        self.least_step = max(8 * deviation / _COMPONENT_RANGE, mean_magnitude * np.sqrt(len(pixels)) / _MEAN_RANGE, 1e-12)
+        self.least_step = max(8 * deviation / _COMPONENT_RANGE, mean_magnitude * np.sqrt(len(pixels)) / _MEAN_RANGE, _LEAST_STEP)
+        self._first_least_step = self.least_step
         self.most_step = 64 * deviation + mean_magnitude + 2 * self.least_step
         self._measured: _Measurement | None = None
         self._cached_fit: _Fit | None = None
 
     def at(self, step: float) -> Lossy:
         """Encode with the quantiser step `step` in the cube's units."""
-        step = max(step, self.least_step)
-        return self._encode_fit(self._fit(step), step)
+        fit = self._fit(step)
+        return self._encode_fit(fit, max(step, self.least_step))
+
+    def finest(self) -> Lossy:
+        """Encode with the smallest step, whatever was encoded before."""
+        self.least_step, self._measured, self._cached_fit = self._first_least_step, None, None
+        return self.at(0)
 
     def _encode_fit(self, fit: _Fit, step: float) -> Lossy:
         scale = min(max(round(fit.basis.step / step * 65536), 1), 1 << 31)
@@ -152,7 +165,8 @@ class Analysis:
         # the number of components depends on the step, so iterate until it suffices
         target = self.guessed(size) * 0.8
         for _ in range(3):
-            step, measurement = target, self._measure(target)
+            step = max(target, self.least_step)
+            measurement = self._measure(step)
             steps = step * np.geomspace(1 / 8, 8, 49)
             diagonals = np.einsum("mkk->mk", measurement.covariances)
             target = float(
@@ -175,7 +189,11 @@ class Analysis:
                 fits = min(fits, step)
                 if best is None or encoded_size > best[0]:
                     best = encoded_size, encoded
-                if encoded_size >= size * (1 - _TOLERANCE) or step <= self.least_step:
+                if step <= self.least_step:
+                    # the same for every size that it fits, so that more bytes are never worse
+                    finest = self.finest()
+                    return finest if len(finest.to_bytes()) <= size else encoded
+                if encoded_size >= size * (1 - _TOLERANCE):
                     break
             elif step >= self.most_step:
                 break
@@ -194,8 +212,8 @@ class Analysis:
         assert chosen is not None
         return chosen[1]
 
-    def with_error(self, error: float) -> Lossy:
-        """Encode with a mean squared error of at most `error` (squared units of the cube), and close to it."""
+    def with_error(self, error: float) -> Lossy | None:
+        """Encode with a mean squared error of at most `error` (squared units of the cube), and close to it; None if it can't be reached."""
         variances = np.concatenate([self.variances, [0.0]])
         steps = np.geomspace(self.least_step, self.most_step, 256)
         pixels, bands = self.pixels.shape
@@ -203,29 +221,36 @@ class Analysis:
         step = float(np.exp(np.interp(np.log(error), np.log(expected), np.log(steps))))
         best: tuple[float, Lossy] | None = None
         points: list[tuple[float, float]] = []
-        for _ in range(_TRIES):
+        for tries in range(2 * _TRIES):
             step = min(max(step, self.least_step), self.most_step)
             encoded = self.at(step)
             measured = max(self.error(encoded), 1e-300)
             if measured <= error and (best is None or step > best[0]):
                 best = step, encoded
-            if error * (1 - _TOLERANCE) <= measured <= error or (step <= self.least_step):
-                best = best or (step, encoded)
+            if error * (1 - _TOLERANCE) <= measured <= error or step <= self.least_step or (best and tries + 1 >= _TRIES):
                 break
             points.append((float(np.log(step)), float(np.log(measured))))
             slope = 1.3
             if len(points) > 1 and abs(points[-1][0] - points[-2][0]) > 1e-6:
                 slope = min(4.0, max(0.3, (points[-1][1] - points[-2][1]) / (points[-1][0] - points[-2][0])))
             step *= float((error * (1 - _TOLERANCE / 2) / measured) ** (1 / slope))
-        return best[1] if best else encoded
+        return best[1] if best else None
 
     def error(self, encoded: Lossy) -> float:
-        """Return the mean squared error of the decoded tile in squared units of the cube, before rounding to its sample type."""
-        total = 0.0
+        """Return the mean squared error of the decoded tile in squared units of the cube, without the samples that are coded apart."""
+        dtype, total = self.pixels.dtype, 0.0
+        integer = dtype.kind != "f"
+        rounded = encoded.step <= (_FINE if integer else _PRECISE * self.least_step)
+        count = self.pixels.size - (0 if self._ignored is None else int(self._ignored.sum()))
         for strip, decoded in encoded.spectra():
+            if rounded:
+                decoded[...] = np.rint(decoded) if integer else decoded.astype(dtype)
             decoded -= self.pixels[strip].astype(np.float64)
+            if self._ignored is not None:
+                decoded[self._ignored[strip]] = 0
             total += float(np.vdot(decoded, decoded))
-        return total / self.pixels.size
+        # rounding to integers adds the variance of a uniform distribution, where the error is far above it
+        return total / count + (1 / 12 if integer and not rounded else 0)
 
     def sizes(self, steps: Float64Array) -> Float64Array:
         """Estimate the bytes (n,) of the tile at `steps` (n,) from local covariances."""
@@ -245,9 +270,12 @@ class Analysis:
 
     def _fit(self, step: float) -> _Fit:
         """Return a basis for about this step with the wavelet coefficients in it, from the cache if its step is close enough."""
+        step = max(step, self.least_step)
         if self._cached_fit and 1 / _BASIS_REUSE < self._cached_fit.basis.step / step < _BASIS_REUSE:
             return self._cached_fit
-        measurement, count = self._measure(step), self._count(step)
+        measurement = self._measure(step)
+        step = max(step, self.least_step)
+        count = self._count(step)
         covariances = measurement.covariances[:, :count, :count] / step**2
         rotation = klt.rotation(covariances, measurement.counts, 1.0)
         variances = np.einsum("ki,mki->mi", rotation, covariances @ rotation)
@@ -260,7 +288,11 @@ class Analysis:
         basis = quantised(self.mean, self.vectors[:, :count] @ rotation[:, order], deviations[order], len(self.pixels), step)
         # project the measured principal components onto the basis: the rest is negligible
         matrix = (self.vectors[:, : measurement.coefficients.shape[2]].T @ projection(basis)) * (measurement.step / step)
-        projected = scores(measurement.coefficients.reshape(len(self.pixels), -1), matrix, np.zeros(len(order)))
+        precise = step <= _PRECISE * self.least_step
+        projected, largest = scores(measurement.coefficients.reshape(len(self.pixels), -1), matrix, np.zeros(len(order)), precise)
+        self.least_step = max(self.least_step, 1.01 * step * largest / SCORES)
+        if largest > SCORES:
+            return self._fit(self.least_step)
         coefficients = projected.reshape(self.height, self.width, len(order))
         self._cached_fit = _Fit(basis, coefficients, rate_model.magnitudes(coefficients, self.levels), self.pixels.size)
         return self._cached_fit
@@ -275,7 +307,11 @@ class Analysis:
         count = self._count(step)
         if self._measured is None or self._measured.covariances.shape[1] < count or self._measured.step > _REMEASURE * step:
             matrix = self.vectors[:, :count] * (ONE / step)
-            coefficients = scores(self.pixels, matrix, self.mean @ matrix).reshape(self.height, self.width, count)
+            components, largest = scores(self.pixels, matrix, self.mean @ matrix, step <= _PRECISE * self.least_step)
+            if largest > _MEASURED_RANGE:
+                self.least_step = max(self.least_step, 1.01 * step * largest / _MEASURED_RANGE)
+                return self._measure(self.least_step)
+            coefficients = components.reshape(self.height, self.width, count)
             wavelet.transform(coefficients, self.levels)
             covariances, counts = rate_model.covariances(coefficients, self.levels) if count else (np.zeros((1, 0, 0)), np.ones(1))
             self._measured = _Measurement(coefficients, step, covariances * step**2, counts)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgefuse import runtimes, zoo
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import base, entropy_coder, samples, tile
+from edgefuse.hyperspectral.codec import apart, base, entropy_coder, samples, tile
 from edgefuse.hyperspectral.codec.base import Cube, Target, sizes_of
 from edgefuse.hyperspectral.cube import peak_of
 from edgefuse.hyperspectral.spectral_axis import resampled
@@ -61,7 +61,7 @@ def encode_to(
     _check_target(target)
     shape, dtype = sizes_of(cube, nodata)
     with closing(Network(_ENCODER)) as encoder, closing(Network(_DECODERS[0])) as decoder:
-        peak = peak_of(dtype)
+        peak = target.peak or peak_of(dtype)
         settings = {"peak": peak, "weights": decoder.weights, "nodata": nodata if nodata is None or nodata == nodata else None}
         tile_size = min(_SIDE, shape[0]), min(_SIDE, shape[1])
         header = efz.Header(shape, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
@@ -71,15 +71,21 @@ def encode_to(
         pixels_left = shape[0] * shape[1]
         for number in range(header.count):
             prepared = tile.prepared(np.asarray(cube[header.place(number)]).astype(dtype, copy=False), nodata)
-            mask = prepared.missing.encoded if prepared.missing else b""
+            mask = prepared.section
             encoded, step = b"", 0
             if not prepared.empty:
-                spectra = np.clip(prepared.pixels.astype(np.float32) / np.float32(peak), 0, 1)
-                latent = latents(encoder, spectra.reshape(prepared.height, prepared.width, -1))
+                spectra = prepared.pixels.astype(np.float32) / np.float32(peak)
+                latent = latents(encoder, np.clip(spectra, 0, 1).reshape(prepared.height, prepared.width, -1))
                 share = bytes_left * prepared.height * prepared.width / pixels_left - _HEAD.size - len(mask)
-                encoded, step = _encode_latent(latent, target, share, lambda q, s: _psnr(spectra, _spectra(decoder, q, s, prepared)))  # noqa: B023
+                counted = None if prepared.apart is None else ~prepared.apart.mask
+                encoded, step = _encode_latent(
+                    latent,
+                    target,
+                    share,
+                    lambda q, s: _psnr(spectra, _spectra(decoder, q, s, prepared), counted),  # noqa: B023
+                )
             payload = _HEAD.pack(step, len(mask)) + mask + encoded
-            writer.tile(number, payload)
+            writer.tile(number, payload, prepared.apart.version if prepared.apart else efz.PLAIN_VERSION)
             bytes_left -= len(payload)
             pixels_left -= prepared.height * prepared.width
             progress(number + 1, header.count)
@@ -89,12 +95,14 @@ def encode_to(
 def _encode_latent(latent: Int32Array, target: Target, share: float, psnr: Callable[[Int32Array, int], float]) -> tuple[bytes, int]:
     """Return (encoded latent, step): the finest step within `share` bytes, or the coarsest step that reaches the target PSNR."""
     if target.psnr is not None:
-        best = 0.0
+        best = -math.inf
         for step in (_MAX_STEP >> k for k in range(8)):
             quantised = quantise(latent, step)
             best = max(best, reached := psnr(quantised, step))
             if reached >= target.psnr:
                 return coded_latent(quantised), step
+        if target.best_effort:
+            return coded_latent(latent), 1
         raise InputError(f"sscnet reaches {best:.2f} dB here, not {target.psnr:g}; ask for less, or use spectral-edge")
     if target.bpppc is None:
         return coded_latent(latent), 1
@@ -210,8 +218,10 @@ def _median(left: Int32Array, above: Int32Array, corner: Int32Array) -> Int32Arr
     return np.clip(guess, np.minimum(left, above), np.maximum(left, above))
 
 
-def _psnr(a: Float32Array, b: Float32Array) -> float:
-    return float(-10 * np.log10(max(float(np.mean((a.astype(np.float64) - b) ** 2)), 1e-20)))
+def _psnr(a: Float32Array, b: Float32Array, counted: NDArray[np.bool_] | None) -> float:
+    """Return the PSNR with a peak of 1 over the samples that are `counted`; None: all."""
+    error = a.astype(np.float64) - b
+    return float(-10 * np.log10(max(float(np.mean((error if counted is None else error[counted]) ** 2)), 1e-20)))
 
 
 def _decoder_of(weights: Any) -> Network:
@@ -259,18 +269,12 @@ class Decoder(base.Decoder):
             else:
                 samples.fill(out, np.ascontiguousarray(spectra, np.float64), np.zeros(shape[2]), self._peak, *tile.limits(out.dtype))
         if size:
-            out[tile.decoded_mask(payload[_HEAD.size : begin], shape, self._reader.version)] = self.missing
+            apart.restore(out, payload[_HEAD.size : begin], shape[:2], self.missing, self._reader.version)
         return out.reshape(shape)
 
 
 class SscnetCodec(base.Codec):
     """The codec `sscnet`. Its methods also raise ModelError and MissingDependencyError."""
 
-    def encode_to(
-        self, stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
-        progress: base.Progress = base.silent,
-    ) -> int:  # fmt: skip
-        return encode_to(stream, cube, target, nodata=nodata, about=about, progress=progress)
-
-    def decoder(self, stream: BinaryIO) -> Decoder:
-        return Decoder(stream)
+    encode_to = staticmethod(encode_to)
+    decoder = Decoder

@@ -1,4 +1,4 @@
-"""Payload of a tile: the mask of missing samples, then the samples, coded lossy or near-lossless."""
+"""Payload of a tile: the samples that are coded apart, such as missing ones, then the others, coded lossy, near-lossless or exactly."""
 
 from __future__ import annotations
 
@@ -10,91 +10,133 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral.codec import entropy_coder, near_lossless
+from edgefuse.hyperspectral import efz
+from edgefuse.hyperspectral.codec import apart, exact, infill, near_lossless
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
+from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers, Suspicion, find, suspected
 
-_HEAD = struct.Struct("<BI")  # kind of payload, bytes of the mask
-_MAX_MAGNITUDE = 1e12  # largest magnitude whose squares can be summed in float32
-_EMPTY, _LOSSY, _NEAR_LOSSLESS = range(3)
-
-Array = NDArray[np.generic]
+INTEGERS = "uint8", "int8", "uint16", "int16"  # types that can be coded near-lossless
+_HEAD = struct.Struct("<BI")  # kind of payload, bytes of the section of samples that are coded apart
+_EMPTY, _LOSSY, _NEAR_LOSSLESS, _LOSSLESS, _EXACT = range(5)
 
 
-class Missing(NamedTuple):
-    """Missing samples of a tile."""
+class Apart(NamedTuple):
+    """Samples of a tile that are not coded with the others: missing ones, fill values, outliers (apart.py)."""
 
     mask: NDArray[np.bool_]
     """(h * w, B)"""
-    encoded: bytes
-    """The mask as stored in the payload."""
+    section: bytes
+    """How the payload stores them."""
+    version: int
+    """Format version that the section needs."""
 
 
 class Prepared(NamedTuple):
-    """A tile whose missing samples are replaced."""
+    """A tile whose samples that are coded apart are replaced."""
 
     pixels: Array
-    """(h * w, B), finite; missing samples hold the mean of their band."""
+    """(h * w, B), finite."""
     height: int
     width: int
-    missing: Missing | None
+    apart: Apart | None
 
     @property
     def empty(self) -> bool:
-        """Whether all samples are missing."""
-        return self.missing is not None and bool(self.missing.mask.all())
+        """Whether no sample is left to code."""
+        return self.apart is not None and bool(self.apart.mask.all())
+
+    @property
+    def section(self) -> bytes:
+        """Section of the payload with the samples that are coded apart; empty if there are none."""
+        return self.apart.section if self.apart else b""
 
 
-def prepared(cube: Array, nodata: float | None) -> Prepared:
-    """Prepare the samples `cube` (h, w, B) of a tile. Samples equal to `nodata` and non-finite ones are missing. Raises InputError."""
+def prepared(cube: Array, nodata: float | None, outliers: bool = True) -> Prepared:
+    """Prepare the samples `cube` (h, w, B) of a tile. Samples equal to `nodata` and NaN are missing. Raises InputError.
+
+    outliers: look for finite samples that are far from all others, to code them apart.
+    """
     height, width, bands = cube.shape
     pixels = np.ascontiguousarray(cube).reshape(-1, bands)
-    if _no_sample_missing(pixels, nodata):
-        return Prepared(pixels, height, width, None)
-    mask = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
-    if nodata is not None and not math.isnan(nodata):
-        mask |= pixels == nodata
-    if pixels.dtype.kind == "f" and np.abs(np.where(mask, 0, pixels)).max() > _MAX_MAGNITUDE:
-        raise InputError(f"samples beyond {_MAX_MAGNITUDE:g} can't be compressed; scale the cube, or name such samples as nodata")
-    if not mask.any():
-        return Prepared(pixels, height, width, None)
-    same_in_all_bands = bool((mask == mask[:, :1]).all())
-    shape = height, width, 1 if same_in_all_bands else bands
-    encoded = entropy_coder.encode_exact(mask[:, :1].reshape(shape) if same_in_all_bands else mask.reshape(shape))
-    counts = (~mask).sum(0)
-    means = np.where(mask, 0, pixels).sum(0, dtype=np.float64) / np.maximum(counts, 1)
-    means = means.astype(pixels.dtype) if pixels.dtype.kind == "f" else np.rint(means).astype(pixels.dtype)
-    return Prepared(np.where(mask, means, pixels), height, width, Missing(mask, bytes([same_in_all_bands]) + encoded))
+    low, high = pixels.min(0), pixels.max(0)
+    numbers = bool(np.isfinite(low).all() and np.isfinite(high).all())
+    missing = _missing(pixels, nodata, low, high, numbers)
+    rest = pixels
+    if missing is not None:
+        rest = infill.filled(pixels, missing if numbers else missing | ~np.isfinite(pixels), width)
+        low, high = rest.min(0), rest.max(0)
+    kinds = suspected(rest, low, high) if np.isfinite(low).all() and np.isfinite(high).all() else Suspicion()
+    if not outliers:
+        kinds = Suspicion(False, False)
+    found = find(pixels, missing, kinds) if any(kinds) or not numbers else None
+    if found is None:
+        return Prepared(rest, height, width, None if missing is None else _apart(pixels, missing, None, height, width))
+    missing = np.zeros(pixels.shape, bool) if missing is None else missing
+    separate = _apart(pixels, missing, found, height, width)
+    return Prepared(infill.filled(pixels, separate.mask, width), height, width, separate)
 
 
-def _no_sample_missing(pixels: Array, nodata: float | None) -> bool:
-    """Quick check by minimum and maximum: True if certainly no sample is missing or too large."""
-    low, high = float(pixels.min()), float(pixels.max())
-    return low >= -_MAX_MAGNITUDE and high <= _MAX_MAGNITUDE and (nodata is None or not low <= nodata <= high)
+def _missing(pixels: Array, nodata: float | None, low: Array, high: Array, numbers: bool) -> Mask | None:
+    """Return the mask (n, B) of missing samples; None if there are none."""
+    if nodata is None or math.isnan(nodata):
+        return None if numbers or not (mask := np.isnan(pixels)).any() else mask
+    if numbers and not low.min() <= nodata <= high.max():
+        return None
+    return mask if (mask := pixels == nodata).any() else None
 
 
-def lossy_payload(tile: Prepared, made: Lossy | None) -> bytes:
-    """Return the payload of a lossy tile; None: all samples are missing."""
-    mask = tile.missing.encoded if tile.missing else b""
-    return _HEAD.pack(_EMPTY if made is None else _LOSSY, len(mask)) + mask + (b"" if made is None else made.to_bytes())
+def _apart(pixels: Array, missing: Mask, found: Outliers | None, height: int, width: int) -> Apart:
+    section, version = apart.encode(pixels, missing, found, height, width)
+    return Apart(missing | found.mask if found else missing, section, version)
 
 
-def near_payload(tile: Prepared, bound: int) -> bytes:
-    """Return the payload of a near-lossless tile with a maximum error of `bound`."""
-    mask = tile.missing.encoded if tile.missing else b""
-    if tile.empty:
-        return _HEAD.pack(_EMPTY, len(mask)) + mask
-    encoded = near_lossless.encode(tile.pixels, tile.height, tile.width, bound, limits(tile.pixels.dtype))  # type: ignore[arg-type]
-    return _HEAD.pack(_NEAR_LOSSLESS, len(mask)) + mask + encoded
+class Payload(NamedTuple):
+    """Payload of a tile."""
+
+    data: bytes
+    version: int
+    """Format version that it needs."""
+
+
+def lossy_payload(tile: Prepared, made: Lossy | None) -> Payload:
+    """Return the payload of a lossy tile; None: no sample is left to code."""
+    return _payload(tile, _EMPTY, b"") if made is None else _payload(tile, _LOSSY, made.to_bytes())
+
+
+def near_payload(tile: Prepared, bound: int) -> Payload:
+    """Return the payload of a near-lossless tile with a maximum error of `bound`, the one that the file's header states."""
+    return _payload(tile, _EMPTY, b"") if tile.empty else _payload(tile, _NEAR_LOSSLESS, _near(tile, bound))
+
+
+def exact_payload(tile: Prepared) -> Payload:
+    """Return the payload of a tile that is coded exactly, in a file whose header states no bound."""
+    if tile.pixels.dtype.name in INTEGERS:
+        return _payload(tile, _LOSSLESS, _near(tile, 0))
+    return _payload(tile, _EXACT, exact.encode(tile.pixels))
+
+
+def unit(tile: Prepared) -> int:
+    """Return the distance of neighbouring values that `exact_payload` makes use of: 1 for integers of 8 and 16 bits, else 0."""
+    return int(tile.pixels.dtype.name in INTEGERS)
+
+
+def _near(tile: Prepared, bound: int) -> bytes:
+    return near_lossless.encode(tile.pixels, tile.height, tile.width, bound, limits(tile.pixels.dtype))
+
+
+def _payload(tile: Prepared, kind: int, data: bytes) -> Payload:
+    version = apart.VERSION if kind in (_LOSSLESS, _EXACT) else tile.apart.version if tile.apart else efz.PLAIN_VERSION
+    return Payload(_HEAD.pack(kind, len(tile.section)) + tile.section + data, version)
 
 
 def analysed(tile: Prepared) -> Analysis | None:
-    """Analyse a tile for lossy coding; None if all samples are missing."""
-    return None if tile.empty else Analysis(tile.pixels, tile.height, tile.width)
+    """Analyse a tile for lossy coding; None if no sample is left to code."""
+    return None if tile.empty else Analysis(tile.pixels, tile.height, tile.width, tile.apart.mask if tile.apart else None)
 
 
 def overhead(tile: Prepared) -> int:
     """Return the bytes of a payload that do not depend on the quantiser step."""
-    return _HEAD.size + (len(tile.missing.encoded) if tile.missing else 0)
+    return _HEAD.size + len(tile.section)
 
 
 def decode(
@@ -105,7 +147,8 @@ def decode(
         raise InputError("a tile is truncated")
     kind, size = _HEAD.unpack_from(payload)
     begin = _HEAD.size + size
-    if begin > len(payload) or kind > _NEAR_LOSSLESS or (kind == _NEAR_LOSSLESS and bound is None):
+    most = _EXACT if version >= apart.VERSION else _NEAR_LOSSLESS
+    if begin > len(payload) or kind > most or (kind == _NEAR_LOSSLESS and bound is None):
         raise InputError("a tile is damaged")
     flat = shape[0] * shape[1], shape[2]
     out = np.zeros(flat, dtype)
@@ -118,12 +161,15 @@ def decode(
             with np.errstate(over="ignore"):
                 for strip, spectra in lossy.spectra():
                     out[strip] = spectra
-    elif kind == _NEAR_LOSSLESS:
-        assert bound is not None
-        out[...] = near_lossless.decode(payload[begin:], shape, bound, limits(dtype), version)
+    elif kind == _EXACT:
+        exact.decode(payload[begin:], out)
+    elif kind in (_NEAR_LOSSLESS, _LOSSLESS):
+        if dtype.name not in INTEGERS:
+            raise InputError("a tile is damaged")
+        allowed = bound if kind == _NEAR_LOSSLESS and bound is not None else 0
+        out[...] = near_lossless.decode(payload[begin:], shape, allowed, limits(dtype), version)
     if size:
-        mask = decoded_mask(payload[_HEAD.size : begin], shape, version)
-        out[mask] = missing_value(dtype, nodata)
+        apart.restore(out, payload[_HEAD.size : begin], shape[:2], missing_value(dtype, nodata), version)
     return out.reshape(shape)
 
 
@@ -138,11 +184,3 @@ def missing_value(dtype: np.dtype[np.generic], nodata: float | None) -> float:
     if nodata is not None:
         return nodata
     return math.nan if dtype.kind == "f" else 0
-
-
-def decoded_mask(data: bytes, shape: tuple[int, int, int], version: int) -> NDArray[np.bool_]:
-    """Decode the mask (h * w, B) of missing samples."""
-    same_in_all_bands = data[0] == 1
-    bands = 1 if same_in_all_bands else shape[2]
-    mask = entropy_coder.decode_exact(data[1:], (shape[0], shape[1], bands), version) != 0
-    return np.broadcast_to(mask, shape).reshape(-1, shape[2])

@@ -38,7 +38,7 @@ def scenes(tmp_path: Path) -> str:
 def _examples(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     truth = _cube(40, 40, BANDS, seed).astype(np.float32) / 10000
     start = interpolated(degraded(truth))
-    cube, image = runtime.given(start, wide_bands(truth), BANDS)
+    cube, image = runtime.network_inputs(start, wide_bands(truth), BANDS)
     return cube[None], image[None], truth.transpose(2, 0, 1)[None]
 
 

@@ -12,7 +12,7 @@ from edgefuse import zoo
 from edgefuse.runtimes.golden import verify
 from edgefuse.sharpening.covariance import Grid, covariances
 from edgefuse.sharpening.kernel import MANY, FixedFeatures
-from edgefuse.sharpening.kernel_network import AXES, of
+from edgefuse.sharpening.kernel_network import AXES, from_card
 from edgefuse.sharpening.psf import Psf
 from tools.data import sharpening
 from tools.kernel import export, train
@@ -53,7 +53,7 @@ def test_trained_and_exported_it_is_what_the_runtime_has(tmp_path: Path) -> None
         f, slopes, scale = train.features(network, pair, slice(0, height), slice(0, width))
     whitened = np.pad(np.moveaxis(pair.whitened.numpy(), 0, 2), [(MARGIN, MARGIN)] * 2 + [(0, 0)], mode="reflect")
     bands = whitened.shape[2]
-    kernel = of(card, bands)
+    kernel = from_card(card, bands)
     assert kernel.near == pytest.approx(network.near[int(bands >= MANY)].item(), abs=1e-3)
     made = kernel.features(whitened, np.sinh(np.moveaxis(pair.planes[AXES:].numpy(), 0, 2)))
     np.testing.assert_allclose(made.similarity.reshape(f.shape), f, atol=1e-3)

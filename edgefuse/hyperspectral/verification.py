@@ -1,0 +1,127 @@
+"""Verification of an `.efz` file: it is decoded from its bytes, and compared with the cube and with what was promised."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse.errors import CubeError, EdgeFuseError
+from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
+from edgefuse.hyperspectral.fills import FillFinder, LikelyFill, named
+from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.quality import Quality
+from edgefuse.metrics.spectral import Spectral, SpectralScore
+
+_logger = logging.getLogger(__name__)
+
+Beat = Callable[[int, int], None]  # bytes done, total bytes
+
+_ABOVE_PEAK, _BELOW_PEAK = 8.0, 1 / 50  # largest sample in peaks, outside of which the peak probably is another one
+_CLIPPED = 2.0  # largest sample in peaks, for a model that clips samples to the peak
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Result of a verification.
+
+    measured: error over the valid samples. fills: likely fill values that the cube does not declare; they count as missing in `measured`.
+    magnitude: of the largest valid sample. missed: what was asked for and not reached, as a sentence; empty if all was.
+    """
+
+    measured: Spectral
+    fills: list[LikelyFill]
+    magnitude: float
+    missed: str = ""
+
+
+def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, beat: Beat | None) -> Verified:
+    """Decode the file at `path`, and compare it with the cube `source`.
+
+    info: metadata of the cube, with the no-data value that was asked for. Raises EdgeFuseError if the file can't be decoded, or a sample
+    that must come back exactly does not. A target that is not reached is reported in `missed`.
+    """
+    nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
+    score = SpectralScore(info.shape[2], quality.peak or peak_of(info.dtype), nodata)
+    finder, covered = FillFinder(nodata), 0
+    with Compressed(path) as efz:
+        for window, samples in efz.tiles():
+            reference = source.read(*window)
+            fills = finder.add(reference)
+            score.add(reference, samples, fills)
+            _check_exact(reference, samples, nodata, fills, quality.bound == 0, source.path)
+            covered += samples.size
+            if beat is not None:
+                beat(source.nbytes + covered * samples.itemsize, 2 * source.nbytes)
+        if efz.lost or covered * source.dtype.itemsize != source.nbytes:
+            raise EdgeFuseError(f"{source.path}: the written file can't be decoded completely; the disk may be failing")
+    measured = score.result()
+    if quality.bound is not None and measured.max_error > quality.bound:
+        raise EdgeFuseError(
+            f"{source.path}: a decoded sample is off by {measured.max_error:g}, allowed are {quality.bound}; please report this"
+        )
+    missed = _missed(quality, measured, 8 * path.stat().st_size / math.prod(info.shape))
+    return Verified(measured, finder.result(), score.magnitude, f"{source.path}: {missed}" if missed else "")
+
+
+def _check_exact(
+    reference: NDArray[Any], decoded: NDArray[Any], nodata: float | None, fills: NDArray[np.bool_] | None, lossless: bool, path: Path
+) -> None:
+    """Raise EdgeFuseError unless missing samples, infinities and fill values are equal; all samples, if `lossless`."""
+    if lossless:
+        equal = np.array_equal(reference, decoded)
+    else:
+        exact = np.zeros(reference.shape, bool) if nodata is None else reference == nodata
+        if reference.dtype.kind == "f":
+            exact |= ~np.isfinite(reference)
+        if fills is not None:
+            exact |= fills
+        equal = not exact.any() or np.array_equal(reference[exact], decoded[exact], equal_nan=reference.dtype.kind == "f")
+    if not equal:
+        raise EdgeFuseError(f"{path}: the decoded cube differs from the original; nothing was written. Please report this")
+
+
+def _missed(quality: Quality, measured: Spectral, bpppc: float) -> str:
+    """Return what was asked for, what was reached instead and what would reach it; empty if it was reached."""
+    if quality.bpppc is not None and bpppc > quality.bpppc:
+        enough = math.ceil(bpppc * 1000) / 1000
+        return (
+            f"{bpppc:.4g} bits per pixel and channel reached, {quality.bpppc:g} asked: the cube is too small for this rate, or its mask of "
+            f"missing samples too irregular; --bpppc {enough:g} reaches it, --allow-miss keeps the file"
+        )
+    if quality.psnr is not None and measured.psnr_db < quality.psnr:
+        most = math.floor(measured.psnr_db * 100) / 100
+        return (
+            f"{measured.psnr_db:.2f} dB reached, {quality.psnr:g} asked, with a peak of {measured.peak:g}; --psnr {most:g} reaches it, or "
+            "--bpppc or --max-error without a peak; --allow-miss keeps the file"
+        )
+    return ""
+
+
+def report_doubts(path: Path, result: Verified, quality: Quality) -> None:
+    """Log warnings of undeclared fill values, and of a peak that does not fit the samples. Raises CubeError for a missed target."""
+    if result.fills:
+        _logger.warning(
+            "%s: %s: likely a fill value that the file does not declare; it is kept exactly and does not count in the quality. "
+            "--nodata=%.9g declares it as missing",
+            path, named(result.fills), result.fills[0].value,
+        )  # fmt: skip
+    peak, clips = result.measured.peak, quality.model == "sscnet"
+    ratio = result.magnitude / peak
+    if (quality.psnr is not None or clips) and result.magnitude and not _BELOW_PEAK <= ratio <= (_CLIPPED if clips else _ABOVE_PEAK):
+        effect = "sscnet clips samples above the peak" if clips else "the PSNR asks for more than it usually means"
+        _logger.warning(
+            "%s: the largest sample is %.4g, but the peak of the PSNR is %.4g: %s. Give --peak in the samples' unit",
+            path, result.magnitude, peak, "more is lost than the PSNR suggests" if ratio < 1 else effect,
+        )  # fmt: skip
+    if result.missed:
+        if not quality.allow_miss:
+            raise CubeError(result.missed)
+        _logger.warning("%s", result.missed)
