@@ -31,7 +31,7 @@ from edgefuse.metrics.references import REFERENCES
 from edgefuse.metrics.targets import Kept, Targets, summary
 from edgefuse.sources.base import Source
 from edgefuse.sources.file_names import listing
-from edgefuse.thermal.agc import PercentileAgc
+from edgefuse.thermal.grey import ToGrey
 from edgefuse.util import images
 
 
@@ -222,7 +222,7 @@ def evaluate(
     wanted = wanted or Wanted()
     tallies = [_Tally(m, wanted) for m in methods]
     evaluation = Evaluation([], 0)
-    agc, size = PercentileAgc(), (0, 0)
+    grey, size = ToGrey(), (0, 0)
     while frames is None or evaluation.pairs + len(evaluation.lost) < frames:
         try:
             pair = source.read()
@@ -231,7 +231,7 @@ def evaluate(
             check_sizes(pair)
             is_cut = pair.visible.size != size
             size = pair.visible.size
-            _measure(pair, tallies, wanted, agc, is_cut, evaluation)
+            _measure(pair, tallies, wanted, grey, is_cut, evaluation)
             evaluation.pairs += 1
         except FrameError as e:
             evaluation.lost.append(e)
@@ -243,8 +243,8 @@ def evaluate(
     return evaluation
 
 
-def _measure(pair: FramePair, tallies: Sequence[_Tally], wanted: Wanted, agc: PercentileAgc, is_cut: bool, counts: Evaluation) -> None:
-    visible, infrared = eight_bits(pair, agc)
+def _measure(pair: FramePair, tallies: Sequence[_Tally], wanted: Wanted, grey: ToGrey, is_cut: bool, counts: Evaluation) -> None:
+    visible, infrared = eight_bits(pair, grey)
     targets = None if wanted.masks is None else Targets(visible, infrared, wanted.masks.read(pair))
     boxes = None if wanted.boxes is None else wanted.boxes.read(pair.name)
     inputs, natural = fusion.Inputs(visible, infrared), Natural(visible, infrared)

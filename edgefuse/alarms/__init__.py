@@ -20,7 +20,7 @@ from edgefuse.frames import Frame, FusedFrame
 from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
-from edgefuse.thermal.ffc import StallWatch
+from edgefuse.thermal.ffc import StallWatch, can_stall
 from edgefuse.util import zone
 
 __all__ = ["Alarms"]
@@ -75,8 +75,9 @@ class Alarms:
 
     def _is_frozen(self, frame: Frame) -> bool:
         law = frame.radiometry
-        # without radiometry, identical frames may be legitimate
-        return law is not None and self._watch.update(frame.data, frame.time_ns, law.state) != "normal"
+        if law is None:
+            return False
+        return (self._watch.update(frame.data, frame.time_ns, law.state) if can_stall(frame) else law.state) != "normal"
 
     def report(self) -> dict[str, Any]:
         """Return, for each alarm: state ("quiet", "pending", "raised"), held, raise count, newest value, and why it cannot be evaluated."""

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from edgefuse.frames import Frame
 from edgefuse.settings.alarm import AlarmSettings
+from edgefuse.thermal import invalid
 from edgefuse.util.zone import Zone
-
-_DEAD, _SATURATED = 0, 65535  # counts that no scene produces
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,10 @@ def read(frame: Frame, s: AlarmSettings, zone: Zone) -> Reading | str:
     if s.measure == "area" and counts.size < s.pixels:
         return f"the zone has {counts.size} pixels, the alarm needs {s.pixels} beyond"
     scale, offset = (law.scale, law.offset) if degrees and law and law.scale else (1.0, 0.0)
-    alive = _alive(counts)
+    whole: Any = frame.data
+    alive = None if counts.dtype != np.uint16 else invalid.alive(whole)
+    if alive is not None:
+        alive = np.ascontiguousarray(alive[where])
     if alive is not None and not alive.any():
         return "the zone has only dead pixels"
     over = s.above is not None
@@ -68,16 +70,6 @@ def read(frame: Frame, s: AlarmSettings, zone: Zone) -> Reading | str:
         beyond, still = (_count(counts, alive, (limit - offset) / scale, over) for limit in (threshold, release))
         return Reading(round(value, 2), x, y, beyond, beyond >= s.pixels, still < s.pixels)
     return Reading(round(value, 2), x, y, None, *_compare(value, threshold, release, over))
-
-
-def _alive(counts: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Return a mask of the working pixels; None where all work."""
-    if counts.dtype != np.uint16:
-        return None
-    low, high, _, _ = cv2.minMaxLoc(counts)
-    if low > _DEAD and high < _SATURATED:
-        return None
-    return ((counts > _DEAD) & (counts < _SATURATED)).view(np.uint8)
 
 
 def _compare(value: float, threshold: float, release: float, over: bool) -> tuple[bool, bool]:

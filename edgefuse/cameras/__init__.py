@@ -19,6 +19,7 @@ __all__ = ["AUTO_CAMERAS", "Camera", "camera"]
 
 AUTO_CAMERAS = "auto"  # a spec that stands for those attached
 
+_OF_ALL = ("crop", "bad_pixels")  # options of every kind of camera
 _EXAMPLE = "such as --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100"
 
 
@@ -29,8 +30,12 @@ def camera(spec: str) -> Camera:
         raise SettingsError(f"camera {safe(spec)!r} is not visible=CAMERA or infrared=CAMERA, {_EXAMPLE}")
     parsed = _parse(uri)
     kind = registry.get("edgefuse.cameras", parsed.kind)
-    parsed.allow(*kind.OPTIONS)
+    parsed.allow(*kind.OPTIONS, *_OF_ALL)
     made: Camera = kind.from_uri(parsed, modality)
+    if parsed.options.keys() & set(_OF_ALL):
+        from edgefuse.cameras.adjusted import adjusted
+
+        return adjusted(made, parsed)
     return made
 
 
@@ -41,6 +46,9 @@ def _parse(text: str) -> Uri:
     secrets.note_urls(text)
     url, _, fragment = text.partition("#")
     shown = safe(url)
+    if "@" in fragment and "@" not in url:
+        scheme = text.partition("://")[0]
+        raise SettingsError(f"{scheme}://*** has a # in its user or password; write %23 for it")
     try:
         parts = urlsplit(url)
         valid = bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url

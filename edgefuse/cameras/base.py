@@ -13,7 +13,8 @@ class Camera(ABC):
     """Base class of cameras. One thread opens, reads and closes; a failed camera may be opened again.
 
     modality: visible or infrared. label: the spec without credentials. fps: nominal rate in Hz once open, None if unknown. missed: frames
-    that the driver reports as lost.
+    that the driver reports as lost. raw: frames are a sensor's own counts, whose noise makes any two differ, so that a repeated picture
+    is no picture; set once open. A decoder or a camera's own processing may repeat a picture of a scene in which nothing moves.
     """
 
     OPTIONS: ClassVar[tuple[str, ...]] = ()
@@ -21,6 +22,7 @@ class Camera(ABC):
     label: str
     fps: float | None = None
     missed: int = 0
+    raw: bool = False
 
     @classmethod
     @abstractmethod
@@ -41,6 +43,9 @@ class Camera(ABC):
 
         Raises FrameError where one frame is unusable, CameraError where no more will come: gone, silent, broken.
         """
+
+    def interrupt(self) -> None:
+        """Make a `read` or `open` that waits in another thread return soon, where that is possible; the camera is then closed."""
 
     @abstractmethod
     def close(self) -> None:

@@ -46,14 +46,9 @@ def picture(data: NDArray[np.uint8], size: tuple[int, int], fourcc: str, line: i
 
 
 def _jpeg(data: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    import cv2
+    from edgefuse.util import jpeg
 
-    # libjpeg fills the rest of a truncated frame with grey without reporting it to us
-    if not data.tobytes().rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise ValueError("is a truncated JPEG")
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError("is not a readable JPEG")
+    image = jpeg.decode(data.tobytes())
     if image.shape[1::-1] != size:
         raise ValueError(f"is {image.shape[1]}x{image.shape[0]}, not {size[0]}x{size[1]}")
     return image

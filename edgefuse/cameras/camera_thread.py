@@ -14,7 +14,7 @@ from edgefuse.cameras.base import Camera
 from edgefuse.cameras.frame_ledger import FrameLedger, TrackedFrame
 from edgefuse.errors import CameraError, FrameError, InputError
 from edgefuse.frames import Frame, SensorState
-from edgefuse.thermal.ffc import FROZEN_S, StallWatch
+from edgefuse.thermal.ffc import FROZEN_S, StallWatch, can_stall
 from edgefuse.util.backoff import Backoff
 
 State = Literal["starting", "live", "held", "calibrating", "frozen", "lost", "retrying"]
@@ -128,6 +128,7 @@ class CameraThread:
     def stop(self) -> None:
         """Ask the thread to end; `close` waits for it."""
         self._stop.set()
+        self.camera.interrupt()
 
     def close(self, wait_s: float = _JOIN_TIMEOUT_S) -> None:
         """Stop and drop frames that were not taken ("stopped"). A thread that hangs in a driver is abandoned after `wait_s`."""
@@ -179,6 +180,8 @@ class CameraThread:
                 self._change("retrying", "")
 
     def _fail(self, error: InputError) -> None:
+        if self._stop.is_set():
+            return  # a camera that was interrupted ends
         cause = error.cause if isinstance(error, CameraError) else "missing"
         again, self._last_error = str(error) == self._last_error, str(error)
         self.error = error
@@ -238,20 +241,21 @@ class CameraThread:
             oldest = self._queue.popleft() if len(self._queue) > _QUEUE_LENGTH else None
         if oldest is not None:
             oldest.settle("overrun")
-        # only a thermal camera has a shutter
-        state: State = "calibrating" if still == "calibrating" and frame.modality == "infrared" else "live"
+        state: State = "calibrating" if still == "calibrating" else "live"
         if self._state != state:
             self.error = None
             self._change(state, f"{frame.data.shape[1]}x{frame.data.shape[0]}" if state == "live" else "flat-field correction")
         self._on_frame()
 
     def _stall_state(self, frame: Frame, now: float) -> SensorState:
-        """Return whether the picture is frozen. A sensor's noise never repeats, but a blank picture (covered lens, dark night) may."""
+        """Return whether the shutter is closed or the picture frozen. Only a sensor's own counts never repeat (`Camera.raw`)."""
+        reported: SensorState = frame.radiometry.state if frame.radiometry else "normal"
+        if not self.camera.raw:
+            return reported
         # some rows of a large frame suffice
         rows = frame.data[:: 8 if frame.data.size > 65536 else 1]
-        if rows.min() == rows.max():
-            self._stall_watch = StallWatch(frozen_s=self._patience.frozen)
-        return self._stall_watch.update(rows, round(now * 1e9), frame.radiometry.state if frame.radiometry else "normal")
+        state = self._stall_watch.update(rows, round(now * 1e9), reported)
+        return reported if state == "calibrating" and not can_stall(frame) else state
 
     def _change(self, state: State, note: str) -> None:
         with self._lock:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +24,13 @@ from edgefuse.frames import Frame, Modality
 from edgefuse.thermal import sensors
 from edgefuse.util.uri import Uri
 
-# TCP loses no packets; little probing keeps the latency low; the user's own options have precedence
-_FFMPEG = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;500000|probesize;100000"
-_OPEN_MS, _READ_MS = 5000, 5000
+# TCP loses no packets. The format is known from the first key frame, for which a camera may take 10 s and more: probing ends there,
+# and what it has read is decoded ("nobuffer" would throw the key frame away). "timeout" (microseconds) limits the wait for data.
+# The user's own options have precedence.
+_SILENT_S = 5
+_FFMPEG = f"rtsp_transport;tcp|analyzeduration;30000000|probesize;20000000|fpsprobesize;2|timeout;{_SILENT_S}000000"
+_OPEN_MS, _READ_MS = 30000, 30000  # limits of the wait for a picture, while data comes
+_MJPG = int.from_bytes(b"MJPG", "little")
 _GREY16 = int.from_bytes(b"Y1\x00\x10", "little")  # FFmpeg's tag of gray16le
 
 
@@ -66,7 +74,9 @@ class StreamCamera(Camera):
         self.modality, self.label = modality, label
         self._url, self._sensor = url, sensor
         self._capture: Any = None
-        self._clock = StreamClock()
+        self._clock, self._first = StreamClock(), True
+        self._jpeg = False
+        self._host: tuple[frozenset[str], int | None] = frozenset(), None  # addresses, port
 
     @classmethod
     def from_uri(cls, uri: Uri, modality: Modality) -> Self:
@@ -80,6 +90,7 @@ class StreamCamera(Camera):
         import cv2
 
         self.close()
+        self._host = _addresses(self._url)
         # a decoder with threads delays the output by as many frames
         options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_MS, cv2.CAP_PROP_N_THREADS, 1]
         with _low_latency:
@@ -88,27 +99,44 @@ class StreamCamera(Camera):
             raise CameraError("missing", f"{self.label} can't be opened; check that the camera is on, its address, user and password")
         if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY16:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
-        self._capture, self._clock = capture, StreamClock()
+        # Motion JPEG is taken undecoded, because FFmpeg decodes a part of a picture without a word
+        self._jpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == _MJPG and capture.set(cv2.CAP_PROP_FORMAT, -1)
+        self._capture, self._clock, self._first = capture, StreamClock(), True
         self.fps = float(capture.get(cv2.CAP_PROP_FPS)) or None
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Waits up to FFmpeg's 5 s, regardless of `timeout_s`. Frames of the first second were buffered and raise FrameError ("start")."""
+        """Waits up to 5 s for data and 30 s for a picture, regardless of `timeout_s`.
+
+        Frames of the first second were buffered and raise FrameError ("start").
+        """
         import cv2
+
+        from edgefuse.util import jpeg
 
         begin = time.monotonic()
         if not self._capture.grab():
-            silent = time.monotonic() - begin >= _READ_MS / 1000 - 0.1
+            silent = time.monotonic() - begin >= _SILENT_S - 0.1
             raise CameraError("silent" if silent else "gone", f"{self.label} {'gives no frames' if silent else 'ended'}")
         arrival_ns = time.monotonic_ns()
         done, data = self._capture.retrieve()
         if not done or data is None:
             raise FrameError(self.modality, "garbage", f"{self.label} gave a frame that can't be decoded")
         # OpenCV 4.8 has no timestamps, so arrival counts
-        known = self._capture.get(getattr(cv2, "CAP_PROP_PTS", -1)) > 0
+        pts = self._capture.get(getattr(cv2, "CAP_PROP_PTS", -1))
+        # a stream's first frame may have the time 0, which means "none" of others
+        known = pts > 0 or (pts == 0 and self._first and hasattr(cv2, "CAP_PROP_PTS"))
+        self._first = False
+        if self._jpeg and not self._url.lower().startswith("rtsp"):
+            known = False  # FFmpeg makes up the times of Motion JPEG over HTTP
         stream_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6) if known else None
         time_ns = self._clock.capture_ns(stream_ns, arrival_ns)
         if not self._clock.settled:
             raise FrameError(self.modality, "start", f"{self.label}: a frame of the first second, which was buffered")
+        if self._jpeg:
+            try:
+                data = jpeg.decode(data.tobytes())
+            except ValueError as e:
+                raise FrameError(self.modality, "garbage", f"{self.label}: a frame {e}") from None
         return self._frame(data, time_ns)
 
     def _frame(self, data: NDArray[Any], time_ns: int) -> Frame:
@@ -119,7 +147,29 @@ class StreamCamera(Camera):
         decoded = self._sensor.decode(data)
         return Frame(decoded.counts, self.modality, time_ns, "", decoded.radiometry)
 
+    def interrupt(self) -> None:
+        """Shut the connection down, because FFmpeg waits for a key frame in C++, and a thread left there aborts the process at its end."""
+        addresses, port = self._host
+        for link in Path("/proc/self/fd").iterdir() if addresses else ():
+            with contextlib.suppress(OSError, ValueError):
+                if not str(link.readlink()).startswith("socket:"):
+                    continue
+                with socket.socket(fileno=os.dup(int(link.name))) as connection:
+                    peer = connection.getpeername()
+                    if peer[0] in addresses and port in (None, peer[1]):
+                        connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def _addresses(url: str) -> tuple[frozenset[str], int | None]:
+    """Return the addresses of a URL's host, empty where it has none, and its port where it states one."""
+    parts = urlsplit(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return frozenset(), None
+    return frozenset(str(address[4][0]) for address in found), parts.port

@@ -159,6 +159,7 @@ class V4l2Camera(Camera):
             )
         if self._sensor is None and fourcc in COUNTS:
             self._sensor = sensors.get("generic-16")
+        self.raw = fourcc in COUNTS or (self._sensor is not None and bool(self._sensor.layouts))
         make = unpadded if self._sensor is not None and fourcc != "MJPG" else picture
         self._make = lambda data: make(data, size, fourcc, line)
         stream.start()

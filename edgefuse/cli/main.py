@@ -37,7 +37,22 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from edgefuse.cli import batch, bench, calibrate, compress, config, decompress, doctor, eval, export, info, models, run, sharpen
+    from edgefuse.cli import (
+        bad_pixels,
+        batch,
+        bench,
+        calibrate,
+        compress,
+        config,
+        decompress,
+        doctor,
+        eval,
+        export,
+        info,
+        models,
+        run,
+        sharpen,
+    )
 
     top = Parser(
         prog="edgefuse", description="Visible and infrared image fusion and hyperspectral compression for small computers.", epilog=_EPILOG,
@@ -45,7 +60,7 @@ def parser() -> Parser:
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"edgefuse {edgefuse.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (run, calibrate, compress, decompress, sharpen, batch, info, eval, bench, models, export, config, doctor):
+    for module in (run, calibrate, bad_pixels, compress, decompress, sharpen, batch, info, eval, bench, models, export, config, doctor):
         module.add(commands)
     return top
 

@@ -142,7 +142,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
         running = stack.enter_context(RunSession(given))
         warn(running.fuser)
         info = running.source.info
-        if info.warning and given.run.calibration is None:
+        if info.warning and (info.sequence or given.run.calibration is None):
             print(f"edgefuse: {line(info.warning)}", file=sys.stderr)
         if not as_json:
             print(f"model      {model_line(model_facts(running.fuser))}", file=out, flush=True)

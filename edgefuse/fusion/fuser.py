@@ -20,8 +20,8 @@ from edgefuse.fusion.method import Method
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.fusion.prepare import check_sizes, eight_bits, infrared_8, visible_8
 from edgefuse.runtimes import Choice
-from edgefuse.thermal import agc as gain
-from edgefuse.thermal.agc import AgcKind
+from edgefuse.thermal.agc import AgcKind, Polarity
+from edgefuse.thermal.grey import ToGrey
 from edgefuse.zoo import Card
 
 
@@ -31,6 +31,7 @@ class Fuser:
     def __init__(
         self, card: Card, choice: Choice, colour: Colour = "balanced", sharpness: float = DEFAULT_SHARPNESS,
         targets: float = 1.0, steady: bool = False, agc: AgcKind = "percentile", calibration: Calibration | None = None,
+        polarity: Polarity = "auto",
     ) -> None:  # fmt: skip
         """`load` describes the arguments. Raises ModelError where the model is not one that fuses a visible and an infrared frame."""
         wanted, given = {"visible", "infrared"}, {t.name for t in card.inputs}
@@ -39,7 +40,11 @@ class Fuser:
             raise ModelError(
                 f"model {card.name} is for {card.task} with inputs {', '.join(sorted(given))}; fusion needs infrared and visible"
             )
-        for name, value, known in (("colour", colour, get_args(Colour)), ("agc", agc, get_args(AgcKind))):
+        for name, value, known in (
+            ("colour", colour, get_args(Colour)),
+            ("agc", agc, get_args(AgcKind)),
+            ("polarity", polarity, get_args(Polarity)),
+        ):
             if value not in known:
                 raise SettingsError(f"{name} {value!r} is not one of {', '.join(known)}")
         if not 1 <= sharpness <= SHARPEST:
@@ -50,7 +55,7 @@ class Fuser:
         self._method: Method = (
             FullResolution(card, choice, colour) if "fused" in outputs else Edge(choice, colour, sharpness, targets, steady)
         )
-        self._agc = gain.make(agc)
+        self._grey = ToGrey(agc, polarity)
         self._calibration = calibration
         self._registration: Registration | None = None
 
@@ -62,7 +67,7 @@ class Fuser:
         if pair.missing is not None:
             return FusedFrame(self._only(pair), pair)
         registration = self._registered(pair)
-        visible, infrared = eight_bits(pair, self._agc)
+        visible, infrared = eight_bits(pair, self._grey)
         stages_ns: dict[str, int] = {}
         if registration is not None:
             # after gain control: that is cheaper, and truer, on the frame as it comes
@@ -76,7 +81,7 @@ class Fuser:
         """The one picture of a pair whose other frame is missing; of the visible frame's channels, and size where that is known."""
         if pair.missing == "infrared":
             return visible_8(pair)
-        infrared = infrared_8(pair, self._agc)
+        infrared = infrared_8(pair, self._grey)
         if pair.visible.size != pair.infrared.size and (registration := self._registered(pair)) is not None:
             infrared = registration.apply(infrared)
         return cv2.cvtColor(infrared, cv2.COLOR_GRAY2BGR) if pair.visible.colour else infrared
@@ -112,7 +117,7 @@ class Fuser:
 def load(
     model: str = zoo.DEFAULT_MODEL, runtime: str = "auto", precision: str | None = None, threads: int | None = None,
     colour: Colour = "balanced", sharpness: float = DEFAULT_SHARPNESS, targets: float = 1.0, steady: bool = False,
-    agc: AgcKind = "percentile", calibration: Calibration | None = None,
+    agc: AgcKind = "percentile", calibration: Calibration | None = None, polarity: Polarity = "auto",
 ) -> Fuser:  # fmt: skip
     """A fuser for the model `model` (a name or a folder with a card).
 
@@ -124,6 +129,8 @@ def load(
     map hold still where the scene does, and average what is only noise. agc: how 16-bit infrared becomes 8 bit (`edgefuse.thermal.agc`).
     calibration: puts infrared frames of the camera's own size and view on the visible grid
     (`edgefuse.calibration.registration.load` reads one); without it both frames are to be of one size and in register.
+    polarity: `black-hot` for a camera that shows warm things dark; false colours are taken back to one axis in any case
+    (`edgefuse.thermal.false_colour`).
     """
     card = zoo.find(model, "fusion")
-    return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady, agc, calibration)
+    return Fuser(card, runtimes.choose(card, runtime, precision, threads), colour, sharpness, targets, steady, agc, calibration, polarity)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import FrameError
 from edgefuse.frames import FramePair
-from edgefuse.thermal.agc import Agc
+from edgefuse.thermal.grey import ToGrey
 
 
 def check_sizes(pair: FramePair) -> None:
@@ -20,9 +20,9 @@ def check_sizes(pair: FramePair) -> None:
         raise FrameError(pair.name, "size", f"{pair.name}: visible is {sizes}; run edgefuse calibrate once, then give --calibration FILE")
 
 
-def eight_bits(pair: FramePair, agc: Agc) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(visible uint8 (H, W) or BGR (H, W, 3), infrared uint8 (H, W)); agc: the stream's own, for 16-bit infrared."""
-    return visible_8(pair), infrared_8(pair, agc)
+def eight_bits(pair: FramePair, grey: ToGrey) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(visible uint8 (H, W) or BGR (H, W, 3), infrared uint8 (H, W)); grey: the stream's own."""
+    return visible_8(pair), infrared_8(pair, grey)
 
 
 def visible_8(pair: FramePair) -> NDArray[np.uint8]:
@@ -31,9 +31,5 @@ def visible_8(pair: FramePair) -> NDArray[np.uint8]:
     return cv2.convertScaleAbs(visible, alpha=255 / 65535) if visible.dtype == np.uint16 else visible
 
 
-def infrared_8(pair: FramePair, agc: Agc) -> NDArray[np.uint8]:
-    infrared: NDArray[Any] = pair.infrared.data
-    if pair.infrared.colour:
-        # a recorded or compressed infrared frame comes with three equal channels, or with a palette whose luma is the best there is
-        infrared = cv2.cvtColor(infrared, cv2.COLOR_BGR2GRAY)
-    return agc(infrared) if infrared.dtype == np.uint16 else infrared
+def infrared_8(pair: FramePair, grey: ToGrey) -> NDArray[np.uint8]:
+    return grey(pair.infrared.data)

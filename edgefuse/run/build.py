@@ -45,7 +45,13 @@ class LoadedCalibration:
 def source(s: RunSettings, calibration: Calibration | None) -> Source:
     """Open the source. Raises SettingsError, SourceError, CameraError, CalibrationError."""
     if not s.camera:
-        return open_source(s.source)
+        opened = open_source(s.source)
+        try:
+            opened.delay_infrared(s.delay / 1000)
+        except EdgeFuseError:
+            opened.close()
+            raise
+        return opened
     from edgefuse.sources.cameras import CamerasSource, PairingOptions
 
     cameras = CamerasSource(s.camera, PairingOptions(s.max_skew, s.delay, s.fresh, s.pass_through))
@@ -73,7 +79,9 @@ def check_sizes(calibration: Calibration | None, source: Source) -> None:
 def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fuser:
     """Load the fuser. sequence: the source's pairs are frames of one video. Raises ModelError, SettingsError, MissingDependencyError."""
     steady = sequence if s.steady == "auto" else s.steady == "on"
-    return load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration)
+    return load(
+        s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration, s.infrared_polarity
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 _SOURCE = ("source", "camera", "max_skew", "delay", "fresh", "pass_through")
-_FUSER = ("model", "runtime", "precision", "threads", "colour", "sharpness", "targets", "steady", "agc")
+_FUSER = ("model", "runtime", "precision", "threads", "colour", "sharpness", "targets", "steady", "agc", "infrared_polarity")
 
 
 class RunSession:

@@ -16,7 +16,7 @@ from edgefuse.cameras.pairing import DEFAULT_SKEW_MS
 from edgefuse.errors import SettingsError
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.settings.check import check
-from edgefuse.thermal.agc import AgcKind
+from edgefuse.thermal.agc import AgcKind, Polarity
 
 Precision = Literal["int8", "fp32"]
 
@@ -79,6 +79,9 @@ class RunSettings:
     agc: AgcKind = field(
         default="percentile",
         metadata={"help": "conversion of 16-bit infrared to 8: percentile limits, with local contrast (clahe), or the full range (off)"},
+    )
+    infrared_polarity: Polarity = field(
+        default="auto", metadata={"help": "black-hot where the infrared camera shows warm things dark; auto takes grey frames as white-hot"}
     )
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
     save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})

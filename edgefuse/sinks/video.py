@@ -1,11 +1,15 @@
 """`video:FILE.mp4`: the fused frames as a video (.mp4, .mkv, .mov: MPEG-4; .avi: Motion JPEG).
 
+Its rate is constant, so a picture is repeated where the cameras gave none in time, and left out where they gave more: the video lasts as
+long as what it shows.
+
 The video is written under a temporary name and renamed when closed, so a file of the final name is always playable. The encoder does
 not report write errors, so the free space is checked, and the video is closed while there is space for its index.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Self
 
@@ -14,13 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import OutputError, SettingsError
+from edgefuse.ffmpeg.encoder_thread import captured_ns
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.util import files
 from edgefuse.util.parts import part_of, remove_abandoned_once
 from edgefuse.util.uri import Uri
 
+log = logging.getLogger(__name__)
+
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
+_JITTER = 0.9  # of an interval by which a frame may be early or late
+_UNTIMED_NS = 100_000  # a shorter step is no camera's
+_LONGEST_S = 10.0  # a longer time without frames is left out
 _RESERVE = 1 << 20  # bytes kept free for the container's index
 
 
@@ -39,6 +49,8 @@ class VideoSink(Sink):
         self._target = files.utf8(self._part, OutputError)
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._written, self._origin_ns, self._last_ns = 0, 0, 0
+        self._last: NDArray[np.uint8] | None = None
 
     @classmethod
     def from_uri(cls, uri: Uri, fps: float) -> Self:
@@ -48,13 +60,38 @@ class VideoSink(Sink):
         image = fused.data if fused.data.ndim == 3 else cv2.cvtColor(fused.data, cv2.COLOR_GRAY2BGR)
         files.check_space(self._path.parent, _RESERVE + image.nbytes)
         if self._writer is None:
+            self._written, self._last = 0, None
             self._size = (image.shape[1] + image.shape[1] % 2, image.shape[0] + image.shape[0] % 2)
             codec = CODECS[self._part.suffix]
             self._writer = cv2.VideoWriter(self._target, cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), self._fps, self._size)
             if not self._writer.isOpened():
                 self._discard()
                 raise OutputError(f"cannot write {self._path}: OpenCV's FFmpeg has no {codec} encoder; record to .avi, or save a folder")
-        self._writer.write(_fit(image, self._size))
+        repeats = self._repeats(captured_ns(fused))
+        picture = _fit(image, self._size)
+        for _ in range(repeats):
+            self._writer.write(picture if self._last is None else self._last)
+        if repeats >= 0:
+            self._writer.write(picture)
+            self._written += repeats + 1
+            self._last = picture
+
+    def _repeats(self, time_ns: int) -> int:
+        """Return how often the last picture is to be repeated before this one of `time_ns`; -1 where this one has no place."""
+        if self._written == 0:
+            self._origin_ns = time_ns
+        step_ns, self._last_ns = time_ns - self._last_ns, time_ns
+        ahead = (time_ns - self._origin_ns) * self._fps / 1e9 - self._written
+        if self._written and step_ns < _UNTIMED_NS:
+            repeats = 0.0  # without times, or from another clock
+        elif ahead > _LONGEST_S * self._fps:
+            log.warning("%s leaves out %.1f s without frames", self._path, ahead / self._fps)
+            repeats = 0.0
+        else:
+            repeats = int(ahead + 1 - _JITTER) if ahead > 0 else -float(ahead < -_JITTER)
+        if step_ns < _UNTIMED_NS or ahead > _LONGEST_S * self._fps:
+            self._origin_ns = time_ns - round(self._written * 1e9 / self._fps)
+        return int(repeats)
 
     def close(self) -> None:
         if self._writer is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from edgefuse.errors import SettingsError
 from edgefuse.frames import FramePair
 from edgefuse.util.uri import Uri
 
@@ -55,6 +56,11 @@ class Source(ABC):
 
     def stop(self) -> None:
         """Make a live source's `read` return None soon. Callable from any thread or signal handler; takes no lock."""
+
+    def delay_infrared(self, delay_s: float) -> None:
+        """Pair infrared frames with visible ones stamped `delay_s` earlier. Raises SettingsError where pairs are fixed."""
+        if delay_s:
+            raise SettingsError(f"--delay is for cameras and video: files; the pairs of {self.info.uri} are given as pairs")
 
     def settle(self, pair: FramePair, cause: str | None) -> None:
         """Report what happened to a pair that was read: None for fused and written, else why it was dropped. Callable from any thread."""

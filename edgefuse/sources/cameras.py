@@ -30,7 +30,7 @@ from edgefuse.util.uri import Uri, choice, real
 
 _log = logging.getLogger(__name__)
 _MODALITIES: tuple[Modality, Modality] = ("visible", "infrared")
-_START_S = 20.0
+_START_S = 45.0  # a network camera may take 30 s until its first key frame
 _FIRST_FRAMES = 6  # frames of each camera, to measure its rate
 _POLL_S = 0.05
 

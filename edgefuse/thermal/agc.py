@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 AgcKind = Literal["percentile", "clahe", "off"]
+Polarity = Literal["auto", "white-hot", "black-hot"]
 Agc = Callable[[NDArray[np.uint16]], NDArray[np.uint8]]
 _SAMPLES = 4096  # pixels sampled; enough for percentiles well within the tolerance
 
@@ -18,7 +19,8 @@ class PercentileAgc:
 
     A frame's limits are its `low` and `high` percentiles. The current limits stay while the new ones differ by less than `tolerance` (a
     fraction of the span), follow them by `rate` per frame when the scene drifts, and jump to them when they differ by more than `jump`
-    spans (another scene, or a recalibrated sensor). The span is at least `min_span` counts, so that noise in a blank frame stays dark.
+    spans (another scene, or a recalibrated sensor). Counts of 0 and 65535 are no measurements and count for nothing. The span is at least
+    `min_span` counts, so that noise in a blank frame stays dark.
     """
 
     def __init__(
@@ -49,6 +51,11 @@ class PercentileAgc:
     def _measure(self, counts: NDArray[np.uint16]) -> tuple[float, float]:
         step = max(1, int((counts.size / _SAMPLES) ** 0.5))
         sample = counts[step // 2 :: step, step // 2 :: step].reshape(-1)
+        if sample.min() == 0 or sample.max() == 65535:
+            valid = sample[(sample > 0) & (sample < 65535)]
+            # a frame that is blank or saturated nearly all over, or close to these values, has them for its scene
+            if 4 * valid.size > sample.size and valid.min() > self._min_span and valid.max() < 65535 - self._min_span:
+                sample = valid
         ranks = [round((sample.size - 1) * p / 100) for p in self._percentiles]
         low, high = np.partition(sample, ranks)[ranks].tolist()
         if high - low < self._min_span:

@@ -2,7 +2,8 @@
 
 A camera closes its shutter every few minutes to measure its own non-uniformity. Meanwhile it repeats one frame (Lepton, TC001) or
 sends none. That is a state, not a fault. A Lepton reports it in its telemetry; other cameras are recognised by identical frames,
-because noise makes any two frames of a working sensor differ.
+because noise makes any two frames of a working sensor differ. That holds for a sensor's own counts alone: a video decoder repeats a
+picture exactly while nothing moves, and so does a camera whose noise reduction or black level leaves no noise.
 """
 
 from __future__ import annotations
@@ -12,10 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.frames import SensorState
+from edgefuse.frames import Frame, SensorState
+from edgefuse.thermal import sensors
 
 STILL_S = 0.4  # shorter than any correction, longer than the repeats of a 9 Hz sensor read at 30 Hz
 FROZEN_S = 4.0  # longer than any correction
+
+
+def can_stall(frame: Frame) -> bool:
+    """Return whether identical frames like this one mean a closed shutter: counts of a sensor that has one."""
+    law = frame.radiometry
+    return law is not None and frame.data.dtype == np.uint16 and sensors.has_shutter(law.sensor)
 
 
 class StallWatch:

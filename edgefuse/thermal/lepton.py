@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Ffc = Literal["never", "imminent", "running", "complete"]
 _FFC: tuple[Ffc, ...] = ("never", "imminent", "running", "complete")  # status bits 4 and 5
 _ROW_C = 160
+_NEWEST = 64  # larger than any revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ def parse(rows: NDArray[np.uint16]) -> LeptonTelemetry | None:
     fpa_celsius = round(int(words[24]) / 100 - 273.15, 2)
     # the sensor is specified from -40 to 80 degrees C; far outside, the rows are picture or garbage
     if words[0] == 0 or not -60 <= fpa_celsius <= 130:
+        return None
+    # picture rows can pass for a temperature; flags that are 0 or 1 and a revision of two small numbers tell telemetry
+    if words[_ROW_C + 48] > 1 or words[_ROW_C + 49] > 1 or words[0] >> 8 > _NEWEST or words[0] & 255 > _NEWEST:
         return None
     status = _long(words, 3)
     agc = bool(status >> 12 & 1)

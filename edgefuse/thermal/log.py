@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgefuse.frames import Frame, SensorState
-from edgefuse.thermal.ffc import StallWatch
+from edgefuse.thermal.ffc import StallWatch, can_stall
 
 if TYPE_CHECKING:
     from edgefuse.thermal.spots import Spot
@@ -21,7 +21,7 @@ class ThermalLog:
     def __init__(self) -> None:
         self.state: SensorState = "normal"
         self.latest: tuple[Spot, Spot] | None = None  # (coldest, hottest)
-        self._unit = ""
+        self._unit, self._invalid = "", 0
         self._sensor: str | None = None
         self._extremes: dict[str, tuple[Spot, str]] = {}
         self._frames: dict[str, int] = {"normal": 0, "calibrating": 0, "frozen": 0}
@@ -34,11 +34,17 @@ class ThermalLog:
             # not raw, or reused for another visible frame
             return
         self._time_ns = frame.time_ns
+        # imported here, so that making a report does not load OpenCV
+        from edgefuse.thermal import invalid
+
+        counts: Any = frame.data
+        dead = invalid.mask(counts)
+        self._invalid = 0 if dead is None else int(np.count_nonzero(dead))
         law = frame.radiometry
         if law is not None:
             self._sensor = law.sensor
-        # without radiometry, identical frames may be legitimate
-        state = self._watch.update(frame.data, frame.time_ns, law.state) if law else "normal"
+        reported: SensorState = law.state if law is not None else "normal"
+        state = self._watch.update(frame.data, frame.time_ns, reported) if can_stall(frame) else reported
         self._frames[state] += 1
         if state not in ("normal", self.state):
             self._stalls[state] += 1
@@ -81,6 +87,7 @@ class ThermalLog:
             "coldest": self._extreme("coldest"),
             "hottest": self._extreme("hottest"),
             "latest": latest,
+            "invalid_pixels": self._invalid,
             "state": self.state,
             "frames_by_state": dict(self._frames),
             "stalls": dict(self._stalls),
@@ -102,6 +109,8 @@ def thermal_text(report: Mapping[str, Any]) -> list[str]:
             f"{_figure(report[k], unit)} at ({report[k]['x']}, {report[k]['y']}) of {report[k]['frame']}" for k in ("hottest", "coldest")
         )
         lines = [("hottest    ", "coldest    ")[k] + text for k, text in enumerate(ends)]
+    if report.get("invalid_pixels"):
+        lines.append(f"infrared   {report['invalid_pixels']} pixels without a measurement in the latest frame")
     if stalls or report["state"] != "normal":
         lines.append(f"infrared   stalled: {stalls}; now {report['state']}")
     return lines

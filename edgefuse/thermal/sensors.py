@@ -19,6 +19,7 @@ from edgefuse.thermal import lepton
 from edgefuse.thermal.lepton import LeptonTelemetry
 
 KELVIN = -273.15
+_TC001_HIGHEST = round((180 + 273.15) * 64)  # counts; its narrow range, -20 to 150 degrees C, ends below
 _RAW14 = 16383  # largest count of a Lepton without TLinear; with TLinear at 0.01 K it corresponds to -109 degrees C
 
 
@@ -51,7 +52,8 @@ class Sensor:
     """A kind of thermal camera.
 
     name: as in settings. title: for people. usb_ids: vendor:product, lower case. layouts: formats with raw counts, the preferred one
-    first; empty for a generic sensor, which accepts any size.
+    first; empty for a generic sensor, which accepts any size. shutter: whether it repeats a picture while it closes a shutter for its
+    flat-field correction.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Sensor:
     usb_ids: tuple[str, ...]
     layouts: tuple[Layout, ...]
     unpack: Callable[[str, NDArray[Any], tuple[int, int] | None], Decoded]
+    shutter: bool = False
 
     def decode(self, raw: NDArray[Any], size: tuple[int, int] | None = None) -> Decoded:
         """Return the counts in a raw buffer.
@@ -83,6 +86,11 @@ def get(name: str) -> Sensor:
         if sensor.name == name:
             return sensor
     raise SettingsError(f"unknown thermal sensor '{name}'; choose from {', '.join(s.name for s in SENSORS)}")
+
+
+def has_shutter(name: str) -> bool:
+    """Return whether the sensor `name` has a shutter; False for an unknown one."""
+    return any(s.name == name and s.shutter for s in SENSORS)
 
 
 def identify(usb_id: str | None, width: int | None, height: int | None, fourcc: str | None) -> Sensor | None:
@@ -117,8 +125,10 @@ def _lepton(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> De
     assert size is not None
     rows = _words(buffer, size[1], size[0])
     height = 120 if size[0] == 160 else 60
-    counts = rows[:height]
-    telemetry = lepton.parse(rows[height:]) if height < size[1] else None
+    counts, telemetry, extra = rows[:height], None, size[1] - height
+    if extra and (telemetry := lepton.parse(rows[height:])) is None and (first := lepton.parse(rows[:extra])) is not None:
+        # a setting of the sensor puts its telemetry before the picture
+        counts, telemetry = rows[extra:], first
     # without telemetry, only a range that raw counts never reach shows that these are temperatures
     unaided = 0.01 if np.median(counts[::8, ::8]) > _RAW14 else None
     scale = unaided if telemetry is None else telemetry.tlinear
@@ -128,8 +138,31 @@ def _lepton(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> De
 
 def _tc001(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
     # the upper half is an 8-bit picture
+    if _out_of_step(buffer):
+        raise FrameError(name, "layout", f"{name}: the frame is out of step, picture and counts are shifted; it is left out")
     counts = _words(buffer[buffer.size // 2 :], 192, 256)
-    return Decoded(counts, Radiometry(name, 1 / 64, KELVIN))
+    beyond = (counts > _TC001_HIGHEST) & (counts < 65535)
+    # in its wide range the camera has another conversion, which its makers don't publish
+    return Decoded(counts, Radiometry(name, None if beyond.any() else 1 / 64, KELVIN))
+
+
+def _out_of_step(buffer: NDArray[np.uint8]) -> bool:
+    """Return whether a picture's grey YUYV words, whose every second byte is 128, lie among a TC001's counts or the other way round.
+
+    Two bytes a word, so words of picture read as counts are 239 to 243 degrees C.
+    """
+    picture, counts = buffer[: buffer.size // 2], buffer[buffer.size // 2 :]
+    neutral = picture[1::2] == 128
+    share = np.count_nonzero(neutral) / neutral.size
+    if share > 0.5 and share < 1:
+        # counts at the picture's beginning or end
+        ends = neutral[:8], neutral[-8:]
+        if any(not end.any() for end in ends):
+            return True
+    if share < 0.5 and np.count_nonzero(picture[0::2] == 128) > 0.9 * neutral.size:
+        return True  # by an odd number of bytes
+    high = counts[1::2].reshape(192, 256) == 128
+    return bool(high[[0, -1], :8].all(axis=1)[0] or high[-1, -8:].all() or np.count_nonzero(high.mean(axis=1) > 0.98))
 
 
 def _tc002c(name: str, buffer: NDArray[Any], size: tuple[int, int] | None) -> Decoded:
@@ -169,10 +202,10 @@ def _generic_16(name: str, raw: NDArray[Any], size: tuple[int, int] | None) -> D
 SENSORS = (
     Sensor(
         "lepton", "PureThermal with a FLIR Lepton", ("1e4e:0100",),
-        (Layout(160, 122, "Y16"), Layout(160, 120, "Y16"), Layout(80, 63, "Y16"), Layout(80, 60, "Y16")), _lepton,
+        (Layout(160, 122, "Y16"), Layout(160, 120, "Y16"), Layout(80, 63, "Y16"), Layout(80, 60, "Y16")), _lepton, True,
     ),
-    Sensor("tc001", "Topdon TC001, InfiRay P2 Pro or a relative", ("0bda:5830", "0bda:5840"), (Layout(256, 384, "YUYV"),), _tc001),
-    Sensor("tc002c-duo", "Topdon TC002C Duo", ("2bdf:0102",), (Layout(512, 484, "YUYV"),), _tc002c),
+    Sensor("tc001", "Topdon TC001, InfiRay P2 Pro or a relative", ("0bda:5830", "0bda:5840"), (Layout(256, 384, "YUYV"),), _tc001, True),
+    Sensor("tc002c-duo", "Topdon TC002C Duo", ("2bdf:0102",), (Layout(512, 484, "YUYV"),), _tc002c, True),
     Sensor("generic-16", "any camera of 16-bit counts", (), (), _generic_16),
     Sensor("generic-8", "any camera of 8-bit counts", (), (), _generic_8),
 )  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
 from edgefuse.frames import Frame
-
-_DEAD, _SATURATED = 0, 65535  # counts that no scene produces
+from edgefuse.thermal import invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +22,21 @@ class Spot:
 
 
 def spots(frame: Frame) -> tuple[Spot, Spot] | None:
-    """Return (coldest, hottest) of a raw frame, uint16 (H, W), ignoring dead (0) and saturated (65535) pixels.
+    """Return (coldest, hottest) of a raw frame, uint16 (H, W), ignoring pixels without a measurement (`edgefuse.thermal.invalid`).
 
     None where the frame is not raw or has no other pixel.
     """
     if frame.data.dtype != np.uint16 or frame.colour:
         return None
-    low, high, low_at, high_at = cv2.minMaxLoc(frame.data)
-    if low <= _DEAD or high >= _SATURATED:
-        alive = ((frame.data > _DEAD) & (frame.data < _SATURATED)).view(np.uint8)
-        if not alive.any():
-            return None
-        low, high, low_at, high_at = cv2.minMaxLoc(frame.data, mask=alive)
+    counts: Any = frame.data
+    alive = invalid.alive(counts)
+    if alive is not None and not alive.any():
+        return None
+    low, high, low_at, high_at = cv2.minMaxLoc(counts, mask=alive)
     law = frame.radiometry
 
-    def spot(counts: float, at: tuple[int, int]) -> Spot:
-        celsius = law.celsius(counts) if law else None
-        return Spot(round(counts if celsius is None else celsius, 2), at[0], at[1])
+    def spot(value: float, at: tuple[int, int]) -> Spot:
+        celsius = law.celsius(value) if law else None
+        return Spot(round(value if celsius is None else celsius, 2), at[0], at[1])
 
     return spot(low, low_at), spot(high, high_at)

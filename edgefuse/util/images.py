@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.util import jpeg, tiff
 from edgefuse.util.nativeio import native_stderr
 
 MAX_PIXELS = 1 << 26  # 64 megapixels: more than a camera of a Pi has; a file of a few kilobytes may declare a gigapixel
@@ -36,9 +37,16 @@ def _png_fault(data: bytes) -> str | None:
 
 
 def _jpeg_fault(data: bytes) -> str | None:
-    # entropy-coded data never holds a marker, so an end-of-image after the last start-of-scan closes the main picture
-    scan = data.rfind(b"\xff\xda")
-    return None if 0 <= scan < data.rfind(b"\xff\xd9") else "is truncated"
+    return "is truncated" if jpeg.end(data) is None else None
+
+
+def _tiff_fault(data: bytes) -> str | None:
+    pages = [page for page in tiff.pages(data) if not page.extra]
+    if len(pages) > 1:
+        return f"holds {len(pages)} pages; a frame is one picture: split it (tiffsplit), or give its frames as a video"
+    if pages and pages[0].bits > 8 and pages[0].samples == 2:
+        return "holds two bands of more than 8 bits; keep the one with the counts (gdal_translate -b 1, or tiffcp with one sample)"
+    return None
 
 
 def _declared_fault(declared: int, data: bytes) -> str | None:
@@ -118,6 +126,8 @@ def _fault(data: bytes) -> str | None:
         return _jpeg_fault(data)
     if data.startswith(b"BM") and len(data) >= 6:
         return _declared_fault(struct.unpack_from("<I", data, 2)[0], data)
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return _tiff_fault(data)
     if data.startswith(b"RIFF") and len(data) >= 8:
         return _declared_fault(struct.unpack_from("<I", data, 4)[0] + 8, data)
     return None
@@ -146,12 +156,35 @@ def read(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
             image = None
     if image is None:
         raise ValueError("is not a readable image")
-    # libjpeg fills undecodable parts and reports them only on standard error; extraneous bytes between segments are harmless
-    if any(b"Corrupt JPEG" in line and b"extraneous" not in line for line in messages):
+    # libjpeg fills undecodable parts and reports them only on standard error
+    if any(map(jpeg.complains, messages)):
         raise ValueError("is damaged (its decoder had to fill a part)")
     if image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"holds {image.dtype} pixels; only 8-bit and 16-bit whole numbers can be fused")
+    if image.dtype == np.uint16 and data[:2] in (b"II", b"MM"):
+        image = _unshifted(image, data)
+    if image.dtype == np.uint16 and image.ndim == 2 and _is_swapped(image):
+        raise ValueError(
+            "holds 16-bit values whose two bytes are swapped (neighbours differ far less after a swap), as FLIR cameras embed them; "
+            "swap them (convert -endian, or numpy's byteswap) and save it again"
+        )
     return image
+
+
+def _unshifted(image: NDArray[np.uint16], data: bytes) -> NDArray[np.uint16]:
+    """Undo OpenCV's scaling of packed 10 to 14 bits to 16."""
+    pages = tiff.pages(data)
+    shift = 16 - pages[0].bits if pages else 0
+    if 0 < shift < 8 and not (image & ((1 << shift) - 1)).any():
+        return image >> np.uint16(shift)
+    return image
+
+
+def _is_swapped(image: NDArray[np.uint16]) -> bool:
+    """Return whether neighbours in the picture differ at least five times as much as with the bytes of each value swapped."""
+    rows = np.ascontiguousarray(image[:: max(1, image.shape[0] // 64)])
+    steps, swapped = (float(np.abs(np.diff(a.astype(np.int32), axis=1)).mean()) if a.shape[1] > 1 else 0.0 for a in (rows, rows.byteswap()))
+    return steps > 5 * swapped and steps > 1000
 
 
 def encode(image: NDArray[np.uint8] | NDArray[np.uint16], extension: str, quality: int = 95) -> memoryview:

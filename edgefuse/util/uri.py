@@ -1,6 +1,7 @@
 """URI grammar of sources and sinks.
 
     KIND[:TARGET[,TARGET]][?KEY=VALUE[&KEY=VALUE]...]
+    video:TARGET[?KEY=VALUE[&KEY=VALUE]...],TARGET[?KEY=VALUE[&KEY=VALUE]...]
 
 KIND is a registered name (`folder`, `video`, `demo`, ...). TARGETs are paths, separated by commas. In a path, write %2C for a comma,
 %3F for a question mark and %25 for a percent sign; nothing else needs escaping. `~` is the home folder. Options are converted by
@@ -29,12 +30,16 @@ _KIND = re.compile(r"[a-z][a-z0-9_-]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """A parsed URI. `text` is as given; targets and options are unescaped."""
+    """A parsed URI. `text` is as given; targets and options are unescaped.
+
+    own: each target's own options, where the kind has such; `options` is then empty.
+    """
 
     text: str
     kind: str
     targets: tuple[str, ...]
     options: Mapping[str, str]
+    own: tuple[Mapping[str, str], ...] = ()
 
     def paths(self, *counts: int) -> tuple[Path, ...]:
         """Return the targets as paths. Raises SettingsError unless their number is one of `counts`."""
@@ -45,18 +50,22 @@ class Uri:
             )
         return tuple(expand(t) for t in self.targets)
 
-    def option(self, key: str, default: T, convert: Callable[[str], T]) -> T:
-        """Return the option `key` converted by `convert`, or `default`. Raises SettingsError for an invalid value."""
-        if key not in self.options:
+    def option(self, key: str, default: T, convert: Callable[[str], T], target: int | None = None) -> T:
+        """Return the option `key` converted by `convert`, or `default`. target: number of the target whose own option it is.
+
+        Raises SettingsError for an invalid value.
+        """
+        options = self.options if target is None else self.own[target]
+        if key not in options:
             return default
         try:
-            return convert(self.options[key])
+            return convert(options[key])
         except ValueError as e:
-            raise SettingsError(f"{self.text}: option {key}={self.options[key]}: {e}") from None
+            raise SettingsError(f"{self.text}: option {key}={options[key]}: {e}") from None
 
     def allow(self, *keys: str) -> None:
         """Raise SettingsError for an option that is not one of `keys`."""
-        for key in self.options:
+        for key in (*self.options, *(k for own in self.own for k in own)):
             if key not in keys:
                 raise SettingsError(f"{self.text}: '{self.kind}' has no option '{key}'; known options: {', '.join(keys) or 'none'}")
 
@@ -94,23 +103,37 @@ def expand(path: str) -> Path:
         raise SettingsError(f"{path}: unknown user; give the full path") from None
 
 
-def parse(text: str) -> Uri:
-    """Parse a URI. Raises SettingsError, which quotes the grammar."""
+def parse(text: str, per_target: frozenset[str] = frozenset()) -> Uri:
+    """Parse a URI. per_target: kinds each of whose targets has its own options. Raises SettingsError, which quotes the grammar."""
     if not isinstance(text, str):
         raise SettingsError(f"{text!r} is a {type(text).__name__}; give a text such as 'folder:pairs'")
-    head, has_options, tail = text.partition("?")
-    kind, has_targets, rest = head.partition(":")
-    targets = tuple(unquote(t) for t in rest.split(",")) if has_targets else ()
+    kind, has_targets, rest = text.partition(":")
+    if has_targets and kind in per_target:
+        parts = [part.partition("?") for part in rest.split(",")]
+        read = [_options(tail) if has else {} for _, has, tail in parts]
+        targets, options, own = tuple(unquote(head) for head, _, _ in parts), {}, tuple(o or {} for o in read)
+        ok = None not in read
+    else:
+        head, has_options, tail = text.partition("?")
+        kind, has_targets, rest = head.partition(":")
+        targets, own = tuple(unquote(t) for t in rest.split(",")) if has_targets else (), ()
+        given = _options(tail) if has_options else {}
+        ok, options = given is not None, given or {}
+    if not ok or not _KIND.match(kind) or not all(targets) or "\0" in unquote(text):
+        raise SettingsError(f"{text!r} is not KIND[:PATH[,PATH]][?KEY=VALUE&...], such as folder:pairs or demo?scene=night")
+    return Uri(text, kind, targets, options, own)
+
+
+def _options(text: str) -> dict[str, str] | None:
+    """Return KEY=VALUE&KEY=VALUE unescaped; None where that is not its form or a key comes twice."""
     options: dict[str, str] = {}
-    ok = bool(_KIND.match(kind)) and all(targets)
-    for item in tail.split("&") if has_options else ():
+    for item in text.split("&"):
         raw_key, has_value, value = item.partition("=")
         key = unquote(raw_key)
-        ok = ok and bool(key) and bool(has_value) and key not in options
+        if not key or not has_value or key in options:
+            return None
         options[key] = unquote(value)
-    if not ok or "\0" in unquote(text):
-        raise SettingsError(f"{text!r} is not KIND[:PATH[,PATH]][?KEY=VALUE&...], such as folder:pairs or demo?scene=night")
-    return Uri(text, kind, targets, options)
+    return options
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

@@ -14,7 +14,8 @@ from edgefuse.calibration import registration
 from edgefuse.errors import CalibrationError, EdgeFuseError
 from edgefuse.frames import FusedFrame
 from edgefuse.fusion.prepare import infrared_8, visible_8
-from edgefuse.thermal import PercentileAgc, palettes
+from edgefuse.thermal import palettes
+from edgefuse.thermal.grey import ToGrey
 from edgefuse.thermal.spots import Spot, spots
 from edgefuse.util import images
 from edgefuse.util.uri import expand
@@ -48,7 +49,7 @@ class ViewRenderer:
 
     def __init__(self) -> None:
         self.encoded = 0  # pictures encoded in total
-        self._agc = PercentileAgc()
+        self._grey = ToGrey()
         self._calibration_path: str | None = None
         self._calibration: registration.Calibration | None = None
         self._registration: registration.Registration | None = None
@@ -102,7 +103,7 @@ class ViewRenderer:
         grey = View("infrared", palettes.NAMES[0])
         if view != grey:
             return palettes.colourise(self.picture(fused, grey), view.palette)
-        return self._on_grid(fused, infrared_8(fused.pair, self._agc))
+        return self._on_grid(fused, infrared_8(fused.pair, self._grey))
 
     def _on_grid(self, fused: FusedFrame, infrared: NDArray[np.uint8]) -> NDArray[np.uint8]:
         size = fused.data.shape[1], fused.data.shape[0]

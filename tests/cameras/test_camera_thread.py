@@ -41,8 +41,8 @@ class Scripted(Camera):
 
     label = "scripted"
 
-    def __init__(self, *scripts: list[Any], every: float = 0.01, modality: Any = "infrared") -> None:
-        self.modality = modality
+    def __init__(self, *scripts: list[Any], every: float = 0.01, modality: Any = "infrared", raw: bool = True) -> None:
+        self.modality, self.raw = modality, raw
         self.opened_at: list[float] = []
         self.closed = 0
         self._scripts, self._every, self._now, self._k = list(scripts), every, [], 0
@@ -83,7 +83,7 @@ class Scripted(Camera):
 
 def frame(k: int, size: tuple[int, int] = (8, 6), state: Any = None) -> Frame:
     data = np.random.default_rng(k).integers(0, 65536, (size[1], size[0])).astype(np.uint16)
-    return Frame(data, "infrared", time.monotonic_ns(), "", Radiometry("lepton", state=state) if state else None)
+    return Frame(data, "infrared", time.monotonic_ns(), "", Radiometry("lepton", state=state or "normal"))
 
 
 class Running:
@@ -191,10 +191,14 @@ def test_a_closed_shutter_is_a_state_reported_or_detected(run: Callable[..., Run
     seen.until(lambda f: "calibrating" in seen.states and f.state == "live", "the shutter's end")
     assert seen.states == ["live", "calibrating", "live"]
     assert not seen.feed.faults
-    # a visible camera has no shutter
-    visible = run(Scripted([replace(frame(1), modality="visible")] * 60, modality="visible"), patience=STEADY)
-    visible.until(lambda f: len(visible.names) > 70, "seventy frames")
-    assert visible.states == ["live"]
+
+
+@pytest.mark.parametrize("sensor", ["generic-16", None])
+def test_a_sensor_without_a_shutter_is_never_calibrating(run: Callable[..., Running], sensor: str | None) -> None:
+    still = replace(frame(1), radiometry=Radiometry(sensor) if sensor else None)
+    one = run(Scripted([still] * 60), patience=STEADY)
+    one.until(lambda f: len(one.names) > 70, "seventy frames")
+    assert one.states == ["live"]
 
 
 def test_a_frozen_camera_must_show_another_picture_first(run: Callable[..., Running]) -> None:
@@ -210,8 +214,13 @@ def test_a_frozen_camera_must_show_another_picture_first(run: Callable[..., Runn
     assert one.feed.faults["frozen"] == 2
 
 
-def test_a_blank_picture_is_not_frozen(run: Callable[..., Running]) -> None:
-    dark = Frame(np.zeros((6, 8), np.uint8), "visible", 1, "")
-    one = run(Scripted([dark] * 130, modality="visible"), patience=replace(QUICK, late=60.0))
+@pytest.mark.parametrize("modality", ["visible", "infrared"])
+@pytest.mark.parametrize("label", [0, 255])
+def test_a_decoders_repeated_picture_is_not_frozen(run: Callable[..., Running], modality: Any, label: int) -> None:
+    # a dark night, with and without a name burnt in; an H.264 decoder repeats it exactly until the next key frame
+    dark = np.zeros((6, 8), np.uint8)
+    dark[0, :3] = label
+    one = run(Scripted([Frame(dark, modality, 1, "")] * 130, modality=modality, raw=False), patience=replace(QUICK, late=60.0))
     one.until(lambda f: len(one.names) >= 125, "125 frames")
     assert one.states == ["live"]
+    assert not one.feed.faults

@@ -76,3 +76,10 @@ def test_camera_modules_are_imported_on_first_use() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     needed = "base", "camera_thread", "clock", "frame_ledger", "pairing", "picamera2"
     assert done.stdout.strip() == str([f"edgefuse.cameras.{m}" for m in needed])
+
+
+def test_a_hash_in_a_password_is_named_and_not_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        camera("visible=rtsp://me:pa#SECRET@127.0.0.1/s")
+    assert "write %23 for it" in str(caught.value)
+    assert not any(part in str(caught.value) for part in ("pa#", ":pa", "SECRET"))

@@ -125,6 +125,7 @@ WRONG = [
     ("targets = inf", "targets", "inf", "a number"),
     ("steady = true", "steady", "True", "one of auto, on, off"),
     ('agc = "linear"', "agc", "'linear'", "one of percentile, clahe, off"),
+    ('infrared_polarity = "hot"', "infrared_polarity", "'hot'", "one of auto, white-hot, black-hot"),
     ('camera = "rtsp://me:secret@door/1?key=5"', "camera", "'rtsp://***@door/1?***'", "a list of strings"),
     ("max_skew = -1", "max_skew", "-1", "a number from 0 to 60000"),
     ('delay = "5"', "delay", "'5'", "a number"),

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,29 @@ def test_a_video_plays_frame_by_frame_at_its_own_rate(tmp_path: Path, extension:
     assert {f.shape for f in frames} == {(48, 64, 3)}
     assert sink.bytes_written == path.stat().st_size > 0
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("rate", [5.0, 6.3, 10.0, 19.0])
+def test_a_video_lasts_as_long_as_its_frames_did(tmp_path: Path, rate: float) -> None:
+    # live cameras: jitter, and a rate that is not the nominal one
+    rng = np.random.default_rng(0)
+    times = np.arange(60) / rate + rng.uniform(-0.2, 0.2, 60) / rate
+    times[40:] += 3
+    sink = open_sink(f"video:{tmp_path}/v.avi", 10.0)
+    for k, time_s in enumerate(times):
+        one = flat(4 * k)
+        time_ns = 10**12 + round(time_s * 1e9)
+        pair = replace(one.pair, visible=replace(one.pair.visible, time_ns=time_ns), infrared=replace(one.pair.infrared, time_ns=time_ns))
+        sink.write(replace(one, pair=pair))
+    sink.close()
+    fps, pictures = play(tmp_path / "v.avi")
+    assert abs(len(pictures) / fps - (times[-1] - times[0] + 1 / rate)) < 0.25
+    # each picture is at its time
+    for k, time_s in enumerate(times):
+        shown = [abs(picture.mean() - 4 * k) for picture in pictures]
+        if min(shown) < 1.5:
+            first = next(n for n, off in enumerate(shown) if off < 1.5)
+            assert abs(first / fps - (time_s - times[0])) < 0.21
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

@@ -39,9 +39,9 @@ def test_gain_control_runs_once_per_frame_for_all_palettes(frames: list[FusedFra
     first = renderer.picture(frames[0], view("infrared:ironbow"))
     assert renderer.picture(frames[0], view("infrared:ironbow")) is first
     renderer.picture(frames[0], view("infrared:rainbow"))
-    limits = renderer._agc.limits
+    limits = renderer._grey._agc.limits
     renderer.picture(frames[0], view("infrared"))
-    assert renderer._agc.limits == limits
+    assert renderer._grey._agc.limits == limits
 
 
 def test_a_method_without_a_map_has_a_black_one() -> None:

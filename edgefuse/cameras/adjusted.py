@@ -1,0 +1,95 @@
+"""A camera whose frames are cropped, and whose bad pixels are set to 0, "no measurement" (`edgefuse.thermal.invalid`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from edgefuse.cameras.base import Camera
+from edgefuse.errors import CameraError, SettingsError
+from edgefuse.frames import Frame, Modality
+from edgefuse.util import zone
+from edgefuse.util.uri import Uri, expand
+from edgefuse.util.zone import Zone
+
+
+class AdjustedCamera(Camera):
+    """Passes on another camera's frames. Places of bad pixels count from the upper left of the frame before it is cropped."""
+
+    def __init__(self, inner: Camera, crop: Zone | None, bad: tuple[tuple[int, int], ...]) -> None:
+        self.inner, self.modality, self.label = inner, inner.modality, inner.label
+        self._crop, self._bad = crop, bad
+
+    @classmethod
+    def from_uri(cls, uri: Uri, modality: Modality) -> Self:
+        raise SettingsError(f"{uri.text}: no camera of its own")
+
+    @property
+    def fps(self) -> float | None:  # type: ignore[override]
+        return self.inner.fps
+
+    @property
+    def missed(self) -> int:  # type: ignore[override]
+        return self.inner.missed
+
+    @property
+    def raw(self) -> bool:  # type: ignore[override]
+        return self.inner.raw
+
+    def identity(self) -> str:
+        return self.inner.identity()
+
+    def open(self) -> None:
+        self.inner.open()
+
+    def interrupt(self) -> None:
+        self.inner.interrupt()
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def read(self, timeout_s: float) -> Frame | None:
+        frame = self.inner.read(timeout_s)
+        if frame is None:
+            return None
+        data: Any = frame.data
+        if self._bad:
+            if data.dtype != np.uint16:
+                raise CameraError("format", f"{self.label} gives {data.dtype} pictures; bad_pixels= is for 16-bit counts")
+            data = data.copy()
+            for x, y in self._bad:
+                if y >= data.shape[0] or x >= data.shape[1]:
+                    raise CameraError("format", f"{self.label}: bad pixel {x} {y} lies outside its {frame.size[0]}x{frame.size[1]} pixels")
+                data[y, x] = 0
+        if self._crop is not None:
+            where = self._crop.slices(data.shape)
+            if where is None:
+                raise CameraError("format", f"{self.label}: crop= lies outside its {frame.size[0]}x{frame.size[1]} pixels")
+            data = np.ascontiguousarray(data[where])
+        return replace(frame, data=data)
+
+
+def adjusted(camera: Camera, uri: Uri) -> Camera:
+    """Return the camera with what its URI asks for: `crop=WIDTHxHEIGHT+X+Y`, `bad_pixels=FILE`. Raises SettingsError."""
+    crop = zone.parse(uri.options["crop"]) if "crop" in uri.options else None
+    bad = read_bad(expand(uri.options["bad_pixels"])) if "bad_pixels" in uri.options else ()
+    return camera if crop is None and not bad else AdjustedCamera(camera, crop, bad)
+
+
+def read_bad(path: Path) -> tuple[tuple[int, int], ...]:
+    """Read a list of bad pixels: a line "x y" each, from the upper left; # begins a remark. Raises SettingsError."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise SettingsError(f"cannot read {path}: {getattr(e, 'strerror', None) or 'not UTF-8 text'}") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if words and (len(words) != 2 or not all(w.isdecimal() and len(w) < 6 for w in words)):
+            raise SettingsError(f"{path}:{number}: expected 'x y', two whole numbers from the upper left")
+        if words:
+            found.append((int(words[0]), int(words[1])))
+    return tuple(found)
