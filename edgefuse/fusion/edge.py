@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.fusion import validity
+from edgefuse.fusion import closed_form, validity
 from edgefuse.fusion.bands import GAINS, BandBlend
-from edgefuse.fusion.closed_form import ClosedForm
 from edgefuse.fusion.colour import FLOOR
 from edgefuse.fusion.method import Made, Method
 from edgefuse.fusion.options import Colour
@@ -44,7 +43,7 @@ class Edge(Method):
         self.close()
         self._bands = BandBlend(width, height, self._choice.threads)
         shape = self._bands.eighths["visible"].shape
-        self._closed_form = ClosedForm(shape)
+        self._closed_form = closed_form.best()(shape)
         self._pull = Pull(shape, self._targets)
         self._eighth = np.empty(shape, np.uint8)
         self._planes = {name: np.empty(q.shape, np.float32) for name, q in self._bands.quarters.items()}
@@ -137,9 +136,8 @@ class Edge(Method):
         eighths = self._bands.eighths["visible"], self._bands.eighths["infrared"]
         blending_map = self._closed_form(*eighths)
         if self._steady:
-            blending_map = self._memory.smooth("map", blending_map, pace)
-        # neither the closed form's buffer nor the memory: it is handed out, and must not change with the next pair
-        blending_map = blending_map.copy()
+            # a copy of the memory: it is handed out, and must not change with the next pair
+            blending_map = self._memory.smooth("map", blending_map, pace).copy()
         if validity.is_blank(eighths[1]):
             blending_map[:] = 1
         elif validity.is_blank(eighths[0]):

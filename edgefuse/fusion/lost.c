@@ -1,19 +1,13 @@
 /* Where a picture would lose the infrared frame's contrast: lost.py compiled, the same planes to the last bit. That module says what is
    computed, and why. */
 
+#include "../util/unfused.h"
+
+#include "../util/native.h"
+
 #include <math.h>
-#include <stddef.h>
-#include <stdint.h>
 
 typedef uint8_t u8;
-
-/* no fused multiply-adds: a product is rounded before it is added to, on every machine */
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 enum { BORDER = 4, SCALES = 3 };
 static const int CENTRES[SCALES] = {1, 3, 5}, BOXES[SCALES] = {5, 7, 9};
@@ -79,7 +73,7 @@ INLINE u8 value(const uint32_t *restrict a, const uint32_t *restrict a2, const u
 }
 
 /* out: SCALES planes of height x width; scratch: 4 (height + 9) (width + 9) numbers. */
-__attribute__((visibility("default"))) void edgefuse_lost(const u8 *infrared, const u8 *fused, int32_t height, int32_t width, float keep,
+EXPORT void edgefuse_lost(const u8 *infrared, const u8 *fused, int32_t height, int32_t width, float keep,
                                                           u8 *out, uint32_t *scratch)
 {
     const ptrdiff_t row = width + 2 * BORDER + 1, plane = row * (height + 2 * BORDER + 1);
