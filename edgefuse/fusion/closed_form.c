@@ -2,7 +2,7 @@
 
 #include "../util/unfused.h"
 
-#include "../util/native.h"
+#include "boxes.h"
 
 #include <math.h>
 
@@ -15,15 +15,6 @@ typedef struct {
     float departure[2], deviation[2], bias; /* visible, infrared */
     float low, span;                        /* of the map: the least value, and the largest less that */
 } Constants;
-
-/* The row or column that stands for number i of n: mirrored about the first and the last, as often as needed. */
-static int mirrored(int i, int n)
-{
-    if (n == 1) return 0;
-    i = i < 0 ? -i : i;
-    i %= 2 * (n - 1);
-    return i < n ? i : 2 * (n - 1) - i;
-}
 
 /* To each cell of row y: sign (departure |x - mean| + deviation sigma), sigma over 5 x 5. sums, squares: scratch, width + 4 each. */
 INLINE void standing_out(const u8 *x, int height, int width, int y, float mean, float departure, float deviation, const int subtract,
@@ -59,35 +50,6 @@ INLINE float rational_tanh(float x)
     return x * above / below;
 }
 
-/* Sums over 13 x 13, the edges mirrored. columns: scratch, width + 12. */
-static void wide_box(const uint32_t *restrict x, int height, int width, uint32_t *restrict columns, uint32_t *restrict out)
-{
-    uint32_t *restrict middle = columns + WIDE_REACH;
-    for (int i = 0; i < width; i++) middle[i] = 0;
-    for (int k = -WIDE_REACH; k <= WIDE_REACH; k++) {
-        const uint32_t *restrict row = x + (ptrdiff_t)mirrored(k, height) * width;
-        for (int i = 0; i < width; i++) middle[i] += row[i];
-    }
-    for (int y = 0; y < height; y++) {
-        if (y) {
-            const uint32_t *restrict in = x + (ptrdiff_t)mirrored(y + WIDE_REACH, height) * width;
-            const uint32_t *restrict old = x + (ptrdiff_t)mirrored(y - WIDE_REACH - 1, height) * width;
-            for (int i = 0; i < width; i++) middle[i] += in[i] - old[i];
-        }
-        for (int k = 1; k <= WIDE_REACH; k++) {
-            middle[-k] = middle[mirrored(-k, width)];
-            middle[width - 1 + k] = middle[mirrored(width - 1 + k, width)];
-        }
-        uint32_t sum = 0, *restrict to = out + (ptrdiff_t)y * width;
-        for (int k = 0; k < WIDE; k++) sum += columns[k];
-        for (int i = 0; i < width - 1; i++) {
-            to[i] = sum;
-            sum += columns[i + WIDE] - columns[i];
-        }
-        to[width - 1] = sum;
-    }
-}
-
 static float mean_of(const u8 *x, int cells)
 {
     uint32_t sum = 0;
@@ -115,8 +77,8 @@ EXPORT_FOR("avx2", "default") void edgefuse_closed_form(const u8 *visible, const
             share[i] = (uint32_t)(int32_t)((rational_tanh(half) + 1.0f) * (ONE / 2.0f) + 0.5f);
         }
     }
-    wide_box(shares, height, width, row, once);
-    wide_box(once, height, width, row, shares);
+    box_sums(shares, height, width, WIDE_REACH, row, once);
+    box_sums(once, height, width, WIDE_REACH, row, shares);
     const float scale = c->span / ((float)ONE * (WIDE * WIDE * WIDE * WIDE));
     for (int i = 0; i < cells; i++) out[i] = (float)shares[i] * scale + c->low;
 }

@@ -17,8 +17,8 @@ import ctypes
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgefuse.fusion.boxes import box_sums
 from edgefuse.util import compiled
 from edgefuse.util.arrays import Float32Array, UInt8Array
 
@@ -53,7 +53,7 @@ class NumpyClosedForm:
         z = _standing_out(visible, DEPARTURE[0], DEVIATION[0]) - _standing_out(infrared, DEPARTURE[1], DEVIATION[1])
         half = np.clip((z + np.float32(BIAS)) * np.float32(0.5), -_LARGEST, _LARGEST)
         share = ((_rational_tanh(half) + np.float32(1)) * np.float32(_ONE / 2) + np.float32(0.5)).astype(np.int64)
-        sums = _box(_box(share, BLUR[0]), BLUR[0])
+        sums = box_sums(box_sums(share, BLUR[0]), BLUR[0])
         low, span = np.float32(SHARES[0]), np.float32(SHARES[1]) - np.float32(SHARES[0])
         scaled: Float32Array = sums.astype(np.float32) * (span / (np.float32(_ONE) * np.float32(BLUR[0] ** 4))) + low
         return scaled
@@ -64,7 +64,7 @@ def _standing_out(image: UInt8Array, departure: float, deviation: float) -> Floa
     whole = image.astype(np.int64)
     mean = np.float32(whole.sum()) / np.float32(image.size)
     side = WINDOW[0]
-    sums, squares = _box(whole, side), _box(whole * whole, side)
+    sums, squares = box_sums(whole, side), box_sums(whole * whole, side)
     sigma = np.sqrt((squares * side * side - sums * sums).astype(np.float32)) * np.float32(1 / side**2)
     away: Float32Array = np.float32(departure) * np.abs(image.astype(np.float32) - mean)
     return away + np.float32(deviation) * sigma
@@ -76,18 +76,6 @@ def _rational_tanh(x: Float32Array) -> Float32Array:
     above = ((s + np.float32(378)) * s + np.float32(17325)) * s + np.float32(135135)
     below = ((np.float32(28) * s + np.float32(3150)) * s + np.float32(62370)) * s + np.float32(135135)
     return x * above / below
-
-
-def _box(x: NDArray[np.int64], side: int) -> NDArray[np.int64]:
-    """Sums over side x side, the frame mirrored about its edges."""
-    # np.pad mirrors small frames as often as needed
-    for axis in (0, 1):
-        reach = [(side // 2, side // 2) if k == axis else (0, 0) for k in (0, 1)]
-        wide = np.pad(x, reach, "reflect" if x.shape[axis] > 1 else "edge")
-        sums = np.pad(wide.cumsum(axis), [(1, 0) if k == axis else (0, 0) for k in (0, 1)])
-        count = x.shape[axis]
-        x = np.take(sums, np.arange(side, side + count), axis) - np.take(sums, np.arange(count), axis)
-    return x
 
 
 class _Constants(ctypes.Structure):
