@@ -88,6 +88,18 @@ EXPORT_FOR("avx2", "default") void edgefuse_target_mask(const u8 *found, const f
     for (int i = 0; i < cells; i++) out[i] = out[i] * (1.0f / 9);
 }
 
+/* From sums of nine of the guide, the mask, their product and the guide's square: slope, and offset in place of the product. */
+INLINE void coefficients(const float *restrict guide, const float *restrict mask, float *restrict product, const float *restrict square,
+                         int cells, float edge, float *restrict slope)
+{
+    for (int i = 0; i < cells; i++) {
+        const float g = guide[i] * (1.0f / 9), m = mask[i] * (1.0f / 9);
+        const float own = (product[i] * (1.0f / 9) - g * m) / ((square[i] * (1.0f / 9) - g * g) + edge);
+        slope[i] = own;
+        product[i] = m - own * g;
+    }
+}
+
 /* Slope and offset of the guided filter; guide: uint8. scratch: 5 planes and a row. */
 static void guided(const Pull *p, const float *restrict mask, const u8 *restrict guide, float *restrict slope, float *restrict offset,
                    float *restrict scratch)
@@ -102,12 +114,7 @@ static void guided(const Pull *p, const float *restrict mask, const u8 *restrict
     for (int i = 0; i < cells; i++) a[i] = (float)guide[i] * mask[i];
     sum_of_nine(a, height, width, row, product);
     sum_of_nine(mask, height, width, row, mean_mask);
-    for (int i = 0; i < cells; i++) {
-        const float g = mean_guide[i] * (1.0f / 9), m = mean_mask[i] * (1.0f / 9);
-        const float own = (product[i] * (1.0f / 9) - g * m) / ((square[i] * (1.0f / 9) - g * g) + p->edge);
-        a[i] = own;
-        product[i] = m - own * g;
-    }
+    coefficients(mean_guide, mean_mask, product, square, cells, p->edge, a);
     sum_of_nine(a, height, width, row, slope);
     sum_of_nine(product, height, width, row, offset);
     for (int i = 0; i < cells; i++) slope[i] = slope[i] * (1.0f / 9), offset[i] = offset[i] * (1.0f / 9);
@@ -153,27 +160,37 @@ static void shifts(const Pull *p, const u8 *restrict base, const u8 *restrict in
     }
 }
 
-/* One row of a quarter; slope, offset, shift and around are enlarged. */
-INLINE void pull_row(const Pull *p, int n, const float *restrict slope, const float *restrict offset, const float *restrict shift,
-                     const float *restrict around, const u8 *restrict infrared, u8 *restrict fused, float *restrict drawn, u8 *restrict less)
+/* One row of a quarter, all in floats: `fused` is pulled, and `less` what the visible details' weight loses. slope becomes the mask. */
+INLINE void pull_floats(const Pull *p, int n, float *restrict slope, const float *restrict offset, const float *restrict shift,
+                        const float *restrict around, const float *restrict infrared, float *restrict fused, float *restrict less)
 {
-    /* in locals: a byte that is stored might otherwise be one of *p */
     const float strength = p->base, detail = p->detail, more = p->own_more, warm = p->warm, ramp = p->ramp;
     for (int i = 0; i < n; i++) {
-        const float own = (float)infrared[i], now = (float)fused[i];
+        const float own = infrared[i], now = fused[i];
         const float share = most(least(slope[i] * own + offset[i], 1.0f), 0.0f);
         const float patch = most(least(shift[i] + own, 255.0f), 0.0f);
         const float body = most(least(((own - around[i]) - warm) * ramp, 1.0f), 0.0f);
-        drawn[i] = share;
-        fused[i] = (u8)(int32_t)(((patch - now) * share * strength + now) + 0.5f);
-        less[i] = (u8)(int32_t)((body * more + detail) * share + 0.5f);
+        slope[i] = share;
+        fused[i] = ((patch - now) * share * strength + now) + 0.5f;
+        less[i] = (body * more + detail) * share + 0.5f;
     }
+}
+
+INLINE void to_floats(const u8 *restrict x, int n, float *restrict out)
+{
+    for (int i = 0; i < n; i++) out[i] = (float)x[i];
+}
+
+/* Rounded down; 0 to 255. */
+INLINE void to_bytes(const float *restrict x, int n, u8 *restrict out)
+{
+    for (int i = 0; i < n; i++) out[i] = (u8)(int32_t)x[i];
 }
 
 /* Draw the mask to the infrared frame's edges, at a quarter of the size, and pull the fused quarter to the patch, in place.
 
    mask, infrared, base: at an eighth; quarter: the infrared frame at a quarter, as fused, drawn and less.
-   less: what the visible details' weight loses, in 255ths. scratch: 9 planes of an eighth and 10 rows. */
+   less: what the visible details' weight loses, in 255ths. scratch: 9 planes of an eighth and 16 rows. */
 EXPORT_FOR("avx2", "default") void edgefuse_pull(const Pull *p, const float *mask, const u8 *infrared, const u8 *base, const u8 *quarter,
                                                  u8 *fused, float *drawn, u8 *less, float *scratch)
 {
@@ -187,6 +204,12 @@ EXPORT_FOR("avx2", "default") void edgefuse_pull(const Pull *p, const float *mas
         const float *planes[4] = {slope, offset, shift, around};
         for (int k = 0; k < 4; k++) enlarge_twice(planes[k], height, width, y, column, rows + k * wide);
         const ptrdiff_t at = (ptrdiff_t)y * wide;
-        pull_row(p, wide, rows, rows + wide, rows + 2 * wide, rows + 3 * wide, quarter + at, fused + at, drawn + at, less + at);
+        float *own = rows + 4 * wide, *now = own + wide, *lost = now + wide;
+        to_floats(quarter + at, wide, own);
+        to_floats(fused + at, wide, now);
+        pull_floats(p, wide, rows, rows + wide, rows + 2 * wide, rows + 3 * wide, own, now, lost);
+        memcpy(drawn + at, rows, (size_t)wide * sizeof *rows);
+        to_bytes(now, wide, fused + at);
+        to_bytes(lost, wide, less + at);
     }
 }

