@@ -1,8 +1,8 @@
-"""What does fusing at the edge save of a link? The MobileFuse paper's Table V: `python benchmarks/bandwidth.py [--pairs DIR]`
+"""Bandwidth that fusion on the device saves, as in Table V of the MobileFuse paper: `python benchmarks/bandwidth.py [--pairs DIR]`
 
-Four scenarios at 30 frames a second, in MB/s (10^6 bytes): pairs are fused elsewhere or on the device, the result is needed on the device
-or elsewhere. The paper counts files as stored (M3FD's mean: 51.17 MB/s of pairs, 31.01 of fused frames, which is what is shown without
---pairs). With --pairs, those of DIR/visible and DIR/infrared, and the default model's fused frames in the same format.
+Four scenarios at 30 frames per second, in MB/s (10^6 bytes): pairs are fused remotely or on the device, and the result is needed on the
+device or remotely. The paper counts files as stored: on average 51.17 MB/s of pairs and 31.01 MB/s of fused frames for M3FD. These are the
+figures without --pairs. With --pairs, uses the files in DIR/visible and DIR/infrared, and the default model's fused frames in their format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAPER = (51.17e6 / BANDWIDTH_FPS, 31.01e6 / BANDWIDTH_FPS)
 
 
 def stored(pairs: Path) -> tuple[float, float]:
-    """Mean bytes of a pair's files, and of the fused frame's."""
+    """Return the mean bytes of a pair's files, and of a fused frame's file."""
     files = [p for folder in ("visible", "infrared") for p in sorted((pairs / folder).iterdir())]
     kind = "png" if files[0].suffix == ".png" else "jpg"
     with tempfile.TemporaryDirectory() as out:

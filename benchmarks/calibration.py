@@ -1,15 +1,15 @@
-"""How well does automatic calibration find a known homography? `python benchmarks/calibration.py --pairs DIR [--json]`
+"""Accuracy of automatic calibration for known homographies: `python benchmarks/calibration.py --pairs DIR [--json]`
 
-DIR has visible/ and infrared/ with registered pairs of one size. Each infrared frame is warped by a homography of its own (turn up to 5
-degrees, scale 0.9 to 1.1, shift up to 40 pixels each way; the same in every run), and `edgefuse calibrate`'s estimate from this one
-pair is compared with it: the mean distance of the four corners, in visible pixels. Published pairs are a few pixels out of register
-themselves, more so where things are near, so there are two figures: `corner` counts from the pair as it is published, `put_in` from where
-the same method sees the published pair, which leaves the error made with the homography that was put in. `apart` is how far these two
-places are from one another, and a witness that the method does not use, the mutual information of the gradients' strength, says which of
-the two it prefers.
+DIR has visible/ and infrared/ with registered pairs of one size. Each infrared frame is warped by its own random homography (rotation up
+to 5 degrees, scale 0.9 to 1.1, shift up to 40 pixels in both directions; the same in every run). The estimate of `edgefuse calibrate` from
+this one pair is compared with it: mean distance of the four corners, in visible pixels. Published pairs are themselves misregistered by a
+few pixels, more for near objects. So there are two figures: `corner` takes the published pair as correct; `put_in` takes the method's
+estimate for the published pair as correct, which leaves the error made with the added homography. `apart` is the distance between these
+two references. `witness` says which of the two is better by a criterion that the method does not use: the mutual information of the
+gradients' magnitudes.
 
-With --crop only a part without black wedges is given, as a camera would. --mismatch pairs each visible frame with the next pair's
-infrared: all are to be refused.
+--crop uses the largest part of the warped frame without black corners, as a camera would deliver. --mismatch pairs each visible frame with
+the next pair's infrared frame: all of these must be refused.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ WRONG_PX = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """corner_px, put_in_px, apart_px: mean distances of corners, as above. witness: it prefers the estimate. est_px: the error that the
-    estimate gives itself. why: it was refused; None where it was taken."""
+    """Result for one pair. corner_px, put_in_px, apart_px: mean distances of corners, as above. witness: whether it prefers the estimate.
+    est_px: the error that the estimate reports. why: the reason for a refusal; None if accepted."""
 
     name: str
     corner_px: float
@@ -51,8 +51,8 @@ class Result:
     why: str | None
 
 
-def drawn(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """A homography of the infrared frame onto its warped self."""
+def random_homography(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Draw a random homography from the infrared frame to the warped one."""
     angle, scale, (right, down) = np.deg2rad(rng.uniform(-5, 5)), rng.uniform(0.9, 1.1), rng.uniform(-40, 40, 2)
     c, s, x, y = np.cos(angle) * scale, np.sin(angle) * scale, (width - 1) / 2, (height - 1) / 2
     return np.array([[c, -s, x - c * x + s * y + right], [s, c, y - s * x - c * y + down], [0, 0, 1]])
@@ -69,12 +69,12 @@ def pairs_of(folder: str, count: int | None, step: int) -> Iterator[FramePair]:
 
 def measure(pair: FramePair, other: FramePair, seed: int, crop: bool) -> Result:
     width, height = pair.visible.size
-    warp = drawn(np.random.default_rng([seed, pair.index]), width, height)
+    warp = random_homography(np.random.default_rng([seed, pair.index]), width, height)
     frame = other.infrared.data if other.infrared.size == pair.visible.size else cv2.resize(other.infrared.data, (width, height))
     moved = cv2.warpPerspective(frame, warp, (width, height))
     truth = np.linalg.inv(warp)
     if crop:
-        # the largest part around the middle that every warp fills
+        # the largest central part that every warp fills
         left, top = 40 + round(width * 0.11), 40 + round(height * 0.11)
         moved = np.ascontiguousarray(moved[top : height - top, left : width - left])
         truth = truth @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
@@ -97,7 +97,7 @@ def measure(pair: FramePair, other: FramePair, seed: int, crop: bool) -> Result:
 
 
 def shared(view: View, homography: np.ndarray) -> float:
-    """Normalised mutual information of the gradients' strength, in 24 classes of equal count, a margin left out."""
+    """Return the normalised mutual information of the gradients' magnitudes, in 24 classes of equal count, without a margin."""
     moved = cv2.warpPerspective(view.infrared, homography, view.visible_size, flags=cv2.INTER_CUBIC)
     classes = []
     for picture in (view.visible, moved):

@@ -1,14 +1,14 @@
-"""Two network cameras on loopback, with a known delay and a known homography between them: what comes of their pairs?
+"""Checks the pairs from two network cameras on loopback with a known delay and a known homography between them.
 
-    python benchmarks/cameras.py --seconds 600                       # every infrared frame once (--fresh)
+    python benchmarks/cameras.py --seconds 600                       # every infrared frame once, as with --fresh
     python benchmarks/cameras.py --seconds 600 --held                # every visible frame, the infrared one held
     python benchmarks/cameras.py --seconds 20 --json
 
-A process of its own plays the cameras: visible 640x480 at 30 FPS as Motion JPEG over HTTP, infrared 160x120 of 16 bits at 9 FPS as raw
-video (YUV4MPEG2, mono16) over HTTP, delivered 80 ms later. Both show when they were captured: a number in their pixels. A warm disc
-moves through both views; the infrared camera sees it through the homography. Checked are: the skew that is reported against the true
-one, the infrared counts to the bit, the disc's place after registration, memory after a minute against memory at the end, and that
-every frame received was fused or dropped for a cause. Exit code 3 where one of these fails.
+A separate process serves the cameras: visible 640x480 at 30 FPS as Motion JPEG over HTTP, infrared 160x120 with 16 bits at 9 FPS as raw
+video (YUV4MPEG2, mono16) over HTTP, delivered 80 ms late. The pixels of both encode the frame's number, and so its capture time. A warm
+disc moves through both views, in the infrared one displaced by the homography. Checks: the reported skew equals the true one, infrared
+counts are bit-exact, the disc is at the right place after registration, memory does not grow from the first minute to the end, and every
+received frame was fused or dropped with a cause. Exit code 3 if a check fails.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from edgefuse.sinks.base import Sink  # noqa: E402
 VISIBLE, INFRARED = (640, 480), (160, 120)
 FPS, INFRARED_FPS = 30.0, 9.0
 DELAY_MS = 80.0
-# infrared pixel to visible pixel: scaled, turned by 2 degrees, shifted, with a little perspective
+# infrared pixel to visible pixel: scaled, rotated by 2 degrees, shifted, with a little perspective
 HOMOGRAPHY = np.array([[3.4, -0.12, 52.0], [0.11, 3.45, 30.0], [4e-5, -3e-5, 1.0]])
 SKEW_MS, PLACE_PX, GROWTH_MB = 5.0, 1.5, 4.0
 _TOP = 110
 _BITS = 16
-_BLOCK = 16  # pixels of a bit in the visible frame: JPEG keeps them
+_BLOCK = 16  # side of a bit in pixels of the visible frame, large enough to survive JPEG
 
 
 def disc(seconds: float) -> tuple[float, float]:
-    """Where the disc is, in visible pixels: slow enough to be one place within a pair."""
+    """Return the disc's position in visible pixels; it hardly moves between the two captures of a pair."""
     return 320 + 120 * math.cos(seconds / 7), 260 + 80 * math.sin(seconds / 5)
 
 
@@ -64,7 +64,7 @@ def draw_visible(index: int) -> np.ndarray:
 
 
 def draw_infrared(index: int) -> np.ndarray:
-    """uint16 counts; the first pixel is the frame's number, the next ones count through all 16 bits."""
+    """Return uint16 counts; the first pixel is the frame's number, the following ones count through all 16 bits."""
     big = np.full((VISIBLE[1], VISIBLE[0]), 29000, np.float32)
     x, y = disc(index / INFRARED_FPS)
     cv2.circle(big, (round(x * 16), round(y * 16)), 30 * 16, 31000, -1, cv2.LINE_AA, 4)
@@ -85,7 +85,7 @@ def free_port() -> int:
 
 
 def serve(port: int, infrared_port: int) -> None:
-    """Play both cameras until standard input ends. Writes the monotonic ns of frame 0's capture."""
+    """Serve both cameras until standard input ends. Prints the capture time of frame 0 (monotonic, ns)."""
     start = time.monotonic() + 1.0
 
     def visible(index: int) -> bytes:
@@ -121,16 +121,16 @@ def serve(port: int, infrared_port: int) -> None:
         threading.Thread(target=accept, args=camera, daemon=True).start()
     print(round(start * 1e9), flush=True)
     sys.stdin.read()
-    # the threads are in C++
+    # the threads run C++ code, so exit without Python's shutdown
     os._exit(0)
 
 
 class Check(Sink):
-    """Holds what comes out against what was sent: times, counts, and where the disc lies."""
+    """Compares fused frames with what was sent: times, counts, and the disc's position."""
 
     def __init__(self, seconds: float, start_ns: int, registration: Registration) -> None:
         self._start_ns, self._registration = start_ns, registration
-        # room for all from the start: what is measured is not to grow what is measured
+        # allocated in advance, so that recording the measurements does not increase the measured memory
         self.rows = np.zeros((round(seconds * FPS * 1.1) + 100, 3), np.float32)
         self.places_px = np.zeros(len(self.rows) // 20 + 1, np.float32)
         self.wrong_counts = self.frames = 0
@@ -148,7 +148,7 @@ class Check(Sink):
         self.rows[self.frames] = (visible.time_ns - infrared.time_ns) / 1e6 - true_ms, true_ms, latency_ms
         self.wrong_counts += not np.array_equal(infrared.data, draw_infrared(i))
         if self.frames % 20 == 0:
-            # below the first row, which counts
+            # below the first row, which holds the number
             seen = self._registration.apply(infrared.data)[_TOP:]
             moments = cv2.moments((seen > 30000).astype(np.uint8), True)
             x, y = disc(i / INFRARED_FPS)
@@ -176,7 +176,7 @@ def measure(seconds: float, held: bool) -> dict[str, Any]:
     check, telemetry = Check(seconds, start_ns, Registration(calibration, VISIBLE, INFRARED)), Telemetry()
     source = CamerasSource(
         [f"visible=http://127.0.0.1:{ports[0]}/video", f"infrared=http://127.0.0.1:{ports[1]}/thermal.y4m"],
-        # a held frame may be an infrared interval and the delay old
+        # a held frame may be as old as an infrared interval plus the delay
         PairingOptions(max_skew_ms=1.2e3 / INFRARED_FPS + DELAY_MS, delay_ms=DELAY_MS, fresh=not held),
     )
     memory: list[tuple[float, float]] = []
@@ -204,8 +204,8 @@ def measure(seconds: float, held: bool) -> dict[str, Any]:
 def figures(
     check: Check, memory: Sequence[tuple[float, float]], report: Mapping[str, Any], live: Mapping[str, Any], seconds: float, held: bool
 ) -> dict[str, Any]:
-    """What was measured. memory: seconds and MB."""
-    # what runs only now and then is loaded after a tenth of the time, at most a minute
+    """Return the measurements. memory: (seconds, MB)."""
+    # after a tenth of the time, at most a minute, rarely used code is loaded, too
     settled = [mb for at, mb in memory if at >= min(60.0, seconds / 10)]
     rows, places = check.rows[: check.frames], check.places_px[: check.frames // 20]
     errors = np.abs(rows[:, 0])
@@ -244,8 +244,8 @@ def figures(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600, help="how long (default: 600)")
-    parser.add_argument("--held", action="store_true", help="every visible frame, the infrared one held")
+    parser.add_argument("--seconds", type=float, default=600, help="duration in seconds (default: 600)")
+    parser.add_argument("--held", action="store_true", help="use every visible frame, with the newest infrared frame held")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--serve", nargs=2, type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -1,16 +1,17 @@
-"""How good is `spectral-edge`, and how fast? `python benchmarks/codec.py CUBE.npz... [--rates 0.1,0.25,1] [--json F] [--picture F.png]`
+"""Rate, distortion and speed of `spectral-edge`, compared with other codecs.
 
-Rate, distortion and time beside others on the same cubes in one run: one thread, real bytes, processor seconds. The others are JPEG 2000
-per band, principal components and JPEG 2000 (the best of a grid of components and levels; its time is that of one pass with the best), and,
-lossless, JPEG-LS and JPEG XL per band, JPEG 2000 per band and zstd. PSNR is over the cube, counts / 10000 clipped to 0..1 (a cube up to 2:
-as it is). Times are minima of passes in turn. A file of tiles has them side by side. `sscnet` is drawn beside them, at these rates
-and at its own. Needs imagecodecs; the picture needs matplotlib.
-CCSDS-123 is not among them: we found no implementation that pip installs.
+    python benchmarks/codec.py CUBE.npz... [--rates 0.1,0.25,1] [--json F] [--picture F.png]
+
+All codecs run on the same cubes in one run: one thread, real file sizes, processor seconds. The others are JPEG 2000 per band, principal
+components with JPEG 2000 (the best of a grid of numbers of components and levels; its time is one pass with the best), and, lossless,
+JPEG-LS, JPEG XL and JPEG 2000 per band, and zstd. PSNR is over the cube, of counts / 10000 clipped to 0..1 (unscaled for cubes up to 2).
+Times are minima over interleaved passes. Tiles in a file are placed side by side. `sscnet` is measured, too, at these rates and at its
+own. Needs imagecodecs; the picture needs matplotlib. CCSDS-123 is missing, because no implementation can be installed with pip.
 """
 
 from __future__ import annotations
 
-# BLAS counts its threads when it is loaded
+# BLAS reads its number of threads when it is loaded
 # ruff: noqa: E402
 import os
 
@@ -42,7 +43,7 @@ def psnr(a: Float64Array, b: Float64Array) -> float:
 
 
 def unit(cube: NDArray[Any]) -> Float64Array:
-    """0..1."""
+    """Scale a cube to 0..1."""
     return np.clip(cube.astype(np.float64) / (1.0 if cube.max() <= 2 else 10000.0), 0, 1)
 
 
@@ -65,7 +66,7 @@ def pca_decode(sent: list[bytes], basis: tuple[Any, ...]) -> Float64Array:
 
 
 def pca_front(x: Float64Array) -> list[tuple[float, float, int, int]]:
-    """(bpppc, dB, components, level), better and better; basis and mean count as half floats."""
+    """Return the Pareto front: (bpppc, dB, components, level), rate and PSNR rising. Basis and mean count as float16."""
     points = []
     for k in (k for k in COMPONENTS if k <= x.shape[2]):
         for level in LEVELS:
@@ -93,7 +94,7 @@ def j2k_front(x: Float64Array) -> list[tuple[float, float]]:
 
 
 def lossless(cube: NDArray[Any]) -> dict[str, float]:
-    """Bits a sample."""
+    """Return bits per sample of lossless codecs, by name."""
     counts = (cube.astype(np.int64) - int(cube.min())).astype(np.uint16)
     each: dict[str, Callable[[NDArray[Any]], bytes]] = {
         "JPEG 2000": lambda band: imagecodecs.jpeg2k_encode(band, level=0, codecformat="j2k", reversible=True),
@@ -112,7 +113,7 @@ def lossless(cube: NDArray[Any]) -> dict[str, float]:
 
 
 def fastest(passes: int, *works: Callable[[], Any]) -> list[float]:
-    """Processor seconds of each, in turn: a busy machine changes them little."""
+    """Return the shortest processor seconds of each; the calls are interleaved, so a busy machine has little influence."""
     times = np.empty((passes, len(works)))
     for i in range(passes):
         for j, work in enumerate(works):
@@ -153,7 +154,7 @@ def measure(cube: NDArray[Any], rates: list[float], passes: int) -> dict[str, An
 
 
 def learned(cube: NDArray[Any], x: Float64Array, rates: list[float]) -> list[dict[str, float]]:
-    """`sscnet`'s points: files of about these rates, as far as it goes, and of its own."""
+    """Return `sscnet`'s points: at about these rates, as far as it can reach them, and at its own rate."""
     points = []
     for rate in (*rates, None):
         stream = io.BytesIO()
@@ -166,7 +167,7 @@ def learned(cube: NDArray[Any], x: Float64Array, rates: list[float]) -> list[dic
 
 
 def table(results: dict[str, Any], rates: list[float]) -> str:
-    """In Markdown, a row a scene."""
+    """Return a Markdown table with a row per scene."""
     lines = [
         "| scene | size | " + " | ".join(f"gain at {r}, dB" for r in rates) + " | " + " | ".join(f"encode / decode at {r}" for r in rates)
         + " | lossless: JPEG 2000 | ours | 5 counts |"
@@ -208,9 +209,9 @@ def draw(results: dict[str, Any], file: Path) -> None:
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("cubes", type=Path, nargs="+", metavar="CUBE.npz", help="with an array `cube`, rows x columns x bands")
+    p.add_argument("cubes", type=Path, nargs="+", metavar="CUBE.npz", help="files with an array `cube`, rows x columns x bands")
     p.add_argument("--rates", type=lambda s: [float(r) for r in s.split(",")], default=[0.05, 0.1, 0.25, 0.5, 1.0], metavar="R,R,...")
-    p.add_argument("--passes", type=int, default=5, metavar="N", help="of each timing")
+    p.add_argument("--passes", type=int, default=5, metavar="N", help="number of timed passes")
     p.add_argument("--json", type=Path, metavar="FILE")
     p.add_argument("--picture", type=Path, metavar="FILE.png")
     args = p.parse_args()

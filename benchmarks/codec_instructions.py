@@ -1,9 +1,9 @@
-"""How many Cortex-A53 instructions does a pixel of a cube take? Counted where a nanosecond is an instruction: on the emulated Pi.
+"""Counts Cortex-A53 instructions per pixel of a cube on the emulated Pi, where a nanosecond is an instruction.
 
     deploy/emulate/pi run --file benchmarks/codec_instructions.py --file SCENE.npz=scene.npz -- python3 codec_instructions.py scene.npz
 
-Of `spectral-edge`, rate control included, one thread. `--decoded SHA256` (of the samples that another machine decodes of --file FILE.efz)
-compares: exit code 1 where they differ.
+Measures `spectral-edge` including rate control, on one thread. `--decoded SHA256` compares the decoded samples of --file FILE.efz with
+another machine's digest: exit code 1 if they differ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgefuse.util import compiled
 
 
 def count(work: Callable[[], Any]) -> tuple[int, Any]:
-    """Instructions of a call after one that settles, and what it gave."""
+    """Return the instructions of a call, after an uncounted one, and its result."""
     work()
     began = time.perf_counter_ns()
     made = work()
@@ -34,7 +34,7 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("scene", type=Path, metavar="SCENE.npz")
     p.add_argument("--rates", type=lambda s: [float(r) for r in s.split(",")], default=[0.1, 0.25, 1.0], metavar="R,R,...")
-    p.add_argument("--out", type=Path, metavar="DIR", help="keep the files, for another machine to decode")
+    p.add_argument("--out", type=Path, metavar="DIR", help="keep the files, to decode them on another machine")
     p.add_argument("--file", type=Path, metavar="FILE.efz")
     p.add_argument("--decoded", metavar="SHA256")
     args = p.parse_args()

@@ -1,9 +1,9 @@
-"""A cube larger than memory through `edgefuse compress` and `decompress`: most memory held, seconds, bytes.
+"""Peak memory, time and size of `edgefuse compress` and `decompress` for a cube larger than memory.
 
     python benchmarks/codec_memory.py SCENE.npz [--gigabytes 2] [--bpppc 0.25 | --max-error N]
 
-The cube is ENVI, uint16: the scene (array `cube`) side by side and mirrored, each copy with its own noise. Memory is what the kernel says
-of the process, the interpreter and its libraries included. Exit code 1 where it is over --most.
+The cube is an ENVI file, uint16: mirrored copies of the scene (array `cube`) side by side, each with its own noise. Memory is the peak
+resident memory of the process, including the interpreter and its libraries. Exit code 1 if it exceeds --most.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("scene", type=Path, metavar="SCENE.npz")
     p.add_argument("--gigabytes", type=float, default=2.0)
-    p.add_argument("--most", type=float, default=200.0, metavar="MB", help="that each of both may hold (default: 200)")
+    p.add_argument("--most", type=float, default=200.0, metavar="MB", help="memory limit in MB of each command (default: 200)")
     p.add_argument("--bpppc", default="0.25", metavar="R")
     p.add_argument("--max-error", metavar="N", help="instead of --bpppc")
     args = p.parse_args()
@@ -71,7 +71,7 @@ def main() -> int:
         folder = Path(name)
         scene = np.load(args.scene)["cube"].astype(np.int32)
         shape = shape_of(scene.shape[2], int(args.gigabytes * 1e9))
-        # in a process of its own: what this one holds counts for its children
+        # in a separate process, because a child inherits this process's peak memory
         writer = multiprocessing.get_context("spawn").Process(target=write, args=(scene, folder / "cube.img", shape))
         writer.start()
         writer.join()

@@ -1,7 +1,7 @@
-"""Every table of a settings file at once, and those on the other side of each: what benchmarks/soak.py --all runs against.
+"""A run with every settings table, and the servers and clients that each of them needs, for benchmarks/soak.py --all.
 
-A real Mosquitto with someone who listens and commands, an FFmpeg that takes the stream, a browser's stand-in that looks now and then, and
-who asks for /metrics. Where a program is missing its table is left out, and `without` says so.
+A real Mosquitto with a client that listens and sends commands, an FFmpeg that receives the stream, a simulated browser that watches from
+time to time, and a client that requests /metrics. If a program is missing, its table is left out and named in `without`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tests.mqtt.broker import MOSQUITTO, Broker, Watcher
 from tests.streaming.servers import Listener
 from tests.support.waiting import free_port
 
-_LOOK_S, _AWAY_S = 3.0, 7.0  # of a viewer
+_LOOK_S, _AWAY_S = 3.0, 7.0  # how long a viewer watches, and then is away
 _PATHS = ("/metrics", "/state.json", "/history.json", "/report.json", "/healthz", "/picture.png", "/picture.png?view=infrared:rainbow")
 
 
 class Everything:
-    """Made before the run, closed after it. `config` is the settings file."""
+    """Created before the run, closed after it. `config` is the settings file."""
 
     def __init__(self, folder: Path) -> None:
         self.without: list[str] = []
@@ -39,7 +39,7 @@ class Everything:
         tables: dict[str, dict[str, Any]] = {
             "telemetry": {"file": str(folder / "telemetry.jsonl"), "interval": 1.0, "max_mb": 0.1, "keep": 3},
             "web": {"listen": f"127.0.0.1:{self._port}"},
-            # the demo's hottest pixel comes and goes around these
+            # the demo's hottest pixel crosses these limits again and again
             "alarm.warm": {"above": 34.5, "hysteresis": 0.2, "duration": 0.2, "hook": [shutil.which("true") or "/bin/true"]},
             "alarm.zone": {"above": 25.0, "measure": "area", "pixels": 8, "zone": "50%x50%+25%+25%", "duration": 0.2},
         }
@@ -81,7 +81,7 @@ class Everything:
         return connection, connection.getresponse()
 
     def _look(self) -> None:
-        """At the live picture, now and then."""
+        """Watch the live picture from time to time."""
         while not self._end.wait(_AWAY_S):
             with contextlib.suppress(OSError, http.client.HTTPException):
                 connection, answer = self._get("/stream.mjpg?view=fused")
@@ -107,7 +107,7 @@ class Everything:
                 self.watcher.publish("edgefuse/soak/command", b'{"command": "snapshot"}')
 
     def judge(self, report: dict[str, Any]) -> list[str]:
-        """What does not add up in the run's last report, in words; prints what each part did."""
+        """Return the contradictions in the run's last report, in words; prints what each part did."""
         wrong = []
         for table in ("recording", "stream"):
             if part := report.get(table):

@@ -1,10 +1,10 @@
-"""Faults at random, for hours: python benchmarks/faults.py --faults 2000 --seed 6
+"""Injects random faults for hours: `python benchmarks/faults.py --faults 2000 --seed 6`
 
-Source errors, sink errors, full disks, folders that go, reloads good and bad, SIGHUP, SIGTERM and SIGKILL at any time, a broker that
-dies or hangs, slow and hostile clients of the page, encoders killed, hooks that hang, in real processes (tests/faults has them all). Of
-each it is checked that the run goes on or ends as asked, that nothing is torn, no frame is uncounted, and all works again within --within
-seconds. Several runs go side by side, each with a generator of its own made of the seed.
-Exit code 1 where anything did not hold.
+Source errors, sink errors, full disks, deleted folders, valid and invalid reloads, SIGHUP, SIGTERM and SIGKILL at any time, a broker that
+dies or hangs, slow and malicious clients of the web page, killed encoders, hanging hooks, all in real processes (tests/faults defines
+them). After each fault it checks that the run continues or ends as requested, that no file is incomplete, that every frame is counted, and
+that everything works again within --within seconds. Several runs work in parallel, each with its own generator derived from the seed.
+Exit code 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Tally:
 
 
 def live(number: int, faults: int, seed: int, within_s: float, folder: Path, tally: Tally) -> None:
-    """One run and what befalls it."""
+    """Inject faults into one run."""
     world = World(folder / str(number), random.Random(f"{seed}-{number}"), around=True)
     if number == 0 and world.around:
         for table, why in world.around.missing.items():
@@ -77,8 +77,8 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--faults", type=int, default=2000)
     p.add_argument("--seed", type=int, default=6)
-    p.add_argument("--within", type=float, default=5.0, help="seconds to work again (default: 5)")
-    p.add_argument("--runs", type=int, default=4, help="side by side (default: 4)")
+    p.add_argument("--within", type=float, default=5.0, help="seconds within which everything must work again (default: 5)")
+    p.add_argument("--runs", type=int, default=4, help="number of parallel runs (default: 4)")
     args = p.parse_args()
     tally, began = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

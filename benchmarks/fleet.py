@@ -1,16 +1,16 @@
-"""200 devices and one broker: what does a fleet cost, and what does it lose?
+"""Load and losses of a fleet: 200 devices and one MQTT broker.
 
-    python benchmarks/fleet.py                                  # 200 devices, a message a second and an event every two, for a minute
+    python benchmarks/fleet.py                                  # 200 devices, a message per second and an event every two, for a minute
     python benchmarks/fleet.py --devices 50 --seconds 20 --json
-    python benchmarks/fleet.py --interval 10 --events 60        # as devices come out of the box
+    python benchmarks/fleet.py --interval 10 --events 60        # the default settings of a device
 
-Devices are `edgefuse.mqtt.Mqtt` objects, spread over a few processes, each with a connection of its own and the report of a real run of the
-demo source; the broker is a real Mosquitto on loopback; one subscriber hears everything. Steady for a while, then the broker is
-stopped for ten seconds, then steady again. Told are messages a second, the time from `Live.emit` to the subscriber, what was lost and
-what was told to be lost, how soon all devices were back, and the broker's memory and processor time. Exit code 3 where a message is
-missing that no device counted, or a device did not come back.
+Devices are `edgefuse.mqtt.Mqtt` objects in a few processes, each with its own connection and the report of a real run of the demo source.
+The broker is a real Mosquitto on loopback; one subscriber receives everything. After a steady phase the broker is stopped for ten seconds,
+then a second steady phase follows. Reports messages per second, the time from `Live.emit` to the subscriber, messages lost and messages
+that devices counted as lost, the time until all devices were connected again, and the broker's memory and processor time. Exit code 3 if a
+message is missing that no device counted as lost, or if a device did not reconnect.
 
-Loss: devices number telemetry and events; what the subscriber never heard, less what fell out of a backlog by its device's own count.
+Devices number telemetry and events. Loss: numbers that the subscriber never received, minus those that devices dropped from their backlog.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PATIENCE_S = 60.0
 
 
 def real_report() -> dict[str, Any]:
-    """What `edgefuse run` tells of 50 frames of the demo source at 640 x 480 with 16-bit infrared."""
+    """Return the report of `edgefuse run` on 50 frames of the demo source at 640 x 480 with 16-bit infrared."""
     from edgefuse import load, open_source
     from edgefuse.run.pipeline import Pipeline
     from edgefuse.telemetry.report import Telemetry
@@ -57,7 +57,7 @@ def real_report() -> dict[str, Any]:
 
 
 class Device:
-    """One run as a broker sees it; its figures go on as a run's at 25 FPS do."""
+    """A simulated run; its counters grow as at 25 FPS."""
 
     def __init__(self, k: int, report: dict[str, Any], url: str, interval_s: float, snapshots_s: float) -> None:
         from edgefuse.mqtt import Mqtt
@@ -81,7 +81,7 @@ class Device:
 
 
 def child(link: Connection, first: int, count: int, url: str, interval_s: float, events_s: float, snapshots_s: float) -> None:
-    """Devices `first` to `first + count`, until told to stop: then their reports."""
+    """Run devices `first` to `first + count` until told to stop, then print their reports."""
     report = real_report()
     devices = [Device(first + k, report, url, interval_s, snapshots_s) for k in range(count)]
     link.send("ready")
@@ -100,7 +100,7 @@ def child(link: Connection, first: int, count: int, url: str, interval_s: float,
 
 
 class Ear:
-    """What the subscriber heard."""
+    """Records what the subscriber received."""
 
     def __init__(self, port: int) -> None:
         self.latency_ms: list[float] = []
@@ -130,7 +130,7 @@ class Ear:
 
 
 def wait(true: Any, seconds: float = PATIENCE_S) -> float | None:
-    """Seconds until it was true; None where it never was."""
+    """Return the seconds until the condition was true; None if it never was."""
     begin = time.monotonic()
     while not true():
         if time.monotonic() - begin > seconds:
@@ -140,7 +140,7 @@ def wait(true: Any, seconds: float = PATIENCE_S) -> float | None:
 
 
 def settle(ear: Ear) -> None:
-    """Until nothing comes any more."""
+    """Wait until no more messages arrive."""
     heard = -1
     while heard != ear.messages:
         heard = ear.messages
@@ -148,7 +148,7 @@ def settle(ear: Ear) -> None:
 
 
 def steady(ear: Ear, broker: Broker, seconds: float) -> dict[str, Any]:
-    """What goes through in so many seconds."""
+    """Measure the throughput over so many seconds."""
     process = psutil.Process(broker.process.pid)
     cpu, messages, told, size, begin = process.cpu_times(), ear.messages, len(ear.latency_ms), ear.bytes, time.monotonic()
     time.sleep(seconds)
@@ -169,7 +169,7 @@ def steady(ear: Ear, broker: Broker, seconds: float) -> dict[str, Any]:
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        # nothing that a subscriber is to hear falls out at the broker: the loss we count is our own
+        # the broker drops nothing for the subscriber, so that all counted losses are EdgeFuse's
         broker = Broker(Path(folder), ["allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 0"])
         idle_mb = psutil.Process(broker.process.pid).memory_info().rss / 1e6
         ear = Ear(broker.port)
@@ -207,7 +207,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def account(ear: Ear, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """Told, heard, twice, counted as lost by the device, in wait when it was closed, and missing."""
+    """Count messages: sent, received, duplicated, counted as lost by the device, still queued at the end, and missing."""
     told = heard = twice = counted = unsent = missing = 0
     for report in reports:
         for kind in ("telemetry", "event"):
@@ -251,11 +251,11 @@ def text(r: dict[str, Any]) -> str:
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--devices", type=int, default=200, metavar="N")
-    p.add_argument("--processes", type=int, default=4, metavar="N", help="that the devices are spread over")
-    p.add_argument("--seconds", type=float, default=60.0, help="of each steady phase")
-    p.add_argument("--interval", type=float, default=1.0, metavar="S", help="between two telemetry messages of a device")
-    p.add_argument("--events", type=float, default=2.0, metavar="S", help="between two events of a device")
-    p.add_argument("--snapshots", type=float, default=30.0, metavar="S", help="between two pictures of a device")
+    p.add_argument("--processes", type=int, default=4, metavar="N", help="number of processes for the devices")
+    p.add_argument("--seconds", type=float, default=60.0, help="duration of each steady phase")
+    p.add_argument("--interval", type=float, default=1.0, metavar="S", help="interval of a device's telemetry messages")
+    p.add_argument("--events", type=float, default=2.0, metavar="S", help="interval of a device's events")
+    p.add_argument("--snapshots", type=float, default=30.0, metavar="S", help="interval of a device's pictures")
     p.add_argument("--json", action="store_true")
     args = p.parse_args()
     if MOSQUITTO is None:

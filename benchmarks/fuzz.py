@@ -1,8 +1,8 @@
-"""Hostile input, seeded and bounded: python benchmarks/fuzz.py settings --inputs 100000 --seed 6
+"""Fuzz tests with malformed input from a seed: `python benchmarks/fuzz.py settings --inputs 100000 --seed 6`
 
-A target is a function that makes one input of a random generator and feeds it; EdgeFuseError is an answer, all else is a finding, and so is
-an input that takes longer than --limit. To add one: a function here, or where its garbage is made, and a line in TARGETS. Findings are
-printed with the seed of their input: --first SEED --inputs 1 makes it again. Exit code 1 where there are any.
+A target is a function that makes one input from a random generator and processes it. An EdgeFuseError is accepted; any other exception is a
+finding, and so is an input that takes longer than --limit. To add a target, write a function and add a line to TARGETS. Each finding is
+printed with its seed; --first SEED --inputs 1 repeats it. Exit code 1 if there are findings.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Feed = Callable[[random.Random, Path], None]
 
 
 def settings(rng: random.Random, folder: Path) -> None:
-    """A settings file, and now and then a variable."""
+    """Parse a settings file, sometimes with an environment variable."""
     from edgefuse import settings
     from tests.settings.garbage import VALUES, garbage
 
@@ -42,7 +42,7 @@ def settings(rng: random.Random, folder: Path) -> None:
 
 
 def mqtt(rng: random.Random, folder: Path) -> None:
-    """A payload for the command topic; what passes is looked at, too."""
+    """Parse a payload of the command topic; accepted commands are checked, too."""
     from tests.mqtt.hostile import check, payload
 
     if check(payload(rng)) is None:
@@ -50,7 +50,7 @@ def mqtt(rng: random.Random, folder: Path) -> None:
 
 
 def calibration(rng: random.Random, folder: Path) -> None:
-    """A calibration file, looked through where it is one; or a file of points, fitted."""
+    """Load a calibration file and apply it if it is valid, or fit a file of points."""
     from tests.calibration import hostile
 
     path = folder / "calibration.toml"
@@ -63,7 +63,7 @@ def calibration(rng: random.Random, folder: Path) -> None:
 
 
 def replay(rng: random.Random, folder: Path) -> None:
-    """A raw recording through replay: and a fuser, within bounded memory."""
+    """Play a raw recording through replay: and a fuser, in bounded memory."""
     from tests.sources import hostile
 
     path = folder / "a.efr"
@@ -73,7 +73,7 @@ def replay(rng: random.Random, folder: Path) -> None:
 
 
 def http(rng: random.Random, folder: Path) -> None:
-    """A request to a page that runs, with a token or without."""
+    """Send a request to a running web page, with or without a token."""
     from tests.web import hostile
 
     token = rng.random() < 0.3
@@ -96,7 +96,7 @@ def http(rng: random.Random, folder: Path) -> None:
 
 
 def efz(rng: random.Random, folder: Path) -> None:
-    """A compressed cube: bits flipped, cut short (what nothing touched must come out as it was), or made to harm with right check sums."""
+    """Decode a compressed cube with flipped bits or truncated (intact tiles must be unchanged), or malicious with correct checksums."""
     from tests.hyperspectral import hostile
 
     if rng.random() < 0.3:
@@ -107,7 +107,7 @@ def efz(rng: random.Random, folder: Path) -> None:
 
 
 def envi(rng: random.Random, folder: Path) -> None:
-    """A cube's header."""
+    """Parse an ENVI header."""
     from tests.hyperspectral.mutate import HEADER, mutations, survive
 
     logging.getLogger("edgefuse").setLevel(logging.CRITICAL)
@@ -130,7 +130,7 @@ def _page(token: bool) -> Any:
                 _COMPLAINTS.append(record)
 
     logging.getLogger().addHandler(Ears())
-    access.WRONG_S = 0.0  # a wrong token's waiting time
+    access.WRONG_S = 0.0  # delay after a wrong token
     page = Served(token=TOKEN if token else None)
     with edgefuse.open_source("demo?size=96x80&frames=1&scene=day&depth=16") as source, edgefuse.load("blend-classic") as fuser:
         if pair := source.read():
@@ -152,15 +152,15 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("target", choices=TARGETS)
     p.add_argument("--inputs", type=int, default=10_000)
-    p.add_argument("--seed", "--first", type=int, default=0, help="of the first input; the next has the next one")
-    p.add_argument("--memory", type=int, default=0, metavar="MB", help="the process may have; more is a MemoryError, and a finding")
-    p.add_argument("--limit", type=float, default=5.0, help="seconds an input may take (default: 5)")
+    p.add_argument("--seed", "--first", type=int, default=0, help="seed of the first input; each further input has the next seed")
+    p.add_argument("--memory", type=int, default=0, metavar="MB", help="memory limit of the process; beyond it a MemoryError is a finding")
+    p.add_argument("--limit", type=float, default=5.0, help="time limit per input in seconds (default: 5)")
     args = p.parse_args()
     feed, answers, findings, slowest = TARGETS[args.target], Counter[str](), 0, 0.0
     began = time.perf_counter()
     if args.memory:
         resource.setrlimit(resource.RLIMIT_AS, (args.memory << 20, args.memory << 20))
-    # one would be printed to whoever gave the file
+    # a Python warning would be shown to the user
     warnings.simplefilter("error")
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(args.seed, args.seed + args.inputs):

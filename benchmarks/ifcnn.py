@@ -1,10 +1,10 @@
-"""How much faster than IFCNN? `python benchmarks/ifcnn.py --peer ../shared/peers/ifcnn_max.onnx [--json]`
+"""Speed of EdgeFuse's models relative to IFCNN: `python benchmarks/ifcnn.py --peer ../shared/peers/ifcnn_max.onnx [--json]`
 
-Each round runs the peer once and every fusion model of ours, in turn, one thread each, so that whatever else the machine does falls
-on all of them alike; ours run for a twentieth of a second at a time, the mean counts (one run of a millisecond is mostly the peer's
-cold caches). Times are the processor's, as in `edgefuse bench --peer`. Two questions: the network alone at 256 x 256, and end to end at
-640 x 480 in colour (luma, scaling, network, blend, colour; the peer with its own normalisation and back to 8 bit). Ratios are of medians;
-the spread is that of the per-round ratios (quartiles). The top-level keys of --json are the default model's.
+Each round runs the peer once and then each of our fusion models, one thread each, so that other load on the machine affects all of them
+equally. Ours run for 50 ms at a time and the mean counts, because a single run of a millisecond would mainly measure the cold caches that
+the peer leaves. Times are processor times, as in `edgefuse bench --peer`. Measured are the network alone at 256 x 256, and end to end at
+640 x 480 in colour (luma, scaling, network, blend, colour; for the peer its normalisation and conversion back to 8 bits). Ratios are those
+of the medians, with the quartiles of the rounds' ratios. The top-level keys of --json are the default model's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edgefuse.errors import EdgeFuseError, MissingDependencyError
 
 
 def contestants(names: list[str]) -> dict[str, edgefuse.Fuser]:
-    """The fusion models of these names on every runtime and precision that is here, one thread."""
+    """Load the fusion models of these names on every available runtime and precision, with one thread."""
     found = {}
     for card in (c for c in zoo.cards() if c.name in names):
         if card.task == "fusion" and not card.files:
@@ -41,7 +41,7 @@ def contestants(names: list[str]) -> dict[str, edgefuse.Fuser]:
 
 
 def measure(works: dict[str, Callable[[], object]], count: int) -> dict[str, dict[str, object]]:
-    """Figures of each after `count` rounds; the peer's key is "peer"."""
+    """Return each contestant's figures after `count` rounds; the peer's key is "peer"."""
     done = list(islice(rounds(works, clock_for(1)), count))
     return figures({name: [ms[name] for ms in done] for name in works})
 
@@ -52,7 +52,7 @@ def network_works(peer: Peer, fusers: dict[str, edgefuse.Fuser], size: int = 256
     works: dict[str, Callable[[], object]] = {"peer": lambda: peer.network(noise)}
     for name, fuser in fusers.items():
         if fuser.choice.file is None:
-            continue  # a closed form has no network
+            continue  # a closed-form model has no network
         shrunk = size // fuser.card.reduction
         inputs = {k: fuser.choice.tensor(rng.random((shrunk, shrunk), np.float32)) for k in ("visible", "infrared")}
         works[name] = lambda f=fuser, i=inputs: f.choice.runtime.run(i)
@@ -62,12 +62,16 @@ def network_works(peer: Peer, fusers: dict[str, edgefuse.Fuser], size: int = 256
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
-        "--peer", type=Path, required=True, metavar="FILE.onnx", help="a fusion model with inputs visible, infrared (1, 3, H, W)"
+        "--peer",
+        type=Path,
+        required=True,
+        metavar="FILE.onnx",
+        help="ONNX file of a fusion model with inputs visible, infrared (1, 3, H, W)",
     )
     p.add_argument("--rounds", type=int, default=25, help="rounds at 256 x 256; a third of them at 640 x 480 (default: %(default)s)")
     p.add_argument(
         "--model", nargs="+", metavar="NAME", default=[c.name for c in zoo.cards() if c.task == "fusion"],
-        help="fusion models to measure beside the default and blend-classic (default: all)",
+        help="fusion models to measure in addition to the default and blend-classic (default: all)",
     )  # fmt: skip
     p.add_argument("--json", action="store_true")
     args = p.parse_args()

@@ -1,12 +1,12 @@
-"""How many Cortex-A53 instructions does a frame take? Counted where a nanosecond is an instruction: on the emulated Pi.
+"""Counts Cortex-A53 instructions per frame on the emulated Pi, where a nanosecond is an instruction.
 
-    sudo ./scripts/test-on-pi --count mobilefuse-edge ifcnn       # into benchmarks/instructions.json
-    python benchmarks/instructions.py --show    # that table for people, with ratios to IFCNN and the frame rate it predicts
+    sudo ./scripts/test-on-pi --count mobilefuse-edge ifcnn       # counts and writes benchmarks/instructions.json
+    python benchmarks/instructions.py --show    # prints it with ratios to IFCNN and predicted frame rates
     deploy/emulate/pi run --file benchmarks/ifcnn.py --file benchmarks/instructions.py -- python3 instructions.py --models blend-classic
 
-A row is a model on a runtime at a precision and a frame size, one thread: the network alone (`network`), or from the pair to the
-fused colour frame (`end to end`; IFCNN with its own normalisation and back to 8 bit). `instructions` is the median of `repetitions`
-calls after one that settles: as many as fit in 2,500 million instructions, `--most` at most. Counts repeat to 0.1 %.
+A row is a model on a runtime at a precision and a frame size, on one thread: the network alone (`network`), or from the pair to the fused
+colour frame (`end to end`; for IFCNN with its normalisation and conversion back to 8 bits). `instructions` is the median of `repetitions`
+calls after an uncounted one: as many as fit into 2,500 million instructions, at most `--most`. Counts are repeatable to 0.1 %.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 
 def count(work: Callable[[], object], most: int) -> dict[str, int]:
-    """Instructions of a call, after one that settles, and another where that is cheap."""
+    """Return the instructions of a call, the median of several where that is cheap, after an uncounted one."""
 
     def once() -> int:
         begin = time.perf_counter_ns()
@@ -53,7 +53,7 @@ def count(work: Callable[[], object], most: int) -> dict[str, int]:
 
 
 def first_pair(size: str, frames: Path | None) -> FramePair:
-    """The demo's first pair; out of a file where it was drawn already, which takes half a minute on an emulated processor."""
+    """Return the demo's first pair; from a file if given, because drawing it takes half a minute on an emulated processor."""
     if frames:
         arrays = np.load(frames)
         return FramePair(*(Frame(arrays[f"{size}.0.{m}"], m, 0, m) for m in ("visible", "infrared")), 0)
@@ -92,7 +92,7 @@ def ifcnn(path: Path, pairs: dict[str, FramePair], most: int) -> Iterator[Row]:
 
 
 def show(rows: list[Row]) -> str:
-    """The table in Markdown: million instructions a frame, ratios to IFCNN, and frames a second where IFCNN's 0.7 scales with them."""
+    """Return the table in Markdown: million instructions per frame, ratios to IFCNN, and FPS extrapolated from IFCNN's 0.7."""
     found: dict[tuple[str, ...], dict[tuple[str, str], int]] = {}
     for row in rows:
         found.setdefault((row["model"], row["runtime"], row["precision"]), {})[row["size"], row["path"]] = row["instructions"]
@@ -116,14 +116,16 @@ def show(rows: list[Row]) -> str:
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--models", nargs="+", metavar="NAME", help="only these, by name or ./FOLDER (default: all that fuse)")
-    p.add_argument("--runtimes", nargs="+", default=[], metavar="NAME", help="only on these (default: all the model has files for)")
-    p.add_argument("--sizes", nargs="+", default=list(SIZES), metavar="WxH", help="of the frames (default: %(default)s)")
-    p.add_argument("--most", type=int, default=100, metavar="N", help="repetitions of a cheap row (default: %(default)s)")
-    p.add_argument("--peer", type=Path, metavar="FILE.onnx", help="count IFCNN's weights, too")
-    p.add_argument("--frames", type=Path, metavar="FILE.npz", help="the pairs, as deploy/emulate/outputs.py draws them")
-    p.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
-    p.add_argument("--show", action="store_true", help=f"print {TABLE.name} as a table; counts nothing")
+    p.add_argument("--models", nargs="+", metavar="NAME", help="models to count, by name or ./FOLDER (default: all fusion models)")
+    p.add_argument(
+        "--runtimes", nargs="+", default=[], metavar="NAME", help="runtimes to count (default: all that the model has files for)"
+    )
+    p.add_argument("--sizes", nargs="+", default=list(SIZES), metavar="WxH", help="frame sizes (default: %(default)s)")
+    p.add_argument("--most", type=int, default=100, metavar="N", help="largest number of repetitions (default: %(default)s)")
+    p.add_argument("--peer", type=Path, metavar="FILE.onnx", help="ONNX file of IFCNN, to count it, too")
+    p.add_argument("--frames", type=Path, metavar="FILE.npz", help="pairs drawn by deploy/emulate/outputs.py")
+    p.add_argument("--json", type=Path, metavar="FILE", help="file to write the rows to")
+    p.add_argument("--show", action="store_true", help=f"print {TABLE.name} as a table, without counting")
     args = p.parse_args()
     if args.show:
         print(show(json.loads(TABLE.read_text())))

@@ -1,10 +1,10 @@
-"""What do image operations cost on a Raspberry Pi 3B+?
+"""Cost of image operations on a Raspberry Pi 3B+.
 
     deploy/emulate/pi run --file benchmarks/pi_operations.py -- python3 pi_operations.py
 
-Times are in ms; on the emulated Pi, where an instruction takes a nanosecond, that is millions of instructions, the call from Python
-included. One thread; destinations are given where the function takes one. Names give the source's size, 640x480 where none is said,
-and type, uint8 where none is said. `--peer FILE.onnx` adds a model with inputs visible, infrared (1, 3, 256, 256) in onnxruntime.
+Times are in ms, including the call from Python; on the emulated Pi, where an instruction takes a nanosecond, these are millions of
+instructions. One thread; a destination array is passed where the function accepts one. Names give the source's size (default 640x480)
+and type (default uint8). `--peer FILE.onnx` adds a model with inputs visible, infrared (1, 3, 256, 256) in onnxruntime.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ rng = np.random.default_rng(0)
 
 
 def image(w: int = W, h: int = H, channels: int = 1, dtype: type = np.uint8) -> np.ndarray:
-    """Noise; 0 to 255 if uint8, -255 to 255 if int16, 0 to 511 if uint16, 0 to 1 if float."""
+    """Return noise: 0 to 255 for uint8, -255 to 255 for int16, 0 to 511 for uint16, 0 to 1 for float."""
     shape = (h, w) if channels == 1 else (h, w, channels)
     if dtype == np.float32:
         return rng.random(shape, np.float32)
@@ -167,7 +167,7 @@ def small() -> Iterator[Operation]:
 
 
 def timed(work: Callable[[], object], times: int, before: int = 2) -> float:
-    """Milliseconds a call, after some that don't count."""
+    """Return milliseconds per call, after some uncounted ones."""
     for _ in range(before):
         work()
     begin = time.perf_counter()
@@ -177,7 +177,7 @@ def timed(work: Callable[[], object], times: int, before: int = 2) -> float:
 
 
 def imports() -> Iterator[tuple[str, float]]:
-    """Each in a process of its own, the files in memory already."""
+    """Time each import in its own process, with its files already in the page cache."""
     for name, before in (("numpy", "time"), ("cv2", "numpy"), ("onnxruntime", "numpy"), ("edgefuse", "numpy")):
         code = f"import time, {before}; b = time.perf_counter(); import {name}; print((time.perf_counter() - b) * 1000)"
         results = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(2)]
@@ -201,7 +201,7 @@ def peer(path: str) -> Iterator[tuple[str, float]]:
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--repetitions", type=int, default=100, metavar="N")
-    p.add_argument("--only", default="", metavar="TEXT", help="operations with this in their names; imports and the peer are left out")
+    p.add_argument("--only", default="", metavar="TEXT", help="only operations whose names contain this, without imports and the peer")
     p.add_argument("--peer", metavar="FILE.onnx")
     p.add_argument("--json", action="store_true")
     args = p.parse_args()

@@ -1,9 +1,9 @@
-"""What viewers cost the run: fused FPS with 50 clients on the page's live picture, ten of which never read, against none.
+"""Cost of web page viewers: fused FPS with 50 clients that watch the live picture, ten of which never read, compared with none.
 
-`python benchmarks/preview.py [--rounds 12] [--seconds 5] [--clients 40] [--stalled 10]`: windows with and without clients in turn, in one
-run; medians and quartiles of each pair's ratio, in FPS and in processor time a fused frame, which other work on the machine sways less. The
-clients are a process of their own, on the same machine: what they take of its processors is in the FPS, and would not be on a Pi that is
-looked at from elsewhere. Exit code 3 where the fall can't be told from the machine's own swings.
+`python benchmarks/preview.py [--rounds 12] [--seconds 5] [--clients 40] [--stalled 10]`: alternating time windows with and without clients,
+in one run. Reports medians and quartiles of the ratios within each pair of windows, in FPS and in processor time per fused frame, which
+depends less on other load. The clients run in their own process on the same machine, so their processor time lowers the FPS, which it would
+not on a Pi that is watched from another machine. Exit code 3 if the difference is within the machine's own variation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import psutil
 
 
 def clients(port: int, reading: int, stalled: int) -> None:
-    """Look until standard input is closed; then say what was got."""
+    """Watch until standard input is closed, then print what was received."""
     waiting = selectors.DefaultSelector()
     kept = []
     for k in range(reading + stalled):
@@ -61,7 +61,7 @@ def frames(port: int) -> tuple[int, float]:
 
 
 def window(port: int, seconds: float, run: psutil.Process) -> tuple[float, float]:
-    """(fused FPS, share of one core that the run took) over some seconds."""
+    """Return (fused FPS, share of one core that the run used) over some seconds."""
     cpu = sum(run.cpu_times()[:2])
     first, begin = frames(port)
     time.sleep(seconds)
@@ -89,8 +89,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--clients", type=int, default=40, help="that read")
-    parser.add_argument("--stalled", type=int, default=10, help="that never do")
+    parser.add_argument("--clients", type=int, default=40, help="number of clients that read")
+    parser.add_argument("--stalled", type=int, default=10, help="number of clients that never read")
     parser.add_argument("--source", default="demo?frames=0")
     parser.add_argument("--connect", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -106,10 +106,10 @@ def main() -> int:
     try:
         while frames(port)[0] < 50:
             time.sleep(0.1)
-        looked_at(port, given, run)  # what is made once is made
+        looked_at(port, given, run)  # create everything that is created only once
         none, some, ratios, still, costs, cores, served = [], [], [], [], [], [], {}
         for k in range(given.rounds):
-            # none, some, none: the swing between the two that are alike is what the machine does by itself
+            # windows without, with and without clients: the difference between the two without is the machine's own variation
             before, idle = window(port, given.seconds, run)
             fps, busy, served = looked_at(port, given, run)
             after, idle_after = window(port, given.seconds, run)

@@ -1,13 +1,13 @@
-"""What does recording cost beside the fusion, in processor time and memory, and what does a kill -9 or a power cut cost the recording?
+"""Processor time and memory that recording adds to the fusion, and what a recording loses by kill -9 or a power cut.
 
-    python benchmarks/recording.py encoders          # ms of processor time a frame, 640x480; PyAV too where it is installed
+    python benchmarks/recording.py encoders          # ms of processor time per frame, 640x480; with PyAV if installed
     python benchmarks/recording.py memory            # edgefuse run with and without --recordings
-    python benchmarks/recording.py cuts --times 20   # killed at random moments; and cut to what was synced at those moments
+    python benchmarks/recording.py cuts --times 20   # kill -9 at random moments; and truncation to what was synced
     deploy/emulate/pi run --skip-idle --out cut --file ffmpeg --file benchmarks/recording.py -- sh -c \
         'PATH=/job:$PATH python3 recording.py feed --folder /job/out --size 160x120 --fps 10 --cut 80'   # ffmpeg: a static one for arm64
-    python benchmarks/recording.py survived --folder cut       # frames there are, after that reset
+    python benchmarks/recording.py survived --folder cut       # frames that are left after that reset
 
-Processor time is that of all processes and threads. Ways are measured in turn, several rounds: medians, quartiles in brackets.
+Processor time includes all processes and threads. Variants are interleaved over several rounds: medians, quartiles in brackets.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ COUNT, FPS = 250, 25
 
 
 def processor_s() -> float:
-    """Seconds of this process and of its children that ended."""
+    """Return processor seconds of this process and its ended children."""
     both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(r.ru_utime + r.ru_stime for r in both)
 
 
 def fused_frames(size: str, count: int) -> tuple[list[FusedFrame], float]:
-    """Frames of the demo scene, and the fusion's processor time for one, ms."""
+    """Return frames of the demo scene, and the fusion's processor time per frame in ms."""
     with edgefuse.open_source(f"demo?size={size}&frames={count}&scene=day") as source, edgefuse.load(threads=1) as fuser:
         pairs = [p for p in iter(source.read, None) if p is not None]
         fuser.fuse(pairs[0])
@@ -62,7 +62,7 @@ def fused_frames(size: str, count: int) -> tuple[list[FusedFrame], float]:
 
 
 def ours(pictures: list[Any], out: Path, encoder: str, data: Callable[[Any], Any] = frames.i420) -> None:
-    """The way of edgefuse.recording: I420 into FFmpeg's pipe."""
+    """Encode as edgefuse.recording does: I420 through a pipe to FFmpeg."""
     job = RecordingJob(RecordingSettings(folder="x"), None, None, None)  # type: ignore[arg-type]
     options = [*Encoder(encoder).options(job.bitrate_kbit, job.keyframe_s), *job.outputs()[:-1], "-y", str(out)]
     command = [encoders.program(), "-v", "error", "-fpsprobesize", "0", "-analyzeduration", "0", "-f", "matroska", "-i", "pipe:0", *options]
@@ -104,7 +104,7 @@ def pyav(pictures: list[Any], out: Path) -> None:
 
 def cost(rounds: int) -> None:
     made, _ = fused_frames("640x480", 60)
-    # to and fro, so that nothing jumps
+    # forwards and backwards, so that the picture never jumps
     pictures = [made[k % 60 if k // 60 % 2 == 0 else 59 - k % 60].data for k in range(COUNT)]
     ways: dict[str, Callable[[Path], None]] = {
         "FFmpeg, libx264 ultrafast": lambda out: ours(pictures, out, "libx264"),
@@ -136,7 +136,7 @@ def cost(rounds: int) -> None:
 
 
 def memory(rounds: int) -> None:
-    """Peak resident memory of a run at 640x480, and of its FFmpeg."""
+    """Measure peak resident memory of a run at 640x480, and of its FFmpeg."""
     rows: dict[str, list[tuple[float, float]]] = {"without": [], "with --recordings": [], "around alarms, 16 MB held": []}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds):
@@ -160,7 +160,7 @@ def memory(rounds: int) -> None:
 
 
 def numbered(picture: Any, k: int) -> Any:
-    """A picture with a number in 12 bars along its upper edge."""
+    """Draw a picture with its number as 12 bars along the upper edge."""
     picture, wide = picture.copy(), picture.shape[1] // 12
     for bit in range(12):
         picture[:16, bit * wide : (bit + 1) * wide] = 235 if k >> bit & 1 else 20
@@ -168,7 +168,7 @@ def numbered(picture: Any, k: int) -> Any:
 
 
 def newest(path: Path) -> int:
-    """The number of a video's last frame."""
+    """Return the number of a video's last frame."""
     video, last = cv2.VideoCapture(str(path)), None
     while (read := video.read())[0]:
         last = read[1]
@@ -177,8 +177,8 @@ def newest(path: Path) -> int:
 
 
 def feed(folder: Path, size: str, fps: float, seconds: float, cut: int) -> None:
-    """Record frames of `fps`, and tell of each as it is given, and of each length of a file that was synced. After `cut` frames, reset
-    the machine without a word to its file systems."""
+    """Record frames at `fps`; print each frame's number as it is passed on, and each synced file length. After `cut` frames reset the
+    machine without unmounting its file systems."""
     made, _ = fused_frames(size, 30)
     fsync, lock = os.fsync, threading.Lock()
 
@@ -210,7 +210,7 @@ def feed(folder: Path, size: str, fps: float, seconds: float, cut: int) -> None:
 
 
 def decoded(path: Path) -> int:
-    """Frames that FFmpeg decodes, without a complaint."""
+    """Return the number of frames that FFmpeg decodes without an error."""
     command = [
         "ffmpeg",
         "-v",
@@ -235,7 +235,7 @@ def decoded(path: Path) -> int:
 
 
 def survived(folder: Path) -> tuple[int, int]:
-    """Frames in a folder after the next start, and the newest one's number."""
+    """Return the number of frames in a folder after the next start, and the number of the newest one."""
     Folder(folder, Limits(0, 0), 0).close()
     files = sorted(folder.glob("edgefuse-*.mp4"))
     return sum(map(decoded, files)), newest(files[-1])
@@ -269,7 +269,7 @@ def cuts(times: int, seed: int) -> None:
                 elif line.startswith("synced") and len(line.split()) == 3:
                     synced[line.split()[1]] = int(line.split()[2])
             child.wait()
-            # of a power cut only that is left which was synced; names are synced with their folder
+            # after a power cut only synced data is left; names are synced with their folder
             cut.mkdir()
             for path in folder.glob("edgefuse-*.mp4"):
                 length = max((n for part, n in synced.items() if part.replace(".part", "") == path.name.replace(".part", "")), default=0)
@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--cut", type=int, default=0, help="of feed, in a virtual machine: reset it after so many frames")
+    parser.add_argument("--cut", type=int, default=0, help="for feed in a virtual machine: reset it after so many frames")
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--fps", type=float, default=FPS)
     args = parser.parse_args()

@@ -1,6 +1,7 @@
-"""What do gain control and registration cost a frame? `python benchmarks/registration.py [--size 640x480] [--frames 300]`
+"""Time per frame of gain control and registration: `python benchmarks/registration.py [--size 640x480] [--frames 300]`
 
-16-bit counts of several infrared sizes to 8 bit and onto the visible grid, one thread, in turn; medians and minima. In the emulated Pi
+Converts 16-bit counts of several infrared sizes to 8 bits and warps them onto the visible grid, interleaved, on one thread; medians and
+minima. On the emulated Pi
 (`deploy/emulate/pi run --file benchmarks/registration.py -- python3 registration.py --frames 3`) milliseconds are millions of
 Cortex-A53 instructions.
 """
@@ -42,7 +43,7 @@ def steps(visible: tuple[int, int], infrared: tuple[int, int]) -> dict[str, Call
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--size", type=size, default=(640, 480), metavar="WxH", help="of the visible frame")
+    p.add_argument("--size", type=size, default=(640, 480), metavar="WxH", help="size of the visible frame")
     p.add_argument("--frames", type=int, default=300, metavar="N")
     args = p.parse_args()
     cv2.setNumThreads(1)

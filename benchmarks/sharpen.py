@@ -1,15 +1,15 @@
-"""How good is `sharpen-edge`, and how fast? `python benchmarks/sharpen.py CUBE.npz... [--bands 4,6] [--json F]`
+"""Quality and speed of `sharpen-edge`: `python benchmarks/sharpen.py CUBE.npz... [--bands 4,6] [--json F]`
 
-Each cube is degraded as Wald's protocol has it (a Gaussian as wide as a low-resolution pixel, every 4th pixel), its bands averaged to 4
-or 6 wide ones, and sharpened again; beside cubic interpolation and the linear regression between the two with its residual
-interpolated (hypersharpening, Selva et al. 2015). Noise: so many dB below each band's power, on both inputs. Shift: the image moved by a
-pixel both ways, scored 8 pixels from the border, as is the unshifted beside it. PSNR: mean over the bands, peak 1, counts / 10000. Times
-are processor seconds.
+Each cube is degraded by Wald's protocol (Gaussian blur as wide as a low-resolution pixel, then every 4th pixel), its bands are averaged to
+4 or 6 wide ones, and it is sharpened again. Compared with cubic interpolation, and with linear regression whose residual is interpolated
+(hypersharpening, Selva et al. 2015). Noise: so many dB below each band's power, on both inputs. Shift: the image is moved by a pixel along
+both axes; it and the unshifted one are scored 8 pixels from the border. PSNR: mean over the bands, peak 1, counts / 10000. Times are
+processor seconds.
 """
 
 from __future__ import annotations
 
-# BLAS counts its threads when it is loaded
+# BLAS reads its number of threads when it is loaded
 # ruff: noqa: E402
 import os
 
@@ -39,7 +39,7 @@ CONDITIONS = {
     "clean": (None, 0), "noise 35 dB": (35.0, 0), "noise 25 dB": (25.0, 0), "noise 45 dB": (45.0, 0),
     "shifted": (None, 1), "shifted back": (None, -1),
 }  # fmt: skip
-# what the kernel's constants were chosen on; the others were only looked at
+# the scenes on which the kernel's constants were chosen; the others were only evaluated
 CHOSEN_ON = "abu_airport_1", "abu_beach_3", "abu_urban_1", "abu_urban_4", "sandiego", "muufl_90", "abu_beach_4"
 
 
@@ -67,7 +67,7 @@ def interpolated(low: Float32Array, shape: tuple[int, int]) -> Float32Array:
 
 
 def with_one(image: Float32Array) -> Float32Array:
-    """(h, w, b) -> (h w, b + 1)."""
+    """Reshape (h, w, b) to (h w, b + 1) with a column of ones."""
     return np.concatenate([image.reshape(-1, image.shape[2]), np.ones((image[..., 0].size, 1), np.float32)], 1)
 
 
@@ -79,8 +79,8 @@ def regression(low: Float32Array, image: Float32Array) -> Float32Array:
 
 
 def noise_floor(truth: Float32Array, image: Float32Array) -> float:
-    """PSNR (dB) of what nobody can know: the noise in what a regression leaves of the truth itself, told from its second differences both
-    ways (Immerkaer 1996, with medians). A sixteenth of it is seen at low resolution."""
+    """Return the highest PSNR (dB) that any method can reach: limited by the noise in the residual of a regression of the truth itself,
+    estimated from second differences along both axes (Immerkaer 1996, with medians). Its variance at low resolution is a sixteenth."""
     known = with_one(image)
     flat = truth.reshape(len(known), -1)
     left = (flat - known @ np.linalg.lstsq(known, flat, rcond=None)[0]).reshape(truth.shape)
@@ -133,19 +133,21 @@ def measured(truth: Float32Array, bands: int, noise: float | None, shift: int, c
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("cubes", type=Path, nargs="+", metavar="CUBE.npz", help="with an array `cube`, rows x columns x bands")
-    p.add_argument("--bands", type=lambda s: [int(b) for b in s.split(",")], default=[4, 6], metavar="B,B", help="of the image")
+    p.add_argument("cubes", type=Path, nargs="+", metavar="CUBE.npz", help="files with an array `cube`, rows x columns x bands")
+    p.add_argument(
+        "--bands", type=lambda s: [int(b) for b in s.split(",")], default=[4, 6], metavar="B,B", help="numbers of bands of the image"
+    )
     p.add_argument("--conditions", type=lambda s: s.split(","), default=list(CONDITIONS), metavar="NAME,NAME", help=", ".join(CONDITIONS))
-    p.add_argument("--coarse", action="store_true", help="as `edgefuse sharpen --coarse`")
+    p.add_argument("--coarse", action="store_true", help="as --coarse of `edgefuse sharpen`")
     p.add_argument(
         "--kernel", action="append", default=[], metavar="FOLDER=NAME,NAME",
-        help="for these scenes, and images of less than 6 bands, the kernel in this model's folder: one that was trained without them",
+        help="use the kernel in this model folder for these scenes and images of less than 6 bands: one trained without these scenes",
     )  # fmt: skip
     p.add_argument("--json", type=Path, metavar="FILE")
     args = p.parse_args()
     own = {}
     for folder, names in (k.split("=") for k in args.kernel):
-        own |= dict.fromkeys(names.split(","), kernel_network.of(zoo.read_card(Path(folder)), MANY - 1))
+        own |= dict.fromkeys(names.split(","), kernel_network.from_card(zoo.read_card(Path(folder)), MANY - 1))
     found: dict[str, dict[str, Any]] = {}
     for bands in args.bands:
         for condition in args.conditions:
@@ -155,12 +157,12 @@ def main() -> None:
                 rows[path.stem] = measured(truth, bands, *CONDITIONS[condition], args.coarse, own.get(path.stem) if bands < MANY else None)
             for group, names in (("chosen on", [n for n in rows if n in CHOSEN_ON]), ("held out", [n for n in rows if n not in CHOSEN_ON])):
                 if names:
-                    told(f"{bands} bands, {condition}, {group}", {n: rows[n] for n in names})
+                    print_table(f"{bands} bands, {condition}, {group}", {n: rows[n] for n in names})
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def told(title: str, rows: dict[str, Any]) -> None:
+def print_table(title: str, rows: dict[str, Any]) -> None:
     gains = {n: r["ours"]["psnr"] - r["peer"]["psnr"] for n, r in rows.items()}
     angles = [r["ours"]["sam"] - r["peer"]["sam"] for r in rows.values()]
     worst = min(gains, key=lambda n: gains[n])

@@ -1,8 +1,10 @@
-"""How good is `csakd-student` beside cubic interpolation and `sharpen-edge`, and how fast? `python benchmarks/sharpen_csakd.py CUBE.npz...`
+"""Quality and speed of `csakd-student` compared with cubic interpolation and `sharpen-edge`.
 
-Wald's protocol, as in benchmarks/sharpen.py; give scenes that the student was not trained on (its card names them: `edgefuse models show
-csakd-student`). PSNR: mean over the bands, peak 1. Processor seconds of one thread each, taken in turns; the ratio is the median over
-the scenes, with its range. A scene's registration and statistics, which both begin with, are left out of the ratio and told apart.
+    python benchmarks/sharpen_csakd.py CUBE.npz...
+
+Wald's protocol, as in benchmarks/sharpen.py. Give scenes that the student was not trained on (`edgefuse models show csakd-student` names
+its training scenes). PSNR: mean over the bands, peak 1. Times are processor seconds on one thread, interleaved; the ratio is the median
+over the scenes, with its range. Registration and statistics, with which both begin, are not part of the ratio and are reported separately.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ MODELS = "csakd-student", "sharpen-edge"
 
 
 def seen(truth: Floats, bands: int, noise: float | None, shift: int) -> tuple[Floats, Floats]:
-    """What the two cameras see: noise in dB below each band's power, the image moved by `shift` pixels both ways."""
+    """Simulate the two cameras: noise in dB below each band's power; the image is moved by `shift` pixels along both axes."""
     both = degraded(truth), wide_bands(truth, bands)
     if noise is not None:
         rng, share = np.random.default_rng(0), 10 ** (-noise / 20)
@@ -59,10 +61,12 @@ def measured(truth: Floats, bands: int, condition: str, rounds: int) -> dict[str
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("cubes", type=Path, nargs="+", metavar="CUBE.npz", help="with an array `cube`, rows x columns x bands")
-    p.add_argument("--bands", type=lambda s: [int(b) for b in s.split(",")], default=[4, 6], metavar="B,B", help="of the image")
+    p.add_argument("cubes", type=Path, nargs="+", metavar="CUBE.npz", help="files with an array `cube`, rows x columns x bands")
+    p.add_argument(
+        "--bands", type=lambda s: [int(b) for b in s.split(",")], default=[4, 6], metavar="B,B", help="numbers of bands of the image"
+    )
     p.add_argument("--conditions", type=lambda s: s.split(","), default=["clean"], metavar="NAME,NAME", help=", ".join(CONDITIONS))
-    p.add_argument("--rounds", type=int, default=3, help="times that each is timed (default: %(default)s)")
+    p.add_argument("--rounds", type=int, default=3, help="repetitions of each timing (default: %(default)s)")
     p.add_argument("--json", type=Path, metavar="FILE")
     args = p.parse_args()
     every: dict[str, dict[str, Any]] = {}

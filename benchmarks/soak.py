@@ -1,11 +1,13 @@
-"""Does a run keep its memory, threads and descriptors? python benchmarks/soak.py --frames 200000 [--all | --config edgefuse.toml]
+"""Soak test of a long run: memory, threads and file descriptors.
 
-`edgefuse run` in a process of its own: the demo source at full speed into every sink there is (pictures, a video, a raw recording; a
-settings file adds what other tables ask for, --all every table there is and its other side, benchmarks/everything.py), watched from
-outside. The video is .mkv: .mp4 has its index in memory until it ends. Pictures are removed as they come. Memory is what the process
-allocated (RssAnon; USS would grow when another process that shares our libraries ends), its slope a line through the samples after the
-first --warm-up share of the frames; FFmpeg's children are watched apart. Exit code 1 where one grows by --slope MB per 100,000 frames or
-more, where threads or descriptors grow, or a frame is not accounted for. --minutes ends it early, and then what was done by then is judged.
+    python benchmarks/soak.py --frames 200000 [--all | --config edgefuse.toml]
+
+`edgefuse run` in its own process, monitored from outside: the demo source at full speed into every sink (pictures, a video, a raw
+recording). A settings file adds other tables; --all adds every table, with the servers and clients of benchmarks/everything.py. The video
+is .mkv, because .mp4 keeps its index in memory until the end. Pictures are deleted as they appear. Memory is what the process allocated
+(RssAnon; USS would grow when another process that shares our libraries ends); its slope is fitted to the samples after the first --warm-up
+share of the frames. FFmpeg's processes are measured separately. Exit code 1 if memory grows by --slope MB per 100,000 frames or more, if
+threads or descriptors grow, or if a frame is not accounted for. --minutes ends the run early; the frames until then are evaluated.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def _anonymous_mb(pid: int) -> float:
 
 
 def _sample(process: psutil.Process, pictures: Path) -> Sample | None:
-    """What the process holds now; the newest picture's number is the frames so far. Removes the pictures but the newest few."""
+    """Sample the process's resources. The newest picture's number is the number of frames. Deletes all but the newest few pictures."""
     numbers = sorted(int(e.name.removesuffix(".jpg").rpartition("_")[2]) for e in os.scandir(pictures) if not e.name.startswith("."))
     for number in numbers[:-4]:
         (pictures / f"demo_{number:05d}.jpg").unlink()
@@ -67,14 +69,14 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--frames", type=int, default=200_000)
     p.add_argument("--size", default="96x80")
-    p.add_argument("--minutes", type=float, default=float("inf"), help="end it then, whatever is done (default: never)")
+    p.add_argument("--minutes", type=float, default=float("inf"), help="end the run after this time (default: never)")
     p.add_argument("--model", default="mobilefuse-edge")
     tables = p.add_mutually_exclusive_group()
     tables.add_argument("--config", type=Path, help="settings file with further tables")
-    tables.add_argument("--all", action="store_true", help="every table there is, with what is on its other side")
-    p.add_argument("--warm-up", type=float, default=0.25, help="share of the frames (default: 0.25)")
-    p.add_argument("--slope", type=float, default=1.0, help="MB per 100,000 frames (default: 1)")
-    p.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
+    tables.add_argument("--all", action="store_true", help="use every settings table, with its servers and clients")
+    p.add_argument("--warm-up", type=float, default=0.25, help="share of the frames that is not evaluated (default: 0.25)")
+    p.add_argument("--slope", type=float, default=1.0, help="limit in MB per 100,000 frames (default: 1)")
+    p.add_argument("--folder", type=Path, help="folder to write to (default: a temporary folder)")
     args = p.parse_args()
     folder = Path(tempfile.mkdtemp(dir=args.folder))
     pictures, report = folder / "pictures", folder / "report.json"
@@ -122,14 +124,14 @@ def main() -> int:
 
 
 def _line(x: Any, y: Any) -> tuple[float, float]:
-    """(slope, its standard error) of the line through these."""
+    """Return (slope, its standard error) of a line through these samples."""
     slope, base = np.polyfit(x, y, 1)
     return float(slope), float(np.sqrt(((y - slope * x - base) ** 2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum()))
 
 
 def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Namespace, took_s: float) -> int:
     warm = [s for s in samples if s.frames >= args.warm_up * args.frames]
-    # the last ones may be of a run that is closing
+    # the last samples may be from the shutdown
     warm = [s for s in warm if s.frames < args.frames - 10]
     if len(warm) < 20:
         print(f"only {len(warm)} samples after the warm-up; take more frames", file=sys.stderr)
@@ -141,7 +143,7 @@ def _judge(samples: list[Sample], report: dict[str, object], args: argparse.Name
     frames = report["frames"]
     assert isinstance(frames, dict)
     whole = frames["in"] == args.frames == frames["fused"] + frames["dropped"]
-    # medians: a file that is written just now is a descriptor
+    # medians, because a file that is being written is a descriptor, too
     grown = {k: median(getattr(s, k) for s in warm[half:]) - median(getattr(s, k) for s in warm[:half]) for k in ("threads", "descriptors")}
     print(f"frames       {frames['in']} in, {frames['fused']} fused, {frames['dropped']} dropped of {args.frames}, in {took_s:.0f} s")
     print(f"memory       {y.min():.1f} to {y.max():.1f} MB after the warm-up; {slope:+.3f} +- {error:.3f} MB per 100,000 frames")

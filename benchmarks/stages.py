@@ -1,8 +1,8 @@
-"""Where does a frame's time go? `python benchmarks/stages.py [--size 640x480] [--model NAME ...] [--json]`
+"""Time of each stage of a frame's processing: `python benchmarks/stages.py [--size 640x480] [--model NAME ...] [--json]`
 
-Stages of the whole path for a colour pair, one thread, the medians of many frames; with each the bytes that its inputs and outputs hold
-at full, quarter and eighth size. In the emulated Pi (`deploy/emulate/pi run --file benchmarks/stages.py -- python3 stages.py`) a
-nanosecond is an instruction, so that what are microseconds here are thousands of Cortex-A53 instructions there.
+Medians of many frames over all stages for a colour pair, on one thread; with each stage the bytes of its inputs and outputs at full,
+quarter and eighth size. On the emulated Pi (`deploy/emulate/pi run --file benchmarks/stages.py -- python3 stages.py`) a nanosecond is an
+instruction, so microseconds are thousands of Cortex-A53 instructions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgefuse.errors import EdgeFuseError
 
 
 def traffic(width: int, height: int) -> dict[str, int]:
-    """Bytes that a stage of the edge models reads or writes at least once a frame, 8 bit unless said."""
+    """Return the bytes that each stage of the edge models reads or writes at least once per frame; 8 bits per value unless stated."""
     full, quarter, eighth = width * height, width * height // 16, width * height // 64
     return {
         # BGR and infrared in; luma, halves, quarters and eighths out

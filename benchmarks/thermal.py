@@ -1,10 +1,10 @@
-"""What do gain control, the hottest spot and raw recording cost, and how much smaller does a recording get?
+"""Time of gain control, hottest spot and raw recording, and the compression ratio of raw recordings.
 
     python benchmarks/thermal.py --shared ../shared
     deploy/emulate/pi run --file benchmarks/thermal.py -- python3 thermal.py
 
 Times are medians in ms of interleaved calls on one thread, quartiles in brackets; on the emulated Pi, where an instruction takes a
-nanosecond, that is millions of instructions. Without --shared, frames of the demo scene are used, with sensor noise as it draws it.
+nanosecond, these are millions of instructions. Without --shared, uses frames of the demo scene with its simulated sensor noise.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def recording(images: dict[str, np.ndarray[Any, Any]], repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, help="the project's shared data: records real frames")
+    parser.add_argument("--shared", type=Path, help="the project's shared data, to record real frames")
     parser.add_argument("--repeats", type=int, default=50)
     args = parser.parse_args()
     cv2.setNumThreads(1)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install, upgrade or remove EdgeFuse as a service; see docs/how-to/service.md. Run it again at any time: what is there is brought up to date.
+# Install, upgrade or remove EdgeFuse as a service; see docs/how-to/service.md. Run it again to upgrade.
 set -eu
 
 usage() {
@@ -52,7 +52,7 @@ done
 
 LINK=/opt/edgefuse VERSIONS=/opt/edgefuse.d UNIT=/etc/systemd/system/edgefuse.service RULES=/etc/udev/rules.d/70-edgefuse.rules
 USERS=/etc/sysusers.d/edgefuse.conf SETTINGS=/etc/edgefuse
-# in an image that is being made there is no systemd to talk to
+# while an image is being built, systemd does not run
 running() { [ -d /run/systemd/system ]; }
 
 lock=/run/lock
@@ -99,7 +99,7 @@ edgefuse[=\<\>~!]*) what="edgefuse[$extras]${from#edgefuse}" ;;
 *) fail "--from $from: expected edgefuse==VERSION, a wheel, or a folder (./NAME)" 2 ;;
 esac
 
-# a new environment beside the old one: a failed or interrupted upgrade changes nothing
+# install to a new environment beside the old one, so that a failed or interrupted upgrade changes nothing
 new="$VERSIONS/$(date +%Y%m%d-%H%M%S)-$$"
 old=$(readlink -f "$LINK" 2>/dev/null || true)
 made=''
@@ -107,7 +107,7 @@ trap '[ -n "$made" ] || rm -rf "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir -p "$VERSIONS"
 echo "making $new"
-# apt's picamera2 and its NumPy are found among the system's packages
+# to find apt's picamera2 and its NumPy
 python3 -m venv --system-site-packages "$new"
 pip="$new/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore"
 if [ -n "$wheels" ]; then pip="$pip --no-index --find-links $(CDPATH='' cd -- "$wheels" && pwd)"; fi
@@ -125,7 +125,7 @@ install -Dm644 "$files/edgefuse.sysusers" "$USERS"
 systemd-sysusers "$USERS" 2>/dev/null || id edgefuse >/dev/null 2>&1 || fail "could not make the user edgefuse"
 install -d -m 750 -o root -g edgefuse "$SETTINGS"
 install -m 644 "$files/edgefuse.toml" "$SETTINGS/edgefuse.toml.example"
-# yours is never written over
+# never overwrite the user's settings
 [ -e "$SETTINGS/edgefuse.toml" ] || install -m 640 -o root -g edgefuse "$files/edgefuse.toml" "$SETTINGS/edgefuse.toml"
 install -Dm644 "$files/70-edgefuse.rules" "$RULES"
 if running && udevadm control --reload 2>/dev/null; then udevadm trigger --subsystem-match=usb --subsystem-match=video4linux || true; fi
@@ -133,7 +133,7 @@ if running && udevadm control --reload 2>/dev/null; then udevadm trigger --subsy
 install -Dm644 "$files/edgefuse.service" "$UNIT"
 
 point_to() {
-    # an environment made by hand lay here
+    # an environment that was made manually
     if [ -d "$LINK" ] && [ ! -L "$LINK" ]; then mv "$LINK" "$VERSIONS/by-hand" && old="$VERSIONS/by-hand"; fi
     ln -sfn "$1" "$LINK.new" && mv -T "$LINK.new" "$LINK"
 }
@@ -144,7 +144,7 @@ systemctl --quiet enable edgefuse.service
 
 if running && [ -n "$start" ]; then
     systemctl daemon-reload
-    # returns with READY: the first frame went through
+    # returns after READY, with the first frame written
     if ! systemctl restart edgefuse.service; then
         journalctl -u edgefuse.service -n 5 -o cat --no-pager >&2 || true
         if [ -n "$old" ] && [ "$old" != "$new" ] && [ -d "$old" ]; then

@@ -30,7 +30,7 @@ from edgefuse.metrics.planes import Image, luma
 from edgefuse.metrics.references import REFERENCES
 from edgefuse.metrics.targets import Kept, Targets, summary
 from edgefuse.sources.base import Source
-from edgefuse.sources.named import listing
+from edgefuse.sources.file_names import listing
 from edgefuse.thermal.agc import PercentileAgc
 from edgefuse.util import images
 

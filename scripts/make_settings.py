@@ -1,4 +1,4 @@
-"""Writes docs/reference/settings.md's tables, and deploy/edgefuse.toml, from the settings' dataclasses.
+"""Writes the tables of docs/reference/settings.md, and deploy/edgefuse.toml, from the settings' dataclasses.
 
 python scripts/make_settings.py [--check]
 """
@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE, FILE = ROOT / "docs/reference/settings.md", ROOT / "deploy/edgefuse.toml"
 HEAD = """\
 # /etc/edgefuse/edgefuse.toml: what the service runs. Every setting there is stands here, switched off by its #, at its default where it
-# has one. After a change: edgefuse config check /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse
+# has one. After a change: sudo edgefuse config check --service /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse
 
 """
-# what a new device runs until it is told of its cameras
+# the settings of a new device, on which no cameras are configured yet
 NEW = {"source": '"demo?frames=0"'}
 BEGIN = "<!-- from here on written by scripts/make_settings.py -->\n"
 
@@ -45,7 +45,7 @@ def _row(hint: Any, f: Field[Any]) -> str:
 
 
 def made() -> str:
-    """Every table as Markdown."""
+    """Return every settings table as Markdown."""
     parts = []
     for table in tables.TABLES:
         kind = tables.kind(table)
@@ -56,7 +56,7 @@ def made() -> str:
 
 
 def _lines(table: str, hint: Any, f: Field[Any]) -> list[str]:
-    """A setting of the file, its explanation above it."""
+    """Return the lines of a setting in the file, with its description above it."""
     low, high = f.metadata.get("min"), f.metadata.get("max")
     what = type_text(hint) + ("" if low is None and high is None else " " + range_text(low, high))
     explained = textwrap.wrap(f"{f.metadata['help']}: {what}", 132, initial_indent="## ", subsequent_indent="##   ")
@@ -67,7 +67,7 @@ def _lines(table: str, hint: Any, f: Field[Any]) -> list[str]:
 
 
 def file() -> str:
-    """The settings file of a new device."""
+    """Return the settings file of a new device."""
     parts = [HEAD]
     for table in tables.TABLES:
         kind = tables.kind(table)

@@ -3,6 +3,8 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
+# what tools and benchmarks import themselves sends nothing either (edgefuse/runtimes/onnx.py)
+export ORT_DISABLE_TELEMETRY=1
 
 setup() {
     local extras=$1 venv=.venv python stamp

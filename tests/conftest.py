@@ -16,18 +16,18 @@ from hypothesis import settings
 import edgefuse
 from tests.support.warm import Warm
 
-# a busy machine is no reason for a test to fail
+# a test must not fail because the machine is busy
 settings.register_profile("edgefuse", deadline=None)
 settings.load_profile("edgefuse")
 
 
-# a shell ignores it for what it starts in the background, and the processes that tests interrupt would inherit that
+# a shell sets SIGINT to be ignored in background jobs, and the processes that tests interrupt would inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # here, not in pyproject.toml: the tests also run beside an installed wheel
+    # here and not in pyproject.toml, because the tests also run with an installed wheel
     config.addinivalue_line("markers", "pi: run by ./scripts/test-on-pi on an emulated Raspberry Pi, too")
     config.addinivalue_line("markers", "slow: by nature (kill series, clusters, measurements); run by ./scripts/test --all, .ci/run")
 
@@ -40,12 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMAND_S = 120.0  # a command may take so long
+COMMAND_S = 120.0  # time limit of a command
 
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a test's choices of bench --tune go: what this machine's user tuned is none of a test's business."""
+    """Store choices of bench --tune in a temporary folder, so that no test reads or changes this user's."""
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
     return tmp_path / ".state/edgefuse"
@@ -53,7 +53,7 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def demo_pairs() -> list[edgefuse.FramePair]:
-    """Four pairs of 96 x 80, the size that keeps the network's share of a test small."""
+    """Four pairs of 96 x 80 pixels, so small that the network takes little time."""
     with edgefuse.open_source("demo?size=96x80&frames=4&scene=day") as source:
         return [pair for _ in range(4) if (pair := source.read()) is not None]
 
@@ -72,7 +72,7 @@ def pairs_folder(tmp_path: Path, demo_pairs: list[edgefuse.FramePair]) -> Path:
 
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm | None]:
-    """What starts commands quickly; None where they are to start as users start them."""
+    """The server that starts commands quickly; None with EDGEFUSE_TESTS_COLD=1, where each starts a new interpreter."""
     if os.environ.get("EDGEFUSE_TESTS_COLD"):
         yield None
         return
@@ -83,7 +83,7 @@ def warm() -> Iterator[Warm | None]:
 
 @pytest.fixture
 def run(tmp_path: Path, warm: Warm | None) -> Run:
-    """`python -m edgefuse ARGS` in an empty folder, its output captured."""
+    """A function that runs `python -m edgefuse ARGS` in an empty folder and captures its output."""
 
     def call(*args: object, python_path: Path | None = None) -> subprocess.CompletedProcess[str]:
         if warm and not python_path:
@@ -96,7 +96,7 @@ def run(tmp_path: Path, warm: Warm | None) -> Run:
 
 
 def one_line(text: str) -> str:
-    """The single line that `text` is; fails where it is none, more, or a traceback."""
+    """Return the single line of `text`. Fails if there is none, more than one, or a traceback."""
     lines = text.splitlines()
     assert len(lines) == 1, text
     assert "Traceback" not in text

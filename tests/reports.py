@@ -1,5 +1,5 @@
-"""A report with everything in it, made by what makes it in a run, but for cameras, links and what FFmpeg makes: their shapes are those of
-the `report` of each."""
+"""A report with every part, made by the code that makes it in a run. Cameras, links and FFmpeg's parts are written by hand in the format of
+their `report` methods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INFO = Info("demo", 25.0, True, {"name": "mobilefuse-edge", "runtime": "numpy", 
 
 
 def frame(celsius: float = 40.0, law: bool = True, time_ns: int = 10**9) -> FusedFrame:
-    """A frame of 8 x 6 with a spot."""
+    """Return a frame of 8 x 6 pixels with a hot spot."""
     counts = np.full((6, 8), 29315, np.uint16)
     counts[2, 3] = round((celsius + 273.15) * 100)
     visible = Frame(np.zeros((6, 8), np.uint8), "visible", time_ns, f"f{time_ns}")
@@ -27,8 +27,8 @@ def frame(celsius: float = 40.0, law: bool = True, time_ns: int = 10**9) -> Fuse
 
 
 def full_report(law: bool = True) -> dict[str, Any]:
-    """Three frames fused, three lost, two cameras, an alarm that is raised, one that can't tell, an MQTT link with losses, a recording
-    that stopped, a stream whose server is gone, and two viewers."""
+    """Return a report of three fused and three lost frames, two cameras, an alarm that is raised and one without readings, an MQTT link
+    with losses, a recording that stopped, a stream whose server is gone, and two viewers."""
     telemetry, live = Telemetry(), Live(dict)
     telemetry.lost(FrameError("a", "size", "a: sizes differ"))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The layout: which package may import which, how large files and functions grow, and that CONTRIBUTING.md's map names what there is."""
+"""The layout: which package may import which, limits of file and function length, and that CONTRIBUTING.md's map is complete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import edgefuse
 
 PACKAGE = Path(edgefuse.__file__).parent
 CONTRIBUTING = PACKAGE.parent / "CONTRIBUTING.md"
-# from the top down: a package, or a module at the root, imports from itself and from lower rows alone
+# from the top down: a package, or a module at the root, imports only from itself and from lower rows
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
@@ -40,12 +40,12 @@ def dotted(path: Path) -> str:
 
 
 MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-FACE = "edgefuse"  # hands names of lower rows on when they are first used, and holds the version that all may read
+FACE = "edgefuse"  # re-exports names of lower rows on first use, and holds the version, which every module may read
 
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """The modules of this project that one imports, wherever in it, those for type checking among them."""
+    """Return the project's modules that a module imports anywhere, also those imported only for type checking."""
     found = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -88,9 +88,9 @@ def test_few_modules_at_the_root() -> None:
 
 
 def sources() -> Iterator[tuple[str, str]]:
-    """Of the package and, in a checkout, of what lies beside it: a file's name and its text."""
+    """Yield name and text of each Python file of the package and, in a checkout, of the folders beside it."""
     root = PACKAGE.parent
-    folders = (root / name for name in ("benchmarks", "deploy", "scripts", "tools") if CONTRIBUTING.is_file())
+    folders = (root / name for name in ("benchmarks", "deploy", "scripts", "tests", "tools") if CONTRIBUTING.is_file())
     for folder in (PACKAGE, *folders):
         yield from ((str(path.relative_to(root)), path.read_text()) for path in sorted(folder.rglob("*.py")))
 

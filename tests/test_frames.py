@@ -64,9 +64,9 @@ def test_a_low_resolution_map_is_enlarged_on_request() -> None:
     assert FusedFrame(frame.data, pair).blending_map is None
     whole = np.random.default_rng(0).random((50, 61), np.float32)
     assert FusedFrame(frame.data, pair, {}, whole).blending_map is whole
-    decided = np.repeat(np.linspace(0, 1, 8, dtype=np.float32)[None], 8, axis=0)  # of the frame padded to 64 x 64
+    decided = np.repeat(np.linspace(0, 1, 8, dtype=np.float32)[None], 8, axis=0)  # the map of the frame, which was padded to 64 x 64
     enlarged = FusedFrame(frame.data, pair, {}, decided, 8).blending_map
     assert enlarged is not None
     assert (enlarged.shape, enlarged.dtype) == ((50, 61), np.float32)
-    # a cell's value lies at its centre
+    # a cell's value applies at its centre
     np.testing.assert_allclose(enlarged[:, 4:60], np.tile((np.arange(4, 60) + 0.5 - 4) / 56, (50, 1)), atol=1e-5)

@@ -1,4 +1,4 @@
-"""Another package's source, sink, runtime and model through entry points: CONTRIBUTING.md's example, really installed."""
+"""Another package's source, sink, runtime and model through entry points: CONTRIBUTING.md's example, installed as pip does."""
 
 from __future__ import annotations
 

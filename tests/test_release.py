@@ -1,4 +1,4 @@
-"""One version, wherever it stands."""
+"""All files state the same version."""
 
 from __future__ import annotations
 

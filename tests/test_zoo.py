@@ -1,4 +1,4 @@
-"""Model cards: what is broken is named, what was tampered with is refused."""
+"""Model cards: errors name what is broken, and modified files are refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def card() -> dict[str, Any]:
 
 
 def toml(value: Any) -> str:
-    """JSON is TOML where it is a text, a number or a list; tables need their equals signs."""
+    """Convert to TOML: strings, numbers and lists are written as in JSON, tables with equals signs."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(k)} = {toml(v)}" for k, v in value.items()) + "}"
     return "[" + ", ".join(map(toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
@@ -50,7 +50,7 @@ def put(folder: Path, content: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of two models that is looked in instead of ours."""
+    """A folder with two models that replaces the built-in ones."""
     for name in ("two", "one"):
         put(tmp_path / name, card() | {"name": name})
     (tmp_path / "no model").mkdir()

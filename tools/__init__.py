@@ -1,1 +1,1 @@
-"""Training side of EdgeFuse: networks, data, train, quantize, export, evaluate. PyTorch lives here and nowhere else."""
+"""Training of EdgeFuse's networks: data, training, quantisation, export, evaluation. Only this folder uses PyTorch."""

@@ -1,4 +1,4 @@
-"""A model's card.toml, written: docs/reference/models.md lists its keys."""
+"""Writer of model cards (card.toml); docs/reference/models.md lists the keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GOLDEN = "golden.npz"
 
 
 def to_toml(value: Any) -> str:
-    """One TOML value; JSON's texts, numbers and lists are TOML's too."""
+    """Format one TOML value; strings, numbers and lists are written as in JSON."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{k} = {to_toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list) and any(isinstance(v, dict) for v in value):
@@ -22,7 +22,7 @@ def to_toml(value: Any) -> str:
 
 
 def entry(path: Path, runtime: str, precision: str, layout: str, quantisation: str) -> dict[str, Any]:
-    """[[files]]: one of a model's files, as it lies there."""
+    """Return the [[files]] entry of a model's file."""
     data = path.read_bytes()
     return {
         "name": path.name, "runtime": runtime, "precision": precision, "layout": layout, "quantisation": quantisation,
@@ -31,14 +31,14 @@ def entry(path: Path, runtime: str, precision: str, layout: str, quantisation: s
 
 
 def store(x: np.ndarray) -> np.ndarray:
-    """[0, 1] as uint16: 256 times finer than the tolerance, a quarter of float32's size when packed."""
+    """Convert values in [0, 1] to uint16: 256 times finer than the tolerance, and a quarter of float32's size when compressed."""
     return np.round(np.clip(x, 0, 1) * 65535).astype(np.uint16)
 
 
 def write(
     folder: Path, head: dict[str, Any], files: list[dict[str, Any]], tables: dict[str, dict[str, Any]], tolerance: dict[str, float]
 ) -> None:
-    """card.toml: `head`'s keys, the files, the golden pair as it lies in `folder` (nothing yet: no digest), and the tables but for None."""
+    """Write card.toml: the keys of `head`, the files, the golden pair in `folder` (no digest if missing), the tables without None."""
     golden = folder / GOLDEN
     digest = hashlib.sha256(golden.read_bytes()).hexdigest() if golden.exists() else ""
     lines = [f"{k} = {to_toml(v)}" for k, v in head.items()]

@@ -1,6 +1,6 @@
-"""How far a model's files are from its fp32 reference on real pairs: `python -m tools.evaluate --source folder:DIR --model mobilefuse`.
+"""Compares a model's files with its fp32 reference on real pairs: `python -m tools.evaluate --source folder:DIR --model mobilefuse`.
 
-Prints the PSNR in dB (peak 255, of the fused frames as written, colour included) of each file against onnxruntime's fp32.
+Prints each file's PSNR in dB (peak 255, of the fused colour frames) relative to fp32 in onnxruntime.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgefuse.errors import EdgeFuseError, FrameError
 
 
 def evaluate(source_uri: str, model: str, frames: int) -> dict[str, dict[str, float]]:
-    """{file: {mean_psnr_db: of the mean squared error over all frames, lowest_psnr_db: of the worst frame}}."""
+    """Return, by file, mean_psnr_db (from the mean squared error over all frames), lowest_psnr_db (of the worst frame) and frames."""
     card = zoo.find(model)
     reference = edgefuse.load(model, "onnx", "fp32")
     others = {f.path.name: edgefuse.load(model, f.runtime, f.precision) for f in card.files if (f.runtime, f.precision) != ("onnx", "fp32")}
@@ -27,7 +27,7 @@ def evaluate(source_uri: str, model: str, frames: int) -> dict[str, dict[str, fl
             try:
                 pair = source.read()
             except FrameError as e:
-                print(f"left out: {e}", file=sys.stderr)
+                print(f"skipped: {e}", file=sys.stderr)
                 continue
             if pair is None:
                 break
@@ -47,7 +47,7 @@ def main() -> None:
     p = argparse.ArgumentParser(prog="python -m tools.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--source", required=True, metavar="URI", help="real pairs, such as folder:DIR")
     p.add_argument("--model", default=zoo.DEFAULT_MODEL)
-    p.add_argument("--frames", type=int, default=100, help="at most so many pairs")
+    p.add_argument("--frames", type=int, default=100, help="largest number of pairs (default: %(default)s)")
     args = p.parse_args()
     try:
         print(json.dumps(evaluate(args.source, args.model, args.frames), indent=1))

@@ -1,4 +1,4 @@
-"""A network as plain steps and arrays, batch norm folded: what the ONNX, int8 and NumPy exports are all written from.
+"""A network as a list of steps and arrays, with batch norms folded: the common source of the ONNX, TFLite and NumPy exports.
 
 A step is {"op", "in", "out", ...}; the numpy runtime (edgefuse/runtimes/numpy.py) executes the same list.
 """
@@ -23,14 +23,14 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Graph:
-    """steps, and float32 arrays by name: NAME.weight (O, I / groups, K, K) and NAME.bias (O,)."""
+    """A network. arrays: float32 by name: NAME.weight (O, I / groups, K, K) and NAME.bias (O,)."""
 
     steps: list[dict[str, Any]]
     arrays: dict[str, np.ndarray]
     outputs: tuple[str, ...]
-    reduction: int = 1  # of the inputs, from the frame's size
-    multiple: int = 1  # of the frame's sides
-    exact: tuple[str, ...] = ()  # outputs of convolutions that stay in fp32, beside those that tools/onnx_writer.py names
+    reduction: int = 1  # factor by which the inputs are smaller than the frame
+    multiple: int = 1  # the frame's sides must be multiples of it
+    exact: tuple[str, ...] = ()  # convolutions, by output, that stay in fp32 in addition to those of tools/onnx_writer.py
 
     @property
     def parameters(self) -> int:
@@ -38,27 +38,27 @@ class Graph:
 
     @property
     def shrunk(self) -> dict[str, float]:
-        """How many times smaller than the frame each tensor is, each way; a `stride` of 0.5 enlarges."""
-        found: dict[str, float] = {"visible": self.reduction, "infrared": self.reduction}
+        """Factor by which each tensor's sides are smaller than the frame's; a `stride` of 0.5 enlarges."""
+        factors: dict[str, float] = {"visible": self.reduction, "infrared": self.reduction}
         for step in self.steps:
-            found[step["out"]] = max(found[name] for name in step["in"]) * step.get("stride", 1)
-        return found
+            factors[step["out"]] = max(factors[name] for name in step["in"]) * step.get("stride", 1)
+        return factors
 
     @property
     def macs_per_pixel(self) -> float:
-        """Multiply-accumulates of the convolutions for each pixel of the frame."""
+        """Multiply-accumulates of the convolutions per pixel of the frame."""
         shrunk = self.shrunk
         total = sum(self.arrays[s["weight"]].size / shrunk[s["out"]] ** 2 for s in self.steps if s["op"] == "conv")
         return int(total) if total == int(total) else round(total, 2)
 
     @property
     def output_reduction(self) -> int:
-        """Of the outputs, from the frame's size."""
+        """Factor by which the outputs are smaller than the frame."""
         return int(self.shrunk[self.outputs[0]])
 
 
 def folded(network: Network) -> Network:
-    """The same function in eval mode, batch norms folded into their convolutions, in place."""
+    """Set a network to eval mode and fold its batch norms into the convolutions, in place."""
     network.eval()
     for unit in network.modules():
         if isinstance(unit, nn.Sequential) and len(unit) == 3 and isinstance(unit[1], nn.BatchNorm2d):
@@ -68,7 +68,7 @@ def folded(network: Network) -> Network:
 
 
 def trace(network: MobileFuse | TargetNet) -> Graph:
-    """The graph of a folded network."""
+    """Return the graph of a folded network."""
     steps: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {}
 
@@ -106,7 +106,7 @@ def trace(network: MobileFuse | TargetNet) -> Graph:
 
 
 def load_target(checkpoint: Path) -> TargetNet:
-    """The folded target network of a training checkpoint, its logits from -4 to 4 drawn in to 0 to 1."""
+    """Load the target network of a training checkpoint, folded, with its logits from -4 to 4 mapped to 0..1."""
     network = TargetNet()
     network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
     folded(network)
@@ -118,7 +118,7 @@ def load_target(checkpoint: Path) -> TargetNet:
 
 
 def load(checkpoint: Path, kind: str, sharpness: float = 1.0) -> MobileFuse:
-    """The folded network of a training checkpoint; the logits of its map, where it has one, times `sharpness`."""
+    """Load the network of a training checkpoint, folded. The logits of its map, if it has one, are multiplied by `sharpness`."""
     network = MobileFuse(kind)
     network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
     folded(network)
@@ -130,6 +130,6 @@ def load(checkpoint: Path, kind: str, sharpness: float = 1.0) -> MobileFuse:
 
 
 def save_npz(graph: Graph, path: str) -> None:
-    """The model file of the numpy runtime."""
+    """Write the model file of the numpy runtime."""
     steps = np.frombuffer(json.dumps(graph.steps).encode(), np.uint8)
     np.savez_compressed(path, graph=steps, **graph.arrays)

@@ -1,8 +1,8 @@
-"""A `Graph` as ONNX: fp32, or int8 as static QDQ (S8S8, weights per channel).
+"""Writes a `Graph` as ONNX: fp32, or int8 as static QDQ (S8S8, per-channel weights).
 
-Written node by node, because what matters is where the quantisers sit: ReLU vanishes into the zero point, and the streams and the
-last convolution stay in fp32. In the streams int8 costs 10 dB (a frame at night uses a tenth of their range) and gains no time:
-their few channels are bound by memory. Eighty percent of the arithmetic is in the decoder.
+Written node by node, to place the quantisers: ReLU is part of the zero point, and the streams and the last convolution stay in fp32. In
+the streams int8 would cost 10 dB (a frame at night uses a tenth of their range) and save no time, because their few channels are limited
+by memory bandwidth. Eighty percent of the arithmetic is in the decoder.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from tools.graph import Graph
 
 OPSET = 17
 WEIGHT_MAX = 127
-EXACT = ("stream_", "stem.", "body.0", "body.1", "body.2", "body.3")  # units that see the frames, or what is drawn from them first
+EXACT = ("stream_", "stem.", "body.0", "body.1", "body.2", "body.3")  # units whose inputs are the frames or first features
 
 
 def fp32_names(graph: Graph) -> set[str]:
-    """Outputs of the convolutions that stay in fp32: those that see the frames, and the one that draws a single channel."""
+    """Return the outputs of the convolutions that stay in fp32: the first ones, and the last one, which has a single channel."""
     convs = [s for s in graph.steps if s["op"] == "conv"]
     chosen = {s["out"] for s in convs if s["out"].startswith(EXACT) or graph.arrays[s["weight"]].shape[0] == 1}
     return chosen | set(graph.exact)
 
 
 def reduced(factor: int, multiple: int = 1) -> list[int | str]:
-    """The shape of a plane that is a `factor`-th of the frame, or the frame's padded to a `multiple`, as cards and ONNX files give it."""
+    """Return the symbolic shape, as in cards and ONNX files, of the frame divided by `factor`, or padded to a `multiple`."""
     how = f"/{factor}" if factor > 1 else f"%{multiple}" if multiple > 1 else ""
     return [1, 1, *(f"{n}{how}" for n in ("height", "width"))]
 
@@ -38,7 +38,7 @@ class _Writer:
         self.graph, self.ranges = graph, ranges
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, np.ndarray] = {}
-        self.integers: dict[str, str] = {}  # tensor -> its int8 form, where it exists
+        self.integers: dict[str, str] = {}  # tensor -> its int8 version, if it exists
         self.scales: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, op: str, inputs: list[str], out: str, **attributes: object) -> str:
@@ -50,7 +50,7 @@ class _Writer:
         return name
 
     def quantiser(self, tensor: str) -> list[str]:
-        """The scale and zero point inputs for `tensor`."""
+        """Return the inputs scale and zero point for `tensor`."""
         assert self.ranges is not None
         low, high = self.ranges[tensor]
         low, high = min(low, 0.0), max(high, 1e-6)
@@ -65,7 +65,7 @@ class _Writer:
         return self.integers[tensor]
 
     def floats(self, tensor: str) -> str:
-        """`tensor` in fp32, dequantised anew for each use, as onnxruntime's QDQ patterns want it."""
+        """Return `tensor` in fp32, dequantised again for each use, as onnxruntime's QDQ patterns require."""
         if tensor not in self.integers:
             return tensor
         out = f"{tensor}.float{len(self.nodes)}"
@@ -107,17 +107,17 @@ class _Writer:
         if raw != out:
             self.add("Relu", [raw], out)
         if int8:
-            # the zero point is the ReLU: what lies below it saturates
+            # saturation at the zero point acts as the ReLU
             self.quantised(out)
 
     def kept(self, op: str, sources: list[str], out: str, others: Sequence[str] = (), **attributes: object) -> None:
-        """An operator that only moves values: int8 where what it takes is."""
+        """Add an operator that only moves values; its output is int8 if its input is."""
         self.add(op, [*(self.floats(t) for t in sources), *others], out, **attributes)
         if all(t in self.integers for t in sources):
             self.quantised(out)
 
     def attend(self, step: dict) -> None:
-        """b + (a - b) (spatial share + channel share) / 2, both shares a's: tools/nestfuse/network.py."""
+        """Add b + (a - b) (spatial share + channel share) / 2, with the shares of a, as in tools/nestfuse/network.py."""
         (a, b), out = (self.floats(t) for t in step["in"]), step["out"]
         means = [self.add("ReduceMean", [x], f"{out}.mean{k}", axes=[1], keepdims=1) for k, x in enumerate((a, b))]
         apart = self.add("Sub", means, f"{out}.apart")
@@ -192,5 +192,5 @@ def fp32(graph: Graph, name: str) -> bytes:
 
 
 def int8(graph: Graph, name: str, ranges: Mapping[str, tuple[float, float]]) -> bytes:
-    """`ranges`: (low, high) by tensor name, as `tools.quantize.ranges` measures them."""
+    """Return the int8 model. ranges: (low, high) by tensor name, as `tools.quantize.ranges` measures them."""
     return _Writer(graph, ranges).build(name).SerializeToString()

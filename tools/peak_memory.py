@@ -1,4 +1,4 @@
-"""The most memory that a process took to fuse a frame, in bytes: `python -m tools.peak_memory FOLDER onnx fp32 320x240`."""
+"""Prints the peak memory of a process that fuses a frame, in bytes: `python -m tools.peak_memory FOLDER onnx fp32 320x240`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def main(folder: str, runtime: str, precision: str, size: str) -> None:
     width, height = (int(n) for n in size.split("x"))
     frame = choice.tensor(np.zeros((height, width), np.float32))
     choice.runtime.run({"visible": frame, "infrared": frame})
-    # getrusage's figure would be the parent's, where that was larger
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    print(1024 * int(found[1]))
+    # getrusage would return the parent's peak if that was larger
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match is not None
+    print(1024 * int(match[1]))
 
 
 if __name__ == "__main__":

@@ -17,22 +17,22 @@ from tools.mobilefuse.network import MobileFuse
 from tools.mobilefuse.target_network import TargetNet
 
 Pair = tuple[np.ndarray, np.ndarray]  # visible, infrared: float32 (H, W) in [0, 1]
-# a tensor's int8 range as a share of its largest value: 0.7 is worth 2.4 dB over 1 and 4 over 0.5 on MSRS's training pairs
+# a tensor's int8 range as a share of its largest value: 0.7 gives 2.4 dB more than 1, and 4 dB more than 0.5, on MSRS's training pairs
 HEADROOM = 0.7
-TARGET_HEADROOM = 0.85  # for the target network, whose few channels are evenly used
+TARGET_HEADROOM = 0.85  # for the target network, whose few channels have similar ranges
 
 
 def _highs(network: MobileFuse | TargetNet, pairs: Sequence[Pair]) -> dict[str, np.ndarray]:
-    """The largest value of each channel of each unit's output, by the graph's tensor name, over the pairs.
+    """Return the largest value of each channel of each unit's output over the pairs, by the graph's tensor name.
 
-    Not a quantile: clipping one value in a thousand costs 2 to 5 dB, as the few large ones are what the map is decided by.
+    Not a quantile: clipping one value in a thousand costs 2 to 5 dB, because the few large values decide the map.
     """
-    found: dict[str, np.ndarray] = {}
+    highs: dict[str, np.ndarray] = {}
 
     def watch(name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def note(_: nn.Module, __: object, out: Tensor) -> None:
             high = out.amax(dim=(0, 2, 3)).numpy()
-            found[name] = np.maximum(found.get(name, high), high)
+            highs[name] = np.maximum(highs.get(name, high), high)
 
         return note
 
@@ -42,7 +42,7 @@ def _highs(network: MobileFuse | TargetNet, pairs: Sequence[Pair]) -> dict[str, 
             network(*(torch.from_numpy(x.copy())[None, None] for x in (visible, infrared)))
     for hook in hooks:
         hook.remove()
-    return found
+    return highs
 
 
 def _units(network: MobileFuse | TargetNet) -> list[tuple[str, nn.Sequential]]:
@@ -50,10 +50,10 @@ def _units(network: MobileFuse | TargetNet) -> list[tuple[str, nn.Sequential]]:
 
 
 def equalise(network: MobileFuse | TargetNet, pairs: Sequence[Pair]) -> None:
-    """Make the channels of every activation equally large, in place, without changing what a folded network computes.
+    """Scale the channels of every activation to equal ranges, in place, without changing the output of a folded network.
 
-    ReLU and MAX commute with positive factors: what a channel is divided by, the next convolution multiplies (Nagel et al., Data-Free
-    Quantization, section 4.1, with measured ranges). One int8 scale then fits all channels of a depthwise network.
+    ReLU and MAX commute with positive factors, so the next convolution is multiplied by the factor that a channel is divided by (Nagel et
+    al., Data-Free Quantization, section 4.1, with measured ranges). One int8 scale then fits all channels of a depthwise network.
     """
     highs = _highs(network, pairs)
     units = dict(_units(network))
@@ -61,7 +61,7 @@ def equalise(network: MobileFuse | TargetNet, pairs: Sequence[Pair]) -> None:
     def rescale(names: Sequence[str], following: nn.Sequential) -> None:
         high = np.max([highs[n] for n in names], axis=0)
         depthwise = following[0].groups > 1
-        # a depthwise weight has a scale a channel and takes any factor; a pointwise one shares its row's scale: half way
+        # depthwise weights have a scale per channel and accept any factor; pointwise weights share a row's scale, hence the square root
         factor = np.clip(high / max(high.max(), 1e-6), 1e-3, 1) ** (1.0 if depthwise else 0.5)
         f = torch.from_numpy(factor.astype(np.float32))[:, None, None, None]
         with torch.no_grad():
@@ -81,18 +81,18 @@ def equalise(network: MobileFuse | TargetNet, pairs: Sequence[Pair]) -> None:
 
 
 def ranges(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair]) -> dict[str, tuple[float, float]]:
-    """(low, high) of each tensor that becomes int8, over the calibration pairs; both inputs of a MAX share its range."""
+    """Measure (low, high) of each tensor that becomes int8 over the calibration pairs; both inputs of a MAX share its range."""
     headroom = TARGET_HEADROOM if isinstance(network, TargetNet) else HEADROOM
-    found = {name: (0.0, headroom * float(high.max())) for name, high in _highs(network, pairs).items()}
+    limits = {name: (0.0, headroom * float(high.max())) for name, high in _highs(network, pairs).items()}
     for step in graph.steps:
         if step["op"] == "max":
-            shared = (0.0, max(found[n][1] for n in step["in"]))
-            found |= dict.fromkeys((*step["in"], step["out"]), shared)
-    return found
+            shared = (0.0, max(limits[n][1] for n in step["in"]))
+            limits |= dict.fromkeys((*step["in"], step["out"]), shared)
+    return limits
 
 
 class ChannelsLast(nn.Module):
-    """A MobileFuse with (N, H, W, 1) inputs and outputs, TFLite's layout: converted so, it has no reshapes and any frame size."""
+    """A MobileFuse with TFLite's layout (N, H, W, 1), so that the conversion adds no reshapes and fits any frame size."""
 
     def __init__(self, network: MobileFuse) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class TargetChannelsLast(nn.Module):
 
 
 def tflite(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair], size: tuple[int, int] = (96, 128)) -> dict[str, bytes]:
-    """By precision: fp32, and int8 convolutions between float32 inputs and outputs. `size` (rows, columns) is the one it is traced at."""
+    """Return TFLite models by precision: fp32, and int8 convolutions with float32 inputs and outputs. size: (rows, columns)."""
     import litert_torch
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
@@ -137,7 +137,7 @@ def tflite(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair],
         q = quantizer.Quantizer(plain)
         q.load_quantization_recipe(recipe.static_wi8_ai8())
         names = qtyping.TFLOperationName
-        # inputs and outputs of one kind, the map's arithmetic exact, first and last convolutions as in tools/onnx_writer.py
+        # inputs and outputs have one type, the map's arithmetic is exact, first and last convolutions as in tools/onnx_writer.py
         kinds = (names.INPUT, names.OUTPUT, names.SUB, names.ADD, names.MUL, names.LOGISTIC, names.MAXIMUM, names.MEAN, names.CONCATENATION)
         exact = [(".*", op) for op in (*kinds, names.MAX_POOL_2D, names.PAD)]
         chain, units = list(network.chains().items())[-1]

@@ -1,8 +1,8 @@
-"""Unattended training: resumable checkpoints, a limit of hours, the best network by validation, early stopping, a plot.
+"""Unattended training: resumable, with a time limit, early stopping, the best network by validation, and a plot.
 
-A run writes RUNS/NAME/last.pt (resumed from), best.pt (the best by validation), log.jsonl (a line a validation) and log.png. Started again
-with the same options it goes on; where it had ended, it ends at once. The rate falls by a cosine over the hours, not over steps, as how
-many steps fit is not known. It runs on a GPU where PyTorch finds one, in bfloat16 in either case.
+A run writes RUNS/NAME/last.pt (to resume from), best.pt (the best by validation), log.jsonl (a line per validation) and log.png. Started
+again with the same options, it resumes; a finished run ends at once. The learning rate falls by a cosine over time and not over steps,
+because the number of steps is not known in advance. It runs on a GPU if PyTorch finds one, in bfloat16 in either case.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from torch import Tensor, nn
 
 from tools.training_loop import ROOT
 
-WARM = 50  # steps of rising to the full rate
-CLIP = 1.0  # the gradient's largest norm
+WARM = 50  # steps until the full learning rate
+CLIP = 1.0  # limit of the gradient's norm
 
 
 def add_options(p: argparse.ArgumentParser, hours: float, batch: int, size: int, rate: float, every: int) -> None:
     p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder for checkpoints and logs (default: %(default)s)")
-    p.add_argument("--hours", type=float, default=hours, help="of training, all parts of a resumed run together (default: %(default)s)")
-    p.add_argument("--nice", type=int, default=10, help="how far other processes go first, 0 to 19 (default: %(default)s)")
+    p.add_argument("--hours", type=float, default=hours, help="training time, over all parts of a resumed run (default: %(default)s)")
+    p.add_argument("--nice", type=int, default=10, help="niceness of the process, 0 to 19 (default: %(default)s)")
     p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--batch", type=int, default=batch, help="crops a step (default: %(default)s)")
-    p.add_argument("--size", type=int, default=size, help="crop, pixels (default: %(default)s)")
+    p.add_argument("--batch", type=int, default=batch, help="crops per step (default: %(default)s)")
+    p.add_argument("--size", type=int, default=size, help="side of a crop in pixels (default: %(default)s)")
     p.add_argument("--rate", type=float, default=rate, help="peak learning rate of AdamW (default: %(default)s)")
     p.add_argument("--every", type=int, default=every, help="steps between validations and checkpoints (default: %(default)s)")
-    p.add_argument("--patience", type=int, default=20, help="validations without a better one until it stops (default: %(default)s)")
+    p.add_argument("--patience", type=int, default=20, help="validations without an improvement until it stops (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0)
 
 
 def prepare(args: argparse.Namespace) -> torch.device:
-    """Niceness, threads and seed as asked; where to train."""
+    """Set niceness, threads and seed; return the device to train on."""
     os.nice(max(0, args.nice - os.nice(0)))
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -51,10 +51,10 @@ def descend(
     args: argparse.Namespace, folder: Path, network: nn.Module, loss_of: Callable[[np.random.Generator], Tensor],
     validate: Callable[[], dict[str, Any]], key: str, groups: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
-    """Train `network`; it ends as the best by validation. What is given back: steps, hours, the best's step, why it ended.
+    """Train `network` and set it to the best weights by validation. Returns steps, hours, the step of the best, and why training ended.
 
-    loss_of: a step's loss, all its randomness from the generator. validate: figures, of which the one called `key` is to be large.
-    groups: AdamW's; `share` is a group's part of the rate.
+    loss_of: returns a step's loss; all randomness comes from the generator. validate: returns figures; the one called `key` is maximised.
+    groups: parameter groups of AdamW; a group's `share` multiplies the rate.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.AdamW(list(groups), lr=args.rate, weight_decay=0.0, betas=(0.9, 0.99))
@@ -67,7 +67,7 @@ def descend(
         print(f"resumed {folder / 'last.pt'} at step {state['step']}", flush=True)
     limit, losses, ended = args.hours * 3600, [], "the hours were up"
     begun = time.monotonic() - state["seconds"]
-    if state["step"] == 0:  # what it starts with may stay the best
+    if state["step"] == 0:  # the initial weights may remain the best
         _checkpoint(folder, network, optimiser, state, begun, [0.0], validate, key)
     while (spent := time.monotonic() - begun) < limit:
         if state["step"] - state["best_step"] >= args.patience * args.every:
@@ -94,13 +94,13 @@ def descend(
 
 
 def plot(folder: Path, key: str) -> None:
-    """log.png from log.jsonl: the loss, and the figure of the validation that chooses the best."""
+    """Plot log.jsonl as log.png: the loss, and the figure that selects the best network."""
     from matplotlib.figure import Figure
 
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", key), strict=True):
-        # there is no loss before the first step
+        # before the first step there is no loss
         seen = [line for line in lines if line["step"] or name != "loss"]
         axes.plot([line["step"] for line in seen], [line[name] for line in seen])
         axes.set(xlabel="step", ylabel=name)

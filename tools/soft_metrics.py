@@ -1,12 +1,12 @@
-"""Ten of VIFB's metrics (Zhang et al. 2020; exactly: edgefuse/metrics/fusion/benchmark.py) in differentiable forms, and soft ranks.
+"""Differentiable approximations of ten of VIFB's metrics (Zhang et al. 2020; exact: edgefuse/metrics/fusion/benchmark.py), and soft ranks.
 
-Frames are float32 (N, 1, H, W) in [0, 255]. Every figure is (N,) and higher is better; monotone forms (logarithms) stand for the
-metrics themselves, as only ranks count. Histograms have 64 levels, each pixel shared out between the two nearest. AG and EI leave out
-the border; MI does not stretch its pictures first. PSNR and RMSE are one figure in VIFB, and counted twice.
+Frames are float32 (N, 1, H, W) in [0, 255]. Every figure is (N,), higher is better. Some are monotone functions (logarithms) of the metric,
+because only ranks count. Histograms have 64 levels; each pixel is divided between the two nearest. AG and EI omit the border; MI does not
+stretch the pictures first. PSNR and RMSE are equivalent in VIFB, and both count.
 
-How far the order of tools/mobilefuse/fit_map.py's seven rivals is that of the exact metrics (rank correlation, mean over 13 RoadScene
-and MSRS crops): 0.96 and more for nine of them, but 0.11 for CE. VIFB leaves out levels that either histogram lacks; the divergence here,
-the textbook's, counts them. What is fitted on CE is therefore not VIFB's CE.
+Rank correlation with the exact metrics over the seven other methods of tools/mobilefuse/fit_map.py (mean over 13 RoadScene and MSRS crops):
+0.96 or more for nine of them, but 0.11 for CE. VIFB omits levels that are missing in either histogram; the textbook divergence here counts
+them. A fit on this CE is therefore not a fit on VIFB's CE.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ NAMES = ("AG", "CE", "EI", "EN", "MI", "PSNR", "RMSE", "SF", "SSIM", "SD")
 LEVELS = 64
 _SOBEL = torch.tensor([[[[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]]], [[[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]]])
 _WINDOW = torch.from_numpy(cv2.getGaussianKernel(11, 1.5)).float().reshape(1, 1, 1, 11)
-SENSOR_NOISE = 2.0  # VIF's, levels squared
+SENSOR_NOISE = 2.0  # as in VIF, levels squared
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 @dataclass(frozen=True)
 class Picture:
-    """data (N, 1, H, W); mean, variance: under SSIM's window; level: the lower of a pixel's two, (N, H W); upper: the other's part of it;
-    histogram (N, LEVELS), sums of 1.
+    """A picture with derived tensors. data: (N, 1, H, W). mean, variance: in SSIM's window. level: the lower of a pixel's two levels,
+    (N, H W). upper: the share of the other level. histogram: (N, LEVELS), with sum 1.
     """
 
     data: Tensor
@@ -51,7 +51,7 @@ def picture(x: Tensor) -> Picture:
 
 
 def measure(visible: Picture, infrared: Picture, fused: Tensor) -> Tensor:
-    """(10, N) in the order of NAMES."""
+    """Return the metrics (10, N) in the order of NAMES."""
     f, sources = picture(fused), (visible, infrared)
     right, down = (fused[..., 1:-1, 2:] - fused[..., 1:-1, :-2]) / 2, (fused[..., 2:, 1:-1] - fused[..., :-2, 1:-1]) / 2
     steps = fused[..., 1:] - fused[..., :-1], fused[..., 1:, :] - fused[..., :-1, :]
@@ -72,7 +72,7 @@ def measure(visible: Picture, infrared: Picture, fused: Tensor) -> Tensor:
 
 
 def soft_rank(figures: Tensor, others: Tensor) -> Tensor:
-    """How many of `others` (K, 10, N) are better than `figures` (10, N): (10, N) in [0, K], smooth over half of the others' spread."""
+    """Return a smooth count (10, N), 0 to K, of the `others` (K, 10, N) that are better than `figures` (10, N)."""
     return torch.sigmoid((others - figures) / (others.std(0) / 2 + 1e-3)).sum(0)
 
 
@@ -85,7 +85,7 @@ def _entropy(p: Tensor) -> Tensor:
 
 
 def _joint(a: Picture, b: Picture) -> Tensor:
-    """(N, LEVELS^2), sums of 1."""
+    """Return the joint histogram (N, LEVELS^2), with sum 1."""
     joint = a.upper.new_zeros(len(a.level), LEVELS**2)
     for da, share_a in ((0, 1 - a.upper), (1, a.upper)):
         for db, share_b in ((0, 1 - b.upper), (1, b.upper)):
@@ -98,7 +98,7 @@ def _ssim(a: Picture, b: Picture) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Wang et al.'s SSIM of frames in [0, 1], (N, 1, H, W): the mean of all."""
+    """Return the mean SSIM (Wang et al.) of frames in [0, 1], (N, 1, H, W)."""
     a, b = a * 255, b * 255
     mean, other = _windowed(a), _windowed(b)
     return _likeness(a, mean, _windowed(a * a) - mean**2, b, other, _windowed(b * b) - other**2).mean()
@@ -112,9 +112,10 @@ def _likeness(a: Tensor, mean: Tensor, variance: Tensor, b: Tensor, other_mean: 
 
 
 def detail_kept(source: Tensor, fused: Tensor, side: int) -> Tensor:
-    """VIF's information of squares of `side` pixels, luma (N, 1, H, W) in [0, 1] -> (N, 1, H // side, W // side), natural logarithms.
+    """Return VIF's information in squares of `side` pixels, for luma (N, 1, H, W) in [0, 1]: (N, 1, H // side, W // side), in nats.
 
-    How much of a source's detail comes through: the fused square is a gain times the source's, plus noise; the eye adds SENSOR_NOISE.
+    It measures how much of a source's detail is kept: the fused square is modelled as a gain times the source's plus noise; the eye adds
+    SENSOR_NOISE.
     """
 
     def mean(x: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ def detail_kept(source: Tensor, fused: Tensor, side: int) -> Tensor:
 
     source, fused = source * 255, fused * 255
     a, b = mean(source), mean(fused)
-    variance, together = (mean(source * source) - a * a).clamp_min(0), mean(source * fused) - a * b
-    gain = (together / (variance + 1e-3)).clamp_min(0)
-    noise = (mean(fused * fused) - b * b - gain * together).clamp_min(1e-3)
+    variance, covariance = (mean(source * source) - a * a).clamp_min(0), mean(source * fused) - a * b
+    gain = (covariance / (variance + 1e-3)).clamp_min(0)
+    noise = (mean(fused * fused) - b * b - gain * covariance).clamp_min(1e-3)
     return torch.log1p(gain * gain * variance / (noise + SENSOR_NOISE))

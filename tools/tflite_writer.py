@@ -1,8 +1,8 @@
-"""A `Graph` as TFLite, written operator by operator: fp32, or int8 convolutions between float32 inputs and outputs.
+"""Writes a `Graph` as TFLite, operator by operator: fp32, or int8 convolutions with float32 inputs and outputs.
 
-Written here because a converter fixes the size of what it enlarges at the frame's it was traced with. All operators used take their
-size from their input: enlarging is four copies side by side (CONCATENATION) made into the pixels of 2 x 2 (DEPTH_TO_SPACE), which the
-XNNPACK delegate runs, too. An int8 CONCATENATION wants one scale for all that it joins: QUANTIZE brings each to it.
+A converter would fix the size of enlarged tensors at the size used for tracing. All operators used here take their size from their input:
+enlarging concatenates four copies (CONCATENATION) and moves them to 2 x 2 pixels (DEPTH_TO_SPACE), which the XNNPACK delegate supports,
+too. An int8 CONCATENATION needs the same scale for all inputs, so each is converted by QUANTIZE.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tools.graph import Graph
 from tools.onnx_writer import WEIGHT_MAX, fp32_names
 
 TYPES = {np.dtype(np.float32): tfl.TensorType.FLOAT32, np.dtype(np.int8): tfl.TensorType.INT8, np.dtype(np.int32): tfl.TensorType.INT32}
-SIZE = (16, 16)  # of the frame in the file; the interpreter resizes it
+SIZE = (16, 16)  # frame size in the file; the interpreter resizes it
 Scale = tuple[np.ndarray, np.ndarray]  # scales and zero points
 
 
@@ -33,7 +33,7 @@ class _Writer:
         self.channels: dict[str, int] = {}
         self.integers: dict[str, Scale] = {}  # int8 tensors and their scales
         self.copies: dict[tuple[str, bytes], str] = {}
-        self.aliases: dict[str, str] = {}  # tensors that are used in another form from where they are made on
+        self.aliases: dict[str, str] = {}  # tensors that are replaced by another version for all later uses
 
     def tensor(self, name: str, shape: list[int], dtype: Any, scale: Scale | None = None, data: np.ndarray | None = None) -> int:
         t = tfl.TensorT()
@@ -56,7 +56,7 @@ class _Writer:
         return self.index[name] if name in self.index else self.tensor(name, list(data.shape), data.dtype, scale, data)
 
     def plane(self, name: str, channels: int, shrunk: float, scale: Scale | None = None) -> int:
-        """What an operator makes: (1, H, W, channels), or (1, 1, 1, channels) where `shrunk` is 0."""
+        """Add an output tensor: (1, H, W, channels), or (1, 1, 1, channels) if `shrunk` is 0."""
         height, width = (max(1, round(n / shrunk)) for n in SIZE) if shrunk else (1, 1)
         self.channels[name], self.shrunk[name] = channels, shrunk
         if scale is not None:
@@ -84,7 +84,7 @@ class _Writer:
         return np.asarray(scale), np.asarray(np.int8(np.clip(round(-128 - low / scale), -128, 127)))
 
     def integer(self, tensor: str, wanted: Scale | None = None) -> str:
-        """`tensor` in int8, at its own scale or the one wanted."""
+        """Return `tensor` in int8, with its own scale or the given one."""
         scale = wanted or self.integers.get(tensor) or self.scale(tensor)
         if tensor in self.integers and all(np.array_equal(a, b) for a, b in zip(self.integers[tensor], scale, strict=True)):
             return tensor
@@ -123,7 +123,7 @@ class _Writer:
             w, b = self.constant(step["weight"], laid), self.constant(step["bias"], bias)
         options = tfl.DepthwiseConv2DOptionsT() if depthwise else tfl.Conv2DOptionsT()
         if step["stride"] > 1:
-            # TFLite's SAME would pad an even side at its end only
+            # TFLite's SAME would pad even sides only at the end
             source = self.padded(source, step["dilation"] * (weight.shape[2] // 2))
         options.padding = tfl.Padding.SAME if step["stride"] == 1 else tfl.Padding.VALID
         options.strideW = options.strideH = step["stride"]
@@ -169,7 +169,7 @@ class _Writer:
         self.add("MAX_POOL_2D", [source], made, options, version=2 if source in self.integers else 1)
 
     def binary(self, op: str, a: str, b: str | np.ndarray, out: str) -> str:
-        """a OP b; b may be an array, or have one channel or pixel where a has more."""
+        """Add a OP b. b may be an array, or have a single channel or pixel."""
         if not isinstance(b, str):
             other: int | str = self.constant(f"{out}.constant", b)
             channels, shrunk = self.channels[a], self.shrunk[a]
@@ -268,5 +268,5 @@ def fp32(graph: Graph) -> bytes:
 
 
 def int8(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> bytes:
-    """`ranges`: (low, high) by tensor name, as `tools.quantize.ranges` measures them."""
+    """Return the int8 model. ranges: (low, high) by tensor name, as `tools.quantize.ranges` measures them."""
     return _Writer(graph, ranges).build()

@@ -1,7 +1,7 @@
-"""What training has in common: the options, the schedule, the log, and checkpoints that a run is resumed from.
+"""Training loop: options, learning rate schedule, log, and checkpoints to resume from.
 
-Deterministic by seed: each step draws from the seed and its own number, so a resumed run sees the same data. A run writes
-RUNS/NAME/last.pt (resumable checkpoint), log.jsonl (one line a validation) and, at the end, result.json.
+Deterministic by seed: each step's random numbers depend on the seed and the step's number, so a resumed run sees the same data. A run
+writes RUNS/NAME/last.pt (checkpoint), log.jsonl (a line per validation) and, at the end, result.json.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def add_options(p: argparse.ArgumentParser, steps: int, batch: int, rate: float, every: int, threads: int) -> None:
-    """The options that `descend` reads, and how many pairs a step has."""
+    """Add the options that `descend` reads, and the batch size."""
     p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder for checkpoints and logs (default: %(default)s)")
     p.add_argument("--steps", type=int, default=steps)
-    p.add_argument("--batch", type=int, default=batch, help="pairs a step (default: %(default)s)")
+    p.add_argument("--batch", type=int, default=batch, help="pairs per step (default: %(default)s)")
     p.add_argument("--rate", type=float, default=rate, help="peak learning rate (AdamW, cosine)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--every", type=int, default=every, help="steps between validations and checkpoints")
-    p.add_argument("--stop-after", type=int, metavar="STEP", help="end after this step's checkpoint, to go on another time")
+    p.add_argument("--stop-after", type=int, metavar="STEP", help="end after the checkpoint at this step; the run can be resumed")
     p.add_argument("--threads", type=int, default=threads)
 
 
 def share_of_rate(step: int, steps: int, warm: int, fall: float) -> float:
-    """A linear rise over `warm` steps, times a cosine from 0.01 + `fall` to 0.01."""
+    """Return the learning rate's factor: a linear rise over `warm` steps times a cosine from 0.01 + `fall` to 0.01."""
     return min(1.0, (step + 1) / warm) * (0.01 + fall * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
@@ -43,11 +43,11 @@ def descend(
     score: Callable[[], dict[str, Any]], warm: int, fall: float, begun: float | None = None, clip: float | None = None,
     groups: Sequence[dict[str, Any]] = (),
 ) -> float | None:  # fmt: skip
-    """Train `network` by AdamW from its last checkpoint on; the seconds spent, or None where `--stop-after` ended it.
+    """Train `network` with AdamW, from its last checkpoint on. Returns the seconds spent, or None if `--stop-after` ended it.
 
-    loss_of: a step's loss, all its randomness from the generator given. score: the validation's figures. warm, fall: as
-    `share_of_rate` says. begun: when the clock started (`time.monotonic`), now by default. clip: the gradient's largest norm. groups:
-    the optimiser's, where not all parameters learn at one rate; each may have a `share` of it.
+    loss_of: returns a step's loss; all randomness comes from the given generator. score: returns the validation's figures. warm, fall:
+    as in `share_of_rate`. begun: start time (`time.monotonic`), by default now. clip: limit of the gradient's norm. groups: parameter
+    groups of the optimiser; a group's `share` multiplies the rate.
     """
     begun = time.monotonic() if begun is None else begun
     folder = args.runs / name
@@ -86,12 +86,12 @@ def descend(
 
 
 def named(uris: list[str]) -> list[str]:
-    """KIND:FOLDER of each KIND:PATH: a card says which data, not where it lay."""
+    """Shorten each KIND:PATH to KIND:FOLDER, because a card names the data and not its location."""
     return [f"{u.split(':')[0]}:{Path(u.split(':')[1]).name}" for u in uris]
 
 
 def write_result(runs: Path, name: str, result: dict[str, object]) -> dict[str, object]:
-    """RUNS/NAME/result.json; `result` itself is given back."""
+    """Write RUNS/NAME/result.json and return `result`."""
     (runs / name).mkdir(parents=True, exist_ok=True)
     (runs / name / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     return result

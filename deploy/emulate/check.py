@@ -1,9 +1,9 @@
-"""EdgeFuse on an emulated Raspberry Pi 3B+: its wheel installed by pip in an arm64 Debian 12, then three things at once or in turn.
+"""Tests EdgeFuse on an emulated Raspberry Pi 3B+: pip installs its wheel in an arm64 Debian 12 without a compiler, then three parts run.
 
-Tests: those marked `pi`, under qemu-user's Cortex-A53 with a Pi's /proc/cpuinfo. Service: deploy/edgefuse.service on a machine with
-1 GB that boots systemd: the unit's checks, READY, memory, a clean stop, a watchdog that a frozen source starves. Counts: every model's
-outputs against this machine's (int8 networks bit for bit), and instructions a frame against benchmarks/instructions.json.
-Needs root. Exits 77 where this machine can't do it, 1 where EdgeFuse fails.
+Tests: `edgefuse models verify` and the tests marked `pi`, under qemu-user's Cortex-A53 with a Pi's /proc/cpuinfo. Service:
+deploy/edgefuse.service on a machine with 1 GB that boots systemd: checks of the unit, READY, memory, a clean stop, and the watchdog with a
+frozen source. Counts: every model's outputs compared with this machine's (bit-exact for int8 networks), and instructions per frame compared
+with benchmarks/instructions.json. Needs root. Exit code 77 if this machine can't run it, 1 if EdgeFuse fails.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,10 +26,11 @@ import stages
 
 TABLE = machine.CHECKOUT / "benchmarks/instructions.json"
 PEER = machine.CHECKOUT.parent / "shared/peers/ifcnn_max.onnx"
-QUICK = ("mobilefuse-edge", "blend-classic")  # what a run counts without --count
+QUICK = ("mobilefuse-edge", "blend-classic")  # models that are counted without --count
 Table = dict[tuple[str, ...], dict[str, Any]]  # rows by the values of KEYS
 KEYS = ("model", "runtime", "precision", "size", "path")
-TOLERANCE = 0.03  # an instruction count repeats to 0.1 %
+COMPILER = re.compile(r"(.+-)?(cc|c89|c99|gcc|g\+\+|c\+\+|clang|tcc)(-[\d.]+)?")
+TOLERANCE = 0.03  # instruction counts are repeatable to 0.1 %
 CORE = """processor\t: {}
 BogoMIPS\t: 38.40
 Features\t: fp asimd evtstrm crc32 cpuid
@@ -68,7 +70,7 @@ class Root:
         stages.sh("mount", "-t", "overlay", "overlay", "-o", layers, self.path)
 
     def command(self, *command: str) -> list[str]:
-        """A command in there, in /job, on qemu-user's Cortex-A53."""
+        """Return the command line that runs `command` in the root, in /job, on qemu-user's Cortex-A53."""
         inside = ("sh", "-c", 'cd /job && exec "$@"', "sh", *command)
         variables = {"QEMU_CPU": "cortex-a53", "HOME": "/root", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
         path = f"PATH=/{stages.VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -76,14 +78,16 @@ class Root:
 
 
 def install(root: Root, cache: Path, wheel: Path) -> Path:
-    """deploy/install.sh, as a user runs it without a network, on a root with nothing of EdgeFuse; what it added, for the machines."""
+    """Run deploy/install.sh without a network in a root without EdgeFuse and without a compiler. Returns the folder of added files."""
+    if compiler := compiler_in(root.path):
+        sys.exit(f"pi: the root has a compiler, {compiler}; the wheel must be installed without one")
     shutil.rmtree(root.path / stages.VENV)
     shutil.copytree(cache / "wheels", root.job / "wheels")
     shutil.copy(wheel, root.job / "wheels")
     shutil.copy(machine.CHECKOUT / "deploy/install.sh", root.job)
-    # compiling by the guest's Python takes minutes, by this one seconds
+    # the guest's Python takes minutes to byte-compile, this one seconds
     by_pip = ("env", "PIP_NO_COMPILE=1")
-    with machine.told("install"):
+    with machine.timed("install"):
         stages.sh(*root.command(*by_pip, "./install.sh", "--wheels", "wheels", "--extras", "service,litert", "--no-start"))
         pip = ("python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore")
         tools = ("pytest", "pytest-timeout", "hypothesis", "imageio-ffmpeg")
@@ -95,9 +99,16 @@ def install(root: Root, cache: Path, wheel: Path) -> Path:
     added = root.changes.with_name("added")
     for folder in ("opt", "etc", "usr/local"):
         (added / folder).parent.mkdir(parents=True, exist_ok=True)
-        # owners, too: the settings are for the service's group alone
+        # with owners, because only the service's group may read the settings
         stages.sh("cp", "-a", root.changes / folder, added / folder)
     return added
+
+
+def compiler_in(root: Path) -> str:
+    """Return the path of a C compiler in a root, or an empty string."""
+    folders = (root / name for name in ("usr/bin", "usr/local/bin", "bin"))
+    found = (path for folder in folders for path in folder.glob("*") if COMPILER.fullmatch(path.name))
+    return next((f"/{path.relative_to(root)}" for path in found), "")
 
 
 @contextlib.contextmanager
@@ -113,7 +124,7 @@ def background(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes
 
 @contextlib.contextmanager
 def installed(cache: Path) -> Iterator[tuple[Root, Path]]:
-    """The root with this checkout's wheel, not yet installed; what is mounted goes with this process."""
+    """Yield the root, and this checkout's wheel, which is not yet installed. The mounts end with this process."""
     with tempfile.TemporaryDirectory(prefix="edgefuse-pi-") as name:
         folder = Path(name)
         (folder / "layer").mkdir()
@@ -124,16 +135,16 @@ def installed(cache: Path) -> Iterator[tuple[Root, Path]]:
             stages.sh("umount", "-R", folder / "layer", check=False)
 
 
-def pytest_there(root: Root) -> list[str]:
+def pytest_command(root: Root) -> list[str]:
     shutil.copytree(machine.CHECKOUT / "tests", root.job / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     compiled = "python3 -c 'from edgefuse.util import compiled; assert compiled.library(), \"the wheel has no compiled core\"'"
     options = "-q -m pi -p no:cacheprovider -W error --durations=5 --timeout 3600"
     tests = f"EDGEFUSE_TESTS_COLD=1 python3 -m pytest {options} tests"
-    return root.command("sh", "-ec", f"! command -v cc gcc clang; {compiled}; edgefuse models verify; {tests}")
+    return root.command("sh", "-ec", f"{compiled}; edgefuse models verify; {tests}")
 
 
 def service(cache: Path, added: Path) -> int:
-    """The service's life on a machine that boots systemd, and after its power was cut; the exit code of guest-service."""
+    """Test the service on a machine that boots systemd, and after a power cut. Returns guest-service's exit code."""
     script, frozen = str(stages.HERE / "guest-service"), f"{machine.CHECKOUT / 'tests/frozen'}=tests/frozen"
 
     def boot(verb: str, *files: str, **options: Any) -> int:
@@ -155,7 +166,7 @@ def twin(cache: Path, *command: object) -> int:
 
 
 def counts(cache: Path, added: Path, count: list[str] | None) -> list[str]:
-    """Outputs and instruction counts; a line for each thing that is wrong. count: models whose rows to write into the table."""
+    """Compare outputs and instruction counts. Returns a line for each problem. count: models whose rows to write into the table."""
     with tempfile.TemporaryDirectory(prefix="edgefuse-pi-") as name:
         folder, script = Path(name), stages.HERE / "outputs.py"
         frames, here, there, rows = (folder / n for n in ("frames.npz", "here.npz", "there.npz", "counts.json"))
@@ -185,12 +196,12 @@ def counts(cache: Path, added: Path, count: list[str] | None) -> list[str]:
 
 
 def read_table(path: Path) -> Table:
-    """Empty where there is none yet."""
+    """Return the table in a file; empty if there is no file."""
     return {tuple(row[k] for k in KEYS): row for row in json.loads(path.read_text())} if path.exists() else {}
 
 
 def worse(counted: Table, table: Table) -> list[str]:
-    """A line for each row that takes more instructions than the table's, beyond the tolerance, or that the table lacks."""
+    """Return a line for each row with more instructions than in the table, beyond the tolerance, and for each that the table lacks."""
     lines = []
     for key, row in counted.items():
         name, old = " ".join(key), table.get(key)
@@ -208,12 +219,12 @@ def test(cache: Path, count: list[str] | None) -> int:
     with installed(cache) as (root, wheel):
         added = install(root, cache, wheel)
         log = root.job / "pytest.log"
-        # two processors: the tests on one, the machines on the other
-        with background(pytest_there(root), log) as tests:
+        # for two processors: the tests on one, the machines on the other
+        with background(pytest_command(root), log) as tests:
             if service(cache, added):
                 wrong.append("service: see above")
             wrong += counts(cache, added, count)
-            with machine.told("waiting for the tests"):
+            with machine.timed("waiting for the tests"):
                 code = tests.wait(1800)
         print(f"== the tests marked pi, on qemu-user's Cortex-A53\n{log.read_text(errors='replace')}", flush=True)
         if code:
@@ -225,7 +236,7 @@ def test(cache: Path, count: list[str] | None) -> int:
 
 
 def self_test(cache: Path) -> int:
-    """Break a thing at a time: a unit file's key, the memory a model takes, the instructions a wheel holds. Each must be noticed."""
+    """Check that the test notices what it must: a broken unit file, a model over the memory limit, unsupported instructions, a compiler."""
     unnoticed = []
     with installed(cache) as (root, wheel):
         added = install(root, cache, wheel)
@@ -241,11 +252,18 @@ def self_test(cache: Path) -> int:
             print(f"== self-test: {name}", flush=True)
             unnoticed += [] if service(cache, added) else [name]
             path.write_text(whole)
+        name = "a compiler in the root"
+        print(f"== self-test: {name}", flush=True)
+        gcc = root.path / "usr/bin/aarch64-linux-gnu-gcc-12"
+        gcc.write_text("#!/bin/sh\n")
+        gcc.chmod(0o755)
+        unnoticed += [] if compiler_in(root.path) else [name]
+        gcc.unlink()
         name = "a wheel that uses SDOT"
         print(f"== self-test: {name}", flush=True)
         module = root.path / stages.SITE / "edgefuse/__init__.py"
         module.write_text(module.read_text() + SDOT)
-        done = subprocess.run(pytest_there(root), check=False).returncode
+        done = subprocess.run(pytest_command(root), check=False).returncode
         print(f"pytest's exit code is {done}")
         unnoticed += [] if done else [name]
     for name in unnoticed:

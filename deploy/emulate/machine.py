@@ -1,4 +1,4 @@
-"""A job on the emulated Pi: what it needs goes in on a disk of its own, its output comes back through virtio ports."""
+"""Runs a job on the emulated Pi: its files are on a disk of its own, its output comes back through virtio ports."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from pathlib import Path
 import stages
 
 CHECKOUT = stages.HERE.parents[1]
-PLATFORM = "manylinux_2_17_aarch64"  # scripts/build-packages builds the same
-SPARE = 256 << 20  # bytes that a job may write below /job
+PLATFORM = "manylinux_2_17_aarch64"  # as in scripts/build-packages
+SPARE = 256 << 20  # free bytes on the job's disk
 ENTRY = "#!/opt/edgefuse/bin/python3\nimport sys\nfrom edgefuse.cli.main import entry\nsys.exit(entry())\n"
 TIMED_OUT = 124
 RESET = 125
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
-    """Say how long it took."""
+def timed(what: str) -> Iterator[None]:
+    """Print the duration of the block to standard error."""
     begin = time.monotonic()
     yield
     print(f"pi: {what} {time.monotonic() - begin:.1f} s", file=sys.stderr)
 
 
 def build_wheel(folder: Path) -> Path:
-    """This checkout's wheel for aarch64, as it is published, made in a folder."""
-    with told("wheel"):
+    """Build this checkout's wheel for aarch64, as it is published, in `folder`."""
+    with timed("wheel"):
         pip = ("pip", "wheel", "-qq", "--disable-pip-version-check", "--no-deps", "-w", folder, CHECKOUT)
         stages.sh(sys.executable, "-m", *pip, env={**os.environ, "EDGEFUSE_PLATFORM": PLATFORM})
     return next(folder.glob("*.whl"))
 
 
 def unpack_wheel(folder: Path, requirements: list[str]) -> None:
-    """EdgeFuse's wheel unpacked in .site, with packages that take precedence over the guest's. Needs no root."""
+    """Unpack EdgeFuse's wheel to .site, with packages that take precedence over the guest's. Needs no root."""
     site = folder / ".site"
     site.mkdir()
     if requirements:
-        with told("packages"):
+        with timed("packages"):
             stages.pip_target(site, *requirements)
     zipfile.ZipFile(build_wheel(folder / ".wheels")).extractall(site)
     shutil.rmtree(folder / ".wheels")
-    if sys.version_info[:2] == (3, 11):  # as pip would; the guest's Python can use it
+    if sys.version_info[:2] == (3, 11):  # as pip would; the guest's Python can use these files
         stages.sh(sys.executable, "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash", site, check=False)
     (folder / ".bin").mkdir()
     (folder / ".bin/edgefuse").write_text(ENTRY)
@@ -57,7 +57,7 @@ def unpack_wheel(folder: Path, requirements: list[str]) -> None:
 
 
 def fill(folder: Path, command: list[str], files: list[str], requirements: list[str], changes: Path | None, systemd: bool) -> None:
-    """The job's disk: the files, EdgeFuse (unpacked, or installed as the changes to the guest's root that pip made), the command."""
+    """Fill the job's disk: the files, EdgeFuse (unpacked, or `changes` that an installation made to the root), and the command."""
     if changes:
         stages.sh("cp", "-a", changes, folder / ".root")
     else:
@@ -78,15 +78,15 @@ def fill(folder: Path, command: list[str], files: list[str], requirements: list[
 
 
 def qemu(cache: Path, disk: Path, ports: list[Path], skip_idle: bool) -> list[str]:
-    """The command line: one Cortex-A53 without SDOT, fp16 arithmetic and LSE; one instruction is one ns of the guest's time.
+    """Return QEMU's command line: one Cortex-A53 without SDOT, fp16 arithmetic and LSE; an instruction takes one ns of guest time.
 
-    An idle processor's clock jumps to the next timer, even where it waited for a disk's few microseconds. Hence nohlt, with which it
-    never idles; or, where the job sleeps, timers at every 4 ms.
+    An idle processor's clock jumps to the next timer, even during a disk access of a few microseconds. Therefore the kernel gets
+    nohlt, with which it never idles; or, for jobs that sleep, a timer every 4 ms.
     """
     line = "qemu-system-aarch64 -M virt -cpu cortex-a53 -m 1G -smp 1 -icount shift=0,sleep=off -nodefaults -display none -no-reboot"
     line += f" -kernel {cache / 'vmlinuz'} -initrd {cache / 'initrd.gz'} -serial file:{disk.with_name('console.log')}"
     arguments = [*line.split(), "-append", "console=ttyAMA0 quiet panic=-1 norandmaps " + ("nohz=off" if skip_idle else "nohlt")]
-    # the serial device first: its ports are named by its number among virtio devices
+    # the serial device first, because its ports are named by its number among the virtio devices
     arguments += ["-device", "virtio-serial-pci,addr=0x1"]
     for number, port in enumerate(ports, 1):
         arguments += ["-chardev", f"file,id=port{number},path={port}", "-device", f"virtserialport,chardev=port{number},nr={number}"]
@@ -97,7 +97,7 @@ def qemu(cache: Path, disk: Path, ports: list[Path], skip_idle: bool) -> list[st
 
 
 class Ports:
-    """The guest's ports as named pipes, each read by a thread: output and error go on to ours, the third says how far the guest is."""
+    """The guest's ports as named pipes, each read by a thread: output and error are passed on, the third reports the guest's progress."""
 
     def __init__(self, folder: Path) -> None:
         self.code: int | None = None
@@ -142,15 +142,15 @@ def run(
     timeout: float = 1800,
     may_reset: bool = False,
 ) -> int:
-    """Boot, run the command in /job, power off; the command's exit code, or RESET where the machine was reset and that is wanted. What it
-    wrote to /job/out is copied to `out`."""
+    """Boot, run the command in /job and power off. Returns the command's exit code, or with `may_reset` RESET if the machine was reset.
+    Copies /job/out to `out`."""
     work = cache / "jobs" / f"{time.time_ns():x}"
     work.mkdir(parents=True)
     try:
         folder, disk = work / "job", work / "job.ext4"
         folder.mkdir()
         fill(folder, command, files, requirements or [], changes, systemd)
-        with told("disk"):
+        with timed("disk"):
             stages.make_image(folder, disk, SPARE)
         used, ports = sum(os.times()[2:4]), Ports(work)
         machine = subprocess.Popen(stages.tied(*qemu(cache, disk, ports.paths, skip_idle), processes=False), stdin=subprocess.DEVNULL)
@@ -163,7 +163,7 @@ def run(
             machine.kill()
         ports.drain()
         print(f"pi: {sum(os.times()[2:4]) - used:.0f} s of processor time", file=sys.stderr)
-        if out:  # of a machine that was reset, too: what had reached its disk
+        if out:  # also after a reset: what had reached the disk
             stages.sh("debugfs", "-R", f"rdump /out {work}", disk, stderr=subprocess.DEVNULL)
             shutil.copytree(work / "out", out, dirs_exist_ok=True)
         if ports.code is None and may_reset:

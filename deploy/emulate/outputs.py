@@ -1,8 +1,8 @@
-"""What every model gives for frames out of a file: run on the emulated Pi and on this machine, then compared.
+"""Outputs of every model for frames from a file: computed on the emulated Pi and on this machine, then compared.
 
-python3 outputs.py pairs   FRAMES.npz               # the demo's frames, drawn once: drawing them rounds, too
+python3 outputs.py pairs   FRAMES.npz               # draw the demo's frames once, because drawing has rounding errors, too
 python3 outputs.py run     FRAMES.npz OUTPUTS.npz
-python3 outputs.py compare HERE.npz THERE.npz       # exits 1 where int8's differ at all, or fp32's frames below 60 dB
+python3 outputs.py compare HERE.npz THERE.npz       # exit code 1 if int8 outputs differ, or fp32 frames below 60 dB
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-FUSED_DB = 60.0  # of frames fused from fp32 networks, which round otherwise: a level in a few pixels
+FUSED_DB = 60.0  # limit for frames of fp32 networks, which round differently: one level in a few pixels
 FLOAT_ROUNDING = 2.0**-21  # four units in the last place of 1
-FRAMES = {"640x480": 3, "64x64": 1, "256x256": 1}  # the last for instructions.py
+FRAMES = {"640x480": 3, "64x64": 1, "256x256": 1}  # the last is used by instructions.py
 SIZES = {"640x480": ("mobilefuse-edge", "blend-classic"), "64x64": ("mobilefuse", "mobilefuse-blending-only", "mobilefuse-generative-only")}
 
 
@@ -42,7 +42,7 @@ def run(frames: Path, outputs: Path) -> None:
     for size, models in SIZES.items():
         given = [[arrays[f"{size}.{k}.{m}"] for m in ("visible", "infrared")] for k in range(FRAMES[size])]
         for card in map(zoo.find, models):
-            ablation = card.name.endswith("-only")  # mobilefuse's network with other weights: its int8 files are enough
+            ablation = card.name.endswith("-only")  # mobilefuse's network with other weights, so its int8 files are enough
             for runtime, precision in [(f.runtime, f.precision) for f in card.files] or [("auto", None)]:
                 if ablation and precision != "int8":
                     continue
@@ -79,7 +79,7 @@ def compare(here: Path, there: Path) -> int:
             decibels = 10 * np.log10(255**2 / np.mean(difference**2))
             said, bad = f"{decibels:.1f} dB; {said}", " fp32" not in name or decibels < FUSED_DB
         elif " int8" in name:
-            # a level of int8 is a hundredth and more: so small a difference is the float32 layers' that the file ends in
+            # an int8 step is 0.01 or more, so a smaller difference comes from the file's last layers, which are float32
             said, bad = f"int8 layers equal, float32 ones after them rounded otherwise: {said}", most > FLOAT_ROUNDING
         wrong += bad
         print(f"{'FAIL' if bad else 'ok':5s}{name:56s}{said}")

@@ -1,7 +1,7 @@
-"""What `pi build` makes, once: host packages, an arm64 Debian, its Python packages, their twins for this machine, kernel, disk image.
+"""Stages of `pi build`: host packages, an arm64 Debian, its Python packages, the same packages for this machine, kernel, disk image.
 
-A stage's stamp holds a digest of what it was made from, its predecessors' included. An unchanged stage isn't made again, and one that
-was interrupted leaves no stamp.
+A stage's stamp file contains a digest of its inputs and of its predecessors' stamps. A stage with an unchanged digest is not built again;
+an interrupted one leaves no stamp.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from typing import IO, Any, NoReturn
 HERE = Path(__file__).resolve().parent
 VENV = "opt/edgefuse"
 SITE = f"{VENV}/lib/python3.11/site-packages"
-CANNOT = 77  # the exit code where it isn't EdgeFuse that failed: this machine can't do it
+CANNOT = 77  # exit code if this machine can't run the test, although EdgeFuse may be right
 CLONE_NEWNS = 0x20000
 HOST = ("qemu-user-static", "binfmt-support", "qemu-system-arm", "mmdebstrap", "arch-test", "cpio", "e2fsprogs", "kmod")
-# so that the wheel holds EdgeFuse's compiled core for the guest, as a published one does
+# to compile EdgeFuse's core for the guest, as in a published wheel
 HOST += ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")
 GUEST = ("systemd-sysv", "udev", "dbus", "kmod", "python3", "python3-venv", "ca-certificates", "libgomp1")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4")
-# never install the kernel under qemu-user: its initramfs takes minutes
+# only download the kernel: installing it under qemu-user takes minutes for its initramfs
 FETCH = (
     'mkdir /debs && cd /debs && kernel=$(apt-cache depends linux-image-arm64 | grep -o "linux-image-[0-9].*") '
     "&& apt-get download -qq -o APT::Sandbox::User=root busybox-static $kernel"
@@ -48,7 +48,7 @@ exec $B switch_root /mnt /job/.init
 
 
 def sh(*command: object, check: bool = True, **options: Any) -> None:
-    """Run a command; its output goes to standard error, which leaves standard output to the job."""
+    """Run a command. Its output goes to standard error, because standard output belongs to the job."""
     subprocess.run([str(c) for c in command], stdout=sys.stderr, check=check, **options)
 
 
@@ -57,17 +57,17 @@ _PLATFORMS = [f"--platform=manylinux{tag}_aarch64" for tag in ("_2_36", "_2_35",
 
 
 def pip_target(target: Path, *what: object) -> None:
-    """Install wheels for the guest (CPython 3.11, aarch64) into a folder. Nothing of them runs here."""
+    """Install wheels for the guest (CPython 3.11, aarch64) into a folder, without running their code."""
     sh(sys.executable, "-m", "pip", "install", *_PIP, "--root-user-action=ignore", "--no-compile", *_PLATFORMS, "--target", target, *what)
 
 
 def size(folder: Path) -> int:
-    """Bytes that a folder takes."""
+    """Return a folder's size in bytes."""
     return int(subprocess.run(["du", "-s", "--block-size=1", folder], capture_output=True, check=True).stdout.split()[0])
 
 
 def make_image(folder: Path, image: Path, spare: int) -> None:
-    """An ext4 image of a folder, with so many bytes to spare. A sparse file."""
+    """Write an ext4 image of a folder, a sparse file with `spare` free bytes."""
     with image.open("wb") as file:
         file.truncate((size(folder) * 11 // 10 + spare) // 4096 * 4096)
     sh("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", folder, image)
@@ -84,14 +84,14 @@ def need_root(what: str) -> None:
 
 
 def private_mounts() -> None:
-    """Whatever this process and its children mount from now on is gone with the last of them, however they end."""
+    """Enter a mount namespace: mounts of this process and its children disappear with the last of them, however they end."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
         cannot(f"this machine lets root make no mount namespace ({os.strerror(ctypes.get_errno())}); a container needs CAP_SYS_ADMIN")
     sh("mount", "--make-rprivate", "/")
 
 
 def tied(*command: object, processes: bool = True) -> list[str]:
-    """The command so that it ends when we do; with the processes it starts, in a pid namespace, unless it starts none."""
+    """Wrap a command so that it ends with this process. processes: put it into a pid namespace, so that its children end, too."""
     held = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if processes else []
     return ["setpriv", "--pdeathsig", "KILL", *held, *map(str, command)]
 
@@ -107,14 +107,14 @@ def host_packages() -> None:
 
 
 def reach_archive() -> None:
-    """Bring apt's lists up to date, or say that there is no network."""
+    """Update apt's package lists, or exit with CANNOT if there is no network."""
     done = subprocess.run(["apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", "update"], capture_output=True, text=True, check=False)
     if done.returncode:
         cannot(f"Debian's archive is out of reach: {(done.stderr.strip().splitlines() or ['apt-get update failed'])[-1]}")
 
 
 def arm64_programs() -> None:
-    """Let this machine's kernel start arm64 programs through qemu-user, in any root: the handler is held open (F)."""
+    """Register qemu-user for arm64 programs with this machine's kernel; it works in any root, because the kernel keeps it open (flag F)."""
     binfmt = Path("/proc/sys/fs/binfmt_misc")
     if not (binfmt / "register").exists():
         sh("mount", "-t", "binfmt_misc", "binfmt_misc", binfmt)
@@ -123,21 +123,21 @@ def arm64_programs() -> None:
 
 
 def root_filesystem(cache: Path) -> None:
-    """Debian bookworm with an empty venv; kernel and busybox packages in debs/."""
+    """Create Debian bookworm with an empty venv, and download kernel and busybox packages to debs/."""
     reach_archive()
     root, debs = cache / "root", cache / "debs"
-    sh("rm", "-rf", "--one-file-system", root, debs)  # an interrupted run may have left something mounted
+    sh("rm", "-rf", "--one-file-system", root, debs)  # an interrupted run may have left mounts
     hooks = [f"--customize-hook=chroot \"$1\" sh -c '{line}'" for line in (FETCH, f"python3 -m venv --without-pip /{VENV}")]
     sh(*tied("mmdebstrap", "--quiet", "--arch=arm64", "--variant=minbase", f"--include={','.join(GUEST)}", *hooks, "bookworm", root))
     (root / "debs").rename(debs)
     (root / "job").mkdir()
     (root / "etc/hostname").write_text("pi\n")
-    # the job prints to ports of its own, nobody logs in
+    # the job has its own ports for output, and nobody logs in
     (root / "etc/systemd/system/serial-getty@ttyAMA0.service").symlink_to("/dev/null")
 
 
 def wheels(cache: Path) -> None:
-    """What EdgeFuse and its tests need in the guest, as wheels: for python_packages, and for the installer without a network."""
+    """Download wheels of all packages that EdgeFuse and its tests need in the guest, for python_packages and for install.sh --wheels."""
     shutil.rmtree(cache / "wheels", ignore_errors=True)
     sh(sys.executable, "-m", "pip", "download", *_PIP, *_PLATFORMS, "-d", cache / "wheels", "-r", HERE / "requirements.txt")
 
@@ -150,16 +150,16 @@ def python_packages(cache: Path) -> None:
 
 
 def compile_for_guest(root: Path, folder: Path) -> None:
-    # some packages carry files of a later Python, which don't compile
+    # some packages contain files for a later Python, which don't compile
     compiled = ("-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash")
-    if sys.version_info[:2] == (3, 11):  # the guest's Python, many times as fast
+    if sys.version_info[:2] == (3, 11):  # the same version as the guest's Python, and many times as fast
         sh(sys.executable, *compiled, "-s", root, "-p", "/", folder, check=False)
     else:
         sh("chroot", root, "python3", *compiled, f"/{folder.relative_to(root)}", check=False)
 
 
 def twins(cache: Path) -> None:
-    """The guest's packages, the very versions, for this machine's Python: what ARM computes is compared with what they compute."""
+    """Install the same versions of the guest's packages for this machine's Python, to compare the results of both architectures."""
     found = importlib.metadata.distributions(path=[str(cache / "root" / SITE)])
     pinned = sorted(f"{d.metadata['Name']}=={d.version}" for d in found)
     shutil.rmtree(cache / "twins", ignore_errors=True)
@@ -168,7 +168,7 @@ def twins(cache: Path) -> None:
 
 
 def kernel(cache: Path) -> None:
-    """vmlinuz, and an initrd.gz of busybox, the few modules and a switch_root to the job's .init."""
+    """Create vmlinuz, and initrd.gz with busybox, a few modules and a switch_root to the job's .init."""
     boot = cache / "boot"
     shutil.rmtree(boot, ignore_errors=True)
     for deb in (cache / "debs").glob("*.deb"):
@@ -179,7 +179,7 @@ def kernel(cache: Path) -> None:
     needs = dict(line.split(":") for line in (modules / "modules.dep").read_text().splitlines())
     paths = {Path(p).stem.replace("-", "_"): p for p in needs}
     order: list[str] = []
-    for path in (paths[m] for m in MODULES if m in paths):  # one that is missing is built in
+    for path in (paths[m] for m in MODULES if m in paths):  # a missing module is built into the kernel
         order += [p for p in [*reversed(needs[path].split()), path] if p not in order]
     tree = boot / "initrd"
     for folder in ("bin", "proc", "sys", "dev", "mnt", "m"):
@@ -201,7 +201,7 @@ def disk_image(cache: Path) -> None:
 
 
 def build(cache: Path) -> IO[str]:
-    """Make what is missing or out of date. While the file that is returned stays open, nobody makes it anew."""
+    """Build what is missing or outdated. No other process rebuilds it while the returned lock file is open."""
     requirements = (HERE / "requirements.txt").read_text()
     stages: tuple[tuple[Callable[[Path], None], object], ...] = (
         (root_filesystem, (GUEST, VENV, FETCH)),
@@ -212,7 +212,7 @@ def build(cache: Path) -> IO[str]:
         (disk_image, "ext4"),
     )
     cache.mkdir(parents=True, exist_ok=True)
-    host_packages()  # a cache may outlive them
+    host_packages()  # the cache may be older than the host's packages
     if not os.geteuid():
         private_mounts()
         arm64_programs()
@@ -222,13 +222,13 @@ def build(cache: Path) -> IO[str]:
         wanted.append((make, cache / f".made-{make.__name__}", digest))
 
     def stale() -> list[tuple[Callable[[Path], None], Path, str]]:
-        """The first that is, and all after it."""
+        """Return the first outdated stage and all after it."""
         return list(itertools.dropwhile(lambda stage: stage[1].exists() and stage[1].read_text() == stage[2], wanted))
 
     lock = (cache / ".lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_SH)
     if stale():
-        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for whoever makes or uses it
+        fcntl.flock(lock, fcntl.LOCK_EX)  # wait until no other process builds or uses it
     for make, stamp, digest in stale():
         need_root(make.__name__)
         begin = time.monotonic()

@@ -12,13 +12,14 @@ from typing import Any
 
 from edgefuse.alarms import hook, measure
 from edgefuse.alarms.hook import Call, Hooks
-from edgefuse.alarms.machine import AlarmStateMachine, Change
 from edgefuse.alarms.measure import Reading
+from edgefuse.alarms.state_machine import AlarmStateMachine, Change
 from edgefuse.errors import SettingsError
 from edgefuse.events import Event
 from edgefuse.frames import Frame, FusedFrame
 from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.thermal.ffc import StallWatch
 from edgefuse.util import zone
 
@@ -30,10 +31,23 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 class Alarms:
     """All alarms of a run. They are evaluated in the writer's thread, frame by frame, which takes a fraction of a millisecond."""
 
+    @staticmethod
+    def check(tables: Mapping[str, AlarmSettings]) -> None:
+        """Raises SettingsError for an invalid name, zone or hook."""
+        for name, s in tables.items():
+            if not _NAME.fullmatch(name):
+                raise SettingsError(
+                    f"alarm.{name}: an alarm's name must be up to 40 letters, digits, _ and -, because it becomes a part of MQTT topics"
+                )
+            zone.parse(s.zone)
+            hook.check_program(s.hook, f"alarm.{name}.hook")
+
     def __init__(self, tables: Mapping[str, AlarmSettings], live: Live, info: Info) -> None:
         """Raises SettingsError for an invalid alarm."""
+        self.check(tables)
         self._alarms = {name: _Alarm(name, s) for name, s in tables.items()}
         self._live, self._lock = live, threading.Lock()
+        self._evaluated = 0  # frames; one that is missing or frozen counts, too
         self._watch, self._time_ns = StallWatch(), -1
         self._hooks = Hooks() if any(s.hook for s in tables.values()) else None
         self._end = live.watch(self._on_frame)
@@ -42,6 +56,7 @@ class Alarms:
         frame = fused.pair.infrared
         if frame.time_ns == self._time_ns:
             # the infrared frame was reused for another visible frame
+            self._evaluated += 1
             return
         events = []
         with self._lock:
@@ -50,6 +65,7 @@ class Alarms:
             for alarm in self._alarms.values():
                 if event := alarm.update(frame, gone):
                     events.append(event)
+            self._evaluated += 1
         for event in events:
             self._live.emit(event)
             settings = self._alarms[event.name].settings
@@ -68,6 +84,12 @@ class Alarms:
             alarms = {name: alarm.report() for name, alarm in self._alarms.items()}
         return {"alarms": alarms, "hooks": self._hooks.report() if self._hooks else None}
 
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the alarms are evaluated and their hooks can run."""
+        faults = self._hooks.faults.count if self._hooks else 0
+        states = {"alarms": OutputState(True, None, self._evaluated, why="the frames are not evaluated")}
+        return states | ({"alarm hooks": OutputState(True, self._hooks.alive, faults=faults)} if self._hooks else {})
+
     def close(self) -> None:
         """End all alarms and stop the hooks."""
         self._end()
@@ -82,13 +104,7 @@ class Alarms:
 
 class _Alarm:
     def __init__(self, name: str, s: AlarmSettings) -> None:
-        where = f"alarm.{name}"
-        if not _NAME.fullmatch(name):
-            raise SettingsError(
-                f"{where}: an alarm's name must be up to 40 letters, digits, _ and -, because it becomes a part of MQTT topics"
-            )
         self._zone = zone.parse(s.zone)
-        hook.check_program(s.hook, f"{where}.hook")
         self.settings, self._name = s, name
         self._state = AlarmStateMachine(s.duration, s.cooldown)
         self._count, self._fault, self._held = 0, "", False

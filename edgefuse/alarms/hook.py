@@ -10,13 +10,13 @@ import queue
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgefuse.errors import SettingsError
+from edgefuse.util.worker import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,14 @@ class Hooks:
         self._calls: queue.Queue[Call | None] = queue.Queue(_WAITING)
         self.done, self.failed, self.lost = 0, 0, 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._run, name="edgefuse-hooks", daemon=True)
-        self._thread.start()
+        self.faults = FaultLog(log, "a hook")
+        self._worker = Worker("edgefuse-hooks", self._run, self.faults)
+        self._worker.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether hooks can run."""
+        return self._worker.alive
 
     def call(self, call: Call) -> None:
         """Queue a call; returns at once."""
@@ -69,12 +75,13 @@ class Hooks:
         deadline = time.monotonic() + _CLOSING_S
         with contextlib.suppress(queue.Full):
             self._calls.put(None, timeout=_CLOSING_S)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        while self._thread.is_alive():
+        self._worker.end()
+        self._worker.join(max(0.0, deadline - time.monotonic()))
+        while self._worker.alive:
             self._drain()
             if process := self._process:
                 _kill(process)
-            self._thread.join(0.1)
+            self._worker.join(0.1)
 
     def _drain(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -86,7 +93,11 @@ class Hooks:
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
-            failure = self._run_call(call)
+            try:
+                failure = self._run_call(call)
+            except Exception as e:  # whatever happens to one call, the next is made
+                self.faults.note(e)
+                failure = f"{type(e).__name__}: {e}"
             if failure:
                 self.failed += 1
                 log.warning("hook %s: %s", call.argv[0], failure)
@@ -114,6 +125,10 @@ class Hooks:
             return f"killed after {call.timeout_s:g} s"
         finally:
             self._process = None
+            if process.poll() is None:
+                # its input could not be written, for lack of a descriptor or of memory
+                _kill(process)
+                process.wait()
             if process.stdin:
                 with contextlib.suppress(OSError):
                     process.stdin.close()

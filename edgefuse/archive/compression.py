@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgefuse.archive import job
-from edgefuse.archive.job import EFZ
+from numpy.typing import NDArray
+
+from edgefuse.archive import grouping, job
+from edgefuse.archive.grouping import EFZ, PassedOver
+from edgefuse.archive.manifest import Beat
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import compress
+from edgefuse.hyperspectral.formats import open_cube
+from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.labels import labels_of
 from edgefuse.hyperspectral.quality import Quality
 
 Verb = Literal["compress", "decompress"]
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +48,75 @@ class CompressionJob:
         return {"verb": self.verb, **(self.quality.as_json() if self.verb == "compress" else {"format": self.form})}
 
     def files(self) -> list[Path]:
-        return job.source_files(self.source)
+        return list(grouping.files_of(self.source)) if self.verb == "compress" else [self.source]
 
-    def make(self, beat: Callable[[int, int], None] | None) -> dict[str, Any]:
-        if self.verb == "compress":
-            return compress.compress_file(self.source, self.target, self.quality, beat=beat)
-        return compress.decompress_file(self.source, self.target, self.form, beat=beat)
+    def make(self, beat: Beat | None) -> dict[str, Any]:
+        if self.verb == "decompress":
+            return compress.decompress_file(self.source, self.target, self.form, beat=beat)
+        with open_cube(self.source) as source:
+            quality = _kept_exactly(source, self.quality)
+            return compress.compress_cube(_Reporting(source, beat) if beat else source, self.target, quality, beat=beat)
 
 
-def plan(verb: Verb, folder: Path, out: Path, quality: Quality, form: str | None = None) -> list[CompressionJob]:
-    """Return a job for each cube (or .efz file) below `folder`, with the same tree below `out`. Raises CubeError if there are none."""
+class _Reporting(CubeSource):
+    """A cube that reports each read as progress."""
+
+    def __init__(self, source: CubeSource, beat: Beat) -> None:
+        self._source, self._beat = source, beat
+        self.info, self.path, self.unkept, self.palette = source.info, source.path, source.unkept, source.palette
+
+    @property
+    def form(self) -> str:
+        return self._source.form
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self._source.files
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
+        samples = self._source.read(rows, columns, bands)
+        self._beat(0, self.nbytes)
+        return samples
+
+
+def _kept_exactly(source: CubeSource, quality: Quality) -> Quality:
+    """Return `quality`, or lossless for a class map: of many files, nobody asked for loss in this one."""
+    if quality.bound == 0 or not (why := labels_of(source)):
+        return quality
+    _logger.warning("%s is compressed without loss: %s, as a map of classes has", source.path, why)
+    return Quality(max_error=0)
+
+
+def plan(
+    verb: Verb, folder: Path, out: Path, quality: Quality, form: str | None = None, passed_over: Callable[[str, str], None] | None = None
+) -> list[CompressionJob]:
+    """Return a job for each cube (or .efz file) below `folder`, with the same tree below `out`. Raises CubeError if there are none.
+
+    passed_over: called with the name of each other file, and why it is none.
+    """
     jobs = []
-    for name, source in job.below(folder, out):
-        if source.suffix.lower() == EFZ if verb == "decompress" else job.is_cube(source):
-            # keep the suffix: a.img and a.npy are two cubes
-            target = name + EFZ if verb == "compress" else job.renamed(name[: -len(EFZ)], form)
-            jobs.append(CompressionJob(verb, name, source, out / target, out, quality, form))
+    for _, paths in grouping.below(folder, out):
+        listing = grouping.group(paths)
+        for path in paths:
+            name = str(path.relative_to(folder))
+            if verb == "compress" and path in listing.cubes:
+                # keep the suffix: a.img and a.npy are two cubes
+                jobs.append(CompressionJob(verb, name, path, out / (name + EFZ), out, quality, form))
+            elif verb == "decompress" and path.suffix.lower() == EFZ and not path.name.startswith("."):
+                jobs.append(CompressionJob(verb, name, path, out / job.renamed(name[: -len(EFZ)], form), out, quality, form))
+            elif verb == "compress" and passed_over is not None and path in listing.passed_over:
+                passed_over(name, listing.passed_over[path])
     if not jobs:
-        raise CubeError(f"{folder} holds no {'.efz files' if verb == 'decompress' else 'cubes'} to {verb}")
+        raise CubeError(_none(verb, folder))
     return jobs
+
+
+def _none(verb: Verb, folder: Path) -> str:
+    what = ".efz files" if verb == "decompress" else "cubes"
+    passed = PassedOver()
+    if verb == "compress":
+        for _, paths in grouping.below(folder):
+            for path, why in grouping.group(paths).passed_over.items():
+                passed.add(str(path.relative_to(folder)), why)
+    first = f"; {passed.named[0][0]} {passed.named[0][1]}" if passed.count else ""
+    return f"{folder} holds no {what} to {verb}{first}"

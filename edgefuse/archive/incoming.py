@@ -1,20 +1,31 @@
-"""Detection of complete cubes in a folder: their files no longer change and have the size that their headers promise."""
+"""Detection of complete cubes in a folder: their files no longer change, can be opened, and have the size that their headers promise."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgefuse.archive import job
+from edgefuse.archive import grouping
+from edgefuse.archive.grouping import Cube, Listing
 from edgefuse.errors import CubeError, EdgeFuseError
 from edgefuse.hyperspectral.formats import open_cube
 
-SETTLE_S, PATIENCE_S = 2.0, 60.0
+SETTLE_S, PATIENCE_S, PARTS_S = 2.0, 60.0, 600.0
 
 FileStates = tuple[tuple[str, int, int, int], ...]  # per file: name, bytes, modification time (ns), inode
+
+
+def problem_of(path: Path) -> str:
+    """Return why a cube can't be opened, or an empty string."""
+    try:
+        open_cube(path).close()
+    except EdgeFuseError as e:
+        return str(e)
+    return ""
 
 
 @dataclass(slots=True)
@@ -22,7 +33,7 @@ class _CubeState:
     state: FileStates
     since: float
     closed: set[str]  # names of its files for which a close or move event arrived
-    problem: str = ""  # why the cube can't be opened in this state
+    problem: str | None = None  # why the cube can't be opened in this state; empty: it can; None: not known yet
     dismissed: bool = False
 
 
@@ -32,60 +43,104 @@ class IncomingCubes:
 
     settle_s: a cube counts as complete after this time without a change, unless a close or move event says so earlier.
     patience_s: a cube that can't be opened is given up after this time without a change.
+    parts_s: a cube waits so long without a change for a file that usually comes with it, such as an EnMAP image's XML.
+    examine: returns why a cube can't be opened, an empty string if it can, None if that is not known yet.
     """
 
     folder: Path
     settle_s: float = SETTLE_S
     patience_s: float = PATIENCE_S
+    parts_s: float = PARTS_S
+    examine: Callable[[Path], str | None] = problem_of
     _seen: dict[Path, _CubeState] = field(default_factory=dict)
     _closed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _names: frozenset[str] = frozenset()
-    _files: dict[Path, list[Path]] = field(default_factory=dict)
+    _states: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    _listing: Listing = field(default_factory=Listing)
 
-    def tell(self, name: str) -> None:
+    def file_closed(self, name: str) -> None:
         """Report that the file `name` was closed by its writer or moved into the folder. Callable from any thread."""
         with self._lock:
             self._closed.add(name)
 
-    def look(self, now: float) -> tuple[list[Path], list[tuple[Path, str]]]:
+    def scan(self, now: float) -> tuple[list[Path], list[tuple[Path, str]]]:
         """Return complete cubes, and given-up cubes with the reason, sorted by name. now: monotonic clock, seconds. Raises CubeError."""
         with self._lock:
             closed, self._closed = self._closed, set()
         complete: list[Path] = []
         given_up: list[tuple[Path, str]] = []
-        cubes = self._list_cubes()
+        self._list_folder()
+        cubes = self._listing.cubes
         self._seen = {path: seen for path, seen in self._seen.items() if path in cubes}
-        for path, state in cubes.items():
-            seen = self._seen.get(path)
-            if seen is None or seen.state != state:
-                same = set(state) & set(seen.state) if seen else set()
-                seen = self._seen[path] = _CubeState(state, now, {name for name, *_ in same if seen and name in seen.closed})
-            seen.closed |= {name for name, *_ in state if name in closed}
-            settled = now - seen.since >= self.settle_s or len(seen.closed) == len(state)
+        for path, cube in cubes.items():
+            seen = self._updated(cube, now, closed)
+            wait_s = max(self.settle_s, self.parts_s) if cube.awaited else self.settle_s
+            settled = now - seen.since >= wait_s or (len(seen.closed) == len(seen.state) and not cube.awaited)
             if seen.dismissed or not (settled or seen.problem):
                 continue
             # a truncated header may parse as a valid one, so open only cubes that no longer change
-            seen.problem = seen.problem or _problem_of(path)
-            if not seen.problem:
+            if seen.problem is None:
+                seen.problem = self.examine(path)
+            if seen.problem == "":
                 complete.append(path)
-            elif now - seen.since >= self.patience_s:
+            elif seen.problem and now - seen.since >= self.patience_s:
                 given_up.append((path, seen.problem))
         return complete, given_up
 
-    def _list_cubes(self) -> dict[Path, FileStates]:
-        """Return the folder's cubes with their files' states. Files are grouped into cubes again only if the listing changed."""
+    def _updated(self, cube: Cube, now: float, closed: set[str]) -> _CubeState:
+        """Return the state of a cube, begun anew if a file of it changed."""
+        seen, state = self._seen.get(cube.path), self._state(cube)
+        if seen is None or seen.state != state:
+            same = set(state) & set(seen.state) if seen else set()
+            seen = self._seen[cube.path] = _CubeState(state, now, {name for name, *_ in same if seen and name in seen.closed})
+        seen.closed |= {name for name, *_ in state if name in closed}
+        return seen
+
+    def _list_folder(self) -> None:
+        """List the folder. Its files are grouped into cubes again only if one appeared, changed or went."""
+        states: dict[str, tuple[int, int, int]] = {}
         try:
-            names = frozenset(os.listdir(self.folder))  # noqa: PTH208
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    # gone meanwhile
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat()
+                        states[entry.name] = status.st_size, status.st_mtime_ns, status.st_ino
         except OSError as e:
             raise CubeError(f"cannot list {self.folder}: {e.strerror}; give an existing folder of cubes") from None
-        if names != self._names:
-            paths = (self.folder / name for name in sorted(names))
-            self._files = {path: job.source_files(path) for path in paths if job.is_cube(path)}
-            self._names = names
-        return {path: state for path, files in self._files.items() if (state := _state(files))}
+        if states != self._states:
+            self._listing = grouping.group(self.folder / name for name in sorted(states))
+            self._states = states
 
-    def spoil(self, path: Path, why: str) -> None:
+    def _state(self, cube: Cube) -> FileStates:
+        return tuple((f.name, *self._states.get(f.name, (0, 0, 0))) for f in cube.files)
+
+    def unchanged(self, path: Path) -> bool:
+        """Return whether a cube's files are still those of the last `scan`."""
+        seen = self._seen.get(path)
+        if seen is None:
+            return False
+        with contextlib.suppress(OSError):
+            states = [(f.name, s.st_size, s.st_mtime_ns, s.st_ino) for f in grouping.files_of(path) for s in (f.stat(),)]
+            return tuple(states) == seen.state
+        return False
+
+    def cube(self, path: Path) -> Cube:
+        """Return the cube `path` as it was at the last `scan`."""
+        return self._listing.cubes.get(path) or Cube(path, grouping.files_of(path))
+
+    def needed_by_others(self, path: Path) -> set[Path]:
+        """Return the files that other cubes need, or samples that may still arrive: a header that several files of samples share."""
+        # some went since the last scan, with this header's other samples
+        others = {file for other, cube in self._listing.cubes.items() if other != path and other.exists() for file in cube.files}
+        return others | {file for passed in self._listing.passed_over if passed.exists() for file in grouping.shared_by(passed)}
+
+    @property
+    def passed_over(self) -> dict[Path, str]:
+        """The files that are no part of a cube, and why."""
+        return self._listing.passed_over
+
+    def mark_unusable(self, path: Path, why: str) -> None:
         """Mark a complete cube as unusable until it changes."""
         if path in self._seen:
             self._seen[path].problem = why
@@ -95,7 +150,7 @@ class IncomingCubes:
         if path in self._seen:
             self._seen[path].dismissed = True
 
-    def recall(self, path: Path) -> None:
+    def undismiss(self, path: Path) -> None:
         """Undo `dismiss`."""
         if path in self._seen:
             self._seen[path].dismissed = False
@@ -104,19 +159,3 @@ class IncomingCubes:
     def waiting(self) -> int:
         """Number of cubes that are not dismissed."""
         return sum(not seen.dismissed for seen in self._seen.values())
-
-
-def _state(files: list[Path]) -> FileStates:
-    with contextlib.suppress(OSError):
-        return tuple((f.name, s.st_size, s.st_mtime_ns, s.st_ino) for f in files for s in (f.stat(),))
-    # deleted meanwhile, at least in part
-    return ()
-
-
-def _problem_of(path: Path) -> str:
-    """Return why a cube can't be opened, or an empty string."""
-    try:
-        open_cube(path).close()
-    except EdgeFuseError as e:
-        return str(e)
-    return ""

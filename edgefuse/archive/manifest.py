@@ -12,33 +12,46 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgefuse.errors import OutputError
-from edgefuse.util.files import check_folder, output_error
+from edgefuse.util.files import check_folder, output_error, sync_folder
+from edgefuse.util.parts import remove_abandoned
 
 NAME = "manifest.jsonl"
+_PIECE = 1 << 22
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 digest of a file in hexadecimal. Raises OSError."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+Beat = Callable[[int, int], None]  # bytes done, total bytes
 
 
-def described(path: Path, digest: bool = True) -> dict[str, Any]:
+def sha256(path: Path, beat: Beat | None = None) -> str:
+    """Return the SHA-256 digest of a file in hexadecimal. beat: called after each part. Raises OSError."""
+    digest, done = hashlib.sha256(), 0
+    with open(path, "rb", buffering=0) as f:
+        total = os.fstat(f.fileno()).st_size
+        while data := f.read(_PIECE):
+            digest.update(data)
+            done += len(data)
+            if beat is not None:
+                beat(done, max(total, done))
+    return digest.hexdigest()
+
+
+def described(path: Path, digest: bool = True, beat: Beat | None = None) -> dict[str, Any]:
     """Return a file's name, bytes, modification time (ns) and, with `digest`, SHA-256. Raises OSError."""
     status = path.stat()
     facts = {"file": path.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-    return facts | {"sha256": sha256(path)} if digest else facts
+    return facts | {"sha256": sha256(path, beat)} if digest else facts
 
 
 class Manifest:
     """Manifest of a folder, locked by one process at a time. A context manager."""
 
     def __init__(self, folder: Path) -> None:
-        """Open or create the manifest and remove unfinished .part files in `folder`. Raises OutputError."""
+        """Open or create the manifest, and delete what killed processes left unfinished in `folder`. Raises OutputError."""
         check_folder(folder)
         self.folder, self.path = folder, folder / NAME
         try:
@@ -47,16 +60,18 @@ class Manifest:
             raise output_error(self.path, e) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            sync_folder(folder)
+        except BlockingIOError:
             self._file.close()
             raise OutputError(f"{folder} is in use by another edgefuse process; wait for it or choose another place") from None
+        except OSError as e:
+            self._file.close()
+            raise output_error(self.path, e) from None
         self._offsets: dict[str, int] = {}
         self._targets: set[str] = set()
         self._truncated = False
         self._load()
-        for part in folder.rglob(".*.part"):
-            with contextlib.suppress(OSError):
-                part.unlink()
+        remove_abandoned(folder, deep=True)
 
     def _load(self) -> None:
         # keep only the offsets of lines in memory: the file grows for years
@@ -110,11 +125,12 @@ class Manifest:
         except (KeyError, TypeError, AttributeError, OSError):
             return False
 
-    def intact(self, record: dict[str, Any], read: bool = False) -> bool:
+    def intact(self, record: dict[str, Any], read: bool = False, beat: Beat | None = None) -> bool:
         """Return whether a record's targets exist with the recorded size; read: also compare their digests."""
         try:
             return all(
-                (path := self.folder / target["file"]).stat().st_size == target["bytes"] and (not read or sha256(path) == target["sha256"])
+                (path := self.folder / target["file"]).stat().st_size == target["bytes"]
+                and (not read or sha256(path, beat) == target["sha256"])
                 for target in (record["target"], *record.get("beside", ()))
             )
         except (OSError, KeyError, TypeError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 from edgefuse.archive.job import Job
 from edgefuse.archive.job import run as run_job
 from edgefuse.archive.manifest import Manifest
-from edgefuse.archive.workers import Crew
+from edgefuse.archive.processes import TaskError
+from edgefuse.archive.workers import WorkerPool
 from edgefuse.errors import CubeError, EdgeFuseError, OutputError
+from edgefuse.util.parts import remove_abandoned
 
 _POLL_S = 0.5
-_TRIES = 2  # of a job whose process died
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Tally:
 
 
 def run(
-    jobs: Iterable[Job], manifest: Manifest, crew: Crew, tally: Tally, show: Callable[[Tally], None], stopped: Callable[[], bool]
+    jobs: Iterable[Job], manifest: Manifest, workers: WorkerPool, tally: Tally, show: Callable[[Tally], None], stopped: Callable[[], bool]
 ) -> None:
     """Run the jobs that are not done yet.
 
@@ -61,8 +61,7 @@ def run(
             tally.already += 1
         else:
             waiting.append(job)
-    tries: dict[str, int] = {}
-    suspects: deque[Job] = deque()
+    again: set[str] = set()
 
     def settle(record: dict[str, Any]) -> None:
         tally.add(record)
@@ -71,43 +70,36 @@ def run(
         show(tally)
 
     show(tally)
-    while (waiting or suspects) and not stopped() and not tally.full:
-        # jobs that ran when the pool broke run one at a time, to find the one that kills its process
-        alone = bool(suspects)
-        queue = suspects if alone else waiting
+    with workers.open() as pool:
         running: dict[Future[dict[str, Any]], Job] = {}
-        with crew.open() as pool:
-            try:
-                while (queue or running) and not (not running and (stopped() or tally.full)):
-                    limit = 1 if alone else 2 * crew.count()
-                    while queue and len(running) < limit and not stopped() and not tally.full:
-                        job = queue[0]
-                        running[pool.submit(run_job, job)] = job
-                        queue.popleft()
-                    ended, _ = wait(running, _POLL_S, FIRST_COMPLETED)
-                    for future in ended:
-                        record = _result(future, running[future])
-                        del running[future]
-                        settle(record)
-                    show(tally)
-            except BrokenProcessPool:
-                for job in running.values():
-                    tries[job.name] = tries.get(job.name, 0) + alone
-                    if tries[job.name] >= _TRIES:
-                        settle(_lost_record(job, "the process that did it died; there may be too little memory: try --jobs 1"))
-                    else:
-                        suspects.append(job)
+        while (waiting or running) and not (not running and (stopped() or tally.full)):
+            while waiting and len(running) < 2 * workers.count() and not stopped() and not tally.full:
+                job = waiting.popleft()
+                running[pool.submit(run_job, job)] = job
+            ended, _ = wait(running, _POLL_S, FIRST_COMPLETED)
+            for future in ended:
+                job = running.pop(future)
+                record = _result(future, job, job.name not in again)
+                if record is None or record["state"] == "lost":
+                    remove_abandoned(job.targets[0].parent)
+                if record is None:
+                    again.add(job.name)
+                    waiting.append(job)
+                else:
+                    settle(record)
+            show(tally)
     if tally.full:
         raise OutputError(tally.full)
 
 
-def _result(future: Future[dict[str, Any]], job: Job) -> dict[str, Any]:
+def _result(future: Future[dict[str, Any]], job: Job, again: bool) -> dict[str, Any] | None:
+    """Return a job's record. again: return None where the job is to be tried once more, as its process was killed."""
     try:
         return future.result()
-    except BrokenProcessPool:
-        raise
     except OutputError:
         raise
+    except TaskError as e:
+        return None if e.again and again else _lost_record(job, str(e))
     except Exception as e:
         # a Dask worker that died repeatedly, a lost scheduler, or a bug in EdgeFuse
         return _lost_record(job, f"{type(e).__name__}: {e}")
@@ -117,7 +109,7 @@ def _lost_record(job: Job, message: str) -> dict[str, Any]:
     return {"name": job.name, "state": "lost", "settings": job.settings, "message": f"{job.source}: {message[:300]}"}
 
 
-def complain(tally: Tally, manifest: Path) -> None:
+def raise_failures(tally: Tally, manifest: Path) -> None:
     """Raise CubeError if jobs failed, EdgeFuseError if jobs are left."""
     if tally.failed:
         rest = f" (and {len(tally.failed) - 1} more; {manifest} lists them)" if len(tally.failed) > 1 else ""

@@ -7,13 +7,14 @@ word and the suffix: a/scene_hsi.img and a/scene_msi.tif, hsi/scene.img and msi/
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-from edgefuse.archive import job
+from edgefuse.archive import grouping, job
 from edgefuse.errors import CubeError
+from edgefuse.hyperspectral.formats.envi import SAMPLES
 from edgefuse.sharpening.files import Files, sharpen_file
 
 JOB_BYTES = 500_000_000
@@ -51,7 +52,7 @@ class SharpeningJob:
         return {"verb": "sharpen", **how, "uncertainty": self.uncertain}
 
     def files(self) -> list[Path]:
-        return [] if self.fault else job.source_files(self.source) + job.source_files(self.image)
+        return [] if self.fault else [*grouping.files_of(self.source), *grouping.files_of(self.image)]
 
     def make(self, beat: Callable[[int, int], None] | None) -> dict[str, Any]:
         if self.fault:
@@ -79,18 +80,16 @@ def plan(
     cubes_by_key: dict[str, list[tuple[str, Path]]] = {}
     images_by_key: dict[str, list[Path]] = {}
     passed_over: list[str] = []
-    for name, path in job.below(folder, out, *([images] if images else [])):
-        if job.is_cube(path):
-            kind, key = ("h", kind_and_key(name)[1]) if images is not None else kind_and_key(name)
-            if kind == "h":
-                cubes_by_key.setdefault(key, []).append((name, path))
-            elif kind == "m":
-                images_by_key.setdefault(key, []).append(path)
-            else:
-                passed_over.append(str(path))
-    for name, path in job.below(images, out) if images is not None else ():
-        if job.is_cube(path):
-            images_by_key.setdefault(kind_and_key(name)[1], []).append(path)
+    for name, path in _cubes_below(folder, passed_over, out, *([images] if images else [])):
+        kind, key = ("h", kind_and_key(name)[1]) if images is not None else kind_and_key(name)
+        if kind == "h":
+            cubes_by_key.setdefault(key, []).append((name, path))
+        elif kind == "m":
+            images_by_key.setdefault(key, []).append(path)
+        else:
+            passed_over.append(str(path))
+    for name, path in _cubes_below(images, passed_over, out) if images is not None else ():
+        images_by_key.setdefault(kind_and_key(name)[1], []).append(path)
     if not cubes_by_key.keys() & images_by_key.keys():
         raise CubeError(
             f"{folder} holds no pairs to sharpen: NAME_hsi.* and NAME_msi.*, hsi/NAME.* and msi/NAME.*"
@@ -111,6 +110,14 @@ def plan(
             jobs.append(SharpeningJob(name, path, image, out / job.renamed(name, form), out, how, uncertain, threads, fault))
     passed_over += [str(p) for unpaired in images_by_key.values() for p in unpaired]
     return Plan(jobs, sorted(passed_over))
+
+
+def _cubes_below(folder: Path, passed_over: list[str], *without: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (relative path, path) of the cubes below `folder`, and add the paths of files that look like cubes and are none."""
+    for _, paths in grouping.below(folder, *without):
+        listing = grouping.group(paths)
+        passed_over += [str(path) for path in listing.passed_over if path.suffix.lower() in SAMPLES and path.suffix]
+        yield from ((str(path.relative_to(folder)), path) for path in listing.cubes)
 
 
 def kind_and_key(name: str) -> tuple[str, str]:

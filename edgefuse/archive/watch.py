@@ -1,6 +1,7 @@
 """Watches a folder and compresses each complete cube; optionally deletes the original once the copy is verified and in the manifest.
 
-The process may be killed at any moment. After a restart it compresses the cubes that the manifest does not list; every target that the
+Cubes are opened and compressed in processes with limits on memory and time: one that crashes or hangs is set aside, and the next is done.
+This process may be killed at any moment. After a restart it compresses the cubes that the manifest does not list; every target that the
 manifest lists is complete.
 """
 
@@ -11,50 +12,68 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgefuse.archive import job
+from edgefuse.archive import job, originals
 from edgefuse.archive.compression import CompressionJob
+from edgefuse.archive.examination import Examiner
+from edgefuse.archive.grouping import EFZ
 from edgefuse.archive.incoming import IncomingCubes
-from edgefuse.archive.job import EFZ
-from edgefuse.archive.manifest import Manifest, sha256
-from edgefuse.errors import OutputError
+from edgefuse.archive.manifest import Manifest
+from edgefuse.archive.processes import LimitedPool, TaskError
+from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.hyperspectral.quality import Quality
-from edgefuse.util.files import output_error, unused
+from edgefuse.util.files import make_folder, output_error, sync_folder, unused
+from edgefuse.util.parts import remove_abandoned
 
 BAD = "bad"  # subfolder that unusable cubes are moved to
-_POLL_S, _RETRY_FULL_S = 1.0, 10.0
+_POLL_S, _RETRY_FULL_S, _EXAMINED_S = 1.0, 10.0, 0.02
 _MAX_LISTED = 100
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Counts:
-    """Counters since the start. bad: unusable cubes; set_aside: (name, reason) of the first 100. full: attempts that met a full disk."""
+    """Counters since the start.
+
+    bad: unusable cubes; set_aside: (name, reason) of the first 100. full: attempts that met a full disk. kept: originals that were to be
+    deleted, and stay as something in them would be lost; stayed: (name, reason) of the first 100.
+    """
 
     done: int = 0
     already: int = 0
     deleted: int = 0
+    kept: int = 0
     bad: int = 0
     full: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     set_aside: list[tuple[str, str]] = field(default_factory=list)
+    stayed: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Watch:
     """Watches one folder: `run` works until `stop`."""
 
-    def __init__(self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, tell: Tell) -> None:
-        """delete: delete an original after its copy was decoded and read back from disk. tell: receives messages for the user."""
-        self._incoming, self._manifest, self._quality, self._delete, self._tell = incoming, manifest, quality, delete, tell
+    def __init__(
+        self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, say: Say, pool: LimitedPool, examiner: Examiner
+    ) -> None:
+        """delete: delete an original after its copy was decoded and read back from disk. say: receives messages for the user.
+
+        pool: compresses the cubes, one at a time. examiner: that of `incoming`.
+        """
+        self._incoming, self._manifest, self._quality, self._delete, self._say = incoming, manifest, quality, delete, say
+        self._pool, self._examiner = pool, examiner
         self._wake = threading.Event()
-        self._stopped = False
+        self._stopped, self._forever = False, False
         self._retry_at = 0.0
+        self._again: set[Path] = set()
+        self._in_use: dict[Path, float] = {}
         self.counts = Counts()
 
     def stop(self) -> None:
@@ -62,9 +81,9 @@ class Watch:
         self._stopped = True
         self._wake.set()
 
-    def told(self, name: str) -> None:
+    def file_closed(self, name: str) -> None:
         """Handle an event: the file `name` was closed or moved into the folder. Callable from any thread."""
-        self._incoming.tell(name)
+        self._incoming.file_closed(name)
         self._wake.set()
 
     def run(self, forever: bool, beat: Callable[[], None]) -> None:
@@ -73,30 +92,42 @@ class Watch:
         beat: called about every second, also while compressing.
         Raises CubeError if the folder is gone, OutputError if nothing can be written. With `forever`, waits while the disk is full.
         """
+        self._forever = forever
+        with contextlib.suppress(OSError):
+            originals.restore(self._incoming.folder)
         while not self._stopped:
             beat()
             self._wake.clear()
-            complete, given_up = self._incoming.look(time.monotonic())
+            complete, given_up = self._incoming.scan(time.monotonic())
             for path, why in given_up:
                 self._give_up(path, why, move=forever)
             for path in complete:
                 if self._stopped or time.monotonic() < self._retry_at:
                     break
-                if self._is_done(path):
-                    continue
-                if (full := self._compress(path, beat)) is not None and not forever:
+                if (full := self._handle(path, beat)) is not None and not forever:
                     raise full
             if not forever and not self._incoming.waiting:
                 return
-            self._wake.wait(_POLL_S if forever else 0.01)
+            self._wake.wait(_EXAMINED_S if self._examiner.busy or not forever else _POLL_S)
 
-    def _is_done(self, path: Path) -> bool:
+    def _handle(self, path: Path, beat: Callable[[], None]) -> OutputError | None:
+        """Compress a complete cube that is not done. Returns the error if the disk is full, else None."""
+        try:
+            return None if self._is_done(path, beat) else self._compress(path, beat)
+        except EdgeFuseError:
+            raise
+        except Exception as e:  # whatever is wrong with one file must not end the watch
+            self._incoming.mark_unusable(path, f"{type(e).__name__}: {e}")
+            return None
+
+    def _is_done(self, path: Path, beat: Callable[[], None]) -> bool:
         """Return whether the manifest lists `path` in its current state; if so, delete it where requested."""
-        files = job.source_files(path)
-        if not self._manifest.done(path.name, files, self._job(path).settings):
+        if time.monotonic() < self._in_use.get(path, 0.0):
+            return True
+        if not self._manifest.done(path.name, list(self._incoming.cube(path).files), self._job(path).settings):
             return False
-        self.counts.already += 1
-        return self._finish(path, files)
+        self.counts.already += path not in self._in_use
+        return self._finish(path, beat)
 
     def _job(self, path: Path) -> CompressionJob:
         folder = self._manifest.folder
@@ -111,9 +142,13 @@ class Watch:
 
     def _compress(self, path: Path, beat: Callable[[], None]) -> OutputError | None:
         """Compress one cube. Returns the error if the disk is full, else None."""
-        record = job.run(self._job(path), lambda done, total: beat())
+        record = self._record(path, beat)
+        if record is None:
+            return None
         full: OutputError | None = OutputError(record["message"]) if record["state"] == "full" else None
         if record["state"] == "done":
+            if self._delete and (why := self._reason_to_keep(path, record)):
+                record["original"] = {"state": "kept", "message": why}
             try:
                 self._manifest.append(record)
             except OutputError as e:
@@ -123,20 +158,46 @@ class Watch:
         if full is not None:
             self.counts.full += 1
             self._retry_at = time.monotonic() + _RETRY_FULL_S
-            self._tell(f"{full}; {path.name} waits, and is tried again")
+            self._say(f"{full}; {path.name} waits, and is tried again")
         elif record["state"] == "done":
             self.counts.done += 1
             self.counts.bytes_in += sum(f["bytes"] for f in record["source"])
             self.counts.bytes_out += record["target"]["bytes"]
             figures = record["figures"]
-            self._tell(f"{path.name}: {figures['ratio']:.2f} times smaller, {figures['bpppc']:.4f} bits a pixel and channel")
-            self._finish(path, job.source_files(path))
+            self._say(f"{path.name}: {figures['ratio']:.2f} times smaller, {figures['bpppc']:.4f} bits a pixel and channel")
+            self._finish(path, beat)
         elif record["state"] == "bad":
-            self._incoming.spoil(path, record["message"])
+            self._incoming.mark_unusable(path, record["message"])
         return full
 
-    def _finish(self, path: Path, files: list[Path]) -> bool:
-        """Dismiss a finished cube; where requested, delete it if it is unchanged and its copy is intact.
+    def _record(self, path: Path, beat: Callable[[], None]) -> dict[str, Any] | None:
+        """Compress one cube in a process of its own and return its record; None if it is to be tried again."""
+        future: Future[dict[str, Any]] = self._pool.submit(job.run, self._job(path))
+        while not wait([future], _POLL_S).done:
+            beat()
+        try:
+            return future.result()
+        except TaskError as e:
+            remove_abandoned(self._manifest.folder)
+            if e.again and path not in self._again:
+                self._again.add(path)
+                return None
+            self._again.discard(path)
+            return {"state": "bad", "message": f"{path}: {e}"}
+
+    def _reason_to_keep(self, path: Path, record: dict[str, Any]) -> str:
+        """Return why the original has to stay: what the .efz does not have; empty if it may go."""
+        figures = record.get("figures") or {}
+        awaited = self._incoming.cube(path).awaited
+        reasons = [f"its {awaited} did not come"] if awaited else []
+        if (not_kept := figures.get("not_kept", ["what an earlier version did not look for"])) != []:
+            reasons.append(f"it also has, which is not kept: {'; '.join(not_kept)}")
+        if fills := [f"{fill['value']:.9g}" for fill in figures.get("likely_fills", [])]:
+            reasons.append(f"{', '.join(fills)} may stand for missing samples: give --nodata VALUE, or --nodata auto")
+        return "; ".join(reasons)
+
+    def _finish(self, path: Path, beat: Callable[[], None]) -> bool:
+        """Dismiss a finished cube; where requested, delete it if it is unchanged, its copy is intact, and nothing in it is lost.
 
         Returns False if it has to be compressed again.
         """
@@ -145,22 +206,50 @@ class Watch:
             return True
         try:
             record = self._manifest.record(path.name) or {}
-            unchanged = [f["sha256"] for f in record["source"]] == [sha256(f) for f in files]
-            if not unchanged or not self._manifest.intact(record, read=True):
-                # the cube changed or its copy is damaged: compress it again
-                self._manifest.append({**record, "state": "stale"})
-                self._incoming.recall(path)
-                return False
-            for f in files:
-                f.unlink()
-        except (OSError, KeyError) as e:
-            self._tell(f"cannot delete {path}: {e}; it stays, and is in the manifest")
+            if why := self._reason_to_keep(path, record):
+                self._keep(path, record, why)
+                return True
+            deleted = self._manifest.intact(record, read=True, beat=lambda *_: beat()) and self._delete_files(path, record, beat)
+        except originals.InUseError as e:
+            if not self._forever:
+                self._say(f"{path} is not deleted: {e}")
+                return True
+            self._in_use[path] = time.monotonic() + _RETRY_FULL_S
+            self._incoming.undismiss(path)
             return True
+        except (OSError, KeyError) as e:
+            self._say(f"cannot delete {path}: {e}; it stays, and is in the manifest")
+            return True
+        self._in_use.pop(path, None)
+        if not deleted:
+            # the cube changed or its copy is damaged: compress it again
+            self._manifest.append({**record, "state": "stale"})
+            self._incoming.undismiss(path)
+            return False
         self.counts.deleted += 1
         return True
 
+    def _delete_files(self, path: Path, record: dict[str, Any], beat: Callable[[], None]) -> bool:
+        # the copy's name is on the disk before the original's name goes
+        sync_folder((self._manifest.folder / record["target"]["file"]).parent)
+        shared = self._incoming.needed_by_others(path)
+        mine = {path.with_name(f["file"]): f["sha256"] for f in record["source"]}
+        files = {f: digest for f, digest in mine.items() if f not in shared and (f == path or f.suffix.lower() in (".hdr", ".json"))}
+        return originals.delete(files, lambda *_: beat())
+
+    def _keep(self, path: Path, record: dict[str, Any], why: str) -> None:
+        """Leave an original where it is, with the reason in the manifest and the report."""
+        if record.get("original") != (kept := {"state": "kept", "message": why}):
+            self._manifest.append({**record, "original": kept})
+        self.counts.kept += 1
+        if len(self.counts.stayed) < _MAX_LISTED:
+            self.counts.stayed.append((path.name, why))
+        self._say(f"{path.name} is not deleted: {why}")
+
     def _give_up(self, path: Path, why: str, move: bool) -> None:
         """Count an unusable cube and, with `move`, move its files to the folder `bad` under unused names."""
+        if not self._incoming.unchanged(path):
+            return
         try:
             self._manifest.append({"name": path.name, "state": "bad", "settings": self._job(path).settings, "message": why})
         except OutputError as e:
@@ -172,17 +261,19 @@ class Watch:
         if len(self.counts.set_aside) < _MAX_LISTED:
             self.counts.set_aside.append((path.name, why))
         if not move:
-            self._tell(f"{path.name} is left out: {why}")
+            self._say(f"{path.name} is left out: {why}")
             return
         folder = path.with_name(BAD)
+        shared = self._incoming.needed_by_others(path)
         try:
-            folder.mkdir(exist_ok=True)
-            for f in reversed(job.source_files(path)):
-                f.replace(unused(folder / f.name, ".", 2))
+            make_folder(folder)
+            for f in reversed(self._incoming.cube(path).files):
+                if f not in shared:
+                    f.replace(unused(folder / f.name, ".", 2))
         except OSError as e:
-            self._tell(f"{output_error(folder, e)}; {path.name} stays where it is")
+            self._say(f"{output_error(folder, e)}; {path.name} stays where it is")
             return
-        self._tell(f"{path.name} was set aside in {folder}: {why}")
+        self._say(f"{path.name} was set aside in {folder}: {why}")
 
 
 @contextmanager

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from typing import Any
 
 import edgefuse
+from edgefuse.archive.processes import LimitedPool, Limits
 from edgefuse.errors import MissingDependencyError, SettingsError
 
-JOB_BYTES = 300_000_000  # upper bound of the memory that a compression needs
+JOB_BYTES = 300_000_000  # upper bound of the memory that a compression usually needs
 _CONNECT_S = "20s"
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerPool:
     """A pool of workers. open: starts the executor. count: returns how many jobs it currently runs at once. name: for messages."""
 
     open: Callable[[], AbstractContextManager[Executor]]
@@ -30,42 +27,29 @@ class Crew:
     name: str
 
 
-def local(jobs: int | None = None, each_bytes: int = JOB_BYTES, threads: int = 1) -> Crew:
+def local(jobs: int | None, each_bytes: int, threads: int, limits: Limits) -> WorkerPool:
     """Return a pool of `jobs` processes on this machine; None: as many as cores and free memory allow.
 
-    each_bytes, threads: memory and threads that a job needs.
+    each_bytes, threads: memory and threads that a job usually needs. limits: what ends a job.
     """
     import psutil
 
     fitting = int(psutil.virtual_memory().available / each_bytes)
     count = jobs or max(1, min((os.cpu_count() or 1) // threads, fitting))
-    return Crew(partial(_pool, count), lambda: count, f"{count} process{'es' if count > 1 else ''} of this machine")
+    return WorkerPool(partial(_pool, count, limits), lambda: count, f"{count} process{'es' if count > 1 else ''} of this machine")
 
 
 @contextmanager
-def _pool(count: int) -> Iterator[Executor]:
-    # spawn, because a forked process inherits locks of library threads that do not run in it
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _init_worker)
+def _pool(count: int, limits: Limits) -> Iterator[Executor]:
+    pool = LimitedPool(count, limits)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _init_worker() -> None:
-    """Initialise a worker: ignore Ctrl-C, which the parent handles by waiting for running jobs, and exit if the parent dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if (parent := parent_process()) is not None:
-        threading.Thread(target=_exit_with_parent, args=(parent.sentinel,), daemon=True).start()
-
-
-def _exit_with_parent(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
-
-
 @contextmanager
-def dask(address: str) -> Iterator[Crew]:
+def dask(address: str) -> Iterator[WorkerPool]:
     """Connect to the Dask scheduler at `address`. Its workers need the files under the same paths and the same EdgeFuse version.
 
     Raises MissingDependencyError; SettingsError if no scheduler answers or a worker has another version of EdgeFuse or none.
@@ -101,7 +85,7 @@ def dask(address: str) -> Iterator[Crew]:
             workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
             return max(1, sum(w["nthreads"] for w in workers.values()))
 
-        yield Crew(pool, count, f"Dask at {address}")
+        yield WorkerPool(pool, count, f"Dask at {address}")
 
 
 def _version() -> str:

@@ -88,7 +88,7 @@ def known(times: Times) -> bool:
     return True
 
 
-def duel(
+def compare_with_peer(
     path: Path, cases: Sequence[Case], pair: FramePair, least: int, min_secs: float, on_round: Callable[[Any], None] = lambda _: None
 ) -> dict[str, Any]:
     """Measure the peer in `path` against `cases`, all of one size and thread count: network alone and end to end.

@@ -67,7 +67,7 @@ def as_html(report: Mapping[str, Any]) -> str:
             _section("All figures", "Latencies are ms a frame, end to end unless said.", _figures(rows)),
             _section("Link load", "What a link would carry, uncompressed, MB/s.", _bandwidth([row for _, row in rows])),
         ]
-    parts += [_duel(report, row) for row in report.get("duels", ())]
+    parts += [_comparison(report, row) for row in report.get("duels", ())]
     parts.append(_section("The board", "", _table((), context(report), "facts")))
     title = escape(f"EdgeFuse on {report['board']['name']}")
     return (
@@ -138,7 +138,7 @@ def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(("", "upload", "download"), lines)
 
 
-def _duel(report: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def _comparison(report: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     models = row.get("models", {})
     charts = "".join(
         f"<h3>{title}: peer {row[path]['peer']['median_ms']:.2f} ms</h3>{plots.ratios(row[path], models)}"

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.errors import MissingDependencyError, ModelError
+from edgefuse.errors import ModelError
 from edgefuse.frames import FramePair
 from edgefuse.fusion import colour
+from edgefuse.runtimes.onnx import import_onnxruntime
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
@@ -48,10 +49,7 @@ class Peer:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         """Raises ModelError, naming the file, where it cannot be loaded or its inputs are not two pictures."""
-        try:
-            import onnxruntime
-        except ImportError as e:
-            raise MissingDependencyError("onnxruntime", "a peer", "onnxruntime") from e
+        onnxruntime = import_onnxruntime("a peer")
         self.path, self.threads = path, threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

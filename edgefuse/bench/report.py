@@ -38,7 +38,7 @@ def report(session: Session, peer: Path | None = None, tuned: list[dict[str, Any
     if peer is not None:
         data = peer.read_bytes()
         results["peer"] = {"file": str(peer), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        results["duels"] = session.duels
+        results["duels"] = session.comparisons
     if tuned is not None:
         results["tuned"] = tuned
     return results

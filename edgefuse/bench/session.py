@@ -41,12 +41,12 @@ def here(runtimes: Sequence[str]) -> dict[str, EdgeFuseError | None]:
 
 @dataclass
 class Session:
-    """Results: rows of cases, duels of groups of cases with a peer, both as in `edgefuse.bench.report`. A context manager."""
+    """Results: rows of cases, comparisons of groups of cases with a peer, both as in `edgefuse.bench.report`. A context manager."""
 
     plan: Plan
     cooldown: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
-    duels: list[dict[str, Any]] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -62,7 +62,7 @@ class Session:
     @property
     def throttled(self) -> list[str]:
         """What throttled the board since the beginning, in words."""
-        return list(dict.fromkeys(word for row in (*self.rows, *self.duels) for word in row["throttled"]))
+        return list(dict.fromkeys(word for row in (*self.rows, *self.comparisons) for word in row["throttled"]))
 
     def measure(self, cases: Sequence[Case], golden: bool, on_progress: OnProgress = lambda _: None) -> None:
         """Measure a row for each case; a failed case has its error in the row. on_progress: receives what is being measured."""
@@ -112,7 +112,7 @@ class Session:
             reasons += [] if row[path] is None else uncertain(row[path]["uncertainty"], path.replace("_", " "))
         return reasons
 
-    def duel(self, peer: Path, cases: Sequence[Case], least: int, on_progress: OnProgress = lambda _: None) -> None:
+    def compare_with_peer(self, peer: Path, cases: Sequence[Case], least: int, on_progress: OnProgress = lambda _: None) -> None:
         """Measure the peer for each size and thread count in `cases`. Raises the error of the peer or of one of our models."""
         groups: dict[tuple[tuple[int, int], int], list[Case]] = {}
         for case in cases:
@@ -120,9 +120,10 @@ class Session:
         for k, ((size, threads), group) in enumerate(groups.items()):
             if k:
                 time.sleep(self.cooldown)
-            self._duel(peer, group, least, lambda note, size=size, threads=threads: on_progress(f"{_by(size)}, {threads} threads, {note}"))  # type: ignore[misc]
+            heading = f"{_by(size)}, {threads} threads"
+            self._compare(peer, group, least, lambda note, heading=heading: on_progress(f"{heading}, {note}"))  # type: ignore[misc]
 
-    def _duel(self, peer: Path, cases: Sequence[Case], least: int, on_progress: OnProgress) -> None:
+    def _compare(self, peer: Path, cases: Sequence[Case], least: int, on_progress: OnProgress) -> None:
         size, threads, before = cases[0].size, cases[0].threads, self.after
         times: dict[str, list[float]] = {}
 
@@ -133,7 +134,7 @@ class Session:
 
         on_progress("loading")
         task = {
-            "do": "duel", "peer": str(peer), "cases": [c.as_json() for c in cases], "pair": str(self._pair(size)), "rounds": least,
+            "do": "compare", "peer": str(peer), "cases": [c.as_json() for c in cases], "pair": str(self._pair(size)), "rounds": least,
             "min_secs": self.plan.min_secs,
         }  # fmt: skip
         facts: dict[str, Any] = {}
@@ -150,7 +151,7 @@ class Session:
                     doubt for path in ("network", "end_to_end") for name, f in row[path].items()
                     for doubt in uncertain(f["uncertainty"], f"{name} {path.replace('_', ' ')}, the ratio")
                 ]  # fmt: skip
-                self.duels.append(row)
+                self.comparisons.append(row)
 
     def _throttled_since(self, before: State) -> list[str]:
         self.after = read_state()

@@ -25,16 +25,16 @@ def _version(task: dict[str, Any], _: Callable[[Any], None]) -> Any:
     return registry.get("edgefuse.runtimes", task["runtime"]).version()
 
 
-def _duel(task: dict[str, Any], on_event: Callable[[Any], None]) -> Any:
+def _compare(task: dict[str, Any], on_event: Callable[[Any], None]) -> Any:
     from edgefuse.bench.cases import Case
-    from edgefuse.bench.interleaved import duel
+    from edgefuse.bench.interleaved import compare_with_peer
     from edgefuse.bench.measure import read_pair
 
     cases = [Case.from_json(c) for c in task["cases"]]
-    return duel(Path(task["peer"]), cases, read_pair(Path(task["pair"])), task["rounds"], task["min_secs"], on_event)
+    return compare_with_peer(Path(task["peer"]), cases, read_pair(Path(task["pair"])), task["rounds"], task["min_secs"], on_event)
 
 
-_TASKS = {"measure": _measure, "version": _version, "duel": _duel}
+_TASKS = {"measure": _measure, "version": _version, "compare": _compare}
 
 
 def main() -> None:

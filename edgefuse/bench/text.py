@@ -16,7 +16,7 @@ def as_text(report: Report) -> str:
     done = [row for row in report["cases"] if row["status"] == "ok"]
     if done:
         parts += [_end_to_end(done), _network(done), _start(done), _stages(done), _bandwidth(done)]
-    parts += [_duel(report, row) for row in report.get("duels", ())]
+    parts += [_comparison(report, row) for row in report.get("duels", ())]
     parts += [_failed(report["cases"])] if len(done) < len(report["cases"]) else []
     if reasons := doubts(report):
         parts.append("\n".join(["! can't be trusted", *(f"  {line}" for line in reasons)]))
@@ -133,7 +133,7 @@ def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _duel(report: Report, row: Mapping[str, Any]) -> str:
+def _comparison(report: Report, row: Mapping[str, Any]) -> str:
     models = row.get("models", {})
     named = f"{report['peer']['file']} ({report['peer']['bytes'] / 1e6:.2f} MB"
     parts = [f"{named}; {', '.join(row['inputs'])})" if "inputs" in row else f"{named})"]

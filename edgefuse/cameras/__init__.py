@@ -12,6 +12,7 @@ from edgefuse import registry
 from edgefuse.cameras.base import Camera
 from edgefuse.errors import SettingsError
 from edgefuse.frames import Modality
+from edgefuse.util import secrets
 from edgefuse.util.uri import Uri, parse, safe
 
 __all__ = ["AUTO_CAMERAS", "Camera", "camera"]
@@ -37,6 +38,7 @@ def _parse(text: str) -> Uri:
     """Parse a camera's URI. A URL is kept whole, as its query belongs to the server; our options are in its fragment: URL#KEY=VALUE&..."""
     if "://" not in text:
         return parse(text)
+    secrets.note_urls(text)
     url, _, fragment = text.partition("#")
     shown = safe(url)
     try:

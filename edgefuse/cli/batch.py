@@ -56,6 +56,10 @@ examples:
   edgefuse batch sharpen pairs sharp --dask tcp://head:8786
 """
 
+_MEMORY_MB = {"compress": 512, "decompress": 512, "sharpen": 800}
+_STALL_S = {"compress": 60.0, "decompress": 60.0, "sharpen": 900.0}  # sharpening reports nothing while it prepares a scene
+_TIME_S = 7200.0
+
 
 def add(commands: Any) -> None:
     p = commands.add_parser(
@@ -77,6 +81,9 @@ def add(commands: Any) -> None:
         v.add_argument("out", metavar="OUT", help="the output folder")
         options(v)
         v.add_argument("--jobs", metavar="N", type=int, help="processes (default: the number of cores, as memory allows)")
+        v.add_argument("--memory", metavar="MB", type=int, help=f"memory that one may allocate (default: {_MEMORY_MB[name]})")
+        v.add_argument("--stall", metavar="S", type=float, help=f"seconds that one may take without progress (default: {_STALL_S[name]:g})")
+        v.add_argument("--time", metavar="S", type=float, help=f"seconds that one may take in all (default: {_TIME_S:g})")
         v.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler whose workers do the jobs (needs edgefuse[dask])")
         v.add_argument("--json", action="store_true", help="print the report as JSON")
         v.set_defaults(command=do)
@@ -96,10 +103,13 @@ def _sharpening(p: argparse.ArgumentParser) -> None:
 
 def compress(args: argparse.Namespace) -> int:
     from edgefuse.archive import compression
+    from edgefuse.archive.grouping import PassedOver
 
     quality = Quality.from_options(vars(args))
     folder, out = _folders(args)
-    return _run(args, "compressing", compression.plan("compress", folder, out, quality), out)
+    passed = PassedOver()
+    jobs = compression.plan("compress", folder, out, quality, passed_over=passed.add)
+    return _run(args, "compressing", jobs, out, more={"passed_over": passed.as_json()})
 
 
 def decompress(args: argparse.Namespace) -> int:
@@ -149,30 +159,41 @@ def _run(
     with ExitStack() as stack:
         stack.enter_context(log_lines())
         manifest = stack.enter_context(Manifest(out))
-        here = workers.local(args.jobs, each_bytes or workers.JOB_BYTES, threads)
-        crew = stack.enter_context(workers.dask(args.dask)) if args.dask else here
+        here = workers.local(args.jobs, each_bytes or workers.JOB_BYTES, threads, _limits(args))
+        pool = stack.enter_context(workers.dask(args.dask)) if args.dask else here
         progress = Progress(label, len(jobs))
         stack.callback(progress.close)
         stack.enter_context(stop_on_signals(stop))
         try:
             runner.run(
-                jobs, manifest, crew, tally,
+                jobs, manifest, pool, tally,
                 lambda t: progress.update(t.already + t.done + len(t.failed), f"{t.bytes_in / 1e6:.0f} MB, {len(t.failed)} failed"),
                 lambda: stops[0],
             )  # fmt: skip
         finally:
             progress.close()
-            report = _report(tally, crew.name, str(manifest.path), time.monotonic() - began) | (more or {})
+            report = _report(tally, pool.name, str(manifest.path), time.monotonic() - began) | (more or {})
             print(json.dumps(report, indent=1) if args.json else _text(report), flush=True)
-    runner.complain(tally, manifest.path)
+    runner.raise_failures(tally, manifest.path)
     return 0
 
 
-def _report(tally: Any, crew: str, manifest: str, elapsed: float) -> dict[str, Any]:
+def _limits(args: argparse.Namespace) -> Any:
+    from edgefuse.archive.processes import Limits
+
+    verb = args.command.__name__
+    memory_mb = _MEMORY_MB[verb] if args.memory is None else args.memory
+    stall_s, total_s = args.stall or _STALL_S[verb], args.time or _TIME_S
+    if memory_mb < 64 or not 1 <= stall_s <= 1e7 or not 1 <= total_s <= 1e7:
+        raise SettingsError("--memory: expected at least 64 MB; --stall and --time: 1 second to 10,000,000")
+    return Limits(memory_mb * 1_000_000, stall_s, total_s)
+
+
+def _report(tally: Any, workers: str, manifest: str, elapsed: float) -> dict[str, Any]:
     return {
         "found": tally.found, "already_done": tally.already, "done": tally.done,
         "failed": [{"name": name, "message": message} for name, message in tally.failed],
-        "bytes": {"in": tally.bytes_in, "out": tally.bytes_out}, "elapsed_s": round(elapsed, 3), "workers": crew, "manifest": manifest,
+        "bytes": {"in": tally.bytes_in, "out": tally.bytes_out}, "elapsed_s": round(elapsed, 3), "workers": workers, "manifest": manifest,
     }  # fmt: skip
 
 
@@ -186,6 +207,10 @@ def _text(report: dict[str, Any]) -> str:
         f"workers    {report['workers']}",
         f"manifest   {report['manifest']}",
     ]
-    if passed := report.get("passed_over"):
+    if not isinstance(passed := report.get("passed_over") or [], list):
+        first = ", ".join(f"{f['name']} ({f['message']})" for f in passed["files"][:3])
+        first = "".join(c if c.isprintable() else "?" for c in first)
+        lines[1:1] = [f"passed     {passed['count']} files that are no cubes: {first}"] if passed["count"] else []
+    elif passed:
         lines.insert(1, f"passed     {len(passed)} over: images without a cube, and what is neither, such as {passed[0]}")
     return "\n".join(lines)

@@ -224,12 +224,12 @@ def _run(args: argparse.Namespace, session: Session, cases: Sequence[Case]) -> b
 
     try:
         if args.peer:
-            session.duel(expand(args.peer), cases, args.frames or PEER_ROUNDS, on_progress)
+            session.compare_with_peer(expand(args.peer), cases, args.frames or PEER_ROUNDS, on_progress)
         else:
             session.measure(cases, args.tune, on_progress)
     except KeyboardInterrupt:
         session.interrupted = True
-        if not session.rows and not session.duels:
+        if not session.rows and not session.comparisons:
             raise
     finally:
         progress.close()

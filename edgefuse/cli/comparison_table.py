@@ -57,7 +57,7 @@ def shown(value: float) -> str:
     return f"{value:#.4g}".removesuffix(".") if math.isfinite(value) else "inf"
 
 
-def of(evaluation: Evaluation) -> ComparisonTable:
+def from_evaluation(evaluation: Evaluation) -> ComparisonTable:
     """Return the table of an evaluation's results."""
     rows = evaluation.rows
     columns = []

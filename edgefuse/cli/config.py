@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse import settings
+from edgefuse.cli import watch
 from edgefuse.settings import Settings, tables
+from edgefuse.util.text import line
 from edgefuse.util.uri import safe
 
 _EPILOG = """\
 examples:
-  edgefuse config check /etc/edgefuse/edgefuse.toml     check it before a reload; errors are one line
+  edgefuse config check edgefuse.toml                   all that run would refuse, in one line
+  sudo edgefuse config check --service /etc/edgefuse/edgefuse.toml     the same as the service's own user, before a reload
   edgefuse config show edgefuse.toml                    each value and its origin
   EDGEFUSE_RUN_MODEL=blend-classic edgefuse config show edgefuse.toml --json
 """
@@ -33,16 +36,37 @@ def add(commands: Any) -> None:
         v = verbs.add_parser(verb, help=what, description=what.capitalize() + ".", allow_abbrev=False)
         v.add_argument("file", metavar="FILE", type=Path, nargs="?", help="settings file; without it, only the environment (EDGEFUSE_*)")
         v.add_argument("--json", action="store_true", help="print JSON")
+        if verb == "check":
+            text = "check as the user and in the folder of the systemd service, whose files others may not read (needs root)"
+            v.add_argument("--service", action="store_true", help=text)
         v.set_defaults(command=do)
 
 
 def check(args: argparse.Namespace) -> int:
-    given = settings.load(args.file, os.environ, source_required=False)
+    """Check all that `edgefuse run --config FILE` would refuse, but for what only an open camera, port or server shows."""
+    from edgefuse.run import validate
+
+    unit = None
+    if args.service:
+        from edgefuse.cli import service_user
+
+        file = args.file.absolute() if args.file else None
+        unit = service_user.read()
+        service_user.become(unit)
+        given = settings.load(file, os.environ, source_required=False)
+    else:
+        given = settings.load(args.file, os.environ, source_required=False)
+    if watch.takes(given):
+        watch.check(given)
+    else:
+        validate.check(given)
+    if unit and unit.roots is not None:
+        validate.check_writable_below(given, unit.roots, "allow it: sudo systemctl edit edgefuse, [Service] ReadWritePaths=FOLDER")
     named = ["run", *given.tables]
     if args.json:
         print(json.dumps({"file": str(args.file) if args.file else None, "ok": True, "tables": named}, indent=1))
     else:
-        print(f"{args.file or 'the environment'}: ok ({', '.join(f'[{t}]' for t in named)})")
+        print(f"{line(str(args.file or 'the environment'))}: ok ({', '.join(f'[{t}]' for t in named)})")
     return 0
 
 
@@ -56,12 +80,12 @@ def show(args: argparse.Namespace) -> int:
             values.setdefault(table, {})[key] = {"value": value, "origin": origin}
         print(json.dumps({"settings": values, "off": absent}, indent=1))
         return 0
-    shown = [(f"{key} = {_toml(value)}", origin) for _, key, value, origin in rows]
+    shown = [(line(f"{key} = {_toml(value)}"), line(origin)) for _, key, value, origin in rows]
     width = min(48, max(len(left) for left, _ in shown))
     before = ""
     for (table, *_), (left, origin) in zip(rows, shown, strict=True):
         if table != before:
-            print(f"{chr(10) if before else ''}[{table}]")
+            print(f"{chr(10) if before else ''}[{line(table)}]")
             before = table
         print(f"{left.ljust(width)}  # {origin}")
     if absent:

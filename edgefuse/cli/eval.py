@@ -134,7 +134,7 @@ def command(args: argparse.Namespace) -> int:
         finally:
             progress.close()
     report = json.dumps(_report(args, source, evaluation), indent=1, allow_nan=False)
-    table = comparison_table.of(evaluation)
+    table = comparison_table.from_evaluation(evaluation)
     layout = f" ({source.info.layout})" if source.info.layout else ""
     summary = f"{evaluation.pairs} pair{'s' if evaluation.pairs > 1 else ''} of {args.source}{layout}, means over them"
     if args.report is not None:

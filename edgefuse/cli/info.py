@@ -74,7 +74,7 @@ def _cube(path: Path, dataset: str | None, header: Path | None) -> dict[str, Any
     with open_cube(path, dataset, header) as source:
         size = sum(f.stat().st_size for f in source.files)
         facts = {"kind": "cube", "file": str(path), "format": source.form, "files": [str(f) for f in source.files], "bytes": size}
-        return facts | source.info.as_json()
+        return facts | source.info.as_json() | ({"not_kept": list(source.unkept)} if source.unkept else {})
 
 
 def _is_efz(head: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError, SettingsError
-from edgefuse.util.uri import safe
+from edgefuse.util.text import line
 
 _EPILOG = """\
 examples:
@@ -60,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = args.command(args)
         sys.stdout.flush()
     except EdgeFuseError as e:
-        # escape line breaks and control characters of file names, so that the message is one line
-        print("edgefuse: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in safe(str(e))), file=sys.stderr)
+        print(f"edgefuse: {line(str(e))}", file=sys.stderr)
         return e.exit_code
     except KeyboardInterrupt:
         print("edgefuse: interrupted", file=sys.stderr)

@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
+
+from edgefuse.util.text import line, lines
 
 _WIDTH = 24
 _INTERVAL_S = 0.1
@@ -34,6 +36,7 @@ class Progress:
             text = f"{self._label} {done}/{self._total} [{bar}] {note}"
         else:
             text = f"{self._label} {done} {note}"
+        text = line(text)
         self._stream.write(f"\r\x1b[K{text}")
         self._stream.flush()
 
@@ -64,5 +67,9 @@ def log_lines(stream: TextIO | None = None) -> Iterator[None]:
 
 class _OneLine(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        record.message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in record.message)
+        record.message = line(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        # indented, so that no line of an error's text can pass for a line of the log
+        return "\n".join(f"  {text}" for text in lines(super().formatException(ei)).split("\n"))

@@ -20,6 +20,7 @@ from edgefuse.errors import EdgeFuseError, SourceError
 from edgefuse.settings import RunSettings, Settings, tables
 from edgefuse.settings.check import hints
 from edgefuse.util import files
+from edgefuse.util.text import line, lines
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
@@ -132,9 +133,9 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
     from edgefuse.telemetry.report import as_text
     from edgefuse.util.memory import release_unused
 
-    lines = given.tables.get("telemetry")
+    telemetry_lines = given.tables.get("telemetry")
     # with --telemetry - standard output has only the lines
-    out = sys.stderr if lines and lines.file == "-" else sys.stdout
+    out = sys.stderr if telemetry_lines and telemetry_lines.file == "-" else sys.stdout
     failures: list[EdgeFuseError] = []
     with ExitStack() as stack:
         stack.enter_context(log_lines())
@@ -142,17 +143,17 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
         warn(running.fuser)
         info = running.source.info
         if info.warning and given.run.calibration is None:
-            print(f"edgefuse: {info.warning}", file=sys.stderr)
+            print(f"edgefuse: {line(info.warning)}", file=sys.stderr)
         if not as_json:
             print(f"model      {model_line(model_facts(running.fuser))}", file=out, flush=True)
             if info.layout:
-                print(f"layout     {info.layout}", file=out, flush=True)
+                print(f"layout     {line(info.layout)}", file=out, flush=True)
         heartbeat, telemetry = Heartbeat(), running.telemetry
         reloader = stack.enter_context(Reloader(running, reread, heartbeat))
         progress = Progress("fusing", min((n for n in (running.source.info.pairs, given.run.frames) if n is not None), default=None))
 
         def show() -> None:
-            heartbeat.beat(telemetry.frames_fused)
+            heartbeat.beat(telemetry.frames_fused, running.live.failing.values())
             progress.update(telemetry.frames_fused + telemetry.frames_dropped, f"{telemetry.fps or 0:.1f} FPS  {telemetry.thermal.note}")
 
         # signal handlers stay until all is written, so that a signal cannot interrupt closing a video
@@ -170,7 +171,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
             if path := running.settings.run.report:
                 with _collect(failures):
                     files.write_atomic(expand(path), (text + "\n").encode())
-        print(text if as_json else as_text(report), file=out)
+        print(text if as_json else lines(as_text(report)), file=out)
     if failures:
         raise failures[0]
     lost = telemetry.frames_dropped
@@ -193,7 +194,7 @@ def _collect(failures: list[EdgeFuseError]) -> Iterator[None]:
 def warn(fuser: Fuser) -> None:
     """Warn on standard error if the tuned choice is not followed."""
     if fuser.choice.warning:
-        print(f"edgefuse: {fuser.choice.warning}", file=sys.stderr)
+        print(f"edgefuse: {line(fuser.choice.warning)}", file=sys.stderr)
 
 
 def model_line(model: dict[str, Any]) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from edgefuse.board import read_board
 from edgefuse.cameras.v4l2_devices import Device, Mode
-from edgefuse.doctor.ask import ask
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.power import is_pi
+from edgefuse.doctor.probe import run_probe
 from edgefuse.thermal import sensors
 
 # video nodes of a Pi's own codec, image processor and receivers; these belong to libcamera
@@ -21,7 +21,7 @@ _MODES_SHOWN = 4
 
 
 def check_cameras(host: Host) -> list[Finding]:
-    answer = ask(host, "cameras", str(host.root))
+    answer = run_probe(host, "cameras", str(host.root))
     if answer.error:
         return [
             Finding(

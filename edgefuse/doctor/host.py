@@ -76,10 +76,10 @@ class Host:
         return None if program is None else self._run([program, *arguments], timeout_s, self.env | {"LC_ALL": "C"})
 
     def child(self, *arguments: str, timeout_s: float = _CHILD_S) -> Done:
-        """Run `edgefuse.doctor.child` with this process's import paths."""
+        """Run `edgefuse.doctor.probe_process` with this process's import paths."""
         path = os.pathsep.join(p or os.curdir for p in sys.path)
         # -P keeps out other import paths; the child has its own time limit in case this process is killed
-        command = [sys.executable, "-P", "-m", "edgefuse.doctor.child", str(round(timeout_s) + 1), *arguments]
+        command = [sys.executable, "-P", "-m", "edgefuse.doctor.probe_process", str(round(timeout_s) + 1), *arguments]
         with self._slots:
             return self._run(command, timeout_s, self.env | {"PYTHONPATH": path})
 

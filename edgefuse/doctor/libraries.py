@@ -6,10 +6,10 @@ from functools import partial
 from importlib import metadata
 
 from edgefuse.board.libraries import PACKAGES
-from edgefuse.doctor.ask import Answer, ask
 from edgefuse.doctor.environment import Environment, read_environment
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
+from edgefuse.doctor.probe import ProbeResult, run_probe
 
 _OURS = {"numpy": "numpy", "opencv": "opencv-python-headless", "psutil": "psutil"}
 
@@ -25,10 +25,10 @@ def check_library(name: str, host: Host) -> list[Finding]:
             packages[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return [library_finding(name, ask(host, "library", name), read_environment(), packages)]
+    return [library_finding(name, run_probe(host, "library", name), read_environment(), packages)]
 
 
-def library_finding(name: str, answer: Answer, e: Environment, packages: dict[str, str]) -> Finding:
+def library_finding(name: str, answer: ProbeResult, e: Environment, packages: dict[str, str]) -> Finding:
     """Return the finding about a library. packages: the installed packages that provide it, with their versions."""
     values, ours = answer.values, _OURS[name]
     label = ", ".join(f"{p} {v}" for p, v in packages.items()) or values.get("version") or ours

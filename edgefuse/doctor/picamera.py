@@ -8,11 +8,11 @@ from pathlib import Path
 
 from edgefuse.board import read_board
 from edgefuse.board.text import glob_sorted, read_text
-from edgefuse.doctor.ask import Answer, ask
 from edgefuse.doctor.environment import NEW, Environment, read_environment
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.power import is_pi
+from edgefuse.doctor.probe import ProbeResult, run_probe
 
 _APT = "usr/lib/python3/dist-packages"
 _LISTERS = ("rpicam-hello", "libcamera-hello")
@@ -20,7 +20,7 @@ _ABI = re.compile(r"(dtype|ndarray) size changed|compiled using NumPy|multiarray
 
 
 def check_picamera2(host: Host) -> list[Finding]:
-    answer, e = ask(host, "picamera2"), read_environment()
+    answer, e = run_probe(host, "picamera2"), read_environment()
     pi = is_pi(read_board(host.root).model)
     first = picamera2_finding(host, answer, e, pi)
     if "cameras" in answer.values:
@@ -41,7 +41,7 @@ def apt_numpy(host: Host) -> str | None:
     return next(iter(names), None)
 
 
-def picamera2_finding(host: Host, answer: Answer, e: Environment, pi: bool) -> Finding:
+def picamera2_finding(host: Host, answer: ProbeResult, e: Environment, pi: bool) -> Finding:
     values, apt = answer.values, apt_numpy(host)
     here = (host.root / _APT / "picamera2").is_dir()
     facts = {k: values.get(k) for k in ("version", "file", "numpy", "numpy_file")} | {"apt_numpy": apt, "environment": e.kind}

@@ -6,11 +6,11 @@ from functools import partial
 from importlib import metadata
 
 from edgefuse import registry
-from edgefuse.doctor.ask import Answer, ask
 from edgefuse.doctor.environment import Environment, read_environment
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.models import reinstall
+from edgefuse.doctor.probe import ProbeResult, run_probe
 from edgefuse.zoo import DEFAULT_MODEL
 
 # runtime -> its packages; the first one installed counts
@@ -23,7 +23,7 @@ def runtime_checks() -> dict[str, partial[list[Finding]]]:
 
 
 def check_runtime(name: str, host: Host) -> list[Finding]:
-    return [runtime_finding(name, ask(host, "runtime", name), read_environment(), installed(name))]
+    return [runtime_finding(name, run_probe(host, "runtime", name), read_environment(), installed(name))]
 
 
 def installed(name: str) -> tuple[str, str] | None:
@@ -36,7 +36,7 @@ def installed(name: str) -> tuple[str, str] | None:
     return None
 
 
-def runtime_finding(name: str, answer: Answer, e: Environment, package: tuple[str, str] | None) -> Finding:
+def runtime_finding(name: str, answer: ProbeResult, e: Environment, package: tuple[str, str] | None) -> Finding:
     """Return the finding for the child's answer. package: the runtime's package and version."""
     title, values = f"runtime {name}", answer.values
     label = " ".join(package) if package else name

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from edgefuse.errors import InputError
@@ -16,6 +16,9 @@ EVERY = (*H264, "mpeg4")
 # time base of 1/60000 s; MPEG-4 part 2 has only 16 bits for it
 TIMESCALE = 60000
 _TRIAL_S = 30.0
+_FAILED_S = 60.0  # seconds after which a failed encoder is tried again
+_WORKED: set[tuple[str, tuple[int, int]]] = set()
+_FAILED_UNTIL: dict[tuple[str, tuple[int, int]], float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +50,33 @@ def program() -> str:
 
 
 def choose(names: Sequence[str], size: tuple[int, int]) -> Encoder:
-    """Return the first of `names` that encodes frames of `size` here. Raises InputError where none does."""
+    """Return the first of `names` that encodes frames of `size` here. Raises InputError where none does.
+
+    What worked once is not tried again. What failed is tried again after a minute, or where nothing else works, because it may have
+    failed for lack of memory, of descriptors, or of a driver.
+    """
+    now = time.monotonic()
     for name in names:
-        if _works(name, size):
+        if (name, size) in _WORKED:
             return Encoder(name)
+        if now < _FAILED_UNTIL.get((name, size), 0.0):
+            continue
+        if _works(name, size):
+            _WORKED.add((name, size))
+            return Encoder(name)
+        _FAILED_UNTIL[name, size] = time.monotonic() + _FAILED_S
+    forget_results()
     raise InputError(
         f"this FFmpeg has no working encoder of {', '.join(names)} for {size[0]}x{size[1]}; install Debian's: apt install ffmpeg"
     )
 
 
 def forget_results() -> None:
-    """Try the encoders again the next time, because a driver may have stopped working."""
-    _works.cache_clear()
+    """Try all encoders again the next time."""
+    _WORKED.clear()
+    _FAILED_UNTIL.clear()
 
 
-@cache
 def _works(name: str, size: tuple[int, int]) -> bool:
     if name.endswith("v4l2m2m") and not any(Path("/dev").glob("video*")):
         return False
@@ -74,4 +89,6 @@ def _works(name: str, size: tuple[int, int]) -> bool:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return False
+    except OSError as e:
+        raise InputError(f"{command[0]} can't be started: {e.strerror}") from None
     return done.returncode == 0

@@ -31,7 +31,7 @@ class Bands(NamedTuple):
     """2 or 4."""
 
 
-class Frame(NamedTuple):
+class BlendInputs(NamedTuple):
     """What changes from pair to pair."""
 
     visible: UInt8Array
@@ -57,7 +57,7 @@ class Rows(Protocol):
     def __init__(self, bands: Bands, rows: int, threads: int) -> None:
         """rows: the most that `blend` is asked for at a time."""
 
-    def begin(self, frame: Frame) -> None:
+    def begin(self, frame: BlendInputs) -> None:
         """Take a pair in; what is in `bands` may still change until `blend`."""
 
     def blend(self, top: int, bottom: int, thread: int) -> None:
@@ -76,7 +76,7 @@ class NumpyRows:
         self._scratch = [[np.empty((rows + 2 * _MARGIN, self._width), np.uint8) for _ in range(10)] for _ in range(threads)]
         self._colours: list[list[UInt8Array]] = [[] for _ in range(threads)]
 
-    def begin(self, frame: Frame) -> None:
+    def begin(self, frame: BlendInputs) -> None:
         self._frame = frame
 
     def blend(self, top: int, bottom: int, thread: int) -> None:
@@ -127,7 +127,7 @@ class CompiledRows:
         self._scratch = [np.empty(library.edgefuse_band_scratch(width), np.uint8) for _ in range(threads)]
         self._pointers = [s.ctypes.data for s in self._scratch]
 
-    def begin(self, frame: Frame) -> None:
+    def begin(self, frame: BlendInputs) -> None:
         job, bgr, out = self._job, frame.bgr, frame.out
         if bgr is not None and bgr.strides[1:] != (3, 1):
             bgr = np.ascontiguousarray(bgr)
@@ -162,7 +162,7 @@ def enlarged(small: UInt8Array, top: int, bottom: int, factor: int, out: UInt8Ar
 
 
 class Strength(NamedTuple):
-    """gain, core, noise: as in `Frame`."""
+    """gain, core, noise: as in `BlendInputs`."""
 
     gain: int = 0
     core: int = 0

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from edgefuse.fusion import band_rows
-from edgefuse.fusion.band_rows import CHROMA, Bands, Frame, Rows, enlarged
+from edgefuse.fusion.band_rows import CHROMA, Bands, BlendInputs, Rows, enlarged
 from edgefuse.util.arrays import Float32Array, UInt8Array
 
 REDUCTION = 4  # of the frames that the map is decided on
@@ -174,7 +174,7 @@ class BandBlend:
         averaged = round(_AVERAGED * noise / 4)
         quarters = self.quarters["visible"], self.quarters["infrared"]
         self._middle.begin(
-            Frame(*quarters, self.fused_quarter, weights=self._weights, gain=round(_MIDDLE * gain), core=2 * averaged, noise=averaged)
+            BlendInputs(*quarters, self.fused_quarter, weights=self._weights, gain=round(_MIDDLE * gain), core=2 * averaged, noise=averaged)
         )
         self._middle.blend(0, len(self.fused_quarter), 0)
         return self.fused_quarter
@@ -212,7 +212,7 @@ class BandBlend:
         luma = self._luma["visible"], self._luma["infrared"]
         averaged = round(_AVERAGED * noise)
         core = max(CORE, 2 * averaged)
-        self._fine.begin(Frame(*luma, out, bgr, round(chroma * CHROMA), (weights[0], weights[1]), gain, core, averaged))
+        self._fine.begin(BlendInputs(*luma, out, bgr, round(chroma * CHROMA), (weights[0], weights[1]), gain, core, averaged))
 
         def work(top: int, bottom: int, thread: int) -> None:
             if top < self.height:

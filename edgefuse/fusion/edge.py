@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgefuse.fusion import closed_form, validity
 from edgefuse.fusion.bands import GAINS, BandBlend
 from edgefuse.fusion.colour import FLOOR
-from edgefuse.fusion.method import Made, Method
+from edgefuse.fusion.method import Method, MethodResult
 from edgefuse.fusion.options import Colour
 from edgefuse.fusion.outputs import Outputs
 from edgefuse.fusion.pull import Pull
@@ -49,7 +49,7 @@ class Edge(Method):
         self._planes = {name: np.empty(q.shape, np.float32) for name, q in self._bands.quarters.items()}
         self._size, self._memory, self._last_ns = (width, height), Steady(), 0
 
-    def make(self, visible: NDArray[np.uint8], infrared: NDArray[np.uint8], time_ns: int) -> Made:
+    def make(self, visible: NDArray[np.uint8], infrared: NDArray[np.uint8], time_ns: int) -> MethodResult:
         begin = time.perf_counter_ns()
         height, width = infrared.shape
         if (width, height) != self._size:
@@ -74,7 +74,7 @@ class Edge(Method):
         bands.finish(visible, data, self._gain, chroma, self._memory.noise, less)
         done = time.perf_counter_ns()
         spent = (prepared - begin, ran - prepared, mapped - ran, pulled - mapped, done - pulled)
-        return Made(data, blending_map, 8, dict(zip(self.STAGES, spent, strict=True)), targets, 4)
+        return MethodResult(data, blending_map, 8, dict(zip(self.STAGES, spent, strict=True)), targets, 4)
 
     def _leave_out_borders(self) -> NDArray[np.uint8] | None:
         """Saturated borders of the infrared frame as cells of its eighth, their quarter filled with the mean of the rest, so that they sway

@@ -15,7 +15,7 @@ from edgefuse.calibration.registration import Calibration, Registration
 from edgefuse.errors import CalibrationError, FrameError, ModelError, SettingsError
 from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.fusion.edge import Edge
-from edgefuse.fusion.full import FullResolution
+from edgefuse.fusion.full_resolution import FullResolution
 from edgefuse.fusion.method import Method
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.fusion.prepare import check_sizes, eight_bits, infrared_8, visible_8

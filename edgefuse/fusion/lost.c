@@ -86,7 +86,7 @@ INLINE void plane_of(const uint32_t *restrict a, const uint32_t *restrict a2, co
 }
 
 /* out: three planes of height x width; scratch: 4 (height + 9) (width + 9) + width numbers. */
-EXPORT_FOR("avx2", "default") void edgefuse_lost(const u8 *infrared, const u8 *fused, int32_t height, int32_t width, float keep, u8 *out,
+EXPORT_FOR("avx2", "default") void edgefuse_lost_contrast(const u8 *infrared, const u8 *fused, int32_t height, int32_t width, float keep, u8 *out,
                                                  uint32_t *scratch)
 {
     const ptrdiff_t plane = (ptrdiff_t)(width + 2 * BORDER + 1) * (height + 2 * BORDER + 1), cells = (ptrdiff_t)height * width;

@@ -6,8 +6,8 @@ the ring's standard deviation, in levels. C is the infrared frame's, K the pictu
     L = min(C, 2) clip(4 (keep - K / C)) clip((d - 15) / 10),     each clip to [0, 1]
 
 in 127ths, rounded down, and counts for the whole box: `lost` is the largest of the boxes that a cell lies in. All sums are of integers
-and exact; the float32 arithmetic is done in one order, without fused multiply-adds, so that `NumpyLost` and `CompiledLost` (lost.c)
-give the same bits on every machine.
+and exact; the float32 arithmetic is done in one order, without fused multiply-adds, so that
+`NumpyLostContrast` and `CompiledLostContrast` (lost.c) give the same bits on every machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KERNELS = [np.ones((box, box), np.uint8) for _, box in SCALES]
 _BORDER = 4  # cells that the widest box reaches beyond the frame, where its edge is repeated
 
 
-class Lost(Protocol):
+class LostContrast(Protocol):
     def __init__(self, shape: tuple[int, int]) -> None:
         """shape: (rows, columns) of both pictures."""
 
@@ -38,12 +38,12 @@ class Lost(Protocol):
         """L of each scale, uint8, overwritten by the next."""
 
 
-def best() -> type[Lost]:
+def best() -> type[LostContrast]:
     """The compiled one where there is one."""
-    return CompiledLost if compiled.library() else NumpyLost
+    return CompiledLostContrast if compiled.library() else NumpyLostContrast
 
 
-def lost(finder: Lost, infrared: UInt8Array, fused: UInt8Array, keep: float) -> UInt8Array:
+def lost_contrast(finder: LostContrast, infrared: UInt8Array, fused: UInt8Array, keep: float) -> UInt8Array:
     """The largest L of the boxes that each cell lies in, uint8 in 127ths, of the pictures' shape.
 
     infrared, fused: uint8 at an eighth of the size, contiguous. keep: the share of the contrast that is enough, float.
@@ -52,7 +52,7 @@ def lost(finder: Lost, infrared: UInt8Array, fused: UInt8Array, keep: float) -> 
     return cv2.max(cv2.max(found[0], found[1], dst=found[0]), found[2], dst=found[0])
 
 
-class NumpyLost:
+class NumpyLostContrast:
     def __init__(self, shape: tuple[int, int]) -> None:
         self._shape = shape
 
@@ -99,12 +99,12 @@ def _contrast(
     return difference, difference / (deviation + np.float32(_NOISE))
 
 
-class CompiledLost:
+class CompiledLostContrast:
     def __init__(self, shape: tuple[int, int]) -> None:
         library = compiled.library()
         assert library is not None
         height, width = shape
-        self._run = library.edgefuse_lost
+        self._run = library.edgefuse_lost_contrast
         self._run.argtypes = [
             ctypes.c_void_p,
             ctypes.c_void_p,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class MethodResult:
     """data: uint8, the visible frame's shape. blending_map: float32 in [0, 1], 1 / `scale` of its size, or None. stages_ns: time spent.
     targets: the mask of targets, float32 in [0, 1], 1 / `target_scale` of the picture's size, or None."""
 
@@ -30,7 +30,7 @@ class Method(ABC):
     STAGES: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def make(self, visible: NDArray[np.uint8], infrared: NDArray[np.uint8], time_ns: int) -> Made:
+    def make(self, visible: NDArray[np.uint8], infrared: NDArray[np.uint8], time_ns: int) -> MethodResult:
         """visible: uint8 (H, W) or BGR (H, W, 3); infrared: uint8 (H, W); time_ns: of the pair."""
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ class Pull:
     """Targets of frames of one size."""
 
     def __init__(
-        self, shape: tuple[int, int], readiness: float, finder: type[lost.Lost] | None = None, steps: type[pull_steps.Steps] | None = None
+        self, shape: tuple[int, int], readiness: float, finder: type[lost.LostContrast] | None = None, steps: type[pull_steps.Steps] | None = None
     ) -> None:  # fmt: skip
         """shape: (rows, columns) of an eighth of the padded frame. readiness: how readily a target is taken for one, 0 (none) to 2 (all).
         finder, steps: how the parts are computed, the fastest way there is unless told.
@@ -56,7 +56,7 @@ class Pull:
         """
         if not self._readiness:
             return np.zeros(infrared.shape, np.float32)
-        return self._steps.mask(lost.lost(self._finder, infrared, fused, _KEEP), evidence)
+        return self._steps.mask(lost.lost_contrast(self._finder, infrared, fused, _KEEP), evidence)
 
     def apply(
         self, mask: Float32Array, fused: UInt8Array, quarter: UInt8Array, base: UInt8Array, infrared: UInt8Array

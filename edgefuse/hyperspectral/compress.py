@@ -42,6 +42,8 @@ def compress_cube(source: CubeSource, target: Path, quality: Quality, check: boo
     """Compress an open cube; otherwise as `compress_file`."""
     if source.dtype.kind == "c":
         raise CubeError(f"{source.path}: complex numbers are not compressed; give magnitudes")
+    if source.unkept:
+        _logger.warning("%s also has, which is not kept: %s", source.path, "; ".join(source.unkept))
     check_file(target)
     with appearing(target) as temporary:
         began = time.perf_counter()
@@ -58,6 +60,7 @@ def compress_cube(source: CubeSource, target: Path, quality: Quality, check: boo
                 "%s took more than %g bits per pixel and channel: the cube is too small for this rate", source.path, quality.bpppc
             )
     report = {"cube": str(source.path), "format": source.form, "efz": str(target), "settings": quality.as_json()}
+    report["not_kept"] = list(source.unkept)
     return report | _figures(source.info, size, measured, encoded - began, decode_s if check else None)
 
 

@@ -101,6 +101,7 @@ class CubeInfo:
 
 
 PER_BAND = ("wavelengths", "fwhm", "band_names", "gain", "offset")
+FIELDS = {"shape", "dtype", "nodata", "georeference", "metadata", *PER_BAND}  # of `as_json`
 
 
 def as_nodata(value: Any) -> float:

@@ -9,13 +9,12 @@ import contextlib
 import json
 import logging
 import queue
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import edgefuse
-from edgefuse.errors import EdgeFuseError
+from edgefuse.errors import EdgeFuseError, MissingDependencyError
 from edgefuse.events import Event
 from edgefuse.mqtt import commands, discovery
 from edgefuse.mqtt.address import address, check_prefix, device_name, tls_context
@@ -23,7 +22,9 @@ from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.link import Endpoint, Link
 from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.vitals import Vitals, alarm_states
+from edgefuse.util.worker import FaultLog, Worker
 
 __all__ = ["Mqtt"]
 
@@ -36,8 +37,23 @@ _FIRST_S = 1.0  # delay of the first telemetry, so that all parts of the run are
 class Mqtt:
     """Connects one run to a broker. `link` has a thread for the connection; a thread here makes messages and runs commands."""
 
+    @staticmethod
+    def check(settings: MqttSettings) -> None:
+        """Raises SettingsError for the address, a file, a name or a prefix, MissingDependencyError without paho-mqtt."""
+        if address(settings).tls:
+            tls_context(settings)
+        device_name(settings.device)
+        check_prefix(settings.prefix, "prefix")
+        if settings.discovery != "off":
+            check_prefix(settings.discovery, "discovery")
+        try:
+            import paho.mqtt.client  # noqa: F401
+        except ImportError:
+            raise MissingDependencyError("paho-mqtt", "--mqtt", "'edgefuse[mqtt]'") from None
+
     def __init__(self, settings: MqttSettings, live: Live, info: Info) -> None:
         """Raises SettingsError, and MissingDependencyError without paho-mqtt. An unreachable broker is no error: it is retried."""
+        self.check(settings)
         s = self._s = settings
         where = address(s)
         tls = tls_context(s) if where.tls else None
@@ -55,9 +71,14 @@ class Mqtt:
         self._configs: set[str] = set()  # discovery topics sent to Home Assistant; one that is no longer needed is cleared
         self._closed = False
         self._end = live.listen(self._on_event)
-        self._thread = threading.Thread(target=self._run_loop, name="edgefuse-mqtt-work", daemon=True)
-        self._link.start()
-        self._thread.start()
+        self._faults = FaultLog(log, "mqtt telemetry")
+        self._worker = Worker("edgefuse-mqtt-work", self._run_loop, self._faults)
+        try:
+            self._link.start()
+            self._worker.start()
+        except EdgeFuseError:
+            self.close()
+            raise
 
     def report(self) -> dict[str, Any]:
         """Return connection state and counters. state: "connected" or the reason why not. sent: acknowledged. lost: dropped, by kind."""
@@ -74,6 +95,12 @@ class Mqtt:
             "commands": dict(self._commands),
         }
 
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the broker is connected."""
+        state = self._link.state
+        works = state == "connected" and self._worker.alive
+        return {"mqtt": OutputState(True, works, faults=self._faults.count + self._link.faults.count, why=state)}
+
     def close(self) -> None:
         """Stop publishing and disconnect."""
         if self._closed:
@@ -82,7 +109,8 @@ class Mqtt:
         self._end()
         with contextlib.suppress(queue.Full):
             self._pending_commands.put_nowait(None)
-        self._thread.join(0.5)
+        self._worker.end()
+        self._worker.join(0.5)
         self._link.close()
 
     def _run_loop(self) -> None:
@@ -99,9 +127,9 @@ class Mqtt:
                 if self._s.snapshots and now >= picture_at:
                     picture_at = max(picture_at + self._s.snapshots, now)
                     self._publish_picture()
-            except Exception:
+            except Exception as e:
                 # a failure must not end later telemetry
-                log.exception("mqtt telemetry")
+                self._faults.note(e)
             due = min(telemetry_at, picture_at if self._s.snapshots else telemetry_at)
             with contextlib.suppress(queue.Empty):
                 command = self._pending_commands.get(timeout=max(0.0, min(due - time.monotonic(), 60.0)))
@@ -191,7 +219,7 @@ class Mqtt:
             self._refuse(command.name, command.id, str(e), "failed")
         except Exception as e:
             # a failing command must not end telemetry
-            log.exception("command %s", command.name)
+            self._faults.note(e)
             self._refuse(command.name, command.id, type(e).__name__, "failed")
         else:
             self._commands["done"] += 1
@@ -203,4 +231,8 @@ class Mqtt:
 
 
 def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str).encode("utf-8", "replace")
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    if not text.isprintable():
+        # JSON escapes line feeds and the like, but not all that a terminal obeys
+        text = json.dumps(value, separators=(",", ":"), default=str)
+    return text.encode("utf-8", "replace")

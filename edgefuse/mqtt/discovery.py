@@ -49,6 +49,10 @@ def configs(base: str, device: str, model: str, alarms: Iterable[str], commands:
         add("sensor", key, title, **topics, value_template=template, unit_of_measurement=unit, device_class=kind, state_class=state)
     template = "{{ 'ON' if value_json.throttled else 'OFF' }}"
     add("binary_sensor", "throttled", "Throttled", **topics, value_template=template, device_class="problem", entity_category="diagnostic")
+    add(
+        "binary_sensor", "output", "Output", **topics, value_template="{{ 'ON' if value_json.failing else 'OFF' }}", device_class="problem",
+        json_attributes_topic=topics["state_topic"], json_attributes_template="{{ value_json.failing | tojson }}",
+    )  # fmt: skip
     template = "{{ 'ON' if value_json.state == 'raised' else 'OFF' }}"
     for alarm in alarms:
         topics = dict.fromkeys(("state_topic", "json_attributes_topic"), f"{base}/alarm/{alarm}")

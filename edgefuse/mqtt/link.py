@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgefuse.errors import MissingDependencyError
 from edgefuse.mqtt.address import Address
 from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.commands import MAX_BYTES
 from edgefuse.util.backoff import Backoff
+from edgefuse.util.worker import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +61,12 @@ class Link:
     """Connects, sends the backlog, and reconnects with exponential back-off (randomised, so that many devices do not return at once)."""
 
     def __init__(self, where: Address, tls: ssl.SSLContext | None, endpoint: Endpoint, backlog: Backlog, max_retry_s: float) -> None:
-        """Raises MissingDependencyError without paho-mqtt."""
-        try:
-            from paho.mqtt import client as paho
-            from paho.mqtt.enums import CallbackAPIVersion
-            from paho.mqtt.packettypes import PacketTypes
-            from paho.mqtt.properties import Properties
-        except ImportError:
-            raise MissingDependencyError("paho-mqtt", "--mqtt", "'edgefuse[mqtt]'") from None
+        """Needs paho-mqtt, as `Mqtt.check` finds."""
+        from paho.mqtt import client as paho
+        from paho.mqtt.enums import CallbackAPIVersion
+        from paho.mqtt.packettypes import PacketTypes
+        from paho.mqtt.properties import Properties
+
         self._where, self._endpoint, self._backlog, self._max_retry_s = where, endpoint, backlog, max_retry_s
         self.counts, self.state = Counts(), "connecting"
         self._snapshot: bytes | None = None
@@ -93,11 +91,12 @@ class Link:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
-        self._thread = threading.Thread(target=self._run, name="edgefuse-mqtt", daemon=True)
+        self.faults = FaultLog(log, "mqtt")
+        self._worker = Worker("edgefuse-mqtt", self._run, self.faults)
 
     def start(self) -> None:
-        """Start the connection's thread."""
-        self._thread.start()
+        """Start the connection's thread. Raises EdgeFuseError where the system gives none."""
+        self._worker.start()
 
     def put(self, message: Message) -> None:
         """Queue a message. Safe from any thread, returns at once."""
@@ -114,9 +113,9 @@ class Link:
         """Send the remaining messages for up to two seconds, then disconnect."""
         self._closing.set()
         self._wake()
-        if self._thread.is_alive():
-            # a pending name lookup cannot be cancelled; the daemon thread ends by itself
-            self._thread.join(_FLUSH_S + 2)
+        self._worker.end()
+        # a pending name lookup cannot be cancelled; the daemon thread ends by itself
+        self._worker.join(_FLUSH_S + 2)
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):
@@ -133,6 +132,7 @@ class Link:
                 self._reason = self._reason or _describe(e)
             except Exception as e:
                 # an unexpected error of the library ends this attempt, not the run
+                self.faults.note(e)
                 self._reason = f"{type(e).__name__}: {e}"
             steady = time.monotonic() - begin > _STEADY_S
             self._brief_connections = 0 if steady or not self._connected else self._brief_connections + 1

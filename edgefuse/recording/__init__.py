@@ -1,8 +1,8 @@
 """Recordings of a run (`--recordings DIR`, the table [recording], docs/how-to/recording.md).
 
 Videos of the fused frames are written in segments that survive a power cut, always, around alarms or on request, with raw pairs and
-snapshots beside them. Frames go from the run to FFmpeg (edgefuse.ffmpeg.pump), FFmpeg's fragments to a writer thread (recorder), and
-old files are deleted before the folder is full (folder). Nothing here blocks the run.
+snapshots beside them. Frames go from the run to FFmpeg (edgefuse.ffmpeg.encoder_thread), FFmpeg's fragments to a writer thread (recorder),
+and old files are deleted before the folder is full (folder). Nothing here blocks the run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from edgefuse.errors import EdgeFuseError, OutputError, SettingsError
 from edgefuse.events import Event
 from edgefuse.ffmpeg import encoders
-from edgefuse.ffmpeg.pump import EncoderThread
+from edgefuse.ffmpeg.encoder_thread import EncoderThread
 from edgefuse.frames import FusedFrame
 from edgefuse.recording.encoding import RecordingJob
 from edgefuse.recording.folder import Folder, Limits
@@ -25,6 +25,7 @@ from edgefuse.recording.recorder import Recorder
 from edgefuse.recording.trigger import Trigger
 from edgefuse.settings.recording import RecordingSettings
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.util import files, images
 from edgefuse.util.uri import expand
 
@@ -36,10 +37,16 @@ _CLOSE_S, _FLUSH_S = 4.8, 3.0  # seconds for closing in total, and of these for 
 class Recording:
     """Attachment for the table [recording]."""
 
+    @staticmethod
+    def check(table: RecordingSettings) -> None:
+        """Raises InputError without FFmpeg, OutputError where the folder can't be written."""
+        encoders.program()
+        files.check_place(expand(table.folder))
+
     def __init__(self, table: RecordingSettings, live: Live, info: Info) -> None:
         """Raises InputError without FFmpeg, OutputError where the folder can't be written or another run records there."""
         s, path = table, expand(table.folder)
-        encoders.program()
+        self.check(s)
         if any(os.path.realpath(path) == os.path.realpath(p) for p in info.inputs):
             raise OutputError(f"--recordings {path} is an input of this run; choose another folder")
         limit = round(s.keep_gb * 1e9)
@@ -48,12 +55,12 @@ class Recording:
         self._trigger = Trigger(s.mode, s.after_s)
         self._recorder = Recorder(self._folder, self._trigger, s.before_s, s.segment_s, round(s.buffer_mb * 1e6), limit // 4, self._emit)
         self._job = RecordingJob(s, self._trigger, self._recorder, self._emit)
-        self._pump = EncoderThread("recording", self._job, info.fps)
+        self._encoder_thread = EncoderThread("recording", self._job, info.fps)
         facts = {"source": info.source, "fps": info.fps}
         self._raw = RawRecorder(self._folder, self._wanted, s.segment_s, limit // 4, facts, self._emit) if s.raw else None
         self._closed = False
         self._recorder.start()
-        self._pump.start()
+        self._encoder_thread.start()
         if self._folder.recovered:
             self._emit({"state": "recovered", "files": self._folder.recovered})
         self._ends = [live.watch(self._on_frame), live.listen(self._on_event)]
@@ -66,22 +73,31 @@ class Recording:
         state: recording, armed (for an alarm), off, or stopped (because of `trouble`).
         frames: seen = recorded + dropped (encoder too slow) + lost (encoder died) + unwritten (disk) + not_wanted + frames in transit.
         """
-        pump, recorder, raw = self._pump, self._recorder, self._raw
-        trouble = recorder.trouble or pump.trouble or (raw.trouble if raw else None)
+        thread, recorder, raw = self._encoder_thread, self._recorder, self._raw
+        trouble = recorder.trouble or thread.trouble or (raw.trouble if raw else None)
         state = "closed" if self._closed else self._state_now()
         report = {
             "state": state, "mode": self._settings.mode, "trouble": trouble, "folder": str(self._folder.path), "file": recorder.file,
             "segments": recorder.segments, "recovered": self._folder.recovered, "deleted": self._folder.deleted,
             "bytes": recorder.nbytes, "kept_bytes": recorder.kept, "held_bytes": recorder.held_bytes,
-            "encoder": self._job.encoder, "encoder_restarts": pump.restarts,
+            "encoder": self._job.encoder, "encoder_restarts": thread.restarts,
             "frames": {
-                "seen": pump.offered, "recorded": recorder.recorded, "dropped": pump.dropped, "lost": pump.lost,
-                "unwritten": recorder.unwritten, "not_wanted": pump.refused + recorder.passed,
+                "seen": thread.offered, "recorded": recorder.recorded, "dropped": thread.dropped, "lost": thread.lost,
+                "unwritten": recorder.unwritten, "not_wanted": thread.refused + recorder.passed,
             },
         }  # fmt: skip
         if raw:
             report["raw"] = {"pairs": raw.pairs, "dropped": raw.dropped, "bytes": raw.nbytes}
         return report
+
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether frames are written while they are to be recorded."""
+        recorder, raw = self._recorder, self._raw
+        wanted, faults = self._wanted() and not self._closed, self._encoder_thread.faults + recorder.faults
+        states = {"recording": OutputState(wanted, None, recorder.recorded, faults, recorder.trouble or self._encoder_thread.trouble or "")}
+        if raw:
+            states["raw recording"] = OutputState(wanted, None, raw.pairs, raw.faults, raw.trouble or "")
+        return states
 
     def close(self) -> None:
         """Finish the files; safe to call twice."""
@@ -91,14 +107,14 @@ class Recording:
         for end in self._ends:
             end()
         until = time.monotonic() + _CLOSE_S
-        self._pump.close(_FLUSH_S)
+        self._encoder_thread.close(_FLUSH_S)
         self._recorder.close(max(0.5, until - time.monotonic()))
         if self._raw:
             self._raw.close(max(0.5, until - time.monotonic()))
         self._folder.close()
 
     def _on_frame(self, count: int, fused: FusedFrame) -> None:
-        self._pump.offer(fused)
+        self._encoder_thread.offer(fused)
         if self._raw and self._wanted():
             self._raw.offer(fused.pair)
 
@@ -112,7 +128,7 @@ class Recording:
     def _state_now(self) -> str:
         if not self._wanted():
             return "armed" if self._settings.mode == "alarm" else "off"
-        return "stopped" if self._recorder.trouble or (self._pump.trouble and not self._recorder.file) else "recording"
+        return "stopped" if self._recorder.trouble or (self._encoder_thread.trouble and not self._recorder.file) else "recording"
 
     def _record_command(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         on = arguments.get("on")

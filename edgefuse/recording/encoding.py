@@ -18,7 +18,7 @@ _MUXER = ["-video_track_timescale", str(TIMESCALE), "-movflags", "+frag_keyframe
 
 
 class RecordingJob:
-    """Job of the encoder thread that records (implements `edgefuse.ffmpeg.pump.EncodingJob`)."""
+    """Job of the encoder thread that records (implements `edgefuse.ffmpeg.encoder_thread.EncodingJob`)."""
 
     keyframe_s = 1.0
     send_s = 20.0  # a disk may stall for some seconds

@@ -3,28 +3,33 @@
     edgefuse-00000042-20260312T081500Z.mp4         recording 42 of this folder, with the time at which it began (UTC)
     edgefuse-00000042-20260312T081500Z.part.mp4    the same while it is written, or after a crash
 
-The number comes first, so a clock that jumps or restarts in 1970 can neither overwrite a recording nor break the order.
+The number comes first, so a clock that jumps or restarts in 1970 can neither overwrite a recording nor break the order. A number of ten
+digits and more is not ours (a new file every second reaches the first in 31 years): such a file is neither counted nor deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import shutil
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefuse.errors import OutputError
 from edgefuse.recording import fragments
 from edgefuse.util import files
 
-_NAME = re.compile(r"edgefuse-(\d{8,12})-\d{8}T\d{6}Z(\.part)?\.(mp4|efr|png)")
+_NAME = re.compile(r"edgefuse-(\d{8}|[1-9]\d{8})-\d{8}T\d{6}Z(\.part)?\.(mp4|efr|png)", re.ASCII)
+_NUMBERS = 10**9  # numbers have up to nine digits
+_SPARE = 10**8  # a number in the last tenth is a stray one, and is not counted on from
 _LOCK = ".edgefuse-recordings"
+log = logging.getLogger(__name__)
 _PLAUSIBLE_S = 1735689600.0  # 2025: an earlier file time comes from a clock that was not set
 
 
@@ -73,6 +78,8 @@ class Folder:
         files.check_folder(path)
         self.path, self._limits, self._keep_free = path, limits, keep_free
         self._guard = threading.Lock()
+        self._unfinished: set[Path] = set()  # complete files whose renaming failed
+        self._complained: set[str] = set()  # names of files whose deletion failed
         self._ages: dict[str, float] = {}  # name -> monotonic time of completion, so that setting the clock late does not age files
         self.deleted = self.recovered = self.deleted_bytes = 0
         try:
@@ -86,7 +93,7 @@ class Folder:
             raise OutputError(f"{path}: another run records here; give each its own folder") from None
         try:
             self._recover()
-            self._number = max((r.number for r in self.recordings()), default=0)
+            self._number = max((r.number for r in self.recordings() if r.number < _NUMBERS - _SPARE), default=0)
         except BaseException:
             self.close()
             raise
@@ -124,15 +131,18 @@ class Folder:
                 return path
 
     def finish(self, part: Path) -> Path:
-        """Rename an unfinished file to its final name, durably. Raises OutputError."""
+        """Rename an unfinished file to its final name, durably. Raises OutputError; `tidy` then tries again."""
         path = _finished(part)
+        with self._guard:
+            self._unfinished.add(part)
         try:
             part.rename(path)
+            with self._guard:
+                self._unfinished.discard(part)
+                self._ages[path.name] = time.monotonic()
             self.sync()
         except OSError as e:
             raise files.output_error(path, e) from None
-        with self._guard:
-            self._ages[path.name] = time.monotonic()
         return path
 
     def sync(self) -> None:
@@ -151,8 +161,12 @@ class Folder:
             raise files.output_error(self.path, e) from None
 
     def tidy(self, new_bytes: int = 0) -> int:
-        """Delete what exceeds the limits; returns the bytes that remain. Raises OutputError."""
+        """Delete what exceeds the limits; returns the bytes that remain. Raises OutputError where the folder can't be read.
+
+        A file that can't be deleted is logged once and left; the next oldest goes instead.
+        """
         now = time.time()
+        self._finish_left()
         with self._guard:
             known = {name: now - (time.monotonic() - at) for name, at in self._ages.items()}
         here = [_dated(r, known.get(r.name)) for r in self.recordings()]
@@ -160,19 +174,42 @@ class Folder:
             for name in known.keys() - {r.name for r in here}:
                 # deleted by another program
                 self._ages.pop(name, None)
-        expired = to_delete(here, self._limits, now, new_bytes)
         kept = sum(r.nbytes for r in here)
-        for r in expired:
-            path = self.path / r.name
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as e:
-                raise files.output_error(path, e) from None
-            kept -= r.nbytes
-            self.deleted, self.deleted_bytes = self.deleted + 1, self.deleted_bytes + r.nbytes
-            with self._guard:
-                self._ages.pop(r.name, None)
+        while expired := to_delete(here, self._limits, now, new_bytes):
+            stuck = {r.name for r in expired if not self._delete(r)}
+            kept -= sum(r.nbytes for r in expired if r.name not in stuck)
+            gone = {r.name for r in expired} - stuck
+            # one that can't be deleted counts like an open one
+            here = [replace(r, open=r.open or r.name in stuck) for r in here if r.name not in gone]
         return kept
+
+    def _delete(self, r: RecordingFile) -> bool:
+        """Delete a recording; returns whether it is gone."""
+        path = self.path / r.name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as e:
+            if r.name not in self._complained:
+                self._complained.add(r.name)
+                log.warning("%s can't be deleted (%s); the next oldest recordings make room instead", path, e.strerror)
+            return False
+        self.deleted, self.deleted_bytes = self.deleted + 1, self.deleted_bytes + r.nbytes
+        self._complained.discard(r.name)
+        with self._guard:
+            self._ages.pop(r.name, None)
+        return True
+
+    def _finish_left(self) -> None:
+        """Rename the complete files whose renaming failed before."""
+        with self._guard:
+            left = list(self._unfinished)
+        for part in left:
+            with contextlib.suppress(OutputError):
+                if part.exists():
+                    self.finish(part)
+                else:
+                    with self._guard:
+                        self._unfinished.discard(part)
 
     def close(self) -> None:
         """Release the folder's lock; safe to call twice."""
@@ -183,28 +220,31 @@ class Folder:
     def _recover(self) -> None:
         """Finish files that a crash left open: truncate each to its playable part and rename it; delete what has none."""
         for r in self.recordings():
-            if not r.open:
-                continue
-            path = self.path / r.name
-            try:
-                # a raw recording is readable up to its end; an incomplete picture is useless
-                nbytes = fragments.playable_part(path).nbytes if path.suffix == ".mp4" else r.nbytes if path.suffix == ".efr" else 0
-                if not nbytes:
-                    path.unlink()
-                    continue
-                if nbytes < r.nbytes:
-                    with path.open("r+b") as file:
-                        file.truncate(nbytes)
-                        os.fsync(file.fileno())
-                os.utime(path, (r.time_s, r.time_s))
-                target = _finished(path)
-                if not target.exists():
-                    path.rename(target)
-                    self.recovered += 1
-            except OSError as e:
-                raise files.output_error(path, e) from None
+            if r.open:
+                self._recover_one(r)
         with contextlib.suppress(OSError):
             self.sync()
+
+    def _recover_one(self, r: RecordingFile) -> None:
+        """Finish one file that a crash left open; one that can't be read or changed is logged and left."""
+        path = self.path / r.name
+        try:
+            # a raw recording is readable up to its end; an incomplete picture is useless
+            nbytes = fragments.playable_part(path).nbytes if path.suffix == ".mp4" else r.nbytes if path.suffix == ".efr" else 0
+            if not nbytes:
+                path.unlink()
+                return
+            if nbytes < r.nbytes:
+                with path.open("r+b") as file:
+                    file.truncate(nbytes)
+                    os.fsync(file.fileno())
+            os.utime(path, (r.time_s, r.time_s))
+            target = _finished(path)
+            if not target.exists():
+                path.rename(target)
+                self.recovered += 1
+        except OSError as e:
+            log.warning("%s can't be repaired (%s) and is left as it is", path, e.strerror)
 
 
 def _finished(part: Path) -> Path:
@@ -214,4 +254,4 @@ def _finished(part: Path) -> Path:
 def _dated(recording: RecordingFile, time_s: float | None) -> RecordingFile:
     if time_s is None:
         return recording
-    return RecordingFile(recording.name, recording.number, recording.nbytes, time_s, recording.open)
+    return replace(recording, time_s=time_s)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from edgefuse.errors import OutputError
 from edgefuse.frames import FramePair
 from edgefuse.recording.folder import Folder
 from edgefuse.sources.rawfile import RawWriter
+from edgefuse.util.worker import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,14 @@ class RawRecorder:
         self._until = self._sync_at = self._retry_at = 0.0
         self.pairs = self.dropped = self.nbytes = 0
         self.trouble: str | None = None
-        self._thread = threading.Thread(target=self._run, name="edgefuse-recorder-raw", daemon=True)
-        self._thread.start()
+        self._faults = FaultLog(log, "raw recording")
+        self._worker = Worker("edgefuse-recorder-raw", self._run, self._faults)
+        self._worker.start()
+
+    @property
+    def faults(self) -> int:
+        """Number of unexpected errors."""
+        return self._faults.count
 
     def offer(self, pair: FramePair) -> None:
         """Queue a pair; returns at once. Drops and counts it where the disk is too slow."""
@@ -58,10 +64,11 @@ class RawRecorder:
 
     def close(self, timeout_s: float) -> None:
         """Write queued pairs and finish within `timeout_s`; safe to call twice."""
-        if self._thread.is_alive():
+        self._worker.end()
+        if self._worker.alive:
             with contextlib.suppress(queue.Full):
                 self._pairs.put(None, timeout=timeout_s)
-            self._thread.join(timeout_s)
+            self._worker.join(timeout_s)
 
     def _run(self) -> None:
         closing = False
@@ -77,7 +84,7 @@ class RawRecorder:
             except OutputError as e:
                 self._fail(str(e), pair is not None)
             except Exception as e:  # an unexpected error is reported and retried
-                log.exception("raw recording failed")
+                self._faults.note(e)
                 self._fail(f"{type(e).__name__}: {e}", pair is not None)
 
     def _step(self, pair: FramePair | None, closing: bool) -> None:
@@ -113,16 +120,16 @@ class RawRecorder:
     def _finish(self) -> None:
         writer, self._writer = self._writer, None
         if writer:
-            writer.sync()
-            writer.close()
-            self._folder.finish(writer.path)
+            with contextlib.ExitStack() as stack:  # in reverse order, and each whatever becomes of the others
+                stack.callback(self._folder.finish, writer.path)
+                stack.callback(writer.close)
+                writer.sync()
 
     def _fail(self, why: str, with_pair: bool) -> None:
         self.dropped += with_pair
-        try:
+        # the file is readable up to its last complete pair
+        with contextlib.suppress(OutputError, OSError):
             self._finish()
-        except OutputError:
-            self._writer = None
         self._retry_at = time.monotonic() + _RETRY_S
         if self.trouble is None:
             self._emit({"state": "stopped", "why": why})

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from edgefuse.recording.folder import Folder
 from edgefuse.recording.fragments import Fragment
 from edgefuse.recording.segment import Segment
 from edgefuse.recording.trigger import Trigger
+from edgefuse.util.worker import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,17 @@ class Recorder:
         self.recorded = self.passed = self.unwritten = self.segments = self.nbytes = self.kept = 0
         self.trouble: str | None = None
         self.last: Path | None = None
-        self._thread = threading.Thread(target=self._run, name="edgefuse-recorder", daemon=True)
+        self._faults = FaultLog(log, "recording")
+        self._worker = Worker("edgefuse-recorder", self._run, self._faults)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread. Raises EdgeFuseError where the system gives none."""
+        self._worker.start()
+
+    @property
+    def faults(self) -> int:
+        """Number of unexpected errors."""
+        return self._faults.count
 
     @property
     def file(self) -> str | None:
@@ -95,10 +101,11 @@ class Recorder:
 
     def close(self, timeout_s: float) -> None:
         """Write queued fragments and finish within `timeout_s`; safe to call twice."""
-        if self._thread.is_alive():
+        self._worker.end()
+        if self._worker.alive:
             with contextlib.suppress(queue.Full):
                 self._inbox.put("close", timeout=timeout_s)
-            self._thread.join(timeout_s)
+            self._worker.join(timeout_s)
 
     def _run(self) -> None:
         while True:
@@ -111,7 +118,7 @@ class Recorder:
             except OutputError as e:
                 self._fail(str(e))
             except Exception as e:  # an unexpected error is reported and retried
-                log.exception("recording failed")
+                self._faults.note(e)
                 self._fail(f"{type(e).__name__}: {e}")
             if item == "close":
                 break
@@ -201,7 +208,7 @@ class Recorder:
     def _fail(self, why: str) -> None:
         segment, self._segment = self._segment, None
         if segment:
-            with contextlib.suppress(OutputError):
+            with contextlib.suppress(OutputError, OSError):
                 if path := segment.close():
                     self.last = path
                     self.segments += 1

@@ -21,6 +21,7 @@ class Segment:
         self.frames, self.nbytes = 0, 0
         self._header, self._start, self._end = header, 0, 0
         self._fd: int | None = None
+        self._torn = False  # bytes beyond `nbytes` could not be removed yet
         try:
             self._fd = os.open(self.path, os.O_WRONLY)
             folder.sync()
@@ -40,24 +41,42 @@ class Segment:
         # every file's time starts at 0
         data = (b"" if self.frames else self._header) + fragment.shifted(self._start)
         try:
+            self._cut()
+            self._torn = True
             self._write(data)
+            self._torn = False
         except OSError as e:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self.nbytes)
-                os.lseek(self._file, self.nbytes, os.SEEK_SET)
+                self._cut()
             raise files.output_error(self.path, e) from None
         self.nbytes += len(data)
         self.frames += fragment.frames
         self._end = fragment.end
 
     def close(self) -> Path | None:
-        """Finish the file and return its path; None (and no file) where nothing was written. Raises OutputError."""
+        """Finish the file and return its path; None (and no file) where nothing was written. Raises OutputError.
+
+        A file whose incomplete end can't be removed keeps its name as an unfinished one, so that the next run repairs it.
+        """
         if not self.frames:
             self._discard()
             return None
-        os.close(self._file)
-        self._fd = None
+        try:
+            self._cut()
+        except OSError as e:
+            raise files.output_error(self.path, e) from None
+        finally:
+            fd, self._fd = self._file, None
+            with contextlib.suppress(OSError):
+                os.close(fd)
         return self._folder.finish(self.path)
+
+    def _cut(self) -> None:
+        """Remove what a failed write left behind. Raises OSError."""
+        if self._torn:
+            os.ftruncate(self._file, self.nbytes)
+            os.lseek(self._file, self.nbytes, os.SEEK_SET)
+            self._torn = False
 
     @property
     def _file(self) -> int:

@@ -7,13 +7,15 @@ never end the run: it retries by itself and reports them (`Live.emit`, `report`)
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 from edgefuse import registry
-from edgefuse.errors import EdgeFuseError
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
+from edgefuse.util.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +24,27 @@ KINDS = registry.BUILT_IN["edgefuse.attachments"]
 
 
 class Attachment(Protocol):
+    @staticmethod
+    def check(table: Any) -> None:
+        """Check the table without opening or making anything. Raises EdgeFuseError as `__init__`, which calls it."""
+
     def __init__(self, table: Any, live: Live, info: Info) -> None: ...
 
     def report(self) -> dict[str, Any]:
         """Return JSON values with units in the keys. Must return at once; called from any thread."""
 
+    def outputs(self) -> Mapping[str, OutputState]:
+        """Return the state of each of its outputs, by a name for people. Must return at once; called from any thread."""
+
     def close(self) -> None:
         """End threads, watchers and listeners and finish open files within 5 s; safe to call twice."""
+
+
+def check(tables: Mapping[str, Any]) -> None:
+    """Check the attachments' tables without opening or making anything. Raises EdgeFuseError."""
+    for name, table in tables.items():
+        if name in KINDS:
+            registry.loaded(KINDS[name]).check(table)
 
 
 class Attachments:
@@ -38,6 +54,9 @@ class Attachments:
         """Opens them in order; on an error closes those already open and raises it."""
         self._live, self._info = live, info
         self._open: dict[str, tuple[Any, Attachment]] = {}
+        self._missing: dict[str, tuple[Any, str]] = {}  # name -> table and error of those that could not be opened again
+        self._lock = threading.RLock()  # of opening and closing
+        self._closed, self._backoff = False, Backoff()
         try:
             for name, table in tables.items():
                 self._open_one(name, table)
@@ -52,16 +71,36 @@ class Attachments:
     def exchange(self, tables: Mapping[str, Any], info: Info) -> None:
         """Apply new tables: close attachments whose table changed (all where the source changed), and open those of `tables`.
 
-        On an error the previous ones are reopened, and EdgeFuseError is raised.
+        On an error the previous ones are reopened, now or as soon as that is possible (`revive`), and it is raised.
         """
-        before, info_before = {name: table for name, (table, _) in self._open.items()}, self._info
-        try:
-            self._update(tables, info)
-        except EdgeFuseError:
-            self._update(before, info_before)
-            raise
+        with self._lock:
+            before, info_before = {name: table for name, (table, _) in (*self._open.items(), *self._missing.items())}, self._info
+            try:
+                self._missing = {}
+                self._update(tables, info)
+            except Exception:
+                self._update(before, info_before, must_open=False)
+                raise
 
-    def _update(self, tables: Mapping[str, Any], info: Info) -> None:
+    def revive(self) -> None:
+        """Open what could not be opened again after a failed `exchange`, with back-off."""
+        with self._lock:
+            if self._missing and not self._backoff.left_s and not self._closed:
+                for name, (table, _) in list(self._missing.items()):
+                    self._try_open(name, table)
+
+    def _try_open(self, name: str, table: Any) -> None:
+        try:
+            self._open_one(name, table)
+        except Exception as e:
+            if name not in self._missing:
+                log.warning("[%s] can't be opened again (%s); it is tried until it can", name, e)
+            self._missing[name] = table, str(e)
+            self._backoff.failed()
+        else:
+            self._missing.pop(name, None)
+
+    def _update(self, tables: Mapping[str, Any], info: Info, must_open: bool = True) -> None:
         same = replace(info, model=self._info.model) == self._info
         self._info = info
         for name in reversed(list(self._open)):
@@ -69,7 +108,17 @@ class Attachments:
                 self._close_one(name, self._open.pop(name)[1])
         for name, table in tables.items():
             if name not in self._open:
-                self._open_one(name, table)
+                if must_open:
+                    self._open_one(name, table)
+                else:
+                    self._try_open(name, table)
+
+    def outputs(self) -> dict[str, OutputState]:
+        """Return the states of all attachments' outputs."""
+        states: dict[str, OutputState] = {}
+        for _, attachment in list(self._open.values()):
+            states |= attachment.outputs()
+        return states | {name: OutputState(True, False, why=error) for name, (_, error) in list(self._missing.items())}
 
     def report(self) -> dict[str, Any]:
         """Return each attachment's report under its table's name."""
@@ -77,8 +126,10 @@ class Attachments:
 
     def close(self) -> None:
         """Close all in reverse order; they can still report. Errors are logged, and the others still closed."""
-        for name, (_, attachment) in reversed(list(self._open.items())):
-            self._close_one(name, attachment)
+        self._closed = True
+        with self._lock:
+            for name, (_, attachment) in reversed(list(self._open.items())):
+                self._close_one(name, attachment)
 
     def _close_one(self, name: str, attachment: Attachment) -> None:
         try:

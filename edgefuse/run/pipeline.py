@@ -9,6 +9,7 @@ Fuser, sinks and source can be replaced between two frames while it runs.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -21,6 +22,9 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.sinks.base import Sink
 from edgefuse.sources.base import Source
 from edgefuse.telemetry.report import Telemetry
+from edgefuse.util.worker import FaultLog
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -44,6 +48,7 @@ class Pipeline:
         self._pause_requested, self._paused, self._ended = False, False, threading.Event()
         self._stop = False  # set by a signal handler, so it takes no lock
         self._failures: list[BaseException] = []
+        self._faults = FaultLog(log, "fusion")
 
     def _size_queues(self) -> None:
         self._pairs.maxsize = self._frames.maxsize = _QUEUE_LENGTH_LIVE if self._source.info.live else _QUEUE_LENGTH
@@ -165,6 +170,12 @@ class Pipeline:
         except FrameError as e:
             self._telemetry.lost(e)
             self._source.settle(item, e.cause)
+        except Exception as e:
+            # a live run outlives a moment without memory; if it lasts, the watchdog, which frames written feed, restarts the service
+            if not self._source.info.live:
+                raise
+            self._faults.note(e)
+            self._drop(item, "failed", f"it can't be fused ({type(e).__name__}: {e})")
         else:
             if old := self._enqueue(self._frames, fused):
                 self._drop(old.pair, "slow-sink", "newer fused frames came before it could be written")

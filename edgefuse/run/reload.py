@@ -6,7 +6,6 @@ import contextlib
 import logging
 import queue
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -17,6 +16,7 @@ from edgefuse.events import Event
 from edgefuse.run.session import RunSession
 from edgefuse.run.systemd import Heartbeat, reload_on_hangup
 from edgefuse.settings import Settings
+from edgefuse.util.worker import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +29,12 @@ class Reloader:
     def __init__(self, running: RunSession, reread: Callable[[], Settings] | None, heartbeat: Heartbeat) -> None:
         self._running, self._reread, self._heartbeat = running, reread, heartbeat
         self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a SimpleQueue, because a signal handler puts into it
-        self._thread: threading.Thread | None = None
+        self._faults = FaultLog(log, "a reload")
+        self._worker: Worker | None = None
         if reread is not None:
             running.live.register_command("reload", self._request_reload)
-            self._thread = threading.Thread(target=self._loop, name="edgefuse-reload", daemon=True)
-            self._thread.start()
+            self._worker = Worker("edgefuse-reload", self._loop, self._faults)
+            self._worker.start()
 
     def on_hangup(self) -> AbstractContextManager[None]:
         """Return a context in which SIGHUP reloads. With a terminal SIGHUP means that the terminal was closed, and keeps its effect."""
@@ -43,10 +44,11 @@ class Reloader:
 
     def close(self) -> None:
         """Wait for a reload in progress and accept no more. Safe to call twice."""
-        if self._thread is not None:
+        if self._worker is not None:
             self._requests.put(False)
-            self._thread.join(_JOIN_TIMEOUT_S)
-            self._thread = None
+            self._worker.end()
+            self._worker.join(_JOIN_TIMEOUT_S)
+            self._worker = None
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +74,7 @@ class Reloader:
             changed = self._running.exchange(self._reread())
         except Exception as e:
             if not isinstance(e, EdgeFuseError):
-                log.exception("a reload failed")
+                self._faults.note(e)
             self._report_outcome("refused", {"state": "refused", "error": str(e)})
         else:
             self._report_outcome("applied", {"state": "applied", "changed": ", ".join(changed) or "nothing"})

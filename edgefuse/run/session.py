@@ -17,16 +17,18 @@ import edgefuse
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser
-from edgefuse.run import build
+from edgefuse.run import build, validate
 from edgefuse.run.attachments import Attachments
 from edgefuse.run.build import LoadedCalibration, Output
 from edgefuse.run.pipeline import Pipeline
+from edgefuse.run.supervisor import Supervisor
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.sinks import Sink
 from edgefuse.sinks.guard import GuardedSink
 from edgefuse.sources import Source
 from edgefuse.sources.recorded import RecordedSource
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.report import Telemetry
 from edgefuse.util.backoff import Backoff
 from edgefuse.util.uri import safe
@@ -49,6 +51,7 @@ class RunSession:
         self.settings, self.telemetry = given, Telemetry()
         self.reloads = {"applied": 0, "refused": 0}
         s = given.run
+        validate.check_parts(given)
         with ExitStack() as undo:
             self._calibration = LoadedCalibration.from_settings(s)
             self.live = Live(self.report)
@@ -61,8 +64,10 @@ class RunSession:
             info = self._info(s, self.fuser)
             self._attachments = Attachments({}, self.live, info)
             undo.callback(self._attachments.close)
+            self._supervisor = Supervisor(self._outputs, self._attachments.revive, self.live)
             self._attachments.exchange(given.tables, info)
             self._pipeline = Pipeline(self._recorded, self.fuser, self._all_sinks(self._sinks), self.telemetry, s.frames)
+            self._supervisor.start()
             undo.pop_all()
 
     def run(self, on_frame: Callable[[], None]) -> None:
@@ -76,16 +81,22 @@ class RunSession:
     def close(self) -> list[EdgeFuseError]:
         """Finish and close everything. Returns the outputs' errors. Safe to call twice."""
         failures = []
-        outputs: list[Sink | Source] = [*self._sinks.values(), self._recorded]
-        for output in outputs:
+        self._supervisor.close()
+        outputs: list[Sink | Source] = [*self._sinks.values(), self._recorded, self.source]
+        for close in (*(output.close for output in outputs), self._attachments.close, self.fuser.close):
             try:
-                output.close()
+                close()
             except EdgeFuseError as e:
                 failures.append(e)
-        self.source.close()
-        self._attachments.close()
-        self.fuser.close()
+            except Exception as e:  # the others are closed, whatever fails
+                log.exception("closing failed")
+                failures.append(EdgeFuseError(f"closing failed ({type(e).__name__}: {e})"))
         return failures
+
+    def _outputs(self) -> dict[str, OutputState]:
+        """Return the state of every output now."""
+        raw = {self._recorded.name: self._recorded.state} if isinstance(self._recorded, RecordedSource) else {}
+        return {sink.name: sink.state for sink in self._sinks.values()} | raw | self._attachments.outputs()
 
     def __enter__(self) -> Self:
         return self
@@ -96,15 +107,16 @@ class RunSession:
     def report(self) -> dict[str, Any]:
         """Return the run's full report so far: JSON values, units in the keys."""
         s, sinks, fuser, recorded = self.settings.run, self._sinks, self.fuser, self._recorded
-        report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": self._name(s), "model": model_facts(fuser)}
+        report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": safe(self._name(s)), "model": model_facts(fuser)}
         if self.source.info.layout:
             report["layout"] = self.source.info.layout
         report |= self.telemetry.report()
         report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks.values())
         report["calibration"] = s.calibration
-        report["outputs"] = [p for p in (s.save, s.record, s.record_raw, *s.sink) if p]
+        report["outputs"] = [safe(p) for p in (s.save, s.record, s.record_raw, *s.sink) if p]
         report["sinks"] = {sink.name: sink.report() for sink in sinks.values()}
         report["reloads"] = dict(self.reloads)
+        report["output_states"] = self._supervisor.report()
         return report | recorded.report() | self._attachments.report()
 
     def _name(self, s: RunSettings) -> str:
@@ -139,6 +151,7 @@ class RunSession:
 
         Raises EdgeFuseError where that fails; the run then continues as before.
         """
+        validate.check_parts(new)
         s, calibration = new.run, LoadedCalibration.from_settings(new.run)
         changed = _changed(self.settings, new) + (["run.calibration"] if calibration != self._calibration else [])
         source_changes = _any(changed, _SOURCE)
@@ -204,7 +217,7 @@ class RunSession:
                 source = undo.enter_context(self._open_source(s, calibration))
                 recorded = self._with_recording(source, s)
                 undo.pop_all()
-        except EdgeFuseError:
+        except Exception:
             if live:
                 self._reopen_source()
             raise
@@ -227,7 +240,7 @@ class RunSession:
             except OutputError as e:
                 log.warning("the raw recording cannot continue: %s", e)
                 return
-            except EdgeFuseError as e:
+            except Exception as e:
                 log.warning("the previous source cannot be reopened yet: %s", e)
                 backoff.failed()
             while backoff.left_s and not self._pipeline.stopping:
@@ -236,7 +249,7 @@ class RunSession:
     def _close_output(self, name: str, close: Callable[[], object]) -> None:
         try:
             close()
-        except EdgeFuseError as e:
+        except Exception as e:  # what replaces it is in use already
             self.live.emit(Event("sink", name, {"state": "not finished", "error": str(e)}))
 
 

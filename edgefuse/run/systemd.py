@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -81,11 +81,15 @@ class Heartbeat:
             if ready:
                 notify("READY=1")
 
-    def beat(self, frames: int) -> None:
-        """Report progress. frames: written by every sink so far, so that a frozen source or lost frames do not count."""
+    def beat(self, frames: int, failing: Iterable[str] = ()) -> None:
+        """Report progress. frames: written by every sink so far, so that a frozen source or lost frames do not count.
+
+        failing: texts about outputs that have not worked for long; they are shown by `systemctl status`, but cause no restart, which
+        would help neither a full disk nor a broker that is gone.
+        """
         now = time.monotonic()
         if frames > self._frames and now - self._told_at >= self.INTERVAL_S:
             with self._lock:
                 ready = "" if self._frames else "READY=1\n"
-                notify(f"{ready}WATCHDOG=1\nSTATUS={frames} frames fused")
+                notify(f"{ready}WATCHDOG=1\nSTATUS={'; '.join((f'{frames} frames fused', *failing))}")
                 self._frames, self._told_at = frames, now

@@ -1,6 +1,6 @@
-/* A convolution of one picture, compiled: what convolution.py does with NumPy, in one pass and without copies of each tap.
+/* Convolution of one picture: the compiled version of convolution.py, in one pass and without a copy for each tap.
 
-   Four outputs of sixteen columns are summed at a time, in registers, over all taps. */
+   Sums four outputs of sixteen columns at a time, in registers, over all taps. */
 
 #include "../util/native.h"
 

@@ -1,4 +1,4 @@
-/* The kernel of convolution.c, once for each width of vector: LANES floats, under names that end in it. */
+/* The kernel of convolution.c, included once for each vector width of LANES floats; NAMED appends the width to each name. */
 
 #define Lanes NAMED(Lanes)
 #define sum NAMED(sum)
@@ -11,7 +11,7 @@ typedef float Lanes __attribute__((vector_size(4 * LANES)));
 typedef float Anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define EACH(index, n) _Pragma("GCC unroll 4") for (int index = 0; index < (n); index++)
 
-/* COLUMNS columns of `outputs` (at most OUTPUTS) outputs at once. weight: `taps` to each output. */
+/* Computes COLUMNS columns of `outputs` (at most OUTPUTS) outputs at once. weight: `taps` weights per output. */
 INLINE void sum(const int outputs, int taps, const float *x, const ptrdiff_t *tap, const float *weight, const float *bias, int relu,
                 float *y, ptrdiff_t plane)
 {
@@ -39,20 +39,20 @@ INLINE void sum_few(int outputs, int columns, int taps, const float *x, const pt
         }
 }
 
-/* `width` columns of them. */
+/* The same for `width` columns. */
 INLINE void sum_row(const int outputs, int width, int taps, const float *x, const ptrdiff_t *tap, const float *weight, const float *bias,
                     int relu, float *y, ptrdiff_t plane)
 {
     int column = 0;
     for (; column + COLUMNS <= width; column += COLUMNS) sum(outputs, taps, x + column, tap, weight, bias, relu, y + column, plane);
     if (column == width) return;
-    /* the last columns once more, rather than fewer at a time */
+    /* compute some of the last columns twice, which is faster than fewer columns at a time */
     column = width - COLUMNS;
     if (column > 0) sum(outputs, taps, x + column, tap, weight, bias, relu, y + column, plane);
     else sum_few(outputs, width, taps, x, tap, weight, bias, relu, y, plane);
 }
 
-/* A row's columns by their phase, after `reach` columns of padding. */
+/* Sort a row's columns by phase, after `reach` columns of padding. */
 INLINE void split(const int stride, const float *restrict from, int w, float *restrict to, ptrdiff_t phase, int reach)
 {
     for (int p = 0; p < stride; p++) {
@@ -70,7 +70,7 @@ static void NAMED(convolve)(const Convolution *c, int32_t top, int32_t bottom, v
     const ptrdiff_t plane = (ptrdiff_t)c->out_height * c->out_width;
     ptrdiff_t *tap = scratch;
     float *padded = (float *)(tap + taps);
-    /* from one channel to the next, one output row to the next, and from an output's first tap to the others */
+    /* offsets between channels, between output rows, and from an output's first tap to the others */
     const ptrdiff_t channel = plain ? (ptrdiff_t)c->height * w : rows * length, row = plain ? w : stride * length;
     const float *x = plain ? c->x + (ptrdiff_t)top * w : padded;
     for (int t = 0; t < taps; t++) {

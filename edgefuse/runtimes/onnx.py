@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ class OnnxRuntime(Runtime):
     install = "onnxruntime"
 
     def __init__(self, card: Card, file: ModelFile, threads: int) -> None:
-        ort = _import()
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -40,16 +41,22 @@ class OnnxRuntime(Runtime):
 
     @classmethod
     def version(cls) -> str:
-        return str(_import().__version__)
+        return str(import_onnxruntime().__version__)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
 
 
-def _import() -> Any:
+def import_onnxruntime(what: str = "the onnx runtime") -> Any:
+    """The module onnxruntime, quiet and with its telemetry off.
+
+    From version 1.29 on it writes a device identifier to ~/.cache and sends usage to Microsoft; it reads ORT_DISABLE_TELEMETRY once,
+    while it is imported. Somebody who sets that variable keeps their choice. Raises MissingDependencyError, saying what needs it.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as e:
-        raise MissingDependencyError("onnxruntime", "the onnx runtime", "onnxruntime") from e
+        raise MissingDependencyError("onnxruntime", what, "onnxruntime") from e
     onnxruntime.set_default_logger_severity(3)
     return onnxruntime

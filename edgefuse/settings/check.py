@@ -15,6 +15,7 @@ from dataclasses import Field, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgefuse.errors import SettingsError
+from edgefuse.util import secrets
 from edgefuse.util.uri import safe
 
 
@@ -32,9 +33,14 @@ def check(kind: type[Any], values: Mapping[str, Any], where: str, dashes: bool =
         value = tuple(value) if isinstance(value, list) else value
         if wanted := expected_instead(value, types_[key], known[key]):
             shown = where + (key.replace("_", "-") if dashes else key)
-            raise SettingsError(f"{shown} = {safe(repr(value))}: expected {wanted}")
+            raise SettingsError(f"{shown} = {shown_value(value, known[key])}: expected {wanted}")
         checked[key] = value
     return checked
+
+
+def shown_value(value: Any, field: Field[Any] | None) -> str:
+    """Return a value as an error may show it: *** for a secret, whatever its type."""
+    return secrets.MASK if field is not None and field.metadata.get("secret") else safe(repr(value))
 
 
 def hints(kind: type[Any]) -> dict[str, Any]:

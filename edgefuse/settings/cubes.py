@@ -28,6 +28,15 @@ class CubesSettings:
         default=False,
         metadata={"help": "delete each cube once its .efz was read back from the disk and decoded", "option": "delete-originals"},
     )
+    memory_mb: int = field(
+        default=512, metadata={"help": "memory in MB that opening or compressing one cube may allocate", "min": 64, "max": 1 << 20}
+    )
+    stall_s: float = field(
+        default=60.0, metadata={"help": "seconds without progress, after which a cube is set aside", "min": 1, "max": 86400}
+    )
+    time_s: float = field(
+        default=7200.0, metadata={"help": "seconds that compressing one cube may take, after which it is set aside", "min": 1, "max": 1e7}
+    )
 
     def quality(self, model: str | None) -> Quality:
         """Return the compression target. Raises SettingsError for an invalid one."""

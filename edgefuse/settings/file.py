@@ -10,15 +10,16 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
 from edgefuse.errors import MissingDependencyError, SettingsError
 from edgefuse.settings import tables
-from edgefuse.settings.check import check, hints, suggestion, type_text
+from edgefuse.settings.check import check, hints, shown_value, suggestion, type_text
 from edgefuse.settings.run import RunSettings, make, merge
+from edgefuse.util import secrets
 from edgefuse.util.uri import expand, safe
 
 Values = dict[str, Any]  # of a table; of a repeatable table: name -> values
@@ -48,6 +49,7 @@ def load(
     settings without a source. Raises SettingsError, which names file (or variable, or option), key and what was expected;
     MissingDependencyError without msgspec.
     """
+    _note_secrets(given)
     file, lines = read(path) if path else ({}, {})
     variables, names = _from_environment(environment, file)
     origins = {**lines, **names}
@@ -101,6 +103,7 @@ def read(path: Path) -> tuple[dict[str, Values], dict[str, str]]:
     except (ValueError, RecursionError) as e:
         # TOMLDecodeError, or ValueError for a number of thousands of digits
         raise SettingsError(f"{path}: not valid TOML ({e})") from None
+    _note_secrets(raw)
     known = tables.TABLES
     for table, values in raw.items():
         if table not in known:
@@ -113,6 +116,15 @@ def read(path: Path) -> tuple[dict[str, Values], dict[str, str]]:
                 raise SettingsError(f"{path}: '{table}.{name}' must be a table: [{table}.{name}]")
     values = {t: _checked(t, v, f"{path}: ") for t, v in raw.items()}
     return values, _lines(path, text, values)
+
+
+def _note_secrets(values: Mapping[str, Any]) -> None:
+    """Note the secrets in unchecked tables, so that no error about them shows one."""
+    secrets.note_urls(values)
+    for table, its in values.items():
+        if table in tables.TABLES and isinstance(its, Mapping):
+            hidden = {f.name for f in fields(tables.kind(table)) if f.metadata.get("secret")}
+            secrets.note(*(value for key, value in its.items() if key in hidden and isinstance(value, str | int | float)))
 
 
 def _text(path: Path) -> str:
@@ -136,7 +148,8 @@ def _typed(kind: type[Any], values: Values, where: str) -> Values:
     secrets = {key: secret for key in values if (secret := _secret(kind, key)) is not None}
     types_ = hints(kind)
     plain = check(kind, {k: v for k, v in values.items() if k not in secrets}, where)
-    made = {key: convert(value, types_[key], where + key) for key, value in plain.items()}
+    known = {f.name: f for f in fields(kind)}
+    made = {key: convert(value, types_[key], where + key, field=known[key]) for key, value in plain.items()}
     for key, secret in secrets.items():
         if secret in made:
             raise SettingsError(f"{where}{key}: {secret} is given too; give only one of them")
@@ -144,8 +157,9 @@ def _typed(kind: type[Any], values: Values, where: str) -> Values:
     return made
 
 
-def convert(value: Any, hint: Any, where: str, text: bool = False) -> Any:
-    """Convert `value` to the type `hint`. text: it comes from a variable. Raises SettingsError that begins with `where`."""
+def convert(value: Any, hint: Any, where: str, text: bool = False, field: Field[Any] | None = None) -> Any:
+    """Convert `value` to the type `hint`. text: it comes from a variable. field: it is for. Raises SettingsError that begins with
+    `where`."""
     try:
         import msgspec
     except ImportError:
@@ -153,7 +167,7 @@ def convert(value: Any, hint: Any, where: str, text: bool = False) -> Any:
     try:
         return msgspec.convert(value, hint, strict=not text)
     except (msgspec.ValidationError, OverflowError):
-        raise SettingsError(f"{where} = {safe(repr(value))}: expected {type_text(hint)}") from None
+        raise SettingsError(f"{where} = {shown_value(value, field)}: expected {type_text(hint)}") from None
 
 
 def _secret(kind: type[Any], key: str) -> str | None:
@@ -170,6 +184,7 @@ def _secret_file(value: Any, where: str) -> str:
         raise SettingsError(f"{where} = {path!r}: cannot read it ({why}); give a file that contains only the secret") from None
     if not text:
         raise SettingsError(f"{where} = {path!r}: the file is empty; give one that contains only the secret")
+    secrets.note(text)
     return text
 
 
@@ -191,6 +206,7 @@ def _from_environment(environment: Mapping[str, str], file: Mapping[str, Values]
             target, path = target.setdefault(name, {}), f"{table}.{name}"
         if key not in names:
             raise SettingsError(f"{variable}: unknown setting of [{table}]; {suggestion(rest, names)}")
+        _note_secrets({table: {key: environment[variable]}})
         target |= _variable(kind, key, environment[variable], variable)
         origins[f"{path}.{_secret(kind, key) or key}"] = variable
     return tables_, origins
@@ -206,7 +222,7 @@ def _variable(kind: type[Any], key: str, text: str, variable: str) -> Values:
             value = shlex.split(text)
         except ValueError as e:
             raise SettingsError(f"{variable} = {safe(repr(text))}: expected {type_text(hint)} separated by blanks ({e})") from None
-    made = convert(value, hint, variable, text=True)
+    made = convert(value, hint, variable, text=True, field=next(f for f in fields(kind) if f.name == key))
     try:
         return check(kind, {key: made}, "")
     except SettingsError as e:

@@ -18,7 +18,7 @@ SIDES = 6, 48  # allowed range
 COMPONENTS = 32  # principal components kriged, at most
 
 
-class Out(Protocol):
+class Output(Protocol):
     """Destination of windows of samples: a NumPy array or a `CubeSink`."""
 
     def __setitem__(self, key: Any, samples: Any) -> None: ...
@@ -61,7 +61,7 @@ class Scene(Protocol):
     @property
     def prepared_s(self) -> float: ...
 
-    def sharpen(self, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
+    def sharpen(self, out: Output, uncertainty: Output | None = None, beat: Beat | None = None) -> None:
         """Write the high-resolution cube (h r, w r, B) into `out`, and into `uncertainty` (h r, w r, 1) the standard deviation of a
         sample's error. NaN where the image's pixel or the cube's is missing. Raises SettingsError where the method has no uncertainty."""
 

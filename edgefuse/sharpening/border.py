@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.sharpening.pair import Low, Pair, Span
-from edgefuse.sharpening.registration import components, middle, varied
+from edgefuse.sharpening.registration import components, middle, varying_bands
 
 _logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class _Expected:
     def __init__(self, seen: Low) -> None:
         spectra, image = _known(seen)
         self._mean, spread = image.mean(0), image.std(0)
-        self._spread = np.where(varied(self._mean, spread), spread, np.inf)
+        self._spread = np.where(varying_bands(self._mean, spread), spread, np.inf)
         self._centre = spectra.mean(0)
         self._axes = components(spectra - self._centre)
         scores = (spectra - self._centre) @ self._axes

@@ -25,7 +25,7 @@ class Grid:
     low-resolution pixels."""
 
     features: Float32Array
-    loud: Float32Array
+    scale: Float32Array
     y: Float32Array
     x: Float32Array
 
@@ -58,9 +58,9 @@ def _plain(points: Grid, cells: Grid, weights: tuple[Float32Array, Float32Array]
         weighted = np.divide(
             near[1][:, None, :], buffer.reshape(count, len(cells.y), len(cells.x)), out=buffer.reshape(count, len(cells.y), -1)
         )
-        weighted *= cells.loud
+        weighted *= cells.scale
         seen = (down * near_y) @ (weighted.reshape(-1, len(cells.x)) @ across.T).reshape(count, len(cells.y), -1)
-        np.multiply(seen.reshape(count, -1).T, points.loud[row], out=out[row])
+        np.multiply(seen.reshape(count, -1).T, points.scale[row], out=out[row])
     return out
 
 
@@ -77,7 +77,7 @@ class _Job(ctypes.Structure):
     _fields_ = [
         *(
             (name, ctypes.c_void_p)
-            for name in ("points", "cells", "loud_points", "loud_cells", "near_y", "near_x", "down", "across", *_SPANS, "out")
+            for name in ("points", "cells", "scale_points", "scale_cells", "near_y", "near_x", "down", "across", *_SPANS, "out")
         ),
         *((name, ctypes.c_int32) for name in ("rows", "columns", "height", "width", "low_rows", "low_columns", "features")),
     ]
@@ -97,8 +97,8 @@ def _compiled(
     scratch = np.empty((width + len(down) * len(across)) * _LANES, np.float32)
     inputs = [
         np.ascontiguousarray(part, kind) for part, kind in (
-            (from_.transpose(0, 2, 1), np.float32), (to, np.float32), (np.pad(points.loud, ((0, 0), (0, padding))), np.float32),
-            (cells.loud, np.float32), (near[0], np.float32),
+            (from_.transpose(0, 2, 1), np.float32), (to, np.float32), (np.pad(points.scale, ((0, 0), (0, padding))), np.float32),
+            (cells.scale, np.float32), (near[0], np.float32),
             (np.pad(near[1], ((0, padding), (0, 0))).reshape(-1, _LANES, width).transpose(0, 2, 1), np.float32), (down.T, np.float32),
             (across, np.float32), *((span, np.int32) for span in (*_span(down.T), *_span(across))),
         )

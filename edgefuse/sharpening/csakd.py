@@ -19,10 +19,10 @@ from edgefuse.errors import CubeError, MissingDependencyError, SettingsError
 from edgefuse.hyperspectral.cube import peak_of
 from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.sharpening import cubic
-from edgefuse.sharpening.base import Beat, Options, Out, Sharpener
+from edgefuse.sharpening.base import Beat, Options, Output, Sharpener
 from edgefuse.sharpening.kriging import Tile, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, grown
-from edgefuse.sharpening.sharpen import related
+from edgefuse.sharpening.sharpen import register_and_fit
 from edgefuse.sharpening.trend import Trend, blocks
 from edgefuse.util.arrays import Float32Array
 
@@ -47,7 +47,7 @@ def response(bands: int) -> Float32Array:
     return weights
 
 
-def given(start: Float32Array, image: Float32Array, bands: int) -> tuple[Float32Array, Float32Array]:
+def network_inputs(start: Float32Array, image: Float32Array, bands: int) -> tuple[Float32Array, Float32Array]:
     """Convert the upsampled cube (h, w, B) and 4 or 6 wide bands (h, w, b) to the network's inputs (bands, h, w) and (6, h, w), in [0, 1].
     Wide bands that the image lacks are computed from the cube and add no information."""
     cube = np.clip(resampled(start, bands), 0, 1)
@@ -78,8 +78,8 @@ class _Student:
         return int(self._card.inputs[0].shape[1])
 
     def detail(self, start: Float32Array, image: Float32Array) -> Float32Array:
-        """Return the residual (h, w, B) to add to the upsampled cube `start`. Inputs as for `given`, in reflectance."""
-        cube, wide = given(start, image, self.bands)
+        """Return the residual (h, w, B) to add to the upsampled cube `start`. Inputs as for `network_inputs`, in reflectance."""
+        cube, wide = network_inputs(start, image, self.bands)
         choice = self._choice
         tensors = {"cube": cube, "image": wide}
         outputs = choice.runtime.run({name: np.ascontiguousarray(choice.tensor(planes)) for name, planes in tensors.items()})
@@ -105,7 +105,7 @@ class Prepared:
     tile_s: float
     prepared_s: float
 
-    def sharpen(self, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
+    def sharpen(self, out: Output, uncertainty: Output | None = None, beat: Beat | None = None) -> None:
         sharpen(self, out, uncertainty, beat)
 
 
@@ -125,7 +125,7 @@ def prepare(
     if options.coarse:
         raise SettingsError(f"--coarse is an option of sharpen-edge; leave it out, {NAME} always works at full resolution")
     few, bands = image.shape[2], cube.shape[2]
-    pair, trend = related(cube, image, options, cube_nodata, image_nodata)
+    pair, trend = register_and_fit(cube, image, options, cube_nodata, image_nodata)
     if pair.psf.ratio != RATIO:
         raise CubeError(f"{NAME} sharpens by a factor of {RATIO}, here the ratio is {pair.psf.ratio}; use --model sharpen-edge")
     if few < _FEWEST:
@@ -154,7 +154,7 @@ def _peak(pair: Pair) -> float:
     return peak
 
 
-def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
+def sharpen(scene: Prepared, out: Output, uncertainty: Output | None = None, beat: Beat | None = None) -> None:
     """Write the high-resolution cube (4 h, 4 w, B) into `out`; NaN where the image's pixel or the cube's is missing. Raises SettingsError
     for `uncertainty`, which the network does not estimate."""
     if uncertainty is not None:

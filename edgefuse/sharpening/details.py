@@ -40,7 +40,7 @@ def details(pixels: Doubles, known: Mask) -> Details:
     return Details(samples, both)
 
 
-def together(x: Details, y: Details) -> tuple[Doubles, Doubles]:
+def known_in_both(x: Details, y: Details) -> tuple[Doubles, Doubles]:
     """Return the details known in both, (m, n) and (m, k), less their means in each direction, so that a constant slope vanishes."""
     both = x.known & y.known
     parts = [[d.samples[axis][both[axis]] for axis in (0, 1) if both[axis].any()] for d in (x, y)]

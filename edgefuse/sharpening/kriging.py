@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgefuse.sharpening import cubic
 from edgefuse.sharpening.covariance import Grid, covariances
-from edgefuse.sharpening.kernel import Kernel, Shown
+from edgefuse.sharpening.kernel import Kernel, WindowFeatures
 from edgefuse.sharpening.pair import Mask, Pair, Span, grown
 from edgefuse.sharpening.psf import apply, cell_edges, cells
 from edgefuse.sharpening.trend import Trend
@@ -63,19 +63,19 @@ def taper(span: Span, count: int, ratio: int) -> Float32Array:
     return weights
 
 
-class Seen(NamedTuple):
+class Observations(NamedTuple):
     """Observations in a window."""
 
     gram: Float32Array
     """(n, n): covariances of the known low-resolution pixels"""
-    rest: Float32Array
+    residual: Float32Array
     """(n, k): the trend's residual there, by components"""
-    shown: Shown
+    features: WindowFeatures
     """features of the window's pixels"""
     cells: Grid
     near: Float32Array
     """(p, m n, r): covariances of the cells with all low-resolution pixels, without the product term"""
-    leaning: Float32Array
+    slopes: Float32Array
     """(n, e): slope features of the known low-resolution pixels"""
     weights: tuple[Float32Array, Float32Array]
     """(m, p), (n, r): weights of cells in each low-resolution row and column"""
@@ -83,14 +83,14 @@ class Seen(NamedTuple):
     """(m n,): which low-resolution pixels are known"""
 
 
-class Places(NamedTuple):
+class CoreFeatures(NamedTuple):
     """Features and covariances of the pixels (p, r) of a tile's core."""
 
     near: Float32Array
     """(p, m n, r): covariances with all low-resolution pixels, without the product term"""
-    leaning: Float32Array
+    slopes: Float32Array
     """(p, r, e)"""
-    loud: Float32Array
+    scale: Float32Array
     """(p, r)"""
 
 
@@ -105,32 +105,32 @@ class Kriging:
     noise: Float64Array
     split: int = 4
 
-    def seen(self, tile: Tile) -> Seen:
+    def observe(self, tile: Tile) -> Observations:
         """Return the observations in the tile's window."""
         rows, columns = tile.window
         around = self.reads(rows, 0), self.reads(columns, 1)
         low = self.pair.low(*around)
         rest = np.zeros((*low.known.shape, len(self.noise)), np.float32)
         rest[low.known] = self.trend.residual(low.spectra[low.known], low.image[low.known])
-        shown = self._shown(tile, rest, around)
+        features = self._features(tile, rest, around)
         inner = tuple(slice(begin - first, end - first) for (begin, end), (first, _) in zip(tile.window, around, strict=True))
         known, rest = low.known[inner].reshape(-1), rest[inner].reshape(-1, len(self.noise))
-        cells_, leaning, weights = self._cells(tile, shown)
+        cells_, cell_slopes, weights = self._cells(tile, features)
         near = covariances(cells_, cells_, weights, self.kernel.near)
         gram = _observed(near, weights)[known][:, known]
-        slopes = apply(*weights, leaning).reshape(len(known), -1)[known]
-        return Seen(gram + slopes @ slopes.T, rest[known], shown, cells_, near, slopes, weights, known)
+        slopes = apply(*weights, cell_slopes).reshape(len(known), -1)[known]
+        return Observations(gram + slopes @ slopes.T, rest[known], features, cells_, near, slopes, weights, known)
 
-    def _cells(self, tile: Tile, shown: Shown) -> tuple[Grid, Float32Array, tuple[Float32Array, Float32Array]]:
+    def _cells(self, tile: Tile, features: WindowFeatures) -> tuple[Grid, Float32Array, tuple[Float32Array, Float32Array]]:
         """Return the window's cells, their slope features, and the point spread function's weights on cells."""
         psf, (height, width, _) = self.pair.psf, self.pair.high_shape
         rows, columns = tile.window
         at_y, at_x = (self._edges(*spans) for spans in zip(tile.core, tile.window, strict=True))
-        alike, leaning, loud = (_cell_means(part, at_y, at_x) for part in shown)
+        similarity, slopes, scale = (_cell_means(part, at_y, at_x) for part in features)
         # relative to the window's corner, for single precision
         y, x = ((at[:-1] + at[1:]) / (2 * psf.ratio) - first for at, first in ((at_y, rows[0]), (at_x, columns[0])))
         weights = cells(*psf.rows(*rows, height), at_y), cells(*psf.columns(*columns, width), at_x)
-        return Grid(alike, loud, y.astype(np.float32), x.astype(np.float32)), leaning, weights
+        return Grid(similarity, scale, y.astype(np.float32), x.astype(np.float32)), slopes, weights
 
     def _edges(self, core: Span, window: Span) -> NDArray[np.intp]:
         """Return the cells' edges in pixels: cells are smaller in the core."""
@@ -140,7 +140,7 @@ class Kriging:
         edges = [cell_edges(begin, end, ratio, min(split, ratio)) for begin, end, split in parts]
         return np.unique(np.concatenate(edges))
 
-    def _shown(self, tile: Tile, rest: Float32Array, around: tuple[Span, Span]) -> Shown:
+    def _features(self, tile: Tile, rest: Float32Array, around: tuple[Span, Span]) -> WindowFeatures:
         """Compute the features of a tile's window. rest: (m, n, k), the trend's residual of the low-resolution pixels `around` it.
         Mirrored at the scene's border."""
         features, ratio = self.kernel.features, self.pair.psf.ratio
@@ -163,46 +163,46 @@ class Kriging:
         by = cubic.REACH - (-features.margin // self.pair.psf.ratio) if features.left else 0
         return grown(span, by, self.pair.low_shape[axis])
 
-    def places(self, tile: Tile, seen: Seen) -> Places:
+    def core_features(self, tile: Tile, seen: Observations) -> CoreFeatures:
         """Return features and covariances of the tile's core."""
         ratio = self.pair.psf.ratio
         inner = tuple(
             slice((begin - first) * ratio, (end - first) * ratio) for (begin, end), (first, _) in zip(tile.core, tile.window, strict=True)
         )
-        alike, leaning, loud = (part[inner] for part in seen.shown)
+        similarity, slopes, scale = (part[inner] for part in seen.features)
         if self.split >= ratio:
             # cells are pixels, so their covariances are computed already
             at_y, at_x = (self._edges(*spans) for spans in zip(tile.core, tile.window, strict=True))
             down, across = (
                 slice(*np.searchsorted(at, (begin * ratio, end * ratio))) for at, (begin, end) in zip((at_y, at_x), tile.core, strict=True)
             )
-            return Places(seen.near[down, :, across], leaning, loud)
+            return CoreFeatures(seen.near[down, :, across], slopes, scale)
         y, x = (((np.arange(s.start, s.stop) + 0.5) / ratio).astype(np.float32) for s in inner)
-        return Places(covariances(Grid(alike, loud, y, x), seen.cells, seen.weights, self.kernel.near), leaning, loud)
+        return CoreFeatures(covariances(Grid(similarity, scale, y, x), seen.cells, seen.weights, self.kernel.near), slopes, scale)
 
-    def carried(self, tile: Tile, seen: Seen, uncertain: bool) -> tuple[Float32Array, Float32Array | None]:
+    def predict(self, tile: Tile, seen: Observations, uncertain: bool) -> tuple[Float32Array, Float32Array | None]:
         """Predict the components (p, r, k) in the tile's core; if `uncertain`, also the kriging variance of each component (p, r, k), as a
         share of its variance."""
-        near, leaning, loud = self.places(tile, seen)
+        near, slopes, scale = self.core_features(tile, seen)
         solved, inverses = self._solved(seen, uncertain)
         weights = np.zeros((len(seen.known), solved.shape[1]), np.float32)
         weights[seen.known] = solved
         predicted = np.matmul(near.transpose(0, 2, 1), weights)
-        predicted += leaning @ (seen.leaning.T @ solved)
+        predicted += slopes @ (seen.slopes.T @ solved)
         if not uncertain:
             return predicted, None
         unknown = np.empty_like(predicted)
-        for row, (row_near, slopes) in enumerate(zip(near, leaning, strict=True)):
-            own = np.square(loud[row]) + np.square(slopes).sum(1)
-            covariance = row_near[seen.known] + seen.leaning @ slopes.T
+        for row, (row_near, row_slopes) in enumerate(zip(near, slopes, strict=True)):
+            own = np.square(scale[row]) + np.square(row_slopes).sum(1)
+            covariance = row_near[seen.known] + seen.slopes @ row_slopes.T
             for chosen, inverse in inverses:
                 unknown[row][:, chosen] = np.maximum(own - (covariance * (inverse @ covariance)).sum(0), 0)[:, None]
         return predicted, unknown
 
-    def _solved(self, seen: Seen, uncertain: bool) -> tuple[Float32Array, list[tuple[Mask, Float32Array]]]:
+    def _solved(self, seen: Observations, uncertain: bool) -> tuple[Float32Array, list[tuple[Mask, Float32Array]]]:
         """Solve for the observations' weights (n, k); if `uncertain`, also return the inverse covariance of each noise level."""
         count = len(seen.gram)
-        solved = np.zeros((count, seen.rest.shape[1]), np.float32)
+        solved = np.zeros((count, seen.residual.shape[1]), np.float32)
         inverses: list[tuple[Mask, Float32Array]] = []
         if not count:
             return solved, inverses
@@ -213,7 +213,7 @@ class Kriging:
             if uncertain:
                 inverse = np.linalg.inv(covariance.astype(np.float64)).astype(np.float32)
                 inverses.append((chosen, inverse))
-            solved[:, chosen] = np.linalg.solve(covariance, seen.rest[:, chosen])
+            solved[:, chosen] = np.linalg.solve(covariance, seen.residual[:, chosen])
         return solved, inverses
 
 

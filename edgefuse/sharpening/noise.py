@@ -19,10 +19,10 @@ def estimated(kriging: Kriging, sampled: Iterable[Tile]) -> tuple[Float64Array, 
     count = kriging.trend.components.shape[1]
     errors, powers, pixels = np.zeros((len(LEVELS), count)), np.zeros((len(LEVELS), count)), 0
     for tile in sampled:
-        seen = kriging.seen(tile)
+        seen = kriging.observe(tile)
         # a contiguous block, because pixels are predicted from near ones
         middle = slice(max(0, (len(seen.gram) - _MOST) // 2), (len(seen.gram) + _MOST) // 2)
-        gram, rest = seen.gram[middle, middle].astype(np.float64), seen.rest[middle].astype(np.float64)
+        gram, rest = seen.gram[middle, middle].astype(np.float64), seen.residual[middle].astype(np.float64)
         if len(gram) < 2:
             continue
         variance = float(gram.diagonal().mean())

@@ -28,7 +28,7 @@ class _View:
     """The scene's central window in memory, on which shifts and widths are tried."""
 
     def __init__(self, pair: Pair, reach: float) -> None:
-        self._pair = amid(pair)
+        self._pair = central_window(pair)
         shape, ratio = self._pair.low_shape, pair.psf.ratio
         # leave out pixels whose point spread function reaches the mirrored border
         edge = min(-(-pair.psf.reach // ratio) + round(reach / ratio), (min(shape[:2]) - 5) // 2)
@@ -49,7 +49,7 @@ class _View:
         x, y = x - x.mean(0), y - mean
         spread = np.sqrt(np.square(y).mean(0))
         # all bands have equal weight, whatever their units
-        varying = varied(mean, spread)
+        varying = varying_bands(mean, spread)
         y = y[:, varying] / spread[varying]
         total = float(np.square(y).sum())
         error = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
@@ -64,7 +64,7 @@ def _scores(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(centred @ components(centred))
 
 
-def varied(mean: NDArray[np.float64], spread: NDArray[np.float64]) -> Mask:
+def varying_bands(mean: NDArray[np.float64], spread: NDArray[np.float64]) -> Mask:
     """Return which bands vary, from their means and standard deviations; what varies in others is rounding error."""
     return np.asarray(spread > _ROUNDING * np.abs(mean))
 
@@ -85,7 +85,7 @@ def middle(count: int) -> Span:
     return start, start + side
 
 
-def amid(pair: Pair) -> Pair:
+def central_window(pair: Pair) -> Pair:
     """Return the scene's central window, in memory."""
     window = tuple(slice(*middle(count)) for count in pair.low_shape[:2])
     ratio = pair.psf.ratio

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.sharpening import kernel_network, noise
-from edgefuse.sharpening.base import Beat, Options, Out, Sharpener
+from edgefuse.sharpening.base import Beat, Options, Output, Sharpener
 from edgefuse.sharpening.border import trimmed
 from edgefuse.sharpening.kernel import Kernel
 from edgefuse.sharpening.kriging import SHARED, Kriging, Tile, taper, tiles
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, ratio_of
 from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.registration import amid, registered
-from edgefuse.sharpening.same import check_same_scene
-from edgefuse.sharpening.threads import side_by_side
+from edgefuse.sharpening.registration import central_window, registered
+from edgefuse.sharpening.same_scene import check_same_scene
+from edgefuse.sharpening.threads import parallel_tiles
 from edgefuse.sharpening.trend import Trend, fitted
 from edgefuse.util.arrays import Float32Array
 
@@ -52,7 +52,7 @@ class Prepared:
     def trend(self) -> Trend:
         return self.kriging.trend
 
-    def sharpen(self, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
+    def sharpen(self, out: Output, uncertainty: Output | None = None, beat: Beat | None = None) -> None:
         sharpen(self, out, uncertainty, beat)
 
 
@@ -68,7 +68,7 @@ def prepare(
     cube_nodata: float | None = None, image_nodata: float | None = None,
 ) -> Prepared:  # fmt: skip
     """Register and fit cube (h, w, B) and image (h r, w r, b), in any units. Raises CubeError where they can't be sharpened."""
-    with side_by_side(1):
+    with parallel_tiles(1):
         return _prepared(cube, image, options or Options(), kernel or kernel_network.kernel(image.shape[2]), cube_nodata, image_nodata)
 
 
@@ -76,7 +76,7 @@ def _prepared(
     cube: Samples, image: Samples, options: Options, kernel: Kernel, cube_nodata: float | None, image_nodata: float | None
 ) -> Prepared:
     began = time.perf_counter()
-    pair, trend = related(cube, image, options, cube_nodata, image_nodata)
+    pair, trend = register_and_fit(cube, image, options, cube_nodata, image_nodata)
     kriging = Kriging(pair, trend, kernel, np.full(trend.components.shape[1], noise.LEVELS[0]), _COARSE if options.coarse else _FINE)
     all_tiles = list(tiles(cube.shape, options.side))
     levels, variances = noise.estimated(kriging, _spaced(all_tiles, _SAMPLED))
@@ -88,7 +88,7 @@ def _prepared(
     return Prepared(kriging, variances, options.side, options.threads, len(all_tiles), now - tile_began, now - began)
 
 
-def related(
+def register_and_fit(
     cube: Samples, image: Samples, options: Options, cube_nodata: float | None = None, image_nodata: float | None = None
 ) -> tuple[Pair, Trend]:
     """Return the registered pair and the cube's trend as a linear function of the image. Raises CubeError where they do not match."""
@@ -96,7 +96,7 @@ def related(
         raise CubeError(f"a cube of {cube.shape[0]} x {cube.shape[1]} pixels is too small; at least {_LEAST} x {_LEAST} are needed")
     ratio = ratio_of(cube.shape, image.shape)
     pair = Pair(cube, image, Psf(ratio, options.fwhm or 1.0), cube_nodata, image_nodata)
-    middle = amid(pair)
+    middle = central_window(pair)
     check_same_scene(middle)
     if options.register or options.fwhm is None:
         psf = registered(middle, options.fwhm is None)
@@ -115,12 +115,12 @@ def _spaced(all_tiles: list[Tile], count: int) -> list[Tile]:
     return [all_tiles[i] for i in np.unique(np.linspace(0, len(all_tiles) - 1, count + 2).astype(int))]
 
 
-def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Beat | None = None) -> None:
+def sharpen(scene: Prepared, out: Output, uncertainty: Output | None = None, beat: Beat | None = None) -> None:
     """Write the high-resolution cube (h r, w r, B) into `out`, and into `uncertainty` (h r, w r, 1) the standard deviation of a sample's
     error, root mean square over the bands, in the cube's units. NaN where the image's pixel or the cube's is missing."""
     pair, kriging = scene.pair, scene.kriging
     all_tiles, done = list(tiles(pair.low_shape, scene.side)), 0
-    with side_by_side(scene.threads) as count, ThreadPoolExecutor(count) as pool:
+    with parallel_tiles(scene.threads) as count, ThreadPoolExecutor(count) as pool:
 
         def finish(
             strip: _Strip, row: list[Tile], futures: list[Future[tuple[Float32Array, Float32Array | None]]], following: _Strip | None
@@ -133,7 +133,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
                     beat(done, len(all_tiles))
             strip.write(out, uncertainty)
             if following is not None:
-                strip.hand_on(following)
+                strip.pass_on(following)
 
         pending: tuple[_Strip, list[Tile], list[Future[tuple[Float32Array, Float32Array | None]]]] | None = None
         for rows in sorted({tile.core[0] for tile in all_tiles}):
@@ -150,7 +150,7 @@ def sharpen(scene: Prepared, out: Out, uncertainty: Out | None = None, beat: Bea
 
 
 def _components(kriging: Kriging, tile: Tile, uncertain: bool) -> tuple[Float32Array, Float32Array | None]:
-    return kriging.carried(tile, kriging.seen(tile), uncertain)
+    return kriging.predict(tile, kriging.observe(tile), uncertain)
 
 
 class _Rows:
@@ -197,13 +197,13 @@ class _Strip:
             squared = unknown @ self._shares + np.float32(self._trend.rest)
             self._unknown[:, columns] += np.sqrt(squared) * weights
 
-    def hand_on(self, following: _Strip) -> None:
+    def pass_on(self, following: _Strip) -> None:
         """Add the rows that both strips sharpen to the following one."""
         for own, other in ((self._sums, following._sums), (self._unknown, following._unknown)):
             overlap = slice(self._bottom - self._top, len(own))
             other[: len(own[overlap])] += own[overlap]
 
-    def write(self, out: Out, uncertainty: Out | None) -> None:
+    def write(self, out: Output, uncertainty: Output | None) -> None:
         trend = self._trend
         width = self._pair.high_shape[1]
         _, complete = self._pair.spectra(self._rows, (0, self._pair.low_shape[1]))

@@ -17,7 +17,7 @@ def limiter() -> object | None:
 
 
 @contextmanager
-def side_by_side(wanted: int) -> Iterator[int]:
+def parallel_tiles(wanted: int) -> Iterator[int]:
     """Yield the number of tiles to process in parallel: `wanted`, 0 for one per core; 1 where BLAS's threads can't be limited."""
     threadpoolctl = limiter()
     if threadpoolctl is None:

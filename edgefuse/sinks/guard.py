@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from edgefuse.errors import EdgeFuseError, OutputError
-from edgefuse.events import Event
+from edgefuse.events import Event, OutputState
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.util.backoff import Backoff
+from edgefuse.util.worker import FaultLog
+
+log = logging.getLogger(__name__)
 
 
 class GuardedSink(Sink):
@@ -24,6 +28,7 @@ class GuardedSink(Sink):
         self._error = ""
         self._aside_since = 0.0
         self._backoff = Backoff()
+        self._unexpected = FaultLog(log, f"the sink {name}")
 
     @property
     def bytes_written(self) -> int:  # type: ignore[override]
@@ -37,11 +42,13 @@ class GuardedSink(Sink):
             if self._error:
                 self._sink.resume()
             self._sink.write(fused)
-        except (EdgeFuseError, OSError) as e:
+        except Exception as e:
             if not self.keep_going:
                 raise
             self._lost += 1
-            self._set_aside(str(e))
+            if not isinstance(e, EdgeFuseError | OSError):
+                self._unexpected.note(e)
+            self._set_aside(str(e) or type(e).__name__)
             return
         self._written += 1
         if self._error:
@@ -56,9 +63,14 @@ class GuardedSink(Sink):
             self._emit(Event("sink", self.name, {"state": "set aside", "error": error}))
             try:
                 self._sink.close()  # finishes what was written so far
-            except (EdgeFuseError, OSError) as e:
+            except Exception as e:
                 self._emit(Event("sink", self.name, {"state": "not finished", "error": str(e)}))
         self._error = error
+
+    @property
+    def state(self) -> OutputState:
+        """Whether the sink takes frames now."""
+        return OutputState(True, not self._error, faults=self._faults, why=self._error)
 
     def report(self) -> dict[str, Any]:
         """Return the state ("written", or "set aside" with its `error`), frames written and lost, and how often the sink was set aside."""

@@ -17,6 +17,7 @@ from edgefuse.errors import OutputError, SettingsError
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.util import files
+from edgefuse.util.parts import part_of, remove_abandoned_once
 from edgefuse.util.uri import Uri
 
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
@@ -32,8 +33,9 @@ class VideoSink(Sink):
             raise SettingsError(f"{path}: a video needs one of the extensions {', '.join(CODECS)}")
         files.check_file(path)
         self._path, self._fps = path, _representable_rate(fps)
+        remove_abandoned_once(path.absolute().parent)
         # FFmpeg takes a relative path with a colon for a protocol
-        self._part = files.part_of(path.absolute(), path.suffix.lower())
+        self._part = part_of(path.absolute(), path.suffix.lower())
         self._target = files.utf8(self._part, OutputError)
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)

@@ -67,7 +67,7 @@ class CamerasSource(Source):
         opened = _pair(specs)
         _refuse_same_device(opened)
         self._wake = threading.Event()
-        self.feeds: dict[Modality, CameraThread] = {
+        self.threads: dict[Modality, CameraThread] = {
             m: CameraThread(opened[m], self._wake.set, patience, round(self._options.delay_ms * 1e6) if m == "infrared" else 0)
             for m in _MODALITIES
         }
@@ -79,18 +79,18 @@ class CamerasSource(Source):
         self._skew, self._age = Latency(), Latency()
         self._reused, self._single = 0, 0
         self._gone: set[Modality] = set()
-        for feed in self.feeds.values():
-            feed.start()
+        for thread in self.threads.values():
+            thread.start()
         try:
             self._await_first_frames()
         except BaseException:
             self.close()
             raise
-        for feed in self.feeds.values():
-            feed.announce()
-        rates = [fps for f in self.feeds.values() if (fps := f.fps)]
+        for thread in self.threads.values():
+            thread.announce()
+        rates = [fps for f in self.threads.values() if (fps := f.fps)]
         fps = (min if self._options.fresh else max)(rates, default=25.0)
-        self.info = SourceInfo(",".join(f"{m}={f.camera.label}" for m, f in self.feeds.items()), None, fps, live=True)
+        self.info = SourceInfo(",".join(f"{m}={f.camera.label}" for m, f in self.threads.items()), None, fps, live=True)
 
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:
@@ -104,7 +104,7 @@ class CamerasSource(Source):
     @property
     def sizes(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
         """(width, height) of the visible and the infrared frames; None for a camera without a frame yet."""
-        shapes = [f.frame_format[0] if f.frame_format else None for f in self.feeds.values()]
+        shapes = [f.frame_format[0] if f.frame_format else None for f in self.threads.values()]
         visible, infrared = ((s[1], s[0]) if s else None for s in shapes)
         return visible, infrared
 
@@ -122,32 +122,32 @@ class CamerasSource(Source):
         self._stopped = True
 
     def listen(self, on_change: Callable[[str, Mapping[str, Any]], None]) -> None:
-        for modality, feed in self.feeds.items():
-            feed.on_change = partial(on_change, modality)
+        for modality, thread in self.threads.items():
+            thread.on_change = partial(on_change, modality)
 
     def settle(self, pair: FramePair, cause: str | None) -> None:
         with self._lock:
             tickets = self._unsettled.pop(pair.index, ())
-        for ticket in tickets:
-            ticket.settle(cause)
+        for tracked in tickets:
+            tracked.settle(cause)
 
     def close(self) -> None:
         """Stop both cameras and drop all unsettled frames; call it after the pipeline has ended."""
         self._stopped = True
-        for feed in self.feeds.values():
-            feed.stop()
-        for feed in self.feeds.values():
-            feed.close()
+        for thread in self.threads.values():
+            thread.stop()
+        for thread in self.threads.values():
+            thread.close()
         self._pairing.clear("stopped")
         with self._lock:
             left, self._unsettled = list(self._unsettled.values()), {}
         for tickets in left:
-            for ticket in tickets:
-                ticket.settle("stopped")
+            for tracked in tickets:
+                tracked.settle("stopped")
 
     def report(self) -> dict[str, Any]:
         return {
-            "cameras": {m: f.report() for m, f in self.feeds.items()},
+            "cameras": {m: f.report() for m, f in self.threads.items()},
             "pairing": {
                 "max_skew_ms": self._options.max_skew_ms,
                 "delay_ms": self._options.delay_ms,
@@ -166,31 +166,31 @@ class CamerasSource(Source):
         while not all(counts[m] >= _FIRST_FRAMES or self._gave_up(m) for m in _MODALITIES):
             if time.monotonic() > deadline:
                 slow = next(m for m in _MODALITIES if counts[m] < _FIRST_FRAMES)
-                raise SourceError(f"{slow} camera {self.feeds[slow].camera.label}: too few frames in {_START_S:g} s; check it alone")
+                raise SourceError(f"{slow} camera {self.threads[slow].camera.label}: too few frames in {_START_S:g} s; check it alone")
             self._wake.wait(_POLL_S)
             self._wake.clear()
-            for m, feed in self.feeds.items():
-                for ticket in feed.take():
+            for m, thread in self.threads.items():
+                for tracked in thread.take():
                     counts[m] += 1
-                    ticket.settle("start")
+                    tracked.settle("start")
 
     def _gave_up(self, modality: Modality) -> bool:
         """Whether the camera has failed while the other one suffices. Raises the camera's error where it does not."""
-        error, other = self.feeds[modality].error, self.feeds["infrared" if modality == "visible" else "visible"]
+        error, other = self.threads[modality].error, self.threads["infrared" if modality == "visible" else "visible"]
         if error is not None and (not self._options.pass_through or other.error is not None):
             raise error
         return error is not None
 
     def _gather(self) -> None:
-        for modality, feed in self.feeds.items():
-            gone = feed.watch() in GONE
-            for ticket in feed.take():
-                self._pairing.add(modality, ticket.frame.time_ns, ticket)
+        for modality, thread in self.threads.items():
+            gone = thread.watch() in GONE
+            for tracked in thread.take():
+                self._pairing.add(modality, tracked.frame.time_ns, tracked)
             if gone and modality not in self._gone:
                 self._pairing.forget(modality)
             (self._gone.add if gone else self._gone.discard)(modality)
         # a late camera counts as gone once its last frame is too old to be reused
-        away = self._gone | {m for m, f in self.feeds.items() if f.state == "held" and f.idle_s * 1e3 > self._options.max_skew_ms}
+        away = self._gone | {m for m, f in self.threads.items() if f.state == "held" and f.idle_s * 1e3 > self._options.max_skew_ms}
         self._pairing.set_absent(next(iter(away)) if self._options.pass_through and len(away) == 1 else None)
 
     def _make_pair(self, match: Match[TrackedFrame]) -> FramePair:
@@ -214,7 +214,7 @@ class CamerasSource(Source):
 
     def _blank(self, modality: Modality, other: Frame) -> Frame:
         """Return a frame of zeros in the camera's format, or in the other camera's where this one never gave a frame."""
-        shape, dtype = self.feeds[modality].frame_format or (other.data.shape, other.data.dtype)
+        shape, dtype = self.threads[modality].frame_format or (other.data.shape, other.data.dtype)
         return Frame(np.zeros(shape, dtype), modality, other.time_ns, other.name)
 
 
@@ -231,6 +231,12 @@ def _pair(specs: Sequence[str]) -> dict[Modality, cameras.Camera]:
         if m not in made:
             raise SettingsError(f"no {m} camera; add --camera {m}=CAMERA, or give --camera alone to find a pair")
     return made
+
+
+def check(specs: Sequence[str]) -> None:
+    """Check the cameras' specs without opening one. Raises SettingsError as `CamerasSource`."""
+    if list(specs) != [AUTO_CAMERAS]:
+        _refuse_same_device(_pair(specs))
 
 
 def _refuse_same_device(opened: dict[Modality, cameras.Camera]) -> None:

@@ -14,7 +14,7 @@ from typing import Self
 from edgefuse.errors import FrameError, SettingsError, SourceError
 from edgefuse.frames import Frame, FramePair, Modality
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.sources.layouts import Found, find, given
+from edgefuse.sources.layouts import PairFiles, find, given
 from edgefuse.util import images
 from edgefuse.util.uri import Uri, real
 
@@ -31,20 +31,20 @@ class FolderSource(Source):
 
     OPTIONS = ("fps", "visible", "infrared")
 
-    def __init__(self, visible: Path, infrared: Path, uri: str, fps: float = DEFAULT_FPS, found: Found | None = None) -> None:
-        """found: the files, if they are not all in these two folders. Raises SourceError if there is no pair."""
-        found = found or given(visible, infrared)
-        self._files = {"visible": found.visible, "infrared": found.infrared}
+    def __init__(self, visible: Path, infrared: Path, uri: str, fps: float = DEFAULT_FPS, files: PairFiles | None = None) -> None:
+        """files: the files, if they are not all in these two folders. Raises SourceError if there is no pair."""
+        files = files or given(visible, infrared)
+        self._files = {"visible": files.visible, "infrared": files.infrared}
         self._folders = {"visible": visible, "infrared": infrared}
-        if not found.visible.keys() & found.infrared.keys():
+        if not files.visible.keys() & files.infrared.keys():
             counts = " and ".join(f"{len(f)} images in {self._folders[m]}" for m, f in self._files.items())
             raise SourceError(
                 f"no pairs: {counts}, but no two of the same name (without extension); give both frames of a pair the same name"
             )
-        self._names = sorted(found.visible.keys() | found.infrared.keys(), key=lambda name: (natural(name), name))
+        self._names = sorted(files.visible.keys() | files.infrared.keys(), key=lambda name: (natural(name), name))
         self._next = 0
         self.info = SourceInfo(
-            uri, len(self._names), fps, found.paths, sequence=False, layout=found.layout, warning=found.warning
+            uri, len(self._names), fps, files.paths, sequence=False, layout=files.layout, warning=files.warning
         )  # fmt: skip
 
     @classmethod
@@ -55,8 +55,8 @@ class FolderSource(Source):
             raise SettingsError(f"{uri.text}: expected both names, as in folder:DIR?visible=NAME&infrared=NAME")
         if chosen:
             paths = (paths[0] / chosen[0], paths[0] / chosen[1])
-        found = given(*paths) if len(paths) == 2 else find(paths[0])
-        return cls(*found.folders, uri.text, uri.option("fps", DEFAULT_FPS, real(0.01, 1000)), found)
+        files = given(*paths) if len(paths) == 2 else find(paths[0])
+        return cls(*files.folders, uri.text, uri.option("fps", DEFAULT_FPS, real(0.01, 1000)), files)
 
     def read(self) -> FramePair | None:
         if self._next >= len(self._names):

@@ -2,7 +2,7 @@
 
 `LAYOUTS` lists two patterns of folders below DIR per layout. Names are compared case-insensitively; `|` separates alternatives of one name.
 `{split}` matches one of `SPLITS`: each split is a separate set of pairs, so two of them are ambiguous. `*` matches any name: all matching
-folders make one set (KAIST's videos). If no row matches, cameras are told by file names (`named`), as in TNO's original tree.
+folders make one set (KAIST's videos). If no row matches, file names tell the cameras (`file_names`), as in TNO's original tree.
 
 Sources: the datasets' README files and public loaders, read in 2026.
 """
@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from edgefuse.errors import SourceError
-from edgefuse.sources.named import by_names, listing, tell_apart
+from edgefuse.sources.file_names import by_names, listing, match_names
 
 Files = dict[str, list[Path]]  # files by name; more than one if a name is ambiguous
 
@@ -66,7 +66,7 @@ OTHERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PairFiles:
     """Files of each camera by the pair's name. folders: one per camera, for messages. paths: all folders that are read.
     layout: description of the layout, "" if the folders were given. warning: "" if there is none."""
 
@@ -82,17 +82,17 @@ class Found:
         return sum(map(len, (*self.visible.values(), *self.infrared.values())))
 
 
-def given(visible: Path, infrared: Path) -> Found:
+def given(visible: Path, infrared: Path) -> PairFiles:
     """Return the files of two folders. Raises SourceError if one can't be listed."""
-    return Found(*tell_apart(listing(visible), listing(infrared)), (visible, infrared), (visible, infrared))
+    return PairFiles(*match_names(listing(visible), listing(infrared)), (visible, infrared), (visible, infrared))
 
 
-def find(root: Path) -> Found:
+def find(root: Path) -> PairFiles:
     """Return the only set of pairs in `root`. Raises SourceError, with the URI to use, if there is none or more than one."""
     # os.path.isdir returns False where Path.is_dir raises: names that are too long, folders without permission
     if not os.path.isdir(root):  # noqa: PTH112
         raise SourceError(f"{root}: no such folder; give one with visible/ and infrared/ inside")
-    candidates: list[Found] = []
+    candidates: list[PairFiles] = []
     for rows in (LAYOUTS, OTHERS):
         candidates = _distinct(candidate for layout in rows for candidate in _sets(root, layout))
         if candidates:
@@ -111,7 +111,7 @@ def find(root: Path) -> Found:
     return candidates[0]
 
 
-def _sets(root: Path, layout: Layout) -> Iterator[Found]:
+def _sets(root: Path, layout: Layout) -> Iterator[PairFiles]:
     """Yield each set of pairs that matches the layout in `root`."""
     for split in SPLITS if "{split}" in layout.visible else ("",):
         sides = [_expanded(root, pattern.replace("{split}", split)) for pattern in (layout.visible, layout.infrared)]
@@ -125,25 +125,25 @@ def _sets(root: Path, layout: Layout) -> Iterator[Found]:
             yield from (_one(root, layout, visible, infrared) for infrared in sides[1].values())
 
 
-def _one(root: Path, layout: Layout, visible: Path, infrared: Path) -> Found:
+def _one(root: Path, layout: Layout, visible: Path, infrared: Path) -> PairFiles:
     description = f"{layout.name} ({visible.relative_to(root)} with {infrared.relative_to(root)})"
     pairs = replace(given(visible, infrared), layout=description, warning=layout.warning)
     return _by_table(root / layout.table, pairs) if layout.table else pairs
 
 
-def _joined(root: Path, layout: Layout, *sides: dict[tuple[str, ...], Path]) -> Found:
+def _joined(root: Path, layout: Layout, *sides: dict[tuple[str, ...], Path]) -> PairFiles:
     """Return all matching folders as one set; a pair's name begins with the names of its folders."""
     visible, infrared = Files(), Files()
     for key in sorted(sides[0].keys() | sides[1].keys()):
         parts = [listing(side[key]) if key in side else Files() for side in sides]
-        for target, part in zip((visible, infrared), tell_apart(*parts), strict=True):
+        for target, part in zip((visible, infrared), match_names(*parts), strict=True):
             target.update({"_".join((*key, name)): files for name, files in part.items()})
     count = len(sides[0].keys() | sides[1].keys())
     description = f"{layout.name} ({layout.visible} with {layout.infrared}, {count} folder{'s' if count > 1 else ''})"
-    return Found(visible, infrared, (root / layout.visible, root / layout.infrared), (root,), description, layout.warning)
+    return PairFiles(visible, infrared, (root / layout.visible, root / layout.infrared), (root,), description, layout.warning)
 
 
-def _by_table(table: Path, pairs: Found) -> Found:
+def _by_table(table: Path, pairs: PairFiles) -> PairFiles:
     """Rename the infrared files to their visible partners in `table`, if that file exists."""
     if not table.is_file():
         if pairs.visible.keys() & pairs.infrared.keys():
@@ -160,13 +160,13 @@ def _by_table(table: Path, pairs: Found) -> Found:
     return replace(pairs, infrared={partners.get(name, name): files for name, files in pairs.infrared.items()})
 
 
-def _named(root: Path) -> Found | None:
+def _named(root: Path) -> PairFiles | None:
     pairs = by_names(root)
     if pairs is None:
         return None
     warning = f"{pairs.unknown} image{'s' if pairs.unknown > 1 else ''} in {root} skipped: their names tell no camera"
     description = f"cameras told by file names, as TNO's tree ({pairs.scenes} folder{'s' if pairs.scenes > 1 else ''})"
-    return Found(pairs.visible, pairs.infrared, (root, root), (root,), description, warning if pairs.unknown else "")
+    return PairFiles(pairs.visible, pairs.infrared, (root, root), (root,), description, warning if pairs.unknown else "")
 
 
 def _expanded(root: Path, pattern: str) -> dict[tuple[str, ...], Path]:
@@ -192,21 +192,21 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _distinct(candidates: Iterator[Found]) -> list[Found]:
+def _distinct(candidates: Iterator[PairFiles]) -> list[PairFiles]:
     """Keep one per pair of folders: layouts may overlap, and the first one names it."""
-    distinct: dict[tuple[Path, ...], Found] = {}
-    for found in candidates:
-        distinct.setdefault(found.folders, found)
+    distinct: dict[tuple[Path, ...], PairFiles] = {}
+    for files in candidates:
+        distinct.setdefault(files.folders, files)
     return list(distinct.values())
 
 
-def _ambiguous(root: Path, candidates: list[Found]) -> str:
+def _ambiguous(root: Path, candidates: list[PairFiles]) -> str:
     listed = "; ".join(f.layout for f in candidates[:4]) + ("; ..." if len(candidates) > 4 else "")
     whole, *names = (re.sub("[%?,&]", lambda c: f"%{ord(c[0]):02X}", str(path)) for path in (root, *_within(root, candidates[0])))
     return f"{root} has {len(candidates)} sets of pairs: {listed}; choose one: 'folder:{whole}?visible={names[0]}&infrared={names[1]}'"
 
 
-def _within(root: Path, candidate: Found) -> list[Path]:
+def _within(root: Path, candidate: PairFiles) -> list[Path]:
     return [folder.relative_to(root) for folder in candidate.folders]
 
 

@@ -6,6 +6,7 @@ length, type and checksum before use, and a frame takes no more memory than `LAR
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -85,10 +86,10 @@ class RawWriter:
             while view:
                 view = view[self._file.write(view) :]
         except OSError as e:
-            # remove the incomplete chunk
-            os.ftruncate(self._file.fileno(), self.bytes_written)
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with contextlib.suppress(OSError), file:
+                # remove the incomplete chunk
+                os.ftruncate(file.fileno(), self.bytes_written)
             raise output_error(self.path, e) from None
         self.bytes_written += len(data)
 

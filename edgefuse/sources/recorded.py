@@ -12,13 +12,13 @@ from typing import Any, Self
 
 import edgefuse
 from edgefuse.errors import OutputError, SettingsError
-from edgefuse.events import Event
+from edgefuse.events import Event, OutputState
 from edgefuse.frames import FramePair
 from edgefuse.sources.base import Source
 from edgefuse.sources.rawfile import RawWriter
 from edgefuse.util import files
 from edgefuse.util.backoff import Backoff
-from edgefuse.util.uri import Uri
+from edgefuse.util.uri import Uri, safe
 
 EXTENSION = ".efr"
 _QUEUE_LENGTH = 8  # pairs in the queue
@@ -58,8 +58,19 @@ class RecordedSource(Source):
     def _open(self) -> RawWriter:
         return RawWriter(self._path, {
             "created": datetime.now(UTC).isoformat(timespec="seconds"), "edgefuse": edgefuse.__version__,
-            "source": self.info.uri, "fps": self.info.fps, "sequence": self.info.sequence,
+            "source": safe(self.info.uri), "fps": self.info.fps, "sequence": self.info.sequence,
         })  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """Name of the file being written."""
+        return self._path.name
+
+    @property
+    def state(self) -> OutputState:
+        """Whether pairs can be written now."""
+        failure = self._failure
+        return OutputState(True, failure is None, faults=self._faults, why=str(failure or ""))
 
     @property
     def facts(self) -> dict[str, Any]:

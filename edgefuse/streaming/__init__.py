@@ -12,12 +12,13 @@ from typing import Any
 
 from edgefuse.events import Event
 from edgefuse.ffmpeg import encoders
-from edgefuse.ffmpeg.pump import EncoderThread
+from edgefuse.ffmpeg.encoder_thread import EncoderThread
 from edgefuse.frames import FusedFrame
 from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming.address import address
 from edgefuse.streaming.sending import StreamingJob
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 
 __all__ = ["Streaming"]
 
@@ -27,13 +28,19 @@ _CLOSE_S = 3.0
 class Streaming:
     """Attachment for the table [stream]."""
 
+    @staticmethod
+    def check(table: StreamSettings) -> None:
+        """Raises InputError without FFmpeg, SettingsError for an invalid address."""
+        encoders.program()
+        address(table)
+
     def __init__(self, table: StreamSettings, live: Live, info: Info) -> None:
         """Raises InputError without FFmpeg."""
-        encoders.program()
+        self.check(table)
         self._live, self._to, self._closed = live, address(table), False
         self._job = StreamingJob(table, self._to, self._emit)
-        self._pump = EncoderThread("stream", self._job, info.fps)
-        self._pump.start()
+        self._encoder_thread = EncoderThread("stream", self._job, info.fps)
+        self._encoder_thread.start()
         self._end = live.watch(self._on_frame)
 
     def report(self) -> dict[str, Any]:
@@ -42,22 +49,27 @@ class Streaming:
         state: connecting, streaming, or closed.
         frames: seen = sent + dropped (encoder or network too slow) + lost (no server) + frames in transit.
         """
-        pump, job = self._pump, self._job
+        thread, job = self._encoder_thread, self._job
         return {
             "state": "closed" if self._closed else "streaming" if job.connected else "connecting", "url": self._to.label,
-            "trouble": pump.trouble, "encoder": job.encoder, "reconnects": pump.restarts,
-            "frames": {"seen": pump.offered, "sent": job.sent, "dropped": pump.dropped, "lost": pump.lost},
+            "trouble": thread.trouble, "encoder": job.encoder, "reconnects": thread.restarts,
+            "frames": {"seen": thread.offered, "sent": job.sent, "dropped": thread.dropped, "lost": thread.lost},
         }  # fmt: skip
+
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the server takes frames."""
+        pump = self._encoder_thread
+        return {"stream": OutputState(not self._closed, None, self._job.sent, pump.faults, pump.trouble or "")}
 
     def close(self) -> None:
         """Send queued frames and disconnect; safe to call twice."""
         if not self._closed:
             self._end()
-            self._pump.close(_CLOSE_S)
+            self._encoder_thread.close(_CLOSE_S)
             self._closed = True
 
     def _on_frame(self, count: int, fused: FusedFrame) -> None:
-        self._pump.offer(fused)
+        self._encoder_thread.offer(fused)
 
     def _emit(self, facts: Mapping[str, Any]) -> None:
         self._live.emit(Event("sink", "stream", facts))

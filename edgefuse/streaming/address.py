@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from edgefuse.settings.stream import StreamSettings
+from edgefuse.util.secrets import note, note_urls
 from edgefuse.util.uri import safe
 
 _FORMATS = {
@@ -50,6 +51,9 @@ def address(s: StreamSettings) -> Address:
         # the last part of an RTMP path is usually the stream key
         secrets.append(path[-1])
         label = safe(url).replace(f"/{path[-1]}", "/***")
+    # the last part of a path is only hidden in the stream's own messages, because it may be a common word
+    note_urls(s.url)
+    note(*(x for x in (s.password, s.key) if x))
     if (inline := urlsplit(s.url).password) is not None:
         secrets.append(inline)
     return Address(url, label, tuple(sorted(set(secrets), key=len, reverse=True)), tuple(_FORMATS[kind]))

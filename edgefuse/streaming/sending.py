@@ -14,7 +14,7 @@ _FRAME = re.compile(rb"^frame=\s*(\d+)\s*$", re.MULTILINE)
 
 
 class StreamingJob:
-    """Job of the encoder thread that streams (implements `edgefuse.ffmpeg.pump.EncodingJob`)."""
+    """Job of the encoder thread that streams (implements `edgefuse.ffmpeg.encoder_thread.EncodingJob`)."""
 
     send_s = 8.0  # a server that accepts nothing for this long counts as lost
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import sys
 import threading
@@ -17,15 +18,25 @@ from typing import Any
 from edgefuse.events import Event
 from edgefuse.settings.telemetry import TelemetrySettings
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.vitals import Vitals
 from edgefuse.util import files
 from edgefuse.util.uri import expand
+from edgefuse.util.worker import FaultLog, Worker
+
+log = logging.getLogger(__name__)
 
 _CLOSING_S = 4.0
 
 
 class JsonLines:
     """Thread that writes `Vitals.read` as lines, with a last one when it is closed."""
+
+    @staticmethod
+    def check(settings: TelemetrySettings) -> None:
+        """Raises OutputError where the file is not writable."""
+        if settings.file != "-":
+            files.check_target(expand(settings.file))
 
     def __init__(self, settings: TelemetrySettings, live: Live, info: Info) -> None:
         """Raises OutputError where the file is not writable."""
@@ -34,21 +45,27 @@ class JsonLines:
         if self._path:
             files.check_file(self._path)
         self.written, self.lost = 0, 0
-        self._failing = False
+        self._failing = ""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="edgefuse-telemetry", daemon=True)
-        self._thread.start()
+        self._faults = FaultLog(log, "telemetry")
+        self._worker = Worker("edgefuse-telemetry", self._run, self._faults)
+        self._worker.start()
 
     def report(self) -> dict[str, Any]:
         """Return the state and counters."""
         return {"lines": self.written, "lost": self.lost}
 
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the last line was written."""
+        return {"telemetry": OutputState(True, not self._failing and self._worker.alive, faults=self._faults.count, why=self._failing)}
+
     def close(self) -> None:
         """Write a last line and end the thread."""
         if not self._stop.is_set():
             self._stop.set()
+            self._worker.end()
             # a pipe without a reader must not block the run's end
-            self._thread.join(_CLOSING_S)
+            self._worker.join(_CLOSING_S)
 
     def _run(self) -> None:
         while not self._stop.wait(self._s.interval):
@@ -66,15 +83,15 @@ class JsonLines:
         except Exception as e:
             # whatever the error, the next line may succeed
             self.lost += 1
-            if not self._failing:
-                error = files.output_error(self._path, e) if self._path and isinstance(e, OSError) else f"{type(e).__name__}: {e}"
+            error = files.output_error(self._path, e) if self._path and isinstance(e, OSError) else f"{type(e).__name__}: {e}"
+            first, self._failing = not self._failing, str(error)
+            if first:
                 self._live.emit(Event("sink", "telemetry", {"state": "failing", "error": str(error)}))
-            self._failing = True
         else:
             self.written += 1
             if self._failing:
                 self._live.emit(Event("sink", "telemetry", {"state": "writing", "lines_lost": self.lost}))
-            self._failing = False
+            self._failing = ""
 
 
 def append(path: Path, line: bytes, max_bytes: int, keep: int) -> None:

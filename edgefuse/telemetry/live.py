@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from edgefuse.errors import EdgeFuseError
 from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
+from edgefuse.util.text import clean
+from edgefuse.util.worker import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Live(Sink):
         self._report: tuple[float, Mapping[str, Any]] | None = None
         self._on_frame: list[Callable[[int, FusedFrame], None]] = []
         self._on_event: list[Callable[[Event], None]] = []
+        self._faults = FaultLog(log, "a frame watcher or listener")
+        self.failing: Mapping[str, str] = {}  # outputs that are wanted and have not worked for 30 s -> why; replaced as a whole
         self._commands: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
 
     def write(self, fused: FusedFrame) -> None:
@@ -58,10 +62,14 @@ class Live(Sink):
         for watcher in watchers:
             try:
                 watcher(self._count, fused)
-            except Exception:
-                # an attachment must not end the run
-                log.exception("a frame watcher failed and was removed")
-                self._remove(self._on_frame, watcher)
+            except Exception as e:
+                # an attachment must not end the run, and one bad moment must not end the attachment
+                self._faults.note(e)
+
+    @property
+    def faults(self) -> int:
+        """Number of errors of watchers and listeners."""
+        return self._faults.count
 
     @property
     def newest(self) -> tuple[int, FusedFrame] | None:
@@ -99,15 +107,16 @@ class Live(Sink):
                 of.remove(what)
 
     def emit(self, event: Event) -> None:
-        """Log an event and pass it to all listeners."""
+        """Log an event and pass it to all listeners, without secrets and without control characters of files and networks."""
+        event = replace(event, facts=clean(event.facts))
         log.info("%s %s: %s", event.kind, event.name, ", ".join(f"{k} {v}" for k, v in event.facts.items()))
         with self._lock:
             listeners = list(self._on_event)
         for listener in listeners:
             try:
                 listener(event)
-            except Exception:
-                log.exception("a listener failed at %s %s", event.kind, event.name)
+            except Exception as e:
+                self._faults.note(e)
 
     def register_command(self, command: str, do: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Register the function that runs a command ("snapshot", "record", "reload"). It raises EdgeFuseError on failure."""

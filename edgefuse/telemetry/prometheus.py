@@ -143,6 +143,14 @@ def _stream(c: Mapping[str, Any]) -> Iterator[Metric]:
     yield _counter("edgefuse_stream_reconnects", "Reconnections after the connection or the encoder was lost", [((), c["reconnects"])])
 
 
+def _outputs(states: Mapping[str, Any]) -> Iterator[Metric]:
+    kept = dict(list(states.items())[:_MAX_LABEL_VALUES])
+    failing = [((name,), float(state["failing"])) for name, state in kept.items()]
+    yield _gauge("edgefuse_output_failing", "1 while the output is wanted and has not worked for 30 s", failing, "output")
+    faults = [((name,), state["faults"]) for name, state in kept.items()]
+    yield _counter("edgefuse_output_faults", "Unexpected errors of the output's threads, after which they go on", faults, "output")
+
+
 def _web(c: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauge("edgefuse_web_viewers", "Viewers of the live picture", [((), c["viewers"])])
     yield _counter("edgefuse_web_viewers_turned_away", "Viewers refused because of the limit", [((), c["viewers_turned_away"])])
@@ -191,4 +199,5 @@ _PARTS: dict[str, Callable[[Any], Iterator[Metric]]] = {
     "recording": _recording,
     "stream": _stream,
     "web": _web,
+    "output_states": _outputs,
 }

@@ -42,6 +42,7 @@ class Vitals:
             **thermal(report),
             "cameras": {m: c["state"] for m, c in report.get("cameras", {}).items()},
             "alarms": alarm_states(report),
+            "failing": dict(self._live.failing),
         }
 
     def _count(self, report: Mapping[str, Any]) -> None:

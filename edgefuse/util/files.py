@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import shutil
 import stat
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgefuse.errors import InputError, OutputError
+from edgefuse.util.parts import part_name, part_of, remove_abandoned_once
 
-_PARTS = itertools.count(1)
 _MESSAGES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
@@ -51,15 +49,40 @@ def utf8(path: Path, error: type[InputError]) -> str:
 def check_folder(folder: Path) -> None:
     """Create `folder` if missing and check that files can be created in it. Raises OutputError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as e:
         raise output_error(folder, e) from None
 
 
+def check_place(folder: Path) -> None:
+    """Check that files can be created in `folder`, or that it can be made, without making it. Raises OutputError."""
+    there = folder.absolute()
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as e:
+        raise output_error(folder, e) from None
+
+
+def check_target(path: Path) -> None:
+    """Check that `path` can be written, its folder made if missing, without making anything. Raises OutputError."""
+    _refuse_folder(path)
+    if os.path.lexists(path) and not os.access(path, os.W_OK):
+        raise output_error(path, PermissionError(errno.EACCES, "denied"))
+    check_place(path.parent)
+
+
 def check_file(path: Path) -> None:
-    """Check that `path` can be written later, without changing it. Raises OutputError."""
+    """Check that `path` can be written later, without changing it; makes its folder. Raises OutputError."""
+    _refuse_folder(path)
+    check_folder(path.parent)
+
+
+def _refuse_folder(path: Path) -> None:
     try:
         folder = stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -68,7 +91,6 @@ def check_file(path: Path) -> None:
         raise output_error(path, e) from None
     if folder:
         raise output_error(path, IsADirectoryError(errno.EISDIR, "is a folder"))
-    check_folder(path.parent)
 
 
 def unused(path: Path, sign: str = "-", number: int = 1) -> Path:
@@ -79,24 +101,43 @@ def unused(path: Path, sign: str = "-", number: int = 1) -> Path:
     return free
 
 
-def part_of(path: Path, ending: str = "") -> Path:
-    """Return a hidden name beside `path` for an incomplete file, unique to this process and call. ending: a file extension that a
-    library requires."""
-    return path.with_name(f".{os.getpid()}.{next(_PARTS):x}.{path.name[-100:]}.part{ending}")
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's names to disk: a file that was created or renamed in it is there after a power cut. Raises OSError."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    except OSError as e:
+        # some file systems, such as FUSE's, can't flush a folder
+        if e.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
+    finally:
+        os.close(number)
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its parents where they are missing, and flush their names to disk. Raises OSError."""
+    missing = [folder]
+    while not missing[-1].exists() and missing[-1] != missing[-1].parent:
+        missing.append(missing[-1].parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing[:-1]:
+        sync_folder(made.parent)
 
 
 def appear(part: Path, path: Path) -> None:
-    """Flush the complete file `part` to disk and rename it to `path`. Raises OSError."""
-    # otherwise a power cut may leave an empty file
+    """Flush the complete file `part` to disk and rename it to `path`, for good. Raises OSError."""
+    # otherwise a power cut may leave an empty file, or none
     with open(part, "rb+") as f:
         os.fsync(f.fileno())
     part.replace(path)
+    sync_folder(path.parent)
 
 
 @contextlib.contextmanager
 def appearing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; after the block it is flushed and renamed to `path`. If the block fails, `path` is
     unchanged. Raises OutputError for an OSError."""
+    remove_abandoned_once(path.parent)
     part = part_of(path)
     try:
         yield part
@@ -121,7 +162,7 @@ def check_space(path: Path, needed: int) -> None:
 def write_atomic(path: Path | str, data: bytes | memoryview) -> int:
     """Write `data` to a temporary file and rename it to `path`, so that readers see the old or the new file. Returns the bytes written."""
     # strings instead of Path, whose parts would be interned: the table of interned strings would grow with every file of a run
-    part = os.path.join(os.path.dirname(path), f".{os.getpid()}.{threading.get_ident():x}.part")  # noqa: PTH118, PTH120
+    part = os.path.join(os.path.dirname(path), part_name(os.path.basename(path)))  # noqa: PTH118, PTH119, PTH120
     try:
         with open(part, "wb") as f:
             f.write(data)

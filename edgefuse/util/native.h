@@ -1,4 +1,4 @@
-/* What all C sources here begin with: types, what is seen from outside, and code that is compiled once for each instruction set. */
+/* Common header of all C sources: types, exported functions, and code that is compiled for several instruction sets. */
 
 #ifndef EDGEFUSE_NATIVE_H
 #define EDGEFUSE_NATIVE_H
@@ -16,19 +16,19 @@
 /* a function that Python calls */
 #define EXPORT __attribute__((visibility("default")))
 
-/* the same, compiled for each of the instruction sets named; the best that the processor has is taken when the library is loaded */
+/* the same, compiled for each of these instruction sets; the best one for the processor is selected when the library is loaded */
 #ifdef GCC_ON_X86
 #define EXPORT_FOR(...) __attribute__((visibility("default"), target_clones(__VA_ARGS__), flatten))
 #else
 #define EXPORT_FOR(...) __attribute__((visibility("default"), flatten))
 #endif
 
-/* in a header that is included once for each width of vector, LANES floats: a name that ends in the width */
+/* in a header that is included once for each vector width of LANES floats: a name with the width appended */
 #define JOINED(name, lanes) name##_##lanes
 #define JOIN(name, lanes) JOINED(name, lanes)
 #define NAMED(name) JOIN(name, LANES)
 
-/* calls the widest of such functions that the processor can run */
+/* calls the widest version of such a function that the processor supports */
 #ifdef GCC_ON_X86
 #define WIDEST(name, ...) (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? name##_8(__VA_ARGS__) : name##_4(__VA_ARGS__))
 #else

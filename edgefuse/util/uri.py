@@ -17,9 +17,13 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 from edgefuse.errors import SettingsError
+from edgefuse.util import secrets
 
 T = TypeVar("T")
-_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'\"]+)")
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s]+)")
+_QUOTES = re.compile(r"['\"]")
+_LOGIN = re.compile(r"(user(?:name)?|login|pass(?:word|wd)?|pwd|pw|token|key|secret|auth)=.*", re.IGNORECASE)
+_LOGIN_PART = re.compile(r"/[^/:\s]+:[^/\s]+")
 _KIND = re.compile(r"[a-z][a-z0-9_-]*\Z")
 
 
@@ -58,17 +62,28 @@ class Uri:
 
 
 def safe(text: str) -> str:
-    """Replace user, password and query of the URLs in a text by ***. A URL extends to the next blank or quotation mark."""
-    return _URL.sub(lambda match: match[1] + _bare(match[2]), text)
+    """Replace the secrets of the settings, and user, password and query of the URLs in a text by ***.
+
+    A URL extends to the next blank; where no @ follows, to the next quotation mark. Credentials in its path (user=NAME_password=...) are
+    replaced with all that follows.
+    """
+    return _URL.sub(lambda match: match[1] + _bare(match[2]), secrets.hide(text))
 
 
 def _bare(rest: str) -> str:
-    place, query, _ = rest.partition("?")
-    # an unescaped password may contain a slash or a question mark
-    _, at, host = place.rpartition("@")
-    if not at and "@" in rest:
-        host = "***"
-    return ("***@" if at else "") + host + ("?***" if query else "")
+    # an unescaped password may contain a slash, a question mark or a quotation mark
+    login, at, place = rest.rpartition("@")
+    if at and "?" in login and "/" in login.partition("?")[0]:
+        # the @ stands in the query, or the password has both signs: show neither
+        return "***?***"
+    end = _QUOTES.search(place)
+    place, after = (place[: end.start()], place[end.start() :]) if end else (place, "")
+    if "://" in after:
+        after = _URL.sub(lambda match: match[1] + _bare(match[2]), after)
+    place, query, _ = place.partition("?")
+    host, slash, path = place.partition("/")
+    path = _LOGIN_PART.sub("/***", _LOGIN.sub(r"\1=***", slash + path))
+    return ("***@" if at else "") + host + path + ("?***" if query else "") + after
 
 
 def expand(path: str) -> Path:

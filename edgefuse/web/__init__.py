@@ -13,7 +13,10 @@ from edgefuse.errors import MissingDependencyError
 from edgefuse.events import Event
 from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.outputs import OutputState
+from edgefuse.util.worker import FaultLog, Worker
 from edgefuse.web import address
+from edgefuse.web.places import Places
 
 if TYPE_CHECKING:
     from edgefuse.telemetry.live import Info
@@ -23,7 +26,8 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _END_S = 4.0
-_EXTRA_CONNECTIONS = 32  # connections beyond two per viewer: loading pages, Prometheus scrapes, closing connections
+# connections beyond two per viewer: loading pages, Prometheus scrapes, and strangers, who wait for a refusal rather than come again
+_EXTRA_CONNECTIONS = 256
 
 
 class Web:
@@ -32,22 +36,32 @@ class Web:
     Raises SettingsError and MissingDependencyError. An address that cannot be bound is retried, and the error is in the report.
     """
 
-    def __init__(self, settings: WebSettings, live: Live, info: Info) -> None:
-        host, self._port = address.split(settings.listen)
-        self._secured = address.token(settings) is not None
+    @staticmethod
+    def check(settings: WebSettings) -> None:
+        """Raises SettingsError for the address or the token, MissingDependencyError without a package."""
+        address.split(settings.listen)
+        address.token(settings)
         try:
-            from edgefuse.web import app, connection, state
+            from edgefuse.web import app, connection  # noqa: F401
         except ModuleNotFoundError as e:
             raise MissingDependencyError(e.name or "uvicorn", "the web page", "'edgefuse[web]'") from e
+
+    def __init__(self, settings: WebSettings, live: Live, info: Info) -> None:
+        self.check(settings)
+        host, self._port = address.split(settings.listen)
+        self._secured = address.token(settings) is not None
+        from edgefuse.web import app, connection, state
+
         self._app, self._connection = app, connection
         self._s, self._live, self._host = settings, live, host
         self._state = state.State(live, info.fps)
         self._site: Site | None = None
-        self._trouble = ""
+        self._trouble, self._serving = "", False
         self._closing = threading.Event()
-        sock = self._listen()
-        self._thread = threading.Thread(target=self._run, args=(sock,), name="edgefuse-web", daemon=True)
-        self._thread.start()
+        self._faults = FaultLog(log, "the web page")
+        self._sock = self._listen()
+        self._worker = Worker("edgefuse-web", self._run, self._faults)
+        self._worker.start()
 
     @property
     def url(self) -> str:
@@ -67,11 +81,17 @@ class Web:
             "bytes_sent": site.sent_bytes if site else 0,
         }
 
+    def outputs(self) -> dict[str, OutputState]:
+        """Return whether the page is served."""
+        works = self._worker.alive and not self._trouble and self._serving
+        return {"web": OutputState(True, works, faults=self._faults.count, why=self._trouble)}
+
     def close(self) -> None:
         """Stop serving and wait up to _END_S for the thread."""
         self._closing.set()
         self._state.close()
-        self._thread.join(_END_S)
+        self._worker.end()
+        self._worker.join(_END_S)
 
     def _listen(self) -> socket.socket | None:
         try:
@@ -86,23 +106,30 @@ class Web:
         log.info("web page on %s%s", self.url, " (with the token)" if self._secured else "")
         return sock
 
-    def _run(self, sock: socket.socket | None) -> None:
+    def _run(self) -> None:
         while not self._closing.is_set():
+            sock, self._sock = self._sock, None
             if sock is not None:
                 try:
                     with sock:
                         asyncio.run(self._serve(sock))
                 except Exception as e:
+                    self._faults.note(e)
                     self._trouble = f"failed ({type(e).__name__}: {e}); trying again every {_RETRY_S:g} s"
                     self._live.emit(Event("sink", "web", {"trouble": self._trouble}))
+                finally:
+                    self._serving = False
             if not self._closing.wait(_RETRY_S):
-                sock = self._listen()
+                self._sock = self._listen()
 
     async def _serve(self, sock: socket.socket) -> None:
-        site = self._site = self._app.Site(self._s, self._live, self._state, self._port)
-        server = self._connection.server(site.app, 2 * self._s.clients + _EXTRA_CONNECTIONS)
+        asyncio.get_running_loop().set_exception_handler(self._note)
+        places = Places(2 * self._s.clients + _EXTRA_CONNECTIONS)
+        site = self._site = self._app.Site(self._s, self._live, self._state, self._port, places)
+        server = self._connection.server(site.app, places)
         watch = asyncio.create_task(site.watch())
         end = asyncio.create_task(self._end(site, server))
+        self._serving = True
         try:
             await server.serve(sockets=[sock])
         finally:
@@ -111,6 +138,10 @@ class Web:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+    def _note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Count an error of the event loop, such as a connection that can't be accepted for lack of descriptors."""
+        self._faults.note(context.get("exception") or RuntimeError(context.get("message", "unknown")))
 
     async def _end(self, site: Site, server: Any) -> None:
         """End the MJPEG streams, which have no end of their own, before the server waits for them."""

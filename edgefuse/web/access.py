@@ -6,7 +6,6 @@ A browser gets a cookie that is derived from the token but does not reveal it. A
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 from collections.abc import MutableMapping
@@ -18,9 +17,9 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edgefuse.web import address
+from edgefuse.web import address, places
+from edgefuse.web.places import Places
 
-WRONG_S = 1.0  # delay before the answer to a wrong token, in seconds
 _COOKIE_S = 30 * 86400
 _LONGEST = 2048  # longest path with query, in bytes
 _HEADER_BYTES, _HEADER_COUNT = 16384, 100
@@ -39,10 +38,10 @@ _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors
 class AccessControl:
     """ASGI middleware that checks each request before it reaches the application."""
 
-    def __init__(self, app: ASGIApp, names: frozenset[str], token: str | None, port: int, login: Response) -> None:
+    def __init__(self, app: ASGIApp, names: frozenset[str], token: str | None, port: int, login: Response, places: Places) -> None:
         """names: allowed Host names (`address.host_names`). token: None disables the check. login: response for a browser without a
-        token."""
-        self._app, self._names, self._login = app, names, login
+        token. places: of the server's connections; they delay the answers to refused requests."""
+        self._app, self._names, self._login, self._places = app, names, login, places
         self._token = token.encode() if token else None
         self._cookie = f"edgefuse-{port}"
         self._pass = hmac.new(self._token, b"edgefuse web cookie", hashlib.sha256).hexdigest() if self._token else ""
@@ -59,7 +58,11 @@ class AccessControl:
             await send(message)
 
         headers = Headers(scope=scope)
-        answer = self._refuse(scope, headers) or await self._authenticate(scope, headers)
+        answer = self._refuse(scope, headers)
+        if answer is None:
+            answer = await self._authenticate(scope, headers)
+        elif scope["type"] == "http":
+            await self._places.refuse(scope["client"])
         await (answer or self._app)(scope, receive, guarded)
 
     def _refuse(self, scope: MutableMapping[str, Any], headers: Headers) -> Response | None:
@@ -88,18 +91,19 @@ class AccessControl:
         kind, _, given = headers.get("authorization", "").partition(" ")
         offered = given.strip() if kind.lower() == "bearer" else (_query(scope).get("token") or [""])[0]
         if offered:
-            if not await self.is_token(offered):
+            if not await self.is_token(offered, scope["client"]):
                 return _text_response(401, "wrong token", {"WWW-Authenticate": "Bearer"})
             return self.login_redirect() if scope["path"] == "/" and kind.lower() != "bearer" else None
+        await self._places.refuse(scope["client"])
         if scope["path"] == "/":
             return self._login
         return _text_response(401, "a token is needed: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
 
-    async def is_token(self, offered: str) -> bool:
-        """Whether this is the token; a wrong one is answered after WRONG_S, which slows down guessing."""
+    async def is_token(self, offered: str, client: tuple[str, int] | None) -> bool:
+        """Whether this is the token; a wrong one is answered after WRONG_S or more, which slows down guessing. client: who offers it."""
         if self._token is not None and hmac.compare_digest(offered.encode("utf-8", "replace"), self._token):
             return True
-        await asyncio.sleep(WRONG_S)
+        await self._places.refuse(client, places.WRONG_S)
         return False
 
     def login_redirect(self) -> Response:

@@ -39,6 +39,11 @@ def _is_ip(host: str) -> bool:
 def token(s: WebSettings) -> str | None:
     """Return the required token, or None where none is needed. Raises SettingsError where it is missing or too easy to guess."""
     if s.token is None:
+        if outside := [name for name in s.hosts if not _is_own(name)]:
+            raise SettingsError(
+                f"a web page that is reached as {outside[0]!r} (hosts) can be reached from other machines, through a proxy on this one, "
+                f'so it needs a token: {_MAKE_TOKEN}, then token_file = "web-token" in [web]; or take the name out of hosts'
+            )
         if not is_loopback(split(s.listen)[0]):
             raise SettingsError(
                 f"a web page on {s.listen} can be reached from other machines, so it needs a token: {_MAKE_TOKEN}, "
@@ -48,6 +53,12 @@ def token(s: WebSettings) -> str | None:
     if not _TOKEN.match(s.token):
         raise SettingsError(f"[web] token: expected 16 to 256 letters, digits or signs, without blanks; make one: {_MAKE_TOKEN}")
     return s.token
+
+
+def _is_own(name: str) -> bool:
+    """Whether only this machine is reached by this name, wherever it is used: localhost, or a loopback address."""
+    name = name.lower().strip("[]").removesuffix(".")
+    return is_loopback(name) or name.endswith(".localhost")
 
 
 def host_names(s: WebSettings) -> frozenset[str]:

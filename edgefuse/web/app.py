@@ -24,6 +24,7 @@ from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
 from edgefuse.web import address, page
 from edgefuse.web.access import AccessControl
+from edgefuse.web.places import Places
 from edgefuse.web.relay import BOUNDARY, Relay
 from edgefuse.web.state import State
 from edgefuse.web.views import NAMES, View, ViewRenderer
@@ -39,7 +40,7 @@ _STATE_CACHE_S = 0.9  # seconds that a state answer is reused for all who reques
 class Site:
     """The page's routes for one run. All coroutines run in one event loop."""
 
-    def __init__(self, settings: WebSettings, live: Live, state: State, port: int) -> None:
+    def __init__(self, settings: WebSettings, live: Live, state: State, port: int, places: Places) -> None:
         self._s, self._live, self._state = settings, live, state
         # separate threads for drawing, reports and commands, so that none delays the others
         self._draw, self._ask, self._command = self._pools = [
@@ -52,7 +53,7 @@ class Site:
         self._cached_state: tuple[float, bytes] = (-_STATE_CACHE_S, b"")
         self._state_lock = asyncio.Lock()
         token = address.token(settings)
-        self.app = AccessControl(self._routes(), address.host_names(settings), token, port, page.login())
+        self.app = AccessControl(self._routes(), address.host_names(settings), token, port, page.login(), places)
 
     def _routes(self) -> Starlette:
         get: dict[str, Callable[[Request], Awaitable[Response]]] = {
@@ -189,7 +190,7 @@ class Site:
             given = parse_qs(body.decode("ascii", "replace"), max_num_fields=4).get("token", [""])[0]
         except ValueError:
             given = ""
-        if await self.app.is_token(given):
+        if await self.app.is_token(given, request.scope["client"]):
             return self.app.login_redirect()
         return page.login(wrong=True)
 

@@ -11,22 +11,27 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from edgefuse.web.places import Places
+
 HEAD_BYTES = 16384  # bytes of a request line and its headers
+_SLOW_S, _SLOWEST_S = 0.05, 4.0  # a request that comes in pieces is read less and less often, so that its bytes cost little
 REQUEST_S = 10.0  # seconds for a whole request, and between two requests
 WRITE_S = 10.0  # seconds for the client to accept written data
-_WAITING = 128  # listen backlog
+_WAITING = 256  # listen backlog
 SEND_BUFFER = 65536  # small kernel buffer (Linux doubles it), so that a slow reader skips pictures instead of seeing old ones
 
 
 class Connection(H11Protocol):
     """uvicorn's connection with the limits that it leaves to a proxy.
 
-    Where there are more than `most` connections, the one waiting longest without a whole request is closed; if none waits, the new one.
+    Where there are more than `places.most` connections, one that is being refused, or waits without a whole request, is closed; if there
+    is none, the new one.
     """
 
-    most = 64
-    waiting: dict[Connection, None]  # in order of waiting time; shared by all of a server's connections
+    places: Places  # shared by all of a server's connections
 
+    _slow_s = _SLOW_S
+    _slow: asyncio.TimerHandle | None = None
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
 
@@ -34,10 +39,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         # any data that does not fit the kernel's buffer pauses the writer at once
         transport.set_write_buffer_limits(high=0)
-        if len(self.connections) > self.most:
-            oldest = next(iter(self.waiting), self)
-            oldest._stop_deadline()
-            oldest.transport.abort()
+        self.places.enter(self, self.client, len(self.connections))
         if not transport.is_closing():
             self._update_deadline()
 
@@ -45,6 +47,30 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             super().data_received(data)
             self._update_deadline()
+            if self._deadline is not None and not self.transport.is_closing():
+                self._read_later()
+
+    def _read_later(self) -> None:
+        """Read the rest of an incomplete request after a pause, which doubles with each piece."""
+        if self._slow is None:
+            self.transport.pause_reading()
+            self._slow = self.loop.call_later(self._slow_s, self._read_on)
+            self._slow_s = min(2 * self._slow_s, _SLOWEST_S)
+
+    def _read_on(self) -> None:
+        self._slow = None
+        if not (self.transport.is_closing() or self.flow.read_paused):
+            self.transport.resume_reading()
+
+    @property
+    def address(self) -> str:
+        """The other end's IP address."""
+        return self.client[0] if self.client else ""
+
+    def leave(self) -> None:
+        """Close at once."""
+        self._stop_deadline()
+        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         """Answer an invalid request with 400, or close the connection where a response is being sent already."""
@@ -58,12 +84,15 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._slow_s = _SLOW_S
         self._update_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
-        if self._write_deadline is not None:
-            self._write_deadline.cancel()
+        self.places.gone(self, self.client)
+        for timer in (self._write_deadline, self._slow):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -83,19 +112,19 @@ class Connection(H11Protocol):
             self._stop_deadline()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
-            self.waiting[self] = None
+            self.places.waiting[self] = None
 
     def _stop_deadline(self) -> None:
         """Cancel the deadline."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self.waiting.pop(self, None)
+        self.places.waiting.pop(self, None)
 
 
-def limited(most: int) -> type[Connection]:
-    """Return a connection class for one server with at most `most` connections."""
-    return type("Connection", (Connection,), {"most": most, "waiting": {}})
+def limited(places: Places) -> type[Connection]:
+    """Return a connection class for one server with these places."""
+    return type("Connection", (Connection,), {"places": places})
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -113,13 +142,13 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def server(app: Any, most: int) -> uvicorn.Server:
+def server(app: Any, places: Places) -> uvicorn.Server:
     """Return a quiet uvicorn server without the features that the page does not use; run it with `serve(sockets=[...])`."""
     # uvicorn logs clients' mistakes; our own errors are logged where they are answered
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
     return uvicorn.Server(
         uvicorn.Config(
-            app, http=limited(most), ws="none", loop="asyncio", lifespan="off", interface="asgi3", log_config=None, access_log=False,
+            app, http=limited(places), ws="none", loop="asyncio", lifespan="off", interface="asgi3", log_config=None, access_log=False,
             proxy_headers=False, server_header=False, h11_max_incomplete_event_size=HEAD_BYTES, timeout_keep_alive=int(REQUEST_S),
             timeout_graceful_shutdown=1, backlog=_WAITING,
         )

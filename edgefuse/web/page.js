@@ -313,7 +313,7 @@ function show(s) {
   }
   plots();
   const {report} = s, frames = report.frames || {}, model = report.model || {};
-  status(s.health.ok ? "live" : s.health.frames ? "bad" : "wait", s.health.ok ? `Live, ${number(s.sample?.fps, 1)} FPS` : s.health.frames ? "Stalled" : "Starting");
+  status(s.health.moving ? "live" : s.health.frames ? "bad" : "wait", s.health.moving ? `Live, ${number(s.sample?.fps, 1)} FPS` : s.health.frames ? "Stalled" : "Starting");
   $("about").textContent = [report.source, model.name && `${model.name} on ${model.runtime}`].filter(Boolean).join(" · ");
   warn(s.warnings);
   const causes = Object.entries(report.dropped_by_cause || {}).map(([cause, n]) => `${n} ${cause}`).join(", ");

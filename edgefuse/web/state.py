@@ -89,16 +89,27 @@ class State:
             self._count, self._moved_at = count, now
 
     def health(self) -> dict[str, Any]:
-        """Return ok (whether frames arrive), frames (count so far), still_s (seconds since the last new frame was noticed) and why."""
+        """Return ok, frames (count so far), still_s (seconds since the last new frame was noticed), why and failing.
+
+        ok: frames arrive, and every output that is wanted has worked within 30 s. failing: name -> text of the outputs that have not.
+        """
         newest, now = self._live.newest, time.monotonic()
         count = newest[0] if newest else 0
         with self._lock:
             # a frame since the last sample counts as well
             moved = count != self._count
             still_s = 0.0 if moved else now - self._moved_at
-        ok = count > 0 and still_s < self._stalled_s
-        why = "" if ok else "no frame yet" if count == 0 else f"no frame for {still_s:.0f} s"
-        return {"ok": ok, "frames": count, "still_s": round(still_s, 1), "why": why}
+        moving, failing = count > 0 and still_s < self._stalled_s, dict(self._live.failing)
+        still = "" if moving else "no frame yet" if count == 0 else f"no frame for {still_s:.0f} s"
+        why = "; ".join(filter(None, (still, *failing.values())))
+        return {
+            "ok": moving and not failing,
+            "frames": count,
+            "still_s": round(still_s, 1),
+            "why": why,
+            "failing": failing,
+            "moving": moving,
+        }
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -130,7 +141,9 @@ def warnings(
     report: Mapping[str, Any], health: Mapping[str, Any], missing: str | None, throttling: Throttling, sample: Mapping[str, Any] | None
 ) -> list[str]:
     """Return the warnings for a person, most urgent first."""
-    texts = [] if health["ok"] else [f"{health['why']}: the picture is frozen" if health["frames"] else "waiting for the first frame"]
+    still = f"no frame for {health['still_s']:.0f} s: the picture is frozen" if health["frames"] else "waiting for the first frame"
+    texts = [] if health["moving"] else [still]
+    texts += health["failing"].values()
     if missing:
         texts.append(f"the {missing} camera gives no frames; the picture is the other camera's alone")
     for modality, camera in report.get("cameras", {}).items():

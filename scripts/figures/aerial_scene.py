@@ -1,4 +1,4 @@
-"""A made-up landscape seen from above, in 120 bands: what the pictures of sharpening are drawn from. No data of anybody's is in it."""
+"""A synthetic aerial scene with 120 bands, for the pictures about sharpening. It contains no third-party data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgefuse.util.arrays import Float32Array
 
 WAVELENGTHS = np.linspace(400, 2450, 120)  # nanometres
 _AT = np.array([400, 480, 550, 650, 680, 720, 760, 900, 1150, 1300, 1450, 1650, 1940, 2200, 2450])
-# reflectance there, drawn by hand after what such surfaces look like: red edge, water bands, clay
+# reflectance at these wavelengths, chosen by hand to resemble such surfaces: red edge, water bands, clay
 _SPECTRA = {
     "meadow": (0.03, 0.04, 0.09, 0.05, 0.04, 0.20, 0.42, 0.46, 0.42, 0.40, 0.16, 0.28, 0.09, 0.17, 0.08),
     "crop": (0.03, 0.04, 0.07, 0.04, 0.03, 0.17, 0.50, 0.54, 0.48, 0.45, 0.14, 0.24, 0.06, 0.13, 0.06),
@@ -24,22 +24,22 @@ _SPECTRA = {
 }
 _NAMES = tuple(_SPECTRA)
 _FIELDS = "meadow", "crop", "stubble", "soil", "wood"
-_FINER = 4  # drawn so much larger: what lies on a border is a mixture
+_FINER = 4  # drawn at this multiple of the size and averaged, so that pixels at borders are mixtures
 
 
 def scene(side: int = 192, seed: int = 4) -> Float32Array:
-    """(side, side, 120) reflectances."""
+    """Return reflectances (side, side, 120)."""
     rng = np.random.default_rng(seed)
     kinds, lean = _drawn(side * _FINER, rng)
     shares = np.stack([_shrunk((kinds == k).astype(np.float32), side) for k in range(len(_NAMES))], 2)
-    # grass grows thin, woods have clearings: no field is of one material alone
+    # each field is a mixture: grass has bare spots, woods have clearings
     thin = _ripples(side, 2.5, rng)[..., None] * 0.12 + 0.15
     soil = np.eye(len(_NAMES), dtype=np.float32)[_NAMES.index("soil")]
     green = shares[..., [_NAMES.index(n) for n in _FIELDS]].sum(2, keepdims=True)
     shares = shares * (1 - green * thin.clip(0, 0.6)) + green * thin.clip(0, 0.6) * soil
     spectra = np.array([np.interp(WAVELENGTHS, _AT, _SPECTRA[n]) for n in _NAMES], np.float32)
     cube = shares @ cv2.GaussianBlur(spectra, (0, 0), sigmaX=1.5, sigmaY=1e-6)
-    # each field is a little drier or younger than its kind
+    # each field differs a little from its material, as drier or younger plants do
     slope = np.linspace(-1, 1, len(WAVELENGTHS), dtype=np.float32)
     cube *= 1 + 0.25 * _shrunk(lean, side)[..., None] * slope
     cube *= (1 + 0.10 * _ripples(side, 1.0, rng) + 0.08 * _ripples(side, 9.0, rng))[..., None]
@@ -48,13 +48,13 @@ def scene(side: int = 192, seed: int = 4) -> Float32Array:
 
 
 def _drawn(size: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Float32Array]:
-    """Which material lies where (size, size), and how far each field leans from its kind, -1..1."""
+    """Return the material of each pixel (size, size), and each field's deviation from its material, -1..1."""
     sites = rng.uniform(0, size, (48, 2)).astype(np.float32)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     nearest = np.stack([np.square(y - a) + np.square(x - b) for a, b in sites]).argmin(0)
     field = rng.choice([_NAMES.index(n) for n in _FIELDS], 48, p=(0.28, 0.24, 0.16, 0.18, 0.14)).astype(np.uint8)
     kinds, lean = field[nearest], rng.uniform(-1, 1, 48).astype(np.float32)[nearest]
-    # rows of a crop, and what lies on the land
+    # rows of crops, roads, houses and a river
     furrows = (kinds == _NAMES.index("crop")) & (((x + 0.4 * y) // (_FINER * 1.5)) % 5 == 0)
     kinds[furrows] = _NAMES.index("soil")
     bends = np.array([[0, 0.62], [0.22, 0.55], [0.45, 0.66], [0.7, 0.58], [1, 0.74]]) * size
@@ -79,6 +79,6 @@ def _shrunk(image: Float32Array, side: int) -> Float32Array:
 
 
 def _ripples(side: int, sigma: float, rng: np.random.Generator) -> Float32Array:
-    """Noise of deviation 1, as smooth as `sigma` pixels."""
+    """Return noise with a standard deviation of 1, smoothed by `sigma` pixels."""
     noise = cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), sigma)
     return np.asarray(noise / noise.std(), np.float32)

@@ -1,13 +1,13 @@
 """Draws the pictures of docs/explanation/compare.md: `python scripts/figures/make_comparison.py`. Writes docs/images/compare-*.jpg.
 
-Each shows two pairs of our demo scene, fused by five methods: a whole frame, and a part of another frame at full size. All but the
-previous default's are made here, pair by pair: nothing is remembered from frame to frame.
+Each shows two pairs of the demo scene, fused by five methods: a whole frame, and a part of another frame at full size. All except the
+previous default's are made here, pair by pair, without state between frames.
 
 The previous default is the one of commit d67238c. Its pictures are in previous-default.jpg, made once:
 
-    python scripts/figures/make_comparison.py --pairs PAIRS               # writes the pairs as PNG
+    python scripts/figures/make_comparison.py --pairs PAIRS               # write the pairs as PNG files
     edgefuse run --source folder:PAIRS --save FUSED                       # in a checkout of d67238c, default settings
-    python scripts/figures/make_comparison.py --previous FUSED            # writes previous-default.jpg
+    python scripts/figures/make_comparison.py --previous FUSED            # write previous-default.jpg
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from edgefuse.metrics import references
 HERE = Path(__file__).resolve().parent
 PREVIOUS = HERE / "previous-default.jpg"
 SCENES = ("day", "night")
-WHOLE, PART = 48, 215  # frames of the demo: the first is shown whole, of the second a part
-LEFT, TOP, WIDTH, HEIGHT = 30, 190, 360, 270  # of the part, in pixels
+WHOLE, PART = 48, 215  # frames of the demo: the first is shown whole, a part of the second
+LEFT, TOP, WIDTH, HEIGHT = 30, 190, 360, 270  # the part, in pixels
 COLUMNS = 4
 LABEL = 30  # rows above a picture
 
 
 @dataclass
 class Shown:
-    """A pair of the demo, and its name in the file of the previous default's pictures."""
+    """A pair of the demo and its name among the previous default's pictures."""
 
     scene: str
     index: int
@@ -43,7 +43,7 @@ class Shown:
 
 
 def shown() -> list[Shown]:
-    """The pairs of the comparison, in the order of previous-default.jpg."""
+    """Return the pairs of the comparison, in the order of previous-default.jpg."""
     found = []
     for scene in SCENES:
         found += [Shown(scene, index, moment(scene, index)) for index in (WHOLE, PART)]
@@ -51,7 +51,7 @@ def shown() -> list[Shown]:
 
 
 def write_pairs(folder: Path) -> None:
-    """FOLDER/visible and FOLDER/infrared, as `--source folder:` reads them."""
+    """Write the pairs to FOLDER/visible and FOLDER/infrared, for `--source folder:`."""
     for kind in ("visible", "infrared"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     for s in shown():
@@ -60,7 +60,7 @@ def write_pairs(folder: Path) -> None:
 
 
 def write_previous(folder: Path) -> None:
-    """Join the previous default's pictures, one above the other."""
+    """Stack the previous default's pictures vertically in one file."""
     pictures = [cv2.imread(str(folder / f"{scene}-{index:03}.png")) for scene in SCENES for index in (WHOLE, PART)]
     if any(p is None for p in pictures):
         raise SystemExit(f"{folder}: make the pairs with --pairs, and fuse them into this folder")
@@ -68,7 +68,7 @@ def write_previous(folder: Path) -> None:
 
 
 def titled(image: np.ndarray, text: str) -> np.ndarray:
-    """`image` in colour, with a white strip above it that says `text`, and a white margin."""
+    """Return `image` in colour with a white margin and `text` in a white strip above it."""
     bgr = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     made = np.full((bgr.shape[0] + LABEL, bgr.shape[1] + 6, 3), 255, np.uint8)
     made[LABEL:, :-6] = bgr
@@ -77,7 +77,7 @@ def titled(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def methods(pair: FramePair, previous: np.ndarray, fusers: dict[str, edgefuse.Fuser]) -> dict[str, np.ndarray]:
-    """The pair and what each method makes of it, by the label to show; "targets" is the default's mask."""
+    """Return the pair's frames and each method's picture, by label; "targets" is the default's mask of targets."""
     visible, infrared = pair.visible.data, pair.infrared.data
     grey = cv2.cvtColor(infrared, cv2.COLOR_GRAY2BGR)
     made = {"visible": visible, "infrared": grey}
@@ -93,7 +93,7 @@ def methods(pair: FramePair, previous: np.ndarray, fusers: dict[str, edgefuse.Fu
 
 
 def grid(pictures: dict[str, np.ndarray]) -> np.ndarray:
-    """Pictures of one size under their labels, COLUMNS side by side."""
+    """Arrange pictures of one size in rows of COLUMNS, each under its label."""
     cells = [titled(p, name) for name, p in pictures.items()]
     return np.vstack([np.hstack(cells[k : k + COLUMNS]) for k in range(0, len(cells), COLUMNS)])
 
@@ -121,8 +121,8 @@ def draw() -> None:
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--pairs", type=Path, metavar="DIR", help="write the pairs, for another version to fuse, and stop")
-    p.add_argument("--previous", type=Path, metavar="DIR", help="take the previous default's pictures from here, and stop")
+    p.add_argument("--pairs", type=Path, metavar="DIR", help="only write the pairs, to fuse them with another version")
+    p.add_argument("--previous", type=Path, metavar="DIR", help="only write previous-default.jpg from the pictures in this folder")
     args = p.parse_args()
     if args.pairs is not None:
         write_pairs(args.pairs)

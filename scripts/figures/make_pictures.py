@@ -1,6 +1,8 @@
-"""The documentation's pictures, from our own demo scene and results: `python scripts/figures/make_pictures.py`. Writes docs/images/*.
+"""Draws the documentation's pictures (docs/images/*) from the demo scene and stored results.
 
-demo.jpg: the README's three moments. scenes.jpg: a contact sheet of eight. quality-speed.png and frontier.png: plots of
+    python scripts/figures/make_pictures.py
+
+demo.jpg: three frames, for the README. scenes.jpg: eight frames. quality-speed.png and frontier.png: plots of
 scripts/figures/results.json, which scripts/figures/make_results.py measures; they need matplotlib (`pip install 'edgefuse[plots]'`).
 """
 
@@ -34,7 +36,7 @@ LABELS = ("visible", "infrared", "blending map", "fused")
 
 
 def labelled(image: np.ndarray, text: str) -> np.ndarray:
-    """`image` as BGR with `text` in its corner, white on black."""
+    """Return `image` as BGR with `text` in its corner, white on black."""
     bgr = image.copy() if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.9, 2)
     bgr[: height + below + 12, : width + 16] = 0
@@ -43,7 +45,7 @@ def labelled(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def moment(scene: str, index: int, seed: int = 0) -> FramePair:
-    """Pair `index` of the demo, without those before it."""
+    """Return pair `index` of the demo without reading those before it."""
     with edgefuse.open_source(f"demo?scene={scene}&seed={seed}") as source:
         assert isinstance(source, DemoSource)
         visible, infrared = source.scene.render(index)
@@ -51,7 +53,7 @@ def moment(scene: str, index: int, seed: int = 0) -> FramePair:
 
 
 def row(fuser: edgefuse.Fuser, scene: str, index: int, seed: int = 0) -> np.ndarray:
-    """visible | infrared | map | fused of one moment."""
+    """Return visible frame, infrared frame, map and fused frame of one pair, side by side."""
     pair = moment(scene, index, seed)
     fused = fuser.fuse(pair)
     assert fused.blending_map is not None
@@ -60,7 +62,7 @@ def row(fuser: edgefuse.Fuser, scene: str, index: int, seed: int = 0) -> np.ndar
 
 
 def quality_speed(results: dict) -> None:
-    """Mean rank on TNO against speed, every row of ours and IFCNN."""
+    """Plot the mean rank on TNO against speed: all of our models, and IFCNN."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -83,14 +85,14 @@ def quality_speed(results: dict) -> None:
 
 
 def frontier(results: dict) -> None:
-    """Targets kept against mean rank on TNO, by `--targets`."""
+    """Plot the targets kept against the mean rank on TNO, for several values of `--targets`."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    points = [p for p in results["frontier"] if p["name"] != "blend-classic"]  # which is --targets 0
+    points = [p for p in results["frontier"] if p["name"] != "blend-classic"]  # the same as --targets 0
     axes.plot([p["tno_rank"] for p in points], [p["kept"] for p in points], "o-", color="#1b6ca8")
     for p in points:
         name = "--targets 0, blend-classic" if float(p["name"]) == 0 else f"--targets {float(p['name']):g}"
@@ -103,7 +105,7 @@ def frontier(results: dict) -> None:
 
 
 def sscnet(results: dict) -> None:
-    """SSCNet's rate and distortion on the held-out scenes, latents as coded."""
+    """Plot SSCNet's rate and distortion on the held-out scenes, with entropy-coded latents."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,11 +1,10 @@
-"""The tables of docs/research/results.md, and results.json: `python scripts/figures/make_results.py --shared ../shared`.
+"""Measures the tables of docs/research/results.md, and results.json: `python scripts/figures/make_results.py --shared ../shared`.
 
 Writes them into the page, and the row on quality into README.md. Needs the referee and its data; three minutes of processor time, eight
-minutes on two busy cores. Fuses the referee's pairs with the models as a
-user would (`edgefuse run`). The mean ranks are those of the referee's ten metrics (`edgefuse.metrics`, equal to referee/fusion.py), with
-the interval that `edgefuse eval --bootstrap` gives; targets and naturalness are the referee's own. Flicker is measured on a still demo
-street with noise, and with --speed the speed with benchmarks/ifcnn.py. Models that are not named keep the row that results.json has.
-scripts/figures/make_pictures.py plots what is written.
+minutes on two busy cores. Fuses the referee's pairs with `edgefuse run`, as a user would. Mean ranks are over the referee's ten metrics
+(computed by `edgefuse.metrics`, equal to referee/fusion.py), with the interval of `edgefuse eval --bootstrap`; targets and naturalness are
+computed by the referee. Flicker is measured on a still demo street with noise, and with --speed the speed by benchmarks/ifcnn.py. Models
+that are not named keep their row of results.json. scripts/figures/make_pictures.py plots the results.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ RESULTS = ROOT / "scripts/figures/results.json"
 
 
 def fused(shared: Path, model: str, name: str, scratch: Path, *options: str) -> Path:
-    """The folder of fused pictures of one of the referee's sets."""
+    """Fuse one of the referee's data sets and return the folder of fused pictures."""
     out = scratch / "-".join([model, name, *options]).replace(".", "_")
     if out.exists():
         return out
@@ -56,7 +55,7 @@ def referee(shared: Path, *command: str) -> list[str]:
 
 
 def measured(pair: Path, folders: dict[str, Path]) -> dict[str, list[float]]:
-    """RANKED of one pair, for each method in `folders` and each reference."""
+    """Return the metrics RANKED of one pair, for each method in `folders` and each reference."""
     visible = cv2.imread(str(pair), cv2.IMREAD_UNCHANGED)
     infrared = cv2.imread(str(pair.parents[1] / "infrared" / pair.name), cv2.IMREAD_GRAYSCALE)
     mode = cv2.IMREAD_COLOR if visible.ndim == 3 else cv2.IMREAD_GRAYSCALE
@@ -67,7 +66,7 @@ def measured(pair: Path, folders: dict[str, Path]) -> dict[str, list[float]]:
 
 
 def ranks(shared: Path, name: str, ours: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    """For each of ours, in a table of its own beside published methods and references: its mean rank, the interval, the others' ranks."""
+    """Rank each of our models in its own table with the published methods and references: mean rank, interval, and the others' ranks."""
     root = shared / "data/fusion" / SETS[name]
     folders = {d.name: d for d in sorted((root / "published").glob("*"))} | ours
     pairs = sorted((root / "visible").glob("*.png"))
@@ -87,7 +86,7 @@ def ranks(shared: Path, name: str, ours: dict[str, Path]) -> dict[str, dict[str,
 
 
 def natural(shared: Path, model: str, scratch: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """{set: {method: figures}} of the referee's natural.py; ours is "this"."""
+    """Return {data set: {method: figures}} from the referee's natural.py; our model is "this"."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for name, folder in (("targets", "targets"), ("msrs", "msrs_test")):
         lines = referee(shared, "natural.py", str(fused(shared, model, folder, scratch)), "--set", name)
@@ -102,14 +101,14 @@ def natural(shared: Path, model: str, scratch: Path) -> dict[str, dict[str, dict
 
 
 def targets(shared: Path, model: str, scratch: Path, *options: str) -> dict[str, float]:
-    """kept, worst tenth and share below half of the referee's targets."""
+    """Return the referee's figures on targets: kept, worst tenth, and share below half."""
     out = fused(shared, model, "targets", scratch, *options)
     words = next(line for line in referee(shared, "targets.py", str(out)) if line.startswith("this")).split()
     return {"kept": float(words[2]), "worst_tenth": float(words[5]), "below_half": float(words[8].rstrip("%")) / 100}
 
 
 def flicker(model: str) -> dict[str, float]:
-    """Levels of 255 that a still street with Gaussian sensor noise of deviation 3 changes by, from frame to frame, both inputs beside."""
+    """Measure flicker, in levels of 255, on a still street with Gaussian sensor noise of standard deviation 3; also of both inputs."""
     rng = np.random.default_rng(0)
     with edgefuse.open_source("demo?scene=day&frames=1") as source:
         pair = source.read()
@@ -131,7 +130,7 @@ def flicker(model: str) -> dict[str, float]:
 
 
 def speeds(shared: Path, models: list[str]) -> dict[str, dict[str, Any]]:
-    """benchmarks/ifcnn.py's end-to-end figures by model, runtime and precision."""
+    """Return the end-to-end figures of benchmarks/ifcnn.py by model, runtime and precision."""
     command = [sys.executable, str(ROOT / "benchmarks/ifcnn.py"), "--peer", str(shared / "peers/ifcnn_max.onnx"), "--json"]
     command += ["--rounds", "25", "--model", *models]
     done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -139,7 +138,7 @@ def speeds(shared: Path, models: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def measure(shared: Path, scratch: Path, models: list[str], results: dict[str, Any]) -> None:
-    """Write the figures of `models`, and the frontier, into `results`."""
+    """Measure `models`, and the frontier, and store the figures in `results`."""
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True)
     results["commit"] = git.stdout.strip()
     frontier = {str(r): ("--targets", str(r)) for r in READINESS}
@@ -165,7 +164,7 @@ def measure(shared: Path, scratch: Path, models: list[str], results: dict[str, A
 
 
 def tables(results: dict[str, Any]) -> tuple[str, str]:
-    """The tables of results.md: ranks, targets and speed; how natural the pictures look."""
+    """Return the tables of results.md: ranks, targets and speed, and natural appearance."""
     head = "model | rank TNO | rank MSRS | kept | worst tenth | below half | flicker fused (visible, infrared) | speed"
     lines = [f"| {head} |", "|---" * 8 + "|"]
     for model, r in results["models"].items():
@@ -187,7 +186,7 @@ def tables(results: dict[str, Any]) -> tuple[str, str]:
 
 
 def note(results: dict[str, Any]) -> str:
-    """The sentences of results.md on the default's ranks and targets."""
+    """Return the sentences of results.md on the default's ranks and targets."""
     row, classic, most = results["models"][zoo.DEFAULT_MODEL], results["models"]["blend-classic"], results["frontier"][-1]
     said = [
         f"on {name.upper()} its mean rank is {found['rank']:.1f} ({found['low']:.1f} to {found['high']:.1f}) among "
@@ -202,13 +201,13 @@ def note(results: dict[str, Any]) -> str:
 
 
 def readme(results: dict[str, Any]) -> str:
-    """The README's row on quality."""
+    """Return the README's row on quality."""
     row = results["models"][zoo.DEFAULT_MODEL]
     tno = row["ranks"]["tno"]
     place = 1 + sum(rank < tno["rank"] for rank in tno["others"].values())
     return (
         f"| quality | mean rank {tno['rank']:.1f} on TNO (95 % interval {tno['low']:.1f} to {tno['high']:.1f}), place {place} of "
-        f"{len(tno['others']) + 1}; {row['kept']:.2f} of warm targets' contrast kept (development figures: these pairs were looked at "
+        f"{len(tno['others']) + 1}; {row['kept']:.2f} of warm targets' contrast kept (development figures: these pairs were evaluated "
         "between versions) |"
     )
 
@@ -228,7 +227,7 @@ def write(results: dict[str, Any]) -> None:
 
 
 def between(row: dict[str, Any], name: str) -> str:
-    """The interval of a mean rank, where it was measured."""
+    """Format the interval of a mean rank; empty if it was not measured."""
     found = row.get("ranks", {}).get(name)
     return f" ({found['low']:.1f} to {found['high']:.1f})" if found else ""
 
@@ -236,10 +235,10 @@ def between(row: dict[str, Any], name: str) -> str:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with referee/, data/ and peers/ (default: %(default)s)")
-    p.add_argument("--models", nargs="+", default=list(MODELS), help="models to measure anew (default: %(default)s)")
-    p.add_argument("--speed", action="store_true", help="measure their speed anew, too: a minute on a machine that does nothing else")
-    p.add_argument("--speed-only", action="store_true", help="measure nothing but the speed")
-    p.add_argument("--tables", action="store_true", help="measure nothing: write the tables from results.json")
+    p.add_argument("--models", nargs="+", default=list(MODELS), help="models to measure again (default: %(default)s)")
+    p.add_argument("--speed", action="store_true", help="also measure their speed again: a minute on an idle machine")
+    p.add_argument("--speed-only", action="store_true", help="measure only the speed")
+    p.add_argument("--tables", action="store_true", help="only write the tables from results.json")
     args = p.parse_args()
     shared, results = args.shared.resolve(), json.loads(RESULTS.read_text())
     if not args.tables:

@@ -1,15 +1,16 @@
-"""Make docs/images/sharpening*, shown in docs/research/sharpening.md.
+"""Draws docs/images/sharpening* for docs/research/sharpening.md.
 
 Usage: `python scripts/figures/make_sharpening_pictures.py [--results FILE]`.
 
-sharpening.jpg: a made-up scene (aerial_scene.py), degraded and sharpened again, with error and uncertainty maps; sharpening-spectra.png:
-a few of its spectra. sharpening-robustness.png: noise and a pixel of shift, from sharpening.json, which `--results` makes of what
-`python benchmarks/sharpen.py CUBE.npz... --json FILE` measured. Needs matplotlib (`pip install 'edgefuse[plots]'`).
+sharpening.jpg: a synthetic scene (aerial_scene.py), degraded and sharpened again, with maps of error and uncertainty.
+sharpening-spectra.png: some of its spectra. sharpening-robustness.png: influence of noise and of a shift by one pixel, from
+sharpening.json, which `--results` derives from the output of `python benchmarks/sharpen.py CUBE.npz... --json FILE`.
+Needs matplotlib (`pip install 'edgefuse[plots]'`).
 """
 
 from __future__ import annotations
 
-# the benchmark lies beside
+# to import the benchmark
 # ruff: noqa: E402
 import argparse
 import json
@@ -33,14 +34,14 @@ from matplotlib import pyplot as plt
 
 OUT, MEANS = HERE.parents[1] / "docs/images", HERE / "sharpening.json"
 RGB = 650.0, 550.0, 480.0  # nanometres
-# as benchmarks/sharpen.py calls them
+# names as in benchmarks/sharpen.py
 METHODS = {"cubic": ("cubic", "#8a8a8a", "v"), "peer": ("regression", "#b03a2e", "s"), "ours": ("sharpen-edge", "#1b6ca8", "o")}
-LEVELS = {"noise 25 dB": 25.0, "noise 35 dB": 35.0, "noise 45 dB": 45.0, "clean": 55.0}  # the last: where none is drawn
+LEVELS = {"noise 25 dB": 25.0, "noise 35 dB": 35.0, "noise 45 dB": 45.0, "clean": 55.0}  # the last: position of "clean" on the axis
 
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--results", type=Path, metavar="FILE", help="of benchmarks/sharpen.py --json: makes scripts/figures/sharpening.json")
+    p.add_argument("--results", type=Path, metavar="FILE", help="output of benchmarks/sharpen.py --json, source of sharpening.json")
     args = p.parse_args()
     truth = aerial_scene.scene()
     low, image = benchmark.degraded(truth), benchmark.wide_bands(truth, 4)
@@ -56,13 +57,13 @@ def main() -> None:
 
 
 def composite(cube: np.ndarray) -> np.ndarray:
-    """Red, green and blue, 0..1, brightened as an eye would."""
+    """Return red, green and blue, 0..1, with gamma correction."""
     bands = [int(np.abs(aerial_scene.WAVELENGTHS - w).argmin()) for w in RGB]
     return np.clip(cube[..., bands] / 0.3, 0, 1) ** (1 / 1.8)
 
 
 def error(truth: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Root mean square over the bands, percent of reflectance."""
+    """Return the root mean square error over the bands, in percent of reflectance."""
     return 100 * np.sqrt(np.square(made - truth).mean(2))
 
 
@@ -90,7 +91,7 @@ def maps(truth: np.ndarray, low: np.ndarray, made: dict[str, np.ndarray], unsure
 
 
 def spectra(truth: np.ndarray, made: dict[str, np.ndarray]) -> None:
-    """Three pixels that the cube's pixels don't show alone: of those where cubic interpolation errs most, of differing brightness."""
+    """Choose three mixed pixels of different brightness, among those with the largest error of cubic interpolation."""
     lost = error(truth, made["cubic"])
     worst = np.argwhere(lost >= np.percentile(lost, 97))
     by_level = worst[np.argsort([truth[y, x].mean() for y, x in worst])]
@@ -109,7 +110,7 @@ def spectra(truth: np.ndarray, made: dict[str, np.ndarray]) -> None:
 
 
 def condensed(found: dict[str, Any]) -> dict[str, Any]:
-    """Number of scenes, and each method's means over them, for each condition."""
+    """Return the number of scenes, and each method's means over them for each condition."""
     return {
         condition: {"scenes": len(rows)}
         | {
@@ -122,7 +123,7 @@ def condensed(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def robustness(means: dict[str, Any]) -> None:
-    """PSNR by noise on both inputs, and with the image shifted by a pixel, 4 bands."""
+    """Plot the PSNR against noise on both inputs, and with the image shifted by a pixel, for 4 bands."""
     figure, (noise, shift) = plt.subplots(
         1, 2, figsize=(9.5, 3.9), layout="constrained", sharey=True, gridspec_kw={"width_ratios": (3, 1.3)}
     )

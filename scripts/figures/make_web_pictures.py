@@ -1,6 +1,6 @@
-"""The page's screenshots, from our own demo scene in a real Chromium: `python scripts/figures/make_web_pictures.py [FOLDER]`.
+"""Takes screenshots of the web page with the demo scene in a real Chromium: `python scripts/figures/make_web_pictures.py [FOLDER]`.
 
-Needs the dev extra. Writes web-*.jpg; without FOLDER into docs/images, and there only what the documentation shows.
+Needs the dev extra. Writes web-*.jpg; without FOLDER to docs/images, and only those that the documentation shows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 OUT = Path(__file__).resolve().parent / "images"
 SOURCE = "demo?scene=night&depth=16&frames=0"
-HISTORY_MS = 25_000  # so that the plots have something to show
+HISTORY_MS = 25_000  # so that the plots show a history
 
 
 def shots(browser: Browser, url: str, out: Path, everything: bool) -> None:

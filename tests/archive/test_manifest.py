@@ -8,6 +8,7 @@ import pytest
 
 from edgefuse.archive.manifest import NAME, Manifest, described
 from edgefuse.errors import OutputError
+from edgefuse.util.parts import part_of
 
 
 def record(folder: Path, name: str = "a", **more: Any) -> dict[str, Any]:
@@ -69,12 +70,15 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     Manifest(tmp_path).close()
 
 
-def test_what_was_left_unfinished_is_removed(tmp_path: Path) -> None:
-    for name in (".1.2.a.efz.part", "sub/.1.2.b.efz.part", "keep.part", "a.efz"):
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    mine = part_of(tmp_path / "a.efz").name
+    start = mine.split("-")[5]
+    dead = mine.replace(f"-{start}-", "-1-")
+    for name in (mine, dead, f"sub/{dead}", "sub/.another.part", "keep.part", "a.efz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     Manifest(tmp_path).close()
-    assert {p.name for p in tmp_path.rglob("*")} == {"sub", "keep.part", "a.efz", NAME}
+    assert {p.name for p in tmp_path.rglob("*")} == {"sub", mine, ".another.part", "keep.part", "a.efz", NAME}
 
 
 def test_the_last_record_of_a_name_counts_and_what_any_made_stays_taken(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Made-up /proc, /sys, /etc and /usr trees."""
+"""Fake /proc, /sys, /etc and /usr trees."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ from tests.support.waiting import SECONDS, until
 QUICK = Patience(late=0.1, silent=0.3, frozen=0.8, first_retry=0.02, last_retry=0.1, steady=0.3, wrong=5)
 
 
-# a busy machine's thread may sleep for longer than a camera is late, or taken for frozen
+# limits far above how long a thread may be suspended on a busy machine
 STEADY = replace(QUICK, late=60.0, frozen=60.0)
 
 
 class Stop(threading.Event):
-    """Notes for how long it was waited for."""
+    """An event that records the timeouts passed to `wait`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,11 +65,11 @@ class Scripted(Camera):
         self._k += 1
         what = self._now.pop(0) if self._now else frame(self._k)
         if what == "repeat":
-            # without end
+            # endless
             self._now.insert(0, what)
             what = frame(0)
         if what is None:
-            # without end
+            # endless
             self._now.insert(0, None)
             time.sleep(timeout_s)
             return None

@@ -47,7 +47,7 @@ def opened(spec: str) -> Camera:
 
 
 def numbered(k: int) -> np.ndarray:
-    """A picture that says which it is, whatever JPEG does to it: four bits on the left, four on the right."""
+    """Draw a picture that shows its number robustly against JPEG: four bits in the left half, four in the right."""
     picture = np.empty((48, 64, 3), np.uint8)
     picture[:, :32], picture[:, 32:] = 8 + 16 * (k % 16), 8 + 16 * (k // 16 % 16)
     return picture
@@ -58,7 +58,7 @@ def number(picture: np.ndarray) -> int:
 
 
 def frames(one: Camera, count: int, came: list[int] | None = None) -> list[Frame]:
-    """Return frames after the first second, whose frames are refused. came: takes the monotonic time, in ns, at which each was there."""
+    """Return frames after the first second, whose frames are refused. came: receives each frame's arrival time (monotonic, ns)."""
     got: list[Frame] = []
     refused = 0
     while len(got) < count:
@@ -82,7 +82,7 @@ def test_motion_jpeg_over_http_is_timed_by_arrival() -> None:
         got = frames(opened(f"visible={server.url}"), 20, came)
         sending = [server.sending[number(frame.data)] for frame in got]
     assert got[0].data.shape == (48, 64, 3)
-    # between being sent and being there, however long a busy machine takes for that
+    # between sending and arrival, however long a busy machine takes for that
     assert all(sent < frame.time_ns <= there for sent, frame, there in zip(sending, got, came, strict=True))
     assert all(a.time_ns < b.time_ns for a, b in pairwise(got))
 

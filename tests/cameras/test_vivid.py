@@ -141,11 +141,11 @@ def test_a_pair_recovers_after_a_camera_was_unplugged() -> None:
         states = set()
         while pair.missing is None:
             assert time.monotonic() < deadline
-            states.add(source.feeds["infrared"].state)
+            states.add(source.threads["infrared"].state)
             source.settle(pair, None)
             pair = source.read()
             assert pair is not None
         assert pair.missing == "infrared"
-        assert source.feeds["infrared"].faults
-    for ledger in (f.ledger for f in source.feeds.values()):
+        assert source.threads["infrared"].faults
+    for ledger in (f.ledger for f in source.threads.values()):
         assert ledger.received == ledger.fused + sum(ledger.dropped.values())

@@ -317,7 +317,7 @@ def test_a_calibration_registers_infrared_frames_of_another_size(run: Run, pairs
 
 
 def test_an_endless_run_survives_failing_outputs(run: Run, tmp_path: Path) -> None:
-    # a link, as only a name can become a file in one step while a run puts hundreds of pictures a second there
+    # replace the folder by a link in one step, because the run writes hundreds of pictures per second into it
     (tmp_path / "pictures").mkdir()
     (tmp_path / "out").symlink_to("pictures")
     args = ["run", "--source", "demo?frames=0&size=64x64", "--model", "blend-classic", "--save", "out"]

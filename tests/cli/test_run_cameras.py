@@ -51,7 +51,7 @@ def test_report_after_a_signal_systemd_readiness_and_hidden_password(
         assert datagram(listener, "READY").startswith(b"READY=1")
         process.send_signal(number)
         out, err = ended(process, "the run to stop")
-        # a watchdog's message may come before
+        # a watchdog message may arrive first
         told = [datagram(listener, "STOPPING")]
         while told[-1] != b"STOPPING=1":
             told.append(datagram(listener, "STOPPING"))

@@ -1,4 +1,4 @@
-"""`edgefuse run --recordings DIR`: a real run, killed, ended and restarted."""
+"""`edgefuse run --recordings DIR`: a real run that is killed, stopped and restarted."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _videos(folder: Path) -> list[Path]:
 
 
 def _new(folder: Path, before: set[Path]) -> list[Path]:
-    """The videos that were not there before; one that was recovered is not new."""
+    """Return the videos that did not exist before; a recovered one does not count."""
     names = {v.name.replace(".part", "") for v in before}
     return [v for v in _videos(folder) if v.name.replace(".part", "") not in names]
 
 
 def _begun(folder: Path, before: set[Path]) -> bool:
-    # one that is finished at this moment changes its name
+    # a video that is finished at this moment is renamed
     with contextlib.suppress(FileNotFoundError):
         return any(v.stat().st_size > 5000 for v in _new(folder, before))
     return False
@@ -62,7 +62,7 @@ def _plays(path: Path) -> int:
 
 
 def _whole(data: bytes) -> tuple[int, int]:
-    """(bytes, frames) of a file that was being written, up to the end of its last whole fragment."""
+    """Return (bytes, frames) of a file that was being written, up to the end of its last complete fragment."""
     splitter = Splitter()
     fragments = list(splitter.feed(data))
     return (len(splitter.header) + sum(len(f.data) for f in fragments), sum(f.frames for f in fragments)) if fragments else (0, 0)
@@ -71,7 +71,7 @@ def _whole(data: bytes) -> tuple[int, int]:
 @pytest.mark.slow
 def test_kill_9_at_any_moment_costs_no_more_than_what_was_on_its_way(tmp_path: Path, run: Run) -> None:
     rng = random.Random(7)
-    # what each video must have in the end: its bytes and its frames
+    # expected bytes and frames of each video at the end
     expected: dict[str, tuple[bytes, int]] = {}
     for _ in range(4):
         before = set(_videos(tmp_path))
@@ -80,10 +80,10 @@ def test_kill_9_at_any_moment_costs_no_more_than_what_was_on_its_way(tmp_path: P
         time.sleep(rng.random() * 1.5)
         children = psutil.Process(process.pid).children()
         killed(process)
-        # FFmpeg ends with it
+        # FFmpeg ends with the run
         waiting.until(partial(_gone, children), "FFmpeg to end with the run")
         new = _new(tmp_path, before)
-        # one, but where this machine stood still for seconds while it ran; all but the last are finished
+        # one video, or more if this machine stalled for seconds during the run; all but the last are finished
         assert not any(v.name.endswith(".part.mp4") for v in new[:-1])
         for video in new:
             data = video.read_bytes()
@@ -100,7 +100,7 @@ def test_kill_9_at_any_moment_costs_no_more_than_what_was_on_its_way(tmp_path: P
     videos = _videos(tmp_path)
     assert [v.name for v in videos[: len(expected)]] == list(expected)
     for video in videos[: len(expected)]:
-        # the fragment that was being written is cut off, and nothing else
+        # only the fragment that was being written is cut off
         data, frames = expected[video.name]
         assert video.read_bytes() == data
         assert _plays(video) == frames > 0

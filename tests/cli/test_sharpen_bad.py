@@ -72,7 +72,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at(files: Path, tmp_path: Path) -> Path:
-    """The input files, in `run`'s working folder."""
+    """Write the input files into `run`'s working folder."""
     for path in files.iterdir():
         (tmp_path / path.name).symlink_to(path)
     return tmp_path

@@ -1,4 +1,4 @@
-"""What `edgefuse sharpen` refuses, and why, is the same whichever of its kernels OpenBLAS takes for the processor."""
+"""`edgefuse sharpen` refuses the same inputs with the same messages on every processor type that OpenBLAS has kernels for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.sharpening.scenes import image, low, scene
 
 pytestmark = pytest.mark.slow
 
-# what each type is called where this build of OpenBLAS has it under another's name, and what the processor must be able to
+# per type: its name in builds of OpenBLAS that have it under another name, and the processor features that it needs
 TYPES = {
     "Haswell": ({"Haswell"}, "avx2"),
     "Zen": ({"Zen", "Haswell"}, "avx2"),

@@ -1,4 +1,4 @@
-"""deploy/fleet: its files, checked by the programs that read them; the ACL, by devices that try."""
+"""deploy/fleet: its files are checked by the programs that read them, and the ACL by devices that try to break it."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def test_the_compose_file_mounts_what_is_there() -> None:
         for volume in service["volumes"]:
             source, target = volume.split(":")[:2]
             if source.startswith("."):
-                # secrets are the owner's to fill
+                # the operator provides the secrets
                 assert "secrets" in source or (FLEET / source).exists(), (name, volume)
             else:
                 assert source in compose["volumes"], (name, volume)
             assert target.startswith("/")
-        # nothing but TLS is open to other machines
+        # only the TLS port is open to other machines
         assert all(p.startswith("127.0.0.1:") or p == "8883:8883" for p in service["ports"])
     for file in ("grafana/datasources/prometheus.yml", "grafana/dashboards/edgefuse.yml", "prometheus/targets/example.yml"):
         assert yaml.safe_load((FLEET / file).read_text())
@@ -87,7 +87,7 @@ def test_the_compose_file_mounts_what_is_there() -> None:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[tuple[Broker, Path]]:
-    """Mosquitto with deploy/fleet's own configuration, its paths moved here."""
+    """Mosquitto with deploy/fleet's configuration, in which the paths are replaced."""
     pytest.importorskip("paho.mqtt")
     tool = shutil.which("mosquitto_passwd")
     if MOSQUITTO is None or tool is None:
@@ -102,7 +102,7 @@ def fleet(tmp_path: Path) -> Iterator[tuple[Broker, Path]]:
     shutil.copy(FLEET / "mosquitto/acl", tmp_path)
     (tmp_path / "acl").chmod(0o600)
     text = (FLEET / "mosquitto/mosquitto.conf").read_text()
-    # the port, and where files lie, are the test's own
+    # the test chooses the port and the folders
     text = re.sub(r"(?m)^(listener|persistence\w*) .*$", "", text)
     text = text.replace("/mosquitto/secrets/", f"{tmp_path}/").replace("/mosquitto/config/", f"{tmp_path}/")
     broker = Broker(tmp_path, [line for line in text.splitlines() if line and not line.startswith("#")])
@@ -127,7 +127,7 @@ def test_the_broker_keeps_devices_apart(fleet: tuple[Broker, Path]) -> None:
         operator.publish("edgefuse/cam-2/command", b"asked")
         operator.publish("edgefuse/cam-1/state", b"forged")
         two.publish("edgefuse/cam-2/telemetry", b"last")
-        # in the order they were sent: what is to be heard was heard once the last is
+        # messages arrive in order, so all expected ones have arrived once the last one has
         until(
             lambda: all(p.on("edgefuse/cam-2/telemetry") for u, p in parties.items() if u not in ("cam-1", "cam-2")),
             "telemetry for all who may read it",

@@ -1,4 +1,4 @@
-"""The Grafana dashboard: every query asks for metrics that exist, and is one that Prometheus can parse."""
+"""The Grafana dashboard: every query is valid PromQL and uses only metrics that exist."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_query_asks_for_metrics_and_labels_that_exist() -> None:
         for sample in family.samples:
             known.setdefault(sample.name, {"instance"}).update(sample.labels)
     if temperature_c() is None:
-        # told where there is a sensor
+        # reported only with a sensor
         known["edgefuse_processor_temperature_celsius"] = {"instance"}
     for query in queries():
         metrics = re.findall(r"([a-z_]+)\{([^}]*)\}", query)
@@ -46,7 +46,7 @@ def test_every_query_asks_for_metrics_and_labels_that_exist() -> None:
             assert metric in known, query
             assert set(re.findall(r"(\w+)\s*(?:=~|!=|=)", selectors)) <= known[metric], query
         assert set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", query)))) <= labels, query
-        # a name without its selector would have been overlooked
+        # a metric name without a selector would not have been found
         bare = re.sub(r"\{[^}]*\}|by \([^)]*\)", "", query)
         assert set(re.findall(r"\b[a-z]+_[a-z_]+\b", bare)) <= known.keys() | {"__rate_interval"}, query
 

@@ -1,4 +1,4 @@
-"""The installer's command line, and the rules it puts in place; ./scripts/test-on-pi runs it on an emulated Raspberry Pi."""
+"""The installer's command line and the rules that it installs; ./scripts/test-on-pi runs it on an emulated Raspberry Pi."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The committed table of instruction counts, and what a new count is held to."""
+"""The committed table of instruction counts, and the comparison of new counts with it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_it_has_ifcnn_the_closed_form_and_the_networks_but_the_ablations() -> No
     found = {(r["model"], r["runtime"], r["precision"], r["size"], r["path"]) for r in rows}
     assert len(found) == len(rows)
     # the ablations are mobilefuse's network with other weights
-    # and its network's LiteRT and NumPy files may be missing: they take hours to count
+    # the network's LiteRT and NumPy files may be missing, because counting them takes hours
     # NestFuse and its small form don't fit a Pi's memory at 640 x 480
     left_out = ("nestfuse", "nestfuse-small")
     fusing = [c for c in zoo.cards() if c.task == "fusion" and not c.name.endswith("-only") and c.name not in left_out]

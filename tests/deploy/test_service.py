@@ -1,4 +1,4 @@
-"""The unit file, without a root: systemd's own checks where they are installed, and that what it starts exists."""
+"""The unit file, tested without root: systemd's checks where installed, and that the programs it starts exist."""
 
 from __future__ import annotations
 

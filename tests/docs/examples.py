@@ -16,12 +16,12 @@ class Example(NamedTuple):
 
 
 def examples(page: Path, *languages: str) -> list[Example]:
-    """A page's fenced blocks in these languages, in order."""
+    """Return a page's fenced code blocks in these languages, in order."""
     return [Example(*found) for found in _FENCE.findall(page.read_text()) if found[0] in languages]
 
 
 def write(folder: Path, pages: list[Path]) -> None:
-    """NAME_1.py, NAME_2.py, ... of each page's Python."""
+    """Write each page's Python blocks to NAME_1.py, NAME_2.py, ..."""
     folder.mkdir(parents=True, exist_ok=True)
     for page in pages:
         found = examples(page, "python")

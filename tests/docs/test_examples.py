@@ -1,4 +1,4 @@
-"""What the README and the tutorials show works as it is printed."""
+"""The examples in the README and the tutorials work as printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "mkdocs.yml").exists(), reason="the 
 
 
 def run(example: Example, folder: Path) -> str:
-    """Run a block as a reader would; what it printed."""
+    """Run a block as a reader would and return its output."""
     program = folder / ".bin"
     program.mkdir(exist_ok=True)
     edgefuse = program / "edgefuse"

@@ -1,4 +1,4 @@
-"""Links and paths in the documentation, and paths of the documentation in the code, lead somewhere."""
+"""Links and paths in the documentation exist, and so do the documentation's paths that the code mentions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def site() -> str:
 
 
 def leads_to(page: Path, link: str) -> Path | None:
-    """The file that a link means; None for another server's."""
+    """Return the file that a link refers to; None for a link to another server."""
     raw = homepage().replace("https://github.com", "https://raw.githubusercontent.com") + "/main/"
     for prefix in (f"{homepage()}/blob/main/", f"{homepage()}/tree/main/", raw):
         if link.startswith(prefix):

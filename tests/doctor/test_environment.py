@@ -18,7 +18,7 @@ def test_real_virtual_environments(tmp_path: Path, system: bool) -> None:
     code = "import sys, sysconfig; print(sys.prefix, sys.base_prefix, sysconfig.get_path('stdlib'), sep='\\n')"
     run = subprocess.run([tmp_path / "v/bin/python", "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert kind(*map(Path, run.stdout.split())) == ("venv with system site packages" if system else "venv")
-    # what the report says opens it, does
+    # the remedy in the report works
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", tmp_path / "v"], check=True, timeout=120)
     assert kind(*map(Path, run.stdout.split())) == "venv with system site packages"
 

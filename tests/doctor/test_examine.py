@@ -69,7 +69,7 @@ def test_a_stop_is_an_interruption_even_of_what_runs_no_child() -> None:
 
 
 def test_an_empty_tree_has_no_check_that_fails_by_itself(tmp_path: Path) -> None:
-    """Nothing in /proc, /sys, /etc, /dev, no command: every check answers, none breaks."""
+    """With nothing in /proc, /sys, /etc and /dev and no commands, every check returns a result and none fails with an exception."""
     findings = examine(Host(tmp_path, folders=(tmp_path,)), checks())
     assert not [f for f in findings if "this check itself failed" in f.what]
     assert {f.name for f in findings} >= {"environment", "platform", "cameras", "processor", "memory", "disk", "clock", "service", "models"}

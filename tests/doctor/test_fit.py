@@ -14,7 +14,7 @@ from tests.fusion.test_full import largest_of_four
 
 
 def _frames(monkeypatch: pytest.MonkeyPatch, folder: Path, free: int) -> None:
-    """Two models of 100 and 1000 bytes a pixel and one that does not say, `free` bytes left."""
+    """Provide two models that take 100 and 1000 bytes per pixel, one of unknown size, and `free` bytes of memory."""
     card = largest_of_four(folder)
     table = {"small": {"numpy_fp32": 100, "absent_fp32": 1}, "large": {"numpy_fp32": 1000}, "silent": {}}
     cards = [replace(card, name=name, cost={"peak_bytes_per_pixel": each}) for name, each in table.items()]
@@ -23,7 +23,7 @@ def _frames(monkeypatch: pytest.MonkeyPatch, folder: Path, free: int) -> None:
 
 
 def test_which_models_fit_and_how_large_a_frame_the_others_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _frames(monkeypatch, tmp_path, 172_800_000)  # a quarter of what the larger takes, beside the spare and the run itself
+    _frames(monkeypatch, tmp_path, 172_800_000)  # enough for a quarter of the larger model, in addition to the reserve and the run itself
     (finding,) = fit.check_fit(Host())
     assert (finding.state, finding.facts["free"]) == ("ok", 76_800_000)
     small, large = finding.facts["models"]
@@ -62,7 +62,7 @@ def test_a_doctor_comes_without_psutil_too(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_it_says_what_run_would() -> None:
-    """The card's own figure: NestFuse small takes more than NestFuse-edge."""
+    """By the figures in the cards: nestfuse-small takes more memory than nestfuse-edge."""
     (findings,) = fit.check_fit(Host())
     sizes = {row["model"]: row["bytes"] for row in findings.facts["models"]}
     assert sizes["nestfuse-small"] > 4 * sizes["nestfuse-edge"]

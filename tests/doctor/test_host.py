@@ -15,7 +15,7 @@ from tests.support.waiting import joined, until
 
 
 def _gone(pid: int) -> bool:
-    """Whether it ends: a signal sent to a process takes its time to arrive."""
+    """Return whether the process ends soon; a signal takes time to arrive."""
     for _ in range(3000):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":

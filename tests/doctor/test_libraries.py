@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgefuse.doctor import Host
-from edgefuse.doctor.ask import Answer, ask
 from edgefuse.doctor.libraries import check_library, library_checks, library_finding
+from edgefuse.doctor.probe import ProbeResult, run_probe
 from tests.board.trees import plant
 from tests.doctor.test_runtimes import PI
 
@@ -23,13 +23,13 @@ def test_ours_work(name: str) -> None:
 def test_opencv_for_another_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path, {"cv2.py": "raise ImportError('numpy.core.multiarray failed to import')"})
     monkeypatch.syspath_prepend(str(tmp_path))
-    finding = library_finding("opencv", ask(Host(), "library", "opencv"), PI, {"opencv-python-headless": "4.8.0.74"})
+    finding = library_finding("opencv", run_probe(Host(), "library", "opencv"), PI, {"opencv-python-headless": "4.8.0.74"})
     assert (finding.state, finding.mend) == ("fail", "/opt/e/bin/python -m pip install --force-reinstall opencv-python-headless")
     assert finding.what == "opencv-python-headless 4.8.0.74: ImportError: numpy.core.multiarray failed to import"
 
 
 def test_opencv_with_windows_on_a_machine_without() -> None:
-    trouble = Answer({}, "ImportError: libGL.so.1: cannot open shared object file: No such file or directory")
+    trouble = ProbeResult({}, "ImportError: libGL.so.1: cannot open shared object file: No such file or directory")
     finding = library_finding("opencv", trouble, PI, {"opencv-python": "4.10.0"})
     python = "/opt/e/bin/python -m pip"
     assert finding.mend == f"{python} uninstall -y opencv-python && {python} install opencv-python-headless"
@@ -37,7 +37,7 @@ def test_opencv_with_windows_on_a_machine_without() -> None:
 
 def test_two_opencvs() -> None:
     packages = {"opencv-python-headless": "4.10.0", "opencv-python": "4.9.0"}
-    finding = library_finding("opencv", Answer({"version": "4.9.0"}, None), PI, packages)
+    finding = library_finding("opencv", ProbeResult({"version": "4.9.0"}, None), PI, packages)
     assert finding.state == "warn"
     assert "uninstall -y opencv-python-headless opencv-python &&" in (finding.mend or "")
 
@@ -45,7 +45,9 @@ def test_two_opencvs() -> None:
 def test_missing_and_illegal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path, {"psutil.py": "raise ModuleNotFoundError(\"No module named 'psutil'\", name='psutil')"})
     monkeypatch.syspath_prepend(str(tmp_path))
-    finding = library_finding("psutil", ask(Host(), "library", "psutil"), PI, {})
+    finding = library_finding("psutil", run_probe(Host(), "library", "psutil"), PI, {})
     assert (finding.state, finding.mend) == ("fail", "/opt/e/bin/python -m pip install psutil")
-    finding = library_finding("numpy", Answer({"step": "run"}, "dies of SIGILL (illegal instruction) when it runs"), PI, {"numpy": "2.3"})
+    finding = library_finding(
+        "numpy", ProbeResult({"step": "run"}, "dies of SIGILL (illegal instruction) when it runs"), PI, {"numpy": "2.3"}
+    )
     assert finding.mend == "/opt/e/bin/python -m pip install 'numpy<2.3'"

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from edgefuse.doctor import Host
-from edgefuse.doctor.ask import Answer, ask
 from edgefuse.doctor.picamera import apt_numpy, check_picamera2, picamera2_finding
+from edgefuse.doctor.probe import ProbeResult, run_probe
 from tests.board.trees import PI as PI_TREE
 from tests.board.trees import plant
 from tests.doctor.test_runtimes import PI
 from tests.doctor.trees import command
 
-ABSENT = Answer({"absent": "picamera2"}, "ModuleNotFoundError: No module named 'picamera2'")
+ABSENT = ProbeResult({"absent": "picamera2"}, "ModuleNotFoundError: No module named 'picamera2'")
 WORKS = "class Picamera2:\n    @staticmethod\n    def global_camera_info():\n        return [{'Model': 'imx219', 'Id': '/base/i2c'}]\n"
 
 
@@ -34,7 +34,7 @@ def test_one_for_another_numpy_is_told_with_both(tmp_path: Path, monkeypatch: py
     )
     plant(tmp_path, {"picamera2/__init__.py": error, "usr/lib/python3/dist-packages/numpy-1.24.2.egg-info/PKG-INFO": ""})
     monkeypatch.syspath_prepend(str(tmp_path))
-    findings = picamera2_finding(Host(tmp_path), ask(Host(tmp_path), "picamera2"), PI, True)
+    findings = picamera2_finding(Host(tmp_path), run_probe(Host(tmp_path), "picamera2"), PI, True)
     assert (findings.state, findings.mend) == ("fail", "/opt/e/bin/python -m pip install --force-reinstall --no-deps simplejpeg")
     assert "numpy.dtype size changed" in findings.what
     assert np.__version__ in findings.what
@@ -65,7 +65,7 @@ def test_absent_matters_on_a_pi_alone(tmp_path: Path) -> None:
 
 
 def test_another_python_than_apts_can_not_load_its_modules(tmp_path: Path) -> None:
-    answer = Answer({"absent": "libcamera._libcamera"}, "ModuleNotFoundError: No module named 'libcamera._libcamera'")
+    answer = ProbeResult({"absent": "libcamera._libcamera"}, "ModuleNotFoundError: No module named 'libcamera._libcamera'")
     assert picamera2_finding(Host(tmp_path), answer, PI, True).mend == "/usr/bin/python3 -m venv --system-site-packages /opt/e"
     (tmp_path / "usr/lib/python3.11").mkdir(parents=True)
     assert "--reinstall" in (picamera2_finding(Host(tmp_path), answer, PI, True).mend or "")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgefuse.doctor import Host
-from edgefuse.doctor.ask import Answer, ask
 from edgefuse.doctor.environment import Environment
+from edgefuse.doctor.probe import ProbeResult, run_probe
 from edgefuse.doctor.runtimes import check_runtime, runtime_checks, runtime_finding
 from tests.board.trees import plant
 
@@ -29,7 +29,7 @@ def test_numpy_really_runs_the_golden_pair() -> None:
 
 def test_a_wheel_that_dies_of_an_illegal_instruction_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _planted(tmp_path, monkeypatch, {"onnxruntime.py": f"print('hello')\n{KILL}\n"})
-    answer = ask(Host(), "runtime", "onnx")
+    answer = run_probe(Host(), "runtime", "onnx")
     assert answer.error == "dies of SIGILL (illegal instruction) when it is imported"
     finding = runtime_finding("onnx", answer, PI, ("onnxruntime", "1.21.0"))
     assert (finding.state, finding.mend) == ("fail", "/opt/e/bin/python -m pip install 'onnxruntime<1.21.0'")
@@ -39,22 +39,22 @@ def test_a_wheel_that_dies_of_an_illegal_instruction_is_reported(tmp_path: Path,
 def test_one_that_dies_later_says_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lies = "__version__ = '9.9'\nset_default_logger_severity = print\nclass SessionOptions:\n    def __init__(self):\n        " + KILL
     _planted(tmp_path, monkeypatch, {"onnxruntime.py": lies})
-    assert ask(Host(), "runtime", "onnx").error == "dies of SIGILL (illegal instruction) when it runs"
+    assert run_probe(Host(), "runtime", "onnx").error == "dies of SIGILL (illegal instruction) when it runs"
 
 
 def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host()
     script = 'echo \'{"step": "import"}\'; sleep 100'
     monkeypatch.setattr(host, "child", lambda *_: host.run("sh", "-c", script, timeout_s=3))
-    assert ask(host, "runtime", "onnx").error == "gives no answer when it is imported"
+    assert run_probe(host, "runtime", "onnx").error == "gives no answer when it is imported"
 
 
 def test_one_that_hangs_ends_itself_where_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _planted(tmp_path, monkeypatch, {"onnxruntime.py": "import time; time.sleep(100)"})
     host = Host()
-    # it is told 1 s where this process would wait for 60
+    # the child gets a limit of 1 s; this process would wait for 60 s
     monkeypatch.setattr("edgefuse.doctor.host.round", lambda _: 0, raising=False)
-    assert (ask(host, "runtime", "onnx").error or "").startswith("dies of SIGALRM")
+    assert (run_probe(host, "runtime", "onnx").error or "").startswith("dies of SIGALRM")
 
 
 def test_installed_but_not_importable_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +68,12 @@ def test_installed_but_not_importable_is_not_called_missing(tmp_path: Path, monk
 
 
 def test_missing_ones() -> None:
-    gone = Answer({"missing": "onnxruntime"}, None)
+    gone = ProbeResult({"missing": "onnxruntime"}, None)
     findings = runtime_finding("onnx", gone, PI, None)
     assert (findings.state, findings.mend) == ("warn", "/opt/e/bin/python -m pip install onnxruntime")
     findings = runtime_finding("onnx", gone, PI32, None)
     assert (findings.state, findings.mend) == ("ok", None)
-    findings = runtime_finding("litert", Answer({"missing": "ai-edge-litert"}, None), PI, None)
+    findings = runtime_finding("litert", ProbeResult({"missing": "ai-edge-litert"}, None), PI, None)
     assert findings.state == "ok"
     assert "/opt/e/bin/python -m pip install 'edgefuse[litert]'" in findings.what
 
@@ -87,12 +87,12 @@ def test_a_failed_golden_pair() -> None:
         "difference": 0.5,
         "tolerance": 0.1,
     }
-    findings = runtime_finding("onnx", Answer({"version": "1", "results": [row]}, None), PI, ("onnxruntime", "1"))
+    findings = runtime_finding("onnx", ProbeResult({"version": "1", "results": [row]}, None), PI, ("onnxruntime", "1"))
     assert findings.state == "fail"
     assert "x.onnx: differs by more than 0.0039" in findings.what
     assert findings.mend == "/opt/e/bin/python -m pip install --force-reinstall --no-deps onnxruntime==1"
     row |= {"note": "x.onnx: sha256 is aaa, card.toml says bbb"}
-    findings = runtime_finding("onnx", Answer({"results": [row]}, None), PI, ("onnxruntime", "1"))
+    findings = runtime_finding("onnx", ProbeResult({"results": [row]}, None), PI, ("onnxruntime", "1"))
     assert findings.mend is not None
     assert findings.mend.endswith("checkout -- models") or findings.mend.endswith("--no-deps edgefuse")
 

@@ -1,4 +1,4 @@
-"""Made-up commands and USB cameras in a made-up tree."""
+"""Fake commands and USB cameras in a fake root tree."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tests.board.trees import plant
 
 
 def command(root: Path, name: str, script: str) -> None:
-    """A shell script as ROOT/usr/bin/NAME."""
+    """Write a shell script to ROOT/usr/bin/NAME."""
     plant(root, {f"usr/bin/{name}": f"#!/bin/sh\n{script}\n"})
     (root / "usr/bin" / name).chmod(0o755)
 
 
 def camera(root: Path, number: int, usb: str, name: str) -> None:
-    """What the kernel shows of a USB camera: /sys/class/video4linux/videoN, linked to an interface of the device."""
+    """Create a USB camera as the kernel shows it: /sys/class/video4linux/videoN, linked to an interface of the device."""
     vendor, product = usb.split(":")
     device = f"sys/devices/platform/usb1/1-1/1-1.{number + 1}"
     plant(root, {f"{device}/idVendor": f"{vendor}\n", f"{device}/idProduct": f"{product}\n", f"{device}/1-1:1.0/bInterfaceClass": "0e\n"})

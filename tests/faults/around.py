@@ -1,7 +1,7 @@
-"""What stands around a run, and what befalls that: a broker, clients of the page, FFmpeg, the recordings' disk, an alarm's hook.
+"""The environment of a run and its faults: a broker, clients of the web page, FFmpeg, the recordings' disk, an alarm's hook.
 
-`Around` is made for a World and puts its tables into the world's settings. FAULTS: how often each of all, and the table it is about; where
-what that table needs is not installed, `missing` says so and the fault is left out.
+`Around` belongs to a World and adds its tables to the world's settings. FAULTS: each fault's relative frequency and the settings table that
+it concerns. If a program that the table needs is not installed, `missing` names it and the fault is left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Count = Callable[[], int]
 
 class Around:
     def __init__(self, folder: Path, rng: random.Random) -> None:
-        """folder: the world's."""
+        """folder: the world's folder."""
         self.rng, self.folder, self.port = rng, folder, free_port()
         self.missing: dict[str, str] = {}
         self.tables: dict[str, dict[str, Any]] = {}
@@ -75,15 +75,15 @@ class Around:
             subprocess.run(["umount", "-l", str(self.records)], check=True, timeout=120)
 
     def told(self) -> int:
-        """Telemetry messages that someone else heard at the broker."""
+        """Number of telemetry messages that another client received from the broker."""
         return len(self.watcher.on("edgefuse/faulty/telemetry"))
 
     def served(self) -> int:
-        """Frames by the page's word; 0 where it does not answer."""
+        """Number of frames as the web page reports it; 0 if it does not answer."""
         return int(self._get("/healthz").get("frames", 0))
 
     def recorded(self) -> int:
-        """Grows with what is in the recordings' folder: their numbers are never used again."""
+        """A number that grows with the recordings in the folder, because numbers of recordings are never reused."""
         found = [0]
         for path in self.records.glob("edgefuse-*"):
             with contextlib.suppress(FileNotFoundError):
@@ -92,7 +92,7 @@ class Around:
         return max(found)
 
     def hooked(self) -> int:
-        """Hooks that ended well. Heats and cools the scene, so that there are more."""
+        """Number of hooks that succeeded. Heats and cools the scene, so that more alarms follow."""
         hot = self.folder / "source.hot"
         hot.unlink() if hot.exists() else hot.touch()
         with contextlib.suppress(FileNotFoundError):
@@ -110,7 +110,7 @@ class Around:
             connection.close()
 
     def ask_record(self) -> None:
-        """Have it record, whatever was asked for before."""
+        """Command the run to record, whatever was commanded before."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("POST", "/record", b'{"on": true}', {"Content-Type": "application/json"})
@@ -118,7 +118,7 @@ class Around:
         connection.close()
 
     def visit(self, request: bytes) -> None:
-        """A client that says this, then neither reads nor goes."""
+        """Connect a client that sends this and then neither reads nor disconnects."""
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(5)
@@ -131,23 +131,23 @@ class Around:
             self._guests.append(sock)
 
     def leave(self) -> None:
-        """All who came."""
+        """Disconnect all clients of `visit`."""
         for sock in self._guests:
             sock.close()
         self._guests.clear()
 
     def torn(self) -> str:
-        """The finished recording that does not play; empty where all do."""
+        """Return the finished recording that does not play, or an empty string if all do."""
         if "recording" in self.tables:
             for path in self.records.glob("edgefuse-*.mp4"):
-                # one that is retained no longer goes while we look
+                # a recording may be deleted meanwhile, because the folder is full
                 if ".part" not in path.name and not cv2.VideoCapture(str(path)).read()[0] and path.exists():
                     return str(path)
         return ""
 
 
 def _alive(world: Any) -> list[Count]:
-    """All that there is has to work."""
+    """Return the counts that grow while everything that is attached works."""
     around: Around = world.around
     counts = {"mqtt": around.told, "web": around.served, "recording": around.recorded, "alarm.hot": around.hooked}
     return [count for table, count in counts.items() if table in around.tables]
@@ -172,7 +172,7 @@ def broker_hangs(world: Any) -> list[Count]:
 
 
 def slow_clients(world: Any) -> list[Count]:
-    """Viewers that stall, and requests that never end; some stay until the next come."""
+    """Viewers that stall and requests that never end; some stay until this fault comes again."""
     around: Around = world.around
     around.leave()
     for _ in range(world.rng.randrange(1, 12)):
@@ -189,7 +189,7 @@ def hostile_clients(world: Any) -> list[Count]:
     for _ in range(world.rng.randrange(1, 20)):
         with contextlib.suppress(OSError):
             assert hostile.status(hostile.attack(("127.0.0.1", around.port), next(attacks))) != 500
-    # one of them may have asked for no recording, as it may without a token
+    # a request may have stopped the recording, which is allowed without a token
     around.ask_record()
     return [around.served]
 
@@ -204,7 +204,7 @@ def recordings_disk_full(world: Any) -> list[Count]:
         time.sleep(world.rng.uniform(0, 1.0))
         filler.unlink()
     else:
-        # not root, so a folder that can't be written is one
+        # the tests do not run as root, so write protection is effective
         around.records.chmod(0o500)
         time.sleep(world.rng.uniform(0, 1.0))
         around.records.chmod(0o700)
@@ -212,7 +212,7 @@ def recordings_disk_full(world: Any) -> list[Count]:
 
 
 def encoder_killed(world: Any) -> list[Count]:
-    """Or it hangs for a while."""
+    """Kill the encoder, or suspend it for a while."""
     around: Around = world.around
     for child in psutil.Process(world.process.pid).children():
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -238,7 +238,7 @@ def hanging_hooks(world: Any) -> list[Count]:
 
 
 def tables_reloaded(world: Any) -> list[Count]:
-    """Some are taken out, then put in again."""
+    """Remove some of the tables, then add them again."""
     around: Around = world.around
     out = world.rng.sample(list(around.tables), world.rng.randrange(1, len(around.tables) + 1))
     for table in out:

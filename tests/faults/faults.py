@@ -1,6 +1,6 @@
-"""What can happen to a run. A fault does its harm, takes it away, and says what has to work again: a function and a line in FAULTS.
+"""Faults of a run. A fault is a function with a line in FAULTS: it causes the fault, removes it, and returns what must work again.
 
-Those of what stands around a run (a broker that goes, a client that stalls) are in around.py.
+Faults of the run's environment (a broker that stops, a client that stalls) are in around.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Count = Callable[[], int]
 
 @contextmanager
 def _while(path: Path) -> Iterator[None]:
-    """A file is there."""
+    """Create a file, and remove it after the block."""
     path.touch()
     try:
         yield
@@ -50,7 +50,7 @@ def failing_sink(world: World) -> list[Count]:
 
 
 def full_disk(world: World) -> list[Count]:
-    """Filled to the last byte where the disk is the world's own; else the folder can't be written."""
+    """Fill the world's disk to the last byte; without such a disk, make the folder read-only."""
     out = world.disk / "out"
     if world.small_disk:
         filler = world.disk / "filler"
@@ -78,7 +78,7 @@ def folder_gone(world: World) -> list[Count]:
 
 
 def good_reload(world: World) -> list[Count]:
-    """One or a few settings anew: the fuser, the sinks, a recording, the source."""
+    """Change one or a few settings: the fuser, the sinks, a recording, the source."""
     run, rng = world.settings["run"], world.rng
     for change in rng.sample(range(5), rng.randrange(1, 4)):
         if change == 0:
@@ -97,7 +97,7 @@ def good_reload(world: World) -> list[Count]:
 
 
 def bad_reload(world: World) -> list[Count]:
-    """A file that is none, or that asks for what can't be had; or no file at all."""
+    """Reload a malformed file, a file with unusable settings, or no file at all."""
     bad = world.rng.randrange(4)
     if bad == 0:
         world.config.unlink()
@@ -121,7 +121,7 @@ def many_hangups(world: World) -> list[Count]:
 
 
 def terminated(world: World) -> list[Count]:
-    """SIGTERM at any time, during a reload, too; a new process takes over."""
+    """Send SIGTERM at any time, also during a reload; then a new process is started."""
     if world.rng.random() < 0.5:
         world.signal(signal.SIGHUP)
     time.sleep(world.rng.uniform(0, 0.2))
@@ -130,7 +130,7 @@ def terminated(world: World) -> list[Count]:
 
 
 def terminated_at_start(world: World) -> list[Count]:
-    """SIGTERM before it is ready: nothing is open yet, so it may just end."""
+    """Send SIGTERM before the process is ready: nothing is open yet, so it may simply end."""
     world.end(signal.SIGTERM, (0,))
     world.start()
     time.sleep(world.rng.uniform(0, 1.0))
@@ -152,7 +152,7 @@ def _anew(world: World) -> list[Count]:
 
 
 FAULTS: dict[Callable[[World], list[Count]], int] = {
-    # how often each, of all
+    # relative frequencies
     damaged_frames: 4,
     stalled_source: 4,
     failing_sink: 4,
@@ -168,13 +168,13 @@ FAULTS: dict[Callable[[World], list[Count]], int] = {
 
 
 def possible(world: World) -> dict[Callable[[World], list[Count]], int]:
-    """Each fault that can be had in this world, and how often it comes of all."""
+    """Return each fault that is possible in this world, with its relative frequency."""
     more = world.around.tables if world.around else {}
     return FAULTS | {fault: weight for fault, (weight, table) in around.FAULTS.items() if table in more}
 
 
 def inject(world: World, within_s: float) -> tuple[str, float]:
-    """One fault at random: its name, and the seconds from its end to when all that has to work did again. Raises Broken."""
+    """Inject a random fault. Returns its name and the seconds from its end until everything worked again. Raises Broken."""
     faults = possible(world)
     (fault,) = world.rng.choices(list(faults), list(faults.values()))
     try:

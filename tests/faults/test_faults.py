@@ -1,4 +1,4 @@
-"""A few seeded faults of each kind; python benchmarks/faults.py does thousands."""
+"""A few faults of each kind, by seed; `python benchmarks/faults.py` injects thousands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest.importorskip("msgspec")
 from tests.faults import around, faults
 from tests.faults.world import World
 
-_WITHIN_S = 30.0  # what a busy machine may take; benchmarks/faults.py says five seconds
+_WITHIN_S = 30.0  # allows for a busy machine; benchmarks/faults.py requires five seconds
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A run in a process of its own, with all that can be done to it, and what has to hold whatever is done."""
+"""A run in its own process, the actions that a fault may take, and the conditions that must hold after each."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from tests.faults.around import Around
 from tests.support.processes import killed
 
 PLUGIN = Path(__file__).with_name("plugin")
-_PATIENCE_S = 60.0  # for a process to start or to end: a machine may be busy with other things
+_PATIENCE_S = 60.0  # limit for a process to start or to end on a busy machine
 
 
 class Broken(AssertionError):  # noqa: N818
-    """Something that has to hold did not."""
+    """A required condition does not hold."""
 
 
 class World:
-    """One process `edgefuse run --config edgefuse.toml` in `folder`, started again when it was ended.
+    """A process `edgefuse run --config edgefuse.toml` in `folder`, which is restarted after it was ended.
 
-    settings: table -> key -> value, as the file has them; a fault changes them and calls `write_settings`. disk: a small disk of its own
-    where this is root, else a folder.
+    settings: table -> key -> value, as in the file; a fault changes them and calls `write_settings`. disk: a small disk of its own if the
+    tests run as root, else a folder.
     """
 
     def __init__(self, folder: Path, rng: random.Random, around: bool = False) -> None:
-        """around: with a broker, a page, recordings and an alarm."""
+        """around: whether to add a broker, the web page, recordings and an alarm."""
         self.folder, self.rng = folder, rng
         folder.mkdir(parents=True, exist_ok=True)
         self.disk = folder / "disk"
@@ -63,7 +63,7 @@ class World:
         self._played: set[Path] = set()
 
     def write_settings(self, text: str | None = None) -> None:
-        """The settings, or something else, as the file, whole at once as an editor does."""
+        """Replace the settings file in one step, as an editor does, by the settings or by `text`."""
         if text is None:
             lines = (
                 [f"[{table}]", *(f"{key} = {json.dumps(v)}" for key, v in values.items()), ""] for table, values in self.settings.items()
@@ -74,7 +74,7 @@ class World:
         part.replace(self.config)
 
     def start(self) -> None:
-        """Start the process; return at once."""
+        """Start the process and return at once."""
         path = os.pathsep.join(filter(None, (str(PLUGIN), os.environ.get("PYTHONPATH"))))
         env = os.environ | {"NOTIFY_SOCKET": str(self.folder / "notify"), "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"}
         command = [sys.executable, "-m", "edgefuse", "run", "--config", str(self.config)]
@@ -87,14 +87,14 @@ class World:
         self._hear("READY=1", _PATIENCE_S)
 
     def reload(self) -> None:
-        """SIGHUP, as systemctl reload sends it; returns when the process said that it is done."""
+        """Send SIGHUP, as systemctl reload does, and return once the process has reported that it is done."""
         self.forget()
         self.signal(signal.SIGHUP)
         self._hear("RELOADING=1", _PATIENCE_S)
         self._hear("READY=1", _PATIENCE_S)
 
     def forget(self) -> None:
-        """What systemd was told and nobody waits for."""
+        """Discard the notifications to systemd that nobody waits for."""
         self._systemd.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -115,19 +115,19 @@ class World:
         self.process.send_signal(number)
 
     def alive(self) -> None:
-        """The process has not ended; nobody asked it to."""
+        """Check that the process has not ended by itself."""
         if self.process is None or self.process.poll() is not None:
             code = None if self.process is None else self.process.returncode
             raise Broken(f"the run ended by itself, exit code {code}\n{self.log_tail()}")
 
     def end(self, number: int, allowed: tuple[int, ...]) -> None:
-        """Send a signal that ends the process. It has to end, with one of the exit codes, and leave nothing torn."""
+        """Send a signal that ends the process. Checks that it ends with one of the exit codes and leaves no incomplete file."""
         assert self.process is not None
         self.signal(number)
         try:
             code = self.process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)  # faulthandler tells where it hangs
+            self.process.send_signal(signal.SIGABRT)  # faulthandler prints where it hangs
             self.process.wait(_PATIENCE_S)
             raise Broken(f"a run that got signal {number} went on for {_PATIENCE_S:g} s\n{self.log_tail(80)}") from None
         self.process = None
@@ -142,7 +142,7 @@ class World:
         report.unlink(missing_ok=True)
 
     def count(self, sink: str) -> int:
-        """Frames that a faulty: sink took, of all processes."""
+        """Number of frames that a faulty: sink accepted, over all processes."""
         with contextlib.suppress(FileNotFoundError, struct.error):
             return int(struct.unpack("<q", (self.folder / f"{sink}.count").read_bytes())[0])
         return 0
@@ -154,17 +154,17 @@ class World:
         return self.count("shaky")
 
     def newest(self) -> int:
-        """Grows with the pictures that are saved: a quick look at their names."""
+        """A number that grows with the saved pictures, quickly read from their names."""
         for path in (self.disk / "out").glob("[!.]*"):
             began, _, index = path.stem.partition("_")
             self._newest = max(self._newest, int(began) * 10**6 + int(index))
         return self._newest
 
     def saved(self) -> int:
-        """Look at the pictures that were saved, all whole, and make room for others; how many there were so far."""
+        """Check that all saved pictures are complete, delete them, and return their number so far."""
         for path in sorted((self.disk / "out").glob("*")):
             if path.name.startswith("."):
-                # of a process that was killed; one that lives is at it
+                # left by a killed process, or being written by a live one
                 if self.process is None:
                     path.unlink(missing_ok=True)
                 continue
@@ -181,13 +181,13 @@ class World:
         return self.pictures
 
     def tidy(self) -> None:
-        """Remove finished and forsaken files of the small disk. The video that is being written keeps its place."""
+        """Remove finished and abandoned files from the small disk, but not the video that is being written."""
         for path in self.disk.glob("*"):
             if path.is_file() and (self.process is None or not path.name.startswith(".")):
                 path.unlink(missing_ok=True)
 
     def recovered(self, *grow: Callable[[], int], within_s: float) -> float:
-        """Seconds until each of these counts grew. Raises Broken where one doesn't within `within_s`."""
+        """Return the seconds until each of these counts has grown. Raises Broken if one has not within `within_s`."""
         begin = time.monotonic()
         before = [count() for count in grow]
         left = list(range(len(grow)))

@@ -12,7 +12,7 @@ from edgefuse.util.arrays import UInt8Array
 
 
 def pair(visible: NDArray[Any], infrared: NDArray[Any], index: int = 0) -> FramePair:
-    """A pair of a video at 25 pairs a second."""
+    """Return pair `index` of a video with 25 pairs per second."""
     time_ns = index * 40_000_000
     return FramePair(Frame(visible, "visible", time_ns, "a"), Frame(infrared, "infrared", time_ns, "a"), index)
 
@@ -22,5 +22,5 @@ def random(shape: tuple[int, ...], seed: int = 0, low: int = 0, high: int = 256)
 
 
 def noisy(image: UInt8Array, deviation: float, rng: np.random.Generator) -> UInt8Array:
-    """`image` with a sensor's Gaussian noise."""
+    """Return `image` with Gaussian noise, as from a sensor."""
     return np.clip(np.rint(image + rng.normal(0, 1, image.shape) * deviation), 0, 255).astype(np.uint8)

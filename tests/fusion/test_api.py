@@ -1,4 +1,4 @@
-"""`edgefuse.fuse`: two images in, one out."""
+"""`edgefuse.fuse`: fuses two images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_it_is_what_a_fresh_fuser_makes(model: str, demo_pairs: list[edgefuse.Fr
 
 
 def test_a_call_keeps_nothing_for_the_next() -> None:
-    """16-bit gain control follows a stream; images that have nothing to do with each other must not."""
+    """16-bit gain control follows a stream, but independent calls must not influence each other."""
     first = edgefuse.fuse(VISIBLE, INFRARED)
     edgefuse.fuse(VISIBLE, INFRARED + 300)
     assert np.array_equal(edgefuse.fuse(VISIBLE, INFRARED), first)
@@ -115,7 +115,7 @@ def test_a_bad_option_is_one_line(option: dict[str, Any], words: str) -> None:
     with pytest.raises(edgefuse.InputError, match=words) as caught:
         edgefuse.fuse(VISIBLE, INFRARED, **option)
     one_line(str(caught.value))
-    # and the next call is none the worse
+    # the next call works
     assert edgefuse.fuse(VISIBLE, INFRARED).shape == VISIBLE.shape
 
 

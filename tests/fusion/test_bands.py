@@ -1,4 +1,4 @@
-"""The blend in bands: nothing invented without gain, the same picture whatever the strips and threads, compiled or not."""
+"""The blend in bands: no new details without gain; the picture is the same for all strips and threads, compiled or not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def chosen(
     visible: tuple[UInt8Array, UInt8Array], infrared: tuple[UInt8Array, UInt8Array],
     weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None), gain: int = 0, core: int = 0, noise: int = 0,
 ) -> NDArray[np.int64]:  # fmt: skip
-    """What `select` makes of two (source, base), signed."""
+    """Return the signed result of `select` for two (source, base) pairs."""
     scratch = [np.empty_like(visible[0]) for _ in range(6)]
     positive, negative = select(visible, infrared, weights, Strength(gain, core, noise), scratch)
     assert not np.any((positive > 0) & (negative > 0))
@@ -38,7 +38,7 @@ def chosen(
 def details(
     seed: int, spread: int
 ) -> tuple[tuple[UInt8Array, UInt8Array], tuple[UInt8Array, UInt8Array], NDArray[np.int64], NDArray[np.int64]]:
-    """Two (source, base) whose details are up to `spread` levels, and those details."""
+    """Return two (source, base) pairs whose details are up to `spread` levels, and those details."""
     rng = np.random.default_rng(seed)
     out = []
     for _ in range(2):
@@ -140,7 +140,7 @@ def test_all_of_one_frame_is_that_frame(size: tuple[int, int], rows: type[Rows])
 def test_a_bright_sky_is_not_painted_black() -> None:
     visible, infrared = np.full((64, 64), 240, np.uint8), np.full((64, 64), 5, np.uint8)
     assert blended(visible, infrared, 0.1).min() >= 240 * 3 // 8
-    # but where the visible frame is left out, it is
+    # except where the visible frame has no weight
     assert blended(visible, infrared, 0.0).max() <= 5
 
 
@@ -169,9 +169,9 @@ def test_base_and_middle_are_convex_mixes(height: int, width: int, share: float,
         bands.quarters[n].astype(int) - cv2.resize(bands.eighths[n], size, interpolation=cv2.INTER_LINEAR_EXACT) for n in bands.quarters
     ]
     middle = bands.fused_quarter.astype(int) - cv2.resize(bands.base, size, interpolation=cv2.INTER_LINEAR_EXACT)
-    # saturation at black and white only ever draws a detail in
+    # saturation at black and white only reduces a detail
     inside = (bands.fused_quarter > 0) & (bands.fused_quarter < 255)
-    # and so does a source's weight
+    # a source's weight only reduces it, too
     details.append(np.zeros_like(details[0]))
     assert np.all((middle >= np.minimum.reduce(details))[inside])
     assert np.all((middle <= np.maximum.reduce(details))[inside])
@@ -205,7 +205,7 @@ def test_compiled_and_not_agree_to_the_bit(
     visible = rng.integers(0, 256, (height, width, 3) if colour else (height, width), dtype=np.uint8)
     infrared = cv2.blur(rng.integers(0, 256, (height, width), dtype=np.uint8), (5, 5)).reshape(height, width)
     share = rng.random(tuple(-(-n // 32) * 4 for n in (height, width)), np.float32)
-    # either source's weights, both, or none
+    # weights for either source, both, or none
     share = {"low": 0.2 + 0.2 * share, "high": 0.5 + 0.4 * share, "all": share, "extreme": np.clip(2 * share - 0.5, 0, 1)}[shares]
     less = rng.integers(0, 256, tuple(-(-n // 32) * 8 for n in (height, width)), dtype=np.uint8) if pulled else None
     both = [blended(visible, infrared, share, gain, chroma, noise, less, rows=rows) for rows in (NumpyRows, CompiledRows)]
@@ -224,7 +224,7 @@ def test_frames_may_be_views(rows: type[Rows]) -> None:
 
 
 def test_frames_are_not_written_to() -> None:
-    """A grey frame that needs no padding is worked on in place: the next one must not be taken in over it."""
+    """A grey frame that needs no padding is used without a copy, so the next frame must not be written into it."""
     bands = BandBlend(64, 64)
     grey, infrared = random((64, 64), 1), random((64, 64), 2)
     kept = grey.copy(), infrared.copy()

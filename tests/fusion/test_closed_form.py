@@ -1,4 +1,4 @@
-"""The closed form against its formula."""
+"""Compares the closed form with its formula."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAYS = [pytest.param(NumpyClosedForm, id="numpy"), pytest.param(CompiledClosedFo
 
 
 def mean_of(x: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """The mean of each `side` x `side` neighbourhood, the frame mirrored about its edge pixels."""
+    """Return the mean of each `side` x `side` neighbourhood; the frame is mirrored about its edge pixels."""
     # np.pad mirrors small frames as often as needed, as OpenCV does
     reach = side // 2
     wide = np.pad(x, reach, "reflect") if min(x.shape) > 1 else np.pad(x, reach, "edge")
@@ -55,7 +55,7 @@ def test_it_stays_in_its_range_and_takes_the_frame_that_shows_more(way: type[Clo
         assert share.max() <= SHARES[1] + 1e-6
     assert form(busy, flat).mean() > 0.95
     assert form(flat, busy).mean() < 0.12
-    # neither shows anything: the bias alone
+    # neither frame has contrast, so only the bias counts
     np.testing.assert_allclose(form(flat, flat), SHARES[0] + (SHARES[1] - SHARES[0]) / (1 + np.exp(-BIAS)), atol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Chroma: kept, weighed or blended, and never invented."""
+"""Chroma is kept, weighted or blended, and never appears where the visible frame has none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def flat(colour: tuple[int, int, int] = BGR, shape: tuple[int, int] = (6, 8)) ->
 
 
 def chroma_of(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Cr and Cb around 0, by their definition."""
+    """Return Cr and Cb around 0, by their definition."""
     b, g, r = (image[..., k].astype(float) for k in range(3))
     y = 0.299 * r + 0.587 * g + 0.114 * b
     return np.stack([0.713 * (r - y), 0.564 * (b - y)], -1)
@@ -99,7 +99,7 @@ def test_neutral_stays_neutral(mode: Colour, level: int, share: float) -> None:
 
 
 def test_weighing_does_not_shift_the_hue() -> None:
-    # half of the chroma, rounded to nearest: +31 and -31 stay each other's mirror
+    # half of the chroma, rounded to nearest, so that +31 and -31 stay symmetric
     chroma = np.array([[[128 + 31, 128 - 31], [128 - 31, 128 + 31]]], np.uint8)
     luma = np.full((1, 2), 128, np.uint8)
     weighed = cv2.cvtColor(join(luma, chroma, np.full((1, 2), 0.5, np.float32), "benchmark"), cv2.COLOR_BGR2YCrCb)[..., 1:]

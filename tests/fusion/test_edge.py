@@ -1,4 +1,4 @@
-"""Fusing at the edge: steady on video, no trails, blank frames, warm bodies kept, one picture on every runtime."""
+"""MobileFuse-edge: stable on video, without trails; blank frames; warm bodies stay visible; the same picture on every runtime."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODELS = ["mobilefuse-edge", "blend-classic"]
 class Shot:
     visible: UInt8Array
     infrared: UInt8Array
-    warm: UInt8Array  # 255 where a body is seen
+    warm: UInt8Array  # 255 where a body is visible
 
 
 @lru_cache
@@ -70,7 +70,7 @@ def test_a_moving_body_leaves_no_trail(model: str, scene: str) -> None:
             assert result.blending_map is not None
             assert fresh.blending_map is not None
             assert np.abs(result.blending_map - fresh.blending_map)[left].max() <= 0.02
-            # the rest is noise that was averaged: 1.5 deviations in the fine band, a quarter of it in the middle one
+            # what remains is averaged noise: 1.5 standard deviations in the fine band, a quarter of that in the middle one
             averaged = 1.5 * 1.25 * steady._method._memory.noise + 3  # type: ignore[attr-defined]
             assert cv2.absdiff(luma(result.data), luma(fresh.data))[left].max() <= averaged
         was = now
@@ -106,7 +106,7 @@ def test_a_white_infrared_border_is_left_out(model: str) -> None:
     assert bordered.blending_map is not None
     assert (bordered.blending_map[:, :36] == 1).all()
     assert np.abs(bordered.data[:, :32].astype(int) - visible[:, :32]).max() <= 2
-    # and sways the rest but little
+    # and hardly influences the rest
     plain = fuser(model, sharpness=1).fuse(pair(visible, shot.infrared))
     assert cv2.absdiff(bordered.data[:, 120:], plain.data[:, 120:]).mean() < 6
 
@@ -187,7 +187,7 @@ def test_without_targets_it_is_the_classic_blend() -> None:
 
 @pytest.mark.parametrize("steady", [False, True])
 def test_what_moves_by_does_not_make_its_surroundings_jump(steady: bool) -> None:
-    """Local brightness, the mean of 16 x 16 pixels, where neither input's changes by more than 8 levels from frame to frame."""
+    """Compares local brightness (means of 16 x 16 pixels) where neither input's changes by more than 8 levels between frames."""
     demo, fused, before, steps = DemoScene((320, 240), "day", 0, 250), fuser(steady=steady), None, []
     for k in range(30):
         visible, infrared = demo.render(k)

@@ -27,7 +27,7 @@ def fuser(request: pytest.FixtureRequest) -> Fuser:
 
 @pytest.fixture(scope="module")
 def published() -> Fuser:
-    """The paper's model, which draws the picture at full resolution."""
+    """The published model, whose output is the picture at full resolution."""
     return edgefuse.load("mobilefuse", threads=1)
 
 
@@ -143,7 +143,7 @@ def test_a_calibrated_fuser_takes_infrared_of_its_own_size(depth: str) -> None:
         fused = calibrated.fuse(small)
         assert np.array_equal(fused.data, plain.fuse(by_hand).data)
         assert tuple(fused.stages_ns) == calibrated.stages == ("register", *plain.stages)
-        # what came from the camera stays as it came
+        # the camera's frames are not modified
         assert fused.pair is small
         with pytest.raises(FrameError, match="infrared frames of 48x40, these are 96x80") as caught:
             calibrated.fuse(pair)

@@ -1,4 +1,4 @@
-"""Targets: pulled where the blend would lose them, within a budget, and nowhere else."""
+"""The mask of targets: set only where the blend would lose a target, and within the budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ needs_compiler = pytest.mark.skipif(compiled.library() is None, reason="EdgeFuse
 
 
 def warm(level: int = 200, around: int = 60) -> UInt8Array:
-    """A warm body at a quarter of the size, its eighth 3 x 3 cells."""
+    """Return a warm body at a quarter of the frame's size; at an eighth it is 3 x 3 cells."""
     picture = np.full((2 * SHAPE[0], 2 * SHAPE[1]), around, np.uint8)
     picture[20:26, 28:34] = level
     return picture
@@ -45,7 +45,7 @@ def test_a_lost_body_is_pulled_and_nothing_far_from_it() -> None:
     assert drawn.shape == infrared.shape
     assert 0 <= drawn.min() <= drawn.max() <= 1
     assert fused[22:24, 30:32].mean() - fused[22:24, 16:20].mean() > 80
-    # the surroundings' brightness is kept
+    # the brightness of the surroundings is unchanged
     assert np.abs(fused.astype(int) - before)[:, :20].max() <= 25
     assert np.array_equal(fused[drawn == 0], before[drawn == 0])
     # visible details are taken away, around the body more than on it
@@ -74,7 +74,7 @@ def test_a_frame_full_of_warm_things_stays_within_the_budget(readiness: float) -
     infrared = np.full(SHAPE, 40, np.uint8)
     infrared[2::6, 2::6] = 220
     mask = Pull(SHAPE, readiness).mask(infrared, np.full(SHAPE, 110, np.uint8), None)
-    # all boxes are alike: none of them, rather than all
+    # all boxes are equal: select none of them rather than all
     assert mask.mean() <= 0.4
     noisy = random(SHAPE, 3)
     assert Pull(SHAPE, readiness).mask(noisy, np.full(SHAPE, 110, np.uint8), None).mean() <= (0.35 if readiness <= 1 else 0.45)

@@ -1,4 +1,4 @@
-"""The noise that is measured, and the map that holds still without a trail."""
+"""The noise measurement, and a map that stays stable where nothing moves and leaves no trail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_still_scene_without_noise_averages_nothing() -> None:
     steady = Steady()
     for _ in range(5):
         watched(steady, STILL, STILL)
-    # rounds to no level at all
+    # rounds to 0 levels
     assert round(1.5 * steady.noise) == 0
 
 
@@ -81,7 +81,7 @@ def test_low_frames(shape: tuple[int, int]) -> None:
     steady, rng = Steady(), np.random.default_rng(0)
     plane = np.empty(shape, np.uint8)
     for _ in range(6):
-        # one buffer for all frames, as the blend has
+        # one buffer for all frames, as in the blend
         plane[:] = noisy(np.full(shape, 100, np.uint8), 3, rng)
         watched(steady, plane, plane)
     assert 1 < steady.noise < 8

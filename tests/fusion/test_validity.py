@@ -1,4 +1,4 @@
-"""Where the infrared frame shows nothing."""
+"""Detection of infrared frames, and borders of them, that show nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def scene(level: int = 100) -> np.ndarray:
 
 def test_one_level_all_over_is_blank_noise_or_not() -> None:
     assert is_blank(np.full((60, 80), 90, np.uint8))
-    # what is left of a deviation of 6 in averages of 8 x 8
+    # a standard deviation of 6 after averaging 8 x 8 pixels
     assert is_blank(np.rint(90 + np.random.default_rng(0).normal(0, 0.75, (60, 80))).astype(np.uint8))
     assert not is_blank(scene())
 
@@ -27,7 +27,7 @@ def test_a_border_is_found_on_every_side(turn: int) -> None:
     image = np.ascontiguousarray(np.rot90(image, turn))
     found = white_border(image)
     assert found is not None
-    # and the cells beside it, which hold some of it
+    # and the neighbouring cells, which contain part of it
     expected = np.zeros((60, 80), np.uint8)
     expected[:6] = 1
     np.testing.assert_array_equal(found, np.rot90(expected, turn))
@@ -38,7 +38,7 @@ def test_a_border_is_followed_into_the_frame() -> None:
     image = scene()
     image[:, :3] = 255
     image[20:30, :15] = 255
-    image[40:44, 60:64] = 255  # a hot spot apart from it
+    image[40:44, 60:64] = 255  # a hot spot elsewhere
     found = white_border(image)
     assert found is not None
     assert found[25, 14] == 1

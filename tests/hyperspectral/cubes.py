@@ -14,7 +14,7 @@ UTM = Georeference((30.0, 0.0, 500015.0, 0.0, -30.0, 5000025.0), "EPSG:32633")
 
 
 def samples(shape: tuple[int, int, int], dtype: Any = np.uint16, seed: int = 0) -> NDArray[Any]:
-    """Any values of the type, extremes among them."""
+    """Return random values of the type, including its extremes."""
     rng, dtype = np.random.default_rng(seed), np.dtype(dtype)
     if dtype.kind in "ui":
         limits = np.iinfo(dtype)
@@ -24,7 +24,7 @@ def samples(shape: tuple[int, int, int], dtype: Any = np.uint16, seed: int = 0) 
 
 
 def scene(shape: tuple[int, int, int] = (24, 20, 12), seed: int = 0) -> NDArray[np.uint16]:
-    """Smooth spectra in 0..10000 with a little noise: what a codec is made for."""
+    """Return smooth spectra in 0..10000 with a little noise, typical input of a codec."""
     rng = np.random.default_rng(seed)
     height, width, bands = shape
     spectra = np.cumsum(rng.normal(0, 1, (4, bands)), 1)
@@ -36,7 +36,7 @@ def scene(shape: tuple[int, int, int] = (24, 20, 12), seed: int = 0) -> NDArray[
 
 
 def described(shape: tuple[int, int, int], dtype: Any = np.uint16) -> CubeInfo:
-    """A cube that says all there is to say."""
+    """Return metadata in which every field is set."""
     bands = shape[2]
     return CubeInfo(
         shape, np.dtype(dtype), tuple(400.1 + 10 * k for k in range(bands)), tuple(5.5 + k / 7 for k in range(bands)),
@@ -46,7 +46,7 @@ def described(shape: tuple[int, int, int], dtype: Any = np.uint16) -> CubeInfo:
 
 
 def mixed(shape: tuple[int, int, int], dtype: str = "int16", seed: int = 0, noise: float = 3.0) -> NDArray[np.generic]:
-    """A cube of about 0 to 3000 counts; 8-bit types get 0 to 120, floating-point ones 0 to 0.3."""
+    """Return a cube of about 0 to 3000 counts; 0 to 120 for 8-bit types, 0 to 0.3 for floating-point types."""
     rng = np.random.default_rng(seed)
     height, width, bands = shape
     spectra = cv2.GaussianBlur(rng.uniform(0, 1, (4, bands)), (0, 0), 2) if bands > 1 else rng.uniform(0, 1, (4, 1))

@@ -1,4 +1,4 @@
-"""`.efz` files that somebody damaged, or made to harm. benchmarks/fuzz.py makes 200,000 of them."""
+"""Damaged and malicious `.efz` files from a seed, for the tests and in large numbers (200,000) for benchmarks/fuzz.py."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from edgefuse.hyperspectral.crc32c import crc32c
 from tests.hyperspectral.cubes import mixed
 from tests.hyperspectral.mutate import mutations
 
-MOST_SAMPLES = 1 << 20  # that a file may ask for and still be decoded: more costs time, and nothing new
+MOST_SAMPLES = 1 << 20  # largest cube to decode; larger ones take time and test nothing new
 _NUMBERS = -1, 0, 1, 7, 13, 255, 4096, 1 << 24, 1 << 31, 1 << 63, 1e300, 0.5, None, True, "7", "x" * 300, [], {}, [1, 2, 3]
 
 
 class Original(NamedTuple):
     data: bytes
     cube: NDArray[Any]
-    """What it is decoded to."""
+    """The decoded samples."""
     offsets: list[int]
-    """Of the tiles, and of the index."""
+    """Byte ranges of the tiles and of the index."""
 
 
 @functools.cache
 def originals() -> tuple[Original, ...]:
-    """Lossy, floating-point, lossless and near-lossless ones of a few tiles, with missing samples and without."""
+    """Return valid files of a few tiles: lossy, floating-point, lossless and near-lossless, with and without missing samples."""
     found = []
     kinds: list[tuple[str, int, dict[str, float]]] = [
         ("int16", 9, {"bpppc": 2.0}),
@@ -57,7 +57,7 @@ def originals() -> tuple[Original, ...]:
 
 
 def damaged(rng: random.Random) -> tuple[Original, bytes, list[int]]:
-    """An original, what flipped bits and a cut made of it, and the tiles they touched."""
+    """Return a valid file, the same with flipped bits and perhaps truncated, and the tiles that are affected."""
     of = rng.choice(originals())
     data, header = bytearray(of.data), of.offsets[0]
     touched = []
@@ -74,7 +74,7 @@ def damaged(rng: random.Random) -> tuple[Original, bytes, list[int]]:
 
 
 def made(rng: random.Random) -> bytes:
-    """A file whose check sums are right where it matters: the header's, a tile's, or all of them; or one of changed bytes anywhere."""
+    """Return a file with a malicious header or tile and correct checksums, or one with random bytes changed."""
     of = rng.choice(originals())
     if rng.random() < 0.2:
         return next(mutations(of.data, 1, rng.getrandbits(32)))
@@ -116,7 +116,7 @@ def _header(data: bytes, rng: random.Random) -> bytes:
 def _payload(data: bytes, rng: random.Random) -> bytes:
     found = bytearray(data)
     for _ in range(rng.randint(1, 6)):
-        # what is not yet coded, and bounds all that follows, comes first
+        # the uncoded values at the beginning, which determine the sizes of all that follows
         at = rng.randrange(min(len(found), 60) if rng.random() < 0.6 else len(found)) if found else 0
         how = rng.randrange(5)
         if how == 0:
@@ -133,7 +133,7 @@ def _payload(data: bytes, rng: random.Random) -> bytes:
 
 
 def check_damaged(rng: random.Random) -> bool:
-    """Whether a tile was lost. AssertionError where one was that nothing touched, or came out changed."""
+    """Return whether a tile was lost. Fails if an unaffected tile was lost, or a tile was decoded wrongly."""
     of, data, touched = damaged(rng)
     decoder = spectral_edge.Decoder(io.BytesIO(data))
     for place, samples in decoder.tiles():
@@ -143,7 +143,7 @@ def check_damaged(rng: random.Random) -> bool:
 
 
 def check_made(rng: random.Random) -> int:
-    """How many tiles came out; each is what the header promised. Raises InputError."""
+    """Return the number of decoded tiles, checking that each has the shape and type in the header. Raises InputError."""
     decoder = spectral_edge.Decoder(io.BytesIO(made(rng)))
     header, count = decoder.header, 0
     if header.tile[0] * header.tile[1] * header.shape[2] > MOST_SAMPLES:

@@ -1,4 +1,4 @@
-"""Headers that nobody should write, made from one that somebody did. benchmarks/fuzz.py envi makes 200,000 of them."""
+"""Malformed ENVI headers, mutated from valid ones, for the tests and in large numbers (200,000) for benchmarks/fuzz.py."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SPLICES = (
 
 
 def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """`count` of them, the same for the same seed; each of one to eight changes."""
+    """Yield `count` mutated headers with one to eight changes each; the same for the same seed."""
     rng = random.Random(seed)
     for _ in range(count):
         found = bytearray(data)
@@ -67,7 +67,7 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
 
 
 def survive(headers: Iterable[bytes]) -> tuple[int, int]:
-    """Read each; (how many were headers, how many were told to be none). Anything but CubeError goes on as it is."""
+    """Parse each header and return (number accepted, number refused with CubeError). Other exceptions are passed on."""
     read = refused = 0
     for header in headers:
         try:

@@ -1,4 +1,4 @@
-"""`edgefuse.open_cube`, `compress`, `decompress` and `read_efz`: arrays and files, and what is neither."""
+"""`edgefuse.open_cube`, `compress`, `decompress` and `read_efz` with arrays, files and invalid arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOATS = mixed((24, 20, 9), "float32")
 
 
 def damaged(efz: bytes) -> bytes:
-    """With a bit of its middle turned over."""
+    """Return the data with a bit in the middle flipped."""
     at = len(efz) // 2
     return efz[:at] + bytes([efz[at] ^ 1]) + efz[at + 1 :]
 

@@ -1,4 +1,4 @@
-"""What is written is decoded before it appears: a codec that fails is found out, and nothing is written."""
+"""A compressed file is decoded and checked before it appears: a faulty codec is detected, and no file is written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cube(tmp_path: Path) -> Path:
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
-    """Decoded samples go through `change`, or don't come where that gives None."""
+    """Pass decoded samples through `change`; a tile for which it returns None is lost."""
     honest = Compressed.tiles
 
     def tiles(self: Any) -> Any:
@@ -99,7 +99,7 @@ def test_progress_is_told_up_to_the_end(cube: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     compress.compress_file(cube, tmp_path / "a.efz", Quality(), beat=lambda done, total: told.append((done, total)))
     whole = 30 * 20 * 6 * 2
-    # there, and back to be measured
+    # once to encode and once to verify
     assert told[-1] == (2 * whole, 2 * whole)
     assert {total for _, total in told} == {2 * whole}
     compress.decompress_file(tmp_path / "a.efz", tmp_path / "b.npy", beat=lambda done, total: told.append((done, total)))

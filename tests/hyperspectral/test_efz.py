@@ -1,4 +1,4 @@
-"""The container: damage costs the tiles it touches and no more, and nothing that is read can hang or fill the memory."""
+"""The container: damage loses only the tiles that it affects, and no file makes the reader hang or exhaust the memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_round_trip_and_index() -> None:
 
 
 class Pipe(io.RawIOBase):
-    """Gives a few bytes at a time, and can't seek."""
+    """A stream that returns a few bytes at a time and cannot seek."""
 
     def __init__(self, data: bytes) -> None:
         self._rest = io.BytesIO(data)
@@ -95,7 +95,7 @@ def test_bytes_that_came_in_between_cost_nothing() -> None:
     assert OFFSETS
     data = DATA[: OFFSETS[3]] + b"TILETILExxTILE" + bytes(1000) + DATA[OFFSETS[3] :]
     assert np.array_equal(spectral_edge.decode(data), CUBE)
-    # nor does a tile that comes twice
+    # nor does a duplicate tile
     assert np.array_equal(spectral_edge.decode(DATA[: OFFSETS[3]] + DATA[OFFSETS[1] :]), CUBE)
 
 
@@ -119,7 +119,7 @@ def test_damage_is_an_error_or_lost_tiles(flips: list[tuple[int, int]], end: int
     st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=6),
 )
 def test_payloads_that_were_made_to_harm(target: dict[str, float], changes: list[tuple[int, int]]) -> None:
-    """Their check sums are right, so only the decoder stands between them and us."""
+    """Their checksums are correct, so the decoder itself must reject them."""
     data = WRITTEN[next(iter(target))]
     reader = efz.Reader(io.BytesIO(data))
     stream = io.BytesIO()
@@ -177,7 +177,7 @@ def test_what_is_no_container_is_said(data: bytes, message: str) -> None:
 
 
 def test_a_file_of_beginnings_ends_soon() -> None:
-    """Every 16 bytes claim to begin the largest tile there may be."""
+    """Every 16 bytes look like the beginning of a tile of the largest allowed size."""
     tile = b"TILE" + struct.pack("<III", 0, 200_000_000, 0)
     header = headed(b'{"shape":[4096,4096,2],"dtype":"int16","tile":[4096,4096],"model":"spectral-edge"}')
     decoder = spectral_edge.Decoder(io.BytesIO(header + tile * 20_000))

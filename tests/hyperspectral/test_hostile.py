@@ -1,4 +1,4 @@
-"""Hostile `.efz` files: a few of those that benchmarks/fuzz.py makes, and what it found."""
+"""Malicious `.efz` files: some of those from benchmarks/fuzz.py, and cases that it has found."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_basis_of_hardly_any_step_is_damage() -> None:
 
 
 def test_a_file_of_too_many_tiles_is_refused() -> None:
-    """A list of the lost ones would take gigabytes."""
+    """A list of its lost tiles would take gigabytes."""
     header = efz.Header((1 << 12, 1 << 12, 1), "uint8", (1, 1), spectral_edge.MODEL)
     with pytest.raises(InputError, match="16777216 tiles"):
         spectral_edge.Decoder(io.BytesIO(header.to_bytes()))

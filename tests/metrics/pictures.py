@@ -1,4 +1,4 @@
-"""Small made-up pictures of whole-number arithmetic alone: the same on every machine, so that figures can be pinned to them."""
+"""Small synthetic pictures computed in integer arithmetic, so that they are the same on every machine and exact figures can be tested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIZE = (60, 83)  # neither side is a multiple of 16, one is odd
 
 
 def made() -> tuple[Image, Image, Image]:
-    """(visible BGR, infrared grey, fused BGR), uint8: a chequered ramp, a warm disc on a slope, and a mixture with some grain."""
+    """Return (visible BGR, infrared grey, fused BGR), uint8: a checkered ramp, a warm disc on a slope, and their mixture with noise."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     grain = (x * 7919 + y * 104729 + x * y * 31) % 23
     ramp = x * 2 + y + 60 * ((x // 9 + y // 7) % 2)

@@ -23,7 +23,7 @@ def test_by_hand() -> None:
     flicker = Flicker(threshold=4)
     flicker.add(grey(10), grey(20), grey(100))
     moved = grey(12)
-    moved[:, :3] = 200  # half of the visible frame moves, and may change the fused one as it likes
+    moved[:, :3] = 200  # half of the visible frame changes, so changes of the fused frame there do not count
     fused = grey(103)
     fused[:, :3] = 250
     flicker.add(moved, grey(19), fused)
@@ -85,7 +85,7 @@ def test_a_picture_of_one_input_flickers_as_that_does_and_no_more_than_the_thres
 
 
 def street(*levels: int) -> np.ndarray:
-    """32 x 64 + 5 pixels: a cell of 16 x 16 a level, in reading order, and five columns that are no cell."""
+    """Return 32 x 69 pixels: each cell of 16 x 16 has its own level, in reading order; the last five columns belong to no cell."""
     picture = np.zeros((32, 69), np.uint8)
     for k, level in enumerate(levels):
         picture[16 * (k // 4) : 16 * (k // 4) + 16, 16 * (k % 4) : 16 * (k % 4) + 16] = level
@@ -95,15 +95,15 @@ def street(*levels: int) -> np.ndarray:
 def test_a_step_is_the_largest_change_of_a_cell_that_neither_input_changed() -> None:
     flicker = Flicker()
     flicker.add(street(100, 100, 100), street(50, 50, 50), street(10, 10, 10))
-    # the first cell changes in the visible frame, the second in the infrared one: what the fused picture does there is its own affair
+    # the first cell changes in the visible frame, the second in the infrared one, so changes of the fused picture there do not count
     flicker.add(street(116, 100, 100), street(50, 66, 50), street(200, 200, 43))
     assert flicker.figures.step == 33
-    # a change within the limit is none
+    # a change within the limit counts as none
     flicker.add(street(116 - STILL_CELL, 100, 100), street(50, 66, 50), street(160, 200, 43))
     assert flicker.figures.step == 40
     fused = street(160, 200, 43)
-    fused[:, 64:] = 255  # no whole cell
-    fused[0, 0] = 96  # one pixel is little of a cell's brightness
+    fused[:, 64:] = 255  # not a complete cell
+    fused[0, 0] = 96  # one pixel hardly changes a cell's mean
     flicker.add(street(101, 100, 100), street(50, 66, 50), fused)
     assert flicker.figures.step == 40
 

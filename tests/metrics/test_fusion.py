@@ -1,4 +1,4 @@
-"""Fusion metrics against VIFB's own figures, against other people's code, and against what must hold for any picture."""
+"""Fusion metrics: comparison with VIFB's published figures and with other implementations, and properties for any picture."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from edgefuse.errors import InputError
 from edgefuse.metrics import fusion
 from tests.metrics.pictures import SIZE, Image, made
 
-# For tests.metrics.pictures.made(), worked out once by code that shares nothing with ours: ssim, psnr, rmse and en by scikit-image
-# 0.26.0, vif by sewar 0.4.10, ten of VIFB's by the project's referee (its sf given red first), the others by loops over pixels and full
-# complex Fourier transforms (NumPy, SciPy 1.17.1) written from the papers' equations.
+# Values for tests.metrics.pictures.made(), computed once by independent code: ssim, psnr, rmse and en by scikit-image 0.26.0, vif by
+# sewar 0.4.10, ten of VIFB's metrics by the project's referee (sf with the channels in the order RGB), the others by loops over pixels and
+# complex Fourier transforms (NumPy, SciPy 1.17.1) from the papers' equations.
 PINNED = {
     "ssim": 0.509123059,
     "ssim_a": 0.509123059,

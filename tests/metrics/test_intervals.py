@@ -1,4 +1,4 @@
-"""Confidence intervals of mean ranks: against draws done one by one, and what must hold for any table."""
+"""Confidence intervals of mean ranks: comparison with samples drawn one by one, and properties for any table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def found_in(table: Table, *args: int, **seed: int) -> dict[str, fusion.Interval
 
 
 def plain(table: Table, samples: int, seed: int) -> dict[str, list[float]]:
-    """Mean ranks of each sample, by the functions that rank the whole table."""
+    """Reference implementation: mean ranks of each sample by the functions that rank the whole table."""
     rng, found = np.random.default_rng(seed), {name: [] for name in table}
     pairs = len(next(iter(table.values())))
     for _ in range(samples):
@@ -51,7 +51,7 @@ def test_as_draws_done_one_by_one() -> None:
 
 
 def test_pinned() -> None:
-    # "b" wins each sample that holds the third pair at least once: 1 - (2 / 3) ** 3 of them
+    # "b" wins each sample that contains the third pair at least once, a share of 1 - (2 / 3) ** 3
     table = {"a": [{"en": v} for v in (2.0, 2.0, 0.0)], "b": [{"en": v} for v in (1.0, 1.0, 3.0)]}
     found = found_in(table, 4000)
     assert found["b"].first == pytest.approx(19 / 27, abs=0.03)

@@ -1,4 +1,4 @@
-"""halo, blackened and day against a plain second implementation, by hand, and against the project's referee."""
+"""halo, blackened and day: comparison with a second, simple implementation, with values by hand, and with the project's referee."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Real = np.ndarray
 
 
 def plain_gaussian(picture: Real, sigma: float, radius: int) -> Real:
-    """Row by row and column by column, mirrored at the border, from the formula."""
+    """Smooth along rows, then columns, mirrored at the border, by the formula."""
     kernel = np.array([math.exp(-(k**2) / (2 * sigma**2)) for k in range(-radius, radius + 1)])
     kernel /= kernel.sum()
     for axis in (0, 1):
@@ -100,7 +100,7 @@ def test_colour_counts_by_luma() -> None:
 
 
 def street() -> tuple[Image, Image]:
-    """By day: an even road at 120 with a person, 200 in the infrared, that the visible camera sees at 100."""
+    """Return a daylight pair: a uniform road at level 120 with a person of level 100 in the visible and 200 in the infrared frame."""
     visible, infrared = np.full((90, 120), 120, np.uint8), np.full((90, 120), 60, np.uint8)
     visible[40:60, 50:58], infrared[40:60, 50:58] = 100, 200
     return visible, infrared
@@ -163,7 +163,7 @@ def test_bad_pictures() -> None:
 def test_as_the_referee(shared: Path, tmp_path: Path, name: str, folder: str) -> None:
     root, found = shared / "data" / "fusion" / folder, {}
     for path in sorted((root / "visible").glob("*.png")):
-        # as the referee reads it: libpng's own grey is up to a level below the luma of the same file's colours
+        # read as the referee does: libpng's grey is up to a level below the luma of the same file read in colour
         visible, infrared = (cv2.imread(str(root / part / path.name), 0) for part in ("visible", "infrared"))
         fused = np.roll(REFERENCES["laplacian"](visible, infrared), 3, axis=1)
         cv2.imwrite(str(tmp_path / path.name), fused)

@@ -15,7 +15,7 @@ CUBE = np.arange(24, dtype=np.uint16).reshape(2, 3, 4) * 100
 
 
 def test_golden_values() -> None:
-    """By hand: 24 samples, one 3 off, one 4 off, of bands 1 and 2."""
+    """Values by hand: 24 samples with an error of 3 in band 1 and of 4 in band 2."""
     decoded = CUBE.copy()
     decoded[0, 1, 1] += 3
     decoded[1, 2, 2] -= 4
@@ -27,14 +27,14 @@ def test_golden_values() -> None:
     assert found.worst_band_psnr_db == pytest.approx(10 * math.log10(1e8 * 6 / 16))
     x, y = CUBE.reshape(-1, 4).astype(float), decoded.reshape(-1, 4).astype(float)
     angles = [math.acos(min(1, a @ b / math.sqrt((a @ a) * (b @ b)))) for a, b in zip(x, y, strict=True)]
-    # acos itself is good to 1e-8 radians near 0, no better
+    # acos is accurate only to 1e-8 radians near 0
     assert found.sam_degrees == pytest.approx(math.degrees(sum(angles)) / 6, abs=1e-6)
 
 
 def test_angles_that_are_known() -> None:
     x = np.array([[[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]])
     y = np.array([[[0.0, 2.0], [3.0, 3.0], [1.0, 0.0]]])
-    # 90 degrees, 0 degrees, and a pixel without a spectrum, which has no angle
+    # 90 degrees, 0 degrees, and a zero spectrum, which has no angle
     assert compare(x, y, 1.0).sam_degrees == pytest.approx(45.0)
     tiny = compare(np.array([[[1.0, 0.0]]]), np.array([[[1.0, 1e-9]]]), 1.0)
     assert tiny.sam_degrees == pytest.approx(math.degrees(1e-9), rel=1e-6)

@@ -13,7 +13,7 @@ from edgefuse.errors import InputError
 from edgefuse.metrics.references import REFERENCES
 from edgefuse.metrics.targets import Targets, summary
 
-# the referee's own loop, its print made exact
+# the referee's loop, with its output printed exactly
 REFEREE = """
 import runpy, sys, numpy as np
 sys.path.insert(0, {referee!r}); sys.argv = ["targets.py", {fused!r}]; sys.dont_write_bytecode = True
@@ -47,7 +47,7 @@ def test_as_the_referee(shared: Path, tmp_path: Path) -> None:
 
 
 def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A grey street, a warm body of 10 x 8 pixels that only the infrared frame sees, and its mask."""
+    """Return a grey street with a warm body of 10 x 8 pixels, visible only in the infrared frame, and its mask."""
     visible, infrared, mask = np.full((70, 90), 90, np.uint8), np.full((70, 90), 50, np.uint8), np.zeros((70, 90), np.uint8)
     infrared[30:40, 40:48] = 210
     mask[30:40, 40:48] = 255
@@ -95,7 +95,7 @@ def test_a_neighbour_is_not_part_of_the_ring() -> None:
 
 
 def plain_lab(blue: float, green: float, red: float) -> np.ndarray:
-    """One colour, 0..255, in CIE Lab by the formulas of IEC 61966-2-1 and CIE 15 (D65)."""
+    """Convert one colour, 0..255, to CIE Lab by the formulas of IEC 61966-2-1 and CIE 15 (D65)."""
     linear = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red / 255, green / 255, blue / 255)])
     xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]) @ linear
     f = [t ** (1 / 3) if t > 216 / 24389 else (24389 / 27 * t + 16) / 116 for t in xyz / (0.95047, 1.0, 1.08883)]
@@ -121,20 +121,20 @@ def test_seen_by_hand() -> None:
 def test_seen_counts_the_deviation_of_the_ring_in_all_three_channels() -> None:
     visible, infrared, mask = scene()
     fused = np.full((70, 90, 3), 90, np.uint8)
-    fused[::2] = (20, 120, 90)  # rows of another colour, so that a ring has as many of one as of the other
+    fused[::2] = (20, 120, 90)  # every second row has another colour, so that a ring contains both equally
     fused[30:40, 40:48] = 210
     around = [plain_lab(90, 90, 90), plain_lab(20, 120, 90)]
     target, best = plain_lab(210, 210, 210), abs(plain_lab(210, 210, 210) - plain_lab(50, 50, 50))[0] / 4
     deviation = np.sqrt(np.var(around, axis=0).sum())
     expected = np.linalg.norm(target - np.mean(around, axis=0)) / (deviation + 4) / best
-    # the ring begins and ends with one more row of the first
+    # the ring has one more row of the first colour
     assert Targets(visible, infrared, mask).seen(fused) == [pytest.approx(expected, rel=0.02)]
 
 
 def test_a_target_that_only_colour_shows_is_seen_and_not_kept() -> None:
     visible, _, mask = scene()
     fused = cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
-    fused[30:40, 40:48] = (90, 61, 147)  # its luma is 90 as the road's
+    fused[30:40, 40:48] = (90, 61, 147)  # luma 90, as the road
     targets = Targets(fused, visible, mask)
     assert cv2.cvtColor(fused, cv2.COLOR_BGR2GRAY)[35, 44] == 90
     assert targets.kept(fused) == [0.0]

@@ -32,7 +32,7 @@ def test_ssim_is_scikit_images() -> None:
 
 
 def test_uqi_by_its_definition() -> None:
-    """4 cov x y / ((var + var) (x^2 + y^2)) of every 8 x 8 window (Wang and Bovik 2002, eq. 1)."""
+    """By the definition, 4 cov x y / ((var + var) (x^2 + y^2)) in every 8 x 8 window (Wang and Bovik 2002, eq. 1)."""
     x, y = cubes()
     found = []
     for k in range(3):
@@ -46,7 +46,7 @@ def test_uqi_by_its_definition() -> None:
 
 def test_a_gain_and_a_lost_texture_are_known() -> None:
     x = cubes()[0][..., :1]
-    # twice as bright, twice as varied: 4 s 2m 2 s m / (5 s s 5 m m)
+    # twice the mean and twice the standard deviation: 4 s 2m 2 s m / (5 s s 5 m m)
     assert score(x, 2 * x).uqi == pytest.approx(16 / 25)
     assert score(x, np.full_like(x, 5000)).uqi == pytest.approx(0.0, abs=1e-12)
 

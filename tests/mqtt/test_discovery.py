@@ -17,7 +17,10 @@ BASE = "edgefuse/cam-1"
 _ALL = {"name", "unique_id", "availability_topic", "device", "origin", "entity_category"}
 _KNOWN = {
     "sensor": ({"state_topic"}, {"value_template", "unit_of_measurement", "device_class", "state_class"}),
-    "binary_sensor": ({"state_topic"}, {"value_template", "device_class", "json_attributes_topic"}),
+    "binary_sensor": (
+        {"state_topic"},
+        {"value_template", "device_class", "json_attributes_topic", "json_attributes_template"},
+    ),
     "camera": ({"topic"}, set()),
     "button": ({"command_topic"}, {"payload_press"}),
     "switch": ({"command_topic"}, {"payload_on", "payload_off", "optimistic"}),
@@ -32,7 +35,7 @@ def made() -> dict[str, dict[str, object]]:
 
 def test_every_config_has_exactly_the_keys_of_its_component() -> None:
     configs = made()
-    assert len({c["unique_id"] for c in configs.values()}) == len(configs) == 8 + 1 + 2 + 1 + 2 + 1
+    assert len({c["unique_id"] for c in configs.values()}) == len(configs) == 8 + 1 + 1 + 2 + 1 + 2 + 1
     for topic, config in configs.items():
         match = re.fullmatch(r"(\w+)/([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)/config", topic)
         assert match, topic

@@ -174,3 +174,79 @@ def test_a_read_only_folder_is_refused(tmp_path: Path, open_folder: Open) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         open_folder(path=tmp_path / "file")
+
+
+@pytest.mark.parametrize("number", ["999999999999", "9999999999", "999999999", "900000000", "0000000001", "00000000000000000042"])
+def test_a_strangers_high_number_does_not_stop_retention(tmp_path: Path, open_folder: Open, number: str) -> None:
+    first = open_folder()
+    old = [_write(first, 80) for _ in range(2)]
+    first.close()
+    stranger = tmp_path / f"edgefuse-{number}-20260101T000000Z.mp4"
+    stranger.write_bytes(bytes(80))
+    for _ in range(2):
+        # each run counts on from the last one's number
+        folder = open_folder(Limits(200, 0))
+        new = [_write(folder, 80) for _ in range(3)]
+        folder.tidy()
+        folder.close()
+        assert not old[0].exists()
+        assert new[-1].exists()
+        old = new
+    assert new[-1].name.startswith("edgefuse-00000008-")
+    left = sorted(p.name for p in tmp_path.glob("edgefuse-0000*"))
+    assert len([n for n in left if n != stranger.name]) <= 2
+
+
+def test_a_recording_that_cannot_be_deleted_does_not_stop_retention(
+    tmp_path: Path, open_folder: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = open_folder(Limits(170, 0))
+    written = [_write(folder, 80) for _ in range(4)]
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == written[0]:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert folder.tidy() == folder.tidy() == 160
+    assert [p.exists() for p in written] == [True, False, False, True]
+    assert caplog.text.count("can't be deleted") == 1
+
+
+def test_an_unfinished_file_that_cannot_be_repaired_is_left(
+    tmp_path: Path, open_folder: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = open_folder()
+    parts = [first.new(".efr", NOW) for _ in range(2)]
+    for part in parts:
+        part.write_bytes(b"some chunks")
+    first.close()
+    utime = os.utime
+
+    def refuse(path: Path, times: tuple[float, float]) -> None:
+        if path == parts[0]:
+            raise PermissionError(1, "Operation not permitted")
+        utime(path, times)
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert open_folder().recovered == 1
+    assert parts[0].exists()
+    assert "can't be repaired" in caplog.text
+
+
+def test_a_file_whose_renaming_failed_is_finished_by_the_next_tidy(open_folder: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_folder()
+    part = folder.new(".mp4", NOW)
+    part.write_bytes(b"x")
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as moment:
+        moment.setattr(Path, "rename", refuse)
+        with pytest.raises(OutputError):
+            folder.finish(part)
+    folder.tidy()
+    assert [p.name for p in folder.path.glob("edgefuse-*")] == [part.name.replace(".part", "")]

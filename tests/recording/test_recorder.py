@@ -190,7 +190,7 @@ def test_a_full_disk_stops_recording_and_free_space_resumes_it(
     k = 0
     while b.recorder.trouble:
         b.feed(stream, 9 + k, 10 + k, header)
-        b.recorder._thread.join(0.3)
+        b.recorder._worker.join(0.3)
         k += 1
         assert k < 4
     b.feed(stream, 9 + k, None, header)
@@ -233,7 +233,7 @@ def test_a_really_full_disk_leaves_complete_files(
     until(lambda: b.files and ".part" not in b.files[0].name, "the file to be finished")
     assert numbers(b.files[0]) == list(range(recorded))
     filler.unlink()
-    b.recorder._thread.join(0.3)
+    b.recorder._worker.join(0.3)
     b.feed(stream, header=stream.header)
     until(lambda: not b.recorder.trouble, "the end of the trouble")
     b.close()

@@ -41,7 +41,9 @@ class Bench:
             k = len(self.times)
             self.times.append(5_000_000_000 + round(k * 1e9 / 8.7) + k % 3 * 2_000_000)
             until(
-                lambda: len(self.recording._pump._frames) < 4 and (not self.recording._raw or self.recording._raw._pairs.qsize() < 4),
+                lambda: (
+                    len(self.recording._encoder_thread._frames) < 4 and (not self.recording._raw or self.recording._raw._pairs.qsize() < 4)
+                ),
                 "room for a frame",
             )
             self.live.write(fused(k, self.times[-1]))
@@ -116,7 +118,7 @@ def test_recording_on_request(bench: Callable[..., Bench]) -> None:
     assert b.recording.report()["encoder"] == ""
     assert b.live.run_command("record", {"on": True}) == {"on": True, "state": "recording"}
     b.give(12)
-    until(lambda: b.recording._pump.pid and not b.recording._pump._frames, "the encoder to have all frames")
+    until(lambda: b.recording._encoder_thread.pid and not b.recording._encoder_thread._frames, "the encoder to have all frames")
     assert b.live.run_command("record", {"on": False}) == {"on": False, "state": "off"}
     until(lambda: "off" in b.states, "the state off")
     b.give(5)
@@ -164,9 +166,9 @@ def test_a_killed_encoder_loses_only_what_it_held(bench: Callable[..., Bench]) -
     b = bench()
     b.give(30)
     until(lambda: b.recording.report()["frames"]["recorded"], "a recorded frame")
-    pid = b.recording._pump.pid
+    pid = b.recording._encoder_thread.pid
     os.kill(pid or 0, signal.SIGKILL)
-    until(lambda: b.give(1) or b.recording._pump.pid not in (pid, None), "another encoder")
+    until(lambda: b.give(1) or b.recording._encoder_thread.pid not in (pid, None), "another encoder")
     b.give(20)
     counts = b.accounted()
     assert counts["lost"] > 0

@@ -1,4 +1,4 @@
-"""Attachments of a run: opened by its tables, notified of events, closed with the run."""
+"""Attachments of a run: opened for its settings tables, notified of events, closed with the run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from edgefuse.events import Event
 from edgefuse.run import attachments
 from edgefuse.run.attachments import Attachments
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.telemetry.outputs import OutputState
+from tests.support.waiting import until
 
 INFO = Info("demo", 25.0, True, {"name": "m"})
 
@@ -36,6 +38,9 @@ class Ear:
 
     def report(self) -> dict[str, Any]:
         return {"word": self._word, "heard": len(self.heard)}
+
+    def outputs(self) -> dict[str, OutputState]:
+        return {self._word: OutputState(True, True)}
 
     def close(self) -> None:
         self._end()
@@ -75,3 +80,27 @@ def test_a_failed_close_does_not_keep_others_open(caplog: pytest.LogCaptureFixtu
     Attachments({"ear": Table(), "other": Table("stubborn")}, Live(dict), INFO).close()
     assert Ear.closed == ["stubborn", "hello"]
     assert "other: closing failed (RuntimeError: I won't)" in caplog.text
+
+
+def test_what_cannot_be_reopened_after_a_failed_exchange_comes_back_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Attachments({"ear": Table("first")}, Live(dict), INFO)
+    moment, init = [True], Ear.__init__
+
+    def scarce(self: Ear, table: Any, live: Live, info: Info) -> None:
+        if moment[0]:
+            raise OSError(24, "Too many open files")
+        init(self, table, live, info)
+
+    monkeypatch.setattr(Ear, "__init__", scarce)
+    with pytest.raises(OSError, match="Too many open files"):
+        made.exchange({"ear": Table("second")}, INFO)
+    made.revive()
+    assert made.report() == {}
+    state = made.outputs()["ear"]
+    assert (state.wanted, state.works) == (True, False)
+    assert "Too many open files" in state.why
+    moment[0] = False
+    until(lambda: made.revive() or made.report(), "the attachment to be open again")
+    assert made.report()["ear"]["word"] == "first"
+    assert made.outputs()["first"].works
+    made.close()

@@ -141,7 +141,7 @@ def test_a_live_source_waits_for_no_sink_and_the_oldest_give_way() -> None:
     source, sink = Live(100), Kept(hook=slow)
     source.info = replace(source.info, live=True)
     Pipeline(source, Halves(), [sink], telemetry).run()  # type: ignore[arg-type]
-    # while one was being written all others came, and the newest of those is next
+    # all others arrived while the first was being written; the newest of them is next
     assert sink.names == ["0", "99"]
     assert set(telemetry.dropped) <= {"slow-sink", "overrun"}
 

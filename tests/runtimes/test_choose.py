@@ -5,6 +5,7 @@ import pytest
 
 from edgefuse import __version__, runtimes
 from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
+from edgefuse.runtimes import choice as choice_module
 from edgefuse.runtimes import choose, convolution, litert, onnx, present
 from edgefuse.util import compiled
 from edgefuse.zoo import find
@@ -12,7 +13,7 @@ from edgefuse.zoo import find
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with neither onnxruntime nor LiteRT."""
+    """Simulate a machine without onnxruntime and LiteRT."""
 
     def missing(*_: object) -> object:
         raise MissingDependencyError("it", "this runtime", "it")
@@ -86,7 +87,7 @@ def test_present_tells_versions_and_what_is_missing(bare: None) -> None:
 
 
 def test_default_threads_are_the_cores_four_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(choice_module.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     assert runtimes.default_threads() == 4
-    monkeypatch.setattr(runtimes.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(choice_module.os, "sched_getaffinity", lambda _: {0}, raising=False)
     assert runtimes.default_threads() == 1

@@ -1,4 +1,4 @@
-"""The NumPy runtime against the plainest reference there is."""
+"""The NumPy runtime, compared with a simple reference implementation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.runtimes.tiny import Array, Steps, arrays_for, card_for, conv_step, g
 
 
 def reference(x: Array, weight: Array, bias: Array, dilation: int, relu: bool, stride: int = 1) -> NDArray[np.float64]:
-    """The definition: a sum over taps for each output pixel, in float64. One input channel in `weight` means depthwise."""
+    """Convolution by its definition: a sum over taps for each output pixel, in float64. One input channel in `weight` means depthwise."""
     channels, height, width = x.shape
     outputs, inputs, kernel, _ = weight.shape
     y = np.zeros((outputs, -(-height // stride), -(-width // stride)))
@@ -37,7 +37,7 @@ def reference(x: Array, weight: Array, bias: Array, dilation: int, relu: bool, s
     return y
 
 
-# the last two: more columns than the compiled one takes at a time, and just as many
+# the last two: more columns than the compiled version processes at a time, and exactly as many
 SIZES = [(1, 1), (1, 7), (5, 1), (2, 3), (5, 7), (3, 37), (2, 16)]
 
 
@@ -266,7 +266,7 @@ def test_pool_enlarge_and_shuffle_undo_each_other(tmp_path: Path) -> None:
     pooled = [{"op": "pool", "in": ["x"], "out": "y"}]
     np.testing.assert_array_equal(runtime_for(tmp_path / "b", pooled).run({"x": enlarged})["y"], x)
     assert runtime_for(tmp_path / "c", pooled).run({"x": x})["y"][0, 1, 0, 2] == x[0, 1, :2, 4:6].max()
-    four = np.concatenate([x] * 4, axis=1)[:, ::2]  # two channels, four times
+    four = np.concatenate([x] * 4, axis=1)[:, ::2]  # two channels, repeated four times
     shuffled = runtime_for(tmp_path / "d", [{"op": "shuffle", "in": ["x"], "out": "y"}]).run({"x": four})["y"]
     np.testing.assert_array_equal(shuffled, enlarged[:, :1])
 

@@ -1,4 +1,4 @@
-"""The NumPy runtime against hostile files."""
+"""The NumPy runtime with malicious model files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.runtimes.tiny import Array, Steps, arrays_for, card_for, conv_step, g
 
 
 class Bomb:
-    """Makes a file when unpickled."""
+    """Creates a file when unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,7 +49,7 @@ def header(shape: str) -> bytes:
 
 
 def tampered(archive: bytes, local: int, central: int, value: int) -> bytes:
-    """`archive`, of one member, with a byte of both its headers changed."""
+    """Return `archive`, which has one member, with a byte changed in both of the member's headers."""
     data = bytearray(archive)
     data[local] = data[data.index(b"PK\1\2") + central] = value
     return bytes(data)
@@ -79,7 +79,7 @@ HOSTILE = {
     "weights that are texts": npz(graph=graph_of(CLIP), w=np.array(["a", "b"])),
     "an array that is longer than its file": member("graph.npy", header("(10,)") + b"[]"),
 }
-# zipfile, zlib, json and numpy have as many errors as there are files here
+# zipfile, zlib, json and numpy report these files by many different exceptions
 MALFORMED = {
     "nothing": b"",
     "an empty array file": member("graph.npy", b""),

@@ -1,4 +1,4 @@
-"""One model, every runtime: the same picture."""
+"""A model gives the same picture on every runtime."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgefuse.runtimes import choose
 from edgefuse.zoo import Card, cards, find
 
 FULL = [c.name for c in cards() if "fused" in {t.name for t in c.outputs} and c.multiple == 1]
-# the ablations are mobilefuse's network with other weights: once is enough on the emulated Pi
+# the ablations are mobilefuse's network with other weights, so one of them is enough on the emulated Pi
 ONCE = [pytest.param(m, marks=[] if "-only" in m else pytest.mark.pi) for m in FULL]
 CASES = [pytest.param(*m.values, s, marks=m.marks) for m in ONCE for s in [(80, 96), (33, 47), (1, 1), (5, 200)]]
 EVEN = ("mobilefuse-edge", "nestfuse-edge")  # frames' sides, or quarters' of them, are multiples of 8

@@ -1,4 +1,4 @@
-"""Scenes of a few materials in fields with sharp borders, and how two cameras would see them."""
+"""Synthetic scenes: fields of a few materials with sharp borders, as two cameras record them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgefuse.util.arrays import Float32Array
 
 
 def scene(height: int, width: int, bands: int = 30, seed: int = 0) -> Float32Array:
-    """(height, width, bands) in 0..1: fields of five materials, shading, and a little texture."""
+    """Return (height, width, bands) in 0..1: fields of five materials with shading and a little texture."""
     rng = np.random.default_rng(seed)
     spectra = np.cumsum(rng.normal(0, 0.05, (5, bands)), 1)
     spectra += 0.4 - spectra.mean(1, keepdims=True) * 0.5
@@ -23,19 +23,19 @@ def scene(height: int, width: int, bands: int = 30, seed: int = 0) -> Float32Arr
 
 
 def low(cube: Float32Array, psf: Psf) -> Float32Array:
-    """What a camera of low resolution sees."""
+    """Return the low-resolution cube of the scene."""
     height, width, _ = cube.shape
     (_, down), (_, across) = psf.rows(0, height // psf.ratio, height), psf.columns(0, width // psf.ratio, width)
     return apply(down, across, cube)
 
 
 def image(cube: Float32Array, bands: int = 4) -> Float32Array:
-    """What a camera of few bands sees."""
+    """Return the multispectral image of the scene."""
     return np.stack([part.mean(2) for part in np.array_split(cube, bands, 2)], 2)
 
 
 def trend_only(lr: Float32Array, hr: Float32Array, psf: Psf) -> Float32Array:
-    """The linear regression alone."""
+    """Sharpen by the linear regression alone."""
     seen = low(hr, psf).reshape(-1, hr.shape[2])
     weights = np.linalg.lstsq(np.c_[seen, np.ones(len(seen))], lr.reshape(len(seen), -1), rcond=None)[0]
     return np.asarray(hr @ weights[:-1] + weights[-1], np.float32)

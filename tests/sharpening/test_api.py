@@ -1,4 +1,4 @@
-"""`edgefuse.sharpen`: arrays and files, and what can't be sharpened."""
+"""`edgefuse.sharpen` with arrays and files, and errors for unusable input."""
 
 from __future__ import annotations
 

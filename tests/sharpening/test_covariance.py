@@ -1,4 +1,4 @@
-"""Covariances with what low-resolution pixels see: as the formula has it, in NumPy and compiled."""
+"""Covariances with low-resolution pixels, in NumPy and compiled, compared with the formula."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from edgefuse.util.arrays import Float32Array
 def grid(rows: int, columns: int, features: int, seed: int, ratio: int = 4) -> Grid:
     rng = np.random.default_rng(seed)
     y, x = ((np.arange(n, dtype=np.float32) + np.float32(0.5)) / ratio for n in (rows, columns))
-    alike, loud = rng.normal(0, 0.5, (rows, columns, features)), rng.uniform(0.2, 1, (rows, columns))
-    return Grid(alike.astype(np.float32), loud.astype(np.float32), y, x)
+    similarity, scale = rng.normal(0, 0.5, (rows, columns, features)), rng.uniform(0.2, 1, (rows, columns))
+    return Grid(similarity.astype(np.float32), scale.astype(np.float32), y, x)
 
 
 def seen(rows: int, columns: int, psf: Psf) -> tuple[Float32Array, Float32Array]:
-    """Weights of a whole image's pixels."""
+    """Return weights for all pixels of an image."""
     found = []
     for count in (rows, columns):
         first, weights = psf.rows(0, count // psf.ratio, count)
@@ -36,7 +36,7 @@ def by_the_formula(points: Grid, cells: Grid, weights: tuple[Float32Array, Float
     apart = np.sqrt(np.square(points.features[:, :, None, None].astype(float) - cells.features).sum(4) + 2e-3)
     down, across = (np.exp(-np.abs(a[:, None] - b) / near) for a, b in ((points.y, cells.y), (points.x, cells.x)))
     every = down[:, None, :, None] * across[None, :, None, :] / (1 + apart)
-    every *= points.loud[:, :, None, None] * cells.loud
+    every *= points.scale[:, :, None, None] * cells.scale
     found = np.einsum("prst,ms,nt->pmnr", every, *weights, optimize=True)
     return found.reshape(len(points.y), -1, len(points.x))
 
@@ -47,7 +47,7 @@ def by_the_formula(points: Grid, cells: Grid, weights: tuple[Float32Array, Float
 def test_it_is_the_formula(rows: int, columns: int, down: int, across: int, features: int, near: float, seed: int) -> None:
     points, cells = grid(rows, columns, features, seed), grid(4 * down, 4 * across, features, seed + 1)
     weights = seen(4 * down, 4 * across, Psf(4))
-    weights[0][:, 2] = 0  # a row of cells that nothing sees
+    weights[0][:, 2] = 0  # a row of cells without weight
     found, right = covariances(points, cells, weights, near), by_the_formula(points, cells, weights, near)
     assert found.shape == right.shape
     np.testing.assert_allclose(found, right, atol=3e-5)
@@ -65,7 +65,7 @@ def test_compiled_and_not_are_one(features: int, monkeypatch: pytest.MonkeyPatch
 
 
 def test_places_that_are_one_are_wholly_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cusp is blunt, and no rounding makes the root of what is below 0: at features as large as they may be."""
+    """The kernel's cusp is smoothed, and rounding never gives the root of a negative number, even with the largest features."""
     place = Grid(np.full((4, 4, 8), 10, np.float32), np.ones((4, 4), np.float32), *(np.zeros(4, np.float32),) * 2)
     weights = (np.full((1, 4), 0.25, np.float32),) * 2
     for found in (covariance.covariances(place, place, weights, 1.0), _plain(place, weights, monkeypatch)):

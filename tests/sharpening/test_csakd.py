@@ -1,4 +1,4 @@
-"""CSAKD's student: above cubic on any number of bands, alike on every runtime and in every tile, and clear about what it can't do."""
+"""CSAKD's student: better than cubic for any number of bands, the same on every runtime and tile size, clear errors for unusable input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 
 def wide(cube: Float32Array, bands: int) -> Float32Array:
-    """What a camera sees whose bands are those that the network knows."""
+    """Return the image of a camera with the wide bands that the network was trained on."""
     return np.asarray(cube @ csakd.response(cube.shape[2])[:bands].T)
 
 
@@ -47,7 +47,7 @@ def test_above_cubic_whatever_the_bands(bands: int, image_bands: int) -> None:
     lr = low(cube, SEEN)
     made = sharpened(lr, wide(cube, image_bands))
     assert made.shape == cube.shape
-    # these materials' short-wave bands are not to be told from the first four
+    # for these materials the short-wave bands can't be predicted from the first four
     assert psnr(made, cube) > psnr(cubic(lr), cube) + (3 if image_bands == 6 else 0.2)
 
 
@@ -90,7 +90,7 @@ def test_tiles_make_what_the_whole_would(side: int) -> None:
     lr[9, 12], hr[50, 30] = np.nan, np.nan
     whole, tiled = sharpened(lr, hr, Options(side=48)), sharpened(lr, hr, Options(side=side))
     np.testing.assert_array_equal(np.isnan(whole), np.isnan(tiled))
-    # but where a sum's order tips the rounding to 8 bit over
+    # except where the order of a sum changes the rounding to 8 bits
     np.testing.assert_allclose(tiled, whole, atol=2e-3)
     assert np.nanmean(np.abs(tiled - whole)) < 1e-5
 

@@ -1,4 +1,4 @@
-"""Cubic interpolation on a shifted grid: OpenCV's, from any window."""
+"""Cubic interpolation on a shifted grid: equal to OpenCV's, from any window."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_as_opencv_has_it(ratio: int, dy: float, dx: float) -> None:
     y, x = np.mgrid[: 9 * ratio, : 7 * ratio]
     at = [((a - (ratio - 1) / 2 - shift) / ratio).astype(np.float32) for a, shift in ((y, dy), (x, dx))]
     bands = [cv2.remap(band, at[1], at[0], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101) for band in np.moveaxis(cube, 2, 0)]
-    # OpenCV counts in 32nds of a pixel
+    # OpenCV rounds positions to 1/32 pixel
     np.testing.assert_allclose(made, np.stack(bands, 2), atol=1e-5 if ratio != 3 else 0.03)
 
 

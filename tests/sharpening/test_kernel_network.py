@@ -1,4 +1,4 @@
-"""The learned kernel: its model on every runtime, windows alike whatever surrounds them, the fixed kernel where it does not apply."""
+"""The learned kernel: its model on every runtime, results independent of a window's surroundings, and where the fixed kernel is used."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from edgefuse import zoo
 from edgefuse.runtimes.golden import verify
 from edgefuse.sharpening import kernel_network
-from edgefuse.sharpening.kernel import Fixed
-from edgefuse.sharpening.kernel_network import FEATURES, LEFT, MODEL, Learned
+from edgefuse.sharpening.kernel import FixedFeatures
+from edgefuse.sharpening.kernel_network import FEATURES, LEFT, MODEL, LearnedFeatures
 from edgefuse.util.arrays import Float32Array
 
 
@@ -35,13 +35,13 @@ def _seen(height: int, width: int, bands: int, seed: int) -> tuple[Float32Array,
 
 @pytest.mark.parametrize("bands", [1, 3, 4, 5, 6, 8])
 def test_any_number_of_bands_and_a_window_is_a_part_of_the_whole(bands: int) -> None:
-    features = kernel_network.of(zoo.find(MODEL), bands).features
+    features = kernel_network.from_card(zoo.find(MODEL), bands).features
     margin = features.margin
     seen = _seen(24, 21, bands, bands)
     whole = features(*seen)
-    assert whole.alike.shape == whole.leaning.shape == (24 - 2 * margin, 21 - 2 * margin, FEATURES)
-    assert whole.loud.shape == whole.alike.shape[:2]
-    assert (whole.loud > 0).all()
+    assert whole.similarity.shape == whole.slopes.shape == (24 - 2 * margin, 21 - 2 * margin, FEATURES)
+    assert whole.scale.shape == whole.similarity.shape[:2]
+    assert (whole.scale > 0).all()
     part = features(*(x[5:16, 3:17] for x in seen))
     for a, b in zip(whole, part, strict=True):
         np.testing.assert_allclose(a[5 : 16 - 2 * margin, 3 : 17 - 2 * margin], b, atol=1e-4)
@@ -50,21 +50,21 @@ def test_any_number_of_bands_and_a_window_is_a_part_of_the_whole(bands: int) -> 
 def test_it_adds_to_the_fixed_features() -> None:
     whitened, left = np.zeros((9, 9, 4), np.float32), np.zeros((9, 9, LEFT), np.float32)
     whitened[4, 4, 1] = 40
-    made, fixed = kernel_network.kernel(4).features(whitened, left), Fixed()(whitened[2:-2, 2:-2], left[2:-2, 2:-2, :0])
-    assert made.leaning[2, 2, 1] > 0.5 * fixed.leaning[2, 2, 1]
-    assert np.abs(made.alike[..., :4] - fixed.alike).max() < 10
+    made, fixed = kernel_network.kernel(4).features(whitened, left), FixedFeatures()(whitened[2:-2, 2:-2], left[2:-2, 2:-2, :0])
+    assert made.slopes[2, 2, 1] > 0.5 * fixed.slopes[2, 2, 1]
+    assert np.abs(made.similarity[..., :4] - fixed.similarity).max() < 10
 
 
 def test_what_the_trend_leaves_tells_places_apart() -> None:
     whitened, left = np.zeros((9, 9, 4), np.float32), np.zeros((9, 9, LEFT), np.float32)
     left[:, 5:, 0] = 2
     made = kernel_network.kernel(4).features(whitened, left)
-    assert np.abs(made.alike[2, 0] - made.alike[2, -1]).max() > 1e-3
+    assert np.abs(made.similarity[2, 0] - made.similarity[2, -1]).max() > 1e-3
 
 
 def test_an_image_of_many_bands_has_a_fixed_kernel() -> None:
-    assert isinstance(kernel_network.kernel(5).features, Learned)
-    assert isinstance(kernel_network.kernel(6).features, Fixed)
+    assert isinstance(kernel_network.kernel(5).features, LearnedFeatures)
+    assert isinstance(kernel_network.kernel(6).features, FixedFeatures)
     assert kernel_network.kernel(6).near > kernel_network.kernel(5).near
 
 

@@ -1,4 +1,4 @@
-"""What is sharpened is nearer the truth than the regression, has no seams, and is missing where something is missing."""
+"""The sharpened cube is closer to the truth than the regression, has no seams, and is missing where an input is missing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_pixel_of_shift_costs_little_because_it_is_found() -> None:
     cube, hr = scene(96, 96), image(scene(96, 96))
     here, there = low(cube, Psf(4)), low(cube, Psf(4, 1, 1.0, 1.0))
     made = sharpened(here, hr), sharpened(there, hr), sharpened(there, hr, Options(register=False))
-    # beyond the border nothing is known
+    # nothing is known outside the border
     unmoved, found, taken = (psnr(m[8:-8, 8:-8], cube[8:-8, 8:-8]) for m in made)
     assert abs(found - unmoved) < 1
     assert found > taken + 3
@@ -78,11 +78,11 @@ def test_seen_again_by_the_low_camera_it_is_what_went_in() -> None:
 
 @pytest.mark.slow
 def test_no_seams_between_tiles() -> None:
-    """Where tiles begin and end, the error steps no more than beside: over four scenes, as scenes have steps of their own."""
-    # each tile begins 13 low-resolution pixels after the one before, which ends a pixel later
+    """At tile borders the error has no larger steps than next to them; averaged over four scenes, because scenes have steps, too."""
+    # tiles start every 13 low-resolution pixels and overlap by one
     begins = np.arange(52, 250, 52) - 1
     at = np.concatenate([begins, begins + 4])
-    # borders of low-resolution pixels alike, so that only the tiles' differ
+    # compare with borders of low-resolution pixels that are not tile borders
     beside = np.setdiff1d(np.arange(4, 252, 4) - 1, at)
     ratios = []
     for seed in range(4):

@@ -57,7 +57,7 @@ def test_a_loud_band_does_not_keep_the_others_from_being_held() -> None:
 def test_a_noisy_image_does_not_pass_its_noise_on_many_times() -> None:
     cube = scene(_SIDE, _SIDE)
     rng = np.random.default_rng(0)
-    # two bands that are nearly one: their difference fits anything
+    # two nearly equal bands, whose difference could fit anything
     hr = image(cube)
     hr = np.concatenate([hr, hr[..., :1] + 0.003 * (cube[..., :1] - cube[..., 1:2])], 2)
     noisy = hr + rng.normal(0, 0.01, hr.shape).astype(np.float32)
@@ -71,7 +71,7 @@ def test_a_noisy_image_does_not_pass_its_noise_on_many_times() -> None:
 def test_units_turn_no_axis() -> None:
     cube = scene(_SIDE, _SIDE)
     lr, hr = low(cube, Psf(4)), image(cube)
-    # the scene's five materials leave no more than five; what follows is rounding
+    # five materials give at most five components; the others are rounding error
     own, other = _fitted(lr, hr, 5), _fitted(lr * 10000, hr * 255, 5)
     np.testing.assert_allclose(own.axes, other.axes, atol=1e-3)
     assert (np.einsum("bk,bk->k", own.analysis, other.analysis) > 0).all()

@@ -73,7 +73,7 @@ class Live:
         until(found, lambda: f"{what}: {self.source.report()}")
 
     def more(self, frames: int = 5) -> None:
-        """Until `frames` more were fused."""
+        """Wait until `frames` more frames were fused."""
         target = self.sink.count + frames
         self.until(lambda: self.sink.count >= target, "more fused frames")
 
@@ -92,7 +92,7 @@ class Live:
 
 
 def halves(pairs: list[FramePair]) -> tuple[list[float], list[float]]:
-    """How far the captures of each pair are apart, in ms: of pairs of two new frames, and of pairs with a frame that was in one before."""
+    """Return the differences of capture times, in ms: for pairs of two new frames, and for pairs with a reused frame."""
     fresh, held = list[float](), list[float]()
     before: set[tuple[str, int]] = set()
     for pair in pairs:
@@ -135,7 +135,7 @@ def running(visible: MjpegServer, infrared: MjpegServer, sink: Seen | None = Non
 
 
 class Timed(Camera):
-    """Frames whose capture times are exactly `fps` apart, however late this machine is."""
+    """A camera whose capture times are exactly 1 / `fps` apart, however late this machine is."""
 
     def __init__(self, modality: Modality, fps: float) -> None:
         self.modality, self.label, self._pace, self._begin, self._k = modality, f"timed {modality}", fps, time.monotonic_ns(), 0
@@ -182,7 +182,7 @@ def test_the_slower_cameras_frames_are_reused_and_their_age_reported(visible: Mj
     assert held
     assert pairing["held_age_ms"]["p50"] == pytest.approx(median(held), rel=0.01, abs=0.001)
     assert max(fresh + held) <= pairing["max_skew_ms"]
-    # on a busy machine its server is late now and then
+    # on a busy machine its server is sometimes late
     assert {report["cameras"][m]["state"] for m in ("visible", "infrared")} <= {"live", "held"}
     frames = live.telemetry.report()["frames"]
     assert frames["in"] == frames["fused"] + frames["dropped"] == pairing["pairs"] - live.telemetry.dropped.get("stopped", 0)
@@ -206,7 +206,7 @@ def test_a_slow_sink_blocks_nothing_and_the_oldest_frames_are_dropped(visible: M
     with running(visible, infrared, Seen(wait_s=0.2)) as live:
         live.until(lambda: live.telemetry.dropped.get("slow-sink", 0) > 10, "frames to give way")
         report = live.end()
-    # a pair that gave way takes its frames with it, but for those that another pair has too
+    # dropping a pair drops its frames, except those that another pair contains
     visible_dropped = report["cameras"]["visible"]["dropped"]
     assert 0 < visible_dropped["slow-sink"] <= live.telemetry.dropped["slow-sink"]
 
@@ -222,14 +222,14 @@ def test_a_camera_fault_is_reported_and_recovers_without_a_restart(
     with running(visible, infrared) as live:
         live.more()
         infrared.mode = mode
-        live.until(lambda: live.source.feeds["infrared"].state == state, "the infrared camera's fault")
-        stood, unmatched = live.sink.count, live.source.feeds["visible"].ledger.dropped.get("unmatched", 0)
+        live.until(lambda: live.source.threads["infrared"].state == state, "the infrared camera's fault")
+        stood, unmatched = live.sink.count, live.source.threads["visible"].ledger.dropped.get("unmatched", 0)
         more = unmatched + 10
-        live.until(lambda: live.source.feeds["visible"].ledger.dropped.get("unmatched", 0) > more, "visible frames without a partner")
-        # nothing is fused with an outdated picture, but what was under way: read, waited, fused, waited, written
+        live.until(lambda: live.source.threads["visible"].ledger.dropped.get("unmatched", 0) > more, "visible frames without a partner")
+        # no outdated picture is fused, except in pairs that were already in the pipeline
         assert live.sink.count <= stood + 5
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
+        live.until(lambda: live.source.threads["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         report = live.end()
     changes = live.states("infrared")
@@ -249,9 +249,9 @@ def test_a_silent_camera_is_held_then_reopened(visible: MjpegServer, infrared: M
     with running(visible, infrared) as live:
         live.more()
         infrared.mode = "stall"
-        live.until(lambda: live.source.feeds["infrared"].faults.get("silent", 0) > 0, "the infrared camera to be silent")
+        live.until(lambda: live.source.threads["infrared"].faults.get("silent", 0) > 0, "the infrared camera to be silent")
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
+        live.until(lambda: live.source.threads["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         live.end()
     states = live.states("infrared")
@@ -266,12 +266,12 @@ def test_another_frame_size_is_a_fault_until_the_old_one_returns(visible: MjpegS
         infrared.picture = noise(64, 48)
         # FFmpeg scales to a stream's first size; a reconfigured camera starts a new stream
         infrared.mode = "down"
-        live.until(lambda: live.source.feeds["infrared"].state == "retrying", "the infrared camera to be gone")
+        live.until(lambda: live.source.threads["infrared"].state == "retrying", "the infrared camera to be gone")
         infrared.mode = "live"
-        live.until(lambda: live.source.feeds["infrared"].faults.get("format", 0) > 0, "the infrared camera's other size")
-        assert "now gives 64x48xuint8, not 96x80xuint8" in str(live.source.feeds["infrared"].error)
+        live.until(lambda: live.source.threads["infrared"].faults.get("format", 0) > 0, "the infrared camera's other size")
+        assert "now gives 64x48xuint8, not 96x80xuint8" in str(live.source.threads["infrared"].error)
         infrared.picture = noise(*SIZE, 1)
-        live.until(lambda: live.source.feeds["infrared"].state == "live", "the infrared camera to be live")
+        live.until(lambda: live.source.threads["infrared"].state == "live", "the infrared camera to be live")
         live.more()
         report = live.end()
     assert report["cameras"]["infrared"]["dropped"]["size"] >= 8

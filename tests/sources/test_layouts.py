@@ -1,4 +1,4 @@
-"""The layouts of public datasets, as made-up trees: which pairs are found, what they are called, and what is refused."""
+"""The folder layouts of public datasets, as synthetic trees: which pairs are found, their names, and what is refused."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from edgefuse.errors import FrameError, SettingsError, SourceError
 from edgefuse.sources import open_source
 from edgefuse.sources.base import Source
+from edgefuse.sources.file_names import camera_and_name, match_names
 from edgefuse.sources.layouts import LAYOUTS
-from edgefuse.sources.named import tell_apart, told
 
 VISIBLE, INFRARED = np.full((6, 8, 3), 200, np.uint8), np.full((6, 8), 90, np.uint8)
 
 
 def tree(root: Path, visible: list[str], infrared: list[str]) -> None:
-    """Pictures of the visible camera are bright, of the infrared one dark."""
+    """Write image files: the visible camera's are bright, the infrared camera's dark."""
     for names, picture in ((visible, VISIBLE), (infrared, INFRARED)):
         for name in names:
             path = root / name
@@ -33,7 +33,7 @@ def tree(root: Path, visible: list[str], infrared: list[str]) -> None:
 
 
 def read(source: Source) -> tuple[list[str], list[str]]:
-    """(names of whole pairs, causes and names of lost ones); each frame must be of its own camera."""
+    """Return (names of complete pairs, causes and names of lost ones), checking that each frame is of the right camera."""
     names, lost = [], []
     with source:
         while True:
@@ -255,7 +255,7 @@ def test_several_datasets_in_one_folder_are_no_dataset(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_too_many_folders_is_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgefuse.sources.named._MOST_FOLDERS", 5)
+    monkeypatch.setattr("edgefuse.sources.file_names._MOST_FOLDERS", 5)
     for k in range(6):
         (tmp_path / str(k)).mkdir()
     with pytest.raises(SourceError, match="has more than 5 folders; give the one with the pairs"):
@@ -277,13 +277,13 @@ def test_a_folder_of_too_many_folders_is_no_dataset(tmp_path: Path, monkeypatch:
     ],
 )
 def test_names_tell_cameras(stem: str, expected: tuple[str | None, str]) -> None:
-    assert told(stem) == expected
+    assert camera_and_name(stem) == expected
 
 
 @given(st.lists(st.text("aA1_v", min_size=1, max_size=3), unique=True), st.lists(st.text("aA1_i", min_size=1, max_size=3), unique=True))
 def test_no_file_is_lost_or_taken_twice(visible: list[str], infrared: list[str]) -> None:
     sides = [{name: [Path(camera, name)] for name in names} for camera, names in (("v", visible), ("i", infrared))]
-    for before, after in zip(sides, tell_apart(*sides), strict=True):
+    for before, after in zip(sides, match_names(*sides), strict=True):
         assert sorted(f for files in after.values() for f in files) == sorted(f for files in before.values() for f in files)
     assert all(after[name] == [Path("i", name)] for name in {*visible} & {*infrared})
 

@@ -1,4 +1,4 @@
-"""The raw recording: what goes in comes out to the byte, whatever happens to the file is said, and no file harms the reader."""
+"""The raw recording is lossless, damage to a file is reported, and no file harms the reader."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_bytes_changed_anywhere_never_break_the_reader(data: st.DataObject) -> N
             back, _ = replay(path)
         except SourceError:
             return
-        # what does come out is what went in
+        # frames that can be read are unchanged
         assert all(any(same(b, p) for p in pairs) for b in back)
 
 
@@ -185,7 +185,7 @@ def chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def hostile(**header: Any) -> bytes:
-    """A frame whose checksum is right and whose header lies."""
+    """Return a frame with a correct checksum and a wrong header."""
     body = header.pop("body", bytes(24))
     good = {"modality": "visible", "time_ns": 0, "name": "n", "width": 4, "height": 3, "channels": 1, "bits": 16}
     text = json.dumps(good | {"packing": "none", "radiometry": None} | header).encode()
@@ -298,5 +298,5 @@ def test_a_full_disk_leaves_whole_chunks(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_limits_fit_together() -> None:
-    # the chunk of the largest frame is one that a reader takes
+    # the reader accepts the chunk of the largest frame
     assert rawfile._CHUNK >= rawfile.LARGEST + rawfile._HEADER + 4

@@ -1,1 +1,1 @@
-"""What tests of every part share."""
+"""Helpers that the tests of all packages share."""

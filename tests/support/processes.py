@@ -1,4 +1,4 @@
-"""Child processes of a test: what they put out, and their end within a deadline."""
+"""Child processes of a test: reading their output and waiting for their end, with deadlines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], process: subprocess.Popen[AnyStr], what: str | Callable[[], object], seconds: float = SECONDS) -> T:
-    """What `condition` returns once that is true; fails at once where the process ends before."""
+    """Wait until `condition` returns something true, and return it. Fails at once if the process ends first."""
 
     def true() -> T:
         found = condition()
@@ -26,7 +26,7 @@ def until(condition: Callable[[], T], process: subprocess.Popen[AnyStr], what: s
 
 
 def ended(process: subprocess.Popen[AnyStr], what: str, seconds: float = SECONDS) -> tuple[AnyStr, AnyStr]:
-    """Standard output and standard error, once the process has ended; one that does not is killed, and the test fails with its output."""
+    """Wait for the process's end and return its standard output and standard error. At the deadline kills it and fails with its output."""
     try:
         return process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -36,6 +36,6 @@ def ended(process: subprocess.Popen[AnyStr], what: str, seconds: float = SECONDS
 
 
 def killed(process: subprocess.Popen[AnyStr]) -> None:
-    """Kill it, if it has not ended, and take its end and its output in."""
+    """Kill the process if it still runs, wait for its end, and read its remaining output."""
     process.kill()
     ended(process, "the end of a killed process")

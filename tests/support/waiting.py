@@ -1,4 +1,4 @@
-"""Waits with a deadline, each of which says what it waited for when it fails."""
+"""Waits with a deadline; on failure each says what it waited for."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable
 from typing import IO, TypeVar
 
-# none is reached unless something is broken: a machine may be twenty times slower than the one this was written on
+# reached only if something is broken, even on a machine twenty times slower than the author's
 SECONDS = 120.0
 T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], what: str | Callable[[], object], seconds: float = SECONDS) -> T:
-    """What `condition` returns once that is true.
+    """Wait until `condition` returns something true, and return it.
 
-    what: names what is waited for; a function is asked for it when the wait fails, such as one that returns a log.
+    what: what is waited for, for the message; a function is called when the wait fails, for example to return a log.
     """
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -40,7 +40,7 @@ def signalled(event: threading.Event, what: str, seconds: float = SECONDS) -> No
 
 
 def datagram(listener: socket.socket, what: str) -> bytes:
-    """The next datagram that a socket with a timeout is sent."""
+    """Return the next datagram from a socket that has a timeout."""
     try:
         return listener.recv(4096)
     except TimeoutError:
@@ -48,13 +48,13 @@ def datagram(listener: socket.socket, what: str) -> bytes:
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody listens at now."""
+    """Return a TCP port of loopback that is currently unused."""
     with socket.create_server(("127.0.0.1", 0)) as s:
         return int(s.getsockname()[1])
 
 
 class Lines:
-    """The lines of a text stream, such as a child's standard error, read by a thread as they come."""
+    """Lines of a text stream, such as a child's standard error, read by a thread as they arrive."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -77,7 +77,7 @@ class Lines:
             self._came.notify_all()
 
     def next(self, what: str, seconds: float = SECONDS) -> str:
-        """The next line, with its end; empty where the stream ended."""
+        """Return the next line with its line break; empty at the end of the stream."""
         with self._came:
             came = self._came.wait_for(lambda: len(self._lines) > self._taken or self._ended, seconds)
             assert came, f"waited {seconds:g} s for {what}; before it came:\n{''.join(self._lines)}"
@@ -87,14 +87,14 @@ class Lines:
             return self._lines[self._taken - 1]
 
     def rest(self, what: str = "the end of the output", seconds: float = SECONDS) -> str:
-        """All that was not taken yet, once the stream has ended."""
+        """Wait for the end of the stream and return the remaining text."""
         joined(self._thread, what, seconds)
         taken, self._taken = self._taken, len(self._lines)
         return "".join(self._lines[taken:])
 
 
 def shown(terminal: int, words: str, seconds: float = SECONDS) -> str:
-    """What is read from a pseudo-terminal's file descriptor up to the `words`."""
+    """Read a pseudo-terminal's file descriptor until the `words` appear, and return the text."""
     text = b""
     deadline = time.monotonic() + seconds
     os.set_blocking(terminal, False)

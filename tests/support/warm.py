@@ -1,7 +1,8 @@
-"""`python -m edgefuse` again and again, each in a process of its own, without the quarter of a second that importing takes each time.
+"""Runs `python -m edgefuse` many times, each in its own process, without the quarter of a second that each import takes.
 
-A server process (warm_server.py) has imported NumPy, OpenCV and EdgeFuse; for each command it forks, and the child does what
-`python -m edgefuse` does, to the interpreter's end. With EDGEFUSE_TESTS_COLD=1 (./scripts/test --all) every command is started as users do.
+A server process (warm_server.py) has imported NumPy, OpenCV and EdgeFuse. It forks for each command, and the child does what
+`python -m edgefuse` does, including the interpreter's shutdown. With EDGEFUSE_TESTS_COLD=1 (./scripts/test --all) each command starts a
+new interpreter, as for users.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _SERVER = Path(__file__).with_name("warm_server.py")
 
 
 class Warm:
-    """`run` is subprocess.run for `python -W error -m edgefuse`, with its output captured. `close` ends the server."""
+    """`run` works as subprocess.run for `python -W error -m edgefuse` with captured output. `close` ends the server."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-W", "error", str(_SERVER)]
         self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def run(self, arguments: Sequence[str], cwd: Path, timeout_s: float) -> subprocess.CompletedProcess[str]:
-        """Raises subprocess.TimeoutExpired after `timeout_s`, and the command is killed."""
+        """Run a command. After `timeout_s` kills it and raises subprocess.TimeoutExpired."""
         assert self._server.stdin is not None
         with tempfile.TemporaryDirectory() as folder:
             files = [Path(folder) / "out", Path(folder) / "err"]
@@ -48,9 +49,9 @@ class Warm:
         return subprocess.CompletedProcess(list(arguments), code, *said)
 
     def _answer(self, timeout_s: float) -> int | None:
-        """The next number that the server says; None where it says none in time."""
+        """Return the next number from the server; None at the timeout."""
         assert self._server.stdout is not None
-        # it says one line at a time, so that no line waits in the buffer
+        # the server writes one line per request, so no line is left in the buffer
         if not select.select([self._server.stdout], [], [], timeout_s)[0]:
             return None
         return int(self._server.stdout.readline())

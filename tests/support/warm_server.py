@@ -1,6 +1,6 @@
-"""The server of tests/support/warm.py, run as a program: each line of standard input is a command, run in a process of its own.
+"""The server of tests/support/warm.py, a program: runs each line of standard input as a command in its own process.
 
-A line is JSON: arguments, cwd, env, and files for standard output and standard error. Answered with the process's id, then its exit code.
+A line is JSON: arguments, cwd, env, and files for standard output and standard error. The answer is the process's id, then its exit code.
 """
 
 from __future__ import annotations
@@ -29,28 +29,29 @@ def main() -> None:
 
 
 def _import_all() -> None:
-    """All of EdgeFuse, but not what it imports when first used: a fork has none of onnxruntime's threads, and waits for them at its end."""
+    """Import all modules of EdgeFuse, but not the libraries that are imported on first use: a fork lacks onnxruntime's threads, but would
+    wait for them at its end."""
     import edgefuse
     from edgefuse.cli.main import main as command
 
-    # sets what OpenCV reads when it is imported
+    # sets environment variables that OpenCV reads when it is imported
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
         command(["--version"])
     for module in pkgutil.walk_packages(edgefuse.__path__, "edgefuse."):
         if not module.name.endswith(".__main__"):
-            # of an extra that is not here; the compiled core, which is no module
+            # a module of an extra that is not installed, or the compiled core, which is no module
             with contextlib.suppress(ImportError):
                 importlib.import_module(module.name)
     assert "onnxruntime" not in sys.modules
 
 
 def _become(job: dict[str, Any]) -> None:
-    """In the child: the folder, environment and standard streams of the command."""
+    """In the child: set the command's working folder, environment and standard streams."""
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["env"])
     sys.argv[1:] = job["arguments"]
-    # `python -m` has the working folder first, not that of this program
+    # `python -m` puts the working folder first in sys.path, not this program's folder
     sys.path[0] = job["cwd"]
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, path in zip((1, 2), job["files"], strict=True):

@@ -90,3 +90,17 @@ def test_commands_are_run_or_refused_by_name() -> None:
     assert live.run_command("snapshot", {"name": "a.png"}) == {"path": "a.png"}
     with pytest.raises(EdgeFuseError, match="no command 'record'; available: snapshot"):
         live.run_command("record")
+
+
+def test_a_watcher_that_raises_once_is_called_for_the_next_frame() -> None:
+    live, seen = Live(dict), []
+
+    def watcher(count: int, frame: FusedFrame) -> None:
+        if count == 2:
+            raise MemoryError
+        seen.append(count)
+
+    live.watch(watcher)
+    for k in range(4):
+        live.write(fused(k))
+    assert (seen, live.faults) == ([1, 3, 4], 1)

@@ -1,4 +1,4 @@
-"""The compiled core: built where there is a compiler, left out without harm where there is none or it is not ours."""
+"""The compiled core: built if there is a compiler; a missing or foreign library is ignored."""
 
 from __future__ import annotations
 

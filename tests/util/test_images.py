@@ -1,4 +1,4 @@
-"""Image files: whole pictures or ValueError, and no C library's chatter."""
+"""Image files: a complete picture or ValueError, without messages of C libraries."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def png(width: int, height: int, depth: int, kind: int, rows: bytes, palette: by
 
 
 def turned(jpeg: bytes, orientation: int) -> bytes:
-    """`jpeg` with an EXIF orientation."""
+    """Return `jpeg` with an EXIF orientation."""
     tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     exif = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
@@ -144,7 +144,7 @@ def test_a_truncated_file_is_never_a_wrong_picture(tmp_path: Path, name: str, sh
         found = read(tmp_path, whole[: int(share * len(whole))])
     except ValueError:
         return
-    # a TIFF's last bytes are its directory's end, which nothing needs
+    # the last bytes of a TIFF are the end of its directory, which no reader needs
     assert name.startswith("tiff")
     np.testing.assert_array_equal(found, read(tmp_path, whole))
 
@@ -230,7 +230,7 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path: Path) -> None:
 
 
 def chatter(folder: Path, damage: str) -> str:
-    """What reading damaged files leaves on standard error, the log levels set as the command line sets them."""
+    """Return what reading damaged files writes to standard error, with the command line's log levels."""
     for name, data in FILES.items():
         (folder / name).write_bytes(data)
     code = f"""

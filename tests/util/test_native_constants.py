@@ -1,4 +1,4 @@
-"""Numbers that C and Python both have: the same in both, as the C sources say them."""
+"""Constants that C and Python share have the same values in both; read from the C sources."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CODEC = "hyperspectral/codec"
 
 
 def numbers(source: str) -> dict[str, int]:
-    """The enumerators and the macros of a C source that are numbers, by name."""
+    """Return the numeric enumerators and macros of a C source, by name."""
     text = (PACKAGE / source).read_text()
     found = [pair for body in re.findall(r"^enum \{(.*?)\};", text, re.DOTALL | re.MULTILINE) for pair in body.split(",")]
     made: dict[str, int] = {}
     for name, value in (pair.split("=") for pair in found):
-        # what is made of others, such as LEVELS * LEVELS, is no number of Python's
+        # expressions such as LEVELS * LEVELS have no counterpart in Python
         if number := re.fullmatch(r"(\d+)(?: << (\d+))?", value.strip()):
             made[name.strip()] = int(number[1]) << int(number[2] or 0)
     return made | {name: int(value) for name, value in re.findall(r"^#define (\w+) (\d+)\b", text, re.MULTILINE)}

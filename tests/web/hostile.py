@@ -42,7 +42,7 @@ _VERSIONS = [
 
 
 def requests(seed: int) -> Iterator[bytes]:
-    """Yield raw requests without end: some valid, most wrong in one or several ways, some truncated, some not HTTP at all."""
+    """Yield raw requests endlessly: some valid, most wrong in one or several ways, some truncated, some not HTTP at all."""
     dice = random.Random(seed)
     while True:
         yield _request(dice)

@@ -61,3 +61,14 @@ def test_allowed_hosts() -> None:
         "127.1",
     ):
         assert not address.is_allowed(host, names), host
+
+
+@pytest.mark.parametrize("name", ["camera.example.org", "pi.lan", "192.168.7.7", "[2001:db8::1]"])
+def test_a_page_behind_a_proxy_needs_a_token_on_loopback_too(name: str) -> None:
+    with pytest.raises(SettingsError, match="can be reached from other machines, through a proxy"):
+        address.token(WebSettings(hosts=("localhost", name)))
+    assert address.token(WebSettings(hosts=(name,), token="x" * 20)) == "x" * 20
+
+
+def test_names_of_this_machine_alone_need_no_token() -> None:
+    assert address.token(WebSettings(hosts=("localhost", "127.0.0.1", "[::1]", "edgefuse.localhost"))) is None

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import http.client
 import logging
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from edgefuse.frames import FusedFrame
+from tests.support.waiting import joined, signalled
 from tests.web import hostile
 from tests.web.conftest import DEADLINE_S, TOKEN, Served
 
 connection = pytest.importorskip("edgefuse.web.connection")
+places = pytest.importorskip("edgefuse.web.places")
 Serve = Callable[..., Served]
 _GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -128,9 +134,8 @@ def test_no_path_is_a_file(serve: Serve, path: str) -> None:
 def test_malformed_requests_are_rejected_and_others_still_served(
     serve: Serve, frames: list[FusedFrame], token: str | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgefuse.web import access
-
-    monkeypatch.setattr(access, "WRONG_S", 0.0)
+    monkeypatch.setattr(places, "WRONG_S", 0.0)
+    monkeypatch.setattr(places, "_LONGEST_S", 0.0)
     caplog.set_level(logging.INFO)
     page = serve(token=token)
     asked: list[object] = []
@@ -172,3 +177,127 @@ def test_a_hanging_command_blocks_neither_picture_nor_state(
     assert page.get("/state.json")[0] == page.get("/picture.png")[0] == 200
     assert page.json("/healthz")["frames"] == 1
     go.set()
+
+
+class Attackers(threading.Thread):
+    """`count` connections at once, each of one kind, opened again whenever it is closed, until `close`."""
+
+    def __init__(self, address: tuple[str, int], count: int) -> None:
+        super().__init__(name="attackers")
+        self._address, self._count = address, count
+        self._loop = asyncio.new_event_loop()
+        self._over = False
+        self.begun, self.answered, self.opened = threading.Event(), 0, 0
+
+    def run(self) -> None:
+        self._loop.run_until_complete(self._attack())
+        self._loop.close()
+
+    async def _attack(self) -> None:
+        kinds = (self._guess, self._slow, self._stall, self._anonymous)
+        tasks = [asyncio.create_task(self._again(kinds[k % len(kinds)])) for k in range(self._count)]
+        await asyncio.sleep(1)
+        self.begun.set()
+        while not self._over:
+            await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _again(self, kind: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(*self._address)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            self.opened += 1
+            try:
+                with contextlib.suppress(OSError):
+                    await kind(reader, writer)
+            finally:
+                writer.transport.abort()
+
+    async def _guess(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(_GET + b"Authorization: Bearer wrong\r\n\r\n")
+            if not await reader.read(4096):
+                return
+            self.answered += 1
+
+    async def _slow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for byte in _GET + b"X: " + b"y" * 5000:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.1)
+
+    async def _stall(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async def _anonymous(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(_GET.replace(b"/healthz", b"/report.json") + b"\r\n")
+            if not await reader.read(4096):
+                return
+
+    def close(self) -> None:
+        self._over = True
+        joined(self, "the attackers' end")
+
+
+def test_hundreds_of_hostile_connections_do_not_keep_out_who_has_the_token(serve: Serve, frames: list[FusedFrame]) -> None:
+    page = serve(token=TOKEN)
+    page.live.write(frames[0])
+    attackers = Attackers(page.address, 200)
+    attackers.start()
+    try:
+        signalled(attackers.begun, "the attack")
+        statuses = []
+        for _ in range(100):
+            page.live.write(frames[0])
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                statuses.append(page.get("/healthz", Authorization=f"Bearer {TOKEN}")[0])
+    finally:
+        attackers.close()
+    assert statuses.count(200) >= 99
+    assert attackers.opened >= 200
+
+
+def test_wrong_tokens_are_answered_ever_later_and_never_more_than_twenty_a_second_in_all() -> None:
+    now = [100.0]
+    kept = places.Places(300, lambda: now[0])
+    delays = [kept._delay_s("10.0.0.1") for _ in range(200)]
+    assert delays[:50] == [0.0] * 50
+    assert delays == sorted(delays)
+    # 10 a second to one address
+    assert delays[149] == pytest.approx(9.9)
+    # another address has its own pace, until all together are too many
+    assert kept._delay_s("10.0.0.2") == 0.0
+    for k in range(5000):
+        kept._delay_s(f"10.1.{k // 250}.{k % 250}")
+    assert kept._delay_s("10.0.0.3") == pytest.approx(30.0, abs=0.1)
+    assert len(kept._free_at) <= places._ADDRESSES + 2
+    now[0] += 100
+    assert kept._delay_s("10.0.0.1") == 0.0
+
+
+class _Guest:
+    def __init__(self, address: str) -> None:
+        self.address, self.left = address, False
+
+    def leave(self) -> None:
+        self.left = True
+
+
+def test_who_has_to_leave_is_of_the_address_with_most_strangers() -> None:
+    kept = places.Places(4)
+    first, *many = _Guest("10.0.0.1"), *(_Guest("10.0.0.9") for _ in range(3))
+    for guest in (first, *many):
+        kept.waiting[guest] = None
+    newest = _Guest("10.0.0.2")
+    kept.enter(newest, ("10.0.0.2", 1), 5)
+    assert [g.left for g in (first, *many, newest)] == [False, True, False, False, False]
+    # where nobody waits, everybody else has shown the token
+    alone = places.Places(1)
+    alone.enter(newest, ("10.0.0.2", 1), 2)
+    assert newest.left

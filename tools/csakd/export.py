@@ -1,8 +1,8 @@
-"""Export CSAKD's student: `python -m tools.csakd.export --run csakd`.
+"""Exports CSAKD's student: `python -m tools.csakd.export --run csakd`.
 
 Writes models/csakd-student/: int8 ONNX and TFLite, a golden pair and card.toml. The teacher is not exported; the card has its figures.
-In float32 stay the layers whose small differences the sharpening is about: both heads, where they meet, the one that mixes what the streams
-give (in 8 bit it cost 0.1 to 0.5 dB), the one that draws the bands, and the skip connection from the enlarged cube.
+Layers in which small differences matter stay in float32: both heads, the layer that joins them, the one that mixes the streams' outputs
+(8 bits cost 0.1 to 0.5 dB), the one that computes the bands, and the skip connection from the enlarged cube.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from edgefuse import zoo
 from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.runtimes import Choice, choose
-from edgefuse.sharpening.csakd import bounded, given
+from edgefuse.sharpening.csakd import bounded, network_inputs
 from tools import cards, command_line
 from tools.csakd.network import BANDS, CSAKD, SLOTS, macs_per_pixel, parameters, read
 from tools.csakd.train import PUBLIC, psnr, score
@@ -35,12 +35,12 @@ TITLE = "CSAKD's student: a hyperspectral cube and a multispectral image, 4 time
 SOURCE = "Hsu et al., CSAKD: Knowledge Distillation With Cross Self-Attention for Hyperspectral and Multispectral Image Fusion (2024)"
 EXACT = "head_cube", "head_image", "meet", "total", "mix", "draw"
 QUANTISATION = "{}; heads, where they meet, what mixes the streams and draws the bands, and the skip fp32"
-TOLERANCE = {"int8": 0.02}  # another machine's rounding of activations
-SIDE = 64  # of the crops for int8's ranges, and of the TFLite file before it is resized
+TOLERANCE = {"int8": 0.02}  # activations may be rounded differently on another machine
+SIDE = 64  # side of the crops for int8's ranges, and of the TFLite file's input before resizing
 
 
 class Sharp(nn.Module):
-    """As published: the sharp cube, in [0, 1]."""
+    """The network as exported, with the sharp cube clipped to [0, 1] as output."""
 
     def __init__(self, network: CSAKD) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Sharp(nn.Module):
 
 
 class SharpChannelsLast(nn.Module):
-    """The same in TFLite's layout."""
+    """The same network in TFLite's layout."""
 
     def __init__(self, network: CSAKD) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class SharpChannelsLast(nn.Module):
 
 
 def onnx_int8(network: CSAKD, calibration: list[dict[str, np.ndarray]]) -> bytes:
-    """Static QDQ, S8S8, weights per channel; in float32 all but the convolutions, and of them `EXACT`."""
+    """Quantise the convolutions, except `EXACT`, as static QDQ (S8S8, per-channel weights); the rest stays in float32."""
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -93,8 +93,8 @@ def onnx_int8(network: CSAKD, calibration: list[dict[str, np.ndarray]]) -> bytes
 
 
 def floats_elsewhere(model: bytes) -> bytes:
-    """A quantised ONNX model in which 8 bit are for its quantised convolutions alone. onnxruntime's quantiser hands a tensor that one of
-    them takes to all its other readers in 8 bit, too: here to the residual connections, and to where the streams meet."""
+    """Restrict 8 bits in a quantised ONNX model to the inputs of its quantised convolutions. onnxruntime's quantiser also passes the 8-bit
+    version of such a tensor to all its other consumers: here the residual connections and the place where the streams join."""
     import onnx
 
     read = onnx.load_from_string(model)
@@ -115,7 +115,7 @@ def floats_elsewhere(model: bytes) -> bytes:
 
 
 def tflite_int8(network: CSAKD, calibration: list[dict[str, np.ndarray]]) -> bytes:
-    """int8 convolutions, all but `EXACT`, between float32 inputs and outputs."""
+    """Convert to TFLite with int8 convolutions, except `EXACT`, and float32 inputs and outputs."""
     import litert_torch
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
@@ -138,7 +138,7 @@ def tflite_int8(network: CSAKD, calibration: list[dict[str, np.ndarray]]) -> byt
 
 
 def golden_pair(rows: int = 16, columns: int = 24) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 (172, rows, columns) and (6, ...): made-up materials, the cube degraded and enlarged; nothing of the training data."""
+    """Return a synthetic pair, uint8 (172, rows, columns) and (6, ...): the cube degraded and enlarged; no training data."""
     sharp = golden_cube(rows, columns).transpose(1, 2, 0)[..., :BANDS].astype(np.float32) / 255
     both = interpolated(degraded(sharp)), wide_bands(sharp)
     cube, image = (np.round(255 * np.clip(x, 0, 1)).astype(np.uint8).transpose(2, 0, 1) for x in both)
@@ -146,7 +146,7 @@ def golden_pair(rows: int = 16, columns: int = 24) -> tuple[np.ndarray, np.ndarr
 
 
 def _head() -> dict[str, Any]:
-    """What the card says of the model, its inputs and its output."""
+    """Return the card's keys on the model, its inputs and its output."""
 
     def tensor(name: str, channels: int, colour: str) -> dict[str, Any]:
         shape = [1, channels, "height", "width"]
@@ -163,11 +163,11 @@ def _head() -> dict[str, Any]:
 
 
 def export(args: argparse.Namespace) -> Path:
-    """The folder written."""
+    """Export the model and return its folder."""
     network, teacher = (read(args.runs / args.run, kind) for kind in ("student", "teacher"))
-    found = load(args.data)
+    scenes = load(args.data)
     rng = np.random.default_rng(args.seed)
-    learned = [s for s in found if s.part == "train"]
+    learned = [s for s in scenes if s.part == "train"]
     calibration = [dict(zip(("cube", "image"), batch(learned, 1, SIDE, rng), strict=False)) for _ in range(args.crops)]
     folder: Path = args.models / NAME
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,12 +186,12 @@ def export(args: argparse.Namespace) -> Path:
     size, large = parameters(network), parameters(teacher)
     work, much = macs_per_pixel(network), macs_per_pixel(teacher)
     networks = nn.ModuleDict({"teacher": teacher, "student": network})
-    quality: dict[str, Any] = dict(score(networks, found))
+    quality: dict[str, Any] = dict(score(networks, scenes))
     networks.eval()
     tables: dict[str, dict[str, Any]] = {
         "cost": {"parameters": size, "macs_per_pixel": work},
         "training": {k: v for k, v in result.items() if k not in ("model", "test", "networks")} | {
-            "held_out": sorted({s.name for s in found if s.part == "test"}),
+            "held_out": sorted({s.name for s in scenes if s.part == "test"}),
             "teacher": {"parameters": large, "macs_per_pixel": much},
             "share": {"parameters": round(size / large, 4), "macs": round(work / much, 4)},
             "paper": {"parameters": 7_440_000, "of_teacher": 26_800_000, "gmacs": 145, "of_teacher_gmacs": 942},
@@ -199,7 +199,7 @@ def export(args: argparse.Namespace) -> Path:
         },
         "quality": quality,
     }  # fmt: skip
-    # the card must exist for a runtime to load from it; its golden digest and quality follow
+    # a runtime can only load a model with a card; its golden digest and quality are added below
     cards.write(folder, _head(), files, tables, TOLERANCE)
     cube, image = golden_pair()
     arrays = {"cube": cube, "image": image}
@@ -210,7 +210,7 @@ def export(args: argparse.Namespace) -> Path:
         choice = choose(zoo.read_card(folder), file["runtime"], "int8", 1)
         arrays[f"sharp.int8.{file['runtime']}"] = cards.store(_run(choice, **taken))
         for bands in (4, 6):
-            quality[f"student_{bands}_int8_{file['runtime']}_db"] = _held_out(choice, found, bands)
+            quality[f"student_{bands}_int8_{file['runtime']}_db"] = _held_out(choice, scenes, bands)
         choice.runtime.close()
     np.savez_compressed(folder / cards.GOLDEN, **arrays)
     cards.write(folder, _head(), files, tables, TOLERANCE)
@@ -223,11 +223,11 @@ def _run(choice: Choice, cube: np.ndarray, image: np.ndarray) -> np.ndarray:
     return choice.planes(made["sharp"])
 
 
-def _held_out(choice: Choice, found: list[Scene], bands: int) -> float:
-    """Mean PSNR in dB over the held-out scenes, as `tools.csakd.train.score` has it."""
+def _held_out(choice: Choice, scenes: list[Scene], bands: int) -> float:
+    """Return the mean PSNR in dB over the held-out scenes, as in `tools.csakd.train.score`."""
     each = []
-    for scene in (s for s in found if s.part == "test"):
-        cube, image = given(scene.start, wide_bands(scene.truth, bands), BANDS)
+    for scene in (s for s in scenes if s.part == "test"):
+        cube, image = network_inputs(scene.start, wide_bands(scene.truth, bands), BANDS)
         detail = (_run(choice, cube, image) - cube).transpose(1, 2, 0)
         each.append(psnr(scene.truth, scene.start + bounded(resampled(detail, scene.truth.shape[2]), scene.start)))
     return round(float(np.mean(each)), 2)
@@ -235,11 +235,13 @@ def _held_out(choice: Choice, found: list[Scene], bands: int) -> float:
 
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.csakd.export", __doc__)
-    p.add_argument("--run", default="csakd", help="run under --runs whose final.pt is exported (default: %(default)s)")
-    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="what int8's ranges come from, and what is held out")
-    p.add_argument("--crops", type=int, default=48, help="of 64 x 64 pixels, for int8's ranges (default: %(default)s)")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where tools.csakd.train wrote (default: %(default)s)")
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="where the model's folder goes (default: %(default)s)")
+    p.add_argument("--run", default="csakd", help="run under --runs to export (its final.pt; default: %(default)s)")
+    p.add_argument(
+        "--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="data to measure int8's ranges on, with the held-out scenes"
+    )
+    p.add_argument("--crops", type=int, default=48, help="crops of 64 x 64 pixels for ranges (default: %(default)s)")
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
+    p.add_argument("--models", type=Path, default=ROOT / "models", help="folder to write the model's folder to (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0)
     return p
 

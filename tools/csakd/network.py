@@ -1,13 +1,13 @@
 """CSAKD (Hsu et al., "CSAKD: Knowledge Distillation With Cross Self-Attention for Hyperspectral and Multispectral Image Fusion", 2024).
 
-The teacher and the student are one network of two widths. Dual two-streamed (DTS): the low-resolution cube, enlarged, and the multispectral
-image each have a stream of their own (distinct), and both together one more (joint). Each stream is a CLRA: three CLRBs, whose outputs are
-aggregated, and a residual connection; a CLRB is dense 3 x 3 convolutions with LeakyReLU and a residual connection. The cross self-attention
-(CSA) weighs the three streams.
+Teacher and student are the same network with different widths. Dual two-streamed (DTS): the enlarged low-resolution cube and the
+multispectral image each have their own stream (distinct), and both together a third one (joint). Each stream is a CLRA: three CLRBs, whose
+outputs are aggregated, and a residual connection. A CLRB consists of dense 3 x 3 convolutions with LeakyReLU and a residual connection. The
+cross self-attention (CSA) weights the three streams.
 
-What the text leaves open, and how it is here: attention is among the streams of a pixel (the image's stream, which has the detail, asks;
-all three, itself too, answer), so it is linear in pixels, and a tile of a scene gives what the whole would. What is drawn is added to the
-cubic interpolation. Widths are ours, smaller than the published ones.
+Choices that the paper leaves open: attention is computed among the streams of each pixel (query: the image's stream, which has the detail;
+keys: all three streams), so its cost is linear in pixels, and a tile of a scene gives the same result as the whole. The network's output is
+added to the cubic interpolation. Our widths are smaller than the published ones.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from torch.nn.functional import leaky_relu
 
 from edgefuse.sharpening.csakd import RANGES, response
 
-BANDS = 172  # of the cubes, resampled
-# of the images: blue, green, red, near infrared, two short-wave; where they lack the last two, what the cube shows of them
+BANDS = 172  # of the resampled cubes
+# of the images: blue, green, red, near infrared, two short-wave; images of 4 bands take the last two from the cube
 SLOTS = len(RANGES)
-WIDTHS = {"teacher": (64, 40), "student": (32, 8)}  # channels of a stream, and what a dense convolution adds
+WIDTHS = {"teacher": (64, 40), "student": (32, 8)}  # channels of a stream, and those that a dense convolution adds
 SLOPE = 0.2
 BLOCKS = 3
-REACH = 2 + 2 * BLOCKS  # pixels that the output looks around itself
-_DETAIL = 8.0  # what details are multiplied by at the start, to be as large as reflectances
+REACH = 2 + 2 * BLOCKS  # radius of the receptive field in pixels
+_DETAIL = 8.0  # initial factor for details, which makes them as large as reflectances
 
 
 class CLRB(nn.Module):
-    """(N, C, H, W) -> the same: two dense convolutions, a transition, a residual connection."""
+    """Maps (N, C, H, W) to the same shape: two dense convolutions, a transition, a residual connection."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class CLRB(nn.Module):
 
 
 class CLRA(nn.Module):
-    """Three CLRBs, their outputs aggregated across layers, and a residual connection around them all."""
+    """Three CLRBs whose outputs are aggregated, with a residual connection around all of them."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -62,20 +62,20 @@ class CLRA(nn.Module):
 
 
 class CSA(nn.Module):
-    """Cross self-attention: `asking` (the image's stream) weighs itself and the others, pixel by pixel."""
+    """Cross self-attention: `asking` (the image's stream) is the query for weights of all streams, pixel by pixel."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.query = nn.Conv2d(width, width, 1)
         self.keys, self.values = (nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(3)) for _ in range(2))
-        # a dot product whose terms are weighed: a convolution, as a mean would be reshaped, which TFLite does at one size only
+        # a weighted dot product as a convolution, because a mean would become a reshape, which TFLite fixes to one size
         self.total = nn.Conv2d(width, 1, 1, bias=False)
         nn.init.constant_(self.total.weight, width**-0.5)
 
     def forward(self, asking: Tensor, spectral: Tensor, joint: Tensor) -> Tensor:
         every, query = (asking, spectral, joint), self.query(asking)
         scores = [self.total(query * key(x)) for key, x in zip(self.keys, every, strict=True)]
-        # softmax, written out: stacked streams would be reshaped, too
+        # softmax written out, because stacked streams would be reshaped, too
         powers = [torch.exp(score.clamp(-20, 20)) for score in scores]
         whole = powers[0] + powers[1] + powers[2]
         weighed = [value(x) * (power / whole) for value, x, power in zip(self.values, every, powers, strict=True)]
@@ -83,7 +83,7 @@ class CSA(nn.Module):
 
 
 class CSAKD(nn.Module):
-    """cube (N, 172, H, W), enlarged, and image (N, 6, H, W), both in [0, 1] -> the sharp cube (N, 172, H, W), not clipped."""
+    """Sharpens an enlarged cube (N, 172, H, W) with an image (N, 6, H, W), both in [0, 1], to (N, 172, H, W), not clipped."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -100,24 +100,24 @@ class CSAKD(nn.Module):
         return cube + self.detail(cube, image)
 
     def detail(self, cube: Tensor, image: Tensor) -> Tensor:
-        """What is added to the cube."""
-        return self.drawn(*self.heads(cube, image))
+        """Return the detail to add to the cube."""
+        return self.detail_from_heads(*self.heads(cube, image))
 
     def heads(self, cube: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the three streams begin with. Small differences of large numbers: not for half precision."""
+        """Return the inputs of the three streams. They are small differences of large numbers, so do not use half precision."""
         seen_cube, seen_image = self.head_cube(cube), self.head_image(image)
         return seen_cube, seen_image, self.meet(torch.cat([seen_cube, seen_image], 1))
 
-    def drawn(self, seen_cube: Tensor, seen_image: Tensor, met: Tensor) -> Tensor:
+    def detail_from_heads(self, seen_cube: Tensor, seen_image: Tensor, met: Tensor) -> Tensor:
         joint = self.joint(met)
         fused = self.attention(self.distinct_image(seen_image), self.distinct_cube(seen_cube), joint)
         return self.draw(leaky_relu(self.mix(torch.cat([fused, joint], 1)), SLOPE))
 
 
 def begin(network: CSAKD, cube: np.ndarray, image: np.ndarray, truth: np.ndarray) -> None:
-    """Begin where a linear regression ends: each band's detail from by how much the image differs from the cube, on examples
-    (N, 172, H, W) and (N, 6, H, W). The cube's head sees one half of that difference, then principal components; the streams begin as
-    little more than their residual connections.
+    """Initialise as a linear regression of each band's detail on the difference between image and cube, from examples (N, 172, H, W) and
+    (N, 6, H, W). The cube's head computes one half of that difference, then principal components; the streams start as almost only their
+    residual connections.
     """
     spectra, pixels, drawn = (np.moveaxis(x, 1, 3).reshape(-1, x.shape[1]).astype(np.float64) for x in (cube, image, truth - cube))
     seen = response(BANDS).astype(np.float64)
@@ -146,14 +146,14 @@ def begin(network: CSAKD, cube: np.ndarray, image: np.ndarray, truth: np.ndarray
         for k in range(SLOTS):
             image_head.weight[k, k, 1, 1] = 1
             meet.weight[k, k], meet.weight[k, width + k] = -_DETAIL, _DETAIL
-            # a LeakyReLU of both signs is linear
+            # the sum of LeakyReLUs of both signs is linear
             for channel, sign in ((k, 1), (SLOTS + k, -1)):
                 mix.weight[channel, width + k, 1, 1] = sign
                 draw.weight[:, channel, 0, 0] = torch.from_numpy((sign * slopes[k] / (_DETAIL * (1 + SLOPE))).astype(np.float32))
 
 
 def paces(network: CSAKD) -> list[dict[str, object]]:
-    """The optimiser's groups: the layers that `begin` solved for learn slowly, or what they begin with is lost."""
+    """Return parameter groups for the optimiser: the layers that `begin` solved have a low rate, to keep their initial function."""
     slow = {network.head_cube: 0.02, network.head_image: 0.1, network.meet: 0.1, network.draw: 0.1}
     solved = [{"params": list(layer.parameters()), "share": share} for layer, share in slow.items()]
     known = {id(p) for group in solved for p in group["params"]}
@@ -161,12 +161,12 @@ def paces(network: CSAKD) -> list[dict[str, object]]:
 
 
 def network_of(kind: str) -> CSAKD:
-    """`teacher` or `student`, not trained."""
+    """Return an untrained `teacher` or `student`."""
     return CSAKD(*WIDTHS[kind])
 
 
 def read(run: Path, kind: str) -> CSAKD:
-    """What a run (tools/csakd/train.py) ended with."""
+    """Load the final networks of a run of tools/csakd/train.py."""
     stored = torch.load(run / "final.pt", weights_only=True)[kind]
     network = CSAKD(**stored["shape"])
     network.load_state_dict(stored["network"])
@@ -178,6 +178,6 @@ def parameters(network: nn.Module) -> int:
 
 
 def macs_per_pixel(network: CSAKD) -> int:
-    """Multiply-accumulates for each pixel of the image: every convolution's, and the attention's products."""
+    """Return multiply-accumulates per pixel of the image, of all convolutions and the attention's products."""
     convolutions = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Conv2d))
     return convolutions + (2 + 6) * network.shape["width"]

@@ -1,1 +1,1 @@
-"""Photographs with segmentation masks, and the fusion pairs made from them."""
+"""Training data: photographs with masks, fusion pairs, hyperspectral scenes."""

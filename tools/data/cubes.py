@@ -1,10 +1,10 @@
-"""Loaders: hyperspectral scenes -> `Scene`s of 202 bands in [0, 1].
+"""Loads hyperspectral scenes, with 202 bands in [0, 1].
 
     hyspecnet:DIR[:easy|hard]   HySpecNet-11k as published: DIR/patches/**/NAME-DATA.npy and DIR/splits/easy/{train,val,test}.csv
     scenes:DIR                  .npz files with `cube` (H, W, B), the spectral axis resampled to 202; enmap*.npz (tiles, H, W, 218 or 224)
                                 reduced to the 202 of HySpecNet-11k
 
-Radiometric scaling is fixed: counts / 10000 clipped to [0, 1], or the cube as it is where its maximum is at most 2.
+Radiometric scaling is fixed: counts / 10000 clipped to [0, 1]; a cube with a maximum of at most 2 is not scaled.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 
 from tools.sscnet.network import BANDS
 
-# 0-based bands of EnMAP's 224 that HySpecNet-11k drops: water vapour
+# water vapour bands that HySpecNet-11k drops, 0-based among EnMAP's 224
 DROPPED = (*range(126, 141), *range(160, 167))
-_MISSING = range(129, 135)  # not in the 218 bands of ../shared/data/hsi/enmap_potsdam_tiles.npz
-# never trained on: two airborne sensors, an urban and a coastal scene, and two EnMAP tiles
+_MISSING = range(129, 135)  # missing in ../shared/data/hsi/enmap_potsdam_tiles.npz, which has 218 bands
+# for testing only: two airborne sensors, an urban and a coastal scene, and two EnMAP tiles
 HELD_OUT = ("abu_airport_3", "abu_beach_2", "abu_urban_5", "sandiego", "enmap_12", "enmap_13")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """name; cube: float32 (202, H, W) in [0, 1]; part: "train", "validation" or "test"."""
+    """A scene. cube: float32 (202, H, W) in [0, 1]. part: "train", "validation" or "test"."""
 
     name: str
     cube: np.ndarray
@@ -35,13 +35,13 @@ class Scene:
 
 
 def scaled(cube: np.ndarray) -> np.ndarray:
-    """(H, W, B) counts or reflectance -> float32 (H, W, B) in [0, 1]."""
+    """Convert counts or reflectance (H, W, B) to float32 (H, W, B) in [0, 1]."""
     whole = np.nan_to_num(cube.astype(np.float32))
     return np.clip(whole if whole.max() <= 2 else whole / 10000, 0, 1)
 
 
 def resampled(cube: np.ndarray, bands: int = BANDS) -> np.ndarray:
-    """(H, W, B) -> (H, W, bands), linearly along the spectral axis, ends kept: a made-up sensor of 202 bands, not a calibrated one."""
+    """Resample (H, W, B) to (H, W, bands) linearly along the spectral axis; first and last band are kept. This is no real sensor."""
     count = cube.shape[2]
     at = np.linspace(0, count - 1, bands)
     low = np.minimum(at.astype(int), max(count - 2, 0))
@@ -50,7 +50,7 @@ def resampled(cube: np.ndarray, bands: int = BANDS) -> np.ndarray:
 
 
 def enmap(cube: np.ndarray) -> np.ndarray:
-    """EnMAP (H, W, 224), or (H, W, 218) where bands 129 to 134 are missing -> (H, W, 202)."""
+    """Reduce EnMAP's 224 bands, or 218 without bands 129 to 134, to HySpecNet-11k's: (H, W, 202)."""
     there = [b for b in range(224) if cube.shape[2] == 224 or b not in _MISSING]
     if len(there) != cube.shape[2]:
         raise ValueError(f"expected EnMAP's 224 or 218 bands, got {cube.shape[2]}")
@@ -73,7 +73,7 @@ def _scene(name: str, cube: np.ndarray) -> Scene:
 
 
 def hyspecnet(root: Path, split: str = "easy") -> Iterator[Scene]:
-    """The published splits; patches are (202, 128, 128) float32, already scaled."""
+    """Load the published splits; patches are (202, 128, 128) float32, already scaled."""
     for part, file in (("train", "train"), ("validation", "val"), ("test", "test")):
         with (root / "splits" / split / f"{file}.csv").open(newline="") as f:
             names = [name for row in csv.reader(f) for name in row]
@@ -85,31 +85,31 @@ def hyspecnet(root: Path, split: str = "easy") -> Iterator[Scene]:
 
 
 def load(uris: list[str]) -> list[Scene]:
-    """Scenes of KIND:DIR. Raises ValueError for an unknown kind or an empty folder."""
-    found: list[Scene] = []
+    """Load the scenes of KIND:DIR. Raises ValueError for an unknown kind or an empty folder."""
+    loaded: list[Scene] = []
     for uri in uris:
         kind, _, rest = uri.partition(":")
         if kind == "scenes":
-            found += scenes(Path(rest))
+            loaded += scenes(Path(rest))
         elif kind == "hyspecnet":
             folder, _, split = rest.partition(":")
-            found += hyspecnet(Path(folder), split or "easy")
+            loaded += hyspecnet(Path(folder), split or "easy")
         else:
             raise ValueError(f"{uri}: expected scenes:DIR or hyspecnet:DIR")
-    if not any(s.part == "train" for s in found):
+    if not any(s.part == "train" for s in loaded):
         raise ValueError(f"nothing to train on in {', '.join(uris)}")
-    return found
+    return loaded
 
 
-def batch(found: list[Scene], count: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """float32 (count, 202, size, size): crops, turned and mirrored, with gains of their own, and now and then another sensor's bands.
+def batch(scenes: list[Scene], count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw random crops, float32 (count, 202, size, size): rotated, mirrored, with random gains, and sometimes as another sensor sees them.
 
-    Scenes are drawn by their area, none more than eight times as often as the smallest.
+    Scenes are drawn with a probability proportional to their area, at most eight times that of the smallest.
     """
-    areas = np.minimum([s.cube.shape[1] * s.cube.shape[2] for s in found], 8 * size * size).astype(float)
+    areas = np.minimum([s.cube.shape[1] * s.cube.shape[2] for s in scenes], 8 * size * size).astype(float)
     out = np.empty((count, BANDS, size, size), np.float32)
     for k in range(count):
-        cube = found[rng.choice(len(found), p=areas / areas.sum())].cube
+        cube = scenes[rng.choice(len(scenes), p=areas / areas.sum())].cube
         top, left = (int(rng.integers(0, max(n - size, 0) + 1)) for n in cube.shape[1:])
         crop = cube[:, top : top + size, left : left + size]
         short = [(0, size - n) for n in crop.shape[1:]]
@@ -117,7 +117,7 @@ def batch(found: list[Scene], count: int, size: int, rng: np.random.Generator) -
         if rng.random() < 0.5:
             crop = crop[:, :, ::-1]
         if rng.random() < 0.3:
-            # the same light seen by bands that lie elsewhere
+            # shift the bands, as of another sensor
             first, last = rng.uniform(0, 15), BANDS - 1 - rng.uniform(0, 15)
             at = np.linspace(first, last, BANDS)
             low = np.minimum(at.astype(int), BANDS - 2)

@@ -1,8 +1,8 @@
-"""Fusion pairs with a ground truth, made from photographs (MobileFuse, section III-B): multi-focus and multi-lighting.
+"""Makes fusion pairs with a ground truth from photographs (MobileFuse, section III-B): multi-focus and multi-lighting.
 
-Multi-focus: the foreground mask cuts the photograph in two; one source has the background blurred, the other the foreground.
-Multi-lighting: one source is over-saturated, the other darkened. In both, the photograph itself is the ground truth, and which
-source gets which is drawn at random, so that neither stream learns "mine is better".
+Multi-focus: the background is blurred in one source, the foreground in the other. Multi-lighting: one source is over-saturated, the other
+darkened. In both cases the photograph is the ground truth. The roles of the sources are random, so that the network does not learn to
+prefer one of its inputs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tools.data.photographs import Photograph
 
 @dataclass(frozen=True)
 class Batch:
-    """float32 (N, 1, S, S) in [0, 1] each; mask is the ideal map, meaningful where `focus` (bool (N,)) is set."""
+    """Pairs, float32 (N, 1, S, S) in [0, 1] each. mask: the ideal map, defined where `focus` (bool (N,)) is set."""
 
     visible: np.ndarray
     infrared: np.ndarray
@@ -28,7 +28,7 @@ class Batch:
 
 
 def split(photographs: list[Photograph], seed: int = 0) -> dict[str, list[Photograph]]:
-    """Fixed 80/10/10 split by a hash of the name, so that adding photographs moves none of the others."""
+    """Split 80/10/10 by a hash of the name, so that additional photographs do not move others to another part."""
     parts: dict[str, list[Photograph]] = {"train": [], "validation": [], "test": []}
     for p in photographs:
         bucket = zlib.crc32(f"{seed}:{p.name}".encode()) % 10
@@ -39,7 +39,7 @@ def split(photographs: list[Photograph], seed: int = 0) -> dict[str, list[Photog
 def _crop(photograph: Photograph, size: int, rng: np.random.Generator, masked: bool) -> tuple[np.ndarray, np.ndarray]:
     luma, mask = photograph.luma, photograph.foreground
     mask = np.zeros_like(luma) if mask is None else mask
-    # a random scale: the network meets objects and grain of every size
+    # a random scale, for objects and noise of different sizes
     scale = max(rng.uniform(0.5, 1.2), (size + 1) / min(luma.shape))
     luma = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     mask = cv2.resize(mask, luma.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -55,10 +55,10 @@ def _crop(photograph: Photograph, size: int, rng: np.random.Generator, masked: b
 
 
 def _sensors(luma: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph as two sensors might see it: half the time alike, else each with its own gamma and polarity.
+    """Return the photograph as seen by two sensors: identical in half of the cases, else each with its own gamma and polarity.
 
-    Without this the network learns brightness, not content: an infrared frame is nothing like the visible one. Contrast stays
-    alike: which of two parts is the sharper or better lit is what is to be learned.
+    Without this the network would decide by brightness, which differs between visible and infrared frames. The contrast is unchanged,
+    because the network has to learn which source is sharper or better lit.
     """
     if rng.random() < 0.5:
         return luma, luma
@@ -71,19 +71,19 @@ def _sensors(luma: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
 
 
 def _badly_lit(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Over-saturated or darkened, clipped to [0, 1]: whole regions go white or black."""
+    """Return an over-saturated or darkened version, clipped to [0, 1], in which whole regions are white or black."""
     if rng.random() < 0.4:
         return np.clip(x * rng.uniform(1.2, 4.0) + rng.uniform(0.0, 0.5), 0, 1)
     return np.clip(x * rng.uniform(0.05, 0.7) - rng.uniform(0.0, 0.25), 0, 1)
 
 
 def _softened(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A thermal camera's optics are softer: well lit but soft must win against sharp but dark."""
+    """Blur a little, as a thermal camera's optics do: the network must prefer well lit but soft to sharp but dark."""
     return cv2.GaussianBlur(x, (0, 0), rng.uniform(0.5, 1.5)) if rng.random() < 0.4 else x
 
 
 def multi_focus(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(foreground sharp, background sharp, truth): float32 (S, S), for a mask of 1 in the foreground."""
+    """Return (source with sharp foreground, source with sharp background, truth), float32 (S, S). mask: 1 in the foreground."""
     a, b = _sensors(luma, rng)
     sigma = rng.uniform(1.0, 5.0)
     first = a * mask + cv2.GaussianBlur(a, (0, 0), sigma) * (1 - mask)
@@ -92,8 +92,8 @@ def multi_focus(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator) ->
 
 
 def multi_lighting(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first, second, truth): float32 (S, S). With a mask, each source is badly lit on one side of it; without, one source
-    is over-saturated and the other darkened all over.
+    """Return (first, second, truth), float32 (S, S). With a mask, each source is badly lit on one side of it; without, one source is
+    over-saturated and the other darkened everywhere.
     """
     if mask.any():
         a, b = (_softened(x, rng) for x in _sensors(luma, rng))
@@ -106,14 +106,14 @@ def multi_lighting(luma: np.ndarray, mask: np.ndarray, rng: np.random.Generator)
 
 
 def batch(photographs: list[Photograph], n: int, size: int, rng: np.random.Generator) -> Batch:
-    """`n` pairs of `size` x `size`, half of them multi-focus and half multi-lighting."""
+    """Draw `n` pairs of `size` x `size` pixels, half of them multi-focus and half multi-lighting."""
     masked = [p for p in photographs if p.foreground is not None]
     if not masked:
         raise ValueError("no photograph has a foreground mask; multi-focus pairs need some")
     out = Batch(*(np.empty((n, 1, size, size), np.float32) for _ in range(4)), focus=np.zeros(n, bool))
     for k in range(n):
         focus = k % 2 == 0
-        # lighting: mostly with a mask, each source badly lit on one side of it; else over-saturated and darkened all over
+        # lighting: mostly with a mask, each source badly lit on one side of it; else one over-saturated and one darkened everywhere
         pool = masked if focus or rng.random() < 0.7 else photographs
         luma, mask = _crop(pool[int(rng.integers(len(pool)))], size, rng, focus)
         make = multi_focus if focus else multi_lighting

@@ -1,4 +1,4 @@
-"""Loaders: folders of photographs -> `Photograph`s (luma and, where there is one, the foreground mask)."""
+"""Loads photographs: luma and, if there is one, the foreground mask."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 
 @dataclass(frozen=True)
 class Photograph:
-    """name; luma: uint8 (H, W); foreground: uint8 (H, W) of 0 and 1, or None where nothing was annotated."""
+    """A photograph. luma: uint8 (H, W). foreground: uint8 (H, W) of 0 and 1, or None without an annotation."""
 
     name: str
     luma: np.ndarray
@@ -27,7 +27,7 @@ def _read(image: Path, mask: Path | None) -> Photograph:
         raise ValueError(f"{image}: not a readable image")
     foreground = None
     if mask is not None and mask.is_file():
-        # VOC's colour palette and COCO's label maps agree on one thing: 0 is background; VOC's 255 is the object's outline
+        # in both VOC's palette and COCO's label maps 0 is background; VOC's 255 is the object's outline
         labels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
         labels = labels if labels.ndim == 2 else labels.max(axis=2)
         if labels.shape == luma.shape and labels.any():
@@ -40,12 +40,12 @@ def _images(folder: Path) -> list[Path]:
 
 
 def coco128(root: Path) -> Iterator[Photograph]:
-    """images/NAME.jpg with masks/NAME.png, label 0 background (../shared/data/natural/coco128)."""
+    """Load images/NAME.jpg with masks/NAME.png, label 0 for the background (../shared/data/natural/coco128)."""
     return (_read(p, root / "masks" / f"{p.stem}.png") for p in _images(root / "images"))
 
 
 def voc(root: Path) -> Iterator[Photograph]:
-    """A Pascal VOC year: JPEGImages/ with SegmentationObject/ (the paper's choice), else SegmentationClass/."""
+    """Load a Pascal VOC year: JPEGImages/ with SegmentationObject/ (as in the paper), else SegmentationClass/."""
     folder = next((root / d for d in ("SegmentationObject", "SegmentationClass") if (root / d).is_dir()), None)
     if folder is None:
         raise ValueError(f"{root}: no SegmentationObject/ or SegmentationClass/ inside; give the VOC year's folder")
@@ -53,12 +53,12 @@ def voc(root: Path) -> Iterator[Photograph]:
 
 
 def photos(root: Path) -> Iterator[Photograph]:
-    """Any folder of photographs, without masks: good for multi-lighting pairs only."""
+    """Load a folder of photographs without masks, which are suitable only for multi-lighting pairs."""
     return (_read(p, None) for p in _images(root))
 
 
 def coco(root: Path, most: int = 4000) -> Iterator[Photograph]:
-    """COCO as it is unpacked: train2017/, val2017/ or any other folder of a split; an even choice of `most`, as all would fill 20 GB."""
+    """Load unpacked COCO (train2017/, val2017/ or another split): at most `most` evenly chosen images, because all would take 20 GB."""
     files = [p for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name != "annotations" for p in _images(folder)]
     return (_read(p, None) for p in files[:: max(1, len(files) // most)][:most])
 
@@ -67,7 +67,7 @@ LOADERS = {"coco": coco, "coco128": coco128, "voc": voc, "photos": photos}
 
 
 def crops(photographs: list[Photograph], count: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` random squares of luma, float32 (count, 1, size, size) in [0, 1]; scaled by 0.5 to 1.2, half of them mirrored."""
+    """Draw `count` random squares of luma, float32 (count, 1, size, size) in [0, 1]; scaled by 0.5 to 1.2, half of them mirrored."""
     made = np.empty((count, 1, size, size), np.float32)
     for k in range(count):
         luma = photographs[int(rng.integers(len(photographs)))].luma
@@ -80,16 +80,16 @@ def crops(photographs: list[Photograph], count: int, size: int, rng: np.random.G
 
 
 def load(uris: list[str]) -> list[Photograph]:
-    """`coco128:DIR`, `voc:DIR` or `photos:DIR`, as many as given. Raises ValueError for what can't be read."""
-    found: list[Photograph] = []
+    """Load all given URIs: `coco:DIR`, `coco128:DIR`, `voc:DIR` or `photos:DIR`. Raises ValueError for what can't be read."""
+    loaded: list[Photograph] = []
     for uri in uris:
         kind, _, folder = uri.partition(":")
         if kind not in LOADERS or not folder or not Path(folder).is_dir():
             raise ValueError(f"{uri}: expected KIND:FOLDER with KIND one of {', '.join(LOADERS)} and an existing folder")
         try:
-            found += LOADERS[kind](Path(folder))
+            loaded += LOADERS[kind](Path(folder))
         except OSError as e:
             raise ValueError(f"{uri}: {e.strerror}: {e.filename}") from None
-    if not found:
+    if not loaded:
         raise ValueError(f"no photographs in {', '.join(uris)}")
-    return found
+    return loaded

@@ -1,4 +1,4 @@
-"""Pseudo-labels for warm targets: hot, compact, locally salient regions of infrared frames, and crops of pairs to learn them from."""
+"""Pseudo-labels of warm targets (hot, compact, locally salient regions of infrared frames), and labelled crops for training."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.fusion.fuser import load as load_fuser
 from tools.data.photographs import IMAGES
 
-SMALLEST, LARGEST_SHARE = 30, 0.02  # of a target: pixels, share of the frame
-RING, GAP = np.ones((31, 31), np.uint8), np.ones((5, 5), np.uint8)  # what a target is to stand out from, less its own soft edge
-LOST = 0.95  # of a target's contrast in the infrared frame: where the plain blend keeps more, nothing is to be learned
-CERTAIN, POSSIBLE = 2.2, 1.5  # contrast from which a region is a target, or may be one and is not learned from
-WIDENED = np.ones((37, 37), np.uint8)  # the target and the ring around it are the infrared frame's
+SMALLEST, LARGEST_SHARE = 30, 0.02  # size of a target: pixels, share of the frame
+RING, GAP = np.ones((31, 31), np.uint8), np.ones((5, 5), np.uint8)  # surroundings of a target, without its own soft edge
+LOST = 0.95  # share of a target's infrared contrast; targets of which the plain blend keeps more are no labels
+CERTAIN, POSSIBLE = 2.2, 1.5  # contrast from which a region is a target, or is doubtful and ignored in training
+WIDENED = np.ones((37, 37), np.uint8)  # labels are widened to the target and the ring around it
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One registered pair: uint8 luma and infrared, and the pseudo-targets of either as int32 labels, 0 for none."""
+    """A registered pair: uint8 luma and infrared, and the pseudo-targets of each as int32 labels, 0 for none."""
 
     name: str
     visible: np.ndarray
@@ -35,14 +35,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Crops:
-    """uint8 pairs (N, 2, h, w) at a quarter of the size; bool labels (N, 2, h / 2, w / 2): target, and to be ignored."""
+    """Crops of pairs, uint8 (N, 2, h, w) at a quarter of the size; labels bool (N, 2, h / 2, w / 2): target, and ignored."""
 
     pairs: np.ndarray
     labels: np.ndarray
 
 
 def load(folders: list[Path]) -> dict[str, list[Pair]]:
-    """Pairs of every folder (visible/ and infrared/ inside), by part: train and validation (`part_of`); what is held back is left out."""
+    """Load the pairs of all folders (with visible/ and infrared/) by part: train and validation (`part_of`), without those held back."""
     parts: dict[str, list[Pair]] = {"train": [], "validation": []}
     for folder in folders:
         for path in _files(folder / "visible"):
@@ -61,9 +61,9 @@ def load(folders: list[Path]) -> dict[str, list[Pair]]:
 
 
 def part_of(name: str) -> str:
-    """ "train", "validation" or, for a third of all, "held back": of the pair "FOLDER/NAME", by a hash of its name.
+    """Return the part of the pair "FOLDER/NAME" by a hash of its name: "train", "validation" or, for a third of all, "held back".
 
-    What is held back is never trained on, and no constant is chosen by it.
+    Pairs that are held back are never trained on, and no constant is chosen by them.
     """
     third, rest = zlib.crc32(name.encode()) % 3, zlib.crc32(name.encode()) // 3
     return "held back" if third == 0 else "validation" if rest % 6 == 0 else "train"
@@ -80,7 +80,7 @@ def _partner(folder: Path, path: Path) -> Path:
 
 
 def _regions(smooth: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int, int, int]]]:
-    """Connected regions above each of a ladder of levels, that are compact and clear of the frame's edge; their bounding boxes."""
+    """Return compact connected regions above each of several thresholds, away from the frame's edge, with their bounding boxes."""
     height, width = smooth.shape
     for level in range(int(np.median(smooth)), 252, 8):
         count, labels, stats, _ = cv2.connectedComponentsWithStats((smooth > level).astype(np.uint8))
@@ -90,15 +90,15 @@ def _regions(smooth: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int, i
                 continue
             if x <= 1 or y <= 1 or x + w >= width - 1 or y + h >= height - 1:
                 continue
-            # people stand; cars are wide; roads and wires are neither
+            # people are upright and cars wide, but roads and wires are neither
             if area >= 0.3 * w * h and w <= 3 * h and h <= 6 * w:
                 yield labels == k, (x, y, w, h)
 
 
 def find(frame: np.ndarray, most: int = 20) -> np.ndarray:
-    """Labels (int32, 0 for none) of the `most` regions of a uint8 frame that stand out most, none over another."""
+    """Label (int32, 0 for none) the `most` regions of a uint8 frame with the highest contrast, without overlaps."""
     height, width = frame.shape
-    found = []
+    candidates = []
     for region, (x, y, w, h) in _regions(cv2.GaussianBlur(frame, (0, 0), 1.0)):
         window = np.s_[max(0, y - 16) : y + h + 16, max(0, x - 16) : x + w + 16]
         inside = region[window].astype(np.uint8)
@@ -110,10 +110,10 @@ def find(frame: np.ndarray, most: int = 20) -> np.ndarray:
         mean, (around, deviation) = cv2.mean(part, mask=inside)[0], (float(v[0, 0]) for v in cv2.meanStdDev(part, mask=ring))
         contrast = (mean - around) / (deviation + 4)
         if mean - around >= 25 and contrast >= POSSIBLE:
-            found.append((contrast * min(1.0, (cv2.countNonZero(inside) / 100) ** 0.5), window, inside, near))
+            candidates.append((contrast * min(1.0, (cv2.countNonZero(inside) / 100) ** 0.5), window, inside, near))
     labels = np.zeros((height, width), np.int32)
     count = 0
-    for _, window, inside, near in sorted(found, key=lambda f: -f[0]):
+    for _, window, inside, near in sorted(candidates, key=lambda f: -f[0]):
         if labels[window][near > 0].any():
             continue
         count += 1
@@ -124,13 +124,13 @@ def find(frame: np.ndarray, most: int = 20) -> np.ndarray:
 
 
 def contrast(x: np.ndarray, target: np.ndarray, ring: np.ndarray) -> float:
-    """(mean(target) - mean(ring)) / (deviation(ring) + 4): how far a target stands out, in the frame's levels."""
+    """Return the contrast of a target: (mean(target) - mean(ring)) / (standard deviation(ring) + 4)."""
     around = x[ring]
     return float((x[target].mean() - around.mean()) / (around.std() + 4))
 
 
 def sensor(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`x` as another camera might deliver it: its own gamma, contrast, brightness, focus and noise; uint8."""
+    """Simulate another camera: random gamma, contrast, brightness, focus and noise; uint8."""
     y = x.astype(np.float32) / 255
     if rng.random() < 0.7:
         y **= np.exp(rng.uniform(-0.6, 0.6))
@@ -145,10 +145,10 @@ def sensor(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def part(pair: Pair, size: tuple[int, int], rng: np.random.Generator, swap: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A part of `size` (height, width) at a random scale, either frame as another `sensor` might see it: visible, infrared, labels.
+    """Return (visible, infrared, labels) of a random part of `size` (height, width) at a random scale, each frame with a random `sensor`.
 
-    With probability `swap` the sources change places, and bright compact things of the visible frame are the targets: what is to be
-    learned is standing out in the second source, not a thermal camera's looks.
+    With probability `swap` the sources are exchanged, and bright compact objects of the visible frame are the targets, so that the network
+    learns what stands out in the second source and not how a thermal frame looks.
     """
     height, width = size
     visible, infrared, labels = pair.visible, pair.infrared, pair.targets["infrared"]
@@ -169,7 +169,7 @@ def part(pair: Pair, size: tuple[int, int], rng: np.random.Generator, swap: floa
 
 
 def crop(pair: Pair, size: tuple[int, int], rng: np.random.Generator, swap: float) -> tuple[np.ndarray, np.ndarray]:
-    """One `part` as in `Crops`: (2, h / 4, w / 4) uint8 and labels (2, h / 8, w / 8) bool, of what still are targets in it."""
+    """Return a random `part` as in `Crops`: (2, h / 4, w / 4) uint8, and labels (2, h / 8, w / 8) bool of the targets in it."""
     height, width = size
     v, i, labels = part(pair, size, rng, swap)
     marked = [cv2.dilate(m, WIDENED) for m in _sorted_out(v, i, labels, blended(v, i))]
@@ -179,7 +179,7 @@ def crop(pair: Pair, size: tuple[int, int], rng: np.random.Generator, swap: floa
 
 
 def blended(visible: np.ndarray, infrared: np.ndarray) -> np.ndarray:
-    """The pair as the fuser blends it before it knows of any target, without gain; uint8."""
+    """Return the plain blend of the pair, without targets and gain; uint8."""
     frames = (Frame(visible, "visible", 0, "crop"), Frame(infrared, "infrared", 0, "crop"))
     return _plain().fuse(FramePair(*frames, 0)).data
 
@@ -192,7 +192,7 @@ def _plain() -> Fuser:
 def _sorted_out(
     visible: np.ndarray, infrared: np.ndarray, labels: np.ndarray, plain: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Masks (uint8) of the targets that `plain`, the blend, would lose, and of those that may be targets, or would not be lost."""
+    """Return masks (uint8) of the targets that the blend `plain` would lose, and of regions to ignore: doubtful, or not lost."""
     certain, possible = np.zeros(labels.shape, np.uint8), np.zeros(labels.shape, np.uint8)
     everything = (labels > 0).astype(np.uint8)
     clear = cv2.dilate(everything, GAP) == 0
@@ -210,7 +210,7 @@ def _sorted_out(
 
 
 def _drawn(pairs: list[Pair], count: int, seed: int) -> Iterator[tuple[Pair, np.random.Generator]]:
-    """`count` pairs, every third from the smallest folder: two folders of unequal size weigh alike in kind, not in number."""
+    """Draw `count` pairs, every third one from the smallest folder, so that it is not underrepresented."""
     by_folder: dict[str, list[Pair]] = {}
     for pair in pairs:
         by_folder.setdefault(pair.name.split("/")[0], []).append(pair)
@@ -227,5 +227,5 @@ def crops(pairs: list[Pair], count: int, size: tuple[int, int], seed: int, swap:
 
 
 def full_crops(pairs: list[Pair], count: int, size: tuple[int, int], seed: int) -> np.ndarray:
-    """The same at full resolution, never swapped: uint8 (count, 2, h, w)."""
+    """Draw crops at full resolution, never swapped: uint8 (count, 2, h, w)."""
     return np.stack([part(pair, size, rng)[:2] for pair, rng in _drawn(pairs, count, seed)])

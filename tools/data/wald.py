@@ -1,11 +1,11 @@
-"""Loaders: hyperspectral scenes under Wald's protocol -> `Scene`s, whose bands are resampled when a batch is drawn.
+"""Loads hyperspectral scenes degraded by Wald's protocol. Bands are resampled when a batch is drawn.
 
     scenes:DIR   .npz files with `cube` (H, W, B), or enmap*.npz (tiles, H, W, B)
     aviris:DIR   CSAKD's AVIRIS crops as published: DIR/{train,val,test}.txt name them, DIR/NAMEGT.npz.npy or DIR/NAMEGT.npz is (H, W, 172)
 
-A scene is degraded by 4 (a Gaussian as wide as a low-resolution pixel, every 4th pixel), and enlarged again by cubic interpolation; wide
-bands are averages over shares of the band index. Radiometric scaling is fixed: counts / 10000, or the cube as it is where its maximum is at
-most 2. (The paper scales each truth by its own minimum and maximum, which are not known when a cube is sharpened.)
+A scene is reduced by 4 (Gaussian blur as wide as a low-resolution pixel, then every 4th pixel) and enlarged again by cubic interpolation.
+Wide bands are averages over ranges of the band index. Radiometric scaling is fixed: counts / 10000; a cube with a maximum of at most 2 is
+not scaled. (The paper scales each truth by its own minimum and maximum, which are unknown when a cube is sharpened.)
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgefuse.sharpening.csakd import RANGES, given
+from edgefuse.sharpening.csakd import RANGES, network_inputs
 from edgefuse.sharpening.cubic import enlarged
 from edgefuse.sharpening.psf import Psf
 from tools.csakd.network import BANDS, SLOTS
 from tools.data import cubes
 
 RATIO = 4
-# of `scenes`, never trained on: those of the codec, and of the airborne sensors with few bands all but one (a scene of each place)
+# scenes for testing only: the codec's, and all but one of the airborne sensors with few bands (a scene of each place)
 HELD_OUT = (*cubes.HELD_OUT, "gator_muufl_sub", "muufl_90", "paviaU_sub50")
-LEFT_OUT = ("paris_hs", "paris_ms")  # the real pair
-_LEAST_BANDS = 32  # of a stretch of the spectrum that stands for another sensor's
+LEFT_OUT = ("paris_hs", "paris_ms")  # a real pair, without ground truth
+_LEAST_BANDS = 32  # smallest part of the spectrum that simulates another sensor
 
 
 @dataclass(frozen=True)
 class Scene:
-    """truth, start: float32 (H, W, B), the sharp cube in [0, 1] and the cubic interpolation of the degraded one. part: "train",
+    """A scene. truth: float32 (H, W, B), the sharp cube in [0, 1]. start: the cubic interpolation of the degraded cube. part: "train",
     "validation" or "test"."""
 
     name: str
@@ -49,13 +49,13 @@ def degraded(cube: np.ndarray) -> np.ndarray:
 
 
 def interpolated(low: np.ndarray) -> np.ndarray:
-    """The degraded cube on the grid it was degraded from: its pixels' centres are half a pixel below and right of where they would lie."""
+    """Interpolate the degraded cube on the original grid; the samples lie half a pixel below and to the right of the block centres."""
     h, w, _ = low.shape
     return enlarged(low, ((0, h), (0, w)), ((0, h * RATIO), (0, w * RATIO)), (h, w), Psf(RATIO, dy=0.5, dx=0.5))
 
 
 def wide_bands(cube: np.ndarray, count: int = SLOTS) -> np.ndarray:
-    """(H, W, B) -> (H, W, count)."""
+    """Average a cube (H, W, B) to `count` wide bands (H, W, count)."""
     bands = cube.shape[2]
     return np.stack([cube[..., int(a * bands) : max(int(a * bands) + 1, int(b * bands))].mean(2) for a, b in RANGES[:count]], 2)
 
@@ -90,30 +90,30 @@ def aviris(root: Path) -> Iterator[Scene]:
 
 
 def load(uris: list[str]) -> list[Scene]:
-    """Scenes of KIND:DIR. Raises ValueError for an unknown kind, or where there is nothing to train on."""
+    """Load the scenes of KIND:DIR. Raises ValueError for an unknown kind, or if there is nothing to train on."""
     kinds = {"scenes": scenes, "aviris": aviris}
-    found: list[Scene] = []
+    loaded: list[Scene] = []
     for uri in uris:
         kind, _, folder = uri.partition(":")
         if kind not in kinds:
             raise ValueError(f"{uri}: expected scenes:DIR or aviris:DIR")
-        found += kinds[kind](Path(folder))
-    if not any(s.part == "train" for s in found):
+        loaded += kinds[kind](Path(folder))
+    if not any(s.part == "train" for s in loaded):
         raise ValueError(f"nothing to train on in {', '.join(uris)}")
-    return found
+    return loaded
 
 
-def batch(found: list[Scene], count: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """float32 cubes (count, 172, size, size), images (count, 6, ...) and truths (count, 172, ...): crops, turned and mirrored, with
-    gains of their own, of 4 or 6 bands alike; half of them a stretch of the spectrum, as another sensor might see; a few noisy.
+def batch(scenes: list[Scene], count: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw float32 cubes (count, 172, size, size), images (count, 6, ...) and truths (count, 172, ...): crops, rotated and mirrored, with
+    random gains, with images of 4 or 6 bands; half of them only a part of the spectrum, as of another sensor; a few with noise.
 
-    Scenes are drawn by their area, none more than eight times as often as the smallest.
+    Scenes are drawn with a probability proportional to their area, at most eight times that of the smallest.
     """
-    areas = np.minimum([s.truth.shape[0] * s.truth.shape[1] for s in found], 4 * size * size).astype(float)
+    areas = np.minimum([s.truth.shape[0] * s.truth.shape[1] for s in scenes], 4 * size * size).astype(float)
     few = int(rng.choice((4, 6)))
     made: list[list[np.ndarray]] = [[], [], []]
     for _ in range(count):
-        scene = found[rng.choice(len(found), p=areas / areas.sum())]
+        scene = scenes[rng.choice(len(scenes), p=areas / areas.sum())]
         top, left = (int(rng.integers(0, max(n - size, 0) + 1)) for n in scene.truth.shape[:2])
         window = slice(top, top + size), slice(left, left + size), _stretch(scene.truth.shape[2], rng)
         gain = np.float32(np.exp(rng.uniform(-0.9, 0.5)))
@@ -123,7 +123,7 @@ def batch(found: list[Scene], count: int, size: int, rng: np.random.Generator) -
         if rng.random() < 0.2:
             level = 10 ** (-rng.uniform(25, 50) / 20) * np.sqrt(np.square(image).mean())
             image = image + np.float32(level) * rng.normal(size=image.shape).astype(np.float32)
-        cube, image = given(start, image, BANDS)
+        cube, image = network_inputs(start, image, BANDS)
         for into, x in zip(made, (cube, image, cubes.resampled(truth, BANDS).transpose(2, 0, 1)), strict=True):
             into.append(np.clip(x, 0, 1))
     return tuple(np.ascontiguousarray(np.stack(x), np.float32) for x in made)  # type: ignore[return-value]

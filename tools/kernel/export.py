@@ -1,8 +1,8 @@
-"""Export the features that sharpen-edge compares places by: `python -m tools.kernel.export --run sharpen-kernel`.
+"""Export the kernel network of sharpen-edge: `python -m tools.kernel.export --run sharpen-kernel`.
 
-Writes models/sharpen-kernel/: ONNX and NumPy weights, a golden pair and card.toml. What goes in and comes out is drawn into 0 to 1, as
-edgefuse/sharpening/kernel_network.py has it, and the scales are part of the first and last convolutions. Those pad with zeros:
-MARGIN pixels at each side are to be cut.
+Writes models/sharpen-kernel/: ONNX and NumPy weights, a golden pair and card.toml. Inputs and outputs are mapped to 0..1, as
+edgefuse/sharpening/kernel_network.py expects; the first and last convolutions contain the scales. The convolutions pad with zeros, so
+MARGIN pixels at each side of the output are invalid.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgefuse.sharpening.kernel_network import ALIKE, AXES, FEATURES, LEANING, LEFT, LOUD, MODEL, TAKES
+from edgefuse.sharpening.kernel_network import AXES, FEATURES, INPUT_SCALE, LEFT, MODEL, SCALE, SIMILARITY, SLOPE
 from tools import cards, command_line, graph
 from tools.kernel.network import CHANNELS, MARGIN, KernelNetwork, parameters
 from tools.onnx_writer import OPSET
 from tools.training_loop import ROOT
 
-TITLE = "The kernel of sharpen-edge: by what pixels of an image are alike, and along what the rest of a cube may lean"
+TITLE = "The kernel of sharpen-edge: features of the image that describe the covariance of the trend's residual"
 SOURCE = "EdgeFuse; network: tools/kernel/network.py"
 TOLERANCE = {"fp32": 1e-4}
-STANDS_FOR = np.repeat([ALIKE, LEANING, LOUD], [FEATURES, FEATURES, 1])
+OUTPUT_SCALES = np.repeat([SIMILARITY, SLOPE, SCALE], [FEATURES, FEATURES, 1])
 GOLDEN_SIZE = 37, 29
 
 
 def steps_of(network: KernelNetwork) -> graph.Graph:
-    """The same with inputs and outputs in 0 to 1."""
-    takes = float(TAKES)
-    gives = 1 / STANDS_FOR[:, None, None, None]
+    """Return the network as steps, with inputs and outputs in 0..1."""
+    input_scale = float(INPUT_SCALE)
+    output_scale = 1 / OUTPUT_SCALES[:, None, None, None]
     weights = {k: v.detach().double().numpy() for k, v in network.state_dict().items()}
-    scale = weights["scale"].reshape(-1, 1, 1, 1) * gives
+    scale = weights["scale"].reshape(-1, 1, 1, 1) * output_scale
     arrays = {"mix.weight": weights["mix.weight"], "mix.bias": weights["mix.bias"]}
     for name, bias in (("see", weights["see.bias"]), ("straight", np.zeros(CHANNELS))):
-        drawn = weights[f"{name}.weight"] / takes
-        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = drawn, bias - 0.5 * drawn.sum((1, 2, 3))
+        scaled = weights[f"{name}.weight"] / input_scale
+        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = scaled, bias - 0.5 * scaled.sum((1, 2, 3))
     arrays["straight.weight"], arrays["straight.bias"] = arrays["straight.weight"] * scale, arrays["straight.bias"] * scale[:, 0, 0, 0]
     arrays["say.weight"], arrays["say.bias"] = weights["say.weight"] * scale, weights["say.bias"] * scale[:, 0, 0, 0] + 0.5
     how = {"groups": 1, "dilation": 1, "stride": 1}
@@ -74,10 +74,10 @@ def as_onnx(g: graph.Graph) -> bytes:
 
 
 def reference(network: KernelNetwork, shown: np.ndarray) -> np.ndarray:
-    """What the files are to give where no zeros are seen, (CHANNELS, H - 2 MARGIN, W - 2 MARGIN), by the network as it was trained."""
+    """Return the trained network's outputs without the margin, (CHANNELS, H - 2 MARGIN, W - 2 MARGIN), scaled as the files' outputs."""
     with torch.no_grad():
-        made = network(torch.from_numpy((shown - np.float32(0.5)) / TAKES)[None])[0].numpy()
-    return made / STANDS_FOR[:, None, None] + 0.5
+        made = network(torch.from_numpy((shown - np.float32(0.5)) / INPUT_SCALE)[None])[0].numpy()
+    return made / OUTPUT_SCALES[:, None, None] + 0.5
 
 
 def export(args: argparse.Namespace) -> Path:
@@ -96,7 +96,7 @@ def export(args: argparse.Namespace) -> Path:
         for name, runtime in ((f"{MODEL}.fp32.onnx", "onnx"), (f"{MODEL}.npz", "numpy"))
     ]
     rng = np.random.default_rng(args.seed)
-    # smooth, and about the middle, as whitened pixels are
+    # smooth and around 0.5, as whitened pixels are
     shown = np.clip(rng.normal(0, 22, (AXES + LEFT, *GOLDEN_SIZE)).cumsum(1).cumsum(2) / 40 + 128, 0, 255).round().astype(np.uint8)
     made = run_steps(g, shown.astype(np.float32) / 255)
     inner = slice(MARGIN, -MARGIN)
@@ -109,11 +109,11 @@ def export(args: argparse.Namespace) -> Path:
         "name": MODEL, "title": TITLE, "task": "sharpening", "source": SOURCE, "licence": "Apache-2.0", "default_precision": "fp32",
         "inputs": [{
             "name": "shown", "shape": [1, AXES + LEFT, *shape], "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0],
-            "colour": "the image's principal axes, whitened, and 6 components of what the trend leaves: 0.5 + asinh / 16",
+            "colour": "the image's principal axes, whitened, and 6 components of the trend's residual: 0.5 + asinh / 16",
         }],
         "outputs": [{
             "name": "features", "shape": [1, CHANNELS, *shape], "layout": "NCHW", "dtype": "float32", "range": [0.0, 1.0],
-            "colour": "none: 8 by which pixels are alike, 8 along which the rest leans, the logarithm of how large it is",
+            "colour": "none: 8 features for similarity, 8 for slopes, and the logarithm of the residual's scale",
         }],
     }  # fmt: skip
     training = {k: v for k, v in result.items() if k not in ("model", "asked", "held_out", "parameters")} | {
@@ -126,7 +126,7 @@ def export(args: argparse.Namespace) -> Path:
 
 
 def run_steps(g: graph.Graph, shown: np.ndarray) -> np.ndarray:
-    """By PyTorch, with zeros around, in double precision."""
+    """Run the exported steps in PyTorch, with zero padding, in double precision."""
     held = {"shown": torch.from_numpy(shown)[None].double()}
     for step in g.steps:
         if step["op"] == "add":
@@ -140,9 +140,9 @@ def run_steps(g: graph.Graph, shown: np.ndarray) -> np.ndarray:
 
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.kernel.export", __doc__)
-    p.add_argument("--run", default=MODEL, help="of tools.kernel.train")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where it is (default: %(default)s)")
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="where the model's folder goes (default: %(default)s)")
+    p.add_argument("--run", default=MODEL, help="run of tools.kernel.train to export (default: %(default)s)")
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
+    p.add_argument("--models", type=Path, default=ROOT / "models", help="folder to write the model's folder to (default: %(default)s)")
     p.add_argument("--quality", type=Path, metavar="FILE", help="measured figures (JSON) to put into the card")
     p.add_argument("--seed", type=int, default=0)
     return p

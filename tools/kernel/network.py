@@ -1,4 +1,4 @@
-"""The features that `sharpen-edge` compares places by: what a small network adds to the fixed ones of edgefuse/sharpening/kernel.py."""
+"""The kernel network of `sharpen-edge`: a correction that is added to the fixed features of edgefuse/sharpening/kernel.py."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from torch import Tensor, nn
 
 from edgefuse.sharpening.kernel_network import AXES, FEATURES, LEFT
 
-MARGIN = 2  # pixels it sees to each side
+MARGIN = 2  # radius of the receptive field, in pixels
 CHANNELS = 2 * FEATURES + 1
-_ALIKE, _LEANING, _LOUD = 0.05, 0.3, 0.3  # how much it says at first, beside the fixed features' 0.07 and 1
+_SIMILARITY, _SLOPE, _SCALE = 0.05, 0.3, 0.3  # scales of the outputs; the fixed features have 0.07 and 1
 _NEAR = 12.0, 24.0
 
 
 class KernelNetwork(nn.Module):
-    """planes (1, AXES + LEFT, H + 2 MARGIN, W + 2 MARGIN): asinh of whitened pixels and of what the trend leaves -> (1, CHANNELS, H, W):
-    what is added to the features that places are alike by, to those that the residual leans along, and the logarithm of how large it is.
-    near: low-resolution pixels, for images of few bands and of many."""
+    """Computes corrections (1, CHANNELS, H, W) from planes (1, AXES + LEFT, H + 2 MARGIN, W + 2 MARGIN).
+
+    Inputs: asinh of the whitened pixels and of the trend's residual. Outputs: corrections of `WindowFeatures.similarity` and `slopes`, and
+    the logarithm of `scale`. near: length scales in low-resolution pixels, for images of few bands and of many.
+    """
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
@@ -30,7 +32,7 @@ class KernelNetwork(nn.Module):
         for last in (self.say.weight, self.say.bias, self.straight.weight):
             nn.init.zeros_(last)
         self.near_log = nn.Parameter(torch.tensor([math.log(n) for n in _NEAR]))
-        self.register_buffer("scale", torch.tensor([_ALIKE] * FEATURES + [_LEANING] * FEATURES + [_LOUD])[None, :, None, None])
+        self.register_buffer("scale", torch.tensor([_SIMILARITY] * FEATURES + [_SLOPE] * FEATURES + [_SCALE])[None, :, None, None])
 
     def forward(self, planes: Tensor) -> Tensor:
         hidden = torch.relu(self.mix(torch.relu(self.see(planes))))

@@ -1,7 +1,7 @@
-"""Train what `sharpen-edge` compares places by, through the kriging: `python -m tools.kernel.train`.
+"""Train the kernel network of `sharpen-edge` end to end through the kriging: `python -m tools.kernel.train`.
 
-Each step kriges a crop of 48 pixels from its 12 x 12 low-resolution ones, every covariance between single pixels, and the loss is the
-error of its middle. tools/training_loop.py says what a run writes and how it is resumed.
+Each step kriges a crop of 48 x 48 pixels from its 12 x 12 low-resolution ones, with covariances between single pixels. The loss is the
+error in the middle of the crop. tools/training_loop.py describes the files of a run and how to resume it.
 """
 
 from __future__ import annotations
@@ -16,39 +16,40 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from edgefuse.sharpening.kernel import MANY, fixed
-from edgefuse.sharpening.kernel_network import FEATURES, LOUDEST
+from edgefuse.sharpening.kernel_network import FEATURES, MAX_LOG_SCALE
 from tools import command_line, training_loop
 from tools.data import sharpening
 from tools.data.sharpening import RATIO, Pair
 from tools.kernel.network import CHANNELS, MARGIN, KernelNetwork, parameters
 
-_SIDE, _EDGE = 12, 2  # low-resolution pixels of a crop, and of its border, which is not scored unless it is the scene's
+_SIDE, _EDGE = 12, 2  # low-resolution pixels: side of a crop, and width of its border, which is scored only at the scene's border
 _ROUND = 2e-3  # kernel.py's
-_FIXED = 14.0, 60.0  # kernel.py's _ALIKE and _SOFT
-_FRESH = 6  # steps for each pair drawn anew
+_FIXED = 14.0, 60.0  # kernel.py's _SIMILARITY and _SOFT
+_STEPS_PER_PAIR = 6  # one pair of the pool is replaced every so many steps, on average
 
 
 def features(network: KernelNetwork, pair: Pair, rows: slice, columns: slice) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a window of pixels: what they are alike by, what the residual leans along, (n, FEATURES) each, and how large it is (n,)."""
+    """Return features of a window's n pixels: similarity and slopes, (n, FEATURES) each, and scale (n,), as in `WindowFeatures`."""
     seen = tuple(slice(s.start, s.stop + 2 * MARGIN) for s in (rows, columns))
     added = network(pair.planes[None, :, seen[0], seen[1]])[0].reshape(CHANNELS, -1).T
     z = pair.whitened[:FEATURES, rows, columns].reshape(min(FEATURES, len(pair.whitened)), -1).T
     soft = pad(z / torch.sqrt(1 + (z / _FIXED[1]) ** 2), (0, FEATURES - z.shape[1]))
-    leaning = soft * fixed(len(pair.whitened)).features.slope + added[:, FEATURES:-1]
-    return soft / _FIXED[0] + added[:, :FEATURES], leaning, torch.exp(added[:, -1].clamp(-LOUDEST, LOUDEST))
+    slopes = soft * fixed(len(pair.whitened)).features.slope + added[:, FEATURES:-1]
+    return soft / _FIXED[0] + added[:, :FEATURES], slopes, torch.exp(added[:, -1].clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE))
 
 
 def similarity(f: Tensor, shape: tuple[int, int], near: Tensor) -> Tensor:
-    """Of all pixels of a window with each other, (n, n)."""
+    """Return the stationary covariance of all pixels of a window, (n, n), without their scale. f: (n, FEATURES)."""
     half = f.square().sum(1)
-    away = torch.addmm(half[:, None] + (half + _ROUND), f, f.T, alpha=-2).clamp_min(_ROUND / 4)
-    alike = 1 / (1 + away.sqrt())
+    distance = torch.addmm(half[:, None] + (half + _ROUND), f, f.T, alpha=-2).clamp_min(_ROUND / 4)
+    alone = 1 / (1 + distance.sqrt())
     y, x = (torch.exp(-(torch.arange(n)[:, None] - torch.arange(n)).abs() / (RATIO * near)) for n in shape)
-    return (alike.reshape(*shape, *shape) * y[:, None, :, None] * x[None, :, None, :]).reshape(alike.shape)
+    return (alone.reshape(*shape, *shape) * y[:, None, :, None] * x[None, :, None, :]).reshape(alone.shape)
 
 
 def kriged(network: KernelNetwork, pair: Pair, top: int, left: int, size: tuple[int, int]) -> Tensor:
-    """Components (n, k) of the pixels of a window, of low-resolution pixels from (top, left) on."""
+    """Predict the components (n, k) of a window's pixels. The window starts at low-resolution pixel (top, left); size: in low-resolution
+    pixels."""
     height, width = pair.planes.shape[1] - 2 * MARGIN, pair.planes.shape[2] - 2 * MARGIN
     rows, columns = (slice(RATIO * a, RATIO * (a + n)) for a, n in zip((top, left), size, strict=True))
     shape = rows.stop - rows.start, columns.stop - columns.start
@@ -56,23 +57,23 @@ def kriged(network: KernelNetwork, pair: Pair, top: int, left: int, size: tuple[
         _within(*f(a, a + n, whole), part) for f, a, n, whole, part in
         ((pair.psf.rows, top, size[0], height, rows), (pair.psf.columns, left, size[1], width, columns))
     )  # fmt: skip
-    f, leaning, loud = features(network, pair, rows, columns)
+    f, slopes, scale = features(network, pair, rows, columns)
     count = len(f)
-    alike = loud[:, None] * loud * similarity(f, shape, network.near[int(len(pair.whitened) >= MANY)])
-    observed = (across @ (down @ alike.reshape(count, *shape)).transpose(1, 2)).transpose(1, 2).reshape(count, -1)
+    covariance = scale[:, None] * scale * similarity(f, shape, network.near[int(len(pair.whitened) >= MANY)])
+    observed = (across @ (down @ covariance.reshape(count, *shape)).transpose(1, 2)).transpose(1, 2).reshape(count, -1)
     gram = (down @ (across @ observed.reshape(*shape, -1)).reshape(shape[0], -1)).reshape(-1, observed.shape[1])
-    low = (down @ (across @ leaning.reshape(*shape, -1)).reshape(shape[0], -1)).reshape(-1, FEATURES)
-    gram, cross = (gram + low @ low.T).double(), (observed + leaning @ low.T).double()
+    low = (down @ (across @ slopes.reshape(*shape, -1)).reshape(shape[0], -1)).reshape(-1, FEATURES)
+    gram, cross = (gram + low @ low.T).double(), (observed + slopes @ low.T).double()
     rest = pair.rest[top : top + size[0], left : left + size[1]].reshape(len(gram), -1).double()
-    own, found = gram.diagonal().mean(), torch.empty((count, rest.shape[1]), dtype=torch.float64)
+    own, predicted = gram.diagonal().mean(), torch.empty((count, rest.shape[1]), dtype=torch.float64)
     for level in np.unique(pair.noise):
         chosen = torch.from_numpy(pair.noise == level)
-        found[:, chosen] = cross @ torch.linalg.solve(gram + float(level) * own * torch.eye(len(gram)), rest[:, chosen])
-    return found.float()
+        predicted[:, chosen] = cross @ torch.linalg.solve(gram + float(level) * own * torch.eye(len(gram)), rest[:, chosen])
+    return predicted.float()
 
 
 def _within(first: int, weights: np.ndarray, part: slice) -> Tensor:
-    """Weights (n, pixels) from `first` on -> of the window's pixels, what lies beyond being left out."""
+    """Cut weights (n, pixels), which start at pixel `first`, to the pixels of `part`, and normalise each row to a sum of 1."""
     whole = np.zeros((len(weights), max(part.stop, first + weights.shape[1])), np.float32)
     whole[:, first : first + weights.shape[1]] = weights
     kept = whole[:, part]
@@ -80,17 +81,17 @@ def _within(first: int, weights: np.ndarray, part: slice) -> Tensor:
 
 
 def loss_of(network: KernelNetwork, pair: Pair, rng: np.random.Generator) -> Tensor:
-    """Over the bands, the mean of squared errors as shares of what the fixed kernel leaves of the scene; large ones by their roots."""
+    """Return the loss on a random crop: per band sqrt(1 + MSE / MSE of the fixed kernel), averaged over the bands, minus 1."""
     h, w = pair.rest.shape[:2]
     size = min(_SIDE, h), min(_SIDE, w)
     top, left = (int(rng.integers(0, n - s + 1)) for n, s in zip((h, w), size, strict=True))
-    found = kriged(network, pair, top, left, size).reshape(size[0] * RATIO, size[1] * RATIO, -1)
+    predicted = kriged(network, pair, top, left, size).reshape(size[0] * RATIO, size[1] * RATIO, -1)
     inner = tuple(
         slice(0 if a == 0 else _EDGE * RATIO, (s if a + s == n else s - _EDGE) * RATIO)
         for a, s, n in zip((top, left), size, (h, w), strict=True)
     )
     truth = pair.truth[RATIO * top : RATIO * (top + size[0]), RATIO * left : RATIO * (left + size[1])]
-    error = ((truth - found)[inner].reshape(-1, found.shape[2]) @ pair.components.T).square().mean(0)
+    error = ((truth - predicted)[inner].reshape(-1, predicted.shape[2]) @ pair.components.T).square().mean(0)
     return torch.sqrt(1 + error / pair.error).mean() - 1
 
 
@@ -111,20 +112,20 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
     def loss(rng: np.random.Generator) -> Tensor:
         while len(pool) < args.pairs:
-            pool.append(sharpening.drawn(scenes, rng, args.most))
-        if rng.random() < 1 / _FRESH:
-            pool[rng.integers(len(pool))] = sharpening.drawn(scenes, rng, args.most)
+            pool.append(sharpening.random_pair(scenes, rng, args.most))
+        if rng.random() < 1 / _STEPS_PER_PAIR:
+            pool[rng.integers(len(pool))] = sharpening.random_pair(scenes, rng, args.most)
         return torch.stack([loss_of(network, pool[rng.integers(len(pool))], rng) for _ in range(args.batch)]).mean()
 
-    # the same crops each time
-    asked = {
-        name: [sharpening.drawn(of, np.random.default_rng((args.seed, 1, n)), args.most) for n in range(args.asked)]
-        for name, of in (("asked", scenes), ("held_out", held_out)) if of
+    # the same crops at each validation
+    validation = {
+        name: [sharpening.random_pair(part, np.random.default_rng((args.seed, 1, n)), args.most) for n in range(args.asked)]
+        for name, part in (("asked", scenes), ("held_out", held_out)) if part
     }  # fmt: skip
 
     def score() -> dict[str, object]:
         with torch.no_grad():
-            each = {k: [float(loss_of(network, p, np.random.default_rng(n))) for p in v for n in range(2)] for k, v in asked.items()}
+            each = {k: [float(loss_of(network, p, np.random.default_rng(n))) for p in v for n in range(2)] for k, v in validation.items()}
         return {k: round(float(np.mean(v)), 5) for k, v in each.items()} | {"near": [round(n, 3) for n in network.near.tolist()]}
 
     print(json.dumps({"parameters": parameters(network)} | score()), flush=True)
@@ -142,12 +143,14 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.kernel.train", __doc__)
     p.add_argument("--data", type=Path, default=training_loop.ROOT.parent / "shared/data/hsi", metavar="DIR")
-    p.add_argument("--without", type=lambda s: s.split(","), default=[], metavar="NAME,NAME", help="scenes that are held out: asked only")
+    p.add_argument(
+        "--without", type=lambda s: s.split(","), default=[], metavar="NAME,NAME", help="scenes to hold out: for validation only"
+    )
     p.add_argument("--width", type=int, default=24, help="channels")
-    p.add_argument("--pairs", type=int, default=48, help="held at a time")
-    p.add_argument("--asked", type=int, default=24, help="pairs that are asked at each validation")
-    p.add_argument("--most", type=int, default=8, help="bands of an image")
-    p.add_argument("--from", dest="origin", metavar="RUN", help="begin with the weights that this run ended with")
+    p.add_argument("--pairs", type=int, default=48, help="pairs in the pool")
+    p.add_argument("--asked", type=int, default=24, help="pairs for each validation")
+    p.add_argument("--most", type=int, default=8, help="largest number of bands of an image")
+    p.add_argument("--from", dest="origin", metavar="RUN", help="start from the final weights of this run")
     p.add_argument("--name", default="sharpen-kernel", help="folder under --runs")
     training_loop.add_options(p, steps=5000, batch=1, rate=3e-3, every=250, threads=1)
     return p

@@ -1,1 +1,1 @@
-"""NestFuse, its small and its edge form: networks, training, halving, distillation, export."""
+"""NestFuse, nestfuse-small and nestfuse-edge: networks, training, halving of channels, distillation, export."""

@@ -1,9 +1,9 @@
-"""Distil NestFuse into NestFuse-edge, or carry NestFuse small on: `python -m tools.nestfuse.distil --model nestfuse-edge`.
+"""Distils NestFuse into nestfuse-edge or nestfuse-small: `python -m tools.nestfuse.distil --model nestfuse-edge`.
 
-Learns what the teacher (a run of tools.nestfuse.train) makes of real pairs: the loss is the mean squared error of the fused luma, of
-its steps from pixel to pixel and of how much of either frame's detail comes through, square by square. The teacher's pictures of
-`--crops` random crops are drawn once and kept in RUNS/TEACHER-teacher.npz. tools/training_loop.py says what a run writes and how it is
-resumed.
+The student learns the output of the teacher (a run of tools.nestfuse.train) for real pairs. The loss is the mean squared error of the fused
+luma, of its differences between neighbouring pixels, and of how much of each frame's detail is kept per square. The teacher's output for
+`--crops` random crops is computed once and stored in RUNS/TEACHER-teacher.npz. tools/training_loop.py describes the files of a run and
+how to resume it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tools.nestfuse.halve_channels import halved
 from tools.nestfuse.network import ATTENTIONS, CONTRAST, NAME, SMALL, NestFuse
 from tools.soft_metrics import detail_kept
 
-EDGES = 0.5  # of the loss, errors in the steps from pixel to pixel: they are few beside those of brightness, and better seen
-DETAIL, SQUARES = 1e-3, (3, 9)  # errors in the detail kept (softmetrics): without, what errs least in brightness draws it too weakly
-HALVED_BY = 16  # crops
-HELD_OUT = 7  # one crop in so many is for validation
+EDGES = 0.5  # weight of errors in differences between neighbouring pixels, which are smaller than errors in brightness but more visible
+DETAIL, SQUARES = 1e-3, (3, 9)  # weight and square sizes of errors in the detail kept (soft_metrics); without them, details become too weak
+HALVED_BY = 16  # number of crops for halving
+HELD_OUT = 7  # every so many crops one is for validation
 
 
 def load_pairs(folders: list[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(visible luma, infrared) uint8 of every pair, visible/ and infrared/ inside each folder."""
+    """Load (visible luma, infrared), uint8, of all pairs in folders with visible/ and infrared/."""
     pairs = []
     for folder in folders:
         if not (folder / "visible").is_dir():
@@ -48,10 +48,10 @@ def load_pairs(folders: list[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def crops(folders: list[Path], count: int, size: int, seed: int, varied: float = 0.0) -> np.ndarray:
-    """uint8 (count, 2, size, size); folders weigh alike, and one crop in four is of a pair at half of its size.
+    """Draw crops, uint8 (count, 2, size, size), equally many from each folder; every fourth one from a pair at half size.
 
-    varied: the share of crops whose frames are each as another camera might see them, some inverted or in each other's place: the
-    teacher says what becomes of any two brightnesses, and the pairs alone have few of them.
+    varied: share of crops in which each frame simulates another camera, some inverted or exchanged: the teacher is defined for any two
+    brightnesses, and the pairs alone contain few combinations.
     """
     pools, made = [load_pairs([f]) for f in folders], []
     for k in range(count):
@@ -70,7 +70,7 @@ def crops(folders: list[Path], count: int, size: int, seed: int, varied: float =
 
 
 def taught(teacher: NestFuse, pairs: np.ndarray, kept: Path) -> np.ndarray:
-    """What the teacher makes of `pairs`, uint16 (N, size, size); `kept` holds it for the next time."""
+    """Return the teacher's output for `pairs`, uint16 (N, size, size); the file `kept` caches it."""
     if kept.exists():
         with np.load(kept) as arrays:
             if np.array_equal(arrays["pairs"], pairs) and str(arrays["how"]) == (how := f"{teacher.attention} {teacher.contrast:g}"):
@@ -92,7 +92,7 @@ def psnr(mse: Tensor) -> float:
 
 
 def student(args: argparse.Namespace, teacher: NestFuse, frames: Tensor) -> NestFuse | NestFuseEdge:
-    """A new one, `--from`'s, or for NestFuse small the teacher halved by what it makes of `frames` (N, 2, H, W)."""
+    """Return the student: new, from `--from`, or for nestfuse-small the teacher, halved on `frames` (N, 2, H, W)."""
     if args.model == EDGE:
         network = NestFuseEdge(args.attention, args.contrast)
         if args.origin:
@@ -158,17 +158,17 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.nestfuse.distil", __doc__)
     p.add_argument("--model", choices=(EDGE, SMALL), default=EDGE)
-    p.add_argument("--teacher", default=NAME, metavar="RUN", help="a run of tools.nestfuse.train (default: %(default)s)")
+    p.add_argument("--teacher", default=NAME, metavar="RUN", help="run of tools.nestfuse.train (default: %(default)s)")
     p.add_argument(
-        "--from", dest="origin", metavar="RUN", help="the run to go on from (default: anew, and for NestFuse small the teacher, halved)"
+        "--from", dest="origin", metavar="RUN", help="run to continue from (default: a new network, for nestfuse-small the halved teacher)"
     )
-    p.add_argument("--name", help="the run's name (default: MODEL)")
-    p.add_argument("--pairs", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders with visible/ and infrared/ inside")
+    p.add_argument("--name", help="name of this run (default: MODEL)")
+    p.add_argument("--pairs", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders with visible/ and infrared/")
     p.add_argument("--attention", choices=ATTENTIONS, default="average")
-    p.add_argument("--contrast", type=float, default=CONTRAST, help="of the spatial attention (default: %(default)s)")
+    p.add_argument("--contrast", type=float, default=CONTRAST, help="contrast of the spatial attention (default: %(default)s)")
     p.add_argument("--crops", type=int, default=240)
-    p.add_argument("--varied", type=float, default=0.6, help="share of crops seen as other cameras might (default: %(default)s)")
-    p.add_argument("--size", type=int, default=128, help="of a crop, pixels; a multiple of 8")
+    p.add_argument("--varied", type=float, default=0.6, help="share of crops that simulate other cameras (default: %(default)s)")
+    p.add_argument("--size", type=int, default=128, help="side of a crop in pixels, a multiple of 8")
     training_loop.add_options(p, steps=2000, batch=8, rate=2e-3, every=200, threads=1)
     return p
 

@@ -1,9 +1,9 @@
-"""NestFuse-edge: NestFuse without what its outputs do not need (tools/nestfuse/sensitivity.py measures that), distilled from it.
+"""nestfuse-edge: distilled from NestFuse, without the parts that hardly influence the output (see tools/nestfuse/sensitivity.py).
 
-Encoder and attention are NestFuse's in small, at a half and a quarter of the frame's size; the eighth is gone, and so are the nested
-blocks: the decoder is one path, the quarter convolved before it is enlarged, not after. What it draws at half of the size, four channels
-for 2 x 2 pixels, is added to a blend of the frames themselves whose shares it draws too:
-fused = infrared + share (visible - infrared) + drawn. So nothing but that blend runs at full size.
+Encoder and attention are as in NestFuse with fewer channels, at a half and a quarter of the frame's size. The eighth and the nested blocks
+are omitted: the decoder is a single path, in which the quarter is convolved before it is enlarged. Its output at half of the size (four
+channels for 2 x 2 pixels) consists of a detail and of shares for blending the frames:
+fused = infrared + share (visible - infrared) + detail. So only that blend is computed at full size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WIDTHS = (16, 24)  # channels at a half and a quarter
 
 
 class NestFuseEdge(nn.Module):
-    """Frames' sides are multiples of 8."""
+    """The network; sides of the frames must be multiples of 8."""
 
     def __init__(self, attention: str = "average", contrast: float = CONTRAST, widths: tuple[int, int] = WIDTHS) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class NestFuseEdge(nn.Module):
             nn.init.zeros_(head.bias)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """(N, 1, H, W) -> features at a half and a quarter."""
+        """Encode (N, 1, H, W) to features at a half and a quarter of the size."""
         features = []
         for k, part in enumerate(self.encoder):
             x = part(x if k == 0 else nn.functional.max_pool2d(x, 2))
@@ -49,18 +49,18 @@ class NestFuseEdge(nn.Module):
         return features
 
     def fuse(self, a: Tensor, b: Tensor) -> Tensor:
-        """NestFuse's, with the same sums."""
+        """Fuse features as NestFuse does."""
         share = torch.sigmoid((a.mean(1, keepdim=True) - b.mean(1, keepdim=True)) * self.contrast)
         p, q = ((x.mean((2, 3), keepdim=True) if self.attention == "average" else x.amax((2, 3), keepdim=True)) for x in (a, b))
         return b + (share + p / (p + q + 1e-6)) * 0.5 * (a - b)
 
     def forward(self, visible: Tensor, infrared: Tensor) -> Tensor:
-        """(N, 1, H, W) in [0, 1] each -> the fused luma in [0, 1]."""
+        """Fuse two frames (N, 1, H, W) in [0, 1] to luma in [0, 1]."""
         drawn = self.draw(visible, infrared)
         return drawn.clamp(0, 1)
 
     def draw(self, visible: Tensor, infrared: Tensor) -> Tensor:
-        """The fused luma, not clipped."""
+        """Return the fused luma, not clipped."""
         seen = [self.encode(visible), self.encode(infrared)]
         half, quarter = (self.fuse(a, b) for a, b in zip(*seen, strict=True))
         half = self.shallow(torch.cat([half, enlarged(self.middle(quarter))], 1))

@@ -1,7 +1,7 @@
-"""Export NestFuse, its small or its edge form: `python -m tools.nestfuse.export --model nestfuse-edge --run nestfuse-edge`.
+"""Exports nestfuse, nestfuse-small or nestfuse-edge: `python -m tools.nestfuse.export --model nestfuse-edge --run nestfuse-edge`.
 
-Writes models/NAME/ as tools/mobilefuse/export.py does: ONNX and TFLite, NumPy weights, a golden pair and card.toml. Weights are rounded
-to float16 first, and the NumPy file holds them so: half the bytes, and every runtime computes with the same numbers, in fp32.
+Writes models/NAME/ as tools/mobilefuse/export.py does: ONNX and TFLite, NumPy weights, a golden pair and card.toml. Weights are first
+rounded to float16, and stored so in the NumPy file, which halves its size. All runtimes compute in fp32 with the same weights.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ SOURCES = {
 }
 TOLERANCE = {"fp32": 1 / 255, "int8": 2 / 255}
 GOLDEN_SIZE = "136x104"
-CALIBRATION, CALIBRATION_SIZE = 24, 128  # crops, and their side
-MEMORY_SIZES = (64, 64), (320, 240)  # a small frame, and one the growth to which is measured
+CALIBRATION, CALIBRATION_SIZE = 24, 128  # number and side of the crops
+MEMORY_SIZES = (64, 64), (320, 240)  # memory is measured as the growth from the first to the second frame size
 
 
 def rounded(network: NestFuse | NestFuseEdge) -> NestFuse | NestFuseEdge:
-    """The weights as float16 holds them, in place."""
+    """Round the weights to float16, in place."""
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(parameter.half().float())
@@ -53,9 +53,9 @@ def rounded(network: NestFuse | NestFuseEdge) -> NestFuse | NestFuseEdge:
 
 
 def silenced(network: NestFuse, pairs: np.ndarray) -> tuple[int, int]:
-    """Zeros for the intermediate channels that never fire on `pairs` (uint8 (N, 2, H, W)), in place: how many, and of how many.
+    """Set intermediate channels that are never active on `pairs` (uint8 (N, 2, H, W)) to zero, in place. Returns (their number, of all).
 
-    What the network draws of these pairs stays the same to the last bit; files of zeros pack.
+    The output for these pairs stays bit-exact, and zeros compress well.
     """
     with firing(network) as fired, torch.no_grad():
         for pair in torch.from_numpy(pairs.astype(np.float32) / 255):
@@ -72,20 +72,20 @@ def silenced(network: NestFuse, pairs: np.ndarray) -> tuple[int, int]:
 
 
 def operators(path: Path) -> dict[str, int]:
-    """Convolutions by what they compute with: int8 where input and weight come from int8 and the output goes to it."""
+    """Count the convolutions by precision: int8 if input and weight come from int8 and the output goes to int8."""
     nodes = onnx.load(path).graph.node
     maker = {out: n for n in nodes for out in n.output}
     taken = Counter((n.op_type, i) for n in nodes for i in n.input)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for n in nodes:
         if n.op_type == "Conv":
             whole = all(i in maker and maker[i].op_type == "DequantizeLinear" for i in n.input[:2])
-            found["int8" if whole and taken["QuantizeLinear", n.output[0]] else "fp32"] += 1
-    return dict(found)
+            counts["int8" if whole and taken["QuantizeLinear", n.output[0]] else "fp32"] += 1
+    return dict(counts)
 
 
 def peak_bytes_per_pixel(folder: Path, runtime: str, precision: str) -> int:
-    """How much a process grows by for each pixel of a frame, its peak for the larger of two frames less that for the smaller."""
+    """Return the memory per pixel of a frame: the difference of a process's peaks for two frame sizes."""
     peaks = []
     for width, height in MEMORY_SIZES:
         command = [sys.executable, "-m", "tools.peak_memory", str(folder), runtime, precision, f"{width}x{height}"]
@@ -120,10 +120,10 @@ def export(args: argparse.Namespace) -> Path:
 
     if "int8" in args.precisions:
         pairs = [tuple(p.astype(np.float32) / 255) for p in crops(args.calibration, CALIBRATION, CALIBRATION_SIZE, args.seed)]
-        found = nestfuse_graph.ranges(g, pairs, args.headroom)
+        limits = nestfuse_graph.ranges(g, pairs, args.headroom)
         how = "per channel; first and last convolutions and attention fp32"
-        write("onnx", "int8", onnx_writer.int8(g, name, found), f"static QDQ, S8S8, {how}")
-        write("litert", "int8", tflite_writer.int8(g, found), f"static, {how}")
+        write("onnx", "int8", onnx_writer.int8(g, name, limits), f"static QDQ, S8S8, {how}")
+        write("litert", "int8", tflite_writer.int8(g, limits), f"static, {how}")
     if "fp32" in args.precisions:
         write("onnx", "fp32", onnx_writer.fp32(g, name), "none")
         write("litert", "fp32", tflite_writer.fp32(g), "none")
@@ -148,7 +148,7 @@ def export(args: argparse.Namespace) -> Path:
         text = card_text(head, g, entries, golden, tables | {"quality": quality}, {k: TOLERANCE[k] for k in args.precisions})
         (folder / "card.toml").write_text(text)
 
-    card("")  # it must exist for a runtime to load from it; its golden digest and quality follow
+    card("")  # a runtime can only load a model with a card; its golden digest and quality are added below
     digest = write_golden(folder, entries, arrays, "fused", quality)
     card(digest)
     cost["peak_bytes_per_pixel"] = {f"{f[1]}_{f[2]}": peak_bytes_per_pixel(folder, f[1], f[2]) for f in files}
@@ -162,13 +162,13 @@ def export(args: argparse.Namespace) -> Path:
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.nestfuse.export", __doc__)
     p.add_argument("--model", choices=(NAME, SMALL, EDGE), default=EDGE)
-    p.add_argument("--run", required=True, help="of tools.nestfuse.train or tools.nestfuse.distil")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where it is (default: %(default)s)")
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="where the model's folder goes (default: %(default)s)")
-    p.add_argument("--attention", choices=ATTENTIONS, default="average", help="what sums a channel up; the nuclear norm can't be exported")
-    p.add_argument("--contrast", type=float, default=CONTRAST, help="of the spatial attention (default: %(default)s)")
+    p.add_argument("--run", required=True, help="run of tools.nestfuse.train or tools.nestfuse.distil")
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
+    p.add_argument("--models", type=Path, default=ROOT / "models", help="folder to write the model's folder to (default: %(default)s)")
+    p.add_argument("--attention", choices=ATTENTIONS, default="average", help="channel attention; the nuclear norm can't be exported")
+    p.add_argument("--contrast", type=float, default=CONTRAST, help="contrast of the spatial attention (default: %(default)s)")
     p.add_argument("--precisions", nargs="+", choices=("fp32", "int8"), default=["fp32"], help="files to write; the first is the default")
-    p.add_argument("--default", choices=("fp32", "int8"), help="the card's default precision, where it is not the first")
+    p.add_argument("--default", choices=("fp32", "int8"), help="the card's default precision (default: the first)")
     p.add_argument("--headroom", type=float, default=1.0, help="a tensor's int8 range as a share of its largest value")
     p.add_argument("--calibration", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders of real pairs")
     p.add_argument("--quality", type=Path, metavar="FILE", help="measured figures (JSON) to put into the card")

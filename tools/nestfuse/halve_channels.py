@@ -1,8 +1,8 @@
-"""NestFuse small out of NestFuse: which half of each block's intermediate channels may go, by what they do on real frames.
+"""Derives nestfuse-small from nestfuse: removes half of each block's intermediate channels, selected on real frames.
 
 After Hassibi and Stork's optimal brain surgeon, block by block from the first: the 1 x 1 convolution after the channels is fitted by least
-squares to what it draws in the whole network, from what reaches it in the halved one. The channel goes whose loss the others make good
-best, and so on until half is gone.
+squares, from its inputs in the halved network, to its outputs in the whole network. The channel whose removal the others compensate best is
+removed, and so on until half are left.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from tools.nestfuse.network import NestFuse, is_block
 
-RIDGE = 1e-4  # of a channel's mean square: no huge weights for channels that are nearly others' sums
+RIDGE = 1e-4  # ridge as a share of a channel's mean square, against huge weights for nearly dependent channels
 
 
 def halved(network: NestFuse, pairs: Tensor) -> NestFuse:
-    """NestFuse small, fitted to what `network` computes as it fuses `pairs`, float32 (N, 2, H, W) in [0, 1]."""
+    """Return nestfuse-small, fitted to the activations of `network` while it fuses `pairs`, float32 (N, 2, H, W) in [0, 1]."""
     small, work = NestFuse(2 * network.share, network.attention, network.contrast), copy.deepcopy(network)
     stay = {name: torch.tensor([]) for name, part in network.named_modules() if is_block(part)}
     for name in stay:
@@ -36,9 +36,9 @@ def halved(network: NestFuse, pairs: Tensor) -> NestFuse:
 
 
 def moments(network: NestFuse, work: NestFuse, made: nn.Module, wanted: nn.Module, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a block's channels in `work` and a last one that is always 1: their second moments, and those with what it draws in `network`.
+    """Return second moments of a block's channels in `work` (plus a constant 1), and their moments with its outputs in `network`.
 
-    float64 (channels + 1, channels + 1) and (drawn, channels + 1), sums over pixels of both frames in the encoder.
+    float64 (channels + 1, channels + 1) and (outputs, channels + 1), summed over pixels, in the encoder of both frames.
     """
     seen: list[list[Tensor]] = [[], []]
     flat = [lambda _, __, y, k=k: seen[k].append(y.transpose(0, 1).flatten(1).double()) for k in range(2)]
@@ -59,7 +59,7 @@ def moments(network: NestFuse, work: NestFuse, made: nn.Module, wanted: nn.Modul
 
 
 def without_half(square: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
-    """The channels that stay, in order, and the weights float32 (drawn, channels + 1), zero for those that go; the last is the bias."""
+    """Return the remaining channels, in order, and weights float32 (outputs, channels + 1), zero for removed ones; the last is the bias."""
     count = len(square) - 1
     inverse = torch.linalg.inv(square + (RIDGE * square.diagonal()[:-1].mean() + 1e-9) * torch.eye(count + 1))
     weights = cross @ inverse
@@ -71,5 +71,5 @@ def without_half(square: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
         inverse -= torch.outer(inverse[:, k], inverse[k] / inverse[k, k])
         stay[k] = False
         weights[:, k] = 0
-        inverse[k, k] = 1  # gone: nothing is left of it, and nothing divides by it
+        inverse[k, k] = 1  # removed; 1 avoids a division by zero
     return torch.nonzero(stay)[:, 0], weights.float()

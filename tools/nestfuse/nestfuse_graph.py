@@ -1,4 +1,4 @@
-"""NestFuse and NestFuse-edge as a `Graph`: encoder twice with the same weights, attention, decoder, all in one file."""
+"""Converts nestfuse and nestfuse-edge to a `Graph`: encoder twice with the same weights, attention and decoder in one file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCES = ("visible", "infrared")
 
 
 class Tracer:
-    """Notes steps and weights; every method gives the name of the tensor it makes."""
+    """Records steps and weights; each method returns the name of its output tensor."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, Any]] = []
@@ -32,7 +32,7 @@ class Tracer:
         return out
 
     def conv(self, conv: nn.Conv2d, weights: str, source: str, out: str, relu: bool = True) -> str:
-        """`weights`: the name they are kept under, shared by all convolutions that give the same."""
+        """Add a convolution. weights: the name of its weights, which several convolutions may share."""
         assert conv.bias is not None
         for kind, tensor in (("weight", conv.weight), ("bias", conv.bias)):
             self.arrays[f"{weights}.{kind}"] = tensor.detach().float().contiguous().numpy()
@@ -40,7 +40,7 @@ class Tracer:
         return self.step("conv", [source], out, weight=f"{weights}.weight", bias=f"{weights}.bias", **how)
 
     def units(self, part: nn.Sequential, weights: str, source: str, out: str) -> str:
-        """Convolutions, each with a ReLU after it."""
+        """Add convolutions, each followed by a ReLU."""
         convs = [u for u in part if isinstance(u, nn.Conv2d)]
         for k, unit in enumerate(convs):
             source = self.conv(unit, f"{weights}.{k}", source, out if k == len(convs) - 1 else f"{out}.{k}")
@@ -73,34 +73,34 @@ def _nestfuse(network: NestFuse) -> Graph:
         joined = t.step("concat", [*(x[s] for s in sources.split()), t.enlarge(x[below])], f"x{name}.joined")
         x[name] = t.units(network.decoder[name], f"decoder.{name}", joined, f"x{name}")
     t.step("clip", [t.conv(network.last, "last", x["13"], "drawn", relu=False)], "fused")
-    # a few channels that all else hangs on: in int8 the first block alone would cost 7 dB, for 0.3 % of the arithmetic
+    # a few channels on which everything depends: int8 in the first block alone would cost 7 dB, for 0.3 % of the arithmetic
     early = [f"{source}.{unit}" for source in SOURCES for unit in ("first", "0.0", "0")]
     return t.graph(*early, x["13"])
 
 
 def ranges(graph: Graph, pairs: Sequence[tuple[np.ndarray, np.ndarray]], headroom: float = 1.0) -> dict[str, tuple[float, float]]:
-    """(low, high) of what becomes int8, from the fp32 graph's own tensors over the pairs (float32 (H, W) in [0, 1]).
+    """Measure (low, high) of the tensors that become int8, with the fp32 graph on the pairs (float32 (H, W) in [0, 1]).
 
-    What is only moved keeps its range. headroom: the range as a share of the largest value.
+    Tensors whose values are only moved keep their range. headroom: the range as a share of the largest value.
     """
     model = onnx.load_from_string(onnx_writer.fp32(graph, "ranges"))
     wanted = [s["out"] for s in graph.steps if s["op"] in ("conv", "attend", "concat")]
     model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in wanted)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found = {}
+    limits = {}
     for visible, infrared in pairs:
         made = session.run(wanted, {"visible": visible[None, None], "infrared": infrared[None, None]})
         for name, x in zip(wanted, made, strict=True):
-            low, high = found.get(name, (0.0, 0.0))
-            found[name] = min(low, headroom * float(x.min())), max(high, headroom * float(x.max()))
+            low, high = limits.get(name, (0.0, 0.0))
+            limits[name] = min(low, headroom * float(x.min())), max(high, headroom * float(x.max()))
     for step in graph.steps:
-        if step["op"] in ("pool", "enlarge") and step["in"][0] in found:
-            found[step["out"]] = found[step["in"][0]]
-    return found
+        if step["op"] in ("pool", "enlarge") and step["in"][0] in limits:
+            limits[step["out"]] = limits[step["in"][0]]
+    return limits
 
 
 def load(checkpoint: Path, share: int, attention: str, contrast: float) -> NestFuse:
-    """The network of a training checkpoint, ready to be traced."""
+    """Load the network of a training checkpoint, ready to be traced."""
     network = NestFuse(share, attention, contrast)
     network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
     return network.eval()

@@ -1,8 +1,8 @@
-"""NestFuse (Li, Wu and Durrani, 2020): an encoder, attention that fuses at four scales, and a nested decoder. Frames are luma.
+"""NestFuse (Li, Wu and Durrani, 2020): an encoder, fusion by attention at four scales, and a nested decoder. Frames are luma.
 
-Beside the published network: convolutions pad with zeros, not by reflection (every runtime does that inside the convolution), and
-frames' sides are multiples of 8, so that what was pooled is enlarged to where it came from (the fuser pads). The nuclear-norm channel
-attention is left out: it needs a singular value decomposition of each channel, which neither ONNX nor TFLite has.
+Differences from the published network: convolutions pad with zeros instead of by reflection (which every runtime does inside the
+convolution), and the frames' sides are multiples of 8, so that pooling and enlarging are inverse (the fuser pads). The nuclear-norm channel
+attention is omitted, because it needs a singular value decomposition of each channel, which ONNX and TFLite lack.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ FILTERS = (64, 112, 160, 208)  # channels at full size, a half, a quarter, an ei
 FIRST = 16
 ATTENTIONS = ("average", "max")
 CONTRAST = 255.0
-MULTIPLE = 8  # of a frame's sides
+MULTIPLE = 8  # the frames' sides must be multiples of it
 
 
 def block(inputs: int, outputs: int, share: int) -> nn.Sequential:
-    """The light dense block: 3 x 3 to `inputs` / `share` intermediate channels, then 1 x 1."""
+    """Return the light dense block: 3 x 3 to `inputs` / `share` intermediate channels, then 1 x 1."""
     inner = inputs // share
     return nn.Sequential(nn.Conv2d(inputs, inner, 3, padding=1), nn.ReLU(), nn.Conv2d(inner, outputs, 1), nn.ReLU())
 
 
 def enlarged(x: Tensor) -> Tensor:
-    """Each pixel as 2 x 2."""
+    """Enlarge by repeating each pixel 2 x 2 times."""
     return nn.functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
 class NestFuse(nn.Module):
-    """2,732,761 parameters with `share` 2, as published; 4 halves the intermediate channels of every block (NestFuse small).
+    """The network: 2,732,761 parameters with `share` 2, as published; 4 halves the intermediate channels of every block (nestfuse-small).
 
-    attention: how a channel is summed up over the frame, by its average or its maximum. contrast: how decidedly the spatial attention
-    takes sides; 255 stands for the published network, whose frames go from 0 to 255.
+    attention: how the channel attention reduces a channel over the frame, average or maximum. contrast: factor in the spatial attention's
+    softmax; 255 corresponds to the published network, whose frames have the range 0 to 255.
     """
 
     def __init__(self, share: int = 2, attention: str = "average", contrast: float = CONTRAST) -> None:
@@ -56,7 +56,7 @@ class NestFuse(nn.Module):
         self.last = nn.Conv2d(a, 1, 1)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """(N, 1, H, W) in [0, 1] -> features at full size, a half, a quarter and an eighth."""
+        """Encode (N, 1, H, W) in [0, 1] to features at full size, a half, a quarter and an eighth."""
         y = self.first(x)
         features = []
         for k, part in enumerate(self.encoder):
@@ -65,7 +65,7 @@ class NestFuse(nn.Module):
         return features
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """What `encode` gave, one frame's or fused -> (N, 1, H, W), not clipped."""
+        """Decode features of one frame, or fused ones, to (N, 1, H, W), not clipped."""
         d = self.decoder
         x10, x20, x30, x40 = features
         x11 = d["11"](torch.cat([x10, enlarged(x20)], 1))
@@ -78,7 +78,7 @@ class NestFuse(nn.Module):
         return out
 
     def fuse(self, a: Tensor, b: Tensor) -> Tensor:
-        """The mean of spatial attention (shares by the features' mean, pixel by pixel) and channel attention (by the channel's sum)."""
+        """Fuse by the mean of spatial attention (shares by the features' mean at each pixel) and channel attention (shares by channel)."""
         share = torch.sigmoid((a.mean(1, keepdim=True) - b.mean(1, keepdim=True)) * self.contrast)
         spatial = b + share * (a - b)
         p, q = ((x.mean((2, 3), keepdim=True) if self.attention == "average" else x.amax((2, 3), keepdim=True)) for x in (a, b))
@@ -86,20 +86,21 @@ class NestFuse(nn.Module):
         return (spatial + channel) * 0.5
 
     def forward(self, visible: Tensor, infrared: Tensor) -> Tensor:
-        """(N, 1, H, W) in [0, 1] each, sides multiples of 8 -> the fused luma in [0, 1]."""
+        """Fuse two frames (N, 1, H, W) in [0, 1], sides multiples of 8, to luma in [0, 1]."""
         both = zip(self.encode(visible), self.encode(infrared), strict=True)
         return self.decode([self.fuse(a, b) for a, b in both]).clamp(0, 1)
 
     def settled(self, x: Tensor) -> NestFuse:
-        """He's weights, then every filter shifted and scaled, first layer first, so that what it draws of the frames x (N, 1, H, W) has
-        mean 0 and deviation 1 before the ReLU; the last one draws their mean and deviation. So no channel starts dead.
+        """Initialise with He's weights, then shift and scale every filter, from the first layer on, so that its output for the frames x
+        (N, 1, H, W) has mean 0 and standard deviation 1 before the ReLU; the last layer gets the frames' mean and deviation. So no channel
+        starts dead.
         """
         first, *others = (m for m in self.modules() if isinstance(m, nn.Conv2d))
         for unit in (first, *others):
             nn.init.kaiming_normal_(unit.weight, nonlinearity="relu")
             nn.init.zeros_(unit.bias)
         with torch.no_grad():
-            # a filter of one weight has its corner at one brightness: all of them, from black to white
+            # a filter with a single weight has its ReLU's corner at one brightness; spread these from black to white
             first.bias.copy_(-first.weight.flatten() * torch.rand(FIRST))
 
         def settle(unit: nn.Module, _: object, y: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ def is_block(module: nn.Module) -> bool:
 
 @contextmanager
 def firing(network: NestFuse) -> Iterator[dict[str, Tensor]]:
-    """Which intermediate channels fire on any pixel of what the network sees meanwhile: a block's name to bool (channels)."""
+    """Record which intermediate channels are active on any pixel within the block: name of the network's block -> bool (channels)."""
     blocks = {name: part for name, part in network.named_modules() if is_block(part)}
     fired = {name: torch.zeros(len(part[0].weight), dtype=torch.bool) for name, part in blocks.items()}
 
@@ -143,7 +144,7 @@ def firing(network: NestFuse) -> Iterator[dict[str, Tensor]]:
 
 
 def strongest(part: nn.Module, count: int) -> Tensor:
-    """The `count` intermediate channels of a block whose weights in and out are the largest, in order."""
+    """Return the `count` intermediate channels of a block with the largest input and output weights, in order."""
     state = part.state_dict()
     strength = state["0.weight"].flatten(1).norm(dim=1) * state["2.weight"].flatten(1).norm(dim=0)
     return strength.argsort(descending=True)[:count].sort().values

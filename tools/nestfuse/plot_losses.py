@@ -1,6 +1,6 @@
-"""Plot the losses of runs: `python -m tools.nestfuse.plot_losses nestfuse-1 nestfuse-10 nestfuse-100 nestfuse-1000 --out losses.png`.
+"""Plots the losses of runs: `python -m tools.nestfuse.plot_losses nestfuse-1 nestfuse-10 nestfuse-100 nestfuse-1000 --out losses.png`.
 
-Reads RUNS/NAME/log.jsonl (one line a validation); needs matplotlib (`pip install 'edgefuse[plots]'`).
+Reads RUNS/NAME/log.jsonl (a line per validation); needs matplotlib (`pip install 'edgefuse[plots]'`).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def main() -> None:
         prog="python -m tools.nestfuse.plot_losses", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("names", nargs="+", metavar="RUN")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where they are (default: %(default)s)")
-    p.add_argument("--out", type=Path, required=True, metavar="FILE", help="PNG, SVG or PDF")
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
+    p.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write: PNG, SVG or PDF")
     args = p.parse_args()
     try:
         plot(read(args.runs, args.names), args.out)

@@ -1,8 +1,8 @@
-"""What does NestFuse's output need? `python -m tools.nestfuse.sensitivity --run nestfuse` measures it, part by part of the decoder.
+"""Measures how much NestFuse's output depends on each part of the decoder: `python -m tools.nestfuse.sensitivity --run nestfuse`.
 
-On real pairs: a row is the PSNR (dB, peak 1) of the output with one part taken away against the output with all, and the
-multiply-accumulates a pixel that it costs. Parts: what a block draws (its mean over the frame stays), what comes enlarged from the level
-below (likewise), and all but a half or a quarter of a block's intermediate channels (those with the largest weights stay).
+On real pairs, a row is the PSNR (dB, peak 1) of the output with one part removed relative to the complete output, and the part's
+multiply-accumulates per pixel. Parts: a block's output (replaced by its mean over the frame), the enlarged input from the level below
+(likewise), and all but a half or a quarter of a block's intermediate channels (those with the largest weights are kept).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def mean(x: Tensor) -> Tensor:
 
 
 def parts(network: NestFuse) -> Iterator[tuple[str, float, nn.Module, Hook, bool]]:
-    """(name, multiply-accumulates a pixel, the module hooked, the hook, whether it comes before the module)."""
+    """Yield (name, multiply-accumulates per pixel, module, hook, whether the hook runs before the module)."""
     for name, block in network.decoder.items():
         assert isinstance(block, nn.Sequential)
         level = int(name[0])
@@ -52,7 +52,7 @@ def parts(network: NestFuse) -> Iterator[tuple[str, float, nn.Module, Hook, bool
 
 
 def measure(network: NestFuse, pairs: np.ndarray) -> list[dict[str, object]]:
-    """pairs: uint8 (N, 2, H, W). Rows of part, psnr_db and macs_per_pixel; the parts needed least come first."""
+    """Measure on pairs, uint8 (N, 2, H, W). Returns rows of part, psnr_db and macs_per_pixel; the least important parts come first."""
     frames = torch.from_numpy(pairs.astype(np.float32) / 255)
     with torch.no_grad():
         fused = [
@@ -72,9 +72,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m tools.nestfuse.sensitivity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--run", default=NAME, help="of tools.nestfuse.train (default: %(default)s)")
-    p.add_argument("--runs", type=Path, default=training_loop.ROOT / "runs", help="where it is (default: %(default)s)")
-    p.add_argument("--pairs", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders with visible/ and infrared/ inside")
+    p.add_argument("--run", default=NAME, help="run of tools.nestfuse.train (default: %(default)s)")
+    p.add_argument("--runs", type=Path, default=training_loop.ROOT / "runs", help="folder of runs (default: %(default)s)")
+    p.add_argument("--pairs", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders with visible/ and infrared/")
     p.add_argument("--attention", choices=ATTENTIONS, default="average")
     p.add_argument("--contrast", type=float, default=CONTRAST)
     p.add_argument("--crops", type=int, default=8)

@@ -1,9 +1,9 @@
-"""Train NestFuse as an autoencoder: `python -m tools.nestfuse.train --weight 100 --data coco128:DIR photos:DIR`.
+"""Trains NestFuse as an autoencoder: `python -m tools.nestfuse.train --weight 100 --data coco128:DIR photos:DIR`.
 
-The loss is the pixels' mean squared error plus `--weight` (the paper's lambda) times 1 - SSIM; attention has nothing to learn, it
-joins only when two frames are fused. Each weight is a run of its own, RUNS/nestfuse-WEIGHT. `--model nestfuse-small` halves the
-intermediate channels of the run named by `--from` (halve_channels.py) and goes on. tools/training_loop.py says what a run
-writes and how it is resumed; plot_losses.py plots it.
+The loss is the pixels' mean squared error plus `--weight` (the paper's lambda) times 1 - SSIM. The attention has no parameters and is used
+only when two frames are fused. Each weight is a separate run, RUNS/nestfuse-WEIGHT. `--model nestfuse-small` halves the intermediate
+channels of the run `--from` (halve_channels.py) and continues its training. tools/training_loop.py describes the files of a run and how to
+resume it; plot_losses.py plots it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tools.nestfuse.halve_channels import halved
 from tools.nestfuse.network import NAME, SMALL, NestFuse, firing
 from tools.soft_metrics import ssim
 
-SCORED, SCORED_SIZE = 8, 64  # crops of a validation, and their side
-WARM, CLIP = 400, 1.0  # steps until the full rate; the gradient's largest norm, always above it: no one step kills many channels
+SCORED, SCORED_SIZE = 8, 64  # number and side of the validation crops
+WARM, CLIP = 400, 1.0  # steps until the full rate; limit of the gradient's norm, which prevents a single step from killing many channels
 
 
 def losses(network: NestFuse, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Of frames (N, 1, H, W) in [0, 1] after coding and decoding: the mean squared error, and 1 - SSIM."""
+    """Return the mean squared error, and 1 - SSIM, of frames (N, 1, H, W) in [0, 1] after encoding and decoding."""
     with torch.autocast("cpu", torch.bfloat16):
         y = network.decode(network.encode(x))
     y = y.float()
@@ -36,7 +36,7 @@ def losses(network: NestFuse, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def score(network: NestFuse, x: Tensor) -> dict[str, Any]:
-    """Both losses on fixed frames, the PSNR (dB, peak 1), and how many of each block's intermediate channels are alive: fire on them."""
+    """Return both losses on fixed frames, the PSNR (dB, peak 1), and the number of active intermediate channels of each block."""
     with firing(network) as fired, torch.no_grad():
         made = [losses(network, part) for part in x.split(4)]
     pixel, structure = (float(torch.stack(v).mean()) for v in zip(*made, strict=True))
@@ -50,7 +50,7 @@ def run_name(args: argparse.Namespace) -> str:
 
 
 def start(args: argparse.Namespace, x: Tensor) -> NestFuse:
-    """A network that the frames x (N, 1, H, W) settle, or `--from`'s: as it is, or halved by them for NestFuse small."""
+    """Return a network initialised on frames x (N, 1, H, W), or that of `--from`, halved on these frames for nestfuse-small."""
     if args.origin is None:
         return NestFuse(2 if args.model == NAME else 4).settled(x)
     network = NestFuse()
@@ -91,11 +91,11 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.nestfuse.train", __doc__)
     p.add_argument("--model", choices=(NAME, SMALL), default=NAME)
-    p.add_argument("--weight", type=float, default=100.0, help="lambda, of the SSIM loss; the paper compares 1, 10, 100 and 1000")
-    p.add_argument("--from", dest="origin", metavar="RUN", help="the run of nestfuse to start from")
-    p.add_argument("--name", help="the run's name (default: MODEL-WEIGHT)")
+    p.add_argument("--weight", type=float, default=100.0, help="weight (lambda) of the SSIM loss; the paper compares 1, 10, 100 and 1000")
+    p.add_argument("--from", dest="origin", metavar="RUN", help="run of nestfuse to start from")
+    p.add_argument("--name", help="name of this run (default: MODEL-WEIGHT)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="coco:DIR, coco128:DIR, voc:DIR or photos:DIR")
-    p.add_argument("--size", type=int, default=48, help="crop, pixels; a multiple of 8")
+    p.add_argument("--size", type=int, default=48, help="side of a crop in pixels, a multiple of 8")
     training_loop.add_options(p, steps=4500, batch=4, rate=2e-4, every=100, threads=1)
     return p
 

@@ -1,1 +1,1 @@
-"""SSCNet: network, training from random weights or from a linear transform, pruning, export, rate and distortion."""
+"""SSCNet: network, training from random weights or from a linear transform, pruning, export, rate-distortion curves."""

@@ -1,11 +1,11 @@
 """Export SSCNet: `python -m tools.sscnet.export --run sscnet-1024-pruned`.
 
-Writes models/sscnet-encoder/ and models/sscnet-decoder/: int8 ONNX and TFLite, a golden pair and card.toml each. Between them is the latent
-as 8 bit: each channel's range over the training scenes is part of both graphs, so that the latent is in [0, 1] outside.
+Writes models/sscnet-encoder/ and models/sscnet-decoder/: int8 ONNX and TFLite, a golden pair and card.toml each. The latent between them
+has 8 bits: each channel's range over the training scenes is part of both graphs, so that the latent outside is in [0, 1].
 
-The decoder's transposed convolutions become convolutions, which there are int8 kernels for: with stride 1 the kernel is turned
-round; with stride 2 and a 2 x 2 kernel each output pixel sees one input pixel, so it is a 1 x 1 convolution to four times the
-channels, spread over space.
+The decoder's transposed convolutions are replaced by convolutions, for which int8 kernels exist. With stride 1 the kernel is rotated by 180
+degrees. With stride 2 and a 2 x 2 kernel each output pixel depends on one input pixel, so it is a 1 x 1 convolution to four times the
+channels, followed by depth to space.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgefuse import zoo
-from edgefuse.hyperspectral.codec.sscnet import placed
+from edgefuse.hyperspectral.codec.sscnet import with_place_patterns
 from edgefuse.runtimes import choose
 from tools import cards, command_line
 from tools.data.cubes import batch, load
@@ -40,16 +40,16 @@ SOURCE = (
     "Leveraging Deep Neural Network Compression Techniques for Real-Time Hyperspectral Image Processing in Edge AI; "
     "the weights (solved as a block transform) and the patterns of places are ours"
 )
-# the first three and the last three: a sixth of the weights, and half of what rounding all of them would cost
+# the first three and the last three: a sixth of the weights, but half of the error that rounding all of them would cause
 EXACT = {"sscnet-encoder": (0, 1, 2), "sscnet-decoder": (2, 3, 4)}
 QUANTISATION = "weights, a scale for each output channel; the {} three convolutions' are float32, and so is all arithmetic"
-TOLERANCE = {"int8": 0.02}  # another machine's rounding may be another level of a latent
+TOLERANCE = {"int8": 0.02}  # rounding on another machine may change a latent value by one level
 RANGE_CROPS = 24
-SIDE = 128  # of HySpecNet-11k's patches, and of the TFLite files' before they are resized
+SIDE = 128  # side of HySpecNet-11k's patches, and of the TFLite files' inputs before resizing
 
 
 class Encoder(nn.Module):
-    """cube (1, bands, H, W) -> latent in [0, 1]."""
+    """Encodes a cube (1, bands, H, W) to a latent in [0, 1]."""
 
     def __init__(self, network: SSCNet, low: Tensor, high: Tensor) -> None:
         super().__init__()
@@ -62,10 +62,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """latent in [0, 1] -> cube, by convolutions alone."""
+    """Decodes a latent in [0, 1] to a cube, with convolutions only."""
 
     def __init__(self, network: SSCNet, low: Tensor, high: Tensor, blocks_first: bool = False) -> None:
-        """blocks_first: the channels that are spread in TensorFlow's order, not in PyTorch's."""
+        """blocks_first: use TensorFlow's order of channels in depth to space instead of PyTorch's."""
         super().__init__()
         self.register_buffer("scale", (high - low)[None, :, None, None])
         self.register_buffer("offset", low[None, :, None, None])
@@ -80,7 +80,7 @@ class Decoder(nn.Module):
 
 
 class DepthToSpace(nn.Module):
-    """(N, 4 C, H, W) -> (N, C, 2 H, 2 W), the channels' order rows, columns, C."""
+    """Moves (N, 4 C, H, W) to (N, C, 2 H, 2 W); channels are ordered by row, column, C."""
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = x.shape
@@ -101,7 +101,7 @@ def _as_convolution(layer: nn.ConvTranspose2d, blocks_first: bool) -> list[nn.Mo
 
 
 def latent_range(network: SSCNet, cubes: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Each latent channel's (low, high) over the cubes (bands, H, W): all but one value in ten thousand at either end."""
+    """Return each latent channel's (low, high) over the cubes (bands, H, W), without one value in ten thousand at either end."""
     with torch.no_grad():
         values = torch.cat([network.encoder(network.entered(torch.from_numpy(c)[None]))[0].flatten(1) for c in cubes], dim=1).numpy()
     low, high = np.quantile(values, (1e-4, 1 - 1e-4), axis=1).astype(np.float32)
@@ -109,7 +109,7 @@ def latent_range(network: SSCNet, cubes: list[np.ndarray]) -> tuple[Tensor, Tens
 
 
 def onnx_int8(module: nn.Module, sample: np.ndarray, name_in: str, name_out: str, exact: tuple[int, ...]) -> bytes:
-    """Weights of the convolutions in int8, a scale for each output channel, but for those numbered `exact`; computed in float32."""
+    """Convert the convolutions' weights to int8 with a scale per output channel, except those in `exact`; computation is in float32."""
     import onnx
     from onnx import helper, numpy_helper
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -141,13 +141,13 @@ def onnx_int8(module: nn.Module, sample: np.ndarray, name_in: str, name_out: str
 
 
 def in_levels(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(outputs, ...) -> int8 levels of -127 to 127, and the scale of each output channel, (outputs,)."""
+    """Quantise weights (outputs, ...) to int8 levels of -127 to 127; also return the scale of each output channel, (outputs,)."""
     scale = np.maximum(np.abs(weights).reshape(len(weights), -1).max(axis=1), 1e-12) / 127
     return np.rint(weights / scale.reshape(-1, *(1,) * (weights.ndim - 1))).astype(np.int8), scale.astype(np.float32)
 
 
 def without_unused_domains(model: bytes) -> bytes:
-    """An ONNX model that asks for no operator sets but those it has operators of: an older onnxruntime refuses what it does not know."""
+    """Remove unused operator sets from an ONNX model, because an older onnxruntime refuses unknown ones."""
     import onnx
 
     read = onnx.load_from_string(model)
@@ -169,7 +169,7 @@ class _ChannelsLast(nn.Module):
 
 
 def tflite_int8(module: nn.Module, sample: np.ndarray, name_in: str, name_out: str, exact: tuple[int, ...]) -> bytes:
-    """As `onnx_int8` says; inputs and outputs are channels-last."""
+    """The same as `onnx_int8` for TFLite; inputs and outputs are channels-last."""
     import litert_torch
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
@@ -193,8 +193,8 @@ def tflite_int8(module: nn.Module, sample: np.ndarray, name_in: str, name_out: s
 
 
 def resizable(model: bytes) -> bytes:
-    """A TFLite model whose reshapes, which hold the size they were made for, are DEPTH_TO_SPACE again: they come as rows of transpositions
-    and reshapes, one row for each `DepthToSpace`.
+    """Replace reshapes in a TFLite model, which contain a fixed size, by DEPTH_TO_SPACE: the converter writes each `DepthToSpace` as a
+    sequence of transpositions and reshapes.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -205,7 +205,7 @@ def resizable(model: bytes) -> bytes:
     if schema.BuiltinOperator.RESHAPE not in kinds:
         return model
     for buffer in read.buffers:
-        if buffer.offset > 1:  # large ones lie behind the flatbuffer
+        if buffer.offset > 1:  # large buffers are stored after the flatbuffer
             buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
             buffer.offset = buffer.size = 0
     code = schema.OperatorCodeT()
@@ -235,7 +235,7 @@ def resizable(model: bytes) -> bytes:
 
 
 def golden_cube(rows: int = 16, columns: int = 24) -> np.ndarray:
-    """uint8 (202, rows, columns): four made-up materials whose shares change from place to place; nothing of the training data."""
+    """Return a synthetic cube, uint8 (202, rows, columns): four materials with varying shares; no training data."""
     y, x = np.mgrid[:rows, :columns].astype(np.float64)
     at = np.linspace(0, 1, BANDS)
     bumps = [
@@ -250,15 +250,15 @@ def golden_cube(rows: int = 16, columns: int = 24) -> np.ndarray:
 
 
 def export(args: argparse.Namespace) -> list[Path]:
-    """The folders written."""
+    """Export both models and return their folders."""
     network = read(args.runs / args.run)
     learned = [s for s in load(args.data) if s.part == "train"]
     drawn = batch(learned, args.crops, SIDE, np.random.default_rng(args.seed))
     limits = latent_range(network, [*(trimmed(s.cube) for s in learned), *drawn])
     encoder, decoder = Encoder(network, *limits).eval(), Decoder(network, *limits).eval()
-    entered = placed if network.places else lambda cubes: cubes
+    entered = with_place_patterns if network.places else lambda cubes: cubes
     with torch.no_grad():
-        # levels of 1 / 255, beyond 0 to 255 where patterns are added
+        # levels of 1 / 255, outside 0..255 where patterns are added
         cube = np.rint(255 * entered(golden_cube().astype(np.float32) / 255)).astype(np.int16 if network.places else np.uint8)
         latent = encoder(torch.from_numpy(cube[None].astype(np.float32) / 255))[0].numpy()
         sent = np.round(latent * 255).astype(np.uint8)
@@ -266,9 +266,9 @@ def export(args: argparse.Namespace) -> list[Path]:
     result = json.loads((args.runs / args.run / "result.json").read_text())
     for run in (args.run, result.get("from")):
         if (pruning := args.runs / f"{run}-compared" / "result.json").exists():
-            told = json.loads(pruning.read_text())
-            loss = {"loss_db": round(told["before"]["mean_db"] - result["test"]["mean_db"], 2)}  # after what was trained since, too
-            result["pruning"] = {k: v for k, v in told.items() if not isinstance(v, dict)} | loss
+            pruned = json.loads(pruning.read_text())
+            loss = {"loss_db": round(pruned["before"]["mean_db"] - result["test"]["mean_db"], 2)}  # includes the training after pruning
+            result["pruning"] = {k: v for k, v in pruned.items() if not isinstance(v, dict)} | loss
     macs, encoding = macs_per_pixel(network), _encoder_macs(network)
     shares = [sum(p.numel() for p in part.parameters()) for part in (network.encoder, network.decoder)]
     return [
@@ -315,11 +315,13 @@ def _half(
 
     def tensor(end: str, array: np.ndarray) -> dict[str, Any]:
         step = "" if end == "cube" else f"/{SPATIAL}"
-        told = array.dtype == np.int16
+        patterned = array.dtype == np.int16
         colour = "reflectance, band by band" if end == "cube" else "none: latent of 8 bit / 255"
+        if patterned:
+            colour = f"{colour}, and the patterns of its pixels' places"
         return {
             "name": end, "shape": [1, len(array), f"height{step}", f"width{step}"], "layout": "NCHW", "dtype": "float32",
-            "range": [-1.2, 2.2] if told else [0.0, 1.0], "colour": f"{colour}, and the patterns of its pixels' places" if told else colour,
+            "range": [-1.2, 2.2] if patterned else [0.0, 1.0], "colour": colour,
         }  # fmt: skip
 
     head = {
@@ -333,7 +335,7 @@ def _half(
         | {"export": f"tools.sscnet.export --crops {args.crops} --run {args.run}"},
         "quality": quality,
     }
-    # the card must exist for a runtime to load from it; its golden digest and quality follow
+    # a runtime can only load a model with a card; its golden digest and quality are added below
     cards.write(folder, head, files, tables, TOLERANCE)
     arrays = {taken: x, f"{returned}.fp32": cards.store(y)}
     for file in files:
@@ -347,12 +349,12 @@ def _half(
 
 
 def trimmed(cube: np.ndarray) -> np.ndarray:
-    """(bands, H, W), its sides multiples of 8."""
+    """Cut a cube (bands, H, W) to sides that are multiples of 8."""
     return cube[:, : cube.shape[1] // SPATIAL * SPATIAL, : cube.shape[2] // SPATIAL * SPATIAL]
 
 
 def _encoder_macs(network: SSCNet) -> float:
-    """Multiply-accumulates for each pixel of the cube."""
+    """Return the encoder's multiply-accumulates per pixel of the cube."""
     total, area = 0.0, 1.0
     for layer in network.encoder:
         area /= 4 if isinstance(layer, nn.MaxPool2d) else 1
@@ -362,11 +364,13 @@ def _encoder_macs(network: SSCNet) -> float:
 
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.sscnet.export", __doc__)
-    p.add_argument("--run", default="sscnet-1024-pruned", help="run under --runs whose final.pt is exported (default: %(default)s)")
-    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="what the ranges of the latent come from")
-    p.add_argument("--crops", type=int, default=RANGE_CROPS, help="of 128 x 128 pixels, for the latent's ranges (default: %(default)s)")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where tools.sscnet.train wrote (default: %(default)s)")
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="where the models' folders go (default: %(default)s)")
+    p.add_argument("--run", default="sscnet-1024-pruned", help="run under --runs to export (its final.pt; default: %(default)s)")
+    p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="data to measure the latent's ranges on")
+    p.add_argument(
+        "--crops", type=int, default=RANGE_CROPS, help="crops of 128 x 128 pixels for the latent's ranges (default: %(default)s)"
+    )
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
+    p.add_argument("--models", type=Path, default=ROOT / "models", help="folder to write the models' folders to (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0)
     return p
 

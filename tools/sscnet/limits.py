@@ -1,8 +1,8 @@
-"""What SSCNet can do at best on one scene: `python -m tools.sscnet.limits --scene abu_airport_3 --steps 1000 [--places]`.
+"""Finds SSCNet's best possible result on one scene: `python -m tools.sscnet.limits --scene abu_airport_3 --steps 1000 [--places]`.
 
-The network is solved on that scene alone (tools/sscnet/linear_start.py, or places.py) and then overfitted to it, to a square of it in
-every step. The squares begin at any pixel: a scene has fewer cells of 8 x 8 than the latent has channels, and at fixed places the decoder
-memorises them. Prints the PSNR of the scene's middle as it goes.
+The network is initialised on that scene alone (tools/sscnet/linear_start.py, or places.py) and then overfitted to it, on a random square in
+every step. The squares begin at any pixel: a scene has fewer cells of 8 x 8 pixels than the latent has channels, and with a fixed grid the
+decoder would memorise them. Prints the PSNR of the scene's centre during training.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m tools.sscnet.limits", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--scene", default="abu_airport_3", help="a name in --data (default: %(default)s)")
-    p.add_argument("--places", action="store_true", help="tell the encoder where pixels lie")
+    p.add_argument("--scene", default="abu_airport_3", help="name of a scene in --data (default: %(default)s)")
+    p.add_argument("--places", action="store_true", help="encode the pixels' places in the input")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="as in tools.sscnet.train_from_linear")
     p.add_argument("--steps", type=int, default=1000)
-    p.add_argument("--every", type=int, default=50, help="steps between two figures (default: %(default)s)")
+    p.add_argument("--every", type=int, default=50, help="steps between two printed figures (default: %(default)s)")
     p.add_argument("--rate", type=float, default=5e-5, help="peak learning rate of AdamW (default: %(default)s)")
     p.add_argument("--nice", type=int, default=10)
     p.add_argument("--threads", type=int, default=1)

@@ -1,10 +1,10 @@
-"""Let SSCNet start as a linear transform: principal components x an 8 x 8 block transform, as near as its layers come to it.
+"""Initialises SSCNet as a linear transform: principal components x an 8 x 8 block transform, as closely as its layers allow.
 
-Max pooling gives the largest of four values. With a channel and its negative both pooled, half of their difference is the middle between
-the largest and the smallest: the mean, where the four lie on a plane. So each linear feature takes two channels, and the next
-convolution reads their difference. All PReLU slopes start at 1, so nothing else bends. The decoder has no such trouble: a
-transposed convolution of stride 2 draws each 2 x 2 pixels by a linear map of its own, so it starts as the exact inverse of a
-hierarchy of principal components (of bands, of 2 x 2, 4 x 4 and 8 x 8 pixels).
+Max pooling gives the largest of four values. If a channel and its negative are both pooled, half of their difference is the middle between
+the largest and the smallest value, which is the mean if the four lie on a plane. So each linear feature takes two channels, and the next
+convolution uses their difference. All PReLU slopes start at 1, so there is no other nonlinearity. The decoder does not have this problem:
+a transposed convolution with stride 2 computes each 2 x 2 pixels by its own linear map, so it starts as the exact inverse of a hierarchy of
+principal components (of bands, then of 2 x 2, 4 x 4 and 8 x 8 pixels).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tools.sscnet.network import SSCNet
 
 Floats = NDArray[np.float32]
 COMPONENTS = 64
-RIDGE = 1e-4  # of a regressor's variance
-FLOOR = 2e-3  # smallest standard deviation that a channel is scaled by: below is noise
+RIDGE = 1e-4  # ridge of the regression, as a share of the regressors' variance
+FLOOR = 2e-3  # lower limit of the standard deviation that a channel is divided by; smaller ones are noise
 
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """mean: (bands,); bases: of bands (bands, K), then of 2 x 2, 4 x 4 and 8 x 8 pixels, (4 x inputs, outputs), orthonormal; deviations: of
-    each basis's coefficients."""
+    """A hierarchy of principal components. mean: (bands,). bases: of bands (bands, K), then of 2 x 2, 4 x 4 and 8 x 8 pixels,
+    (4 x inputs, outputs), orthonormal. deviations: standard deviations of each basis's coefficients."""
 
     mean: Floats
     bases: tuple[Floats, ...]
@@ -36,9 +36,9 @@ class Hierarchy:
 
 
 def hierarchy(crops: Floats, widths: tuple[int, ...]) -> tuple[Hierarchy, Floats]:
-    """Of crops (N, bands, H, W), and the crops' coefficients (N, widths[-1], H / 8, W / 8).
+    """Compute the hierarchy of crops (N, bands, H, W), and the crops' coefficients (N, widths[-1], H / 8, W / 8).
 
-    widths: how many coefficients are kept of bands, and of 2 x 2, 4 x 4 and 8 x 8 pixels.
+    widths: numbers of coefficients to keep for bands, and for 2 x 2, 4 x 4 and 8 x 8 pixels.
     """
     spectra = crops[:, :, ::2, ::2].transpose(0, 2, 3, 1).reshape(-1, crops.shape[1]).astype(np.float64)
     mean = spectra.mean(axis=0)
@@ -56,7 +56,7 @@ def hierarchy(crops: Floats, widths: tuple[int, ...]) -> tuple[Hierarchy, Floats
 
 
 def folded(y: Floats) -> Floats:
-    """(N, H, W, C) -> (N, H / 2, W / 2, 4 C), index (channel, row, column)."""
+    """Fold (N, H, W, C) to (N, H / 2, W / 2, 4 C), indexed by (channel, row, column)."""
     n, h, w, c = y.shape
     return y.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 5, 2, 4).reshape(n, h // 2, w // 2, c * 4)
 
@@ -68,9 +68,9 @@ def principal(values: NDArray[np.floating], count: int) -> tuple[Floats, Floats]
 
 
 def begin(network: SSCNet, crops: Floats) -> float:
-    """Set all weights of `network` by crops (N, bands, H, W), H and W multiples of 8, 32 at least.
+    """Set all weights of `network` from crops (N, bands, H, W). H, W: multiples of 8, at least 32.
 
-    PSNR in dB of the decoder's transform (without what it leaves out) as the latent tells it.
+    Returns the PSNR in dB of the coefficients that the decoder gets from the latent, without the error of dropped coefficients.
     """
     encoder, decoder = convolutions(network.encoder), convolutions(network.decoder)
     h, g, f, e = (layer.in_channels for layer in reversed(decoder[1:]))
@@ -93,13 +93,13 @@ def convolutions(part: nn.Sequential) -> list[nn.Conv2d | nn.ConvTranspose2d]:
 
 
 def _analysis(network: SSCNet, layers: list[nn.Conv2d | nn.ConvTranspose2d], wanted: Hierarchy, crops: Tensor) -> Tensor:
-    """Set the four convolutions before the latent's; what the last pooling gives of the crops."""
+    """Set the four convolutions before the latent's, and return the crops' output of the last pooling."""
     first, count = layers[0], wanted.bases[0].shape[1]
     scale = torch.from_numpy(1 / np.maximum(wanted.deviations[0], FLOOR))
     first.weight[:count] = 0
     first.weight[:count, :, 1, 1] = torch.from_numpy(wanted.bases[0].T) * scale[:, None]
     first.bias.copy_(-(first.weight.sum((2, 3)) @ torch.from_numpy(wanted.mean)))
-    # what a channel's unit is worth, and which channels and sign read as one feature
+    # each channel's unit, and the channels and signs that represent one feature
     worth, features = 1 / scale, [(k, None) for k in range(count)]
     steps = list(network.encoder)
     at = steps.index(first) + 2
@@ -119,7 +119,7 @@ _FILTERS = torch.stack([torch.outer(a, b) for a in (_EVEN, _ODD) for b in (_EVEN
 def _pooled_pairs(
     layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, worth: Tensor, features: list[tuple[int, int | None]]
 ) -> tuple[Tensor, list[tuple[int, int | None]]]:
-    """Let `layer` see the features' means and differences across rows and columns, the strongest of them, each and its negative."""
+    """Set `layer` to compute the strongest of the features' means and differences across rows and columns, each with its negative."""
     half = min(layer.out_channels // 2, 4 * len(features))
     signal = torch.stack([x[:, k] if pair is None else (x[:, k] - x[:, pair]) / 2 for k, pair in features], 1)
     n, c, h, w = signal.shape
@@ -141,17 +141,17 @@ def _pooled_pairs(
 
 
 def unit(deviation: Floats) -> Floats:
-    """What a decoder's channel counts in: the root of its deviation. By the deviation itself, weights of 8 bit would lose 1.2 dB; by one
-    unit for all, the weak channels would learn nothing."""
+    """Return the unit of a decoder's channel: the square root of its standard deviation. With the standard deviation itself, 8-bit weights
+    would cost 1.2 dB; with the same unit for all channels, the weak ones would not be trained."""
     return np.sqrt(np.maximum(deviation, FLOOR))
 
 
 def set_latent(
     encode: nn.Conv2d | nn.ConvTranspose2d, decode: nn.Conv2d | nn.ConvTranspose2d, seen: Floats, target: Floats, deviation: Floats
 ) -> float:
-    """Regress the coefficients (N, K, h, w) on the pooled channels (N, C, h, w): the first latents. The others are the channels themselves.
+    """Regress the coefficients (N, K, h, w) on the pooled channels (N, C, h, w) for the first latents; the others are the channels.
 
-    What the regression leaves, the sum of squares of a cell.
+    Returns the regression's residual as the sum of squares per cell.
     """
     count, channels = target.shape[1], seen.shape[1]
     a, t = (v[:, :, 1:-1, 1:-1].transpose(0, 2, 3, 1).reshape(-1, v.shape[1]) for v in (seen, target))
@@ -174,7 +174,7 @@ def set_latent(
 
 
 def set_synthesis(layers: list[nn.Conv2d | nn.ConvTranspose2d], wanted: Hierarchy, span: tuple[float, float]) -> None:
-    """The decoder after its first layer: from the coefficients of 8 x 8 pixels down to bands."""
+    """Set the decoder's layers after the first one, from the coefficients of 8 x 8 pixels down to bands."""
     for layer, level in zip(layers[:3], (3, 2, 1), strict=True):
         inside, outside = (unit(wanted.deviations[k]) for k in (level, level - 1))
         basis = wanted.bases[level].reshape(len(outside), 2, 2, -1).transpose(3, 0, 1, 2)
@@ -184,6 +184,6 @@ def set_synthesis(layers: list[nn.Conv2d | nn.ConvTranspose2d], wanted: Hierarch
     last, count = layers[3], wanted.bases[0].shape[1]
     width = span[1] - span[0]
     last.weight.zero_()
-    # the sigmoid's slope is 1/4 in its middle
+    # the sigmoid's slope is 1/4 at its centre
     last.weight[:count, :, 1, 1] = torch.from_numpy((wanted.bases[0] * unit(wanted.deviations[0])).T * 4 / width)
     last.bias.copy_(torch.from_numpy((wanted.mean - (span[0] + span[1]) / 2) * 4 / width))

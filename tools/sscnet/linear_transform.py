@@ -1,8 +1,8 @@
-"""The linear transform that SSCNet is to be held against: `python -m tools.sscnet.linear_transform --latents 504 1024`.
+"""The linear transform to compare SSCNet with: `python -m tools.sscnet.linear_transform --latents 504 1024`.
 
-Principal components of the training scenes' spectra x an 8 x 8 cosine transform, the strongest so many of their products, each in 8 bit
-over its range on the training scenes, coded exactly as SSCNet's latent is. Prints rate and PSNR of the held-out scenes, a row for each
-number of latents and step, and EnMAP's tiles among them apart.
+Principal components of the training scenes' spectra x an 8 x 8 cosine transform. The strongest products are kept, each with 8 bits over its
+range on the training scenes, and coded exactly as SSCNet's latent. Prints rate and PSNR of the held-out scenes, a row for each number of
+latents and step, and separately of the EnMAP tiles among them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tools.sscnet.train_from_linear import parts
 
 Floats = NDArray[np.float32]
 CELL = 8
-SPECTRA = 6000  # of a scene
-ENDS = 1e-4  # share of a latent's values beyond its range, at either end
+SPECTRA = 6000  # per scene
+ENDS = 1e-4  # share of a latent's values outside its range, at either end
 
 
 class Linear:
-    """Fitted to scenes; `encode` and `decode` take and give (C, H, W)."""
+    """The transform fitted to scenes; `encode` and `decode` convert (C, H, W)."""
 
     def __init__(self, scenes: list[Scene], latents: int) -> None:
         spectra = [s.cube.reshape(len(s.cube), -1).T for s in scenes]
@@ -44,7 +44,7 @@ class Linear:
         self._low, self._width = low.astype(np.float32), np.maximum(high - low, 1e-6).astype(np.float32)
 
     def encode(self, cube: Floats) -> Floats:
-        """The latent in [0, 1]."""
+        """Return the latent in [0, 1]."""
         rows, columns = cube.shape[1] // CELL, cube.shape[2] // CELL
         shares = np.clip((self._cells(cube)[:, self._chosen] - self._low) / self._width, 0, 1)
         return np.ascontiguousarray(shares.T.reshape(-1, rows, columns))
@@ -59,7 +59,7 @@ class Linear:
         return np.clip(made, 0, 1).reshape(-1, rows * CELL, columns * CELL).astype(np.float32)
 
     def _cells(self, cube: Floats) -> Floats:
-        """(cells, bands x 64)."""
+        """Return the coefficients by cell, (cells, bands x 64)."""
         bands, height, width = cube.shape
         values = (self._basis.T @ (cube.reshape(bands, -1) - self._mean[:, None])).reshape(bands, height // CELL, CELL, width // CELL, CELL)
         made = np.einsum("ui,bricj,vj->rcbuv", self._cosines, values, self._cosines, optimize=True)
@@ -78,8 +78,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     args = parser().parse_args()
     try:
-        learned, _, found = parts(args.data)
-        held_out = [s for s in found if s.part == "test"]
+        learned, _, scenes = parts(args.data)
+        held_out = [s for s in scenes if s.part == "test"]
         for count in args.latents:
             made = Linear(learned, count)
             for point in curve(made.encode, made.decode, held_out):

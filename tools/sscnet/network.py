@@ -1,8 +1,8 @@
 """SSCNet (La Grassa et al., "Hyperspectral Data Compression Using Fully Convolutional Autoencoder", Remote Sensing 14(10), 2022).
 
-3 x 3 convolutions with one PReLU slope a channel; three max-poolings to one latent pixel for 64; a mirrored decoder of transposed
-convolutions. The rate is set by the latent channels: 1024 for 202 bands are 2.53 bpppc as float32, 0.63 as 8 bit, less when
-entropy-coded. Widths as published; a pruned network has its own, read from its checkpoint.
+3 x 3 convolutions with a PReLU slope per channel; three max poolings to one latent pixel per 8 x 8 pixels; a mirrored decoder of transposed
+convolutions. The number of latent channels determines the rate: 1024 for 202 bands are 2.53 bpppc as float32, 0.63 with 8 bits, and less
+after entropy coding. Widths are as published; a pruned network has its own, read from its checkpoint.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgefuse.hyperspectral.codec.sscnet import placed
+from edgefuse.hyperspectral.codec.sscnet import with_place_patterns
 
 BANDS = 202
 LATENT = 1024
-WIDTHS = (256, 256, 256, 512, 512, 256, 256, 256)  # encoder's four, decoder's four
-SPATIAL = 8  # pixels of a frame's side for one of the latent's
-SPAN = (-1.75, 2.25)  # what the last sigmoid's 0 and 1 stand for: between them lies [0, 1] where the sigmoid is nearly straight
+WIDTHS = (256, 256, 256, 512, 512, 256, 256, 256)  # four of the encoder, four of the decoder
+SPATIAL = 8  # pixels per latent value along each side
+SPAN = (-1.75, 2.25)  # outputs for the last sigmoid's 0 and 1, chosen so that the sigmoid is nearly linear over [0, 1]
 
 
 class SSCNet(nn.Module):
-    """cube float32 (N, bands, H, W) in [0, 1], H and W multiples of 8 -> the same, through a latent (N, latent, H / 8, W / 8).
+    """Autoencoder of cubes, float32 (N, bands, H, W) in [0, 1], H and W multiples of 8, with a latent (N, latent, H / 8, W / 8).
 
-    span: what 0 and 1 of the sigmoid stand for. places: the encoder is told where pixels lie (tools/sscnet/places.py).
+    span: outputs for the sigmoid's 0 and 1. places: the encoder's input encodes the pixels' places (tools/sscnet/places.py).
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class SSCNet(nn.Module):
         return self.spread(self.decoder(self.encoder(self.entered(x))))
 
     def entered(self, x: Tensor) -> Tensor:
-        """What the encoder takes."""
-        return x + torch.from_numpy(placed(np.zeros(x.shape[1:], np.float32))).to(x) if self.places else x
+        """Return the encoder's input for a cube."""
+        return x + torch.from_numpy(with_place_patterns(np.zeros(x.shape[1:], np.float32))).to(x) if self.places else x
 
     def spread(self, y: Tensor) -> Tensor:
-        """What the sigmoid gives -> reflectance."""
+        """Convert the sigmoid's output to reflectance."""
         low, high = self.span
         return y if self.span == (0.0, 1.0) else y.float() * (high - low) + low
 
     @property
     def shape(self) -> dict[str, object]:
-        """bands, latent, widths, span and places: what `SSCNet(**shape)` needs to hold this one's weights, pruned or not."""
+        """Arguments bands, latent, widths, span and places, with which `SSCNet(**shape)` can load these weights, pruned or not."""
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
         out = [m.out_channels for m in convolutions]
         widths = (*out[:4], *out[5:9])
@@ -77,7 +77,7 @@ class SSCNet(nn.Module):
 
 
 def read(run: Path) -> SSCNet:
-    """What a run (tools/sscnet/train.py, tools/sscnet/prune.py) ended with."""
+    """Load the final network of a run of tools/sscnet/train.py or tools/sscnet/prune.py."""
     stored = torch.load(run / "final.pt", weights_only=True)
     network = SSCNet(**stored["shape"])
     network.load_state_dict(stored["network"])
@@ -85,7 +85,7 @@ def read(run: Path) -> SSCNet:
 
 
 def _unit(convolution: nn.Conv2d | nn.ConvTranspose2d) -> tuple[nn.Module, nn.Module]:
-    # of a transposed convolution with a stride, each output pixel sees one tap
+    # in a transposed convolution with a stride each output pixel depends on one tap
     taps = 1 if convolution.stride[0] > 1 else convolution.kernel_size[0] ** 2
     nn.init.normal_(convolution.weight, std=(2 / (1 + 0.25**2) / (convolution.in_channels * taps)) ** 0.5)
     nn.init.zeros_(convolution.bias)
@@ -93,8 +93,9 @@ def _unit(convolution: nn.Conv2d | nn.ConvTranspose2d) -> tuple[nn.Module, nn.Mo
 
 
 def begin_with_spectra(network: SSCNet, spectra: np.ndarray) -> None:
-    """Let the first layer see the spectra's principal components, each of about unit variance, and the last one draw with them, around
-    the mean spectrum: bands are so alike that a random start sees brightness and nothing else. spectra: float32 (N, bands) in [0, 1].
+    """Initialise the first layer with the spectra's principal components, scaled to about unit variance, and the last layer with the same
+    components around the mean spectrum. Bands are so correlated that random weights would respond only to brightness.
+    spectra: float32 (N, bands) in [0, 1].
     """
     first, last = network.encoder[0], network.decoder[-2]
     chosen = spectra[:: max(1, len(spectra) // 8000)].astype(np.float64)
@@ -103,7 +104,7 @@ def begin_with_spectra(network: SSCNet, spectra: np.ndarray) -> None:
         _, size, directions = np.linalg.svd(values - mean, full_matrices=False)
         deviation = np.maximum(size / len(values) ** 0.5, 1e-3)
         channels = layer.out_channels if layer is first else layer.in_channels
-        take = np.arange(channels) % (channels // 4)  # the strongest quarter, four times: signs and neighbours differ
+        take = np.arange(channels) % (channels // 4)  # the strongest quarter four times, with different signs and neighbouring pixels
         with torch.no_grad():
             if layer is first:
                 basis = torch.from_numpy((directions / deviation[:, None])[take].astype(np.float32))
@@ -119,7 +120,7 @@ def begin_with_spectra(network: SSCNet, spectra: np.ndarray) -> None:
 
 
 def macs_per_pixel(network: SSCNet) -> float:
-    """Multiply-accumulates for each pixel of the cube, all bands together."""
+    """Return multiply-accumulates per pixel of the cube, for all bands together."""
     total, area = 0.0, 1.0
     for layer in [*network.encoder, *network.decoder]:
         if isinstance(layer, nn.MaxPool2d):

@@ -1,9 +1,9 @@
-"""Prune SSCNet: `python -m tools.sscnet.prune --from sscnet-1024 --ratio 0.41`.
+"""Prunes SSCNet: `python -m tools.sscnet.prune --from sscnet-1024 --ratio 0.41`.
 
-Structured magnitude pruning with fine-tuning, iterative, as the paper does it (Kumar and Mozaffari, section 2.3, with fasterai; here with
-torch-pruning, which follows the channels through the transposed convolutions): each round removes the channels with the least weights,
-the same share of every layer, and trains again. The latent keeps its channels, which are the rate, and the output its bands. Each
-round is a run of its own under --runs, so an interrupted one goes on where it was.
+Iterative structured magnitude pruning with fine-tuning, as in the paper (Kumar and Mozaffari, section 2.3, with fasterai; here with
+torch-pruning, which tracks channels through transposed convolutions). Each round removes the channels with the smallest weights, the same
+share of every layer, and trains again. The latent's channels, which determine the rate, and the output's bands are kept. Each round is its
+own run under --runs, so an interrupted one is resumed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tools.sscnet.network import SPATIAL, SSCNet, macs_per_pixel, parameters, re
 
 
 def prune(network: SSCNet, ratio: float) -> SSCNet:
-    """A network with about a share `ratio` of each layer's channels removed, in multiples of 4; the one given is changed, too."""
+    """Return a network with about the share `ratio` of each layer's channels removed, in multiples of 4. Also modifies `network`."""
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
-    kept = [convolutions[4], convolutions[-1]]  # the latent's, and the output's
+    kept = [convolutions[4], convolutions[-1]]  # of the latent and of the output
     example = torch.zeros(1, convolutions[0].in_channels, 2 * SPATIAL, 2 * SPATIAL)
     importance = torch_pruning.importance.MagnitudeImportance(p=2)
     torch_pruning.pruner.MagnitudePruner(
@@ -50,23 +50,23 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             if "stopped_at" in result:
                 return result
         origin = step
-    made, found = read(args.runs / name), load(args.data)
-    before, after = (train.score(n, found) for n in (whole, made))
+    network, scenes = read(args.runs / name), load(args.data)
+    before, after = (train.score(n, scenes) for n in (whole, network))
     return training_loop.write_result(args.runs, f"{name}-compared", {
-        "from": args.origin, "ratio": args.ratio, "rounds": args.rounds, "widths": list(made.shape["widths"]),
-        "parameters": parameters(made), "size_share": round(parameters(made) / parameters(whole), 4),
-        "macs_per_pixel": round(macs_per_pixel(made)), "macs_share": round(macs_per_pixel(made) / macs_per_pixel(whole), 4),
+        "from": args.origin, "ratio": args.ratio, "rounds": args.rounds, "widths": list(network.shape["widths"]),
+        "parameters": parameters(network), "size_share": round(parameters(network) / parameters(whole), 4),
+        "macs_per_pixel": round(macs_per_pixel(network)), "macs_share": round(macs_per_pixel(network) / macs_per_pixel(whole), 4),
         "before": before, "after": after, "loss_db": round(before["mean_db"] - after["mean_db"], 3),
     })  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.sscnet.prune", __doc__)
-    p.add_argument("--from", dest="origin", required=True, metavar="RUN", help="run under --runs whose final.pt is pruned")
-    p.add_argument("--ratio", type=float, default=0.41, help="share of each layer's channels to remove in all (default: %(default)s)")
+    p.add_argument("--from", dest="origin", required=True, metavar="RUN", help="run under --runs to prune (its final.pt)")
+    p.add_argument("--ratio", type=float, default=0.41, help="share of each layer's channels to remove in total (default: %(default)s)")
     p.add_argument("--rounds", type=int, default=3, help="pruning steps, each followed by training (default: %(default)s)")
     p.add_argument("--data", nargs="+", default=train.PUBLIC, metavar="KIND:DIR", help="scenes:DIR or hyspecnet:DIR[:easy|hard]")
-    p.add_argument("--size", type=int, default=32, help="crop, pixels; a multiple of 8")
+    p.add_argument("--size", type=int, default=32, help="side of a crop in pixels, a multiple of 8")
     p.add_argument("--name", help="folder under --runs (default: RUN-pruned)")
     training_loop.add_options(p, steps=3000, batch=8, rate=5e-4, every=250, threads=1)
     return p

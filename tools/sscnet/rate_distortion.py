@@ -1,7 +1,7 @@
-"""Rate and distortion of SSCNet on the held-out scenes: `python -m tools.sscnet.rate_distortion`.
+"""Measures rate-distortion curves of SSCNet on the held-out scenes: `python -m tools.sscnet.rate_distortion`.
 
-Unpruned and pruned in float32, and the pruned int8 that is exported, each with its latent in steps of 1 to 128 and coded as edgefuse does;
-the bytes are those of a tile. Writes scripts/figures/sscnet.json, which scripts/figures/make_pictures.py draws.
+Measured are the unpruned and the pruned network in float32, and the exported pruned int8 network, each with latent steps of 1 to 128 and
+EdgeFuse's entropy coder; bytes are those of a tile. Writes scripts/figures/sscnet.json, which scripts/figures/make_pictures.py plots.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from tools.sscnet.train import PUBLIC, psnr
 from tools.training_loop import ROOT
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128)
-Half = Callable[[np.ndarray], np.ndarray]  # (C, H, W) -> the same
+Run = Callable[[np.ndarray], np.ndarray]  # maps (C, H, W) to (C', H', W')
 
 
-def curve(encode: Half, decode: Half, scenes: list[Scene]) -> list[dict[str, float]]:
-    """A point for each step: means over the scenes."""
+def curve(encode: Run, decode: Run, scenes: list[Scene]) -> list[dict[str, float]]:
+    """Return a point for each step: means over the scenes."""
     rows = []
     latents = {s.name: np.rint(encode(trimmed(s.cube)) * 255).astype(np.int32).transpose(1, 2, 0) for s in scenes}
     for step in STEPS:
-        rates, found = [], {}
+        rates, psnrs = [], {}
         for s in scenes:
-            cube, sent = trimmed(s.cube), sscnet.stepped(latents[s.name], step)
+            cube, sent = trimmed(s.cube), sscnet.quantise(latents[s.name], step)
             rates.append(8 * len(sscnet.coded_latent(sent)) / cube.size)
             values = np.clip(sent * step, 0, 255).astype(np.float32) / np.float32(255)
-            found[s.name] = round(psnr(cube, decode(values.transpose(2, 0, 1))), 2)
+            psnrs[s.name] = round(psnr(cube, decode(values.transpose(2, 0, 1))), 2)
         rows.append(
-            {"step": step, "bpppc": round(float(np.mean(rates)), 4), "psnr_db": round(float(np.mean(list(found.values()))), 2)} | found
+            {"step": step, "bpppc": round(float(np.mean(rates)), 4), "psnr_db": round(float(np.mean(list(psnrs.values()))), 2)} | psnrs
         )
     return rows
 
@@ -54,15 +54,15 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
         cost = {"parameters": parameters(network), "macs_per_pixel": round(macs_per_pixel(network))}
         report[name] = cost | {"points": curve(*halves, held_out)}
         print(name, report[name], flush=True)
-    encoder, decoder = sscnet.Half("sscnet-encoder"), sscnet.Half("sscnet-decoder")
-    report["pruned int8"] = {"points": curve(lambda cube: encoder.run(sscnet.placed(cube)), decoder.run, held_out)}
+    encoder, decoder = sscnet.Network("sscnet-encoder"), sscnet.Network("sscnet-decoder")
+    report["pruned int8"] = {"points": curve(lambda cube: encoder.run(sscnet.with_place_patterns(cube)), decoder.run, held_out)}
     print("pruned int8", report["pruned int8"], flush=True)
     return report
 
 
-def _float(module: torch.nn.Module, places: bool = False) -> Half:
+def _float(module: torch.nn.Module, places: bool = False) -> Run:
     def run(given: np.ndarray) -> np.ndarray:
-        given = sscnet.placed(given) if places else given
+        given = sscnet.with_place_patterns(given) if places else given
         with torch.no_grad():
             return module(torch.from_numpy(np.ascontiguousarray(given))[None])[0].numpy()
 
@@ -73,10 +73,10 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m tools.sscnet.rate_distortion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--unpruned", default="sscnet-1024", metavar="RUN", help="under --runs (default: %(default)s)")
-    p.add_argument("--pruned", default="sscnet-1024-pruned", metavar="RUN", help="under --runs (default: %(default)s)")
+    p.add_argument("--unpruned", default="sscnet-1024", metavar="RUN", help="run under --runs (default: %(default)s)")
+    p.add_argument("--pruned", default="sscnet-1024-pruned", metavar="RUN", help="run under --runs (default: %(default)s)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="as in tools.sscnet.train")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="where tools.sscnet.train wrote (default: %(default)s)")
+    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
     p.add_argument("--json", type=Path, default=ROOT / "scripts" / "figures" / "sscnet.json", metavar="FILE", help="default: %(default)s")
     return p
 

@@ -1,7 +1,7 @@
-"""Train SSCNet: `python -m tools.sscnet.train [--latent 1024] [--data scenes:DIR hyspecnet:DIR]`.
+"""Trains SSCNet from random weights: `python -m tools.sscnet.train [--latent 1024] [--data scenes:DIR hyspecnet:DIR]`.
 
-MSE as published; tools/training_loop.py says what a run writes and how it is resumed. `--from RUN` fine-tunes what another run ended with
-(a pruned network has its own widths: prune.py).
+The loss is the MSE, as published. tools/training_loop.py describes the files of a run and how to resume it. `--from RUN` fine-tunes the
+final network of another run (a pruned one has its own widths, see prune.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PUBLIC = [f"scenes:{training_loop.ROOT.parent}/shared/data/hsi"]
 
 
 def whole(network: torch.nn.Module, cube: np.ndarray) -> np.ndarray:
-    """float32 (bands, H, W) through the network, padded by reflection to multiples of 8."""
+    """Run the network on a whole scene, float32 (bands, H, W), padded by reflection to multiples of 8."""
     pad = [(0, 0), *((0, -n % SPATIAL) for n in cube.shape[1:])]
     given = torch.from_numpy(np.pad(cube, pad, mode="symmetric"))[None].to(next(network.parameters()).device)
     with torch.no_grad():
@@ -30,21 +30,21 @@ def whole(network: torch.nn.Module, cube: np.ndarray) -> np.ndarray:
 
 
 def psnr(truth: np.ndarray, decoded: np.ndarray) -> float:
-    """dB, peak 1, over the whole cube."""
+    """Return the PSNR in dB over the whole cube, peak 1."""
     return float(-10 * np.log10(max(np.mean((truth.astype(np.float64) - decoded) ** 2), 1e-12)))
 
 
-def score(network: torch.nn.Module, found: list[Scene]) -> dict[str, float]:
-    """PSNR in dB of each held-out scene and their mean; latents as floats."""
+def score(network: torch.nn.Module, scenes: list[Scene]) -> dict[str, float]:
+    """Return the PSNR in dB of each held-out scene and their mean, with float latents."""
     network.eval()
-    each = {s.name: round(psnr(s.cube, whole(network, s.cube)), 2) for s in found if s.part == "test"}
+    each = {s.name: round(psnr(s.cube, whole(network, s.cube)), 2) for s in scenes if s.part == "test"}
     network.train()
     return {"mean_db": round(float(np.mean(list(each.values()))), 2)} | each
 
 
 def paces(network: torch.nn.Module) -> list[dict[str, object]]:
-    """Each layer's rate by the inversed number of its inputs (Yang et al., Tensor Programs V, table 3): at one rate for all, the wide ones
-    diverge before the narrow ones learn."""
+    """Return parameter groups with each layer's learning rate divided by its number of inputs (Yang et al., Tensor Programs V, table 3).
+    With the same rate for all, wide layers would diverge before narrow ones learn."""
     groups: list[dict[str, object]] = []
     for layer in network.modules():
         if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
@@ -59,8 +59,8 @@ def paces(network: torch.nn.Module) -> list[dict[str, object]]:
 def train(args: argparse.Namespace) -> dict[str, object]:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    found = load(args.data)
-    learned = [s for s in found if s.part == "train"]
+    scenes = load(args.data)
+    learned = [s for s in scenes if s.part == "train"]
     if args.origin:
         start = torch.load(args.runs / args.origin / "final.pt", weights_only=True)
         network = SSCNet(**start["shape"])
@@ -78,7 +78,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 
     name = args.name or f"sscnet-{args.latent}"
     spent = training_loop.descend(
-        args, name, network, loss, lambda: score(network, found), warm=100, fall=0.99, clip=1.0, groups=paces(network)
+        args, name, network, loss, lambda: score(network, scenes), warm=100, fall=0.99, clip=1.0, groups=paces(network)
     )
     if spent is None:
         return {"stopped_at": args.stop_after}
@@ -86,7 +86,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
     return training_loop.write_result(args.runs, name, {
         "model": "sscnet", "data": training_loop.named(args.data), "from": args.origin, "steps": args.steps, "batch": args.batch,
         "size": args.size, "rate": args.rate, "seed": args.seed, "seconds": round(spent), "parameters": parameters(network),
-        "macs_per_pixel": round(macs_per_pixel(network)), "test": score(network, found),
+        "macs_per_pixel": round(macs_per_pixel(network)), "test": score(network, scenes),
     })  # fmt: skip
 
 
@@ -94,9 +94,9 @@ def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.sscnet.train", __doc__)
     p.add_argument("--latent", type=int, default=1024, help="latent channels (default: %(default)s, 2.53 bpppc as float32)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="scenes:DIR or hyspecnet:DIR[:easy|hard]")
-    p.add_argument("--size", type=int, default=32, help="crop, pixels; a multiple of 8")
+    p.add_argument("--size", type=int, default=32, help="side of a crop in pixels, a multiple of 8")
     p.add_argument("--name", help="folder under --runs (default: sscnet-LATENT)")
-    p.add_argument("--from", dest="origin", metavar="RUN", help="begin with the weights that this run ended with")
+    p.add_argument("--from", dest="origin", metavar="RUN", help="start from the final weights of this run")
     training_loop.add_options(p, steps=9000, batch=8, rate=1e-3, every=250, threads=1)
     return p
 

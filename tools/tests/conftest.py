@@ -1,4 +1,4 @@
-"""Small photographs with masks, and pairs, made up; the real ones are not the project's to redistribute."""
+"""Fixtures: small synthetic photographs with masks, and pairs, because the real data may not be redistributed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def photographs() -> list[Photograph]:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
-    """A folder like coco128: 40 images, masks for all but the last."""
+    """A folder like coco128: 40 images, with masks for all but the last."""
     root = tmp_path / "coco"
     for d in ("images", "masks"):
         (root / d).mkdir(parents=True)
@@ -40,7 +40,7 @@ def coco(tmp_path: Path) -> Path:
 
 
 def scene(k: int, size: tuple[int, int] = (330, 400)) -> tuple[np.ndarray, np.ndarray]:
-    """(visible, infrared): textures of their own, and one hot body standing in the infrared frame's right half."""
+    """Return (visible, infrared) with different textures, and an upright hot body in the right half of the infrared frame."""
     rng = np.random.default_rng(k)
     visible = cv2.GaussianBlur(rng.integers(0, 256, size, np.uint8), (0, 0), 2)
     infrared = cv2.GaussianBlur(rng.integers(60, 120, size, np.uint8), (0, 0), 3)
@@ -50,7 +50,7 @@ def scene(k: int, size: tuple[int, int] = (330, 400)) -> tuple[np.ndarray, np.nd
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with visible/ and infrared/ inside, 12 pairs."""
+    """A folder of 12 pairs in visible/ and infrared/."""
     root = tmp_path_factory.mktemp("made_up")
     for d in ("visible", "infrared"):
         (root / d).mkdir()

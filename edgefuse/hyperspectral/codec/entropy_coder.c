@@ -314,5 +314,5 @@ INLINE int64_t code(const int encode, const Job *job)
     return done;
 }
 
-EXPORT int64_t edgefuse_planes_encode(Job *job) { return code(1, job); }
-EXPORT int64_t edgefuse_planes_decode(Job *job) { return code(0, job); }
+EXPORT int64_t edgefuse_entropy_encode(Job *job) { return code(1, job); }
+EXPORT int64_t edgefuse_entropy_decode(Job *job) { return code(0, job); }

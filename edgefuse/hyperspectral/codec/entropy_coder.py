@@ -83,7 +83,7 @@ def _encode(planes: Int32Array, levels: int, scale: int, exact: bool) -> bytes:
     buffer = np.empty(planes.size * 8 + 1024, np.uint8)
     job, keep = _job(planes.shape, levels, exact)
     job.into, job.bytes, job.size, job.scale, job.lam = planes.ctypes.data, buffer.ctypes.data, buffer.size, scale, lam
-    size = _run("edgefuse_planes_encode", job)
+    size = _run("edgefuse_entropy_encode", job)
     del keep
     return buffer[:size].tobytes()
 
@@ -94,7 +94,7 @@ def _decode(data: bytes, shape: tuple[int, int, int], levels: int, version: int,
     out, source = np.zeros(shape, np.int32), np.frombuffer(data, np.uint8)
     job, keep = _job(shape, levels, exact)
     job.out, job.bytes, job.size = out.ctypes.data, source.ctypes.data, len(data)
-    _run("edgefuse_planes1_decode" if version == 1 else "edgefuse_planes_decode", job)
+    _run("edgefuse_entropy_v1_decode" if version == 1 else "edgefuse_entropy_decode", job)
     del keep
     return out
 

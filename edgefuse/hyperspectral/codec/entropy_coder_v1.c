@@ -124,7 +124,7 @@ static int32_t get_band(Coder *c, const Job *job, const Band *b, int32_t k, cons
 }
 
 /* returns the bytes read; -2: out of memory */
-EXPORT int64_t edgefuse_planes1_decode(Job *job)
+EXPORT int64_t edgefuse_entropy_v1_decode(Job *job)
 {
     int32_t averages[MOST_BANDS] = {0};
     int64_t done = -2;

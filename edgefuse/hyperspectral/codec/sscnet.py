@@ -60,7 +60,7 @@ def encode_to(
     """
     _check_target(target)
     shape, dtype = sizes_of(cube, nodata)
-    with closing(Half(_ENCODER)) as encoder, closing(Half(_DECODERS[0])) as decoder:
+    with closing(Network(_ENCODER)) as encoder, closing(Network(_DECODERS[0])) as decoder:
         peak = peak_of(dtype)
         settings = {"peak": peak, "weights": decoder.weights, "nodata": nodata if nodata is None or nodata == nodata else None}
         tile_size = min(_SIDE, shape[0]), min(_SIDE, shape[1])
@@ -91,7 +91,7 @@ def _encode_latent(latent: Int32Array, target: Target, share: float, psnr: Calla
     if target.psnr is not None:
         best = 0.0
         for step in (_MAX_STEP >> k for k in range(8)):
-            quantised = stepped(latent, step)
+            quantised = quantise(latent, step)
             best = max(best, reached := psnr(quantised, step))
             if reached >= target.psnr:
                 return coded_latent(quantised), step
@@ -101,14 +101,14 @@ def _encode_latent(latent: Int32Array, target: Target, share: float, psnr: Calla
     low, high = 1, _MAX_STEP
     while low < high:
         middle = (low + high) // 2
-        if len(coded_latent(stepped(latent, middle))) <= share:
+        if len(coded_latent(quantise(latent, middle))) <= share:
             high = middle
         else:
             low = middle + 1
-    return coded_latent(stepped(latent, low)), low
+    return coded_latent(quantise(latent, low)), low
 
 
-class Half:
+class Network:
     """The encoder or the decoder network, loaded by the best available runtime when first run."""
 
     def __init__(self, name: str) -> None:
@@ -137,11 +137,11 @@ class Half:
             self._choice.runtime.close()
 
 
-def latents(encoder: Half, spectra: Float32Array) -> Int32Array:
+def latents(encoder: Network, spectra: Float32Array) -> Int32Array:
     """(h, w, B) in [0, 1] -> the latent (h / 8, w / 8, C), rounded up, 0 to 255."""
     cube = resampled(spectra, encoder.channels).transpose(2, 0, 1)
     pad = [(0, 0), *((0, -n % CELL) for n in cube.shape[1:])]
-    output = encoder.run(placed(np.pad(cube, pad, mode="symmetric")))
+    output = encoder.run(with_place_patterns(np.pad(cube, pad, mode="symmetric")))
     return np.rint(output * np.float32(255)).astype(np.int32).transpose(1, 2, 0)
 
 
@@ -154,7 +154,7 @@ def patterns(bands: int) -> Float32Array:
     return np.stack([np.cos(at * (bands - 1 - k)) * (2 / bands) ** 0.5 for k in range(6)]).astype(np.float32)
 
 
-def placed(cube: Float32Array) -> Float32Array:
+def with_place_patterns(cube: Float32Array) -> Float32Array:
     """Add to a cube (..., bands, rows, columns) the patterns of each pixel's place in its cell: the encoder's input.
 
     Max pooling keeps the largest value but not its position; the patterns let the network keep it (tools/sscnet/places.py).
@@ -167,18 +167,18 @@ def placed(cube: Float32Array) -> Float32Array:
     return cube + tiled[:, :rows, :columns]
 
 
-def _spectra(decoder: Half, latent: Int32Array, step: int, size: tile.Prepared) -> Float32Array:
-    return drawn(decoder, latent, step, (size.height, size.width, size.pixels.shape[1])).reshape(-1, size.pixels.shape[1])
+def _spectra(decoder: Network, latent: Int32Array, step: int, size: tile.Prepared) -> Float32Array:
+    return decode_spectra(decoder, latent, step, (size.height, size.width, size.pixels.shape[1])).reshape(-1, size.pixels.shape[1])
 
 
-def drawn(decoder: Half, latent: Int32Array, step: int, shape: tuple[int, int, int]) -> Float32Array:
+def decode_spectra(decoder: Network, latent: Int32Array, step: int, shape: tuple[int, int, int]) -> Float32Array:
     """Decode a latent, in units of `step`, to spectra (h, w, B) = `shape` in [0, 1]."""
     values = np.clip(latent * step, 0, 255).astype(np.float32) / np.float32(255)
     planes = decoder.run(values.transpose(2, 0, 1))
     return resampled(planes[:, : shape[0], : shape[1]].transpose(1, 2, 0), shape[2])
 
 
-def stepped(latent: Int32Array, step: int) -> Int32Array:
+def quantise(latent: Int32Array, step: int) -> Int32Array:
     """Quantise a latent with `step`, rounding to nearest."""
     return (latent + step // 2) // step
 
@@ -214,14 +214,14 @@ def _psnr(a: Float32Array, b: Float32Array) -> float:
     return float(-10 * np.log10(max(float(np.mean((a.astype(np.float64) - b) ** 2)), 1e-20)))
 
 
-def _decoder_of(weights: Any) -> Half:
+def _decoder_of(weights: Any) -> Network:
     """Find the decoder by the weights that a file names. Raises InputError if it is not installed."""
     installed = []
     for name in _DECODERS:
-        half = Half(name)
-        if half.weights == weights:
-            return half
-        installed.append(half.weights)
+        network = Network(name)
+        if network.weights == weights:
+            return network
+        installed.append(network.weights)
     raise InputError(f"it needs SSCNet's weights {str(weights)[:12]}, installed are {' and '.join(installed)}; update edgefuse")
 
 
@@ -237,10 +237,10 @@ class Decoder(base.Decoder):
         if type(peak) not in (int, float) or not 0 < peak <= 1e12:
             raise InputError("the .efz header is invalid: peak")
         self._peak = float(peak)
-        self._half = _decoder_of(settings.get("weights"))
+        self._network = _decoder_of(settings.get("weights"))
 
     def release(self) -> None:
-        self._half.close()
+        self._network.close()
 
     def decode_tile(self, payload: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:
         if len(payload) < _HEAD.size:
@@ -251,8 +251,9 @@ class Decoder(base.Decoder):
             raise InputError("a tile is damaged")
         out = np.zeros((shape[0] * shape[1], shape[2]), self.header.dtype)
         if step:
-            cells = -(-shape[0] // CELL), -(-shape[1] // CELL), self._half.channels
-            spectra = drawn(self._half, decoded_latent(payload[begin:], cells, self._reader.version), step, shape).reshape(out.shape)
+            cells = -(-shape[0] // CELL), -(-shape[1] // CELL), self._network.channels
+            latent = decoded_latent(payload[begin:], cells, self._reader.version)
+            spectra = decode_spectra(self._network, latent, step, shape).reshape(out.shape)
             if out.dtype.kind == "f":
                 out[...] = spectra * self._peak
             else:

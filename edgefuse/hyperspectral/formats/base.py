@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.hyperspectral.cube import CubeInfo
-from edgefuse.util.files import appear, check_file, check_space, output_error, part_of
+from edgefuse.util.files import appear, check_file, check_space, output_error
+from edgefuse.util.parts import part_of, remove_abandoned_once
 
 Window = tuple[slice, slice, slice]  # rows, columns, bands; each with start and stop, without step
 
@@ -25,6 +26,10 @@ class CubeSource(ABC):
 
     info: CubeInfo
     path: Path
+    unkept: tuple[str, ...] = ()
+    """What is in the file besides `info` and the samples, and is lost if only those are kept; each a few words."""
+    palette = False
+    """Whether the file maps samples to colours, as those of classes do."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -82,6 +87,7 @@ class CubeSink(ABC):
     def __init__(self, path: Path, info: CubeInfo) -> None:
         """Raises CubeError if the format can't hold the cube, OutputError if the file can't be written."""
         check_file(path)
+        remove_abandoned_once(path.parent)
         # report a full disk now rather than after an hour
         check_space(path.parent, info.nbytes)
         self.path, self.info = path, info

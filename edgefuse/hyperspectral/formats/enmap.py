@@ -15,20 +15,26 @@ _MAX_XML = 1 << 26  # bytes of XML
 _logger = logging.getLogger(__name__)
 
 
+def metadata_name(image: Path) -> str:
+    """Return the name ...-METADATA.XML for ...-SPECTRAL_IMAGE.TIF; empty for the names of other files."""
+    start, separator, _ = image.name.upper().partition(_IMAGE)
+    return image.name[: len(start)] + _XML + ".XML" if separator else ""
+
+
 def metadata_of(image: Path) -> Path | None:
     """Return ...-METADATA.XML beside ...-SPECTRAL_IMAGE.TIF; None if the file is not an EnMAP image or has no metadata."""
-    start, separator, _ = image.name.upper().partition(_IMAGE)
-    if not separator:
-        return None
-    for suffix in (".XML", ".xml"):
-        beside = image.with_name(image.name[: len(start)] + _XML + suffix)
-        if beside.is_file():
-            return beside
+    if name := metadata_name(image):
+        for beside in (image.with_name(name), image.with_name(name[: -len(".XML")] + ".xml")):
+            if beside.is_file():
+                return beside
     return None
 
 
-def describe(path: Path, info: CubeInfo) -> CubeInfo:
-    """Add the XML's metadata to `info`. Raises CubeError for invalid XML. Metadata of another number of bands is ignored with a warning."""
+def describe(path: Path, info: CubeInfo) -> CubeInfo | None:
+    """Add the XML's metadata to `info`; None if the XML is not EnMAP's but another product's of such names, as DESIS's is.
+
+    Raises CubeError for invalid XML. Metadata of another number of bands is ignored with a warning.
+    """
     from xml.etree import ElementTree
 
     try:
@@ -42,6 +48,8 @@ def describe(path: Path, info: CubeInfo) -> CubeInfo:
     except (ElementTree.ParseError, ValueError, LookupError) as e:
         raise CubeError(f"{path} can't be read as XML ({e}); remove it to read the samples alone") from None
     bands = sorted(root.iterfind(".//bandCharacterisation/bandID"), key=lambda b: int(b.get("number", "0") or 0))
+    if not bands:
+        return None
     if len(bands) != info.shape[2]:
         _logger.warning("%s describes %d bands of %d; ignoring their wavelengths", path, len(bands), info.shape[2])
         return info

@@ -10,9 +10,9 @@ from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import envi_header
 from edgefuse.hyperspectral.formats.flat import FlatReader, FlatSink, FlatSource, FlatWriter, Layout
-from edgefuse.util.files import write_atomic
+from edgefuse.util.files import appearing
 
-_SAMPLES = ("", ".img", ".dat", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cube", ".envi", ".hsi")
+SAMPLES = ("", ".img", ".dat", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cube", ".envi", ".hsi")
 
 
 def header_of(path: Path) -> Path | None:
@@ -29,7 +29,7 @@ def header_of(path: Path) -> Path | None:
 
 def samples_of(header: Path) -> Path | None:
     """Return the samples' file of NAME.hdr: NAME, or NAME with a usual suffix; None if there is none."""
-    for suffix in _SAMPLES:
+    for suffix in SAMPLES:
         for variant in (suffix, suffix.upper()):
             candidate = header.with_name(header.stem + variant)
             if candidate.is_file() and candidate != header:
@@ -39,11 +39,17 @@ def samples_of(header: Path) -> Path | None:
 
 def layout_of(header: Path) -> tuple[Layout, CubeInfo]:
     """Read a header. Raises CubeError."""
+    layout, info, _ = _read(header)
+    return layout, info
+
+
+def _read(header: Path) -> tuple[Layout, CubeInfo, tuple[str, ...]]:
     try:
         with open(header, "rb") as f:
-            fields = envi_header.fields(f.read(envi_header.LARGEST + 1))
+            data = f.read(envi_header.LARGEST + 1)
+        fields = envi_header.fields(data)
         layout = envi_header.layout(fields)
-        return layout, envi_header.info(fields, layout)
+        return layout, envi_header.info(fields, layout), envi_header.unkept(data, fields)
     except OSError as e:
         raise CubeError(f"cannot read {header}: {e.strerror}") from None
     except CubeError as e:
@@ -65,7 +71,7 @@ class EnviSource(FlatSource):
         if samples is None:
             raise CubeError(f"{header_path} has no samples; expected {header_path.stem} or {header_path.stem}.img beside it")
         self.path = samples
-        layout, self.info = layout_of(header_path)
+        layout, self.info, self.unkept = _read(header_path)
         self._interleave = next(k for k, v in envi_header.ORDERS.items() if v == layout.order)
         try:
             size = samples.stat().st_size
@@ -109,4 +115,5 @@ class EnviSink(FlatSink):
 
     def beside(self) -> None:
         # written last: without it the samples are not a cube
-        write_atomic(self.header, self._text)
+        with appearing(self.header) as part:
+            part.write_bytes(self._text)

@@ -29,6 +29,7 @@ NANOMETRES = {
     "millimeters": 1e6, "mm": 1e6, "centimeters": 1e7, "cm": 1e7, "meters": 1e9, "m": 1e9, "angstroms": 0.1,
 }  # fmt: skip
 _LAYOUT = {"samples", "lines", "bands", "header offset", "data type", "interleave", "byte order", "file type"}
+CLASSIFICATION = "ENVI Classification"
 _logger = logging.getLogger(__name__)
 
 
@@ -62,6 +63,18 @@ def fields(data: bytes) -> dict[str, str]:
     return parsed
 
 
+def unkept(data: bytes, header: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is in a header or in the samples' file besides the fields and the samples."""
+    lines = data.decode("latin-1").splitlines()
+    lost = ["comments in its header"] if any(line.lstrip().startswith(";") for line in lines) else []
+    keys = [" ".join(line.partition("=")[0].lower().split()) for line in lines if "=" in line and not line.lstrip().startswith(";")]
+    if twice := sorted({key for key in header if keys.count(key) > 1}):
+        lost.append(f"fields that its header has more than once: {', '.join(twice[:8])}")
+    if offset := _integer(header, "header offset", 0, 1 << 62, 0):
+        lost.append(f"{offset} bytes before its samples")
+    return tuple(lost)
+
+
 def layout(header: Mapping[str, str]) -> Layout:
     """Return the layout of the samples. Raises CubeError naming the field that is missing or invalid."""
     file_type = header.get("file type", "")
@@ -91,6 +104,8 @@ def info(header: Mapping[str, str], lay: Layout) -> CubeInfo:
     """Return the cube's metadata. An invalid field stays in `metadata` as text, and a warning is logged."""
     # keep the interleave so that the cube can be written in the same one
     remaining = {k: v for k, v in header.items() if k not in _LAYOUT} | {"interleave": header["interleave"].lower()}
+    if header.get("file type", "").lower() == CLASSIFICATION.lower():
+        remaining["file type"] = CLASSIFICATION
     known: dict[str, Any] = {}
 
     def take(name: str, key: str, convert: Any) -> None:
@@ -167,8 +182,9 @@ def text(cube: CubeInfo, interleave: str) -> str:
     if number is None:
         raise CubeError(f"ENVI does not support samples of type {cube.dtype}; write another format, such as .npy")
     height, width, bands = cube.shape
+    kind = CLASSIFICATION if cube.metadata.get("file type") == CLASSIFICATION else "ENVI Standard"
     required = {
-        "samples": width, "lines": height, "bands": bands, "header offset": 0, "file type": "ENVI Standard", "data type": number,
+        "samples": width, "lines": height, "bands": bands, "header offset": 0, "file type": kind, "data type": number,
         "interleave": interleave, "byte order": int(sys.byteorder == "big"),
     }  # fmt: skip
     extra = {k: v for k, v in cube.metadata.items() if _writable(k, v)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError, OutputError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
-from edgefuse.hyperspectral.formats import enmap
+from edgefuse.hyperspectral.formats import enmap, geotiff_beside, tiff_pages
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 from edgefuse.hyperspectral.formats.envi_header import NANOMETRES
+from edgefuse.hyperspectral.formats.geotiff_bands import TiffBands, unkept
 from edgefuse.util.files import output_error
 
 _CACHE_MB = 48  # GDAL's block cache; its default is a share of the machine's memory
 _STRIP = 16  # rows
 _NAMESPACE = "EDGEFUSE"  # TIFF tag namespace of EdgeFuse
+_logger = logging.getLogger(__name__)
 
 
 def library() -> Any:
@@ -44,19 +46,24 @@ def _quiet(rasterio: Any) -> Iterator[None]:
 
 
 class TiffSource(CubeSource):
-    """A GeoTIFF, or any TIFF that GDAL can read."""
+    """A GeoTIFF, or any TIFF that GDAL can read. Pages of one size and type are bands; masked pixels hold the no-data value."""
 
     def __init__(self, path: Path, dataset: str | None = None) -> None:
         if dataset is not None:
             raise CubeError(f"{path}: a GeoTIFF holds one cube; omit --dataset")
         self._rasterio = library()
         self.path = path
-        self._xml = enmap.metadata_of(path)
+        self._xml, self._header = enmap.metadata_of(path), geotiff_beside.header_of(path)
+        pages = tiff_pages.pages(path)
         try:
             with _quiet(self._rasterio):
-                # allow no other driver: a hostile .tif may be a GDAL dataset description that refers to URLs
-                self._file = self._rasterio.open(os.fspath(path), driver="GTiff")
+                self._bands = TiffBands(self._rasterio, path, pages)
                 self.info = self._read_info()
+                self._missing = self._bands.missing(self.info)
+                if self._missing is not None:
+                    self.info = self.info.like(nodata=self._missing)
+                self.palette = self._bands.palette
+                self.unkept = (*unkept(self._bands, pages, self._missing), *self._of_beside())
         except (self._rasterio.errors.RasterioError, ValueError, OSError) as e:
             raise CubeError(f"{path} is not a readable GeoTIFF ({str(e)[:160]})") from None
 
@@ -66,52 +73,67 @@ class TiffSource(CubeSource):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (self.path, self._xml) if self._xml else (self.path,)
+        beside = (self._header, self._xml, *geotiff_beside.companions(self.path))
+        return (self.path, *(p for p in beside if p is not None))
+
+    def _of_beside(self) -> list[str]:
+        """Add what files beside the image say to `info`, and return what they have besides."""
+        lost: list[str] = []
+        if self._header is not None:
+            described = geotiff_beside.described(self._header, self.info)
+            if described is None:
+                _logger.warning("%s describes a cube of another shape than %s; ignoring it", self._header, self.path.name)
+                lost, self._header = [f"{self._header.name}, which describes a cube of another shape"], None
+            else:
+                self.info = described
+        if self._xml is not None:
+            described = enmap.describe(self._xml, self.info)
+            if described is None:
+                lost, self._xml = [*lost, f"{self._xml.name}, which is not EnMAP's"], None
+            else:
+                self.info = described
+        return lost
 
     def _read_info(self) -> CubeInfo:
-        dataset = self._file
-        if len(set(dataset.dtypes)) != 1:
-            raise CubeError(f"{self.path}: its bands have several types ({', '.join(sorted(set(dataset.dtypes)))}); convert them to one")
-        bare = CubeInfo((dataset.height, dataset.width, dataset.count), np.dtype(dataset.dtypes[0]))
+        dataset, count = self._bands.first, len(self._bands)
+        bare = CubeInfo((dataset.height, dataset.width, count), np.dtype(dataset.dtypes[0]))
         own_tags = dataset.tags(ns=_NAMESPACE)
         fields: dict[str, Any] = {}
-        bands = [dataset.tags(n) for n in dataset.indexes]
+        bands = self._bands.tags()
         scale = NANOMETRES.get(bands[0].get("wavelength_units", "nanometers").lower())
         fields["wavelengths"] = _band_tags(bands, "wavelength", scale)
         fields["fwhm"] = _band_tags(bands, "fwhm", scale)
         if fields["wavelengths"] is None:
-            bands = [dataset.tags(n, ns="IMAGERY") for n in dataset.indexes]
+            bands = self._bands.tags("IMAGERY")
             fields["wavelengths"] = _band_tags(bands, "CENTRAL_WAVELENGTH_UM", 1000.0)
             fields["fwhm"] = _band_tags(bands, "FWHM_UM", 1000.0)
-        if all(dataset.descriptions):
-            fields["band_names"] = tuple(dataset.descriptions)
+        names = self._bands.values("descriptions")
+        if any(names):
+            fields["band_names"] = tuple(name or f"band {n + 1}" for n, name in enumerate(names))
         if "nodata" in own_tags or dataset.nodata is not None:
             fields["nodata"] = as_nodata(own_tags.get("nodata", dataset.nodata))
-        if set(dataset.scales) != {1.0} or set(dataset.offsets) != {0.0}:
-            fields["gain"], fields["offset"] = tuple(dataset.scales), tuple(dataset.offsets)
-        transform = dataset.transform
-        if not transform.is_identity or dataset.crs:
-            fields["georeference"] = Georeference(
-                (transform.a, transform.b, transform.c, transform.d, transform.e, transform.f),
-                dataset.crs.to_string() if dataset.crs else "",
-            )
+        gain, offset = self._bands.values("scales"), self._bands.values("offsets")
+        if set(gain) != {1.0} or set(offset) != {0.0}:
+            fields["gain"], fields["offset"] = finite(gain), finite(offset)
+        if not dataset.transform.is_identity or dataset.crs:
+            a, b, c, d, e, f = finite(tuple(dataset.transform)[:6])
+            fields["georeference"] = Georeference((a, b, c, d, e, f), dataset.crs.to_string() if dataset.crs else "")
         fields["metadata"] = _metadata(dataset.tags(), own_tags)
-        info = bare.like(**{k: v for k, v in fields.items() if v is not None})
-        return enmap.describe(self._xml, info) if self._xml else info
+        return bare.like(**{k: v for k, v in fields.items() if v is not None})
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        window = ((rows.start, rows.stop), (columns.start, columns.stop))
         out = np.empty([s.stop - s.start for s in (rows, columns, bands)], self.dtype)
         try:
             with _quiet(self._rasterio):
-                samples = self._file.read(list(range(bands.start + 1, bands.stop + 1)), window=window)
+                self._bands.read(out, rows, columns, bands)
+                if self._missing is not None:
+                    out[~self._bands.valid(rows, columns)] = self._missing
         except (self._rasterio.errors.RasterioError, OSError, MemoryError) as e:
             raise CubeError(f"cannot read {self.path} ({str(e)[:160]}); it may be incomplete") from None
-        out[:] = samples.transpose(1, 2, 0)
         return out
 
     def close(self) -> None:
-        self._file.close()
+        self._bands.close()
 
 
 class TiffSink(CubeSink):
@@ -124,6 +146,8 @@ class TiffSink(CubeSink):
         super().__init__(path, info)
         height, width, bands = info.shape
         options: dict[str, Any] = {"interleave": "band", "BIGTIFF": "IF_SAFER", "blockysize": min(height, _STRIP)}
+        # otherwise GDAL declares the fourth of four 8-bit bands to be opacity
+        options |= {"photometric": "MINISBLACK", "alpha": "NO"}
         georeference = info.georeference
         try:
             with _quiet(self._rasterio):
@@ -196,7 +220,7 @@ def _band_tags(bands: Sequence[dict[str, str]], key: str, scale: float | None) -
 
 
 def _metadata(tags: dict[str, str], own_tags: dict[str, str]) -> dict[str, str]:
-    fields = {k: v for k, v in tags.items() if k != "AREA_OR_POINT"}
+    fields = {k: v for k, v in tags.items() if (k, v) != ("AREA_OR_POINT", "Area")}
     try:
         stored = json.loads(own_tags.get("metadata", "{}"))
         return fields | {k: v for k, v in stored.items() if isinstance(v, str)}

@@ -6,6 +6,7 @@ The dataset's attribute `info` holds the metadata as JSON.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 
 CHUNK = (16, 64, 64)  # rows, columns, bands; 128 KiB of 16-bit samples
 _CACHE = 1 << 25
+_OWN_ATTRIBUTES = {"info", "MATLAB_class", "MATLAB_int_decode"}
 _MAX_CHUNK = 1 << 28  # bytes; HDF5 reads chunks completely into memory
 
 
@@ -49,6 +51,29 @@ def cubes(file: Any) -> dict[str, Any]:
 
     file.visititems(visit)
     return datasets
+
+
+def unkept(file: Any, read: Collection[str], variables: Collection[str] = ()) -> tuple[str, ...]:
+    """Return what is in a file besides the datasets `read`, by name, and the variables that hold their metadata."""
+    h5py = library()
+    others: list[str] = []
+    attributes = {f"of the file: {key}" for key in file.attrs}
+
+    def visit(name: str, item: Any) -> None:
+        keys = set(item.attrs) - _OWN_ATTRIBUTES
+        if isinstance(item, h5py.Dataset) and name not in read:
+            if name not in variables:
+                others.append(name)
+        elif keys:
+            attributes.update(f"of {name}: {key}" for key in keys)
+
+    file.visititems(visit)
+    lost = _listed("other datasets", others) + _listed("attributes", sorted(attributes))
+    return tuple(lost)
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
+    return [f"{what}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"] if names else []
 
 
 def choose(path: Path, datasets: dict[str, Any], wanted: str | None) -> Any:
@@ -105,6 +130,9 @@ class Hdf5Source(CubeSource):
                 self._parts = [(selected, (0, 1, 2), list(range(selected.shape[2])))]
             for selected, _, _ in self._parts:
                 check_chunks(path, selected)
+            self.unkept = unkept(self._file, [selected.name.strip("/") for selected, _, _ in self._parts])
+            if self._file.userblock_size:
+                self.unkept = (*self.unkept, f"{self._file.userblock_size} bytes before its HDF5 data")
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as e:
             self.close()
             raise CubeError(f"{path} can't be read as a cube ({str(e)[:120]})") from None

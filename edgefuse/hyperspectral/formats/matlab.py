@@ -55,6 +55,7 @@ class MatSource(CubeSource):
             if info is not None and info.attrs.get("MATLAB_class") in (b"char", "char") and info.size < 1 << 24:
                 text = np.ravel(info[()]).astype("<u2").tobytes().decode("utf-16-le", "replace")
             self.info = hdf5.meaning(self.path, self._samples.shape[::-1], self._samples.dtype, text)
+            self.unkept = hdf5.unkept(self._file, [self._samples.name.strip("/")], () if text is None else ("info",))
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as e:
             self.close()
             raise CubeError(f"{self.path} can't be read as a cube ({str(e)[:120]})") from None
@@ -87,6 +88,8 @@ class MatSource(CubeSource):
         info = variables.get("info")
         text = str(info[0]) if isinstance(info, np.ndarray) and info.dtype.kind == "U" and info.shape == (1,) else None
         self.info = hdf5.meaning(self.path, self._samples.shape, self._samples.dtype, text)
+        others = [n for n, _, _ in listed if n != name and (n != "info" or text is None)]
+        self.unkept = (f"other variables: {', '.join(others[:8])}",) if others else ()
 
     def _check_memory(self, shape: tuple[int, ...], kind: str) -> None:
         import psutil

@@ -17,10 +17,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.cube import FIELDS, CubeInfo
 from edgefuse.hyperspectral.formats.base import CubeSink, Window
 from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatSink, FlatSource, FlatWriter, Layout
-from edgefuse.util.files import check_space, output_error, write_atomic
+from edgefuse.util.files import appearing, check_space, output_error
 from edgefuse.util.spool import spool_folder
 
 _MAX_JSON = 1 << 24  # maximum bytes of the metadata
@@ -90,6 +90,8 @@ class NpySource(FlatSource):
         except OSError as e:
             raise CubeError(f"cannot read {e.filename}: {e.strerror}") from None
         self.info = _parse_info(layout, text, sidecar)
+        if text is not None and (unknown := sorted(json.loads(text).keys() - FIELDS)):
+            self.unkept = (f"fields of {sidecar.name}: {', '.join(unknown[:8])}",)
         self._reader = FlatReader(path, layout)
 
     @property
@@ -115,7 +117,8 @@ class NpySink(FlatSink):
 
     def beside(self) -> None:
         if self._metadata_text:
-            write_atomic(_sidecar(self.path), (self._metadata_text + "\n").encode())
+            with appearing(_sidecar(self.path)) as part:
+                part.write_text(self._metadata_text + "\n")
         else:
             _sidecar(self.path).unlink(missing_ok=True)
 
@@ -129,6 +132,7 @@ class NpzSource(FlatSource):
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
                 members = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
                 name, layout = self._chosen(archive, members, dataset)
                 metadata = self._text(archive, members)
@@ -144,6 +148,9 @@ class NpzSource(FlatSource):
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error, struct.error) as e:
             raise CubeError(f"{path} is not a readable .npz file ({str(e)[:120]})") from None
         self.info = _parse_info(layout, metadata, f"{path}, array 'info'")
+        read = {f"{name}.npy"} | ({"info.npy"} if metadata is not None else set())
+        if others := [n for n in names if n not in read]:
+            self.unkept = (f"other arrays: {', '.join(others[:8])}",)
         file_layout = Layout(layout.shape, layout.dtype, layout.order, layout.offset + start)
         self._reader = FlatReader(path, file_layout, file)
 

@@ -1,8 +1,7 @@
-"""`faulty:DIR?fps=25&seed=0` and `faulty:DIR?name=a`: a live source and a sink that fail while a file says so. A plugin for the harness.
+"""`faulty:DIR?fps=25&seed=0` and `faulty:DIR?name=a`: a live source and a sink that fail while a file exists. A plugin for these tests.
 
-The source raises FrameError while DIR/source.bad is there, gives nothing while DIR/source.stall is, and something hot while DIR/source.hot
-is; the sink raises OutputError while
-DIR/NAME.bad is there, and keeps in DIR/NAME.count how many frames it took.
+The source raises FrameError while DIR/source.bad exists, delivers nothing while DIR/source.stall exists, and shows a hot object while
+DIR/source.hot exists. The sink raises OutputError while DIR/NAME.bad exists, and writes its number of frames to DIR/NAME.count.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class FaultySource(Source):
         self.info = SourceInfo(uri, None, fps, live=True)
         self._folder, self._index, self._stopped = folder, 0, False
         noise = np.random.default_rng(seed)
-        # little of it: what is recorded is not to fill the harness's small disks
+        # little noise, so that recordings do not fill the tests' small disks
         self._visible = noise.integers(0, 16, (64, 64), np.uint8) * 16
         self._infrared = noise.integers(30000, 30004, (64, 64), np.uint16)
         self._hot = self._infrared.copy()

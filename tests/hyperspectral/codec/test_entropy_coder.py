@@ -1,4 +1,4 @@
-"""The coder of integers: what is read is what was written, by the compiled core and by the one in Python, to the same bytes."""
+"""The entropy coder restores what it encoded; the compiled and the Python version write the same bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ needs_core = pytest.mark.skipif(not compiled.library(), reason="no compiled core
 
 @pytest.fixture
 def python(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Leaves the compiled core out while it is in force."""
+    """Disable the compiled core within the block."""
     monkeypatch.setattr(compiled, "library", lambda: None)
     return monkeypatch
 
@@ -95,7 +95,7 @@ def test_bands_hold_every_sample_once(shape: tuple[int, int], levels: int) -> No
 
 
 def test_a_quantiser_s_error_is_small_and_its_bits_few() -> None:
-    """A smooth picture: a step of noise weighs the same everywhere, and bits fall with the step."""
+    """On a smooth picture the error per step is the same for all steps, and the bits fall as the step grows."""
     y, x = np.mgrid[:64, :64]
     picture = (3000 * np.sin(x / 9) * np.cos(y / 7) * entropy_tables.ONE).astype(np.int32)[..., None]
     coefficients = picture.copy()
@@ -106,13 +106,13 @@ def test_a_quantiser_s_error_is_small_and_its_bits_few() -> None:
         made = entropy_coder.decode(sent, picture.shape, 3)
         wavelet.transform(made, 3, inverse=True)
         error = np.sqrt(np.mean((made / entropy_tables.ONE - picture * scale / entropy_tables.ONE) ** 2))
-        assert error < 0.4  # uniform: 0.29 steps, and a little for bits saved
+        assert error < 0.4  # 0.29 steps for a uniform error, and a little more from rate-distortion optimisation
         sizes.append(len(sent))
     assert sizes[1] < 0.6 * sizes[0] < 64 * 64
 
 
 def test_what_is_likely_takes_next_to_nothing() -> None:
-    """A carry that runs through all that was written, and models at the end of their range."""
+    """A carry that propagates through all bytes written, and probabilities at the end of their range."""
     assert len(entropy_coder.encode_exact(np.zeros((200, 200, 3), np.int32))) <= 4
     same = np.full((200, 200, 3), 7, np.int32)
     assert len(entropy_coder.encode_exact(same)) < 200 * 200 * 3 / 8 * 1.05  # signs

@@ -1,4 +1,4 @@
-"""What the encoder chooses by: components turned for local statistics, bytes foreseen, components worth theirs."""
+"""The encoder's decisions: rotation of the components for local statistics, predicted bytes, and which components to keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums into samples: what is compiled and what is not write the same."""
+"""Conversion of sums to samples: the compiled and the NumPy version give the same result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgefuse.util import compiled
 )
 def test_compiled_and_python_write_the_same(seed: int, dtype: str, unit: float) -> None:
     rng = np.random.default_rng(seed)
-    # halves, which are rounded to even, among them
+    # including halves, which are rounded to even
     sums = rng.integers(-(1 << 40), 1 << 40, (7, 5)) // 2 ** rng.integers(0, 40, (7, 5)) * 1.0
     mean, limits = rng.integers(-1000, 1000, 5) * 1.0, np.iinfo(dtype)
     made = np.empty((2, 7, 5), dtype)

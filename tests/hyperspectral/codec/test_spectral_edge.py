@@ -1,4 +1,4 @@
-"""`spectral-edge`: every promise (bytes, dB, counts) over shapes and types, and golden files that every version reads."""
+"""`spectral-edge`: each target (bytes, dB, counts) is met for all shapes and types, and golden files that every version must decode."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_more_bytes_are_better() -> None:
 
 
 def test_it_beats_a_step_per_sample() -> None:
-    """Two bits a sample less than the entropy of the counts themselves, on what has structure."""
+    """On structured data it takes two bits per sample less than the entropy of the samples."""
     cube = mixed((64, 64, 40), noise=1.0)
     counts = np.unique(cube, return_counts=True)[1] / cube.size
     assert 8 * len(spectral_edge.encode(cube, max_error=0)) / cube.size < -(counts * np.log2(counts)).sum() - 2
@@ -157,5 +157,5 @@ def test_a_real_scene_at_a_tenth_of_a_bit() -> None:
     data = spectral_edge.encode(cube, bpppc=0.1)
     made = spectral_edge.decode(data).astype(np.float64)
     assert 8 * len(data) / cube.size <= 0.1
-    # PCA and JPEG 2000 reach 55.2 dB
+    # PCA with JPEG 2000 reaches 55.2 dB
     assert 10 * np.log10(1e8 / np.mean((made - cube) ** 2)) > 59

@@ -1,4 +1,4 @@
-"""`sscnet`: latents are exact, bytes and dB are held, damage stays in its tile, and what it can't do it says."""
+"""`sscnet`: latents are lossless, targets are met, damage stays within its tile, and unsupported input gives a clear error."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def relative_error(a: Any, b: Any) -> float:
 def test_latents_are_exact(shape: tuple[int, int, int], seed: int, step: int) -> None:
     rng = np.random.default_rng(seed)
     latent = np.clip(rng.integers(0, 256, shape[2]) + rng.integers(-40, 41, shape), 0, 255).astype(np.int32)
-    quantised = sscnet.stepped(latent, step)
+    quantised = sscnet.quantise(latent, step)
     np.testing.assert_array_equal(sscnet.decoded_latent(sscnet.coded_latent(quantised), shape, efz.VERSION), quantised)
     assert np.abs(quantised * step - latent).max() <= step / 2
 
@@ -150,7 +150,7 @@ def test_damage_stays_in_its_tile() -> None:
     [({"peak": -1}, "peak"), ({"peak": "x"}, "peak"), ({"nodata": "y"}, "nodata"), ({"weights": "feed"}, "needs SSCNet's weights feed")],
 )
 def test_headers_that_can_t_be_decoded(settings_: dict[str, Any], message: str) -> None:
-    given_ = {"peak": 10000, "weights": sscnet.Half("sscnet-decoder").weights} | settings_
+    given_ = {"peak": 10000, "weights": sscnet.Network("sscnet-decoder").weights} | settings_
     stream = io.BytesIO()
     efz.Writer(stream, efz.Header((8, 8, 4), "uint16", (8, 8), "sscnet", given_)).close()
     with pytest.raises(InputError, match=message):
@@ -159,7 +159,7 @@ def test_headers_that_can_t_be_decoded(settings_: dict[str, Any], message: str) 
 
 @pytest.mark.parametrize("runtime", ["onnx", "litert"])
 def test_files_with_the_first_weights_are_decoded(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # written by the version that had those weights; the .npz has what that version decoded, every second pixel and sixth band
+    # written by the version with those weights; the .npz holds that version's result, every second pixel and sixth band
     pytest.importorskip({"onnx": "onnxruntime", "litert": "ai_edge_litert"}[runtime])
     monkeypatch.setattr(runtimes, "choose", partial(runtimes.choose, name=runtime))
     data = (GOLDEN / "first-weights.efz").read_bytes()
@@ -169,7 +169,7 @@ def test_files_with_the_first_weights_are_decoded(runtime: str, monkeypatch: pyt
     missing = np.zeros(made.shape, bool)
     missing[3:5, 2:9] = True
     np.testing.assert_array_equal(made == 65535, missing)
-    # another machine may round activations differently: the tolerance of the model's golden pair
+    # another machine may round activations differently, hence the tolerance of the model's golden pair
     expected = np.load(GOLDEN / "first-weights.npz")[runtime].astype(float)
     np.testing.assert_allclose(made[::2, ::2, ::6], expected, rtol=0, atol=0.02 * 10000)
 
@@ -184,7 +184,7 @@ def test_the_first_weights_are_the_same_files() -> None:
 
 def test_new_files_are_written_for_the_new_weights() -> None:
     header = sscnet.Decoder(io.BytesIO(encoded(smooth(8, 8)))).header
-    assert header.settings["weights"] == sscnet.Half("sscnet-decoder").weights == "6b87fd6b0a3d"
+    assert header.settings["weights"] == sscnet.Network("sscnet-decoder").weights == "6b87fd6b0a3d"
 
 
 def test_runtimes_draw_the_same_but_for_their_rounding() -> None:

@@ -1,4 +1,4 @@
-"""ENVI headers as they are found, and as they should not be."""
+"""ENVI headers as found in practice, and invalid ones."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_traps(tmp_path: Path) -> None:
     assert info.georeference == Georeference((30.0, 0.0, 500015.0, 0.0, -20.0, 5000015.0), "EPSG:32733")
     assert info.metadata["bbl"] == "1,1,0,1,1"
     assert info.metadata["description"] == "File made by somebody, with = signs;\n  over lines"
-    # and back: the same meaning, in the words it came in
+    # written again, it has the same meaning in the original words
     again = envi_header.fields(envi_header.text(info, "bil").encode())
     assert envi_header.info(again, envi_header.layout(again)) == info.like(metadata={**info.metadata, "interleave": "bil"})
 

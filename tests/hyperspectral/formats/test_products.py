@@ -1,4 +1,4 @@
-"""Cubes as agencies and others lay them down: EnMAP's GeoTIFF with its XML, PRISMA's HDF5, MATLAB's and NumPy's of other hands."""
+"""Cubes as written by others: EnMAP's GeoTIFF with XML, PRISMA's HDF5, and MATLAB and NumPy files of other programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BANDS = 4
 
 
 def enmap(folder: Path, bands: int = BANDS, extra: str = "") -> Path:
-    """An image and its XML as DLR's processor names and fills them."""
+    """Write an image and its XML as DLR's processor does."""
     rasterio = pytest.importorskip("rasterio")
     path = folder / "ENMAP01-____L2A-DT0000001053_20220611T072319Z_002_V010400_20231221T134421Z-SPECTRAL_IMAGE.TIF"
     how = {"driver": "GTiff", "height": 6, "width": 5, "count": BANDS, "dtype": "int16", "nodata": -32768, "compress": "deflate"}
@@ -66,7 +66,7 @@ def test_xml_that_bites_is_refused(tmp_path: Path) -> None:
 
 
 def prisma(path: Path, kind: str = "HCO", short: int = 0) -> None:
-    """Six VNIR and five SWIR bands, the first of either not used, by falling wavelength."""
+    """Write six VNIR and five SWIR bands in order of falling wavelength; the first of each is marked as unused."""
     h5py = pytest.importorskip("h5py")
     with h5py.File(path, "w") as f:
         place = f"HDFEOS/SWATHS/PRS_L2D_{kind}/Data Fields"
@@ -135,7 +135,7 @@ def test_matlab_73_says_what_matlab_looks_for(tmp_path: Path) -> None:
     assert head[124:] == b"\x00\x02IM"
     with h5py.File(tmp_path / "a.mat") as f:
         assert f["cube"].attrs["MATLAB_class"] == b"uint16"
-        # MATLAB reads the axes from the last to the first
+        # MATLAB reverses the order of the axes
         assert f["cube"].shape == (3, 4, 5)
     with pytest.raises(CubeError, match="float16"):
         create_cube(tmp_path / "b.mat", CubeInfo((1, 2, 3), np.dtype("f2")))

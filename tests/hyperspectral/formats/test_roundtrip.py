@@ -1,4 +1,4 @@
-"""What goes into a cube file comes out of it, for every format, type, order and shape."""
+"""A cube is read as it was written, for every format, type, order and shape."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def needs(form: str) -> None:
 
 
 def parts(info: CubeInfo) -> dict[str, Any]:
-    """What must survive; of the metadata what was given, as a format may add words of its own."""
+    """Return what must be preserved; of the metadata only the given keys, because a format may add its own."""
     return {name: getattr(info, name) for name in CubeInfo.__slots__ if name != "metadata"}
 
 

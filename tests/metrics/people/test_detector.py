@@ -1,4 +1,4 @@
-"""The detector's process: the real one where Node.js and its packages are, and what is said where they are not or misbehave."""
+"""The detector's process: the real one where Node.js and its packages are installed, and the messages where they are missing or fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgefuse.metrics.people.precision import Boxes
 
 @pytest.fixture
 def installed() -> None:
-    """Skips the test where the detector is not installed."""
+    """Skip the test if the detector is not installed."""
     try:
         Detector().close()
     except MissingDependencyError as e:
@@ -26,7 +26,7 @@ def installed() -> None:
 
 @pytest.fixture
 def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `node` that a test may write, and packages of which only the names are there. Returns where `node` belongs."""
+    """Provide empty packages of the right names. Returns the path at which the test writes its own `node` script."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     for name in detector._NEEDED:
         path = detector.home() / "node_modules" / name
@@ -108,7 +108,7 @@ def test_a_process_that_does_not_answer_is_ended(pretended: Path, monkeypatch: p
 
 
 def test_answers_become_shares_of_the_picture(pretended: Path) -> None:
-    # takes one picture of 512 x 512 x 3 bytes before it answers
+    # reads one picture of 512 x 512 x 3 bytes before it answers
     script(pretended, "head -c 786432 > /dev/null; echo '[[128, 0, 256, 512, 0.75, 2]]'; cat > /dev/null")
     with Detector() as found:
         (seen,) = found.find(GREY)

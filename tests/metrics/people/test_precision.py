@@ -1,4 +1,4 @@
-"""Average precision by hand, against a second implementation in exact fractions, and what must hold for any detections."""
+"""Average precision: values by hand, comparison with a second implementation in exact fractions, and properties for any detections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def seen(box: Box, score: float, kind: int = 0) -> Detection:
 
 
 def plain(found: list[list[Detection]], true: list[list[Box]]) -> float:
-    """101 recalls, each looked up among all prefixes of the ordered detections."""
+    """Reference implementation: for each of 101 recall levels, searches all prefixes of the ordered detections."""
 
     def overlap(a: Box, b: Box) -> Fraction:
         a, b = ([Fraction(v) for v in (c.left, c.top, c.right, c.bottom)] for c in (a, b))
@@ -46,12 +46,12 @@ def test_by_hand() -> None:
     assert average_precision([[]], [[ONE]]) == 0
     assert average_precision([[seen(FAR, 0.9)]], [[ONE]]) == 0
     assert math.isnan(average_precision([[seen(ONE, 0.9)]], [[]]))
-    # right, wrong, right of two: precision 1 up to recall 0.5 (51 points), 2 / 3 beyond (50 points)
+    # hit, miss, hit with two boxes: precision 1 up to recall 0.5 (51 points), 2 / 3 above (50 points)
     found = [[seen(ONE, 0.9), seen(FAR, 0.8), seen(TWO, 0.7)]]
     assert average_precision(found, [[ONE, TWO]]) == pytest.approx((51 + 50 * 2 / 3) / 101)
-    # half of the boxes found: the recalls beyond are nobody's
+    # half of the boxes are found, so recalls above 0.5 are never reached
     assert average_precision([[seen(ONE, 0.9)]], [[ONE, TWO]]) == pytest.approx(51 / 101)
-    # the other way round: wrong, right
+    # in the other order: miss, hit
     assert average_precision([[seen(FAR, 0.9), seen(ONE, 0.8)]], [[ONE]]) == pytest.approx(1 / 2)
 
 
@@ -70,7 +70,7 @@ def test_half_an_overlap_is_enough() -> None:
     half = Box(0.0, 0.0, 0.25, 1.0)
     assert average_precision([[seen(half, 1)]], [[Box(0.0, 0.0, 0.5, 1.0)]]) == 1
     assert average_precision([[seen(half, 1)]], [[Box(0.0, 0.0, 0.5625, 1.0)]]) == 0
-    # one wide detection over two boxes takes the one it overlaps most
+    # a wide detection over two boxes matches the one with the larger overlap
     assert Box(0, 0, 1, 1).overlap(Box(2, 2, 3, 3)) == 0
     assert Box(0, 0, 2, 2).overlap(Box(1, 1, 3, 3)) == pytest.approx(1 / 7)
 
@@ -92,7 +92,7 @@ def test_as_another_implementation_has_it(made: list[tuple[list[Detection], list
     value = average_precision(found, true)
     assert 0 <= value <= 1
     assert value == pytest.approx(plain(found, true))
-    # one more that is wrong and least sure changes nothing
+    # an additional miss with the lowest score changes nothing
     assert average_precision([[*found[0], seen(Box(2, 2, 3, 3), 0.01)], *found[1:]], true) == pytest.approx(value)
 
 

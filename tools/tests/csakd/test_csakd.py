@@ -1,4 +1,4 @@
-"""CSAKD: its scenes, its losses, its network, and the committed commands from training to export."""
+"""CSAKD: scenes, losses, network, and the commands from training to export."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def scenes(tmp_path: Path) -> str:
 def _examples(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     truth = _cube(40, 40, BANDS, seed).astype(np.float32) / 10000
     start = interpolated(degraded(truth))
-    cube, image = runtime.given(start, wide_bands(truth), BANDS)
+    cube, image = runtime.network_inputs(start, wide_bands(truth), BANDS)
     return cube[None], image[None], truth.transpose(2, 0, 1)[None]
 
 
@@ -124,7 +124,7 @@ def test_it_begins_near_the_regression_and_above_cubic() -> None:
 
 
 def test_attention_weighs_and_nothing_else() -> None:
-    """Its weights are shares of one: streams that say the same are heard as one of them."""
+    """The attention's weights have sum 1, so equal streams give the output of one of them."""
     attention = network.CSA(8).eval()
     for value in attention.values[1:]:
         value.load_state_dict(attention.values[0].state_dict())
@@ -142,7 +142,7 @@ def test_losses_are_naught_at_the_truth_and_balance_bands() -> None:
     assert losses.sam(2 * truth, truth).item() < 2e-3
     right = torch.stack([torch.ones(4, 4), torch.zeros(4, 4)])[None]
     assert losses.sam(right.flip(1), right).item() == pytest.approx(np.pi / 2, abs=1e-4)
-    # an error of a dark band weighs as much more as it is darker
+    # an error in a dark band counts more by the ratio of the brightnesses
     dark = truth.clone()
     dark[:, 0] *= 0.1
     off_dark, off_bright = dark.clone(), dark.clone()
@@ -184,7 +184,7 @@ def test_train_export_and_go_on_where_it_was(scenes: str, tmp_path: Path, monkey
     for bands in (4, 6):
         for kind in ("onnx", "litert"):
             assert card.quality[f"student_{bands}_int8_{kind}_db"] > card.quality[f"student_{bands}_db"] - 0.5
-    # at other sizes, both files draw what the network draws
+    # at other sizes, both files give the network's output
     cube, image, _ = _examples(3)
     student = export.Sharp(network.read(tmp_path / "runs/csakd-alone", "student"))
     with torch.no_grad():

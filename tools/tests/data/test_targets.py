@@ -13,7 +13,7 @@ from tools.tests.conftest import scene
 
 
 def _street(draw: Callable[[np.ndarray], object]) -> np.ndarray:
-    """A cool, uneven infrared frame with something hot drawn into it."""
+    """Return a cool, uneven infrared frame with hot objects."""
     frame = cv2.GaussianBlur(np.random.default_rng(0).integers(60, 120, (240, 320), np.uint8), (0, 0), 3)
     draw(frame)
     return cv2.GaussianBlur(frame, (0, 0), 1)
@@ -61,13 +61,13 @@ def test_crops_and_their_labels() -> None:
     assert np.array_equal(made.pairs, again.pairs)
     full = targets.full_crops([_pair()], 3, (192, 256), seed=0)
     assert full.shape == (3, 2, 192, 256)
-    # the same draws, at the full size
+    # the same random parts at full size
     small = cv2.resize(full[0, 1], (64, 48), interpolation=cv2.INTER_AREA)
     assert np.array_equal(small, made.pairs[0, 1])
 
 
 def test_labels_follow_a_flip() -> None:
-    """Wherever a target is learned, the infrared crop is hottest there, flipped or not."""
+    """Where the label is set, the infrared crop is hottest, flipped or not."""
     made = targets.crops([_pair()], 30, (192, 256), seed=1, swap=0.0)
     certain = [(p[1], t[0]) for p, t in zip(made.pairs, made.labels, strict=True) if t[0].any()]
     assert len(certain) >= 15

@@ -1,4 +1,4 @@
-"""The kernel of sharpen-edge: the trained network is what the runtime has, and the committed commands from training to export."""
+"""The kernel network of sharpen-edge: training and runtime compute the same, and the commands from training to export work."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from edgefuse import zoo
 from edgefuse.runtimes.golden import verify
 from edgefuse.sharpening.covariance import Grid, covariances
-from edgefuse.sharpening.kernel import MANY, Fixed
-from edgefuse.sharpening.kernel_network import AXES, of
+from edgefuse.sharpening.kernel import MANY, FixedFeatures
+from edgefuse.sharpening.kernel_network import AXES, from_card
 from edgefuse.sharpening.psf import Psf
 from tools.data import sharpening
 from tools.kernel import export, train
@@ -47,27 +47,27 @@ def test_trained_and_exported_it_is_what_the_runtime_has(tmp_path: Path) -> None
     network = KernelNetwork(state["width"])
     network.load_state_dict(state["network"])
     assert float(network.say.weight.detach().abs().max()) > 0
-    pair = sharpening.drawn(list(sharpening.read(data).values()), np.random.default_rng(1))
+    pair = sharpening.random_pair(list(sharpening.read(data).values()), np.random.default_rng(1))
     height, width = pair.whitened.shape[1:]
     with torch.no_grad():
-        f, leaning, loud = train.features(network, pair, slice(0, height), slice(0, width))
+        f, slopes, scale = train.features(network, pair, slice(0, height), slice(0, width))
     whitened = np.pad(np.moveaxis(pair.whitened.numpy(), 0, 2), [(MARGIN, MARGIN)] * 2 + [(0, 0)], mode="reflect")
     bands = whitened.shape[2]
-    kernel = of(card, bands)
+    kernel = from_card(card, bands)
     assert kernel.near == pytest.approx(network.near[int(bands >= MANY)].item(), abs=1e-3)
     made = kernel.features(whitened, np.sinh(np.moveaxis(pair.planes[AXES:].numpy(), 0, 2)))
-    np.testing.assert_allclose(made.alike.reshape(f.shape), f, atol=1e-3)
-    np.testing.assert_allclose(made.leaning.reshape(f.shape), leaning, atol=1e-3)
-    np.testing.assert_allclose(made.loud.reshape(loud.shape), loud, atol=1e-3)
+    np.testing.assert_allclose(made.similarity.reshape(f.shape), f, atol=1e-3)
+    np.testing.assert_allclose(made.slopes.reshape(f.shape), slopes, atol=1e-3)
+    np.testing.assert_allclose(made.scale.reshape(scale.shape), scale, atol=1e-3)
 
 
 def test_its_covariances_are_the_runtime_s() -> None:
     features = np.random.default_rng(0).normal(0, 1, (8, 12, 3)).astype(np.float32)
-    alike = Fixed()(features, features[..., :0]).alike
-    seen = train.similarity(torch.from_numpy(alike.reshape(-1, 3)), (8, 12), torch.tensor(5.0)).numpy()
+    similarity = FixedFeatures()(features, features[..., :0]).similarity
+    seen = train.similarity(torch.from_numpy(similarity.reshape(-1, 3)), (8, 12), torch.tensor(5.0)).numpy()
     y, x = ((np.arange(n, dtype=np.float32) + np.float32(0.5)) / 4 for n in (8, 12))
     weights = Psf(4).rows(0, 2, 8)[1], Psf(4).columns(0, 3, 12)[1]
-    window = Grid(alike, np.ones(alike.shape[:2], np.float32), y, x)
+    window = Grid(similarity, np.ones(similarity.shape[:2], np.float32), y, x)
     found = covariances(window, window, weights, 5.0)
     right = np.einsum("aprq,mr,nq->amnp", seen.reshape(8, 12, 8, 12), *weights).reshape(8, -1, 12)
     np.testing.assert_allclose(found, right, atol=1e-4)

@@ -1,4 +1,4 @@
-"""NestFuse: the network, its halves, what is measured of it, and the committed commands from made-up data to verified models."""
+"""NestFuse: the network, its halved version, measurements, and the commands from synthetic data to verified models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tools.soft_metrics import detail_kept, ssim
 
 @pytest.fixture(scope="module")
 def small() -> NestFuse:
-    """NestFuse small with random weights that let its output be seen."""
+    """Return nestfuse-small with random weights that give a visible output."""
     torch.manual_seed(0)
     network = NestFuse(4).eval()
     nn.init.normal_(network.last.weight, std=0.5)
@@ -61,7 +61,7 @@ def test_halving_keeps_the_channels_that_are_needed_and_makes_them_do_the_work_o
         for part in network.modules():
             if is_block(part):
                 half = len(part[0].weight) // 2
-                part[0].weight[half:] = part[0].weight[:half]  # the second half of the intermediate channels says the same
+                part[0].weight[half:] = part[0].weight[:half]  # the second half of the intermediate channels is a copy
                 part[0].bias[half:] = part[0].bias[:half]
         small = halved(network, pairs)
         torch.testing.assert_close(small(*pairs.split(1, 1)), network(*pairs.split(1, 1)), atol=2e-2, rtol=0)
@@ -103,7 +103,7 @@ def test_a_channel_that_never_fires_is_found(small: NestFuse) -> None:
         network.encode(torch.rand(2, 1, 16, 16))
     assert not fired["encoder.1"][2]
     assert fired["encoder.0"].any()
-    assert not fired["decoder.11"].any()  # nothing was decoded
+    assert not fired["decoder.11"].any()  # the decoder did not run
 
 
 def test_an_unknown_attention_is_refused() -> None:
@@ -147,8 +147,8 @@ def test_sensitivity_finds_what_goes_nowhere(small: NestFuse) -> None:
     nn.init.normal_(network.last.weight)
     with torch.no_grad():
         network.last.bias += 0.5
-        network.decoder["13"][0].weight[:, 64:128] = 0  # what block 11 draws is not looked at by 13
-        network.decoder["12"][0].weight[:, 64:128] = 0  # nor by 12
+        network.decoder["13"][0].weight[:, 64:128] = 0  # block 13 ignores block 11's output
+        network.decoder["12"][0].weight[:, 64:128] = 0  # and so does block 12
     pairs = np.random.default_rng(0).integers(0, 256, (2, 2, 32, 32), np.uint8)
     rows = {r["part"]: r for r in sensitivity.measure(network, pairs)}
     assert rows["11: its output"]["psnr_db"] == 100

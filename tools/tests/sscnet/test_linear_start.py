@@ -1,4 +1,4 @@
-"""SSCNet from a linear transform: what its start computes, what it is trained on, and the command from there to the exported files."""
+"""SSCNet from a linear transform: the initialisation, the training data, and the command from there to the exported files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edgefuse import zoo
-from edgefuse.hyperspectral.codec.sscnet import patterns, placed
+from edgefuse.hyperspectral.codec.sscnet import patterns, with_place_patterns
 from edgefuse.runtimes.golden import verify
 from tools.data.cubes import BANDS, load
 from tools.data.photographs import Photograph
@@ -22,7 +22,7 @@ from tools.tests.sscnet.test_sscnet import WIDTHS, scenes  # noqa: F401
 
 
 def spectra(seed: int, count: int, size: int, grain: int = 1) -> np.ndarray:
-    """(count, BANDS, size, size) in [0, 1]: four materials of smooth spectra, in shares that are random every `grain` pixels."""
+    """Return (count, BANDS, size, size) in [0, 1]: four materials with smooth spectra; their shares are random every `grain` pixels."""
     rng = np.random.default_rng(seed)
     at = np.linspace(0, 1, BANDS)
     materials = np.stack([0.2 + 0.1 * at, 0.4 * np.exp(-(((at - 0.3) / 0.1) ** 2)), 0.3 * np.exp(-(((at - 0.7) / 0.2) ** 2)), 0.1 * at**2])
@@ -35,12 +35,12 @@ def test_told_its_places_the_network_computes_a_block_transform_and_otherwise_lo
     crops, x = spectra(0, 60, 48), torch.from_numpy(spectra(1, 4, 24))
     psnr = {}
     for told, first in ((True, 20), (False, 32)):
-        # four materials in 64 places are 256 numbers: widths that hold them all
+        # four materials at 64 places are 256 numbers, and these widths can hold them all
         network = SSCNet(latent=256, widths=(first, 48, 96, 256, 256, 64, 16, 4), span=SPAN, places=told)
         (places if told else linear_start).begin(network, crops)
         with torch.no_grad():
             psnr[told] = -10 * np.log10(float((network.eval()(x) - x).square().mean()))
-    # what is left where it is told is the sigmoid's, which is not quite straight
+    # the remaining error with places comes from the sigmoid, which is not exactly linear
     assert psnr[True] > 45
     assert psnr[False] < 25
 
@@ -49,7 +49,7 @@ def test_patterns_are_no_part_of_smooth_spectra_and_follow_the_cells() -> None:
     codes = patterns(BANDS)
     np.testing.assert_allclose(codes @ codes.T, np.eye(6), atol=1e-5)
     assert np.abs(codes @ spectra(0, 1, 8).reshape(BANDS, -1)).max() < 0.01
-    added = placed(np.zeros((BANDS, 11, 17), np.float32))
+    added = with_place_patterns(np.zeros((BANDS, 11, 17), np.float32))
     np.testing.assert_array_equal(added[:, :3, :9], added[:, 8:11, 8:17])
     assert len(np.unique(np.round(added[:, :8, :8].reshape(BANDS, -1).T, 4), axis=0)) == 64
 

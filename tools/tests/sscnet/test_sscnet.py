@@ -1,4 +1,4 @@
-"""SSCNet: its scenes, its network, and the committed commands from training to pruning."""
+"""SSCNet: scenes, network, and the commands from training to pruning."""
 
 from __future__ import annotations
 

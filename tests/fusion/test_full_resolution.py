@@ -1,4 +1,4 @@
-"""Models at full resolution: frames that the network wants padded, and those that memory has no room for."""
+"""Models at full resolution: frames that have to be padded for the network, and frames that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import edgefuse
 from edgefuse.errors import ModelError
 from edgefuse.fusion import headroom
-from edgefuse.fusion.full import FullResolution
+from edgefuse.fusion.full_resolution import FullResolution
 from edgefuse.runtimes import choose
 from edgefuse.zoo import Card
 from tests.fusion.pairs import pair, random
@@ -24,7 +24,7 @@ STEPS = [{"op": "pool", "in": ["visible"], "out": "small"}, {"op": "enlarge", "i
 
 
 def largest_of_four(folder: Path) -> Card:
-    """A model whose picture is the visible frame's, each 2 x 2 the largest of four; sides are multiples of 8."""
+    """A model that outputs the visible frame with each 2 x 2 block replaced by its maximum; sides must be multiples of 8."""
     card = card_for(folder, npz(graph=graph_of(STEPS)), ("visible", "infrared"), ("fused",))
     inputs = tuple(replace(t, shape=(1, 1, *SHAPES)) for t in card.inputs)
     return replace(card, inputs=inputs)

@@ -36,11 +36,17 @@ class FFmpegProcess:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICE)
         self._in, self._out, self._err = (f for f in (self._process.stdin, self._process.stdout, self._process.stderr) if f)
-        self._selector = selectors.DefaultSelector()
-        for file in (self._in, self._out, self._err):
-            os.set_blocking(file.fileno(), False)
-        for file in (self._out, self._err):
-            self._selector.register(file, selectors.EVENT_READ)
+        self._selector: selectors.BaseSelector | None = None
+        try:
+            self._selector = selectors.DefaultSelector()
+            for file in (self._in, self._out, self._err):
+                os.set_blocking(file.fileno(), False)
+            for file in (self._out, self._err):
+                self._selector.register(file, selectors.EVENT_READ)
+        except OSError as e:
+            # no descriptor for the selector, say: leave no process behind
+            self.kill()
+            raise FFmpegError(f"can't be watched: {e.strerror}") from None
 
     @property
     def pid(self) -> int:
@@ -50,10 +56,10 @@ class FFmpegProcess:
         """Write data. Raises FFmpegError where the process has ended, or accepts no byte for `timeout_s`."""
         left = memoryview(data)
         until = time.monotonic() + timeout_s
-        self._selector.register(self._in, selectors.EVENT_WRITE)
+        self._events.register(self._in, selectors.EVENT_WRITE)
         try:
             while left:
-                ready = self._selector.select(max(0.0, until - time.monotonic()))
+                ready = self._events.select(max(0.0, until - time.monotonic()))
                 if not ready and time.monotonic() >= until:
                     raise FFmpegError(f"takes no frames for {timeout_s:g} s")
                 for key, _ in ready:
@@ -63,7 +69,7 @@ class FFmpegProcess:
                     elif not self._read(key.fileobj):  # type: ignore[arg-type]
                         raise FFmpegError(self._ended())
         finally:
-            self._selector.unregister(self._in)
+            self._events.unregister(self._in)
 
     def _write(self, data: memoryview) -> int:
         try:
@@ -75,7 +81,7 @@ class FFmpegProcess:
 
     def poll(self, timeout_s: float = 0.0) -> None:
         """Read available output. Raises FFmpegError where the process has ended."""
-        for key, _ in self._selector.select(timeout_s):
+        for key, _ in self._events.select(timeout_s):
             if not self._read(key.fileobj):  # type: ignore[arg-type]
                 raise FFmpegError(self._ended())
 
@@ -99,13 +105,13 @@ class FFmpegProcess:
             self._in.close()
             open_ = {self._out, self._err}
             while open_:
-                ready = self._selector.select(max(0.0, until - time.monotonic()))
+                ready = self._events.select(max(0.0, until - time.monotonic()))
                 if not ready and time.monotonic() >= until:
                     raise FFmpegError(f"did not finish in {timeout_s:g} s")
                 for key, _ in ready:
                     file: IO[bytes] = key.fileobj  # type: ignore[assignment]
                     if not self._read(file):
-                        self._selector.unregister(file)
+                        self._events.unregister(file)
                         open_.discard(file)
             try:
                 code = self._process.wait(max(0.1, until - time.monotonic()))
@@ -120,9 +126,15 @@ class FFmpegProcess:
         """Kill the process; safe to call twice."""
         self._process.kill()
         self._process.wait()
-        self._selector.close()
+        if self._selector is not None:
+            self._selector.close()
         for file in (self._in, self._out, self._err):
             file.close()
+
+    @property
+    def _events(self) -> selectors.BaseSelector:
+        assert self._selector is not None
+        return self._selector
 
     def _ended(self) -> str:
         """Return how the process ended, with its last error lines and without secrets."""

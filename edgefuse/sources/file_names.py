@@ -42,7 +42,7 @@ def listing(folder: Path) -> Files:
     return files
 
 
-def told(stem: str) -> tuple[Camera | None, str]:
+def camera_and_name(stem: str) -> tuple[Camera | None, str]:
     """Return (camera, the pair's name in lower case): ("infrared", "meting-003-g") for IR_meting003_g; (None, ...) if no word tells."""
     words = re.findall(r"[^\W\d_]+|\d+", stem.casefold())
     for k, word in enumerate(words):
@@ -53,13 +53,14 @@ def told(stem: str) -> tuple[Camera | None, str]:
     return None, "-".join(words)
 
 
-def tell_apart(visible: Files, infrared: Files) -> tuple[Files, Files]:
+def match_names(visible: Files, infrared: Files) -> tuple[Files, Files]:
     """Return the same files with both files of a pair under the visible one's name.
 
     Files of equal names are a pair. Of the rest, files whose names differ only in case and the camera's word are a pair, if there are
     exactly two.
     """
-    unmatched = [{name: told(name)[1] for name in one if name not in other} for one, other in ((visible, infrared), (infrared, visible))]
+    sides = (visible, infrared), (infrared, visible)
+    unmatched = [{name: camera_and_name(name)[1] for name in one if name not in other} for one, other in sides]
     counts = [Counter(names.values()) for names in unmatched]
     partners = {key: name for name, key in unmatched[0].items() if all(count[key] == 1 for count in counts)}
     renamed = {name: partners.get(key, name) for name, key in unmatched[1].items()}
@@ -67,7 +68,7 @@ def tell_apart(visible: Files, infrared: Files) -> tuple[Files, Files]:
 
 
 @dataclass(slots=True)
-class Named:
+class PairsByName:
     """Files of each camera by the pair's name. scenes: number of folders with such files. unknown: number of images of unknown camera."""
 
     visible: Files
@@ -76,17 +77,17 @@ class Named:
     unknown: int = 0
 
 
-def by_names(root: Path) -> Named | None:
+def by_names(root: Path) -> PairsByName | None:
     """Find pairs in `root` and the folders below it by file names and `FOLDERS`.
 
     Returns None if no pair is found, or if most images' names tell no camera, so that this is no such dataset."""
     scenes: dict[Path, dict[Camera, Files]] = {}
-    pairs, known = Named({}, {}), 0
+    pairs, known = PairsByName({}, {}), 0
     for folder in _walk(root):
         of_folder = FOLDERS.get(folder.name.casefold()) if folder != root else None
         scene = scenes.setdefault(folder.parent if of_folder else folder, {})
         for stem, files in listing(folder).items():
-            camera, _ = told(stem)
+            camera, _ = camera_and_name(stem)
             if (camera := of_folder or camera) is None:
                 pairs.unknown += len(files)
             else:
@@ -105,7 +106,7 @@ def _paired(visible: Files, infrared: Files) -> tuple[Files, Files]:
     if len(visible) == 1 and len(infrared) == 1:
         # one file each is a pair, whatever their names: VIS_lake_r with IR_lake_g
         return visible, {next(iter(visible)): next(iter(infrared.values()))}
-    return tell_apart(visible, infrared)
+    return match_names(visible, infrared)
 
 
 def _walk(root: Path) -> Iterator[Path]:

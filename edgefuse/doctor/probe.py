@@ -10,7 +10,7 @@ from edgefuse.util.child_process import message
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """Result of a probe. values: everything that it reported, later values over earlier. error: what went wrong, in words, or None."""
 
     values: dict[str, Any]
@@ -22,13 +22,13 @@ class Answer:
         return self.values.get("absent")
 
 
-def ask(host: Host, probe: str, *arguments: str) -> Answer:
-    """Run one of the probes in edgefuse.doctor.child. Never raises for what the child does."""
+def run_probe(host: Host, probe: str, *arguments: str) -> ProbeResult:
+    """Run one of the probes in edgefuse.doctor.probe_process. Never raises for what the child does."""
     done = host.child(probe, *arguments)
     values: dict[str, Any] = {}
     for line in done.out.splitlines():
         values |= message(line)
-    return Answer(values, _error(done, values))
+    return ProbeResult(values, _error(done, values))
 
 
 def _error(done: Done, values: dict[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -9,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
-from edgefuse.ffmpeg import pump as pump_module
-from edgefuse.ffmpeg.pump import EncoderThread, captured_ns
+from edgefuse.ffmpeg import encoder_thread, encoders
+from edgefuse.ffmpeg.encoder_thread import EncoderThread, captured_ns
 from edgefuse.frames import Frame, FramePair, FusedFrame
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers
 from tests.support.waiting import until
@@ -143,7 +145,7 @@ def test_unwanted_frames_are_refused_and_ffmpeg_is_ended(job: ToFiles, pump: Enc
 
 
 def test_ffmpeg_is_ended_after_a_while_without_frames(job: ToFiles, pump: EncoderThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "_IDLE_S", 0.2)
+    monkeypatch.setattr(encoder_thread, "_IDLE_S", 0.2)
     _offer(pump, fused(7, 0))
     until(lambda: job.ended == 1, "the encoder to be let go")
     assert numbers(job.files[0]) == [7]
@@ -163,3 +165,58 @@ def test_a_pairs_time_is_its_newer_frames() -> None:
     data = np.zeros((2, 2), np.uint8)
     assert captured_ns(FusedFrame(data, FramePair(frame("visible", 5), frame("infrared", 9), 0))) == 9
     assert captured_ns(FusedFrame(data, FramePair(frame("visible", 5), frame("infrared", 9), 0, "infrared"))) == 5
+
+
+def _scarce(monkeypatch: pytest.MonkeyPatch, where: str, name: str, error: Exception, times: int) -> list[int]:
+    """Let a function fail the first `times` calls. Returns a list with the count of calls."""
+    import importlib
+
+    module, calls = importlib.import_module(where), [0]
+    original = getattr(module, name)
+
+    def call(*args: object, **options: object) -> object:
+        calls[0] += 1
+        if calls[0] <= times:
+            raise error
+        return original(*args, **options)
+
+    monkeypatch.setattr(module, name, call)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "error"),
+    [
+        ("subprocess", "Popen", OSError(errno.EMFILE, "Too many open files")),
+        ("subprocess", "Popen", BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")),
+        ("subprocess", "Popen", MemoryError()),
+        ("subprocess", "run", OSError(errno.EMFILE, "Too many open files")),
+        ("selectors", "DefaultSelector", OSError(errno.EMFILE, "Too many open files")),
+        ("edgefuse.ffmpeg.frames", "i420", MemoryError()),
+        ("shutil", "which", OSError(errno.EMFILE, "Too many open files")),
+    ],
+)
+def test_encoding_is_back_after_a_moment_without_resources(
+    job: ToFiles, pump: EncoderThread, monkeypatch: pytest.MonkeyPatch, where: str, name: str, error: Exception
+) -> None:
+    encoders.forget_results()
+    calls = _scarce(monkeypatch, where, name, error, 3)
+    k = 0
+    while calls[0] <= 3 or not pump._sent:
+        _offer(pump, fused(k, k * 100_000_000))
+        k += 1
+        assert k < 4000
+        threading.Event().wait(0.01)
+    assert calls[0] > 3
+    assert pump._worker.alive
+    assert len(job.failures) == 1
+    pump.close(30)
+    assert pump.offered == k == pump.lost + pump.dropped
+    if where != "edgefuse.ffmpeg.frames":
+        monkeypatch.undo()
+        assert not psutil.Process().children(recursive=True)
+
+
+def test_the_wait_for_the_next_attempt_leaves_time_to_be_back_within_five_seconds() -> None:
+    # the trial of an encoder and FFmpeg's first fragment take up to two seconds
+    assert encoder_thread._LAST_RETRY_S <= 2.0

@@ -1,4 +1,4 @@
-"""Probes that may crash, hang or print, run in their own process: `python -m edgefuse.doctor.child SECONDS PROBE [ARGUMENT]`.
+"""Probes that may crash, hang or print, run in their own process: `python -m edgefuse.doctor.probe_process SECONDS PROBE [ARGUMENT]`.
 
 A probe writes one JSON object per line to standard output before each risky step, so that the last line says where it died.
 """

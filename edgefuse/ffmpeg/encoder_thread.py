@@ -6,6 +6,7 @@ dropped or lost.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import EdgeFuseError
 from edgefuse.ffmpeg import encoders, frames
-from edgefuse.ffmpeg.child import FFmpegProcess
+from edgefuse.ffmpeg.process import FFmpegProcess
 from edgefuse.frames import FusedFrame
 from edgefuse.util.backoff import Backoff
+from edgefuse.util.worker import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,10 @@ _IDLE_S = 10.0  # FFmpeg is ended after this long without frames, so that it wri
 _JUMP_NS = 10_000_000_000  # a larger gap starts a new video
 _BACKWARD_NS = 1_000_000_000  # a larger step back starts a new video; a smaller one is jitter
 _MIN_STEP_NS = 1_000_000
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 4.0
-_RETRY_ENCODERS = 3  # failures in a row after which the encoders are tried again
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 2.0  # with a trial of the encoder and its first output, back within five seconds
+_RETRY_ENCODERS = 3  # failures in a row after which the encoders are tried again: a driver may have stopped working
+_FINISH_S = 4.0  # seconds for FFmpeg to finish a video, but the last
+_STEADY_S = 4.0  # seconds of frames without a failure after which the trouble is over
 
 
 def captured_ns(fused: FusedFrame) -> int:
@@ -79,7 +83,7 @@ class EncoderThread:
         self._frames: deque[tuple[NDArray[np.uint8], int]] = deque()
         self._lock = threading.Condition()
         self._closing = False
-        self._finish_s = _LAST_RETRY_S
+        self._finish_s = _FINISH_S
         self.offered, self.dropped, self.lost, self.refused, self.restarts = 0, 0, 0, 0, 0
         self.trouble: str | None = None
         self.pid: int | None = None
@@ -89,10 +93,17 @@ class EncoderThread:
         self._size, self._pending_header = (0, 0), b""
         self._origin_ns = self._last_ns = 0
         self._last_at = self._retry_at = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"edgefuse-{name}", daemon=True)
+        self._faults = FaultLog(log, f"encoding ({name})")
+        self._worker = Worker(f"edgefuse-{name}", self._run, self._faults)
+
+    @property
+    def faults(self) -> int:
+        """Number of unexpected errors."""
+        return self._faults.count
 
     def start(self) -> None:
-        self._thread.start()
+        """Start the thread. Raises EdgeFuseError where the system gives none."""
+        self._worker.start()
 
     def offer(self, fused: FusedFrame) -> None:
         """Queue a frame; returns at once. Frames are refused while none are wanted."""
@@ -113,25 +124,23 @@ class EncoderThread:
         with self._lock:
             self._closing, self._finish_s = True, timeout_s
             self._lock.notify()
-        self._thread.join(timeout_s + 1)
+        self._worker.end()
+        self._worker.join(timeout_s + 1)
 
     def _run(self) -> None:
-        try:
-            while True:
-                frame = self._next()
-                if frame is None and self._closing:
-                    break
-                try:
-                    self._step(frame)
-                except EdgeFuseError as e:
-                    self._failed(str(e), frame is not None)
-                del frame
-            self._finish()
-        except Exception as e:  # an unexpected error is reported, and later frames count as dropped
-            log.exception("encoding stopped")
-            self.trouble = f"{type(e).__name__}: {e}"
-            if self._process:
-                self._process.kill()
+        while True:
+            frame = self._next()
+            if frame is None and self._closing:
+                break
+            try:
+                self._step(frame)
+            except EdgeFuseError as e:
+                self._failed(str(e), frame is not None)
+            except Exception as e:  # whatever the error, FFmpeg is started anew
+                self._faults.note(e)
+                self._failed(f"{type(e).__name__}: {e}", frame is not None)
+            del frame
+        self._finish()
 
     def _next(self) -> tuple[NDArray[np.uint8], int] | None:
         with self._lock:
@@ -174,13 +183,13 @@ class EncoderThread:
     def _send(self, image: NDArray[np.uint8], time_ns: int) -> None:
         assert self._process is not None
         time_ns = max(time_ns, self._last_ns + _MIN_STEP_NS)
+        self._sent += 1  # before anything that may fail, so that the frame counts as lost then
         picture = frames.i420(image)
-        self._sent += 1
         self._process.send(self._pending_header + frames.frame_header(time_ns - self._origin_ns, picture.nbytes), self._job.send_s)
         self._process.send(picture.data.cast("B"), self._job.send_s)
         self._pending_header = b""
         self._last_ns, self._last_at = time_ns, time.monotonic()
-        if self._failures and self._sent > self._fps * _LAST_RETRY_S:
+        if self._failures and self._sent > self._fps * _STEADY_S:
             self._failures, self.trouble = 0, None
             self._backoff.reset()
 
@@ -190,7 +199,7 @@ class EncoderThread:
         process, self._process, self.pid = self._process, None, None
         try:
             process.finish(self._finish_s)
-        except EdgeFuseError as e:
+        except (EdgeFuseError, OSError) as e:
             self._report_error(f"FFmpeg {e}")
         self._count_lost()
 
@@ -203,7 +212,8 @@ class EncoderThread:
         if self._failures % _RETRY_ENCODERS == 0:
             encoders.forget_results()
         if process:
-            process.kill()
+            with contextlib.suppress(OSError):
+                process.kill()
             self._count_lost()
         else:
             self.lost += with_frame

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.sharpening.details import Details, correlated, details, explained, overlap, together
+from edgefuse.sharpening.details import Details, correlated, details, explained, known_in_both, overlap
 from edgefuse.sharpening.pair import Mask, Pair
-from edgefuse.sharpening.registration import amid, components, reach_of, varied
+from edgefuse.sharpening.registration import central_window, components, reach_of, varying_bands
 
 Doubles = NDArray[np.float64]
 Offset = tuple[int, int]  # of the image from the cube, down and right, in half low-resolution pixels
@@ -75,7 +75,7 @@ class _Moments(NamedTuple):
 
     mean: Doubles
     """(n,)"""
-    varied: Mask
+    varying: Mask
     """(n,): which bands are not flat"""
 
 
@@ -91,7 +91,7 @@ def _moments(pixels: NDArray[np.floating], known: Mask) -> _Moments:
         return _Moments(np.zeros(pixels.shape[2]), np.zeros(pixels.shape[2], bool))
     values = pixels[known].astype(np.float64)
     mean = values.mean(0)
-    return _Moments(mean, varied(mean, values.std(0)))
+    return _Moments(mean, varying_bands(mean, values.std(0)))
 
 
 def _picture(pixels: Doubles, known: Mask) -> _Picture:
@@ -102,7 +102,7 @@ class _Scene:
     """A pair's central window in memory: the cube's leading components, and the image degraded to the cube's resolution."""
 
     def __init__(self, pair: Pair) -> None:
-        self._pair = amid(pair)
+        self._pair = central_window(pair)
         self._spans = (0, self._pair.low_shape[0]), (0, self._pair.low_shape[1])
         spectra, known = self._pair.spectra(*self._spans)
         known = known & spectra.any(2)  # pixels that are 0 in every band may be missing: no evidence for another scene
@@ -110,15 +110,15 @@ class _Scene:
         moments = _moments(spectra, known)
         self._images: dict[Offset, _Picture] = {}
         self._cube = _picture(np.zeros((*known.shape, 1)), known)
-        if moments.varied.any():
+        if moments.varying.any():
             centred = spectra - moments.mean
             self._cube = _picture(centred @ components(centred[known]), known)
         image = self._image((0, 0))
         image_details = self._compared((0, 0))[1]
         # the details of a constant slope are rounding error
-        detailed = len(image_details) > 0 and varied(_moments(image.pixels, image.known).mean, image_details.std(0)).any()
+        detailed = len(image_details) > 0 and varying_bands(_moments(image.pixels, image.known).mean, image_details.std(0)).any()
         self.known = int(known.sum())
-        self.tells = bool(moments.varied.any() and image.known.any() and (detailed or not image.pixels.shape[2]))
+        self.tells = bool(moments.varying.any() and image.known.any() and (detailed or not image.pixels.shape[2]))
 
     def share(self, at: Offset) -> float:
         """Return the share of the variance of the image's details that the cube explains at an offset."""
@@ -138,7 +138,7 @@ class _Scene:
     def _compared(self, at: Offset) -> tuple[Doubles, Doubles]:
         (down, half_down), (across, half_across) = (divmod(n, 2) for n in at)
         image = self._image((half_down, half_across)).details
-        return together(self._cube.details.overlap(down, across), image.overlap(-down, -across))
+        return known_in_both(self._cube.details.overlap(down, across), image.overlap(-down, -across))
 
     def _image(self, half: Offset) -> _Picture:
         """Return the degraded image's varying bands, shifted by 0 or 1 half low-resolution pixels down and across."""
@@ -146,7 +146,7 @@ class _Scene:
             down, across = (n * self._pair.psf.ratio / 2 for n in half)
             seen = replace(self._pair, psf=replace(self._pair.psf, dy=down, dx=across)).observed(*self._spans)
             known = seen.seen & seen.pixels.any(2)
-            self._images[half] = _picture(seen.pixels[..., _moments(seen.pixels, known).varied].astype(np.float64), known)
+            self._images[half] = _picture(seen.pixels[..., _moments(seen.pixels, known).varying].astype(np.float64), known)
         return self._images[half]
 
     def far_off(self) -> tuple[float, Offset]:

@@ -1,4 +1,4 @@
-"""Which pairs show the same scene, which the same one too far off, and which another."""
+"""Detection of pairs that show the same scene, the same scene with too large a shift, or different scenes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from edgefuse.errors import CubeError
 from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.same import check_same_scene
-from edgefuse.sharpening.sharpen import Options, related
+from edgefuse.sharpening.same_scene import check_same_scene
+from edgefuse.sharpening.sharpen import Options, register_and_fit
 from edgefuse.util.arrays import Float32Array
 from tests.sharpening.scenes import image, low, scene
 
@@ -21,13 +21,13 @@ def checked(lr: Float32Array, hr: Float32Array, ratio: int = 4, **known: float) 
 
 
 def noisy(samples: Float32Array, db: float, seed: int) -> Float32Array:
-    """Noise so many decibels below each band's power."""
+    """Add noise of `db` decibels below each band's power."""
     deviation = np.sqrt(np.square(samples).mean((0, 1)) / 10 ** (db / 10))
     return np.asarray(samples + np.random.default_rng(seed).normal(0, 1, samples.shape) * deviation, np.float32)
 
 
 def another(height: int, width: int, seed: int) -> Float32Array:
-    """The image of another scene: mirrored, as the shading is the same in all."""
+    """Return the image of another scene, mirrored, because the shading is the same in all scenes."""
     return np.ascontiguousarray(image(scene(height, width, seed=seed))[:, ::-1])
 
 
@@ -91,7 +91,7 @@ def test_within_what_is_looked_for_a_shift_is_no_matter(pixels: tuple[int, int])
     checked(low(cube, Psf(4, 1, *pixels)), image(cube))
 
 
-# without registration, a shift below 6 pixels is taken as it lies
+# without registration, shifts below 6 pixels are accepted
 @pytest.mark.parametrize(
     ("shift", "register"),
     [*(((n, m), True) for n, m in [(3, 0), (4, -4)]), *(((n, m), r) for n, m in [(6, 6), (0, 9), (-12, 8)] for r in (True, False))],
@@ -104,7 +104,7 @@ def test_further_off_is_told_as_that(shift: tuple[int, int], register: bool, db:
     if db is not None:
         lr, hr = noisy(lr, db, 0), noisy(hr, db, 1)
     with pytest.raises(CubeError, match=OFF):
-        related(lr, hr, Options(register=register))
+        register_and_fit(lr, hr, Options(register=register))
 
 
 def test_how_far_is_told() -> None:
@@ -131,7 +131,7 @@ def test_what_shows_nothing_of_the_cube_is_another_scene(register: bool) -> None
     turned = hr[:, ::-1], hr[::-1], hr[::-1, ::-1], np.rot90(hr)
     for wrong in (np.random.default_rng(0).random(hr.shape, np.float32), np.full_like(hr, 0.3), stripes, *turned):
         with pytest.raises(CubeError, match=ANOTHER):
-            related(lr, np.ascontiguousarray(wrong), Options(register=register))
+            register_and_fit(lr, np.ascontiguousarray(wrong), Options(register=register))
 
 
 def test_clouds_are_another_scene_until_they_are_called_missing() -> None:
@@ -154,13 +154,13 @@ def test_a_slope_and_a_flat_cube_say_nothing() -> None:
     for value in (0.25, 0.3, 1234.567):
         flat = np.full((24, 24, 30), value, np.float32)
         checked(flat, image(cube))
-        assert related(flat, image(cube), Options())[1].explained == 1.0
+        assert register_and_fit(flat, image(cube), Options())[1].explained == 1.0
 
 
 def test_a_slope_alone_explains_no_scene() -> None:
     cube = scene(96, 96)
     with pytest.raises(CubeError, match=r"too little|same scene"):
-        related(low(cube, Psf(4)), gradient(96, 96), Options())
+        register_and_fit(low(cube, Psf(4)), gradient(96, 96), Options())
 
 
 def test_a_smooth_scene_under_noise_is_told_in_the_large() -> None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from edgefuse.ffmpeg.child import FFmpegError, FFmpegProcess
+from edgefuse.ffmpeg.process import FFmpegError, FFmpegProcess
 from tests.support.waiting import until
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.fusion import colour, headroom
-from edgefuse.fusion.method import Made, Method
+from edgefuse.fusion.method import Method, MethodResult
 from edgefuse.fusion.options import Colour
 from edgefuse.runtimes import Choice
 from edgefuse.zoo import Card
@@ -26,7 +26,7 @@ class FullResolution(Method):
         self._card, self._multiple = card, card.multiple
         self._fits: tuple[int, ...] = ()  # the shape that was found to fit into memory
 
-    def make(self, visible: NDArray[np.uint8], infrared: NDArray[np.uint8], time_ns: int) -> Made:
+    def make(self, visible: NDArray[np.uint8], infrared: NDArray[np.uint8], time_ns: int) -> MethodResult:
         begin = time.perf_counter_ns()
         luma, chroma = colour.split(visible)
         if luma.shape != self._fits:
@@ -41,7 +41,7 @@ class FullResolution(Method):
         blending_map = self._plane(outputs["map"], luma.shape) if self._has_map else None
         data = colour.join(fused, chroma, blending_map, self._colour)
         done = time.perf_counter_ns()
-        return Made(data, blending_map, 1, dict(zip(self.STAGES, (prepared - begin, ran - prepared, done - ran), strict=True)))
+        return MethodResult(data, blending_map, 1, dict(zip(self.STAGES, (prepared - begin, ran - prepared, done - ran), strict=True)))
 
     def _tensor(self, luma: NDArray[np.uint8]) -> NDArray[np.float32]:
         below, right = (-n % self._multiple for n in luma.shape)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefuse.alarms.machine import AlarmStateMachine, Change
+from edgefuse.alarms.state_machine import AlarmStateMachine, Change
 
 THRESHOLD, HYSTERESIS = 50.0, 5.0
 # (seconds since the previous reading, degrees; None while the camera recalibrates); values cluster around the two limits

@@ -1,0 +1,36 @@
+"""The last step of every line for people: no secret, and no control character that a terminal or a log would obey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgefuse.util.uri import safe
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return `text` with control characters, line breaks and other unprintable characters escaped as in Python, but for those in `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] if len(repr(c)) > 3 else f"\\x{ord(c):02x}" for c in text)
+
+
+def line(text: str) -> str:
+    """Return `text` as one line for a terminal or a log, without secrets."""
+    return printable(safe(text))
+
+
+def lines(text: str) -> str:
+    """Return several lines for a terminal or a log, without secrets."""
+    return printable(safe(text), "\n")
+
+
+def clean(value: Any) -> Any:
+    """Return JSON values with the texts in them as `line` does it; keys stay."""
+    if isinstance(value, str):
+        return line(value)
+    if isinstance(value, Mapping):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value
