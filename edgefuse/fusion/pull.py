@@ -34,8 +34,12 @@ class Pull:
     """Targets of frames of one size."""
 
     def __init__(
-        self, shape: tuple[int, int], readiness: float, finder: type[lost.LostContrast] | None = None, steps: type[pull_steps.Steps] | None = None
-    ) -> None:  # fmt: skip
+        self,
+        shape: tuple[int, int],
+        readiness: float,
+        finder: type[lost.LostContrast] | None = None,
+        steps: type[pull_steps.Steps] | None = None,
+    ) -> None:
         """shape: (rows, columns) of an eighth of the padded frame. readiness: how readily a target is taken for one, 0 (none) to 2 (all).
         finder, steps: how the parts are computed, the fastest way there is unless told.
         """
