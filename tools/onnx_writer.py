@@ -17,7 +17,7 @@ from tools.graph import Graph
 
 OPSET = 17
 WEIGHT_MAX = 127
-EXACT = ("stream_", "stem.", "body.0", "body.1")  # units whose inputs are the frames or first features
+EXACT = ("stream_", "stem.", "body.0", "body.1", "body.2", "body.3")  # units whose inputs are the frames or first features
 
 
 def fp32_names(graph: Graph) -> set[str]:

@@ -142,7 +142,7 @@ def tflite(network: MobileFuse | TargetNet, graph: Graph, pairs: Sequence[Pair],
         exact = [(".*", op) for op in (*kinds, names.MAX_POOL_2D, names.PAD)]
         chain, units = list(network.chains().items())[-1]
         first, last = r"^[^;]*Sequential_(visible|infrared|stem)/", rf"^[^;]*Sequential_{chain}/[^;]*Sequential_{len(units) - 1}/"
-        early = r"^[^;]*Sequential_body/[^;]*Sequential_[01]/"
+        early = r"^[^;]*Sequential_body/[^;]*Sequential_[0-3]/"
         exact += [(regex, op) for regex in (first, early, last) for op in (names.CONV_2D, names.DEPTHWISE_CONV_2D)]
         for regex, op in exact:
             q.update_quantization_recipe(regex=regex, operation_name=op, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)

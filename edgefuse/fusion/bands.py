@@ -37,6 +37,7 @@ _MIDDLE = 2 / 9  # of the fine band's gain for the middle band: more would draw 
 _DARKEST = 3 / 8  # of the visible base
 _EVEN = 1.5  # less the map: the infrared details' weight
 _END = 18.0  # times a source's share: its details' weight where the share nears 0
+_SQUARE = np.ones((3, 3), np.uint8)
 _AVERAGED = 2.0  # deviations of noise by which two details may differ and still be averaged
 # of one plane of a strip: a dozen of the small ones lie in a Raspberry Pi's 512 KB of L2; larger cores lose more to many short calls
 _STRIP_BYTES = 1 << 16 if platform.machine().startswith(("arm", "aarch")) else 1 << 19
@@ -147,22 +148,28 @@ class BandBlend:
         small = self.eighths[name]
         cv2.resize(self.quarters[name], small.shape[::-1], dst=small, interpolation=cv2.INTER_AREA)
 
-    def mix(self, blending_map: Float32Array, gain: int = 0, noise: float = 0.0) -> UInt8Array:
+    def mix(
+        self, blending_map: Float32Array, gain: int = 0, noise: float = 0.0, black: Float32Array | None = None,
+        sky: Float32Array | None = None,
+    ) -> UInt8Array:  # fmt: skip
         """Make `base` and `fused_quarter` of what `reduce` took in; returns the latter.
 
         blending_map: float32 in [0, 1], the size of `eighths`: the visible frame's share. gain: of the fine band, what it adds, in
         16ths, 0 to 16. noise: the noisier source's deviation in levels; details that differ by less are averaged rather than chosen.
+        black: float32, how much of each cell the infrared frame does not show: there its base is the visible one.
+        sky: float32, how much of each cell is also bright in the visible frame; there and beside it no infrared detail is drawn.
         """
         a, b = self.eighths["visible"], self.eighths["infrared"]
-        mixed = np.subtract(a, b, out=self._difference, dtype=np.float32)
+        shown: UInt8Array | Float32Array = b if black is None else np.add(np.multiply(a, black, out=self._weight), b, out=self._weight)
+        mixed = np.subtract(a, shown, out=self._difference, dtype=np.float32)
         np.multiply(mixed, blending_map, out=mixed)
-        np.add(mixed, b, out=mixed)
+        np.add(mixed, shown, out=mixed)
         darkest = np.multiply(a, np.float32(_DARKEST), out=self._weight)
         if cv2.minMaxLoc(blending_map)[0] * _END < 1:
             np.multiply(darkest, np.minimum(blending_map * np.float32(_END), 1), out=darkest)
         np.maximum(mixed, darkest, out=mixed)
         cv2.convertScaleAbs(mixed, dst=self.base)
-        self._weigh(blending_map)
+        self._weigh(blending_map, sky)
         # noise is four times weaker in averages of 4 x 4
         averaged = round(_AVERAGED * noise / 4)
         quarters = self.quarters["visible"], self.quarters["infrared"]
@@ -172,16 +179,19 @@ class BandBlend:
         self._middle.blend(0, len(self.fused_quarter), 0)
         return self.fused_quarter
 
-    def _weigh(self, blending_map: Float32Array) -> None:
+    def _weigh(self, blending_map: Float32Array, sky: Float32Array | None) -> None:
         """Make the details' weights, at an eighth of the size: None where a source's are 1 all over."""
         weights: list[UInt8Array | None] = [None, None]
         low, high, _, _ = cv2.minMaxLoc(blending_map)
         if low * _END < 1:
             weights[0] = cv2.convertScaleAbs(blending_map, dst=self._eighth_weights[0], alpha=255 * _END)
-        if high > _EVEN - 1:
+        if high > _EVEN - 1 or sky is not None:
             weight = np.subtract(np.float32(_EVEN), blending_map, out=self._weight)
             if high > 1 - _EVEN / _END:
                 np.minimum(weight, np.float32(_END) * (1 - blending_map), out=weight)
+            if sky is not None:
+                # the edge of what stands before it would be drawn as a dark rim
+                np.minimum(weight, 1 - cv2.dilate(sky, _SQUARE), out=weight)
             weights[1] = cv2.convertScaleAbs(weight, dst=self._eighth_weights[1], alpha=255)
         self._weights = weights[0], weights[1]
 

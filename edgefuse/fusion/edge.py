@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.fusion import validity
+from edgefuse.fusion import closed_form, validity
 from edgefuse.fusion.bands import GAINS, BandBlend
-from edgefuse.fusion.closed_form import ClosedForm
 from edgefuse.fusion.colour import FLOOR
 from edgefuse.fusion.method import Method, MethodResult
 from edgefuse.fusion.options import Colour
@@ -44,7 +43,7 @@ class Edge(Method):
         self.close()
         self._bands = BandBlend(width, height, self._choice.threads)
         shape = self._bands.eighths["visible"].shape
-        self._closed_form = ClosedForm(shape)
+        self._closed_form = closed_form.best()(shape)
         self._pull = Pull(shape, self._targets)
         self._eighth = np.empty(shape, np.uint8)
         self._planes = {name: np.empty(q.shape, np.float32) for name, q in self._bands.quarters.items()}
@@ -62,10 +61,12 @@ class Edge(Method):
         evidence = self._evidence()
         ran = time.perf_counter_ns()
         pace = self._pace(time_ns)
-        blending_map = self._map(blank, pace)
-        fused = bands.mix(blending_map, self._gain, self._memory.noise)
+        black = validity.black(bands.quarters["infrared"])
+        blending_map = self._map(black, blank, pace)
+        sky = validity.sky(black, bands.eighths["visible"])
+        fused = bands.mix(blending_map, self._gain, self._memory.noise, black, sky)
         mapped = time.perf_counter_ns()
-        mask = self._mask(fused, evidence, blank, pace)
+        mask = self._mask(fused, evidence, sky, blank, pace)
         less, targets = self._apply(mask, fused)
         pulled = time.perf_counter_ns()
         data = self._outputs.take(visible.shape)
@@ -80,7 +81,7 @@ class Edge(Method):
         neither the closed form nor the network.
         """
         quarter = self._bands.quarters["infrared"]
-        border = validity.blank_border(quarter, white=True)
+        border = validity.white_border(quarter)
         if border is None:
             return None
         rest = cv2.mean(quarter, mask=1 - border)[0]
@@ -109,14 +110,17 @@ class Edge(Method):
         return self._memory.watch(self._bands.planes, (self._bands.eighths["visible"], self._bands.eighths["infrared"]))
 
     def _mask(
-        self, fused: NDArray[np.uint8], evidence: NDArray[np.float32] | None, blank: NDArray[np.uint8] | None,
-        pace: NDArray[np.float32] | None,
+        self, fused: NDArray[np.uint8], evidence: NDArray[np.float32] | None, sky: NDArray[np.float32] | None,
+        blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None,
     ) -> NDArray[np.float32] | None:  # fmt: skip
         """The mask of targets, float32 in [0, 1] of the eighths' shape; None where there is none to be had."""
         if not self._targets:
             return None
         cv2.resize(fused, self._eighth.shape[::-1], dst=self._eighth, interpolation=cv2.INTER_AREA)
         mask = self._pull.mask(self._bands.eighths["infrared"], self._eighth, evidence)
+        if sky is not None:
+            # it is not drawn dark around what is warm before it
+            mask *= 1 - sky
         if self._steady:
             mask = self._memory.smooth("mask", mask, pace)
         if blank is not None:
@@ -130,24 +134,26 @@ class Edge(Method):
         infrared, quarter = self._bands.eighths["infrared"], self._bands.quarters["infrared"]
         if mask is None or not mask.any():
             return None, np.zeros(quarter.shape, np.float32)
-        drawn = self._pull.edges(mask, infrared, quarter)
-        return self._pull.apply(drawn, fused, quarter, self._bands.base, infrared), drawn
+        drawn, less = self._pull.apply(mask, fused, quarter, self._bands.base, infrared)
+        return less, drawn
 
-    def _map(self, blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def _map(
+        self, black: NDArray[np.float32], blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """The visible frame's share. black: what the infrared frame does not show (`validity.black`); 0 where there is no visible frame."""
         eighths = self._bands.eighths["visible"], self._bands.eighths["infrared"]
         blending_map = self._closed_form(*eighths)
         if self._steady:
-            blending_map = self._memory.smooth("map", blending_map, pace)
-        # neither the closed form's buffer nor the memory: it is handed out, and must not change with the next pair
-        blending_map = blending_map.copy()
+            # a copy of the memory: it is handed out, and must not change with the next pair
+            blending_map = self._memory.smooth("map", blending_map, pace).copy()
         if validity.is_blank(eighths[1]):
             blending_map[:] = 1
         elif validity.is_blank(eighths[0]):
             blending_map[:] = 0
-        elif (black := validity.blank_border(self._bands.quarters["infrared"], white=False)) is not None:
-            # a registered frame's empty margin, or a sky colder than the camera's range: its details are 0 already and need no cap
-            shown = cv2.resize(black.astype(np.float32), blending_map.shape[::-1], interpolation=cv2.INTER_AREA)
-            np.maximum(blending_map, np.float32(_ALMOST_ALL) * cv2.blur(shown, (3, 3)), out=blending_map)
+            black[:] = 0
+        else:
+            # its details are 0 already and need no cap
+            np.maximum(blending_map, np.float32(_ALMOST_ALL) * cv2.blur(black, (3, 3)), out=blending_map)
         if blank is not None:
             blending_map[blank] = 1
         return blending_map

@@ -1,22 +1,15 @@
 /* Where a picture would lose the infrared frame's contrast: lost.py compiled, the same planes to the last bit. That module says what is
    computed, and why. */
 
+#include "../util/unfused.h"
+
+#include "../util/native.h"
+
 #include <math.h>
-#include <stddef.h>
-#include <stdint.h>
 
 typedef uint8_t u8;
 
-/* no fused multiply-adds: a product is rounded before it is added to, on every machine */
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
-enum { BORDER = 4, SCALES = 3 };
-static const int CENTRES[SCALES] = {1, 3, 5}, BOXES[SCALES] = {5, 7, 9};
+enum { BORDER = 4 };
 
 /* Sums over all above and to the left, the picture's edge repeated all around; of the squares, too. They may wrap: boxes of them don't. */
 static void sums(const u8 *x, int height, int width, uint32_t *restrict sum, uint32_t *restrict squares)
@@ -78,23 +71,30 @@ INLINE u8 value(const uint32_t *restrict a, const uint32_t *restrict a2, const u
     return (u8)(least(c, 2.0f) * missing * rise * 127.0f);
 }
 
-/* out: SCALES planes of height x width; scratch: 4 (height + 9) (width + 9) numbers. */
-__attribute__((visibility("default"))) void edgefuse_lost_contrast(const u8 *infrared, const u8 *fused, int32_t height, int32_t width,
-                                                                   float keep, u8 *out, uint32_t *scratch)
+/* One scale's plane. First d of a whole row, in vectors; then the few cells that stand out. */
+INLINE void plane_of(const uint32_t *restrict a, const uint32_t *restrict a2, const uint32_t *restrict f, const uint32_t *restrict f2,
+                     int height, int width, const int centre, const int size, float keep, u8 *restrict out, float *restrict d)
 {
-    const ptrdiff_t row = width + 2 * BORDER + 1, plane = row * (height + 2 * BORDER + 1);
+    const ptrdiff_t row = width + 2 * BORDER + 1;
+    for (int y = 0; y < height; y++) {
+        const ptrdiff_t at = y * row;
+        u8 *restrict to = out + (ptrdiff_t)y * width;
+        for (int x = 0; x < width; x++) d[x] = difference(a + at + x, row, centre, size);
+        for (int x = 0; x < width; x++)
+            to[x] = d[x] > 15.0f ? value(a + at + x, a2 + at + x, f + at + x, f2 + at + x, row, centre, size, keep, d[x]) : 0;
+    }
+}
+
+/* out: three planes of height x width; scratch: 4 (height + 9) (width + 9) + width numbers. */
+EXPORT_FOR("avx2", "default") void edgefuse_lost_contrast(const u8 *infrared, const u8 *fused, int32_t height, int32_t width, float keep, u8 *out,
+                                                 uint32_t *scratch)
+{
+    const ptrdiff_t plane = (ptrdiff_t)(width + 2 * BORDER + 1) * (height + 2 * BORDER + 1), cells = (ptrdiff_t)height * width;
     uint32_t *a = scratch, *a2 = a + plane, *f = a2 + plane, *f2 = f + plane;
+    float *d = (float *)(f2 + plane);
     sums(infrared, height, width, a, a2);
     sums(fused, height, width, f, f2);
-    for (int k = 0; k < SCALES; k++) {
-        const int centre = CENTRES[k], size = BOXES[k];
-        for (int y = 0; y < height; y++) {
-            u8 *restrict to = out + ((ptrdiff_t)k * height + y) * width;
-            for (int x = 0; x < width; x++) {
-                const ptrdiff_t at = y * row + x;
-                const float d = difference(a + at, row, centre, size);
-                to[x] = d > 15.0f ? value(a + at, a2 + at, f + at, f2 + at, row, centre, size, keep, d) : 0;
-            }
-        }
-    }
+    plane_of(a, a2, f, f2, height, width, 1, 5, keep, out, d);
+    plane_of(a, a2, f, f2, height, width, 3, 7, keep, out + cells, d);
+    plane_of(a, a2, f, f2, height, width, 5, 9, keep, out + 2 * cells, d);
 }

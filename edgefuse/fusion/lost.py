@@ -26,6 +26,7 @@ SCALES = ((1, 5), (3, 7), (5, 9))
 STEPS = 127  # of a contrast of 1; `MOST` times it is a byte
 MOST = 2.0
 _DIFFERENCE, _RISE, _SLOPE, _NOISE = 15.0, 10.0, 4.0, 4.0
+_KERNELS = [np.ones((box, box), np.uint8) for _, box in SCALES]
 _BORDER = 4  # cells that the widest box reaches beyond the frame, where its edge is repeated
 
 
@@ -47,10 +48,7 @@ def lost_contrast(finder: LostContrast, infrared: UInt8Array, fused: UInt8Array,
 
     infrared, fused: uint8 at an eighth of the size, contiguous. keep: the share of the contrast that is enough, float.
     """
-    found = [
-        cv2.dilate(plane, np.ones((box, box), np.uint8))
-        for plane, (_, box) in zip(finder.planes(infrared, fused, keep), SCALES, strict=True)
-    ]
+    found = [cv2.dilate(plane, kernel) for plane, kernel in zip(finder.planes(infrared, fused, keep), _KERNELS, strict=True)]
     return cv2.max(cv2.max(found[0], found[1], dst=found[0]), found[2], dst=found[0])
 
 
@@ -118,7 +116,7 @@ class CompiledLostContrast:
         ]
         self._shape = shape
         self._planes = np.empty((len(SCALES), *shape), np.uint8)
-        self._scratch = np.empty(4 * (height + 2 * _BORDER + 1) * (width + 2 * _BORDER + 1), np.int32)
+        self._scratch = np.empty(4 * (height + 2 * _BORDER + 1) * (width + 2 * _BORDER + 1) + width, np.int32)
 
     def planes(self, infrared: UInt8Array, fused: UInt8Array, keep: float) -> list[UInt8Array]:
         planes, scratch = self._planes.ctypes.data, self._scratch.ctypes.data

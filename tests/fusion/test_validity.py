@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgefuse.fusion.validity import blank_border, is_blank
+from edgefuse.fusion.validity import BLACK, black, is_blank, sky, white_border
 from tests.fusion.pairs import random
 
 
@@ -21,18 +21,17 @@ def test_one_level_all_over_is_blank_noise_or_not() -> None:
 
 
 @pytest.mark.parametrize("turn", range(4))
-@pytest.mark.parametrize("white", [True, False])
-def test_a_border_is_found_on_every_side(turn: int, white: bool) -> None:
+def test_a_border_is_found_on_every_side(turn: int) -> None:
     image = scene()
-    image[:5] = 255 if white else 0
+    image[:5] = 255
     image = np.ascontiguousarray(np.rot90(image, turn))
-    found = blank_border(image, white=white)
+    found = white_border(image)
     assert found is not None
     # and the neighbouring cells, which contain part of it
     expected = np.zeros((60, 80), np.uint8)
     expected[:6] = 1
     np.testing.assert_array_equal(found, np.rot90(expected, turn))
-    assert blank_border(image, white=not white) is None
+    assert white_border(255 - image) is None
 
 
 def test_a_border_is_followed_into_the_frame() -> None:
@@ -40,7 +39,7 @@ def test_a_border_is_followed_into_the_frame() -> None:
     image[:, :3] = 255
     image[20:30, :15] = 255
     image[40:44, 60:64] = 255  # a hot spot elsewhere
-    found = blank_border(image, white=True)
+    found = white_border(image)
     assert found is not None
     assert found[25, 14] == 1
     assert found[42, 62] == 0
@@ -51,18 +50,38 @@ def test_a_hot_body_cut_off_by_the_frame_is_no_border() -> None:
     image = scene()
     image[35:, 30:50] = 255
     image[20:32, :9] = 254
-    assert blank_border(image, white=True) is None
+    assert white_border(image) is None
 
 
 def test_bodies_beside_each_other_are_no_border() -> None:
     image = scene()
     for left in (2, 22, 42, 62):
         image[40:, left : left + 12] = 255
-    assert blank_border(image, white=True) is None
+    assert white_border(image) is None
 
 
-@pytest.mark.parametrize("white", [True, False])
-def test_nothing_but_one_level(white: bool) -> None:
-    found = blank_border(np.full((8, 8), 255 if white else 0, np.uint8), white=white)
+def test_nothing_but_one_level() -> None:
+    found = white_border(np.full((8, 8), 255, np.uint8))
     assert found is not None
     assert found.all()
+
+
+def test_black_falls_with_the_level_and_with_the_share_of_a_cell() -> None:
+    levels = np.arange(256, dtype=np.uint8).repeat(2).reshape(1, 512).repeat(2, 0)
+    shown = black(np.ascontiguousarray(levels))
+    assert shown.dtype == np.float32
+    assert shown.shape == (1, 256)
+    np.testing.assert_allclose(shown[0], np.clip(1 - np.arange(256) / BLACK, 0, 1), atol=1e-6)
+    half = np.full((2, 2), 90, np.uint8)
+    half[0] = 0
+    np.testing.assert_allclose(black(half), 0.5, atol=0.002)
+
+
+def test_a_sky_is_black_to_one_camera_and_bright_to_the_other() -> None:
+    dark, light = np.full((4, 6), 20, np.uint8), np.full((4, 6), 200, np.uint8)
+    nothing, everything = np.zeros((4, 6), np.float32), np.ones((4, 6), np.float32)
+    assert sky(everything, dark) is None
+    assert sky(nothing, light) is None
+    found = sky(everything, light)
+    assert found is not None
+    assert (found == 1).all()

@@ -149,9 +149,7 @@ def export(args: argparse.Namespace) -> Path:
         (folder / f"{name}.{precision}.tflite").write_bytes(data)
     graph.save_npz(g, str(folder / f"{name}.npz"))
 
-    ends = "channels equalised; " + (
-        "first three and last convolution fp32" if name == NAME else "streams, last convolution and blend fp32"
-    )
+    ends = "channels equalised; " + ("first five and last convolution fp32" if name == NAME else "streams, last convolution and blend fp32")
     files = [
         entry(folder / f"{name}.int8.onnx", "onnx", "int8", "NCHW", f"static QDQ, S8S8, per channel; {ends}"),
         entry(folder / f"{name}.fp32.onnx", "onnx", "fp32", "NCHW", "none"),
