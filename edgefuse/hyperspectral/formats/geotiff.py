@@ -97,8 +97,6 @@ class TiffSource(CubeSource):
 
     def _read_info(self) -> CubeInfo:
         dataset, count = self._bands.first, len(self._bands)
-        if str(dataset.dtypes[0]).startswith("complex_int"):  # of GDAL; NumPy has no such type
-            raise CubeError(f"{self.path}: complex numbers are not read ({dataset.dtypes[0]}); give magnitudes")
         bare = CubeInfo((dataset.height, dataset.width, count), np.dtype(dataset.dtypes[0]))
         own_tags = dataset.tags(ns=_NAMESPACE)
         fields: dict[str, Any] = {}

@@ -50,6 +50,8 @@ class TiffBands:
         # allow no other driver: a hostile .tif may be a GDAL dataset description that refers to URLs
         self.first = _checked(path, rasterio.open(os.fspath(path), driver="GTiff"))
         self._open: OrderedDict[int, Any] = OrderedDict()
+        if str(self.first.dtypes[0]).startswith("complex_int"):  # of GDAL; NumPy has no such type
+            raise CubeError(f"{path}: complex numbers are not read ({self.first.dtypes[0]}); give magnitudes")
         if len(set(self.first.dtypes)) != 1:
             raise CubeError(f"{path}: its bands have several types ({', '.join(sorted(set(self.first.dtypes)))}); convert them to one")
         alpha = rasterio.enums.ColorInterp.alpha

@@ -49,8 +49,8 @@ def test_outliers_are_exact_and_the_rest_keeps_its_quality(kind: str, target: di
     assert np.array_equal(made[~valid], cube[~valid])
     assert 8 * len(data) / cube.size <= target["bpppc"]
     without = error(plain, spectral_edge.decode(spectral_edge.encode(plain, **target)), valid)
-    # half a decibel at most, on so small a tile
-    assert error(cube, made, valid) < 1.12 * without
+    # 0.8 dB at most, on so small a tile
+    assert error(cube, made, valid) < 1.2 * without
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.9])
