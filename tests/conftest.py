@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 import edgefuse
+from edgefuse.util import secrets
 from tests.support.warm import Warm
 
 # a test must not fail because the machine is busy
@@ -49,6 +50,13 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
     return tmp_path / ".state/edgefuse"
+
+
+@pytest.fixture(autouse=True)
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the secrets that a test's settings hold, which would be hidden in the next test's text."""
+    monkeypatch.setattr(secrets, "_known", frozenset())
+    monkeypatch.setattr(secrets, "_pattern", None)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ class RawWriter:
                 view = view[self._file.write(view) :]
         except OSError as e:
             file, self._file = self._file, None
-            with contextlib.suppress(OSError), file:
+            with contextlib.suppress(OSError), contextlib.closing(file):
                 # remove the incomplete chunk
                 os.ftruncate(file.fileno(), self.bytes_written)
             raise output_error(self.path, e) from None

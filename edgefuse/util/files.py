@@ -62,6 +62,8 @@ def check_place(folder: Path) -> None:
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     try:
+        if there == folder.absolute() and not there.is_dir():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as e:

@@ -86,14 +86,14 @@ def test_a_shared_header_goes_with_the_last_cube(run: Run, folder: Path) -> None
 def test_class_maps_are_kept_exactly(run: Run, folder: Path) -> None:
     np.save(folder / "in/classes.npy", samples((32, 32, 1), np.uint8) % 7)
     cube(folder / "in/scene.npy")
-    report = report_of(run, "--bpppc", 0.5)
+    report = report_of(run, "--bpppc", 2)
     assert report["cubes"]["done"] == 2
     assert "classes.npy is compressed without loss: it has 8-bit samples in 1 band" in report["stderr"]
     assert np.array_equal(restored(folder, "classes.npy"), samples((32, 32, 1), np.uint8) % 7)
     assert not np.array_equal(restored(folder, "scene.npy"), scene(SHAPE))
     # they were asked for by name
     np.save(folder / "a.npy", scene(SHAPE).astype(np.uint8)[:, :, :1])
-    one = json.loads(run("compress", "a.npy", "a.efz", "--bpppc", 1, "--json").stdout)
+    one = json.loads(run("compress", "a.npy", "a.efz", "--bpppc", 4, "--json").stdout)
     assert one["settings"]["bpppc"] == 1
 
 

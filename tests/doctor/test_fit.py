@@ -10,7 +10,7 @@ from edgefuse import zoo
 from edgefuse.doctor import Host, fit
 from edgefuse.errors import ModelError
 from edgefuse.fusion import headroom
-from tests.fusion.test_full import largest_of_four
+from tests.fusion.test_full_resolution import largest_of_four
 
 
 def _frames(monkeypatch: pytest.MonkeyPatch, folder: Path, free: int) -> None:

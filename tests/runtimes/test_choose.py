@@ -18,7 +18,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> object:
         raise MissingDependencyError("it", "this runtime", "it")
 
-    monkeypatch.setattr(onnx, "_import", missing)
+    monkeypatch.setattr(onnx, "import_onnxruntime", missing)
     monkeypatch.setattr(litert, "_import", missing)
 
 

@@ -222,9 +222,11 @@ class Analysis:
                 step = fit.step_for(float(np.exp(log_target)), step, encoded_size)
             if not exceeds < step < fits:
                 step = float(np.sqrt(exceeds * fits)) if fits < np.inf and exceeds else (exceeds * 1.5 if exceeds else fits / 1.5)
-        chosen = best or smallest
-        assert chosen is not None
-        return chosen[1]
+        assert smallest is not None
+        if best:
+            return best[1]
+        # the vectors of this basis may already exceed the size
+        return min(smallest[1], self.at(self.most_step), key=lambda encoded: len(encoded.to_bytes()))
 
     def with_error(self, error: float) -> Lossy | None:
         """Encode with a mean squared error of at most `error` (squared units of the cube), and close to it; None if it can't be reached."""

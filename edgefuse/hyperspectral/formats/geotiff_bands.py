@@ -29,9 +29,14 @@ _BAND_TAGS = re.compile(r"wavelength|wavelength_units|fwhm|STATISTICS_.*|CENTRAL
 
 
 def _checked(path: Path, dataset: Any) -> Any:
-    """Return `dataset`. Raises CubeError if a strip or tile is too large for memory: a small file may declare one of gigabytes."""
+    """Return `dataset`. Raises CubeError for a type that NumPy lacks, and if a strip or tile is too large for memory.
+
+    A small file may declare one of gigabytes.
+    """
     together = dataset.count if dataset.profile.get("interleave") == "pixel" else 1
     for (height, width), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+        if dtype.startswith("complex_int"):  # of GDAL; NumPy has no such type
+            raise CubeError(f"{path}: complex numbers are not read ({dtype}); give magnitudes")
         size = height * width * together * np.dtype(dtype).itemsize
         if size > _MAX_BLOCK:
             raise CubeError(
@@ -50,8 +55,6 @@ class TiffBands:
         # allow no other driver: a hostile .tif may be a GDAL dataset description that refers to URLs
         self.first = _checked(path, rasterio.open(os.fspath(path), driver="GTiff"))
         self._open: OrderedDict[int, Any] = OrderedDict()
-        if str(self.first.dtypes[0]).startswith("complex_int"):  # of GDAL; NumPy has no such type
-            raise CubeError(f"{path}: complex numbers are not read ({self.first.dtypes[0]}); give magnitudes")
         if len(set(self.first.dtypes)) != 1:
             raise CubeError(f"{path}: its bands have several types ({', '.join(sorted(set(self.first.dtypes)))}); convert them to one")
         alpha = rasterio.enums.ColorInterp.alpha
