@@ -94,7 +94,7 @@ def test_class_maps_are_kept_exactly(run: Run, folder: Path) -> None:
     # they were asked for by name
     np.save(folder / "a.npy", scene(SHAPE).astype(np.uint8)[:, :, :1])
     one = json.loads(run("compress", "a.npy", "a.efz", "--bpppc", 4, "--json").stdout)
-    assert one["settings"]["bpppc"] == 1
+    assert one["settings"]["bpppc"] == 4
 
 
 def test_what_is_no_cube_is_counted_and_named(run: Run, folder: Path) -> None:
