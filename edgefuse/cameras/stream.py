@@ -28,7 +28,7 @@ from edgefuse.util.uri import Uri
 # and what it has read is decoded ("nobuffer" would throw the key frame away). "timeout" (microseconds) limits the wait for data.
 # The user's own options have precedence.
 _SILENT_S = 5
-_FFMPEG = f"rtsp_transport;tcp|analyzeduration;30000000|probesize;20000000|fpsprobesize;2|timeout;{_SILENT_S}000000"
+_FFMPEG = "rtsp_transport;tcp|analyzeduration;30000000|probesize;20000000|fpsprobesize;2"
 _OPEN_MS, _READ_MS = 30000, 30000  # limits of the wait for a picture, while data comes
 _MJPG = int.from_bytes(b"MJPG", "little")
 _GREY16 = int.from_bytes(b"Y1\x00\x10", "little")  # FFmpeg's tag of gray16le
@@ -61,7 +61,7 @@ class _FfmpegOptions:
                 self._ours = False
 
 
-_low_latency = _FfmpegOptions(_FFMPEG)
+_low_latency = _FfmpegOptions(f"{_FFMPEG}|timeout;{_SILENT_S}000000")
 
 
 class StreamCamera(Camera):

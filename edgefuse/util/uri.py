@@ -21,7 +21,9 @@ from edgefuse.errors import SettingsError
 from edgefuse.util import secrets
 
 T = TypeVar("T")
-_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s]+)")
+# a pair of cameras is named visible=CAMERA,infrared=CAMERA: the second one is no part of the first one's URL
+_NEXT_CAMERA = r",(?:visible|infrared)=[a-zA-Z][a-zA-Z0-9+.-]*:"
+_URL = re.compile(rf"([a-zA-Z][a-zA-Z0-9+.-]*://)((?:(?!{_NEXT_CAMERA})\S)+)")
 _QUOTES = re.compile(r"['\"]")
 _LOGIN = re.compile(r"(user(?:name)?|login|pass(?:word|wd)?|pwd|pw|token|key|secret|auth)=.*", re.IGNORECASE)
 _LOGIN_PART = re.compile(r"/[^/:\s]+:[^/\s]+")
@@ -73,8 +75,8 @@ class Uri:
 def safe(text: str) -> str:
     """Replace the secrets of the settings, and user, password and query of the URLs in a text by ***.
 
-    A URL extends to the next blank; where no @ follows, to the next quotation mark. Credentials in its path (user=NAME_password=...) are
-    replaced with all that follows.
+    A URL extends to the next blank or to the second camera of a pair; where no @ follows, to the next quotation mark. Credentials in its
+    path (user=NAME_password=...) are replaced with all that follows.
     """
     return _URL.sub(lambda match: match[1] + _bare(match[2]), secrets.hide(text))
 
