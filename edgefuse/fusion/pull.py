@@ -8,7 +8,7 @@
    warm thing's own edges, at a quarter of the size.
 4. There the fused frame goes 0.85 T of the way to a patch: the infrared frame, shifted so that its mean over 25 x 25 cells is the
    blend's, its warm parts a little brighter. So the contrast is kept, and the surroundings' brightness, too. Visible fine details
-   lose 0.4 T around a warm body and 0.3 T on it.
+   lose 0.4 T around a warm body and nothing on it: a detector of people needs them.
 
 A patch is no mix of the two frames: it holds the infrared frame's structure at the blend's brightness. The arithmetic is
 `edgefuse.fusion.pull_steps`.
@@ -27,7 +27,7 @@ _KEEP = 0.95  # share of the contrast that is enough
 _LEAST, _WIDTH, _BUDGET = (0.3, 0.1), 1.0, (0.35, 0.45)
 _EVIDENCE, _EVIDENCE_RISE = 0.0, 4.0  # where the network's gate begins to open, and how fast
 _READY = 0.7  # by which readiness moves that
-_STRENGTH = Strength(edge=60.0, base=0.85, detail=0.4, own_detail=0.3, warm=10.0, ramp=20.0, brighter=0.15, brightest=250.0)
+_STRENGTH = Strength(edge=60.0, base=0.85, detail=0.4, own_detail=0.0, warm=10.0, ramp=20.0, brighter=0.15, brightest=250.0)
 
 
 class Pull:
