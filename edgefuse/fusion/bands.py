@@ -149,18 +149,18 @@ class BandBlend:
         cv2.resize(self.quarters[name], small.shape[::-1], dst=small, interpolation=cv2.INTER_AREA)
 
     def mix(
-        self, blending_map: Float32Array, gain: int = 0, noise: float = 0.0, black: Float32Array | None = None,
+        self, blending_map: Float32Array, gain: int = 0, noise: float = 0.0, hidden: Float32Array | None = None,
         sky: Float32Array | None = None,
     ) -> UInt8Array:  # fmt: skip
         """Make `base` and `fused_quarter` of what `reduce` took in; returns the latter.
 
         blending_map: float32 in [0, 1], the size of `eighths`: the visible frame's share. gain: of the fine band, what it adds, in
         16ths, 0 to 16. noise: the noisier source's deviation in levels; details that differ by less are averaged rather than chosen.
-        black: float32, how much of each cell the infrared frame does not show: there its base is the visible one.
+        hidden: float32, how much of each cell the infrared frame does not show: there its base is the visible one.
         sky: float32, how much of each cell is also bright in the visible frame; there and beside it no infrared detail is drawn.
         """
         a, b = self.eighths["visible"], self.eighths["infrared"]
-        shown: UInt8Array | Float32Array = b if black is None else np.add(np.multiply(a, black, out=self._weight), b, out=self._weight)
+        shown: UInt8Array | Float32Array = b if hidden is None else np.add(np.multiply(a, hidden, out=self._weight), b, out=self._weight)
         mixed = np.subtract(a, shown, out=self._difference, dtype=np.float32)
         np.multiply(mixed, blending_map, out=mixed)
         np.add(mixed, shown, out=mixed)

@@ -62,9 +62,12 @@ class Edge(Method):
         ran = time.perf_counter_ns()
         pace = self._pace(time_ns)
         black = validity.black(bands.quarters["infrared"])
-        blending_map = self._map(black, blank, pace)
         sky = validity.sky(black, bands.eighths["visible"])
-        fused = bands.mix(blending_map, self._gain, self._memory.noise, black, sky)
+        hidden = validity.hidden(black, sky, validity.blank_border(bands.quarters["infrared"], white=False))
+        if validity.is_blank(bands.eighths["visible"]):
+            hidden = None
+        blending_map = self._map(hidden, blank, pace)
+        fused = bands.mix(blending_map, self._gain, self._memory.noise, hidden, sky)
         mapped = time.perf_counter_ns()
         mask = self._mask(fused, evidence, sky, blank, pace)
         less, targets = self._apply(mask, fused)
@@ -81,7 +84,7 @@ class Edge(Method):
         neither the closed form nor the network.
         """
         quarter = self._bands.quarters["infrared"]
-        border = validity.white_border(quarter)
+        border = validity.blank_border(quarter, white=True)
         if border is None:
             return None
         rest = cv2.mean(quarter, mask=1 - border)[0]
@@ -138,9 +141,9 @@ class Edge(Method):
         return less, drawn
 
     def _map(
-        self, black: NDArray[np.float32], blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None
+        self, hidden: NDArray[np.float32] | None, blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:  # fmt: skip
-        """The visible frame's share. black: what the infrared frame does not show (`validity.black`); 0 where there is no visible frame."""
+        """The visible frame's share. hidden: what the infrared frame does not show (`validity.hidden`)."""
         eighths = self._bands.eighths["visible"], self._bands.eighths["infrared"]
         blending_map = self._closed_form(*eighths)
         if self._steady:
@@ -150,10 +153,9 @@ class Edge(Method):
             blending_map[:] = 1
         elif validity.is_blank(eighths[0]):
             blending_map[:] = 0
-            black[:] = 0
-        else:
+        elif hidden is not None:
             # its details are 0 already and need no cap
-            np.maximum(blending_map, np.float32(_ALMOST_ALL) * cv2.blur(black, (3, 3)), out=blending_map)
+            np.maximum(blending_map, np.float32(_ALMOST_ALL) * cv2.blur(hidden, (3, 3)), out=blending_map)
         if blank is not None:
             blending_map[blank] = 1
         return blending_map

@@ -11,6 +11,7 @@ BLANK_DEVIATION = 1.5  # levels at an eighth of the size, where sensor noise has
 SATURATED = 254
 BLACK = 17  # levels below which the infrared frame says less and less: a sky colder than the camera's range, a registered frame's margin
 BRIGHT, BRIGHT_RISE = 80.0, 60.0  # levels of the visible frame from which it may be sky, and further it is
+SURE = 0.5  # share from which a cell counts as sky; its neighbours hold some of it
 SIDE = 1 / 3  # of a side that a saturated border covers at least; a hot body cut off by the frame covers less
 _SQUARE = np.ones((3, 3), np.uint8)
 
@@ -29,24 +30,45 @@ def black(quarter: UInt8Array) -> Float32Array:
 
 
 def sky(black: Float32Array, visible: UInt8Array) -> Float32Array | None:
-    """Where what the infrared frame shows black is bright to the eye, as a sky by day: float32 in [0, 1]. None where it is nowhere.
+    """A sky by day: float32 in [0, 1]. None where there is none.
 
-    black: of `black`. visible: uint8, the visible frame reduced by 8.
+    It is black in the infrared frame, bright to the eye, and reaches the frame's top: what is so elsewhere is a cold ground, and stays
+    dark around what is warm. black: of `black`. visible: uint8, the visible frame reduced by 8.
     """
+    if black[0].max() < SURE:
+        return None
     bright = np.clip((visible - np.float32(BRIGHT)) * np.float32(1 / BRIGHT_RISE), 0, 1)
     share: Float32Array = np.multiply(bright, black, out=bright)
+    _, labels = cv2.connectedComponents((share >= SURE).astype(np.uint8), connectivity=4, ltype=cv2.CV_16U)
+    at_top = np.unique(labels[0])
+    reached = np.isin(labels, at_top[at_top > 0]).astype(np.uint8)
+    share *= cv2.dilate(reached, _SQUARE)
     return share if share.any() else None
 
 
-def white_border(quarter: UInt8Array) -> UInt8Array | None:
-    """Cells (uint8, 1 where blank) of regions at 254 and above that touch one of the frame's sides along a third of it.
+def hidden(black: Float32Array, sky: Float32Array | None, border: UInt8Array | None) -> Float32Array | None:
+    """Where the visible frame is drawn because the infrared frame shows nothing: float32 in [0, 1]. None where it is nowhere.
+
+    By day that is the sky; the black margin of a registered frame, also in the dark. Elsewhere black is cold, and stays dark around what
+    is warm. black, sky: of the functions of that name; border: of `blank_border`, black.
+    """
+    if border is None:
+        return sky
+    margin: Float32Array = cv2.resize(border.astype(np.float32), black.shape[::-1], interpolation=cv2.INTER_AREA)
+    margin *= black
+    return margin if sky is None else np.maximum(margin, sky, out=margin)
+
+
+def blank_border(quarter: UInt8Array, white: bool) -> UInt8Array | None:
+    """Cells (uint8, 1 where blank) of regions at 254 and above, or at 0, that touch one of the frame's sides along a third of it.
 
     quarter: uint8, the frame reduced by 4. None where there are none, as almost always.
     """
+    blank, how = (SATURATED, cv2.CMP_GE) if white else (0, cv2.CMP_LE)
     sides = quarter[0], quarter[-1], quarter[:, 0], quarter[:, -1]
-    if all(np.count_nonzero(side >= SATURATED) < SIDE * len(side) for side in sides):
+    if all(np.count_nonzero(side >= blank if white else side == blank) < SIDE * len(side) for side in sides):
         return None
-    count, labels = cv2.connectedComponents(cv2.compare(quarter, SATURATED, cv2.CMP_GE), connectivity=4, ltype=cv2.CV_16U)
+    count, labels = cv2.connectedComponents(cv2.compare(quarter, blank, how), connectivity=4, ltype=cv2.CV_16U)
     chosen = np.zeros(count, np.uint8)
     for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         chosen[np.bincount(side, minlength=count) >= SIDE * len(side)] = 1

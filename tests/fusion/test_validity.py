@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgefuse.fusion.validity import BLACK, black, is_blank, sky, white_border
+from edgefuse.fusion.validity import BLACK, black, blank_border, hidden, is_blank, sky
 from tests.fusion.pairs import random
 
 
@@ -25,13 +25,13 @@ def test_a_border_is_found_on_every_side(turn: int) -> None:
     image = scene()
     image[:5] = 255
     image = np.ascontiguousarray(np.rot90(image, turn))
-    found = white_border(image)
+    found = blank_border(image, white=True)
     assert found is not None
     # and the neighbouring cells, which contain part of it
     expected = np.zeros((60, 80), np.uint8)
     expected[:6] = 1
     np.testing.assert_array_equal(found, np.rot90(expected, turn))
-    assert white_border(255 - image) is None
+    assert blank_border(255 - image, white=True) is None
 
 
 def test_a_border_is_followed_into_the_frame() -> None:
@@ -39,7 +39,7 @@ def test_a_border_is_followed_into_the_frame() -> None:
     image[:, :3] = 255
     image[20:30, :15] = 255
     image[40:44, 60:64] = 255  # a hot spot elsewhere
-    found = white_border(image)
+    found = blank_border(image, white=True)
     assert found is not None
     assert found[25, 14] == 1
     assert found[42, 62] == 0
@@ -50,18 +50,43 @@ def test_a_hot_body_cut_off_by_the_frame_is_no_border() -> None:
     image = scene()
     image[35:, 30:50] = 255
     image[20:32, :9] = 254
-    assert white_border(image) is None
+    assert blank_border(image, white=True) is None
 
 
 def test_bodies_beside_each_other_are_no_border() -> None:
     image = scene()
     for left in (2, 22, 42, 62):
         image[40:, left : left + 12] = 255
-    assert white_border(image) is None
+    assert blank_border(image, white=True) is None
+
+
+def test_a_black_border_is_found() -> None:
+    image = scene()
+    image[:5] = 0
+    found = blank_border(image, white=False)
+    assert found is not None
+    assert found[:6].all()
+    assert not found[6:].any()
+
+
+def test_hidden_is_a_sky_by_day_and_a_black_margin_but_not_what_is_cold() -> None:
+    quarter = scene()
+    quarter[20:40, 20:60] = 0
+    visible = np.full((30, 40), 200, np.uint8)
+    # a cold ground that is bright to the eye
+    assert hidden(black(quarter), sky(black(quarter), visible), blank_border(quarter, white=False)) is None
+    quarter[:10] = 0
+    assert sky(black(quarter), visible) is not None
+    visible[:] = 30
+    assert sky(black(quarter), visible) is None
+    shown = hidden(black(quarter), sky(black(quarter), visible), blank_border(quarter, white=False))
+    assert shown is not None
+    assert (shown[:5] == 1).all()
+    assert not shown[6:].any()
 
 
 def test_nothing_but_one_level() -> None:
-    found = white_border(np.full((8, 8), 255, np.uint8))
+    found = blank_border(np.full((8, 8), 255, np.uint8), white=True)
     assert found is not None
     assert found.all()
 
@@ -85,3 +110,6 @@ def test_a_sky_is_black_to_one_camera_and_bright_to_the_other() -> None:
     found = sky(everything, light)
     assert found is not None
     assert (found == 1).all()
+    low = everything.copy()
+    low[0] = 0
+    assert sky(low, light) is None
