@@ -118,11 +118,13 @@ def test_a_killed_process_may_be_tried_again(pool: LimitedPool) -> None:
     assert "SIGKILL" in str(error)
 
 
+@pytest.mark.slow
 def test_a_hang_is_ended(pool: LimitedPool) -> None:
     assert "no progress within 1 s" in str(failed(pool, sleep, limits=Limits(MEMORY, 1, SECONDS)))
     assert "of processor time" in str(failed(pool, spin, limits=Limits(MEMORY, SECONDS, SECONDS, 0.5)))
 
 
+@pytest.mark.slow
 def test_progress_is_no_hang_but_ends_with_the_time(pool: LimitedPool) -> None:
     # each report is 50 ms after the last, if the machine keeps up; a hang is twenty times as long
     assert pool.submit(progress, 2.0, limits=Limits(MEMORY, 30, SECONDS)).result(SECONDS) == {}

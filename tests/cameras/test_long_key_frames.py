@@ -78,6 +78,7 @@ def still_camera() -> Iterator[tuple[str, threading.Event]]:
             thread.join(5)
 
 
+@pytest.mark.slow
 def test_the_wait_for_a_key_frame_is_no_silence_and_a_still_scene_no_fault() -> None:
     with still_camera() as (url, past):
         assert past.wait(SECONDS)

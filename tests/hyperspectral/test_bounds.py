@@ -18,6 +18,7 @@ FIXED_BYTES, SAMPLE_BYTES = 64 << 20, 16
 MOST_SECONDS = 60.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_decoding_takes_no_more_than_the_samples_are_worth(name: str, tmp_path: Path) -> None:
     data, path = BOMBS[name](), tmp_path / "a.efz"
@@ -27,6 +28,7 @@ def test_decoding_takes_no_more_than_the_samples_are_worth(name: str, tmp_path: 
     assert took.seconds < MOST_SECONDS, took
 
 
+@pytest.mark.slow
 def test_the_published_network_takes_its_own_memory_and_no_more(tmp_path: Path) -> None:
     """It does not depend on the bands of the file."""
     stream = io.BytesIO()

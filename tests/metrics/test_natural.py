@@ -159,6 +159,7 @@ def test_bad_pictures() -> None:
             measure(Natural(visible, infrared), visible[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "folder"), [("msrs", "msrs_test"), ("targets", "targets")])
 def test_as_the_referee(shared: Path, tmp_path: Path, name: str, folder: str) -> None:
     root, found = shared / "data" / "fusion" / folder, {}

@@ -24,6 +24,7 @@ from tests.hyperspectral.formats import bombs  # noqa: E402
 MOST_BYTES = 96 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", bombs.BOMBS)
 def test_a_file_takes_no_more_memory_than_its_cube(name: str, tmp_path: Path) -> None:
     file, make = bombs.BOMBS[name]
