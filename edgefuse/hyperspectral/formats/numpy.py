@@ -180,8 +180,11 @@ class NpzSource(FlatSource):
             return None
         with archive.open(members["info"]) as f:
             data = io.BytesIO(f.read())
-        version = npy.read_magic(data)
-        shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(data)
+        try:
+            version = npy.read_magic(data)
+            shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(data)
+        except Exception as e:  # NumPy does not document its errors for hostile headers
+            raise ValueError(f"array 'info': {e}") from None
         text = data.read()
         # the header may claim a text of gigabytes
         if shape != () or dtype.kind != "U" or not 0 < dtype.itemsize <= len(text):
