@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-OUT = Path(__file__).resolve().parent / "images"
+OUT = Path(__file__).resolve().parents[2] / "docs/images"
 SOURCE = "demo?scene=night&depth=16&frames=0"
 HISTORY_MS = 25_000  # so that the plots show a history
 
