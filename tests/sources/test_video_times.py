@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import re
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -109,7 +110,9 @@ def test_a_delay_works_or_says_that_it_does_not(tmp_path: Path) -> None:
 def test_a_guessed_rate_is_told_and_can_be_given_for_that_file(tmp_path: Path) -> None:
     bare, other = film(tmp_path / "v.h264"), film(tmp_path / "i.mp4", 120, 30)
     source = open_source(f"video:{bare},{other}")
-    assert source.info.warning.startswith(f"{bare} has no time stamps; its rate of 25 frames a second is a guess")
+    # FFmpeg before version 7 takes the rate for 30, later 25
+    told = rf"{re.escape(str(bare))} has no time stamps; its rate of (25|30) frames a second is a guess"
+    assert re.match(told, source.info.warning)
     source.close()
     for uri in (f"video:{bare}?fps=30,{other}", f"video:{bare},{other}?fps=30", f"video:{other},{bare}?fps=30"):
         source = open_source(uri)
