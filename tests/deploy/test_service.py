@@ -50,3 +50,13 @@ def test_systemd_knows_every_key_and_calls_the_exposure_low(tmp_path: Path) -> N
     for verb in (("verify", "--recursive-errors=yes", "--man=no"), ("security", "--offline=true", "--threshold=20", "--no-pager")):
         done = subprocess.run(["systemd-analyze", *verb, path], capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_emulated_pi_waits_for_what_a_full_disk_is_reported_by() -> None:
+    message = "the disk's free space has reached keep_free_mb"
+    root = Path(__file__).resolve().parents[2]
+    guest = root / "deploy/emulate/guest-service"
+    if not guest.is_file():
+        pytest.skip("deploy/emulate is not beside these tests; they run in a checkout")
+    assert f'"{message}" in journal()' in guest.read_text()
+    assert message in (root / "edgefuse/recording/recorder.py").read_text()
