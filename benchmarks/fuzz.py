@@ -156,7 +156,7 @@ _COMPLAINTS: list[logging.LogRecord] = []
 @cache
 def _page(token: bool) -> Any:
     import edgefuse
-    from edgefuse.web import access
+    from edgefuse.web import places
     from tests.web.conftest import TOKEN, Served
 
     class Ears(logging.Handler):
@@ -165,7 +165,7 @@ def _page(token: bool) -> Any:
                 _COMPLAINTS.append(record)
 
     logging.getLogger().addHandler(Ears())
-    access.WRONG_S = 0.0  # delay after a wrong token
+    places.WRONG_S = 0.0  # delay after a wrong token
     page = Served(token=TOKEN if token else None)
     with edgefuse.open_source("demo?size=96x80&frames=1&scene=day&depth=16") as source, edgefuse.load("blend-classic") as fuser:
         if pair := source.read():

@@ -11,6 +11,7 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import entropy_coder, entropy_tables, wavelet
 from edgefuse.hyperspectral.codec.subbands import bands
 from edgefuse.util import compiled
+from edgefuse.util.arrays import Int32Array
 
 needs_core = pytest.mark.skipif(not compiled.library(), reason="no compiled core")
 
@@ -22,7 +23,7 @@ def python(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def numbers(seed: int, shape: tuple[int, int, int], size: float) -> entropy_tables.Integers:
+def numbers(seed: int, shape: tuple[int, int, int], size: float) -> Int32Array:
     return np.round(np.random.default_rng(seed).laplace(size=shape) * size).clip(-(2**26), 2**26).astype(np.int32)
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from edgefuse.hyperspectral.codec import entropy_coder, entropy_tables, klt, rate_model, wavelet
 from edgefuse.hyperspectral.codec.lossy import Analysis
+from edgefuse.util.arrays import Float64Array
 from tests.hyperspectral.cubes import mixed
 
 
-def cost(covariances: klt.Floats, turn: klt.Floats) -> float:
+def cost(covariances: Float64Array, turn: Float64Array) -> float:
     return float(np.log(np.einsum("mkk->mk", turn.T @ covariances @ turn) + 0.08).sum(1).mean())
 
 
