@@ -25,7 +25,7 @@ def test_blend_and_map_are_the_runtimes(share: str | float) -> None:
     visible, infrared = (np.ascontiguousarray(f[:192, 128:384]) for f in scene(3))
     bands = BandBlend(256, 192)
     bands.reduce(visible, infrared)
-    form = closed_form.ClosedForm(bands.eighths["visible"].shape)
+    form = closed_form.best()(bands.eighths["visible"].shape)
     own = SoftClosedForm(closed_form.DEPARTURE, closed_form.DEVIATION, closed_form.BIAS, closed_form.SHARES)
     v, i = _tensors(visible, infrared)
     if share == "closed form":

@@ -211,5 +211,5 @@ def test_losses_are_plotted(tmp_path: Path) -> None:
 
 def test_a_run_without_losses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["plot_losses", "nowhere", "--runs", str(tmp_path), "--out", str(tmp_path / "a.png")])
-    with pytest.raises(SystemExit, match=r"tools\.plot_losses: .*No such file"):
+    with pytest.raises(SystemExit, match=r"tools\.nestfuse\.plot_losses: .*No such file"):
         plot_losses.main()
