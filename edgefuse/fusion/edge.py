@@ -64,9 +64,10 @@ class Edge(Method):
         black = validity.black(bands.quarters["infrared"])
         sky = validity.sky(black, bands.eighths["visible"])
         hidden = validity.hidden(black, sky, validity.blank_border(bands.quarters["infrared"], white=False))
-        if validity.is_blank(bands.eighths["visible"]):
+        dark = validity.is_blank(bands.eighths["visible"])
+        if dark:
             hidden = None
-        blending_map = self._map(hidden, blank, pace)
+        blending_map = self._map(hidden, dark, blank, pace)
         fused = bands.mix(blending_map, self._gain, self._memory.noise, hidden, sky)
         mapped = time.perf_counter_ns()
         mask = self._mask(fused, evidence, sky, blank, pace)
@@ -141,9 +142,12 @@ class Edge(Method):
         return less, drawn
 
     def _map(
-        self, hidden: NDArray[np.float32] | None, blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None
+        self, hidden: NDArray[np.float32] | None, dark: bool, blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:  # fmt: skip
-        """The visible frame's share. hidden: what the infrared frame does not show (`validity.hidden`)."""
+        """The visible frame's share.
+
+        hidden: what the infrared frame does not show (`validity.hidden`). dark: the visible frame shows nothing.
+        """
         eighths = self._bands.eighths["visible"], self._bands.eighths["infrared"]
         blending_map = self._closed_form(*eighths)
         if self._steady:
@@ -151,7 +155,7 @@ class Edge(Method):
             blending_map = self._memory.smooth("map", blending_map, pace).copy()
         if validity.is_blank(eighths[1]):
             blending_map[:] = 1
-        elif validity.is_blank(eighths[0]):
+        elif dark:
             blending_map[:] = 0
         elif hidden is not None:
             # its details are 0 already and need no cap

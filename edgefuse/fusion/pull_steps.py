@@ -29,7 +29,7 @@ class Gate(NamedTuple):
     width: float
     """Levels further it is 1."""
     evidence: float
-    """Of the network's, where its gate begins to open."""
+    """Evidence of the network from which its gate begins to open."""
     rise: float
     """How fast it does: 1 / rise further it is open."""
 
@@ -50,7 +50,7 @@ class Strength(NamedTuple):
     ramp: float
     """Levels further it is so for certain."""
     brighter: float
-    """Of the levels above `warm`, the share that is added."""
+    """Share of the levels above `warm` that is added."""
     brightest: float
     """Level that the patch's warm parts stay below."""
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgefuse.metrics.people import detector
 from tests.conftest import Run, one_line
+from tests.support.people import fake_packages, write_script
 
 
 @pytest.fixture
@@ -24,17 +24,9 @@ def boxes_folder(pairs_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def pretended_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a `node` script that reports the same person and half of a car for every picture of 512 x 512 x 3 bytes."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ".data"))
-    for name in detector._NEEDED:
-        path = detector.home() / "node_modules" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
-    node = tmp_path / ".bin" / "node"
-    node.parent.mkdir()
     seen = "[[64, 0, 192, 512, 0.9, 0], [256, 256, 300, 300, 0.8, 2]]"
-    node.write_text(f'#!/bin/sh\nwhile [ "$(head -c 786432 | wc -c)" = 786432 ]; do echo "{seen}"; done\n')
-    node.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{node.parent}{os.pathsep}{os.environ['PATH']}")
+    node = fake_packages(tmp_path / ".data", tmp_path / ".bin", monkeypatch)
+    write_script(node, f'while [ "$(head -c 786432 | wc -c)" = 786432 ]; do echo "{seen}"; done')
 
 
 @pytest.mark.usefixtures("boxes_folder", "pretended_detector")

@@ -94,13 +94,9 @@ def from_values(data: bytes | memoryview, count: int, dtype: np.dtype[np.generic
 
 def inflated(data: bytes | memoryview, size: int) -> bytes:
     """Decompress to exactly `size` bytes, never more. Raises InputError."""
-    try:
-        stream = zlib.decompressobj()
-        result = stream.decompress(data, size + 1)
-    except zlib.error:
-        raise InputError("a tile is damaged") from None
-    if len(result) != size or not stream.eof or stream.unused_data:
-        raise InputError("a tile is damaged")
+    stream = _Inflated(data)
+    result = stream.read(size)
+    stream.end()
     return result
 
 

@@ -41,7 +41,7 @@ class Variable:
     characters: bool
     complex: bool
     offset: int
-    """Of its element in the file."""
+    """Offset of its element in the file, in bytes."""
 
 
 class _Bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ from edgefuse.errors import EdgeFuseError, InputError, MissingDependencyError
 from edgefuse.metrics.people import detector
 from edgefuse.metrics.people.detector import Detector
 from edgefuse.metrics.people.precision import Boxes
+from tests.support.people import fake_packages, write_script
 
 
 @pytest.fixture
@@ -27,19 +27,7 @@ def installed() -> None:
 @pytest.fixture
 def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Provide empty packages of the right names. Returns the path at which the test writes its own `node` script."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    for name in detector._NEEDED:
-        path = detector.home() / "node_modules" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    return tmp_path / "bin" / "node"
-
-
-def script(path: Path, text: str) -> None:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
+    return fake_packages(tmp_path / "data", tmp_path / "bin", monkeypatch)
 
 
 GREY = np.full((60, 80), 128, np.uint8)
@@ -66,7 +54,7 @@ def test_people_in_a_photograph(shared: Path) -> None:
 
 
 def test_what_is_missing_is_said_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretended: Path) -> None:
-    script(pretended, "exit 0")
+    write_script(pretended, "exit 0")
     Detector().close()
     (detector.home() / "node_modules" / detector._NEEDED[2]).unlink()
     with pytest.raises(MissingDependencyError) as caught:
@@ -92,7 +80,7 @@ def test_what_is_missing_is_said_with_its_command(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_a_process_that_fails_is_one_line_that_says_how(pretended: Path, text: str, words: str) -> None:
-    script(pretended, text)
+    write_script(pretended, text)
     with Detector() as found, pytest.raises(EdgeFuseError) as caught:
         found.find(GREY)
     assert words in str(caught.value)
@@ -102,14 +90,14 @@ def test_a_process_that_fails_is_one_line_that_says_how(pretended: Path, text: s
 
 def test_a_process_that_does_not_answer_is_ended(pretended: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "_DEADLINE_S", 0.3)
-    script(pretended, "exec sleep 60")
+    write_script(pretended, "exec sleep 60")
     with Detector() as found, pytest.raises(EdgeFuseError, match=r"no answer in 0\.3 s"):
         found.find(GREY)
 
 
 def test_answers_become_shares_of_the_picture(pretended: Path) -> None:
     # reads one picture of 512 x 512 x 3 bytes before it answers
-    script(pretended, "head -c 786432 > /dev/null; echo '[[128, 0, 256, 512, 0.75, 2]]'; cat > /dev/null")
+    write_script(pretended, "head -c 786432 > /dev/null; echo '[[128, 0, 256, 512, 0.75, 2]]'; cat > /dev/null")
     with Detector() as found:
         (seen,) = found.find(GREY)
     assert (seen.score, seen.kind) == (0.75, 2)
@@ -117,6 +105,6 @@ def test_answers_become_shares_of_the_picture(pretended: Path) -> None:
 
 
 def test_bad_pictures(pretended: Path) -> None:
-    script(pretended, "exit 0")
+    write_script(pretended, "exit 0")
     with Detector() as found, pytest.raises(InputError, match="float64"):
         found.find(GREY.astype(np.float64))
