@@ -73,7 +73,7 @@ class StreamClock:
         return made
 
     def _drifts(self) -> bool:
-        """Whether the smallest differences in the window's thirds go steadily in one direction, by more than jitter and clock error explain.
+        """Whether the smallest differences in the window's thirds go steadily one way, by more than jitter and clock error explain.
 
         One step of the latency (another route, a receiver that had no processor time) is not drift. Nor is a latency that only decreases
         in the first second, when buffered frames arrive faster than they were sent.
