@@ -100,20 +100,21 @@ class TiffSource(CubeSource):
         bare = CubeInfo((dataset.height, dataset.width, count), np.dtype(dataset.dtypes[0]))
         own_tags = dataset.tags(ns=_NAMESPACE)
         fields: dict[str, Any] = {}
-        bands = self._bands.tags()
+        described = self._bands.descriptions
+        bands = [band.tags for band in described]
         scale = NANOMETRES.get(bands[0].get("wavelength_units", "nanometers").lower())
         fields["wavelengths"] = _band_tags(bands, "wavelength", scale)
         fields["fwhm"] = _band_tags(bands, "fwhm", scale)
         if fields["wavelengths"] is None:
-            bands = self._bands.tags("IMAGERY")
+            bands = [band.imagery for band in described]
             fields["wavelengths"] = _band_tags(bands, "CENTRAL_WAVELENGTH_UM", 1000.0)
             fields["fwhm"] = _band_tags(bands, "FWHM_UM", 1000.0)
-        names = self._bands.values("descriptions")
+        names = [band.name for band in described]
         if any(names):
             fields["band_names"] = tuple(name or f"band {n + 1}" for n, name in enumerate(names))
         if "nodata" in own_tags or dataset.nodata is not None:
             fields["nodata"] = as_nodata(own_tags.get("nodata", dataset.nodata))
-        gain, offset = self._bands.values("scales"), self._bands.values("offsets")
+        gain, offset = [band.scale for band in described], [band.offset for band in described]
         if set(gain) != {1.0} or set(offset) != {0.0}:
             fields["gain"], fields["offset"] = finite(gain), finite(offset)
         if not dataset.transform.is_identity or dataset.crs:
