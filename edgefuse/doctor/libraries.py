@@ -50,6 +50,8 @@ def library_finding(name: str, answer: ProbeResult, e: Environment, packages: di
     if name == "opencv" and opencv_ignores_ffmpeg_options(values.get("version") or ""):
         what = f"{label} ignores the options for network cameras: one that is silent is noticed after 30 s instead of 5"
         return Finding(name, "warn", what, e.pip_install(f"{ours}>=4.12"), facts)
+    if "blas_threads" in values:
+        facts["blas_threads"] = values["blas_threads"]
     within = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
     return Finding(name, "ok", f"{label} works, {values.get('file')}" + (f" (with {within})" if within else ""), None, facts)
 
