@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.fusion import colour, headroom
+from edgefuse.fusion import colour, memory_check
 from edgefuse.fusion.method import Method, MethodResult
 from edgefuse.fusion.options import Colour
 from edgefuse.runtimes import Choice
@@ -30,7 +30,7 @@ class FullResolution(Method):
         begin = time.perf_counter_ns()
         luma, chroma = colour.split(visible)
         if luma.shape != self._fits:
-            headroom.check(self._card, self._choice, luma.shape)
+            memory_check.check(self._card, self._choice, luma.shape)
             self._fits = luma.shape
         inputs = {"visible": self._tensor(luma), "infrared": self._tensor(infrared)}
         prepared = time.perf_counter_ns()

@@ -14,9 +14,9 @@ from edgefuse import runtimes, zoo
 from edgefuse.calibration.registration import Calibration, Registration
 from edgefuse.errors import CalibrationError, FrameError, ModelError, SettingsError
 from edgefuse.frames import FramePair, FusedFrame
-from edgefuse.fusion.edge import Edge
 from edgefuse.fusion.full_resolution import FullResolution
 from edgefuse.fusion.method import Method
+from edgefuse.fusion.mobilefuse_edge import MobileFuseEdge
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.fusion.prepare import check_sizes, eight_bits, infrared_8, visible_8
 from edgefuse.runtimes import Choice
@@ -53,7 +53,7 @@ class Fuser:
             raise SettingsError(f"targets {targets:g} is not between 0 and 2")
         self.card, self.choice, self.colour = card, choice, colour
         self._method: Method = (
-            FullResolution(card, choice, colour) if "fused" in outputs else Edge(choice, colour, sharpness, targets, steady)
+            FullResolution(card, choice, colour) if "fused" in outputs else MobileFuseEdge(choice, colour, sharpness, targets, steady)
         )
         self._grey = ToGrey(agc, polarity)
         self._calibration = calibration

@@ -2,7 +2,7 @@
 
 Descends on the mean soft rank (tools/soft_metrics.py) of the blended crops among simple rivals, averaged over ten of VIFB's metrics.
 The target network's map is in, where RUNS/mobilefuse-edge/last.pt is, so that the constants suit what it takes. Deterministic by seed.
-Prints the constants as edgefuse/fusion/closed_form.py has them, and writes RUNS/fit_map/result.json.
+Prints the constants as edgefuse/fusion/closed_form_map.py has them, and writes RUNS/fit_map/result.json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgefuse.fusion import closed_form
+from edgefuse.fusion import closed_form_map
 from tools import training_loop
 from tools.data.targets import full_crops, load
 from tools.graph import load_target
@@ -29,7 +29,7 @@ from tools.mobilefuse.train_edge import PUBLIC, SIZE
 from tools.soft_metrics import NAMES, measure, picture, soft_rank
 
 START = {"departure": (0.8, 0.8), "deviation": (1.2, 1.2), "bias": -4.0, "shares": (0.05, 0.95)}  # both frames alike, infrared in doubt
-READINESS = -1.5  # evidence from 0 to 1 is logits from -4 to 4; of these, -1 to 1 become shares from 0 to 1 (edgefuse/fusion/edge.py)
+READINESS = -1.5  # offset of the mask: evidence 0..1 stands for logits -4..4, and logits -1..1 become 0..1 of the mask
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def fit(args: argparse.Namespace) -> dict[str, object]:
     train = prepared(full_crops(parts["train"], args.crops, SIZE, args.seed), network)
     held_out = prepared(full_crops(parts["validation"], max(1, args.crops // 5), SIZE, args.seed + 1), network)
     form = SoftClosedForm(**START)
-    now = SoftClosedForm(closed_form.DEPARTURE, closed_form.DEVIATION, closed_form.BIAS, closed_form.SHARES)
-    validation = {"before": score(form, held_out), "closed_form.py": score(now, held_out)}
+    now = SoftClosedForm(closed_form_map.DEPARTURE, closed_form_map.DEVIATION, closed_form_map.BIAS, closed_form_map.SHARES)
+    validation = {"before": score(form, held_out), "closed_form_map.py": score(now, held_out)}
     others = [p for name, p in form.named_parameters() if name != "bias"]
     # the bias is in levels, and has the furthest to go
     optimiser = torch.optim.Adam([{"params": others, "lr": args.rate}, {"params": [form.bias], "lr": 3 * args.rate}])
@@ -136,7 +136,7 @@ def fit(args: argparse.Namespace) -> dict[str, object]:
 
 
 def as_written(constants: dict[str, tuple[float, ...]]) -> str:
-    """The lines of closed_form.py."""
+    """The lines of closed_form_map.py."""
     (bias,) = constants["BIAS"]
     return f"DEPARTURE, DEVIATION, BIAS = {constants['DEPARTURE']}, {constants['DEVIATION']}, {bias}\nSHARES = {constants['SHARES']}"
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from edgefuse.fusion import closed_form
-from edgefuse.fusion.bands import CORE
+from edgefuse.fusion import closed_form_map
+from edgefuse.fusion.band_blend import CORE
 
 FINE, MIDDLE = 9 / 16, 2 / 16  # gains less 1 at the runtime's own sharpness
 DARKEST = 3 / 8  # of the visible base, that the mixed one is drawn at
-EVEN, END = 1.5, 18.0  # where the details' weights begin to fall, as in edgefuse.fusion.bands
+EVEN, END = 1.5, 18.0  # where the details' weights begin to fall, as in edgefuse.fusion.band_blend
 
 
 def reduced(x: Tensor, factor: int) -> Tensor:
@@ -32,7 +32,7 @@ def box(x: Tensor, size: int) -> Tensor:
 
 
 class SoftClosedForm(nn.Module):
-    """`edgefuse.fusion.closed_form` with its seven constants as parameters."""
+    """`edgefuse.fusion.closed_form_map` with its seven constants as parameters."""
 
     def __init__(self, departure: tuple[float, float], deviation: tuple[float, float], bias: float, shares: tuple[float, float]) -> None:
         """departure, deviation: (visible, infrared); bias in the sigmoid; shares: the map's lowest and highest value."""
@@ -46,14 +46,14 @@ class SoftClosedForm(nn.Module):
         for k, x in enumerate((visible, infrared)):
             x = x - x.mean((2, 3), keepdim=True)
             # the root's slope is endless at 0
-            sigma = (torch.relu(box(x * x, closed_form.WINDOW[0]) - box(x, closed_form.WINDOW[0]) ** 2) + 1e-3).sqrt()
+            sigma = (torch.relu(box(x * x, closed_form_map.WINDOW[0]) - box(x, closed_form_map.WINDOW[0]) ** 2) + 1e-3).sqrt()
             parts.append(self.departure[k] * x.abs() + self.deviation[k] * sigma)
         z = torch.sigmoid(parts[0] - parts[1] + self.bias)
         low, high = self.ends.sigmoid()
-        return low + (high - low) * box(box(z, closed_form.BLUR[0]), closed_form.BLUR[0])
+        return low + (high - low) * box(box(z, closed_form_map.BLUR[0]), closed_form_map.BLUR[0])
 
     def constants(self) -> dict[str, tuple[float, ...]]:
-        """By the names in closed_form.py, rounded as they are written there."""
+        """By the names in closed_form_map.py, rounded as they are written there."""
         digits = {"DEPARTURE": (self.departure, 3), "DEVIATION": (self.deviation, 3), "BIAS": (self.bias[None], 3)}
         digits["SHARES"] = (self.ends.sigmoid(), 2)
         return {name: tuple(round(v, n) for v in values.tolist()) for name, (values, n) in digits.items()}
@@ -65,7 +65,7 @@ def select(visible: Tensor, infrared: Tensor) -> Tensor:
 
 
 def blend(visible: Tensor, infrared: Tensor, blending_map: Tensor) -> Tensor:
-    """The fused frames, as `edgefuse.fusion.bands` makes them without noise."""
+    """The fused frames, as `edgefuse.fusion.band_blend` makes them without noise."""
     frames = [visible, infrared]
     quarters = [reduced(x, 4) for x in frames]
     eighths = [reduced(x, 2) for x in quarters]

@@ -1,4 +1,4 @@
-/* The blending map in closed form: closed_form.py compiled, the same map to the last bit. That module says what is computed, and why. */
+/* The blending map in closed form: closed_form_map.py compiled, the same map to the last bit. That module says what is computed, and why. */
 
 #include "../util/unfused.h"
 

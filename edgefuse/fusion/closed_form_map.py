@@ -8,7 +8,7 @@ blurred by 13 x 13 twice, frames mirrored about their edge pixels, then drawn in
 tools/mobilefuse/fit_map.py on RoadScene and MSRS. The wide blur leaves few borders that follow nothing in the scene.
 
 sigmoid(z) is (1 + tanh(z / 2)) / 2 with a rational tanh that is within 1e-4 of it, in 65535ths. Sums are of integers and exact, the float32
-arithmetic is done in one order: `NumpyClosedForm` and `CompiledClosedForm` (closed_form.c) give the same bits on every machine.
+arithmetic is done in one order: `NumpyClosedForm` and `CompiledClosedForm` (closed_form_map.c) give the same bits on every machine.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _rational_tanh(x: Float32Array) -> Float32Array:
 
 
 class _Constants(ctypes.Structure):
-    """`Constants` of closed_form.c, field by field."""
+    """`Constants` of closed_form_map.c, field by field."""
 
     _fields_ = [
         *((name, ctypes.c_float * 2) for name in ("departure", "deviation")),

@@ -1,7 +1,9 @@
 """MobileFuse-edge: the map at low resolution, the blend at full resolution, in bands. With no network it is blend-classic.
 
-A closed form says which frame carries more of the scene (`edgefuse.fusion.closed_form`). Where the blend by that map would lose a warm
-thing's contrast, the frame is pulled to the infrared one (`edgefuse.fusion.pull`). The network is the gate: it says where targets may be.
+1. `edgefuse.fusion.closed_form_map` computes the blending map: which frame carries more of the scene at each place.
+2. `edgefuse.fusion.band_blend` blends the two frames by that map.
+3. `edgefuse.fusion.targets` finds warm objects whose contrast this blend would lose, and changes it towards the infrared frame there. The
+   network, if there is one, limits this to places that look like targets.
 """
 
 from __future__ import annotations
@@ -12,21 +14,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.fusion import closed_form, validity
-from edgefuse.fusion.bands import GAINS, BandBlend
+from edgefuse.fusion import closed_form_map, validity
+from edgefuse.fusion.band_blend import GAINS, BandBlend
 from edgefuse.fusion.colour import FLOOR
 from edgefuse.fusion.method import Method, MethodResult
 from edgefuse.fusion.options import Colour
 from edgefuse.fusion.outputs import Outputs
-from edgefuse.fusion.pull import Pull
 from edgefuse.fusion.steady import Steady
+from edgefuse.fusion.targets import TargetBlend
 from edgefuse.runtimes import Choice
 
 _ALMOST_ALL = 0.99
 GAP_NS = 1_000_000_000  # pairs further apart than this are not one motion
 
 
-class Edge(Method):
+class MobileFuseEdge(Method):
     """Everything that is made for a frame size is made when a frame of that size first comes, and kept."""
 
     STAGES = ("prepare", "network", "map", "targets", "blend")
@@ -43,8 +45,8 @@ class Edge(Method):
         self.close()
         self._bands = BandBlend(width, height, self._choice.threads)
         shape = self._bands.eighths["visible"].shape
-        self._closed_form = closed_form.best()(shape)
-        self._pull = Pull(shape, self._targets)
+        self._closed_form = closed_form_map.best()(shape)
+        self._target_blend = TargetBlend(shape, self._targets)
         self._eighth = np.empty(shape, np.uint8)
         self._planes = {name: np.empty(q.shape, np.float32) for name, q in self._bands.quarters.items()}
         self._size, self._memory, self._last_ns = (width, height), Steady(), 0
@@ -121,7 +123,7 @@ class Edge(Method):
         if not self._targets:
             return None
         cv2.resize(fused, self._eighth.shape[::-1], dst=self._eighth, interpolation=cv2.INTER_AREA)
-        mask = self._pull.mask(self._bands.eighths["infrared"], self._eighth, evidence)
+        mask = self._target_blend.mask(self._bands.eighths["infrared"], self._eighth, evidence)
         if sky is not None:
             # it is not drawn dark around what is warm before it
             mask *= 1 - sky
@@ -138,7 +140,7 @@ class Edge(Method):
         infrared, quarter = self._bands.eighths["infrared"], self._bands.quarters["infrared"]
         if mask is None or not mask.any():
             return None, np.zeros(quarter.shape, np.float32)
-        drawn, less = self._pull.apply(mask, fused, quarter, self._bands.base, infrared)
+        drawn, less = self._target_blend.apply(mask, fused, quarter, self._bands.base, infrared)
         return less, drawn
 
     def _map(

@@ -1,4 +1,4 @@
-/* The mask of targets and the pull toward the infrared frame: pull_steps.py compiled, the same planes to the last bit. pull.py says what
+/* The mask of targets and the pull toward the infrared frame: target_steps.py compiled, the same planes to the last bit. targets.py says what
    is computed, and why. */
 
 #include "../util/unfused.h"

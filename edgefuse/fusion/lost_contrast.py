@@ -7,7 +7,7 @@ the ring's standard deviation, in levels. C is the infrared frame's, K the pictu
 
 in 127ths, rounded down, and counts for the whole box: `lost` is the largest of the boxes that a cell lies in. All sums are of integers
 and exact; the float32 arithmetic is done in one order, without fused multiply-adds, so that
-`NumpyLostContrast` and `CompiledLostContrast` (lost.c) give the same bits on every machine.
+`NumpyLostContrast` and `CompiledLostContrast` (lost_contrast.c) give the same bits on every machine.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def best() -> type[LostContrast]:
     return CompiledLostContrast if compiled.library() else NumpyLostContrast
 
 
-def lost_contrast(finder: LostContrast, infrared: UInt8Array, fused: UInt8Array, keep: float) -> UInt8Array:
+def largest(finder: LostContrast, infrared: UInt8Array, fused: UInt8Array, keep: float) -> UInt8Array:
     """The largest L of the boxes that each cell lies in, uint8 in 127ths, of the pictures' shape.
 
     infrared, fused: uint8 at an eighth of the size, contiguous. keep: the share of the contrast that is enough, float.

@@ -11,7 +11,7 @@ with weights w_v = min(1, 18 M) and w_i = min(1, 1.5 - M, 18 (1 - M)): a frame t
 and where most of the base is the visible frame's, the infrared details are drawn more weakly. Where the signs agree the larger wins,
 where they differ the sum lies between the two: without gain, each detail band lies between the inputs' bands and zero, and nothing is
 invented. The gain is sharpening, and adds to details of more than CORE levels only, so that it strengthens edges and not noise.
-Targets (`edgefuse.fusion.pull`) change the fused quarter between `mix` and `finish`; that step is no convex mix.
+Targets (`edgefuse.fusion.targets`) change the fused quarter between `mix` and `finish`; that step is no convex mix.
 
 The work at full resolution is done in strips that fit a small core's cache, in buffers made once, row by row in `band_rows`.
 """

@@ -1,6 +1,6 @@
-"""The arithmetic of the pull to targets: `NumpySteps` in NumPy and OpenCV, `CompiledSteps` (pull_steps.c) to the same bits.
+"""The arithmetic of the pull to targets: `NumpySteps` in NumPy and OpenCV, `CompiledSteps` (target_steps.c) to the same bits.
 
-Float32 in one order, sums of integers exact. `edgefuse.fusion.pull` says what is computed, and why.
+Float32 in one order, sums of integers exact. `edgefuse.fusion.targets` says what is computed, and why.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _enlarged(small: Float32Array) -> Float32Array:
 
 
 class _Pull(ctypes.Structure):
-    """`Pull` of pull_steps.c, field by field."""
+    """`Pull` of target_steps.c, field by field."""
 
     _fields_ = [
         *((name, ctypes.c_int32) for name in ("height", "width")),

@@ -1,4 +1,4 @@
-/* Where a picture would lose the infrared frame's contrast: lost.py compiled, the same planes to the last bit. That module says what is
+/* Where a picture would lose the infrared frame's contrast: lost_contrast.py compiled, the same planes to the last bit. That module says what is
    computed, and why. */
 
 #include "../util/unfused.h"
