@@ -120,9 +120,10 @@ class FusedFrame:
 
     @property
     def targets(self) -> NDArray[np.float32] | None:
-        """float32 (H, W) in [0, 1], how far each pixel was pulled to the infrared frame as a target's: 0 all over where none would be lost.
+        """Return the mask of targets, float32 (H, W) in [0, 1]: how much each pixel follows the infrared frame.
 
-        None where a model knows no targets (those that draw the picture at full resolution). Made when asked for.
+        It is 0 everywhere if the blend loses no target. None for models without targets (those that compute the picture at full
+        resolution). Computed on access.
         """
         return self._whole(self.decided_targets, self.target_scale)
 

@@ -1,17 +1,18 @@
-"""Targets: where the plain blend would lose a warm thing's contrast, the fused frame is pulled toward the infrared frame.
+"""Decides what is a target, and restores its contrast: where the blend would lose a warm object, the picture follows the infrared frame.
 
-1. `lost` (edgefuse.fusion.lost_contrast): the infrared contrast that the plainly blended frame lacks, at an eighth of the size.
-2. The mask T = clip(lost - c), c the larger of 0.3 and the level that leaves at most 0.35 of the frame above it: a budget, so
-   that a frame full of warm things stays a picture. Times the network's evidence for a target, and smoothed over 3 x 3 cells. All of
-   these rise slowly: what moves by must not make its surroundings jump.
-3. A guided filter (He et al.; its coefficients at an eighth of the size, after He and Sun's "Fast Guided Filter") draws the mask to the
-   warm thing's own edges, at a quarter of the size.
-4. There the fused frame goes 0.85 T of the way to a patch: the infrared frame, shifted so that its mean over 25 x 25 cells is the
-   blend's, its warm parts a little brighter. So the contrast is kept, and the surroundings' brightness, too. Visible fine details
-   lose 0.4 T around a warm body and nothing on it: a detector of people needs them.
+1. `edgefuse.fusion.lost_contrast` computes the infrared contrast L that the blended frame lacks, at an eighth of the size.
+2. The mask is T = clip(L - c), times a factor from the network's evidence for a target, averaged over 3 x 3 cells. c is the larger of 0.3
+   and the level above which at most 0.35 of the frame lies, so that a frame full of warm objects is not replaced by the infrared frame.
+   All of these change gradually, so that moving objects do not cause jumps of brightness around them.
+3. A guided filter (He, Sun and Tang 2010; coefficients at an eighth of the size, after He and Sun, "Fast Guided Filter", 2015) aligns the
+   mask with the warm object's edges, at a quarter of the size.
+4. The fused frame is blended with a patch, by the weight 0.85 T. The patch is the infrared frame, shifted in brightness so that its mean
+   over 25 x 25 cells equals that of the fused frame, with its warm parts slightly brighter. This keeps the contrast of the target and the
+   brightness of its surroundings. The weight of visible fine details is reduced by 0.4 T around the warm object, but not on it, because
+   they help to recognise people.
 
-A patch is no mix of the two frames: it holds the infrared frame's structure at the blend's brightness. The arithmetic is
-`edgefuse.fusion.target_steps`.
+The patch is not a convex combination of the two frames: it has the structure of the infrared frame at the brightness of the fused one.
+`edgefuse.fusion.target_steps` implements steps 2 to 4.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from edgefuse.fusion.target_steps import Gate, Strength
 from edgefuse.util.arrays import Float32Array, UInt8Array
 
 _KEEP = 0.95  # share of the contrast that is enough
-# contrast lost where the mask begins, and by how much more it is 1; the share of the frame that may be pulled: at readiness 1, and 2
+# lost contrast where the mask begins; how much more makes it 1; largest share of the frame in the mask. Pairs: readiness 1, readiness 2
 _LEAST, _WIDTH, _BUDGET = (0.3, 0.1), 1.0, (0.35, 0.45)
-_EVIDENCE, _EVIDENCE_RISE = 0.0, 4.0  # where the network's gate begins to open, and how fast
-_READY = 0.7  # by which readiness moves that
+_EVIDENCE, _EVIDENCE_RISE = 0.0, 4.0  # evidence where the network's factor begins to rise, and its slope
+_READY = 0.7  # shift of that beginning per unit of readiness
 _STRENGTH = Strength(edge=60.0, base=0.85, detail=0.4, own_detail=0.0, warm=10.0, ramp=20.0, brighter=0.15, brightest=250.0)
 
 
 class TargetBlend:
-    """Targets of frames of one size."""
+    """Finds targets in pairs of one size, and blends them into the fused frame."""
 
     def __init__(
         self,
@@ -40,12 +41,14 @@ class TargetBlend:
         finder: type[lost_contrast.LostContrast] | None = None,
         steps: type[target_steps.Steps] | None = None,
     ) -> None:
-        """shape: (rows, columns) of an eighth of the padded frame. readiness: how readily a target is taken for one, 0 (none) to 2 (all).
-        finder, steps: how the parts are computed, the fastest way there is unless told.
+        """Allocate buffers.
+
+        shape: (rows, columns) of an eighth of the padded frame. readiness: how readily something warm counts as a target, 0 (never) to 2
+        (always). finder, steps: implementations; None: the fastest ones.
         """
         self._finder = (finder or lost_contrast.best())(shape)
         self._readiness = readiness
-        # below 1 the mask begins later, in inverse proportion
+        # below 1 the threshold rises in inverse proportion
         lower, higher = max(1e-3, min(1.0, readiness)), max(0.0, readiness - 1)
         least = (_LEAST[0] + (_LEAST[1] - _LEAST[0]) * higher) / lower * lost_contrast.STEPS
         budget = (_BUDGET[0] + (_BUDGET[1] - _BUDGET[0]) * higher) * lower
@@ -54,9 +57,9 @@ class TargetBlend:
         self._steps = (steps or target_steps.best())(shape, gate, _STRENGTH)
 
     def mask(self, infrared: UInt8Array, fused: UInt8Array, evidence: Float32Array | None) -> Float32Array:
-        """How far each cell is pulled, float32 in [0, 1], the caller's.
+        """Return the mask of targets T, a new float32 array in [0, 1] of `shape`.
 
-        infrared, fused: uint8 at an eighth of the size, contiguous; evidence: for a target, float32 in [0, 1] of that shape, or None.
+        infrared, fused: uint8 of `shape`, contiguous. evidence: the network's for a target, float32 in [0, 1] of `shape`, or None.
         """
         if not self._readiness:
             return np.zeros(infrared.shape, np.float32)
@@ -65,10 +68,10 @@ class TargetBlend:
     def apply(
         self, mask: Float32Array, fused: UInt8Array, quarter: UInt8Array, base: UInt8Array, infrared: UInt8Array
     ) -> tuple[Float32Array, UInt8Array]:  # fmt: skip
-        """Pull `fused` (uint8, a quarter of the size) to the patch, in place.
+        """Blend the patch into `fused` (uint8, a quarter of the size), in place.
 
-        mask: of `mask`. quarter, infrared: the infrared frame at a quarter and at an eighth; base: the fused base at an eighth. Returns
-        the mask at a quarter of the size, drawn to the infrared frame's edges (float32 in [0, 1], the caller's), and what the visible
-        details' weight loses, in 255ths (uint8, overwritten by the next).
+        mask: result of the method `mask`. quarter, infrared: the infrared frame at a quarter and at an eighth of the size. base: the fused
+        base at an eighth. Returns the mask at a quarter of the size, aligned with the infrared frame's edges (a new float32 array in [0,
+        1]), and the reduction of the visible details' weight in 255ths (uint8, overwritten by the next call).
         """
         return self._steps.pull(mask, infrared, base, quarter, fused)
