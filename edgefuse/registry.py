@@ -1,7 +1,7 @@
 """Lazy registry of names and the code behind them, one table per kind, imported on first use.
 
 Built-in names are listed here; other packages add theirs through entry points of the same group (`edgefuse.sources`, `.cameras`,
-`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.models`). A built-in name is never replaced by another package's.
+`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.views`, `.models`). A built-in name is never replaced by another package's.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "edgefuse.sharpeners": {
         "sharpen-edge": "edgefuse.sharpening.sharpen:SharpenEdge",
         "csakd-student": "edgefuse.sharpening.csakd:CsakdStudent",
+    },
+    "edgefuse.views": {
+        "fused": "edgefuse.views.fused:FusedView",
+        "edges": "edgefuse.views.edges:EdgesView",
+        "highlight": "edgefuse.views.highlight:HighlightView",
+        "inset": "edgefuse.views.inset:InsetView",
+        "side-by-side": "edgefuse.views.side_by_side:SideBySideView",
     },
     "edgefuse.models": {},
     # these have no entry points

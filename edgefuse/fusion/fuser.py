@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, get_args
 
@@ -22,6 +23,9 @@ from edgefuse.fusion.prepare import check_sizes, eight_bits, infrared_8, visible
 from edgefuse.runtimes import Choice
 from edgefuse.thermal.agc import AgcKind, Polarity
 from edgefuse.thermal.grey import ToGrey
+from edgefuse.thermal.levels import Levels
+from edgefuse.views.base import Scene
+from edgefuse.views.display import Display
 from edgefuse.zoo import Card
 
 
@@ -61,14 +65,20 @@ class Fuser:
         self._grey = ToGrey(agc, polarity)
         self._calibration = calibration
         self._registration: Registration | None = None
+        self.display: Display | None = None  # draws what is shown; None: the fused picture as it is. May be replaced from any thread
 
     def fuse(self, pair: FramePair) -> FusedFrame:
         """Fuse a pair to a picture of the visible frame's size. If one frame is missing, the result is the other one, in 8 bits.
 
-        Raises FrameError if the sizes differ and there is no calibration, or if they are not the calibration's.
+        Raises FrameError if the sizes differ and there is no calibration, or if they are not the calibration's. With a `display`, its
+        picture is `data`.
         """
+        display = self.display
         if pair.missing is not None:
-            return FusedFrame(self._only(pair), pair)
+            only = self._only(pair)
+            fused = FusedFrame(cv2.cvtColor(only, cv2.COLOR_GRAY2BGR) if only.ndim == 2 and pair.visible.colour else only, pair)
+            infrared = only if pair.missing == "visible" else None
+            return fused if display is None else self._shown(display, fused, fused.data, infrared)
         registration = self._registered(pair)
         visible, infrared = eight_bits(pair, self._grey)
         stages_ns: dict[str, int] = {}
@@ -78,18 +88,38 @@ class Fuser:
             infrared = registration.apply(infrared)
             stages_ns["register"] = time.perf_counter_ns() - begin
         result = self._method.make(visible, infrared, pair.visible.time_ns)
-        return FusedFrame(
-            result.data, pair, {**stages_ns, **result.stages_ns}, result.blending_map, result.scale, result.targets, result.target_scale
-        )
+        spent = {**stages_ns, **result.stages_ns}
+        fused = FusedFrame(result.data, pair, spent, result.blending_map, result.scale, result.targets, result.target_scale)
+        return fused if display is None else self._shown(display, fused, visible, infrared)
+
+    def _shown(
+        self, display: Display, fused: FusedFrame, visible: NDArray[np.uint8], infrared: NDArray[np.uint8] | None
+    ) -> FusedFrame:  # fmt: skip
+        """`fused` with the display's picture. infrared: uint8 (H, W) on the visible grid, None where missing."""
+        begin = time.perf_counter_ns()
+        pair, targets = fused.pair, fused.decided_targets
+        if infrared is not None and self._registration is not None:
+            infrared = infrared.copy()  # the registration's buffer, which `register` uses again
+        levels = Levels.of(self._grey.limits, pair.infrared.radiometry) if pair.missing != "infrared" else None
+        scene = Scene(pair, fused.data, visible, infrared, levels, targets, fused.target_scale, self._register)
+        picture = display.draw(scene)
+        if picture is fused.data:
+            return fused
+        stages_ns = {**fused.stages_ns, "view": time.perf_counter_ns() - begin}
+        return replace(fused, data=picture, beneath=fused.data, stages_ns=stages_ns)
+
+    def _register(self, plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Put a plane of the last infrared frame's size on the visible frame's grid."""
+        return plane if self._registration is None else self._registration.apply(plane)
 
     def _only(self, pair: FramePair) -> NDArray[np.uint8]:
-        """Return the only frame of an incomplete pair in 8 bits, with the visible frame's channels, and its size if that is known."""
+        """Return the only frame of an incomplete pair in 8 bits, of the visible frame's size if that is known. Infrared is grey."""
         if pair.missing == "infrared":
             return visible_8(pair)
         infrared = infrared_8(pair, self._grey)
         if pair.visible.size != pair.infrared.size and (registration := self._registered(pair)) is not None:
-            infrared = registration.apply(infrared)
-        return cv2.cvtColor(infrared, cv2.COLOR_GRAY2BGR) if pair.visible.colour else infrared
+            infrared = registration.apply(infrared).copy()  # of its buffer, which the next frame overwrites
+        return infrared
 
     def _registered(self, pair: FramePair) -> Registration | None:
         if self._calibration is None:
@@ -106,7 +136,8 @@ class Fuser:
     @property
     def stages(self) -> tuple[str, ...]:
         """Keys of `FusedFrame.stages_ns`, in order."""
-        return self._method.STAGES if self._calibration is None else ("register", *self._method.STAGES)
+        before = () if self._calibration is None else ("register",)
+        return (*before, *self._method.STAGES, *(() if self.display is None else ("view",)))
 
     def close(self) -> None:
         self._method.close()
