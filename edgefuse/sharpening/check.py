@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
+from edgefuse.hyperspectral import crs
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats.base import CubeSource
 
@@ -27,7 +28,7 @@ def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None
     if cube.georeference is None or image.georeference is None:
         return
     a, b = cube.georeference, image.georeference
-    if a.crs and b.crs and a.crs != b.crs:
+    if a.crs and b.crs and not crs.same(a.crs, b.crs):
         raise CubeError(
             f"{names[0]} is in {a.crs[:60]}, {names[1]} in {b.crs[:60]}; warp one to the other's coordinate system (gdalwarp -t_srs)"
         )
