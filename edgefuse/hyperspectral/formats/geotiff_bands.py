@@ -25,7 +25,9 @@ _MOST_WITH_ALPHA = 8  # bands of an image; a hyperspectral cube has more
 _CANDIDATES = 256  # values that are tried for missing samples
 _STRIP_BYTES = 1 << 22
 # what GDAL makes up from what EdgeFuse reads, or says of the file's structure
-_NAMESPACES = {"", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "EDGEFUSE", "IMAGERY", "RPC", "xml:ESRI", "COLOR_PROFILE"}
+_NAMESPACES = {
+    "", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "EDGEFUSE", "IMAGERY", "ENVI", "RPC", "xml:ESRI", "COLOR_PROFILE",
+}  # fmt: skip
 _BAND_TAGS = re.compile(r"wavelength|wavelength_units|fwhm|STATISTICS_.*|CENTRAL_WAVELENGTH_UM|FWHM_UM")
 
 
