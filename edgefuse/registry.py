@@ -77,6 +77,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "run": "edgefuse.settings.run:RunSettings",
         "mqtt": "edgefuse.settings.mqtt:MqttSettings",
         "telemetry": "edgefuse.settings.telemetry:TelemetrySettings",
+        "thermal": "edgefuse.settings.thermal:ThermalSettings",
+        "region": "edgefuse.settings.region:RegionSettings",
         "alarm": "edgefuse.settings.alarm:AlarmSettings",
         "web": "edgefuse.settings.web:WebSettings",
         "recording": "edgefuse.settings.recording:RecordingSettings",
@@ -86,6 +88,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "edgefuse.attachments": {
         "mqtt": "edgefuse.mqtt:Mqtt",
         "telemetry": "edgefuse.telemetry.jsonlines:JsonLines",
+        "region": "edgefuse.telemetry.regions:Regions",
         "alarm": "edgefuse.alarms:Alarms",
         "web": "edgefuse.web:Web",
         "recording": "edgefuse.recording:Recording",

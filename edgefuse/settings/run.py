@@ -70,7 +70,7 @@ class RunSettings:
     targets: float = field(
         default=1.0,
         metadata={
-            "help": "how readily warm objects that the blend would lose are pulled to infrared, 0 (never) to 2 (always)",
+            "help": "how readily warm objects that the blend would lose are taken from infrared, 0 (never) to 2 (always)",
             "min": 0,
             "max": 2.0,
         },

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefuse.fusion.pull import Pull
-from edgefuse.fusion.pull_steps import CompiledSteps, Gate, NumpySteps, Strength
+from edgefuse.fusion.target_steps import CompiledSteps, Gate, NumpySteps, Strength
+from edgefuse.fusion.targets import TargetBlend
 from edgefuse.util import compiled
 from edgefuse.util.arrays import UInt8Array
 from tests.fusion.pairs import random
@@ -33,7 +33,7 @@ def eighth(quarter: UInt8Array) -> UInt8Array:
 
 def test_a_lost_body_is_pulled_and_nothing_far_from_it() -> None:
     infrared, fused = warm(), np.full_like(warm(), 110)
-    pull = Pull(SHAPE, 1.0)
+    pull = TargetBlend(SHAPE, 1.0)
     mask = pull.mask(eighth(infrared), eighth(fused), None)
     assert mask.shape == SHAPE
     assert mask.dtype == np.float32
@@ -55,16 +55,16 @@ def test_a_lost_body_is_pulled_and_nothing_far_from_it() -> None:
 
 def test_what_the_blend_shows_is_left_alone() -> None:
     infrared = warm()
-    assert not Pull(SHAPE, 1.0).mask(eighth(infrared), eighth(infrared), None).any()
+    assert not TargetBlend(SHAPE, 1.0).mask(eighth(infrared), eighth(infrared), None).any()
 
 
 def test_without_readiness_nothing_is() -> None:
-    assert not Pull(SHAPE, 0.0).mask(eighth(warm()), np.full(SHAPE, 110, np.uint8), None).any()
+    assert not TargetBlend(SHAPE, 0.0).mask(eighth(warm()), np.full(SHAPE, 110, np.uint8), None).any()
 
 
 @pytest.mark.parametrize(("evidence", "pulled"), [(0.0, False), (0.25, True), (0.75, True), (1.0, True)])
 def test_the_evidence_is_a_gate(evidence: float, pulled: bool) -> None:
-    mask = Pull(SHAPE, 1.0).mask(eighth(warm()), np.full(SHAPE, 110, np.uint8), np.full(SHAPE, evidence, np.float32))
+    mask = TargetBlend(SHAPE, 1.0).mask(eighth(warm()), np.full(SHAPE, 110, np.uint8), np.full(SHAPE, evidence, np.float32))
     assert (mask.max() > 0.9) == pulled
     assert (mask.max() == 0) != pulled
 
@@ -73,18 +73,18 @@ def test_the_evidence_is_a_gate(evidence: float, pulled: bool) -> None:
 def test_a_frame_full_of_warm_things_stays_within_the_budget(readiness: float) -> None:
     infrared = np.full(SHAPE, 40, np.uint8)
     infrared[2::6, 2::6] = 220
-    mask = Pull(SHAPE, readiness).mask(infrared, np.full(SHAPE, 110, np.uint8), None)
+    mask = TargetBlend(SHAPE, readiness).mask(infrared, np.full(SHAPE, 110, np.uint8), None)
     # all boxes are equal: select none of them rather than all
     assert mask.mean() <= 0.4
     noisy = random(SHAPE, 3)
-    assert Pull(SHAPE, readiness).mask(noisy, np.full(SHAPE, 110, np.uint8), None).mean() <= (0.35 if readiness <= 1 else 0.45)
+    assert TargetBlend(SHAPE, readiness).mask(noisy, np.full(SHAPE, 110, np.uint8), None).mean() <= (0.35 if readiness <= 1 else 0.45)
 
 
 def test_readier_means_more() -> None:
     infrared = cv2.GaussianBlur(random(SHAPE, 5), (3, 3), 0.8)
     fused = cv2.addWeighted(infrared, 0.4, random(SHAPE, 6), 0.3, 20)
     evidence = np.linspace(0, 1, infrared.size, dtype=np.float32).reshape(SHAPE)
-    masks = [Pull(SHAPE, r).mask(infrared, fused, evidence) for r in (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2)]
+    masks = [TargetBlend(SHAPE, r).mask(infrared, fused, evidence) for r in (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2)]
     for less, more in itertools.pairwise(masks):
         assert np.all(more >= less)
     assert not masks[0].any()
@@ -93,7 +93,7 @@ def test_readier_means_more() -> None:
 
 def test_a_hot_body_does_not_saturate() -> None:
     infrared, fused = warm(250, 200), np.full_like(warm(), 180)
-    pull = Pull(SHAPE, 1.0)
+    pull = TargetBlend(SHAPE, 1.0)
     pull.apply(np.ones(SHAPE, np.float32), fused, infrared, eighth(fused), eighth(infrared))
     assert fused[22:24, 30:32].max() <= 255
     assert int(fused[22, 31]) - int(fused[22, 10]) > 30
@@ -101,7 +101,7 @@ def test_a_hot_body_does_not_saturate() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 60), (8, 4)], ids=str)
 def test_the_smallest_frames(shape: tuple[int, int]) -> None:
-    pull = Pull(shape, 2.0)
+    pull = TargetBlend(shape, 2.0)
     infrared, quarter = random(shape, 1), random((2 * shape[0], 2 * shape[1]), 2)
     mask = pull.mask(infrared, random(shape, 3), None)
     drawn, _ = pull.apply(mask, quarter.copy(), quarter, infrared, infrared)

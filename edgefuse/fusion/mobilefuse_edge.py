@@ -1,7 +1,9 @@
-"""MobileFuse-edge: the map at low resolution, the blend at full resolution, in bands. With no network it is blend-classic.
+"""Implements MobileFuse-edge: a map at low resolution, a blend in bands at full resolution. Without a network it is blend-classic.
 
-A closed form says which frame carries more of the scene (`edgefuse.fusion.closed_form`). Where the blend by that map would lose a warm
-thing's contrast, the frame is pulled to the infrared one (`edgefuse.fusion.pull`). The network is the gate: it says where targets may be.
+1. `edgefuse.fusion.closed_form_map` computes the blending map: which frame carries more of the scene at each place.
+2. `edgefuse.fusion.band_blend` blends the two frames by that map.
+3. `edgefuse.fusion.targets` finds warm objects whose contrast this blend would lose, and changes it towards the infrared frame there. The
+   network, if there is one, limits this to places that look like targets.
 """
 
 from __future__ import annotations
@@ -12,22 +14,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.fusion import closed_form, validity
-from edgefuse.fusion.bands import GAINS, BandBlend
+from edgefuse.fusion import closed_form_map, validity
+from edgefuse.fusion.band_blend import GAINS, BandBlend
 from edgefuse.fusion.colour import FLOOR
 from edgefuse.fusion.method import Method, MethodResult
 from edgefuse.fusion.options import Colour
 from edgefuse.fusion.outputs import Outputs
-from edgefuse.fusion.pull import Pull
 from edgefuse.fusion.steady import Steady
+from edgefuse.fusion.targets import TargetBlend
 from edgefuse.runtimes import Choice
 
-_ALMOST_ALL = 0.99
-GAP_NS = 1_000_000_000  # pairs further apart than this are not one motion
+_ALMOST_ALL = 0.99  # the visible frame's share where the infrared frame shows nothing
+GAP_NS = 1_000_000_000  # after a longer gap between two pairs, temporal smoothing starts anew
 
 
-class Edge(Method):
-    """Everything that is made for a frame size is made when a frame of that size first comes, and kept."""
+class MobileFuseEdge(Method):
+    """Fuses pairs of one stream. Buffers are allocated at the first pair, and again when the frame size changes."""
 
     STAGES = ("prepare", "network", "map", "targets", "blend")
 
@@ -43,8 +45,8 @@ class Edge(Method):
         self.close()
         self._bands = BandBlend(width, height, self._choice.threads)
         shape = self._bands.eighths["visible"].shape
-        self._closed_form = closed_form.best()(shape)
-        self._pull = Pull(shape, self._targets)
+        self._closed_form = closed_form_map.best()(shape)
+        self._target_blend = TargetBlend(shape, self._targets)
         self._eighth = np.empty(shape, np.uint8)
         self._planes = {name: np.empty(q.shape, np.float32) for name, q in self._bands.quarters.items()}
         self._size, self._memory, self._last_ns = (width, height), Steady(), 0
@@ -81,8 +83,9 @@ class Edge(Method):
         return MethodResult(data, blending_map, 8, dict(zip(self.STAGES, spent, strict=True)), targets, 4)
 
     def _leave_out_borders(self) -> NDArray[np.uint8] | None:
-        """Saturated borders of the infrared frame as cells of its eighth, their quarter filled with the mean of the rest, so that they sway
-        neither the closed form nor the network.
+        """Replace saturated borders of the infrared frame by the mean of the rest, so that they do not affect map and network.
+
+        Changes the quarter and the eighth of the infrared frame. Returns a bool mask of the shape of `eighths`; None without such borders.
         """
         quarter = self._bands.quarters["infrared"]
         border = validity.blank_border(quarter, white=True)
@@ -95,7 +98,7 @@ class Edge(Method):
         return cv2.resize(border * np.uint8(255), shape[::-1], interpolation=cv2.INTER_AREA) > 0
 
     def _evidence(self) -> NDArray[np.float32] | None:
-        """The network's evidence for a target, float32 in [0, 1] of the eighths' shape; None without a network, or without targets."""
+        """Run the network. Returns its evidence for targets, float32 in [0, 1] of the shape of `eighths`; None if targets are off."""
         if not self._targets:
             return None
         for name, plane in self._planes.items():
@@ -105,7 +108,7 @@ class Edge(Method):
         return cv2.resize(out.reshape(height // 2, width // 2), (width, height), interpolation=cv2.INTER_LINEAR)
 
     def _pace(self, time_ns: int) -> NDArray[np.float32] | None:
-        """How far the map and the mask may move since the last pair; None where they are free to."""
+        """Return how much map and mask may change since the last pair (`Steady.watch`); None: without limit."""
         if not self._steady:
             return None
         if not 0 < time_ns - self._last_ns <= GAP_NS:
@@ -117,13 +120,16 @@ class Edge(Method):
         self, fused: NDArray[np.uint8], evidence: NDArray[np.float32] | None, sky: NDArray[np.float32] | None,
         blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None,
     ) -> NDArray[np.float32] | None:  # fmt: skip
-        """The mask of targets, float32 in [0, 1] of the eighths' shape; None where there is none to be had."""
+        """Compute the mask of targets, float32 in [0, 1] of the shape of `eighths`; None if targets are off.
+
+        fused: `fused_quarter` of the blend. evidence: of the network. sky, blank: cells without targets. pace: of `_pace`.
+        """
         if not self._targets:
             return None
         cv2.resize(fused, self._eighth.shape[::-1], dst=self._eighth, interpolation=cv2.INTER_AREA)
-        mask = self._pull.mask(self._bands.eighths["infrared"], self._eighth, evidence)
+        mask = self._target_blend.mask(self._bands.eighths["infrared"], self._eighth, evidence)
         if sky is not None:
-            # it is not drawn dark around what is warm before it
+            # otherwise the sky turns dark around warm objects in front of it
             mask *= 1 - sky
         if self._steady:
             mask = self._memory.smooth("mask", mask, pace)
@@ -134,31 +140,35 @@ class Edge(Method):
     def _apply(
         self, mask: NDArray[np.float32] | None, fused: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32]]:  # fmt: skip
-        """Pull `fused` to the targets; what the visible details lose, and the mask at a quarter of the size."""
+        """Blend targets into `fused` in place.
+
+        Returns the reduction of the visible details' weight, and the mask at a quarter of the size.
+        """
         infrared, quarter = self._bands.eighths["infrared"], self._bands.quarters["infrared"]
         if mask is None or not mask.any():
             return None, np.zeros(quarter.shape, np.float32)
-        drawn, less = self._pull.apply(mask, fused, quarter, self._bands.base, infrared)
+        drawn, less = self._target_blend.apply(mask, fused, quarter, self._bands.base, infrared)
         return less, drawn
 
     def _map(
         self, hidden: NDArray[np.float32] | None, dark: bool, blank: NDArray[np.uint8] | None, pace: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:  # fmt: skip
-        """The visible frame's share.
+        """Compute the blending map: the visible frame's share, float32 in [0, 1] of the shape of `eighths`.
 
-        hidden: what the infrared frame does not show (`validity.hidden`). dark: the visible frame shows nothing.
+        hidden: where the infrared frame shows nothing (`validity.hidden`). dark: whether the visible frame shows nothing. blank: mask of
+        saturated borders of the infrared frame. pace: of `_pace`.
         """
         eighths = self._bands.eighths["visible"], self._bands.eighths["infrared"]
         blending_map = self._closed_form(*eighths)
         if self._steady:
-            # a copy of the memory: it is handed out, and must not change with the next pair
+            # copied because the map is part of the result and must not change with the next pair
             blending_map = self._memory.smooth("map", blending_map, pace).copy()
         if validity.is_blank(eighths[1]):
             blending_map[:] = 1
         elif dark:
             blending_map[:] = 0
         elif hidden is not None:
-            # its details are 0 already and need no cap
+            # below 1, because black infrared cells have no details, so their weight need not be reduced
             np.maximum(blending_map, np.float32(_ALMOST_ALL) * cv2.blur(hidden, (3, 3)), out=blending_map)
         if blank is not None:
             blending_map[blank] = 1

@@ -1,5 +1,4 @@
-/* The mask of targets and the pull toward the infrared frame: pull_steps.py compiled, the same planes to the last bit. pull.py says what
-   is computed, and why. */
+/* Computes the mask of targets and blends them; gives the same bits as target_steps.py. targets.py explains what is computed. */
 
 #include "../util/unfused.h"
 
@@ -8,13 +7,13 @@
 typedef uint8_t u8;
 
 typedef struct {
-    int32_t height, width; /* of the eighth; a quarter has twice as many rows and columns */
+    int32_t height, width; /* of planes at an eighth of the size; a quarter has twice as many rows and columns */
     float edge, base, warm, ramp, brighter, brightest;
     float detail, own_more; /* in 255ths */
 } Pull;
 
 #if defined(__GNUC__) && (__GNUC__ >= 12 || defined(__clang__))
-#define VECTORS 1 /* compilers think interleaved stores too dear */
+#define VECTORS 1 /* explicit vectors, because compilers do not vectorise interleaved stores */
 typedef float Four __attribute__((vector_size(16)));
 #endif
 
@@ -24,7 +23,7 @@ INLINE float least(float a, float b) { return a < b ? a : b; }
 INLINE float most(float a, float b) { return a > b ? a : b; }
 INLINE int within(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
 
-/* Sums of three rows, then of three columns; the edge is repeated. column: scratch, width + 2. */
+/* Sums over 3 x 3 cells; the edge is repeated. column: scratch, width + 2. */
 INLINE void sum_of_nine(const float *restrict x, int height, int width, float *restrict column, float *restrict out)
 {
     for (int y = 0; y < height; y++) {
@@ -38,7 +37,7 @@ INLINE void sum_of_nine(const float *restrict x, int height, int width, float *r
     }
 }
 
-/* Row y of `small` enlarged twice, bilinear, the edge repeated. column: scratch, width + 2. */
+/* Row y of `small` enlarged to twice its size, bilinear; the edge is repeated. column: scratch, width + 2. */
 INLINE void enlarge_twice(const float *restrict small, int height, int width, int y, float *restrict column, float *restrict out)
 {
     const int here = y / 2, other = within(y % 2 ? here + 1 : here - 1, height);
@@ -63,32 +62,32 @@ INLINE void enlarge_twice(const float *restrict small, int height, int width, in
     }
 }
 
-/* The first level, `from` or more, that leaves at most `budget` of the cells above it. */
-static float first_level(const u8 *found, int cells, float from, int32_t budget)
+/* The smallest level, at least `from`, above which at most `budget` cells lie. */
+static float first_level(const u8 *lost, int cells, float from, int32_t budget)
 {
     int32_t counts[256] = {0}, above = cells;
-    for (int i = 0; i < cells; i++) counts[found[i]]++;
+    for (int i = 0; i < cells; i++) counts[lost[i]]++;
     int level = 0;
     while ((above -= counts[level]) > budget) level++;
     return most(from, (float)level);
 }
 
-/* The mask of what is lost: begins at level `from` or where at most `budget` cells are above, is 1 after 1 / scale more; times the gate,
-   averaged over 3 x 3. found: levels; evidence: or NULL; scratch: a plane and width + 2 numbers. */
-EXPORT_FOR("avx2", "default") void edgefuse_target_mask(const u8 *found, const float *evidence, int32_t height, int32_t width, int32_t budget,
+/* Computes the mask: 0 up to level `from`, or the level above which at most `budget` cells lie; 1 from 1 / scale above it; times the factor
+   from the evidence; averaged over 3 x 3. lost: lost contrast in 127ths. evidence: may be NULL. scratch: a plane and width + 2 numbers. */
+EXPORT_FOR("avx2", "default") void edgefuse_target_mask(const u8 *lost, const float *evidence, int32_t height, int32_t width, int32_t budget,
                                                         float from, float scale, float gate, float rise, float *out, float *scratch)
 {
     const int cells = height * width;
-    const float begin = first_level(found, cells, from, budget);
+    const float begin = first_level(lost, cells, from, budget);
     float *restrict raw = scratch;
-    for (int i = 0; i < cells; i++) raw[i] = most(least(((float)found[i] - begin) * scale, 1.0f), 0.0f);
+    for (int i = 0; i < cells; i++) raw[i] = most(least(((float)lost[i] - begin) * scale, 1.0f), 0.0f);
     if (evidence)
         for (int i = 0; i < cells; i++) raw[i] = raw[i] * most(least((evidence[i] - gate) * rise, 1.0f), 0.0f);
     sum_of_nine(raw, height, width, scratch + cells, out);
     for (int i = 0; i < cells; i++) out[i] = out[i] * (1.0f / 9);
 }
 
-/* From sums of nine of the guide, the mask, their product and the guide's square: slope, and offset in place of the product. */
+/* Computes slope and offset from the 3 x 3 sums of the guide, the mask, their product and the guide's square. The offset replaces the product. */
 INLINE void coefficients(const float *restrict guide, const float *restrict mask, float *restrict product, const float *restrict square,
                          int cells, float edge, float *restrict slope)
 {
@@ -100,7 +99,7 @@ INLINE void coefficients(const float *restrict guide, const float *restrict mask
     }
 }
 
-/* Slope and offset of the guided filter; guide: uint8. scratch: 5 planes and a row. */
+/* Computes slope and offset of the guided filter, averaged over 3 x 3. scratch: 5 planes and a row. */
 static void guided(const Pull *p, const float *restrict mask, const u8 *restrict guide, float *restrict slope, float *restrict offset,
                    float *restrict scratch)
 {
@@ -120,7 +119,7 @@ static void guided(const Pull *p, const float *restrict mask, const u8 *restrict
     for (int i = 0; i < cells; i++) slope[i] = slope[i] * (1.0f / 9), offset[i] = offset[i] * (1.0f / 9);
 }
 
-/* The largest of 5 x 5 cells, the edge repeated. column: scratch, width + 4. */
+/* Maximum over 5 x 5 cells; the edge is repeated. column: scratch, width + 4. */
 static void largest(const u8 *restrict x, int height, int width, u8 *restrict column, u8 *restrict out)
 {
     for (int y = 0; y < height; y++) {
@@ -139,7 +138,8 @@ static void largest(const u8 *restrict x, int height, int width, u8 *restrict co
     }
 }
 
-/* What is added to the infrared frame to make the patch, and the infrared frame's mean over 25 x 25. scratch: 3 planes and width + 24 numbers. */
+/* Computes what is added to the infrared frame to get the patch, and the infrared frame's mean over 25 x 25 cells.
+   scratch: 3 planes and width + 24 numbers. */
 static void shifts(const Pull *p, const u8 *restrict base, const u8 *restrict infrared, float *restrict out, float *restrict around,
                    uint32_t *restrict scratch)
 {
@@ -160,7 +160,7 @@ static void shifts(const Pull *p, const u8 *restrict base, const u8 *restrict in
     }
 }
 
-/* One row of a quarter, all in floats: `fused` is pulled, and `less` what the visible details' weight loses. slope becomes the mask. */
+/* Blends one row of a quarter, all in floats. less: the reduction of the visible details' weight. The mask replaces slope. */
 INLINE void pull_floats(const Pull *p, int n, float *restrict slope, const float *restrict offset, const float *restrict shift,
                         const float *restrict around, const float *restrict infrared, float *restrict fused, float *restrict less)
 {
@@ -181,16 +181,16 @@ INLINE void to_floats(const u8 *restrict x, int n, float *restrict out)
     for (int i = 0; i < n; i++) out[i] = (float)x[i];
 }
 
-/* Rounded down; 0 to 255. */
+/* Converts to bytes, rounding down; values are 0 to 255. */
 INLINE void to_bytes(const float *restrict x, int n, u8 *restrict out)
 {
     for (int i = 0; i < n; i++) out[i] = (u8)(int32_t)x[i];
 }
 
-/* Draw the mask to the infrared frame's edges, at a quarter of the size, and pull the fused quarter to the patch, in place.
+/* Aligns the mask with the infrared frame's edges, and blends the patch into the fused quarter, in place.
 
-   mask, infrared, base: at an eighth; quarter: the infrared frame at a quarter, as fused, drawn and less.
-   less: what the visible details' weight loses, in 255ths. scratch: 9 planes of an eighth and 16 rows. */
+   mask, infrared, base: at an eighth of the size; quarter (the infrared frame), fused, drawn (the aligned mask) and less: at a quarter.
+   less: the reduction of the visible details' weight, in 255ths. scratch: 9 planes of an eighth and 16 rows. */
 EXPORT_FOR("avx2", "default") void edgefuse_pull(const Pull *p, const float *mask, const u8 *infrared, const u8 *base, const u8 *quarter,
                                                  u8 *fused, float *drawn, u8 *less, float *scratch)
 {

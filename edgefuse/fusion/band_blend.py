@@ -1,19 +1,19 @@
-"""The blend in bands, at full resolution: base mixed by a map, details chosen by sign.
+"""Blends two frames in three frequency bands at full resolution: the base by a blending map, the details by their sign.
 
-Both frames are split by averages of 2 x 2 pixels: a base at an eighth of the frame's size, a middle band (a quarter less the base)
-and a fine band (full less the quarter). The base is mixed by the blending map M: B = infrared + M (visible - infrared), but never drawn
-darker than 3/8 w_v of the visible base: a cold sky is not painted black by day. In each detail band, d_v and d_i being the two sources'
-details and +, - their positive and negative parts,
+Both frames are reduced by averages of 2 x 2 pixels. The base is the frame at an eighth of its size; the middle band is the difference
+between a quarter of the size and the base; the fine band is the difference between the frame and the quarter. The base is blended by the
+map M (MobileFuse, Eq. 1): B = infrared + M (visible - infrared), but never darker than 3/8 w_v times the visible base, so that a cold sky
+does not turn black by day. In each detail band, where d_v and d_i are the two frames' details and +, - their positive and negative parts,
 
     detail = max(w_v d_v+, w_i d_i+) - max(w_v d_v-, w_i d_i-)
 
-with weights w_v = min(1, 18 M) and w_i = min(1, 1.5 - M, 18 (1 - M)): a frame that is left out of the base is left out of the details,
-and where most of the base is the visible frame's, the infrared details are drawn more weakly. Where the signs agree the larger wins,
-where they differ the sum lies between the two: without gain, each detail band lies between the inputs' bands and zero, and nothing is
-invented. The gain is sharpening, and adds to details of more than CORE levels only, so that it strengthens edges and not noise.
-Targets (`edgefuse.fusion.pull`) change the fused quarter between `mix` and `finish`; that step is no convex mix.
+with weights w_v = min(1, 18 M) and w_i = min(1, 1.5 - M, 18 (1 - M)): a frame that does not contribute to the base does not contribute to
+the details, and infrared details are weaker where the base is mostly visible. If the signs agree, the larger detail is chosen; if they
+differ, the result lies between the two. Without gain, each detail band therefore lies between the inputs' bands and zero. The gain
+sharpens: it amplifies details above CORE levels only, which are edges rather than noise. Targets (`edgefuse.fusion.targets`) change the
+fused quarter between `mix` and `finish`; that step is not a convex combination.
 
-The work at full resolution is done in strips that fit a small core's cache, in buffers made once, row by row in `band_rows`.
+The frame is processed in strips that fit the cache of a small core, in preallocated buffers, row by row (`band_rows`).
 """
 
 from __future__ import annotations
@@ -29,31 +29,33 @@ from edgefuse.fusion import band_rows
 from edgefuse.fusion.band_rows import CHROMA, Bands, BlendInputs, Rows, enlarged
 from edgefuse.util.arrays import Float32Array, UInt8Array
 
-REDUCTION = 4  # of the frames that the map is decided on
-MULTIPLE = 32  # frames are padded to a multiple: four levels of halving, and one for the map's own network
-CORE = 7  # levels of a fine detail that get no gain
-GAINS = 16  # steps of the gain
-_MIDDLE = 2 / 9  # of the fine band's gain for the middle band: more would draw halos
-_DARKEST = 3 / 8  # of the visible base
-_EVEN = 1.5  # less the map: the infrared details' weight
-_END = 18.0  # times a source's share: its details' weight where the share nears 0
+REDUCTION = 4  # factor by which `quarters` are smaller than the frame
+MULTIPLE = 32  # frames are padded to a multiple of it, because the network takes quarters whose sides are multiples of 8
+CORE = 7  # levels of a fine detail that are not amplified
+GAINS = 16  # steps of the gain between 1 and 2
+_MIDDLE = 2 / 9  # gain of the middle band relative to that of the fine band; a larger one causes halos
+_DARKEST = 3 / 8  # lower limit of the blended base, as a share of the visible base
+_EVEN = 1.5  # the infrared details' weight is at most this minus the map
+_END = 18.0  # a frame's details have at most this times its share in the base as weight
 _SQUARE = np.ones((3, 3), np.uint8)
-_AVERAGED = 2.0  # deviations of noise by which two details may differ and still be averaged
-# of one plane of a strip: a dozen of the small ones lie in a Raspberry Pi's 512 KB of L2; larger cores lose more to many short calls
+_AVERAGED = 2.0  # noise threshold in standard deviations: details that differ by less are averaged
+# bytes of one plane of a strip: on a Raspberry Pi the planes fit into 512 KB of L2; on larger cores fewer calls matter more
 _STRIP_BYTES = 1 << 16 if platform.machine().startswith(("arm", "aarch")) else 1 << 19
 
 
 def padded(n: int) -> int:
-    """`n` pixels, made a multiple of 32."""
+    """Round `n` up to a multiple of 32."""
     return -(-n // MULTIPLE) * MULTIPLE
 
 
 class BandBlend:
-    """Blends pairs of one size. One pair at a time: `reduce`, decide a map on `quarters`, `mix`, then `finish`."""
+    """Blends pairs of one size, one after another: call `reduce`, compute a map from `quarters` or `eighths`, then `mix` and `finish`."""
 
     def __init__(self, width: int, height: int, threads: int = 1, strip_bytes: int = _STRIP_BYTES, rows: type[Rows] | None = None) -> None:
-        """width, height: of the frames, any. threads: strips worked on at once. strip_bytes: of one plane of a strip. rows: how their
-        rows are made, the fastest way there is unless told.
+        """Allocate all buffers.
+
+        width, height: of the frames, in pixels. threads: number of strips processed at the same time. strip_bytes: approximate size of
+        one plane of a strip. rows: implementation of the blend; None: the fastest one.
         """
         self.width, self.height = width, height
         w, h = padded(width), padded(height)
@@ -62,20 +64,20 @@ class BandBlend:
         self._own = dict(self._luma)
         self._half = np.empty((h // 2, w // 2), np.uint8)
         self.quarters = {name: np.empty((h // 4, w // 4), np.uint8) for name in self._luma}
-        """The padded pair at a quarter of its size: uint8 by "visible" and "infrared"."""
+        """The padded lumas "visible" and "infrared" at a quarter of the size, uint8 (h / 4, w / 4)."""
         self.eighths = {name: np.empty((h // 8, w // 8), np.uint8) for name in self._luma}
-        """The same at an eighth."""
+        """The padded lumas "visible" and "infrared" at an eighth of the size, uint8 (h / 8, w / 8)."""
         self.fused_quarter = np.empty((h // 4, w // 4), np.uint8)
-        """What `mix` makes: the fused frame at a quarter of the size. May be changed before `finish`."""
+        """The fused luma at a quarter of the size, set by `mix`; may be modified before `finish`."""
         strip = max(MULTIPLE, strip_bytes // w // MULTIPLE * MULTIPLE)
-        # strips of equal height, so that no thread is left with a sliver
+        # strips of equal height, so that all threads have equal work
         count = -(-h // strip)
         strip = padded(-(-h // count))
         self._strips = [(top, min(top + strip, h)) for top in range(0, h, strip)]
         self._workers = min(threads, len(self._strips))
         self._difference, self._weight = (np.empty((h // 8, w // 8), np.float32) for _ in range(2))
         self.base = np.empty((h // 8, w // 8), np.uint8)
-        """The fused base that `mix` makes, at an eighth of the size."""
+        """The fused base, uint8 at an eighth of the size, set by `mix`."""
         self._eighth_weights = [np.empty((h // 8, w // 8), np.uint8) for _ in range(2)]
         self._quarter_weights = [np.empty((h // 4, w // 4), np.uint8) for _ in range(2)]
         self._weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None)
@@ -88,17 +90,18 @@ class BandBlend:
 
     @property
     def planes(self) -> tuple[UInt8Array, UInt8Array]:
-        """Visible and infrared luma as taken in, without the padding."""
+        """Visible and infrared luma of the current pair, uint8 (H, W), without the padding."""
         visible, infrared = (self._luma[name][: self.height, : self.width] for name in ("visible", "infrared"))
         return visible, infrared
 
     def close(self) -> None:
+        """End the threads; safe to call twice."""
         if self._pool:
             self._pool.shutdown()
             self._pool = None
 
     def _each_strip(self, work: Callable[[int, int, int], None]) -> None:
-        """`work(top, bottom, thread)` for every strip, shared out among the threads; this one takes its part."""
+        """Call `work(top, bottom, thread)` for each strip, in all threads including this one."""
 
         def share(k: int) -> None:
             for top, bottom in self._strips[k :: self._workers]:
@@ -110,17 +113,20 @@ class BandBlend:
             other.result()
 
     def reduce(self, visible: UInt8Array, infrared: UInt8Array) -> None:
-        """Take a pair in: visible uint8 (H, W) or BGR (H, W, 3), infrared uint8 (H, W); makes luma, quarters and eighths."""
+        """Set the next pair and compute its lumas, quarters and eighths.
+
+        visible: uint8 (H, W) or (H, W, 3) BGR. infrared: uint8 (H, W).
+        """
         self._take("visible", visible)
         self._take("infrared", infrared)
 
     def _take(self, name: str, image: UInt8Array) -> None:
         height, width = self.height, self.width
         if image.ndim == 2 and image.shape == self.shape and image.flags.c_contiguous:
-            # nothing to pad: work on the frame itself
+            # no padding needed: use the frame itself
             self._luma[name] = image
         else:
-            # never the last frame, which is not ours to write to
+            # not the previous frame, which belongs to the caller and must not be written to
             self._luma[name] = self._own[name]
         luma, given = self._luma[name], self._luma[name] is image
 
@@ -144,7 +150,7 @@ class BandBlend:
         self.reduce_quarter(name)
 
     def reduce_quarter(self, name: str) -> None:
-        """Make `eighths[name]` anew, after a change to `quarters[name]`."""
+        """Recompute `eighths[name]` after a change of `quarters[name]`."""
         small = self.eighths[name]
         cv2.resize(self.quarters[name], small.shape[::-1], dst=small, interpolation=cv2.INTER_AREA)
 
@@ -152,12 +158,12 @@ class BandBlend:
         self, blending_map: Float32Array, gain: int = 0, noise: float = 0.0, hidden: Float32Array | None = None,
         sky: Float32Array | None = None,
     ) -> UInt8Array:  # fmt: skip
-        """Make `base` and `fused_quarter` of what `reduce` took in; returns the latter.
+        """Blend the pair's base and middle band. Sets `base` and `fused_quarter`, and returns the latter.
 
-        blending_map: float32 in [0, 1], the size of `eighths`: the visible frame's share. gain: of the fine band, what it adds, in
-        16ths, 0 to 16. noise: the noisier source's deviation in levels; details that differ by less are averaged rather than chosen.
-        hidden: float32, how much of each cell the infrared frame does not show: there its base is the visible one.
-        sky: float32, how much of each cell is also bright in the visible frame; there and beside it no infrared detail is drawn.
+        blending_map: share of the visible frame, float32 in [0, 1], of the shape of `eighths`. gain: amplification of the fine band in
+        16ths, 0 to 16. noise: standard deviation of the noisier frame's noise in levels; details that differ by little more are averaged.
+        hidden: share of each cell where the infrared frame shows nothing, float32 in [0, 1]; the visible base replaces the infrared one.
+        sky: share of each cell that is sky by day, float32 in [0, 1]; there and in the cells beside it infrared details are left out.
         """
         a, b = self.eighths["visible"], self.eighths["infrared"]
         shown: UInt8Array | Float32Array = b if hidden is None else np.add(np.multiply(a, hidden, out=self._weight), b, out=self._weight)
@@ -170,7 +176,7 @@ class BandBlend:
         np.maximum(mixed, darkest, out=mixed)
         cv2.convertScaleAbs(mixed, dst=self.base)
         self._weigh(blending_map, sky)
-        # noise is four times weaker in averages of 4 x 4
+        # averages of 4 x 4 pixels have a quarter of the noise
         averaged = round(_AVERAGED * noise / 4)
         quarters = self.quarters["visible"], self.quarters["infrared"]
         self._middle.begin(
@@ -180,7 +186,7 @@ class BandBlend:
         return self.fused_quarter
 
     def _weigh(self, blending_map: Float32Array, sky: Float32Array | None) -> None:
-        """Make the details' weights, at an eighth of the size: None where a source's are 1 all over."""
+        """Compute the details' weights (visible, infrared) at an eighth of the size; None where a weight is 1 everywhere."""
         weights: list[UInt8Array | None] = [None, None]
         low, high, _, _ = cv2.minMaxLoc(blending_map)
         if low * _END < 1:
@@ -190,7 +196,7 @@ class BandBlend:
             if high > 1 - _EVEN / _END:
                 np.minimum(weight, np.float32(_END) * (1 - blending_map), out=weight)
             if sky is not None:
-                # the edge of what stands before it would be drawn as a dark rim
+                # otherwise objects in front of the sky get a dark rim
                 np.minimum(weight, 1 - cv2.dilate(sky, _SQUARE), out=weight)
             weights[1] = cv2.convertScaleAbs(weight, dst=self._eighth_weights[1], alpha=255)
         self._weights = weights[0], weights[1]
@@ -199,10 +205,10 @@ class BandBlend:
         self, visible: UInt8Array, out: UInt8Array, gain: int = 0, chroma: float = 1.0, noise: float = 0.0,
         less: UInt8Array | None = None,
     ) -> None:  # fmt: skip
-        """Blend `fused_quarter` and the fine details into `out` (uint8, the shape of `visible`, contiguous).
+        """Write `fused_quarter` plus the fine details to `out` (uint8, of the shape of `visible`, contiguous).
 
-        visible: as given to `reduce`. gain, noise: as in `mix`. chroma: how much of the visible frame's chroma is kept, in 0 to 1
-        (`band_rows.join`). less: uint8 of the quarters' shape, taken off the visible details' weight, in 255ths.
+        visible: as given to `reduce`. gain, noise: as in `mix`. chroma: weight of the visible frame's chroma, 0..1 (`band_rows.join`).
+        less: reduction of the visible details' weight in 255ths, uint8 of the shape of `quarters`.
         """
         weights = [None if w is None else enlarged(w, 0, len(q), 2, q) for w, q in zip(self._weights, self._quarter_weights, strict=True)]
         if less is not None:
@@ -222,6 +228,6 @@ class BandBlend:
 
 
 def _last_row(image: UInt8Array, width: int) -> UInt8Array:
-    """The last row of `image` as luma, replicated to `width`."""
+    """Return the last row of `image` as luma, its last pixel repeated up to `width`."""
     row = image[-1:] if image.ndim == 2 else cv2.cvtColor(image[-1:], cv2.COLOR_BGR2GRAY)
     return cv2.copyMakeBorder(row, 0, 0, 0, width - row.shape[1], cv2.BORDER_REPLICATE)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgefuse.fusion.closed_form import BIAS, BLUR, DEPARTURE, DEVIATION, SHARES, ClosedForm, CompiledClosedForm, NumpyClosedForm
+from edgefuse.fusion.closed_form_map import BIAS, BLUR, DEPARTURE, DEVIATION, SHARES, ClosedForm, CompiledClosedForm, NumpyClosedForm
 from edgefuse.util import compiled
 from edgefuse.util.arrays import UInt8Array
 from tests.fusion.pairs import random

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgefuse.fusion.band_blend import BandBlend
 from edgefuse.fusion.band_rows import CompiledRows, NumpyRows, Rows, Strength, select, strengthen, weigh
-from edgefuse.fusion.bands import BandBlend
 from edgefuse.util import compiled
 from edgefuse.util.arrays import UInt8Array
 from tests.fusion.pairs import random

@@ -1,6 +1,7 @@
-"""The arithmetic of the pull to targets: `NumpySteps` in NumPy and OpenCV, `CompiledSteps` (pull_steps.c) to the same bits.
+"""Computes the mask of targets and blends them into the fused frame; `edgefuse.fusion.targets` explains the steps.
 
-Float32 in one order, sums of integers exact. `edgefuse.fusion.pull` says what is computed, and why.
+Sums are exact integers and the order of the float32 operations is fixed, so `NumpySteps` and `CompiledSteps` (target_steps.c) give the same
+bits.
 """
 
 from __future__ import annotations
@@ -15,76 +16,80 @@ from edgefuse.fusion.boxes import box_sums
 from edgefuse.util import compiled
 from edgefuse.util.arrays import Float32Array, UInt8Array
 
-AROUND = 25  # cells that brightness is matched over, each way
-SPREAD = 5  # cells, each way, in which the infrared frame must not saturate
+AROUND = 25  # side in cells of the window over which brightness is matched
+SPREAD = 5  # side in cells of the window in which the patch must not saturate
 
 
 class Gate(NamedTuple):
-    """How the mask is made of what is lost."""
+    """Parameters that turn lost contrast into the mask."""
 
     budget: int
-    """Cells that may be in the mask."""
+    """Maximum number of cells in the mask."""
     begin: float
-    """Levels of what is lost where the mask begins, at least."""
+    """Smallest lost contrast where the mask begins, in 127ths."""
     width: float
-    """Levels further it is 1."""
+    """Lost contrast above the beginning at which the mask is 1, in 127ths."""
     evidence: float
-    """Evidence of the network from which its gate begins to open."""
+    """The network's evidence, 0..1, where its factor begins to rise from 0."""
     rise: float
-    """How fast it does: 1 / rise further it is open."""
+    """Slope of the factor, which is 1 from `evidence` + 1 / `rise` on."""
 
 
 class Strength(NamedTuple):
-    """How far the frame is pulled."""
+    """Parameters of blending targets into the fused frame."""
 
     edge: float
-    """Variance in levels that is an edge to the guided filter."""
+    """The guided filter's epsilon, in levels squared: larger variances count as edges."""
     base: float
-    """Share of the way to the patch."""
+    """Weight of the patch, 0..1."""
     detail: float
-    """Share of the visible details that is taken away around a warm body."""
+    """Reduction of the visible details' weight around a warm object, 0..1."""
     own_detail: float
-    """The same on the warm body itself."""
+    """Reduction of the visible details' weight on a warm object, 0..1."""
     warm: float
-    """Levels above the surroundings from which a cell is of the warm body itself."""
+    """Levels above the surroundings where a cell begins to count as part of the warm object."""
     ramp: float
-    """Levels further it is so for certain."""
+    """Levels above `warm` from which it counts fully."""
     brighter: float
-    """Share of the levels above `warm` that is added."""
+    """Share of the levels above `warm` that is added to the patch."""
     brightest: float
-    """Level that the patch's warm parts stay below."""
+    """Largest level that the shift in brightness may cause, 0..255."""
 
 
 class Steps(Protocol):
+    """Computes masks and blends targets, for pairs of one size."""
+
     def __init__(self, shape: tuple[int, int], gate: Gate, strength: Strength) -> None:
         """shape: (rows, columns) of an eighth of the padded frame."""
 
-    def mask(self, found: UInt8Array, evidence: Float32Array | None) -> Float32Array:
-        """The mask, float32 in [0, 1], the caller's. found: uint8; evidence: float32 in [0, 1], or None; all of `shape`, contiguous."""
+    def mask(self, lost: UInt8Array, evidence: Float32Array | None) -> Float32Array:
+        """Return the mask, a new float32 array in [0, 1] of `shape`.
+
+        lost: lost contrast in 127ths, uint8. evidence: float32 in [0, 1], or None. Both of `shape`, contiguous.
+        """
 
     def pull(
         self, mask: Float32Array, infrared: UInt8Array, base: UInt8Array, quarter: UInt8Array, fused: UInt8Array
     ) -> tuple[Float32Array, UInt8Array]:  # fmt: skip
-        """Pull `fused` in place; the mask drawn to edges (float32 in [0, 1], the caller's) and what visible details lose, in 255ths.
-
-        mask, infrared, base: of `shape`; quarter: the infrared frame, and fused, twice as high and wide. All contiguous.
-        """
+        """Blend the patch into `fused` in place. Arguments and results: see `TargetBlend.apply`; all arrays are contiguous."""
 
 
 def best() -> type[Steps]:
-    """The compiled ones where there are any."""
+    """Return the fastest implementation: the compiled one if the compiled core is there."""
     return CompiledSteps if compiled.library() else NumpySteps
 
 
 class NumpySteps:
+    """Implements `Steps` with NumPy and OpenCV."""
+
     def __init__(self, shape: tuple[int, int], gate: Gate, strength: Strength) -> None:
         self._gate, self._strength = gate, strength
 
-    def mask(self, found: UInt8Array, evidence: Float32Array | None) -> Float32Array:
+    def mask(self, lost: UInt8Array, evidence: Float32Array | None) -> Float32Array:
         gate = self._gate
-        above = found.size - np.cumsum(np.bincount(found.ravel(), minlength=256))
+        above = lost.size - np.cumsum(np.bincount(lost.ravel(), minlength=256))
         begin = np.float32(max(gate.begin, int(np.argmax(above <= gate.budget))))
-        mask = _share((found.astype(np.float32) - begin) * np.float32(1 / gate.width))
+        mask = _share((lost.astype(np.float32) - begin) * np.float32(1 / gate.width))
         if evidence is not None:
             mask = mask * _share((evidence - np.float32(gate.evidence)) * np.float32(gate.rise))
         return _mean_of_nine(mask)
@@ -105,7 +110,7 @@ class NumpySteps:
         return drawn, less.astype(np.uint8)
 
     def _shift(self, base: UInt8Array, infrared: UInt8Array) -> tuple[Float32Array, Float32Array]:
-        """What is added to the infrared frame to make the patch, in levels; that frame's mean around each cell."""
+        """Return what is added to the infrared frame to get the patch, and the infrared frame's mean around each cell, in levels."""
         s = self._strength
         own, fused = (box_sums(x.astype(np.int64), AROUND).astype(np.float32) * np.float32(1 / AROUND**2) for x in (infrared, base))
         brighter = np.maximum((infrared.astype(np.float32) - own) - np.float32(s.warm), np.float32(0))
@@ -118,7 +123,7 @@ def _share(x: Float32Array) -> Float32Array:
 
 
 def _mean_of_nine(x: Float32Array) -> Float32Array:
-    """The mean over 3 x 3, the edge repeated."""
+    """Return the mean over 3 x 3 cells; the edge is repeated."""
     wide = np.pad(x, ((1, 1), (0, 0)), "edge")
     column = np.pad((wide[:-2] + wide[1:-1]) + wide[2:], ((0, 0), (1, 1)), "edge")
     mean: Float32Array = ((column[:, :-2] + column[:, 1:-1]) + column[:, 2:]) * np.float32(1 / 9)
@@ -126,7 +131,7 @@ def _mean_of_nine(x: Float32Array) -> Float32Array:
 
 
 def _guided(mask: Float32Array, infrared: UInt8Array, edge: np.float32) -> tuple[Float32Array, Float32Array]:
-    """Slope and offset of the guided filter, averaged."""
+    """Return slope and offset of the guided filter, averaged over 3 x 3 cells. edge: the filter's epsilon."""
     guide: Float32Array = infrared.astype(np.float32)
     squares: Float32Array = guide * guide
     products: Float32Array = guide * mask
@@ -137,7 +142,7 @@ def _guided(mask: Float32Array, infrared: UInt8Array, edge: np.float32) -> tuple
 
 
 def _enlarged(small: Float32Array) -> Float32Array:
-    """Twice as high and wide, bilinear, the edge repeated."""
+    """Enlarge a plane to twice its height and width, bilinear; the edge is repeated."""
     for axis in (0, 1):
         wide = np.pad(small, [(1, 1) if k == axis else (0, 0) for k in (0, 1)], "edge")
         count = small.shape[axis]
@@ -149,7 +154,7 @@ def _enlarged(small: Float32Array) -> Float32Array:
 
 
 class _Pull(ctypes.Structure):
-    """`Pull` of pull_steps.c, field by field."""
+    """Mirrors `Pull` of target_steps.c, field by field."""
 
     _fields_ = [
         *((name, ctypes.c_int32) for name in ("height", "width")),
@@ -158,6 +163,8 @@ class _Pull(ctypes.Structure):
 
 
 class CompiledSteps:
+    """Implements `Steps` with the compiled core."""
+
     def __init__(self, shape: tuple[int, int], gate: Gate, strength: Strength) -> None:
         library = compiled.library()
         assert library is not None
@@ -172,10 +179,10 @@ class CompiledSteps:
         self._less = np.empty((2 * height, 2 * width), np.uint8)
         self._scratch = np.empty(9 * height * width + 16 * width + 64, np.float32)
 
-    def mask(self, found: UInt8Array, evidence: Float32Array | None) -> Float32Array:
+    def mask(self, lost: UInt8Array, evidence: Float32Array | None) -> Float32Array:
         out = np.empty(self._shape, np.float32)
         given = None if evidence is None else evidence.ctypes.data
-        self._mask(found.ctypes.data, given, *self._shape, *self._gate, out.ctypes.data, self._scratch.ctypes.data)
+        self._mask(lost.ctypes.data, given, *self._shape, *self._gate, out.ctypes.data, self._scratch.ctypes.data)
         return out
 
     def pull(

@@ -1,4 +1,4 @@
-/* The blending map in closed form: closed_form.py compiled, the same map to the last bit. That module says what is computed, and why. */
+/* Computes the blending map in closed form; gives the same bits as closed_form_map.py, which explains what is computed. */
 
 #include "../util/unfused.h"
 
@@ -13,10 +13,11 @@ enum { REACH = 2, SIDE = 5, AREA = 25, WIDE_REACH = 6, WIDE = 13, ONE = 65535 };
 
 typedef struct {
     float departure[2], deviation[2], bias; /* visible, infrared */
-    float low, span;                        /* of the map: the least value, and the largest less that */
+    float low, span;                        /* of the map: the smallest value, and the largest minus the smallest */
 } Constants;
 
-/* To each cell of row y: sign (departure |x - mean| + deviation sigma), sigma over 5 x 5. sums, squares: scratch, width + 4 each. */
+/* Sets z to departure |x - mean| + deviation sigma for each cell of row y, or subtracts it from z; sigma is over 5 x 5 cells.
+   sums, squares: scratch, width + 4 each. */
 INLINE void standing_out(const u8 *x, int height, int width, int y, float mean, float departure, float deviation, const int subtract,
                          int32_t *restrict sums, int32_t *restrict squares, float *restrict z)
 {
@@ -42,7 +43,7 @@ INLINE void standing_out(const u8 *x, int height, int width, int y, float mean, 
     }
 }
 
-/* tanh to 1e-4, from its continued fraction: the same on every machine. |x| at most 4.97 */
+/* Approximates tanh to 1e-4 by its continued fraction, with the same bits on every machine; |x| at most 4.97. */
 INLINE float rational_tanh(float x)
 {
     const float s = x * x;

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefuse.fusion.lost import SCALES, STEPS, CompiledLostContrast, LostContrast, NumpyLostContrast, lost_contrast
+from edgefuse.fusion.lost_contrast import SCALES, STEPS, CompiledLostContrast, LostContrast, NumpyLostContrast, largest
 from edgefuse.util import compiled
 from edgefuse.util.arrays import UInt8Array
 from tests.fusion.pairs import random
@@ -32,7 +32,7 @@ def test_by_the_formula(way: type[LostContrast]) -> None:
     # centre of 3, ring of 7 without it: flat, so s is 0; C = 140 / 4, K = 16 / 4
     assert planes[1][11, 15] == int(min(35, 2) * min(1, 4 * (0.95 - 16 / 140)) * 1 * STEPS)
     assert planes[1][2, 2] == 0
-    found = lost_contrast(way(infrared.shape), infrared, fused, 0.95)
+    found = largest(way(infrared.shape), infrared, fused, 0.95)
     assert (found[8:15, 12:19] == planes[1][11, 15]).all()
     assert found[3, 3] == 0
 
@@ -40,11 +40,11 @@ def test_by_the_formula(way: type[LostContrast]) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_what_the_picture_shows_is_not_lost(way: type[LostContrast]) -> None:
     infrared = body()
-    assert not lost_contrast(way(infrared.shape), infrared, infrared, 0.95).any()
-    assert not lost_contrast(way(infrared.shape), infrared, body(255, 5), 0.95).any()
+    assert not largest(way(infrared.shape), infrared, infrared, 0.95).any()
+    assert not largest(way(infrared.shape), infrared, body(255, 5), 0.95).any()
     # differences below 15 levels and colder objects do not count
-    assert not lost_contrast(way(infrared.shape), body(74), body(60), 0.95).any()
-    assert not lost_contrast(way(infrared.shape), body(10), body(60), 0.95).any()
+    assert not largest(way(infrared.shape), body(74), body(60), 0.95).any()
+    assert not largest(way(infrared.shape), body(10), body(60), 0.95).any()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -52,7 +52,7 @@ def test_the_more_is_to_be_kept_the_more_is_lost(way: type[LostContrast]) -> Non
     infrared, fused = cv2.blur(random((40, 48), 1), (3, 3)), cv2.blur(random((40, 48), 2), (3, 3))
     before = np.zeros(infrared.shape, np.uint8)
     for keep in (0.5, 0.95, 1.1, 1.25):
-        found = lost_contrast(way(infrared.shape), infrared, fused, keep)
+        found = largest(way(infrared.shape), infrared, fused, keep)
         assert np.all(found >= before)
         before = found
     assert before.max() > 0

@@ -1,14 +1,16 @@
-"""The blending map in closed form: where one frame departs further from its mean and varies more, it takes the base.
+"""Computes the blending map M in closed form: the frame that differs more from its mean and varies more locally gets the larger share.
 
-With A and B the visible and the infrared luma at an eighth of the size, 0 to 255, and sigma the deviation over 5 x 5,
+A and B are the visible and the infrared luma at an eighth of the size, 0..255; sigma is the standard deviation over 5 x 5 cells:
 
     M = blur(sigmoid(0.744 |A - mean A| - 1.053 |B - mean B| + 0.887 sigma_A - 1.778 sigma_B - 1.045))
 
-blurred by 13 x 13 twice, frames mirrored about their edge pixels, then drawn in to [0.10, 0.97]. Ours; the constants were fitted by
-tools/mobilefuse/fit_map.py on RoadScene and MSRS. The wide blur leaves few borders that follow nothing in the scene.
+blur is the mean over 13 x 13 cells, applied twice; frames are mirrored about their edge pixels. The result is scaled to [0.10, 0.97]. The
+wide blur avoids visible borders that the scene does not have. Source: EdgeFuse; tools/mobilefuse/fit_map.py fitted the constants on
+RoadScene and MSRS.
 
-sigmoid(z) is (1 + tanh(z / 2)) / 2 with a rational tanh that is within 1e-4 of it, in 65535ths. Sums are of integers and exact, the float32
-arithmetic is done in one order: `NumpyClosedForm` and `CompiledClosedForm` (closed_form.c) give the same bits on every machine.
+sigmoid(z) is computed as (1 + tanh(z / 2)) / 2, with a rational tanh (error below 1e-4), in 65535ths. Sums are exact integers, and the
+order of the float32 operations is fixed, so `NumpyClosedForm` and `CompiledClosedForm` (closed_form_map.c) give the same bits on every
+machine.
 """
 
 from __future__ import annotations
@@ -24,28 +26,30 @@ from edgefuse.util.arrays import Float32Array, UInt8Array
 
 DEPARTURE, DEVIATION, BIAS = (0.744, 1.053), (0.887, 1.778), -1.045
 WINDOW, BLUR = (5, 5), (13, 13)
-# neither source is ever left out for its looks alone: there is always something of both
+# range of the map: both frames always contribute
 SHARES = (0.10, 0.97)
 _ONE = 65535  # a share of 1
-_LARGEST = np.float32(4.97)  # where the rational tanh is 1
+_LARGEST = np.float32(4.97)  # the rational tanh reaches 1 here
 
 
 class ClosedForm(Protocol):
-    """Maps of one size."""
+    """Computes maps of one size."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         """shape: (rows, columns) of an eighth of the padded frame."""
 
     def __call__(self, visible: UInt8Array, infrared: UInt8Array) -> Float32Array:
-        """The visible frame's share, float32 in [0.10, 0.97], the caller's. visible, infrared: uint8 of `shape`, contiguous."""
+        """Return the visible frame's share, a new float32 array in [0.10, 0.97]. visible, infrared: uint8 of `shape`, contiguous."""
 
 
 def best() -> type[ClosedForm]:
-    """The compiled one where there is one."""
+    """Return the fastest implementation: the compiled one if the compiled core is there."""
     return CompiledClosedForm if compiled.library() else NumpyClosedForm
 
 
 class NumpyClosedForm:
+    """Implements `ClosedForm` with NumPy."""
+
     def __init__(self, shape: tuple[int, int]) -> None:
         self._shape = shape
 
@@ -60,7 +64,7 @@ class NumpyClosedForm:
 
 
 def _standing_out(image: UInt8Array, departure: float, deviation: float) -> Float32Array:
-    """departure |x - mean x| + deviation sigma(x)."""
+    """Return departure |x - mean x| + deviation sigma(x) of an image, float32 (H, W)."""
     whole = image.astype(np.int64)
     mean = np.float32(whole.sum()) / np.float32(image.size)
     side = WINDOW[0]
@@ -71,7 +75,7 @@ def _standing_out(image: UInt8Array, departure: float, deviation: float) -> Floa
 
 
 def _rational_tanh(x: Float32Array) -> Float32Array:
-    """tanh to 1e-4, from its continued fraction; |x| at most 4.97."""
+    """Approximate tanh to 1e-4 by its continued fraction; |x| at most 4.97."""
     s = x * x
     above = ((s + np.float32(378)) * s + np.float32(17325)) * s + np.float32(135135)
     below = ((np.float32(28) * s + np.float32(3150)) * s + np.float32(62370)) * s + np.float32(135135)
@@ -79,7 +83,7 @@ def _rational_tanh(x: Float32Array) -> Float32Array:
 
 
 class _Constants(ctypes.Structure):
-    """`Constants` of closed_form.c, field by field."""
+    """Mirrors `Constants` of closed_form_map.c, field by field."""
 
     _fields_ = [
         *((name, ctypes.c_float * 2) for name in ("departure", "deviation")),
@@ -88,6 +92,8 @@ class _Constants(ctypes.Structure):
 
 
 class CompiledClosedForm:
+    """Implements `ClosedForm` with the compiled core."""
+
     def __init__(self, shape: tuple[int, int]) -> None:
         library = compiled.library()
         assert library is not None

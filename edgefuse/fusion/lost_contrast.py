@@ -1,13 +1,14 @@
-"""Where would a picture lose the infrared frame's contrast? Asked of both at an eighth of the frame's size, on three scales.
+"""Finds where a fused picture loses the contrast of the infrared frame, on three scales, at an eighth of the frame's size.
 
-For a centre of 1, 3 or 5 cells and the ring around it in a box of 5, 7 or 9, C = d / (s + 4): d is the centre's mean less the ring's, s
-the ring's standard deviation, in levels. C is the infrared frame's, K the picture's. What is lost is
+The contrast of a cell is d / (s + 4). d is the difference between the mean of a centre of 1, 3 or 5 cells along each axis and the mean of
+the ring around it, which fills a box of 5, 7 or 9; s is the ring's standard deviation; both in levels. C is the contrast in the infrared
+frame, K that in the picture, and `keep` the share of the contrast that is enough. The lost contrast is
 
     L = min(C, 2) clip(4 (keep - K / C)) clip((d - 15) / 10),     each clip to [0, 1]
 
-in 127ths, rounded down, and counts for the whole box: `lost` is the largest of the boxes that a cell lies in. All sums are of integers
-and exact; the float32 arithmetic is done in one order, without fused multiply-adds, so that
-`NumpyLostContrast` and `CompiledLostContrast` (lost.c) give the same bits on every machine.
+in 127ths, rounded down. It counts for the whole box, so a cell gets the largest L of all boxes that contain it (`largest`). Sums are exact
+integers, and the order of the float32 operations is fixed, without fused multiply-adds, so that `NumpyLostContrast` and
+`CompiledLostContrast` (lost_contrast.c) give the same bits on every machine.
 """
 
 from __future__ import annotations
@@ -22,37 +23,41 @@ from numpy.typing import NDArray
 from edgefuse.util import compiled
 from edgefuse.util.arrays import Float32Array, UInt8Array
 
-SCALES = ((1, 5), (3, 7), (5, 9))
-STEPS = 127  # of a contrast of 1; `MOST` times it is a byte
-MOST = 2.0
+SCALES = ((1, 5), (3, 7), (5, 9))  # sides of centre and box, in cells
+STEPS = 127  # the value that stands for a lost contrast of 1
+MOST = 2.0  # contrasts are limited to this, so that a value fits into a byte
 _DIFFERENCE, _RISE, _SLOPE, _NOISE = 15.0, 10.0, 4.0, 4.0
 _KERNELS = [np.ones((box, box), np.uint8) for _, box in SCALES]
-_BORDER = 4  # cells that the widest box reaches beyond the frame, where its edge is repeated
+_BORDER = 4  # cells by which the widest box extends beyond the frame, whose edge is repeated
 
 
 class LostContrast(Protocol):
+    """Computes the lost contrast of pictures of one size."""
+
     def __init__(self, shape: tuple[int, int]) -> None:
         """shape: (rows, columns) of both pictures."""
 
     def planes(self, infrared: UInt8Array, fused: UInt8Array, keep: float) -> list[UInt8Array]:
-        """L of each scale, uint8, overwritten by the next."""
+        """Return L for each scale, uint8 of `shape`; overwritten by the next call. Arguments: see `largest`."""
 
 
 def best() -> type[LostContrast]:
-    """The compiled one where there is one."""
+    """Return the fastest implementation: the compiled one if the compiled core is there."""
     return CompiledLostContrast if compiled.library() else NumpyLostContrast
 
 
-def lost_contrast(finder: LostContrast, infrared: UInt8Array, fused: UInt8Array, keep: float) -> UInt8Array:
-    """The largest L of the boxes that each cell lies in, uint8 in 127ths, of the pictures' shape.
+def largest(finder: LostContrast, infrared: UInt8Array, fused: UInt8Array, keep: float) -> UInt8Array:
+    """Return for each cell the largest L of the boxes that contain it, uint8 in 127ths, of the shape of the pictures.
 
-    infrared, fused: uint8 at an eighth of the size, contiguous. keep: the share of the contrast that is enough, float.
+    infrared, fused: uint8 at an eighth of the size, contiguous. keep: share of the contrast that is enough, 0..1.
     """
-    found = [cv2.dilate(plane, kernel) for plane, kernel in zip(finder.planes(infrared, fused, keep), _KERNELS, strict=True)]
-    return cv2.max(cv2.max(found[0], found[1], dst=found[0]), found[2], dst=found[0])
+    widened = [cv2.dilate(plane, kernel) for plane, kernel in zip(finder.planes(infrared, fused, keep), _KERNELS, strict=True)]
+    return cv2.max(cv2.max(widened[0], widened[1], dst=widened[0]), widened[2], dst=widened[0])
 
 
 class NumpyLostContrast:
+    """Implements `LostContrast` with NumPy."""
+
     def __init__(self, shape: tuple[int, int]) -> None:
         self._shape = shape
 
@@ -72,13 +77,13 @@ class NumpyLostContrast:
 
 
 def _sums(picture: UInt8Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sums of the picture, and of its squares, over all above and to the left, its edge repeated all around."""
+    """Return the integral images of the picture and of its squares; the edge is repeated by `_BORDER` cells on each side."""
     whole = np.pad(picture.astype(np.int64), _BORDER, mode="edge")
     return tuple(np.pad(x, ((1, 0), (1, 0))).cumsum(0).cumsum(1) for x in (whole, whole * whole))  # type: ignore[return-value]
 
 
 def _box(sums: NDArray[np.int64], size: int, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """The sum over `size` x `size` cells around each cell."""
+    """Return the sum over `size` x `size` cells around each cell, from an integral image."""
     first = _BORDER - size // 2
     y, x = slice(first, first + shape[0]), slice(first, first + shape[1])
     below, right = slice(y.start + size, y.stop + size), slice(x.start + size, x.stop + size)
@@ -88,7 +93,7 @@ def _box(sums: NDArray[np.int64], size: int, shape: tuple[int, int]) -> NDArray[
 def _contrast(
     sums: tuple[NDArray[np.int64], NDArray[np.int64]], centre: int, box: int, shape: tuple[int, int]
 ) -> tuple[Float32Array, Float32Array]:  # fmt: skip
-    """d and d / (s + 4) of the centre against the ring."""
+    """Return d and d / (s + 4) of each cell, from the integral images of `_sums`."""
     cells = centre * centre
     ring = box * box - cells
     middle = _box(sums[0], centre, shape)
@@ -100,6 +105,8 @@ def _contrast(
 
 
 class CompiledLostContrast:
+    """Implements `LostContrast` with the compiled core."""
+
     def __init__(self, shape: tuple[int, int]) -> None:
         library = compiled.library()
         assert library is not None

@@ -1,5 +1,4 @@
-/* Where a picture would lose the infrared frame's contrast: lost.py compiled, the same planes to the last bit. That module says what is
-   computed, and why. */
+/* Finds where a picture loses the infrared frame's contrast; gives the same bits as lost_contrast.py, which explains what is computed. */
 
 #include "../util/unfused.h"
 
@@ -11,7 +10,7 @@ typedef uint8_t u8;
 
 enum { BORDER = 4 };
 
-/* Sums over all above and to the left, the picture's edge repeated all around; of the squares, too. They may wrap: boxes of them don't. */
+/* Computes the integral images of x and of its squares, with the edge repeated by BORDER. They may wrap around; sums over boxes do not. */
 static void sums(const u8 *x, int height, int width, uint32_t *restrict sum, uint32_t *restrict squares)
 {
     const int h = height + 2 * BORDER, w = width + 2 * BORDER, row = w + 1;
@@ -40,7 +39,7 @@ INLINE int32_t box(const uint32_t *restrict at, ptrdiff_t row, int first, int si
     return (int32_t)(bottom[size] - top[size] - bottom[0] + top[0]);
 }
 
-/* d; at: the sums' row and column of the cell, less the border. */
+/* Difference d of a cell. at: the cell in the integral image, before the border is added. */
 INLINE float difference(const uint32_t *restrict at, ptrdiff_t row, int centre, int size)
 {
     const int cells = centre * centre, ring = size * size - cells;
@@ -71,7 +70,7 @@ INLINE u8 value(const uint32_t *restrict a, const uint32_t *restrict a2, const u
     return (u8)(least(c, 2.0f) * missing * rise * 127.0f);
 }
 
-/* One scale's plane. First d of a whole row, in vectors; then the few cells that stand out. */
+/* Computes the plane of one scale: d for a whole row, vectorised, then the rest for the few cells with a large d. */
 INLINE void plane_of(const uint32_t *restrict a, const uint32_t *restrict a2, const uint32_t *restrict f, const uint32_t *restrict f2,
                      int height, int width, const int centre, const int size, float keep, u8 *restrict out, float *restrict d)
 {
