@@ -104,13 +104,14 @@ class TiffSource(CubeSource):
         bare = CubeInfo((dataset.height, dataset.width, count), np.dtype(dataset.dtypes[0]))
         own_tags = dataset.tags(ns=_NAMESPACE)
         fields: dict[str, Any] = {}
+        described = self._bands.descriptions
         fields |= spectral_fields(self.path, self._bands)
-        names = self._bands.values("descriptions")
+        names = [band.name for band in described]
         if any(names):
             fields["band_names"] = tuple(name or f"band {n + 1}" for n, name in enumerate(names))
         if "nodata" in own_tags or dataset.nodata is not None:
             fields["nodata"] = as_nodata(own_tags.get("nodata", dataset.nodata))
-        gain, offset = self._bands.values("scales"), self._bands.values("offsets")
+        gain, offset = [band.scale for band in described], [band.offset for band in described]
         if set(gain) != {1.0} or set(offset) != {0.0}:
             fields["gain"], fields["offset"] = finite(gain), finite(offset)
         if not dataset.transform.is_identity or dataset.crs:

@@ -19,10 +19,10 @@ _logger = logging.getLogger(__name__)
 
 def spectral_fields(path: Path, bands: TiffBands) -> dict[str, Any]:
     """Return `wavelengths` and `fwhm` in nanometres, from the first place that has them, and what else the ENVI domain says."""
-    tags = bands.tags()
+    tags = [band.tags for band in bands.descriptions]
     fields = _waves(path, tags, "wavelength", "fwhm", tags[0].get("wavelength_units", "nanometers"))
     if not fields:
-        fields = _waves(path, bands.tags("IMAGERY"), "CENTRAL_WAVELENGTH_UM", "FWHM_UM", "um")
+        fields = _waves(path, [band.imagery for band in bands.descriptions], "CENTRAL_WAVELENGTH_UM", "FWHM_UM", "um")
     header = envi_domain(bands.first.tags(ns=ENVI))
     if header:
         lists = {name: _list(header.get(name, ""), len(bands)) for name in _READ - {"wavelength units", "data ignore value"}}
