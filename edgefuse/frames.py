@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +16,48 @@ Modality = Literal["visible", "infrared"]
 SensorState = Literal["normal", "calibrating", "frozen"]
 
 
+class Correction(Protocol):
+    """Conversion between the temperature that a surface seems to have and its own (`edgefuse.thermal.emission`); rises, and is hashable."""
+
+    def surface_celsius(self, apparent: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the surface's temperature for apparent ones, any shape; NaN where there is none."""
+
+    def apparent_celsius(self, surface: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the apparent temperature of a surface."""
+
+
 @dataclass(frozen=True, slots=True)
 class Radiometry:
     """Meaning of a raw infrared frame's counts.
 
-    sensor: its name (`edgefuse.thermal.sensors`). scale, offset: degrees Celsius = counts * scale + offset; scale is None where the
-    conversion is unknown. state: "calibrating" while the shutter is closed for flat-field correction, "frozen" where the picture is
-    unchanged for longer (`edgefuse.thermal.ffc`).
+    sensor: its name (`edgefuse.thermal.sensors`). scale, offset: apparent degrees Celsius = counts * scale + offset; scale is None where
+    the conversion is unknown. state: "calibrating" while the shutter is closed for flat-field correction, "frozen" where the picture is
+    unchanged for longer (`edgefuse.thermal.ffc`). correction: for emissivity and surroundings; None where apparent temperatures are told.
     """
 
     sensor: str
     scale: float | None = None
     offset: float = 0.0
     state: SensorState = "normal"
+    correction: Correction | None = None
 
     def celsius(self, counts: float) -> float | None:
-        """Convert counts to degrees Celsius; None where the conversion is unknown."""
-        return None if self.scale is None else counts * self.scale + self.offset
+        """Convert counts to degrees Celsius; None where the conversion is unknown, NaN where no surface gives these counts."""
+        if self.scale is None:
+            return None
+        apparent = counts * self.scale + self.offset
+        return apparent if self.correction is None else float(self.correction.surface_celsius(np.asarray(apparent, np.float64)))
+
+    def counts(self, celsius: float) -> float:
+        """Return the counts of a temperature, not rounded: the inverse. Only where the conversion is known."""
+        assert self.scale is not None
+        if self.correction is not None:
+            celsius = float(self.correction.apparent_celsius(np.asarray(celsius, np.float64)))
+        return (celsius - self.offset) / self.scale
+
+    def facts(self) -> dict[str, str | float | None]:
+        """Return what a sensor gives by itself, for files."""
+        return {"sensor": self.sensor, "scale": self.scale, "offset": self.offset, "state": self.state}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +117,15 @@ class FramePair:
 class FusedFrame:
     """The picture made from a pair.
 
-    data: uint8, (H, W) where the visible frame is grey, else (H, W, 3) BGR.
+    data: what is shown, recorded and streamed. The fused picture, uint8, (H, W) where the visible frame is grey, else (H, W, 3) BGR; or
+    another view of the pair (`edgefuse.views`), which may have another size and is mostly BGR.
     pair: its input.
     stages_ns: nanoseconds by stage (`Fuser.stages`).
     decided_map: the blending map at the resolution at which the network makes it, 1 / `map_scale` of the frame's; None without a map.
     decided_targets: the mask of targets at the resolution it was decided at, a `target_scale`-th of the frame's; None where a model has
     none.
     Both may reach beyond the frame by its padding.
+    beneath: the fused picture where `data` is another view or has an overlay; None where `data` is the fused picture.
     """
 
     data: NDArray[np.uint8]
@@ -108,6 +135,12 @@ class FusedFrame:
     map_scale: int = 1
     decided_targets: NDArray[np.float32] | None = None
     target_scale: int = 1
+    beneath: NDArray[np.uint8] | None = None
+
+    @property
+    def fused(self) -> NDArray[np.uint8]:
+        """The fused picture, without overlay: uint8, (H, W) where the visible frame is grey, else (H, W, 3) BGR."""
+        return self.data if self.beneath is None else self.beneath
 
     @property
     def name(self) -> str:
@@ -120,9 +153,10 @@ class FusedFrame:
 
     @property
     def targets(self) -> NDArray[np.float32] | None:
-        """float32 (H, W) in [0, 1], how far each pixel was pulled to the infrared frame as a target's: 0 all over where none would be lost.
+        """Return the mask of targets, float32 (H, W) in [0, 1]: how much each pixel follows the infrared frame.
 
-        None where a model knows no targets (those that draw the picture at full resolution). Made when asked for.
+        It is 0 everywhere if the blend loses no target. None for models without targets (those that compute the picture at full
+        resolution). Computed on access.
         """
         return self._whole(self.decided_targets, self.target_scale)
 
@@ -134,4 +168,4 @@ class FusedFrame:
 
         height, width = (n * scale for n in plane.shape)
         whole = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-        return whole[: self.data.shape[0], : self.data.shape[1]]
+        return whole[: self.fused.shape[0], : self.fused.shape[1]]

@@ -21,7 +21,7 @@ from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.thermal.ffc import StallWatch, can_stall
-from edgefuse.util import zone
+from edgefuse.util import shape
 
 __all__ = ["Alarms"]
 
@@ -39,7 +39,7 @@ class Alarms:
                 raise SettingsError(
                     f"alarm.{name}: an alarm's name must be up to 40 letters, digits, _ and -, because it becomes a part of MQTT topics"
                 )
-            zone.parse(s.zone)
+            shape.parse(s.zone)
             hook.check_program(s.hook, f"alarm.{name}.hook")
 
     def __init__(self, tables: Mapping[str, AlarmSettings], live: Live, info: Info) -> None:
@@ -105,7 +105,7 @@ class Alarms:
 
 class _Alarm:
     def __init__(self, name: str, s: AlarmSettings) -> None:
-        self._zone = zone.parse(s.zone)
+        self._zone = shape.parse(s.zone)
         self.settings, self._name = s, name
         self._state = AlarmStateMachine(s.duration, s.cooldown)
         self._count, self._fault, self._held = 0, "", False
@@ -144,7 +144,15 @@ class _Alarm:
         facts: dict[str, Any] = {"state": change, "measure": s.measure, s.unit: reading.value}
         facts |= {f"above_{s.unit}": s.above} if s.above is not None else {f"below_{s.unit}": s.below}
         facts |= {
-            k: v for k, v in (("x", reading.x), ("y", reading.y), ("pixels", reading.pixels), ("zone", s.zone or None)) if v is not None
+            k: v
+            for k, v in (
+                ("x", reading.x),
+                ("y", reading.y),
+                ("pixels", reading.pixels),
+                ("region", s.region or None),
+                ("zone", s.zone or None),
+            )
+            if v is not None
         }
         facts["frame"] = frame.name
         if change == "raised":

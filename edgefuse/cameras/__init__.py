@@ -19,7 +19,7 @@ __all__ = ["AUTO_CAMERAS", "Camera", "camera"]
 
 AUTO_CAMERAS = "auto"  # a spec that stands for those attached
 
-_OF_ALL = ("crop", "bad_pixels")  # options of every kind of camera
+_OF_ALL = ("crop", "bad_pixels", "rotate", "flip")  # options of every kind of camera
 _EXAMPLE = "such as --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100"
 
 

@@ -1,27 +1,36 @@
-"""A camera whose frames are cropped, and whose bad pixels are set to 0, "no measurement" (`edgefuse.thermal.invalid`)."""
+"""A camera whose frames are cropped, rotated and flipped, and whose bad pixels become 0, "no measurement" (`edgefuse.thermal.invalid`)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+import cv2
 import numpy as np
 
 from edgefuse.cameras.base import Camera
 from edgefuse.errors import CameraError, SettingsError
 from edgefuse.frames import Frame, Modality
 from edgefuse.util import zone
-from edgefuse.util.uri import Uri, expand
+from edgefuse.util.uri import Uri, choice, expand
 from edgefuse.util.zone import Zone
+
+Flip = Literal["none", "horizontal", "vertical", "both"]
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_FLIPS = {"horizontal": 1, "vertical": 0, "both": -1}
 
 
 class AdjustedCamera(Camera):
-    """Passes on another camera's frames. Places of bad pixels count from the upper left of the frame before it is cropped."""
+    """Passes on another camera's frames: bad pixels are set to 0, then the frame is cropped, then rotated, then flipped.
 
-    def __init__(self, inner: Camera, crop: Zone | None, bad: tuple[tuple[int, int], ...]) -> None:
+    Places of bad pixels and of the crop count from the upper left of the frame that the camera gives.
+    """
+
+    def __init__(self, inner: Camera, crop: Zone | None, bad: tuple[tuple[int, int], ...], rotate: int = 0, flip: Flip = "none") -> None:
+        """rotate: degrees clockwise, 0, 90, 180 or 270. flip: horizontal exchanges left and right."""
         self.inner, self.modality, self.label = inner, inner.modality, inner.label
-        self._crop, self._bad = crop, bad
+        self._crop, self._bad, self._rotate, self._flip = crop, bad, rotate, flip
 
     @classmethod
     def from_uri(cls, uri: Uri, modality: Modality) -> Self:
@@ -69,14 +78,23 @@ class AdjustedCamera(Camera):
             if where is None:
                 raise CameraError("format", f"{self.label}: crop= lies outside its {frame.size[0]}x{frame.size[1]} pixels")
             data = np.ascontiguousarray(data[where])
+        if self._rotate:
+            data = cv2.rotate(data, _TURNS[self._rotate])
+        if self._flip != "none":
+            data = cv2.flip(data, _FLIPS[self._flip])
         return replace(frame, data=data)
 
 
 def adjusted(camera: Camera, uri: Uri) -> Camera:
-    """Return the camera with what its URI asks for: `crop=WIDTHxHEIGHT+X+Y`, `bad_pixels=FILE`. Raises SettingsError."""
+    """Return the camera with what its URI asks for: `crop=WIDTHxHEIGHT+X+Y`, `bad_pixels=FILE`, `rotate=90`, `flip=horizontal`.
+
+    Raises SettingsError.
+    """
     crop = zone.parse(uri.options["crop"]) if "crop" in uri.options else None
     bad = read_bad(expand(uri.options["bad_pixels"])) if "bad_pixels" in uri.options else ()
-    return camera if crop is None and not bad else AdjustedCamera(camera, crop, bad)
+    rotate = int(uri.option("rotate", "0", choice("0", "90", "180", "270")))
+    flip: Any = uri.option("flip", "none", choice("none", *_FLIPS))
+    return camera if crop is None and not bad and not rotate and flip == "none" else AdjustedCamera(camera, crop, bad, rotate, flip)
 
 
 def read_bad(path: Path) -> tuple[tuple[int, int], ...]:

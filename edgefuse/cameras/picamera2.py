@@ -7,8 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from edgefuse.cameras import picamera2_controls
 from edgefuse.cameras.base import Camera
 from edgefuse.cameras.clock import from_boottime
+from edgefuse.cameras.picamera2_controls import PiControls
 from edgefuse.errors import CameraError, SettingsError
 from edgefuse.frames import Frame, Modality
 from edgefuse.util.uri import Uri, real, size, whole
@@ -33,11 +35,14 @@ def module() -> Any:
 class PiCamera(Camera):
     """Frames as BGR uint8 (H, W, 3), timed by the sensor's start of exposure."""
 
-    OPTIONS = ("size", "fps")
+    OPTIONS = ("size", "fps", *picamera2_controls.OPTIONS)
 
-    def __init__(self, number: int, label: str, modality: Modality, size: tuple[int, int] = (640, 480), fps: float = 30.0) -> None:
+    def __init__(
+        self, number: int, label: str, modality: Modality, size: tuple[int, int] = (640, 480), fps: float = 30.0,
+        controls: PiControls | None = None,
+    ) -> None:  # fmt: skip
         self.modality, self.label, self.fps = modality, label, fps
-        self._number, self._size = number, size
+        self._number, self._size, self._controls = number, size, controls or PiControls()
         self._camera: Any = None
 
     @classmethod
@@ -49,7 +54,8 @@ class PiCamera(Camera):
             number = -1
         if number < 0:
             raise SettingsError(f"{uri.text}: expected a camera's number, such as picamera2:0 (rpicam-hello --list-cameras shows them)")
-        return cls(number, uri.text, modality, uri.option("size", (640, 480), size), uri.option("fps", 30.0, real(0.1, 1000)))
+        fps = uri.option("fps", 30.0, real(0.1, 1000))
+        return cls(number, uri.text, modality, uri.option("size", (640, 480), size), fps, picamera2_controls.from_uri(uri, fps))
 
     def identity(self) -> str:
         """Return libcamera's id of the camera."""
@@ -62,14 +68,19 @@ class PiCamera(Camera):
     def open(self) -> None:
         self.close()
         self.identity()
+        kind = module()
         try:
-            camera = module()(self._number)
+            tuning = self._controls.tuning
+            camera = kind(self._number) if tuning is None else kind(self._number, tuning=kind.load_tuning_file(str(tuning)))
         except (RuntimeError, IndexError, OSError) as e:
             raise CameraError("busy", f"{self.label} can't be opened ({_line(e)}); close the program that uses it") from None
         try:
             # RGB888 is libcamera's name for OpenCV's BGR
             wanted = {"format": "RGB888", "size": self._size}
-            camera.configure(camera.create_video_configuration(main=wanted, controls={"FrameRate": self.fps}, buffer_count=4))
+            if fault := self._controls.fault(camera.camera_controls):
+                raise CameraError("format", f"{self.label} {fault}")
+            controls = {"FrameRate": self.fps, **self._controls.values}
+            camera.configure(camera.create_video_configuration(main=wanted, controls=controls, buffer_count=4))
             given = tuple(camera.camera_configuration()["main"]["size"])
             if given != self._size:
                 raise CameraError("format", f"{self.label} gives {given[0]}x{given[1]}, not {self._size[0]}x{self._size[1]}; set size=")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.board.libraries import opencv_ignores_ffmpeg_options
 from edgefuse.cameras.base import Camera
 from edgefuse.cameras.clock import StreamClock
 from edgefuse.errors import CameraError, FrameError
@@ -31,6 +33,7 @@ _SILENT_S = 5
 _FFMPEG = "rtsp_transport;tcp|analyzeduration;30000000|probesize;20000000|fpsprobesize;2"
 _OPEN_MS, _READ_MS = 30000, 30000  # limits of the wait for a picture, while data comes
 _MJPG = int.from_bytes(b"MJPG", "little")
+_log = logging.getLogger(__name__)
 _GREY16 = int.from_bytes(b"Y1\x00\x10", "little")  # FFmpeg's tag of gray16le
 
 
@@ -97,6 +100,9 @@ class StreamCamera(Camera):
             capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise CameraError("missing", f"{self.label} can't be opened; check that the camera is on, its address, user and password")
+        if opencv_ignores_ffmpeg_options(cv2.__version__):
+            what = "OpenCV %s ignores FFmpeg's options, so that %s can be silent for %d s, not %d (pip install -U opencv-python-headless)"
+            _log.warning(what, cv2.__version__, self.label, _OPEN_MS // 1000, _SILENT_S)
         if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY16:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         # Motion JPEG is taken undecoded, because FFmpeg decodes a part of a picture without a word

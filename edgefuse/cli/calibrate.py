@@ -18,10 +18,11 @@ import numpy as np
 import edgefuse
 from edgefuse.calibration import registration
 from edgefuse.calibration.registration import Array, Calibration, Lens, Method
+from edgefuse.cameras import AUTO_CAMERAS
 from edgefuse.errors import CalibrationError, MeasurementError, OutputError, SettingsError
 from edgefuse.util import files
 from edgefuse.util.text import line
-from edgefuse.util.uri import expand, real, whole
+from edgefuse.util.uri import expand, real, safe, whole
 
 if TYPE_CHECKING:
     from edgefuse.calibration.points import Fit
@@ -37,6 +38,7 @@ Three ways (docs/how-to/calibration.md):
 
 examples:
   edgefuse calibrate --source folder:pairs --distance 12
+  edgefuse calibrate --camera visible=picamera2:0 --camera infrared=v4l2:1e4e:0100 --every 10
   edgefuse calibrate --source folder:pairs --click --save calibration.toml --overlay overlay.png
   edgefuse calibrate --source folder:board --target 9x6
   edgefuse calibrate --source folder:pairs --points points.txt      lines of VISIBLE_X VISIBLE_Y INFRARED_X INFRARED_Y
@@ -64,7 +66,12 @@ def add(commands: Any) -> None:
         description="Register infrared frames with visible ones, and save the calibration for edgefuse run --calibration.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    p.add_argument("--source", metavar="URI", required=True, help="source of the pairs, as for edgefuse run")
+    where = p.add_mutually_exclusive_group(required=True)
+    where.add_argument("--source", metavar="URI", help="source of the pairs, as for edgefuse run")
+    where.add_argument(
+        "--camera", metavar="MODALITY=CAMERA", nargs="?", const=AUTO_CAMERAS, action="append",
+        help="a live camera, as for edgefuse run: visible=CAMERA and again infrared=CAMERA; without a value: those attached",
+    )  # fmt: skip
     how = p.add_mutually_exclusive_group()
     how.add_argument(
         "--points", metavar="FILE", help="file of point pairs, one per line: VISIBLE_X VISIBLE_Y INFRARED_X INFRARED_Y, pixels"
@@ -90,6 +97,16 @@ def add(commands: Any) -> None:
     p.set_defaults(command=command)
 
 
+def _open_cameras(args: argparse.Namespace) -> Source:
+    """Open the cameras, and name them as the source. Raises SettingsError, SourceError, CameraError."""
+    from edgefuse.sources.cameras import CamerasSource, PairingOptions
+
+    # no frame twice: a repeated one would be a pair of two moments
+    source = CamerasSource(args.camera, PairingOptions(fresh=True))
+    args.source = safe(source.info.uri)
+    return source
+
+
 def command(args: argparse.Namespace) -> int:
     """Run the command. Returns 0 or raises; an unreliable calibration is never written."""
     from edgefuse.sources import open_source
@@ -101,7 +118,7 @@ def command(args: argparse.Namespace) -> int:
     if checked is not None and args.save:
         raise SettingsError("--check and --save cannot be combined")
     marks = _marks(args)
-    with open_source(args.source) as source:
+    with _open_cameras(args) if args.camera else open_source(args.source) as source:
         outputs = _outputs(args, source)
         pairs = _read(source, frames or (1 if marks is not None or args.click else _PAIRS), every or 1)
     begin = time.perf_counter()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def command(args: argparse.Namespace) -> int:
                 continue
             last, name = frame, f"{len(listed):06d}.tiff"
             files.write_atomic(folder / name, images.encode(frame.data, ".tiff"))
-            law = asdict(frame.radiometry) if frame.radiometry else None
+            law = frame.radiometry.facts() if frame.radiometry else None
             listed.append({"file": name, "name": frame.name, "time_ns": frame.time_ns, "radiometry": law})
         progress.close()
     facts = {"recording": str(path), "frames": listed}

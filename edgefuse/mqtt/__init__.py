@@ -67,7 +67,7 @@ class Mqtt:
         self._commands = {"done": 0, "failed": 0, "refused": 0, "ignored": 0}
         endpoint = Endpoint(self._device, self._base, self._initial_messages, self._on_command if s.commands else None, self._on_state)
         self._link = Link(where, tls, endpoint, self._backlog, s.retry)
-        self._announced: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self._announced: discovery.Features | None = None
         self._configs: set[str] = set()  # discovery topics sent to Home Assistant; one that is no longer needed is cleared
         self._closed = False
         self._end = live.listen(self._on_event)
@@ -142,10 +142,12 @@ class Mqtt:
             for message in self._initial_messages():
                 self._link.put(message)
 
-    def _features(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the names of (alarms, accepted commands)."""
+    def _features(self) -> discovery.Features:
+        """Return what Home Assistant is told of."""
         taken = ("snapshot", *(c for c in self._live.commands if c in ("record", "reload"))) if self._s.commands else ()
-        return tuple(alarm_states(self._live.report())), taken
+        report = self._live.report()
+        regions = tuple((name, r["unit"] or self._live.unit) for name, r in (report.get("region") or {}).items())
+        return discovery.Features(tuple(alarm_states(report)), taken, self._live.unit, regions)
 
     def _publish_picture(self) -> bool:
         """Publish the newest frame; returns False where there is none yet."""
@@ -179,7 +181,7 @@ class Mqtt:
             messages.append(Message("alarm", f"alarm/{name}", _json(payload), retain=True))
         if self._discovery:
             model = str(self._info.model.get("name", "EdgeFuse"))
-            configs = discovery.configs(self._base, self._device, model, *self._announced)
+            configs = discovery.configs(self._base, self._device, model, self._announced)
             payloads = dict.fromkeys(self._configs - configs.keys(), b"") | {t: _json(c) for t, c in configs.items()}
             self._configs = set(configs)
             messages += [Message("event", f"/{self._discovery}/{topic}", p, retain=True) for topic, p in payloads.items()]

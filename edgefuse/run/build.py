@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edgefuse.calibration import registration
 from edgefuse.calibration.registration import Calibration, Registration
-from edgefuse.errors import CalibrationError, EdgeFuseError, OutputError, SourceError
+from edgefuse.errors import CalibrationError, EdgeFuseError, OutputError, SettingsError, SourceError
 from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser, load
 from edgefuse.settings import RunSettings
 from edgefuse.sinks import Sink, open_sink
 from edgefuse.sources import Source, open_source
 from edgefuse.sources.recorded import RecordedSource
-from edgefuse.util import files
+from edgefuse.util import files, shape
 from edgefuse.util.uri import expand
+from edgefuse.views import display as views
+from edgefuse.views.base import ViewOptions
+from edgefuse.views.display import Display
 
 Size = tuple[int, int] | None
 
@@ -76,12 +81,30 @@ def check_sizes(calibration: Calibration | None, source: Source) -> None:
         raise SourceError(f"{sizes}; run edgefuse calibrate once, then give --calibration FILE")
 
 
+def check_regions(tables: Mapping[str, Any], source: Source) -> None:
+    """Raise SettingsError for a region, or an alarm's zone, beyond the infrared frames of a source that knows their size."""
+    _, size = getattr(source, "sizes", (None, None))
+    if size is None:
+        return
+    places = [(f"region.{name}.shape", r.shape) for name, r in tables.get("region", {}).items()]
+    places += [(f"alarm.{name}.zone", a.zone) for name, a in tables.get("alarm", {}).items()]
+    for setting, text in places:
+        if shape.area(shape.parse(text), (size[1], size[0])) is None:
+            raise SettingsError(f"{setting} = {text!r} lies outside the infrared frame of {size[0]}x{size[1]} pixels; give a place in it")
+
+
 def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fuser:
     """Load the fuser. sequence: the source's pairs are frames of one video. Raises ModelError, SettingsError, MissingDependencyError."""
     steady = sequence if s.steady == "auto" else s.steady == "on"
     return load(
         s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration, s.infrared_polarity
     )
+
+
+def display(s: RunSettings, calibration: Calibration | None, live: bool) -> Display | None:
+    """Make what draws the picture; None where the fused picture is shown as it is. live: of the source. Raises SettingsError."""
+    options = ViewOptions(s.palette, s.isotherm)
+    return views.make(s.view, options, s.overlay, s.camera_name or socket.gethostname(), live, calibration)
 
 
 @dataclass(frozen=True, slots=True)

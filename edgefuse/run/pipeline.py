@@ -40,6 +40,7 @@ class Pipeline:
         """limit: largest number of pairs to read; may be changed while it runs."""
         self._source, self._fuser, self._sinks, self._telemetry = source, fuser, sinks, telemetry
         self.limit = limit
+        self.adjust: Callable[[FramePair], FramePair] = lambda pair: pair  # applied to every pair read; may be changed while it runs
         self._pairs: queue.Queue[FramePair | FrameError | None] = queue.Queue(_QUEUE_LENGTH)
         self._frames: queue.Queue[FusedFrame | None] = queue.Queue(_QUEUE_LENGTH)
         self._size_queues()
@@ -146,6 +147,7 @@ class Pipeline:
                     break
                 count += 1
                 if isinstance(item, FramePair):
+                    item = self.adjust(item)
                     self._telemetry.read(item.nbytes, time.perf_counter_ns() - begin)
                     if item.missing != "infrared":
                         self._telemetry.infrared(item.infrared)

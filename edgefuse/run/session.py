@@ -20,9 +20,10 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.run import build, validate
 from edgefuse.run.attachments import Attachments
 from edgefuse.run.build import LoadedCalibration, Output
+from edgefuse.run.output_supervisor import Supervisor
 from edgefuse.run.pipeline import Pipeline
-from edgefuse.run.supervisor import Supervisor
 from edgefuse.settings import RunSettings, Settings
+from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink
 from edgefuse.sinks.guard import GuardedSink
 from edgefuse.sources import Source
@@ -30,6 +31,7 @@ from edgefuse.sources.recorded import RecordedSource
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.report import Telemetry
+from edgefuse.thermal.corrected import Corrected
 from edgefuse.util.backoff import Backoff
 from edgefuse.util.uri import safe
 
@@ -57,16 +59,19 @@ class RunSession:
             self.live = Live(self.report)
             self.source = undo.enter_context(self._open_source(s, self._calibration))
             build.check_outputs(s, build.inputs(s, self.source))
+            build.check_regions(given.tables, self.source)
             self._sinks = self._open_sinks(s, undo)
             self.fuser = undo.enter_context(build.fuser(s, self._calibration.calibration, self.source.info.sequence))
+            self.fuser.display = build.display(s, self._calibration.calibration, self.source.info.live)
             self._recorded = undo.enter_context(build.with_raw_recording(self.source, s, self.live.emit))
             # attachments opened early may request a report while later ones are opened
             info = self._info(s, self.fuser)
             self._attachments = Attachments({}, self.live, info)
             undo.callback(self._attachments.close)
             self._supervisor = Supervisor(self._outputs, self._attachments.revive, self.live)
-            self._attachments.exchange(given.tables, info)
+            self._attachments.exchange(validate.placed(given), info)
             self._pipeline = Pipeline(self._recorded, self.fuser, self._all_sinks(self._sinks), self.telemetry, s.frames)
+            self._apply_thermal(given)
             self._supervisor.start()
             undo.pop_all()
 
@@ -112,7 +117,7 @@ class RunSession:
             report["layout"] = self.source.info.layout
         report |= self.telemetry.report()
         report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks.values())
-        report["calibration"] = s.calibration
+        report["calibration"], report["view"] = s.calibration, s.view
         report["outputs"] = [safe(p) for p in (s.save, s.record, s.record_raw, *s.sink) if p]
         report["sinks"] = {sink.name: sink.report() for sink in sinks.values()}
         report["reloads"] = dict(self.reloads)
@@ -180,11 +185,15 @@ class RunSession:
                 if self.source.info.sequence != sequence:
                     fuser = undo.enter_context(build.fuser(s, calibration.calibration, self.source.info.sequence))
                 recorded = self._recorded
-            self._attachments.exchange(new.tables, self._info(s, fuser))
+            build.check_regions(new.tables, self.source)
+            display = build.display(s, calibration.calibration, self.source.info.live)
+            self._attachments.exchange(validate.placed(new), self._info(s, fuser))
             undo.pop_all()
         # nothing below can fail
+        fuser.display = display
         self._pipeline.exchange(fuser, self._all_sinks(sinks))
         self._pipeline.limit = s.frames
+        self._apply_thermal(new)
         (old, self.fuser), (old_sinks, self._sinks) = (self.fuser, fuser), (self._sinks, sinks)
         (before, self._recorded), self.settings, self._calibration = (self._recorded, recorded), new, calibration
         if pauses:
@@ -199,6 +208,12 @@ class RunSession:
         if old is not fuser:
             old.close()
         return changed
+
+    def _apply_thermal(self, given: Settings) -> None:
+        """Use the table [thermal] from the next frame on."""
+        thermal = given.tables.get("thermal") or ThermalSettings()
+        self._pipeline.adjust = Corrected(thermal.conditions)
+        self.telemetry.thermal.unit = self.live.unit = thermal.unit
 
     def _with_recording(self, source: Source, s: RunSettings) -> Source:
         return build.with_raw_recording(source, s, self.live.emit, new_name=True)

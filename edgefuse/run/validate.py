@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from edgefuse import registry
 from edgefuse.cameras import AUTO_CAMERAS
@@ -24,11 +25,22 @@ from edgefuse.util.uri import expand, parse
 
 
 def check_parts(given: Settings) -> None:
-    """Check cameras, outputs and the attachments' tables. Raises EdgeFuseError."""
+    """Check cameras, view, outputs and the attachments' tables. Raises EdgeFuseError."""
+    build.display(given.run, None, live=False)
     if given.run.camera:
         camera_source.check(given.run.camera)
     _check_outputs(given.run)
-    attachments.check(given.tables)
+    attachments.check(placed(given))
+
+
+def placed(given: Settings) -> dict[str, Any]:
+    """Return the tables beside [run], with alarms' regions resolved. Raises SettingsError for an unknown region."""
+    tables = dict(given.tables)
+    if "alarm" in tables:
+        from edgefuse.settings import alarm
+
+        tables["alarm"] = alarm.placed(tables["alarm"], tables.get("region", {}))
+    return tables
 
 
 def check(given: Settings) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from edgefuse.errors import SettingsError
-from edgefuse.util import zone
+from edgefuse.settings.check import suggestion
+from edgefuse.settings.region import RegionSettings
+from edgefuse.util import shape
 
 Measure = Literal["hottest", "coldest", "mean", "area"]
-AlarmUnit = Literal["celsius", "counts"]
+AlarmUnit = Literal["celsius", "fahrenheit", "counts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,13 +20,14 @@ class AlarmSettings:
     """Settings of one alarm. Field names are the settings file's keys."""
 
     above: float | None = field(
-        default=None, metadata={"help": "raise above this many degrees Celsius (or counts)", "min": -273.15, "max": 65535.0}
+        default=None, metadata={"help": "raise above this many degrees (or counts)", "min": -459.67, "max": 65535.0}
     )
     below: float | None = field(
-        default=None, metadata={"help": "raise below this many degrees Celsius (or counts)", "min": -273.15, "max": 65535.0}
+        default=None, metadata={"help": "raise below this many degrees (or counts)", "min": -459.67, "max": 65535.0}
     )
     unit: AlarmUnit = field(
-        default="celsius", metadata={"help": "unit of above, below and hysteresis: celsius, or counts for a camera without radiometry"}
+        default="celsius",
+        metadata={"help": "unit of above, below and hysteresis: celsius, fahrenheit, or counts for a camera without radiometry"},
     )
     measure: Measure = field(
         default="hottest",
@@ -31,8 +35,10 @@ class AlarmSettings:
     )
     pixels: int = field(default=1, metadata={"help": "for measure area: number of pixels beyond the threshold", "min": 1, "max": 10**8})
     zone: str = field(
-        default="", metadata={"help": "WIDTHxHEIGHT+X+Y in infrared pixels or in percent, such as 50%x40%+25%+30% (default: the frame)"}
+        default="",
+        metadata={"help": "WIDTHxHEIGHT+X+Y in infrared pixels or in percent, such as 50%x40%+25%+30%, or another shape as of a region"},
     )
+    region: str = field(default="", metadata={"help": "name of the region to measure, instead of a zone (default: the frame)"})
     hysteresis: float = field(
         default=1.0, metadata={"help": "clear when this many degrees (or counts) back from the threshold", "min": 0, "max": 65535.0}
     )
@@ -50,4 +56,22 @@ class AlarmSettings:
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
             raise SettingsError("expected either above or below")
-        zone.parse(self.zone)
+        if self.above is not None and self.unit == "celsius" and self.above < -273.15:
+            raise SettingsError(f"above = {self.above:g}: expected at least -273.15 degrees Celsius")
+        if self.below is not None and self.unit == "celsius" and self.below < -273.15:
+            raise SettingsError(f"below = {self.below:g}: expected at least -273.15 degrees Celsius")
+        shape.parse(self.zone)
+
+
+def placed(alarms: Mapping[str, AlarmSettings], regions: Mapping[str, RegionSettings]) -> dict[str, AlarmSettings]:
+    """Return the alarms with the shape of their region as their zone. Raises SettingsError for an unknown region."""
+    made = {}
+    for name, s in alarms.items():
+        if s.region and s.zone:
+            raise SettingsError(f"alarm.{name}: zone and region: give only one of them")
+        if s.region and s.region not in regions:
+            raise SettingsError(
+                f"alarm.{name}: no region '{s.region}'; {suggestion(s.region, regions) if regions else 'add [region.NAME]'}"
+            )
+        made[name] = replace(s, zone=regions[s.region].shape) if s.region else s
+    return made

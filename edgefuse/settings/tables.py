@@ -12,7 +12,7 @@ from typing import Any
 from edgefuse import registry
 
 TABLES = registry.BUILT_IN["edgefuse.settings"]
-REPEATABLE = frozenset({"alarm"})  # may be given several times, each with a name: [alarm.stove]
+REPEATABLE = frozenset({"alarm", "region"})  # may be given several times, each with a name: [alarm.stove]
 
 
 @cache

@@ -13,7 +13,6 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
@@ -231,7 +230,7 @@ def _encode_frame(frame: Frame, pack: bool) -> bytes:
     header = _json({
         "modality": frame.modality, "time_ns": frame.time_ns, "name": frame.name,
         "width": frame.size[0], "height": frame.size[1], "channels": 3 if frame.colour else 1, "bits": data.itemsize * 8,
-        "packing": packing, "radiometry": None if frame.radiometry is None else asdict(frame.radiometry),
+        "packing": packing, "radiometry": None if frame.radiometry is None else frame.radiometry.facts(),
     })  # fmt: skip
     if len(header) > _HEADER:
         raise OutputError(f"frame name {frame.name[:40]!r}... is too long to record")

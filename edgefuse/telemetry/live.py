@@ -18,6 +18,7 @@ from edgefuse.errors import EdgeFuseError
 from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
+from edgefuse.thermal.units import DegreeUnit
 from edgefuse.util.text import clean
 from edgefuse.util.worker import FaultLog
 
@@ -28,8 +29,11 @@ _REPORT_S = 1.0  # seconds for which a report is reused
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What an attachment may know of the run. source: its name, without secrets. fps: nominal, Hz. endless: the source has no known end.
-    model: name, runtime, version, precision, threads. inputs: files and folders read from, which nobody may write to."""
+    """Facts about the run for its attachments.
+
+    source: its name, without secrets. fps: nominal, Hz. endless: the source has no known end. model: name, runtime, version, precision,
+    threads. inputs: files and folders that the run reads and that must not be written to.
+    """
 
     source: str
     fps: float
@@ -51,6 +55,7 @@ class Live(Sink):
         self._on_frame: list[Callable[[int, FusedFrame], None]] = []
         self._on_event: list[Callable[[Event], None]] = []
         self._faults = FaultLog(log, "a frame watcher or listener")
+        self.unit: DegreeUnit = "celsius"  # in which infrared temperatures are shown
         self.failing: Mapping[str, str] = {}  # outputs that are wanted and have not worked for 30 s -> why; replaced as a whole
         self._commands: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
 

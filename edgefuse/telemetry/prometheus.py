@@ -13,6 +13,8 @@ from edgefuse.board.state import temperature_c
 from edgefuse.errors import MissingDependencyError
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.report import process_age_s
+from edgefuse.thermal import units
+from edgefuse.thermal.units import Unit
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -76,12 +78,36 @@ def _run(r: Mapping[str, Any]) -> Iterator[Metric]:
 
 def _thermal(t: Mapping[str, Any]) -> Iterator[Metric]:
     if latest := t["latest"]:
-        name = "edgefuse_infrared_celsius" if t["unit"] == "celsius" else "edgefuse_infrared_counts"
         help_text = "The newest infrared frame's hottest and coldest pixel"
-        yield _gauge(name, help_text, [((spot,), latest[spot]["value"]) for spot in ("hottest", "coldest")], "spot")
+        values = [((spot,), _base(latest[spot]["value"], t["unit"])) for spot in ("hottest", "coldest")]
+        yield _gauge(f"edgefuse_infrared_{_base_name(t['unit'])}", help_text, values, "spot")
     states = [((s,), float(t["state"] == s)) for s in _STATES]
     yield _gauge("edgefuse_infrared_state", "1 for the infrared camera's state", states, "state")
     yield _counter("edgefuse_infrared_stalls", "Stalls of the picture, by state", _items(t["stalls"]), "state")
+
+
+def _regions(regions: Mapping[str, Any]) -> Iterator[Metric]:
+    kept = [(name, r) for name, r in list(regions.items())[:_MAX_LABEL_VALUES]]
+    for kind in ("celsius", "counts"):
+        values = [
+            ((name, s), _base(r[s]["value"], r["unit"]))
+            for name, r in kept
+            if r["unit"] and _base_name(r["unit"]) == kind
+            for s in ("mean", "minimum", "maximum")
+        ]
+        if values:
+            yield _gauge(f"edgefuse_region_{kind}", "A region's value in the newest infrared frame", values, "region", "statistic")
+    faults = [((name,), float(bool(r["fault"]))) for name, r in kept]
+    yield _gauge("edgefuse_region_faulty", "1 while the region cannot be measured", faults, "region")
+
+
+def _base(value: float, unit: Unit) -> float:
+    """Return a value in Prometheus' unit of temperatures, degrees Celsius, or in counts."""
+    return round(units.celsius_of(value, unit), 2)
+
+
+def _base_name(unit: str) -> str:
+    return "celsius" if unit in units.SIGNS else "counts"
 
 
 def _cameras(cameras: Mapping[str, Any]) -> Iterator[Metric]:
@@ -192,6 +218,7 @@ def _counter(name: str, help_text: str, samples: Samples, *labels: str) -> Metri
 # report keys that only some runs have -> their metrics
 _PARTS: dict[str, Callable[[Any], Iterator[Metric]]] = {
     "thermal": _thermal,
+    "region": _regions,
     "cameras": _cameras,
     "pairing": _pairing,
     "alarm": _alarms,

@@ -40,6 +40,7 @@ class Vitals:
             "processor_celsius": temperature_c(),
             "throttled": bool(read_throttling().now),
             **thermal(report),
+            "regions": regions(report),
             "cameras": {m: c["state"] for m, c in report.get("cameras", {}).items()},
             "alarms": alarm_states(report),
             "failing": dict(self._live.failing),
@@ -56,12 +57,21 @@ class Vitals:
 
 
 def thermal(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `infrared_state` and the hottest and coldest pixel of the newest raw infrared frame, in degrees or counts, if any."""
+    """Return `infrared_state` and the hottest and coldest pixel of the newest raw infrared frame, with the unit in their keys, if any."""
     log = report.get("thermal") or {}
     latest = log.get("latest") or {}
     unit = log.get("unit") or "celsius"
     ends = {f"{end}_{unit}": latest[end]["value"] if end in latest else None for end in ("hottest", "coldest")}
     return {"infrared_state": log.get("state"), **ends}
+
+
+def regions(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return mean, minimum and maximum of each region that has some, with the unit in their keys."""
+    return {
+        name: {f"{statistic}_{region['unit']}": region[statistic]["value"] for statistic in ("mean", "minimum", "maximum")}
+        for name, region in (report.get("region") or {}).items()
+        if region["unit"]
+    }
 
 
 def alarm_states(report: Mapping[str, Any]) -> dict[str, str]:

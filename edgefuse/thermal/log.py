@@ -8,20 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgefuse.frames import Frame, SensorState
+from edgefuse.frames import Correction, Frame, SensorState
+from edgefuse.thermal import units
+from edgefuse.thermal.emission import Conditions
 from edgefuse.thermal.ffc import StallWatch, can_stall
+from edgefuse.thermal.units import DegreeUnit, Unit
 
 if TYPE_CHECKING:
     from edgefuse.thermal.spots import Spot
 
 
 class ThermalLog:
-    """Collects statistics of raw infrared frames (uint16 (H, W)), in constant memory; ignores other frames."""
+    """Collects statistics of raw infrared frames (uint16 (H, W)), in constant memory; ignores other frames.
 
-    def __init__(self) -> None:
+    unit: in which temperatures are told; may be changed at any time.
+    """
+
+    def __init__(self, unit: DegreeUnit = "celsius") -> None:
+        self.unit = unit
         self.state: SensorState = "normal"
         self.latest: tuple[Spot, Spot] | None = None  # (coldest, hottest)
-        self._unit, self._invalid = "", 0
+        self._degrees: bool | None = None  # whether values are degrees Celsius; None before the first
+        self._correction: Correction | None = None
+        self._invalid = 0
         self._sensor: str | None = None
         self._extremes: dict[str, tuple[Spot, str]] = {}
         self._frames: dict[str, int] = {"normal": 0, "calibrating": 0, "frozen": 0}
@@ -53,12 +62,15 @@ class ThermalLog:
             self._spots(frame, law is not None and law.scale is not None)
 
     def _spots(self, frame: Frame, degrees: bool) -> None:
-        unit = "celsius" if degrees else "counts"
-        if unit != self._unit:
-            if self._unit == "celsius":
+        correction = frame.radiometry.correction if frame.radiometry else None
+        if degrees != self._degrees:
+            if self._degrees:
                 # counts cannot be compared with earlier temperatures
                 return
-            self._unit, self._extremes = unit, {}
+            self._degrees, self._extremes = degrees, {}
+        if correction != self._correction:
+            # neither can temperatures of another emissivity
+            self._correction, self._extremes = correction, {}
         # imported here, so that making a report does not load OpenCV
         from edgefuse.thermal.spots import spots
 
@@ -74,16 +86,27 @@ class ThermalLog:
         """Short text about the newest frame for a progress line; empty without a raw frame."""
         if self.state != "normal":
             return f"infrared {self.state}"
-        return f"hottest {_figure(asdict(self.latest[1]), self._unit)}" if self.latest else ""
+        return f"hottest {units.text(self._told(self.latest[1])['value'], self._unit())}" if self.latest else ""
+
+    def _unit(self) -> Unit:
+        return self.unit if self._degrees else "counts"
+
+    def _told(self, spot: Spot) -> dict[str, Any]:
+        """Return a spot in the unit that is told."""
+        return asdict(spot) | {"value": round(units.shown(spot.value, self._unit()), 2)}
 
     def report(self) -> dict[str, Any] | None:
-        """Return the report, or None without a raw frame. Values in degrees Celsius or counts (`unit`); pixels from the upper left."""
+        """Return the report, or None without a raw frame. Values in `unit`; pixels from the upper left.
+
+        correction: emissivity and surroundings that the degrees are corrected for; None for apparent temperatures.
+        """
         if self._time_ns is None:
             return None
-        latest = {k: asdict(s) for k, s in zip(("coldest", "hottest"), self.latest, strict=True)} if self.latest else None
+        latest = {k: self._told(s) for k, s in zip(("coldest", "hottest"), self.latest, strict=True)} if self.latest else None
         return {
             "sensor": self._sensor,
-            "unit": self._unit,
+            "unit": "" if self._degrees is None else self._unit(),
+            "correction": asdict(self._correction) if isinstance(self._correction, Conditions) else None,
             "coldest": self._extreme("coldest"),
             "hottest": self._extreme("hottest"),
             "latest": latest,
@@ -97,7 +120,7 @@ class ThermalLog:
         if key not in self._extremes:
             return None
         spot, name = self._extremes[key]
-        return asdict(spot) | {"frame": name}
+        return self._told(spot) | {"frame": name}
 
 
 def thermal_text(report: Mapping[str, Any]) -> list[str]:
@@ -106,15 +129,15 @@ def thermal_text(report: Mapping[str, Any]) -> list[str]:
     stalls = ", ".join(f"{n} x {state}" for state, n in report["stalls"].items() if n)
     if report["hottest"]:
         ends = (
-            f"{_figure(report[k], unit)} at ({report[k]['x']}, {report[k]['y']}) of {report[k]['frame']}" for k in ("hottest", "coldest")
+            f"{units.text(report[k]['value'], unit)} at ({report[k]['x']}, {report[k]['y']}) of {report[k]['frame']}"
+            for k in ("hottest", "coldest")
         )
         lines = [("hottest    ", "coldest    ")[k] + text for k, text in enumerate(ends)]
+    if (c := report.get("correction")) is not None:
+        air = f", {c['distance_m']:g} m of air at {c['air_celsius']:g} C, {c['humidity_percent']:g} % humidity" if c["distance_m"] else ""
+        lines.append(f"infrared   degrees of emissivity {c['emissivity']:g}, reflecting {c['reflected_celsius']:g} C{air}")
     if report.get("invalid_pixels"):
         lines.append(f"infrared   {report['invalid_pixels']} pixels without a measurement in the latest frame")
     if stalls or report["state"] != "normal":
         lines.append(f"infrared   stalled: {stalls}; now {report['state']}")
     return lines
-
-
-def _figure(spot: Mapping[str, Any], unit: str) -> str:
-    return f"{spot['value']:.1f} C" if unit == "celsius" else f"{spot['value']:.0f} counts"

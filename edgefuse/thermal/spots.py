@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edgefuse.frames import Frame
-from edgefuse.thermal import invalid
+from edgefuse.thermal import degrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class Spot:
 
 
 def spots(frame: Frame) -> tuple[Spot, Spot] | None:
-    """Return (coldest, hottest) of a raw frame, uint16 (H, W), ignoring pixels without a measurement (`edgefuse.thermal.invalid`).
+    """Return (coldest, hottest) of a raw frame, uint16 (H, W), ignoring pixels without a value (`edgefuse.thermal.degrees.measurable`).
 
     None where the frame is not raw or has no other pixel.
     """
     if frame.data.dtype != np.uint16 or frame.colour:
         return None
     counts: Any = frame.data
-    alive = invalid.alive(counts)
+    alive = degrees.measurable(frame)
     if alive is not None and not alive.any():
         return None
     low, high, low_at, high_at = cv2.minMaxLoc(counts, mask=alive)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgefuse.cameras import camera
-from edgefuse.cameras.adjusted import AdjustedCamera, read_bad
+from edgefuse.cameras.adjusted import AdjustedCamera, Flip, read_bad
 from edgefuse.cli.main import main
 from edgefuse.errors import CameraError, SettingsError, SourceError
 from edgefuse.frames import Frame, FramePair
@@ -20,9 +20,9 @@ from tests.cameras.test_camera_thread import Scripted
 COUNTS = np.arange(29000, 29000 + 48, dtype=np.uint16).reshape(6, 8)
 
 
-def one(data: np.ndarray, crop: str = "", bad: tuple[tuple[int, int], ...] = ()) -> Frame | None:
+def one(data: np.ndarray, crop: str = "", bad: tuple[tuple[int, int], ...] = (), rotate: int = 0, flip: Flip = "none") -> Frame | None:
     inner = Scripted([Frame(data, "infrared", 5, "")])
-    made = AdjustedCamera(inner, zone.parse(crop) if crop else None, bad)
+    made = AdjustedCamera(inner, zone.parse(crop) if crop else None, bad, rotate, flip)
     made.open()
     assert (made.raw, made.missed, made.identity()) == (True, 0, "scripted")
     return made.read(1)
@@ -36,6 +36,19 @@ def test_bad_pixels_are_set_to_no_measurement_and_the_frame_cropped() -> None:
     np.testing.assert_array_equal(got.data, expected)
     assert got.time_ns == 5
     assert COUNTS[2, 3] != 0
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize("flip", ["none", "horizontal", "vertical", "both"])
+def test_rotation_is_clockwise_and_comes_before_the_flip(rotate: int, flip: Flip) -> None:
+    for data in (COUNTS, np.dstack([COUNTS.astype(np.uint8)] * 3)):
+        got = one(data, "6x4+1+2", rotate=rotate, flip=flip)
+        assert got is not None
+        expected = np.rot90(data[2:6, 1:7], -rotate // 90)
+        expected = expected[:, ::-1] if flip in ("horizontal", "both") else expected
+        expected = expected[::-1] if flip in ("vertical", "both") else expected
+        np.testing.assert_array_equal(got.data, expected)
+        assert got.data.flags.c_contiguous
 
 
 @pytest.mark.parametrize(

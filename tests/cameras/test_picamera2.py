@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -13,7 +15,7 @@ import pytest
 from edgefuse.cameras import camera
 from edgefuse.cameras.base import Camera
 from edgefuse.cameras.find import attached
-from edgefuse.errors import CameraError
+from edgefuse.errors import CameraError, SettingsError
 
 
 class Request:
@@ -41,7 +43,23 @@ class Picamera2:
     busy = silent = gone = False
     given: tuple[int, int] | None = None
 
-    def __init__(self, number: int) -> None:
+    # what a Camera Module 3 offers (picamera2's camera_controls): least, most, default
+    camera_controls: ClassVar[dict[str, tuple[Any, Any, Any]]] = {
+        "ExposureTime": (26, 112015096, 20000),
+        "AnalogueGain": (1.1228, 16.0, 1.0),
+        "AeEnable": (False, True, True),
+        "AwbEnable": (False, True, None),
+        "AwbMode": (0, 7, 0),
+        "ColourGains": (0.0, 32.0, None),
+        "AfMode": (0, 2, 0),
+        "LensPosition": (0.0, 32.0, 1.0),
+        "FrameDurationLimits": (33333, 120000, None),
+    }
+    made: ClassVar[list[Picamera2]] = []
+
+    def __init__(self, number: int, tuning: Any = None) -> None:
+        Picamera2.made.append(self)
+        self.tuning, self.controls = tuning, dict[str, Any]()
         if Picamera2.busy:
             raise RuntimeError("Failed to acquire camera: Device or resource busy\nmore lines")
         self.number, self.started, self.held, self.index, self.flushed = number, False, 0, 0, 0
@@ -51,13 +69,22 @@ class Picamera2:
     def global_camera_info() -> list[dict[str, Any]]:
         return Picamera2.cameras
 
+    @staticmethod
+    def load_tuning_file(path: str) -> Any:
+        return json.loads(Path(path).read_text())
+
     def create_video_configuration(self, main: dict[str, Any], controls: dict[str, Any], buffer_count: int) -> dict[str, Any]:
         assert main["format"] == "RGB888"
         assert buffer_count >= 2
         return {"main": main, "controls": controls}
 
     def configure(self, configuration: dict[str, Any]) -> None:
-        self.main = dict(configuration["main"])
+        self.main, self.controls = dict(configuration["main"]), configuration["controls"]
+        # libcamera ignores or refuses other names and types
+        for name, value in self.controls.items():
+            assert name == "FrameRate" or name in Picamera2.camera_controls, name
+            if name.endswith("Mode") or name == "ExposureTime":
+                assert type(value) is int
         if Picamera2.given:
             self.main["size"] = Picamera2.given
 
@@ -158,3 +185,67 @@ def test_a_too_high_number_lists_the_attached_cameras() -> None:
 
 def test_usb_cameras_are_ignored() -> None:
     assert [f.uri for f in attached() if f.uri.startswith("picamera2")] == ["picamera2:0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "controls"),
+    [
+        ("", {}),
+        ("exposure=10000", {"ExposureTime": 10000}),
+        ("gain=2.5", {"AnalogueGain": 2.5}),
+        ("exposure=10000&gain=4", {"ExposureTime": 10000, "AnalogueGain": 4.0, "AeEnable": False}),
+        ("white-balance=daylight", {"AwbEnable": True, "AwbMode": 5}),
+        ("colour-gains=1.8,1.5", {"AwbEnable": False, "ColourGains": (1.8, 1.5)}),
+        ("focus=auto", {"AfMode": 2}),
+        ("focus=0.5", {"AfMode": 0, "LensPosition": 0.5}),
+    ],
+)
+def test_settings_become_libcameras_controls(options: str, controls: dict[str, Any]) -> None:
+    opened(f"visible=picamera2:0?size=64x48&fps=20&{options}".rstrip("&")).close()
+    assert Picamera2.made[-1].controls == {"FrameRate": 20.0, **controls}
+    assert Picamera2.made[-1].tuning is None
+
+
+def test_a_tuning_file_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "imx708_noir.json"
+    path.write_text('{"version": 2.0, "target": "bcm2835", "algorithms": []}')
+    opened(f"visible=picamera2:0?size=64x48&tuning={path}").close()
+    assert Picamera2.made[-1].tuning["target"] == "bcm2835"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("exposure=60000", "exposure=60000 microseconds is longer than a frame; give at most 33333"),
+        ("exposure=0", "expected a whole number from 1"),
+        ("gain=0.5", "expected a number from 1 to 64"),
+        ("white-balance=sunny", "expected one of auto, incandescent"),
+        ("colour-gains=1.8", "expected RED,BLUE"),
+        ("white-balance=auto&colour-gains=1,1", "give only one of them"),
+        ("focus=near", "expected auto, or dioptres"),
+        ("tuning=/nowhere.json", "cannot read /nowhere.json"),
+        ("tuning=/etc/hostname", "not valid JSON"),
+        ("rotate=45", "expected one of 0, 90, 180, 270"),
+        ("flip=left", "expected one of none, horizontal"),
+    ],
+)
+def test_invalid_settings_are_refused_without_a_camera(options: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "picamera2")
+    with pytest.raises(SettingsError, match=words):
+        camera(f"visible=picamera2:0?{options}")
+
+
+def test_a_json_file_that_is_no_tuning_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(SettingsError, match="no tuning file"):
+        camera(f"visible=picamera2:0?tuning={tmp_path / 'a.json'}")
+
+
+def test_what_the_camera_does_not_offer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed = {k: v for k, v in Picamera2.camera_controls.items() if k not in ("AfMode", "LensPosition")}
+    monkeypatch.setattr(Picamera2, "camera_controls", fixed)
+    with pytest.raises(CameraError, match=r"has no AfMode; leave focus= out") as caught:
+        opened("visible=picamera2:0?size=64x48&focus=auto")
+    assert caught.value.cause == "format"
+    with pytest.raises(CameraError, match=r"takes AnalogueGain from 1.1228 to 16; change gain="):
+        opened("visible=picamera2:0?size=64x48&gain=40")

@@ -17,6 +17,7 @@ from edgefuse.calibration import registration
 from edgefuse.calibration.registration import corners, project
 from edgefuse.frames import FramePair
 from tests.calibration.scenes import board_pair, displaced, similarity, street
+from tests.cameras.servers import MjpegServer
 from tests.conftest import Run, one_line
 from tests.support.waiting import SECONDS, Lines
 
@@ -63,6 +64,25 @@ def test_automatic_calibration_check_and_use(run: Run, scenes: Path, tmp_path: P
     assert "run edgefuse calibrate again" in text
 
 
+def test_live_cameras_instead_of_a_source(run: Run, tmp_path: Path) -> None:
+    pair = displaced(street(2), WARP)
+    with MjpegServer(20, lambda k: pair.visible.data) as visible, MjpegServer(20, lambda k: pair.infrared.data) as infrared:
+        cameras = [
+            f"--camera={m}={s.url.replace('http://', 'http://me:S3cret@')}" for m, s in (("visible", visible), ("infrared", infrared))
+        ]
+        marks = ("--point", "0,0=9,9", "--point", "300,0=300,9", "--point", "300,200=300,210", "--point", "0,200=9,210")
+        done = run("calibrate", *cameras, *marks, "--save", "live.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    made = registration.load(tmp_path / "live.toml")
+    assert (made.visible_size, made.infrared_size, made.method) == ((320, 240), (320, 240), "points")
+    told = json.loads(done.stdout)["source"]
+    assert "infrared=http://***@127.0.0.1" in told
+    assert "S3cret" not in done.stdout + done.stderr
+    both = run("calibrate", *cameras, "--source", "demo")
+    assert both.returncode == 2
+    assert "not allowed with" in both.stderr
+
+
 def test_points_in_a_file_and_on_the_command_line(run: Run, scenes: Path, tmp_path: Path) -> None:
     spots = np.array([(20.0, 30), (280, 25), (270, 200), (30, 210), (150, 120), (90, 60)])
     rows = np.concatenate([project(np.linalg.inv(WARP), spots), spots], axis=1)
@@ -92,7 +112,7 @@ def test_a_target_with_a_lens(run: Run, tmp_path: Path) -> None:
 
 
 BAD = [
-    ([], "required: --source"),
+    ([], "one of the arguments --source --camera is required"),
     (["--source", "folder:none"], "no such folder"),
     (["--source", "SCENES", "--frames", "0"], "--frames 0: expected a whole number from 1"),
     (["--source", "SCENES", "--distance", "-1"], "--distance -1: expected a number from 0.01"),

@@ -10,6 +10,7 @@ import pytest
 from edgefuse.mqtt import commands, discovery
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.vitals import Vitals
+from edgefuse.thermal.units import DegreeUnit
 from tests.reports import full_report
 
 BASE = "edgefuse/cam-1"
@@ -28,14 +29,15 @@ _KNOWN = {
 _CLASSES = {"data_size", "temperature", "problem", "heat"}
 
 
-def made() -> dict[str, dict[str, object]]:
-    payload_by_topic = discovery.configs(BASE, "cam-1", "mobilefuse-edge", ["stove", "odd"], ["snapshot", "record", "reload"])
+def made(unit: DegreeUnit = "celsius") -> dict[str, dict[str, object]]:
+    features = discovery.Features(("stove", "odd"), ("snapshot", "record", "reload"), unit, (("pipe", unit),))
+    payload_by_topic = discovery.configs(BASE, "cam-1", "mobilefuse-edge", features)
     return {topic: dict(config) for topic, config in payload_by_topic.items()}
 
 
 def test_every_config_has_exactly_the_keys_of_its_component() -> None:
     configs = made()
-    assert len({c["unique_id"] for c in configs.values()}) == len(configs) == 8 + 1 + 1 + 2 + 1 + 2 + 1
+    assert len({c["unique_id"] for c in configs.values()}) == len(configs) == 8 + 3 + 1 + 1 + 2 + 1 + 2 + 1
     for topic, config in configs.items():
         match = re.fullmatch(r"(\w+)/([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)/config", topic)
         assert match, topic
@@ -73,5 +75,26 @@ def test_templates_match_the_telemetry_that_is_sent() -> None:
     assert shown["fps"] == "None"  # Home Assistant's word for unknown
 
 
+def test_fahrenheit_keeps_the_entities_and_changes_their_unit_and_field() -> None:
+    celsius, fahrenheit = made(), made("fahrenheit")
+    assert celsius.keys() == fahrenheit.keys()
+    hottest = fahrenheit["sensor/cam-1/hottest_celsius/config"]
+    assert hottest["unit_of_measurement"] == "°F"
+    assert "value_json.hottest_fahrenheit" in str(hottest["value_template"])
+    assert fahrenheit["sensor/cam-1/region_pipe_maximum/config"]["unit_of_measurement"] == "°F"
+    assert celsius["sensor/cam-1/region_pipe_maximum/config"]["unit_of_measurement"] == "°C"
+    # the processor's own temperature stays as its key says
+    assert fahrenheit["sensor/cam-1/processor_celsius/config"]["unit_of_measurement"] == "°C"
+
+
+def test_a_regions_values_are_read_from_the_telemetry() -> None:
+    jinja2 = pytest.importorskip("jinja2")
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
+        str(made()["sensor/cam-1/region_pipe_mean/config"]["value_template"])
+    )
+    assert template.render(value_json={"regions": {"pipe": {"mean_celsius": 41.5}}}) == "41.5"
+    assert template.render(value_json={"regions": {}}) == template.render(value_json={}) == "None"
+
+
 def test_a_command_that_is_not_accepted_has_no_button() -> None:
-    assert not any(t.startswith(("button/", "switch/")) for t in discovery.configs(BASE, "cam-1", "m", [], []))
+    assert not any(t.startswith(("button/", "switch/")) for t in discovery.configs(BASE, "cam-1", "m", discovery.Features()))
