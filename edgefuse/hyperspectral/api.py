@@ -40,7 +40,7 @@ def open_cube(path: AnyPath, dataset: str | None = None, header: AnyPath | None 
     """Open a cube file without reading it: `cube[10:20, :, 5]` reads a part, `cube[:]` all.
 
     Args:
-        path: ENVI, .npy, .npz, .mat, GeoTIFF or HDF5.
+        path: ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF-4 or .efz, of which only the tiles that a window touches are decoded.
         dataset: name of the array in the file, for .npz, .mat and HDF5.
         header: path of the ENVI header, if it is not beside the samples.
 
