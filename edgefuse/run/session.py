@@ -20,8 +20,8 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.run import build, validate
 from edgefuse.run.attachments import Attachments
 from edgefuse.run.build import LoadedCalibration, Output
+from edgefuse.run.output_supervisor import Supervisor
 from edgefuse.run.pipeline import Pipeline
-from edgefuse.run.supervisor import Supervisor
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink

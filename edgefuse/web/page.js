@@ -123,7 +123,8 @@ function draw() {
   }
   spots();
 }
-const degrees = spot => facts.unit === "celsius" ? `${spot.value.toFixed(1).replace("-", "−")} °C` : `${Math.round(spot.value)} counts`;
+const SIGNS = { celsius: "°C", fahrenheit: "°F" };
+const degrees = spot => facts.unit in SIGNS ? `${spot.value.toFixed(1).replace("-", "−")} ${SIGNS[facts.unit]}` : `${Math.round(spot.value)} counts`;
 function spots() {
   for (const [id, key, out] of [["hot", "hottest", "hottest"], ["cold", "coldest", "coldest"]]) {
     const spot = facts[key], mark = $(id);
