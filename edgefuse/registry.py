@@ -64,6 +64,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "tiff": "edgefuse.hyperspectral.formats.geotiff:TiffSource",
         "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
         "netcdf": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
+        "efz": "edgefuse.hyperspectral.efz_source:EfzSource",
     },
     "edgefuse.cube_sinks": {
         "envi": "edgefuse.hyperspectral.formats.envi:EnviSink",

@@ -37,6 +37,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 }
 _HEAD = 1024
 _SIGNATURES = (
+    (b"EFZ\x1a", "efz"),
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
     (b"II*\0", "tiff"),
