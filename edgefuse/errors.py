@@ -24,7 +24,7 @@ class EdgeFuseError(Exception):
 
 
 class InputError(EdgeFuseError):
-    """What was given can't be used."""
+    """The input can't be used: an option, a file or a frame."""
 
     exit_code = 2
 

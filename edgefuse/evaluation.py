@@ -151,7 +151,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to measure in addition to the fusion metrics.
+    """Selects what is measured in addition to the fusion metrics.
 
     groups: groups of fusion metrics. masks: of warm targets, uint8, above 127 inside. flicker: threshold in levels of 255
     (`edgefuse.metrics.flicker`), None to skip it. day: name pattern of pairs taken by day; None decides by the visible frame's brightness

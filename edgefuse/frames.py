@@ -117,13 +117,15 @@ class FramePair:
 class FusedFrame:
     """The picture made from a pair.
 
-    data: uint8, (H, W) where the visible frame is grey, else (H, W, 3) BGR.
+    data: what is shown, recorded and streamed. The fused picture, uint8, (H, W) where the visible frame is grey, else (H, W, 3) BGR; or
+    another view of the pair (`edgefuse.views`), which may have another size and is mostly BGR.
     pair: its input.
     stages_ns: nanoseconds by stage (`Fuser.stages`).
     decided_map: the blending map at the resolution at which the network makes it, 1 / `map_scale` of the frame's; None without a map.
     decided_targets: the mask of targets at the resolution it was decided at, a `target_scale`-th of the frame's; None where a model has
     none.
     Both may reach beyond the frame by its padding.
+    beneath: the fused picture where `data` is another view or has an overlay; None where `data` is the fused picture.
     """
 
     data: NDArray[np.uint8]
@@ -133,6 +135,12 @@ class FusedFrame:
     map_scale: int = 1
     decided_targets: NDArray[np.float32] | None = None
     target_scale: int = 1
+    beneath: NDArray[np.uint8] | None = None
+
+    @property
+    def fused(self) -> NDArray[np.uint8]:
+        """The fused picture, without overlay: uint8, (H, W) where the visible frame is grey, else (H, W, 3) BGR."""
+        return self.data if self.beneath is None else self.beneath
 
     @property
     def name(self) -> str:
@@ -145,9 +153,10 @@ class FusedFrame:
 
     @property
     def targets(self) -> NDArray[np.float32] | None:
-        """float32 (H, W) in [0, 1], how far each pixel was pulled to the infrared frame as a target's: 0 all over where none would be lost.
+        """Return the mask of targets, float32 (H, W) in [0, 1]: how much each pixel follows the infrared frame.
 
-        None where a model knows no targets (those that draw the picture at full resolution). Made when asked for.
+        It is 0 everywhere if the blend loses no target. None for models without targets (those that compute the picture at full
+        resolution). Computed on access.
         """
         return self._whole(self.decided_targets, self.target_scale)
 
@@ -159,4 +168,4 @@ class FusedFrame:
 
         height, width = (n * scale for n in plane.shape)
         whole = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-        return whole[: self.data.shape[0], : self.data.shape[1]]
+        return whole[: self.fused.shape[0], : self.fused.shape[1]]

@@ -1,7 +1,7 @@
 """Lazy registry of names and the code behind them, one table per kind, imported on first use.
 
 Built-in names are listed here; other packages add theirs through entry points of the same group (`edgefuse.sources`, `.cameras`,
-`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.models`). A built-in name is never replaced by another package's.
+`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.views`, `.models`). A built-in name is never replaced by another package's.
 """
 
 from __future__ import annotations
@@ -47,6 +47,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sharpen-edge": "edgefuse.sharpening.sharpen:SharpenEdge",
         "csakd-student": "edgefuse.sharpening.csakd:CsakdStudent",
     },
+    "edgefuse.views": {
+        "fused": "edgefuse.views.fused:FusedView",
+        "edges": "edgefuse.views.edges:EdgesView",
+        "highlight": "edgefuse.views.highlight:HighlightView",
+        "inset": "edgefuse.views.inset:InsetView",
+        "side-by-side": "edgefuse.views.side_by_side:SideBySideView",
+    },
     "edgefuse.models": {},
     # these have no entry points
     "edgefuse.cube_sources": {
@@ -56,6 +63,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mat": "edgefuse.hyperspectral.formats.matlab:MatSource",
         "tiff": "edgefuse.hyperspectral.formats.geotiff:TiffSource",
         "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
+        "netcdf": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
     },
     "edgefuse.cube_sinks": {
         "envi": "edgefuse.hyperspectral.formats.envi:EnviSink",
@@ -64,6 +72,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mat": "edgefuse.hyperspectral.formats.matlab:MatSink",
         "tiff": "edgefuse.hyperspectral.formats.geotiff:TiffSink",
         "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Sink",
+        "netcdf": "edgefuse.hyperspectral.formats.netcdf:NetcdfSink",
     },
     # tables of a settings file: the dataclass of each, and what it opens beside a run
     "edgefuse.settings": {

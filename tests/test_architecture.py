@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "telemetry",
         "settings",
         "sources sinks fusion sharpening",
-        "hyperspectral",
+        "hyperspectral views",
         "cameras runtimes calibration ffmpeg demoscene",
         "thermal zoo metrics",
         "registry board util",

@@ -15,7 +15,7 @@ from edgefuse.hyperspectral.formats import detect
 
 _BYTES_PER_S = 5_000_000  # a file that is read whole when it is opened gets more time
 _WALL_S, _CPU_S = 30.0, 5.0
-_LIBRARIES = {"tiff": "rasterio", "hdf5": "h5py"}
+_LIBRARIES = {"tiff": "rasterio", "hdf5": "h5py", "netcdf": "h5py"}
 
 
 def examine(path: Path, beat: Callable[..., None]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import edgefuse
 from edgefuse.archive.processes import LimitedPool, Limits
+from edgefuse.board.limits import usable_cores
 from edgefuse.errors import MissingDependencyError, SettingsError
 
 JOB_BYTES = 300_000_000  # upper bound of the memory that a compression usually needs
@@ -35,7 +35,7 @@ def local(jobs: int | None, each_bytes: int, threads: int, limits: Limits) -> Wo
     import psutil
 
     fitting = int(psutil.virtual_memory().available / each_bytes)
-    count = jobs or max(1, min((os.cpu_count() or 1) // threads, fitting))
+    count = jobs or max(1, min(usable_cores() // threads, fitting))
     return WorkerPool(partial(_pool, count, limits), lambda: count, f"{count} process{'es' if count > 1 else ''} of this machine")
 
 

@@ -24,7 +24,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .warn { border-color: var(--warn); } .warn h2, .doubt { color: var(--warn); font-weight: 700; }
 .warn ul { margin: .25rem 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
 .label { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; margin-top: .7rem; font-size: .95rem; }
-.told { font-variant-numeric: tabular-nums; }
+.text { font-variant-numeric: tabular-nums; }
 .badge { display: inline-block; min-width: 1.5em; padding: 0 .3em; margin-right: .5em; border-radius: 1em; color: var(--page);
   text-align: center; font-size: .8rem; }
 .strip { display: block; width: 100%; height: 2.6rem; overflow: visible; } .strip.thin { height: 1.2rem; }

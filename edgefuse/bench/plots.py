@@ -66,15 +66,15 @@ def latencies(rows: Sequence[tuple[int, Row]], path: str) -> str:
     parts = []
     for k, row in shown:
         ms = row[path]["latency_ms"]
-        told = f"{ms['p50']:.2f} ms <small>p95 {ms['p95']:.2f}, p99 {ms['p99']:.2f}</small>"
-        parts.append(_strip(k, row, told, _density(axis, row[path]["distribution_ms"]) + _marks(axis, ms)))
+        text = f"{ms['p50']:.2f} ms <small>p95 {ms['p95']:.2f}, p99 {ms['p99']:.2f}</small>"
+        parts.append(_strip(k, row, text, _density(axis, row[path]["distribution_ms"]) + _marks(axis, ms)))
     return "".join(parts) + axis.html("milliseconds per frame")
 
 
-def _strip(number: int, row: Row, told: str, shapes: str) -> str:
+def _strip(number: int, row: Row, text: str, shapes: str) -> str:
     doubt = ' <span class="doubt" title="can\'t be trusted">!</span>' if row["doubts"] else ""
     name = f"<span>{badge(number, colour_of(row))}{escape(name_of(row))}{doubt}</span>"
-    label = f'<div class="label">{name}<span class="told">{told}</span></div>'
+    label = f'<div class="label">{name}<span class="text">{text}</span></div>'
     style = f"--colour:var(--c{colour_of(row)})"
     return f'{label}<svg class="strip" viewBox="0 0 1000 {_HIGH}" preserveAspectRatio="none" style="{style}">{shapes}</svg>'
 
@@ -138,15 +138,15 @@ def stages(rows: Sequence[tuple[int, Row]]) -> str:
     for k, row in rows:
         bars = "".join(_piece(stage, part) for stage, part in row["stages"].items() if part["share"] > 0.001)
         total = sum(part["mean_ms"] for part in row["stages"].values())
-        label = f'<span>{badge(k, colour_of(row))}{escape(name_of(row))}</span><span class="told">{total:.2f} ms <small>mean</small></span>'
+        label = f'<span>{badge(k, colour_of(row))}{escape(name_of(row))}</span><span class="text">{total:.2f} ms <small>mean</small></span>'
         parts.append(f'<div class="label">{label}</div><div class="bar">{bars}</div>')
     return "".join(parts)
 
 
 def _piece(stage: str, part: Mapping[str, float]) -> str:
     style = f"width:{part['share']:.2%};background:var(--c{STAGES.get(stage, _OTHER)})"
-    told = f"{part['share']:.0%}" if part["share"] >= 0.1 else ""
-    return f'<span style="{style}" title="{escape(stage)} {part["mean_ms"]:.3f} ms">{told}</span>'
+    text = f"{part['share']:.0%}" if part["share"] >= 0.1 else ""
+    return f'<span style="{style}" title="{escape(stage)} {part["mean_ms"]:.3f} ms">{text}</span>'
 
 
 def ratios(figures: Mapping[str, Mapping[str, Any]], models: Mapping[str, Mapping[str, Any]]) -> str:
@@ -159,14 +159,14 @@ def ratios(figures: Mapping[str, Mapping[str, Any]], models: Mapping[str, Mappin
     for name, f in shown:
         low, high = f["ratio_quartiles"]
         colour = RUNTIMES.get(models.get(name, {}).get("runtime", ""), _OTHER)
-        told = f"{f['ratio']:.1f} x <small>{low:.1f} to {high:.1f}; {f['median_ms']:.2f} ms</small>"
+        text = f"{f['ratio']:.1f} x <small>{low:.1f} to {high:.1f}; {f['median_ms']:.2f} ms</small>"
         shapes = (
             f'<line class="grid" x1="{1000 * axis(1):.1f}" x2="{1000 * axis(1):.1f}" y1="0" y2="20"/>'
             f'<rect class="ratio" x="{1000 * axis(1):.1f}" width="{1000 * max(0.0, axis(f["ratio"]) - axis(1)):.1f}" y="6" height="8"/>'
             f'<line class="p50" x1="{1000 * axis(low):.1f}" x2="{1000 * axis(high):.1f}" y1="10" y2="10"/>'
         )
         parts.append(
-            f'<div class="label"><span>{escape(name)}</span><span class="told">{told}</span></div>'
+            f'<div class="label"><span>{escape(name)}</span><span class="text">{text}</span></div>'
             f'<svg class="strip thin" viewBox="0 0 1000 20" preserveAspectRatio="none" style="--colour:var(--c{colour})">{shapes}</svg>'
         )
     return "".join(parts) + axis.html("times faster than the peer")

@@ -61,7 +61,7 @@ class Session:
 
     @property
     def throttled(self) -> list[str]:
-        """What throttled the board since the beginning, in words."""
+        """Causes of throttling during the session, in words."""
         return list(dict.fromkeys(word for row in (*self.rows, *self.comparisons) for word in row["throttled"]))
 
     def measure(self, cases: Sequence[Case], golden: bool, on_progress: OnProgress = lambda _: None) -> None:

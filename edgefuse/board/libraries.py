@@ -35,3 +35,8 @@ def _version(package: str) -> str | None:
         return None
     # a half-removed package has metadata without a version
     return version or None
+
+
+def opencv_ignores_ffmpeg_options(version: str) -> bool:
+    """Whether this version of OpenCV never reads OPENCV_FFMPEG_CAPTURE_OPTIONS (mended in 4.12 by its pull request 26793)."""
+    return version.startswith("4.11.")

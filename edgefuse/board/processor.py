@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgefuse.board.limits import usable_cores
 from edgefuse.board.text import read_text
 
 # the extensions by which the runtimes choose their kernels
@@ -65,9 +66,8 @@ def read_processor(root: Path = Path("/")) -> Processor:
     listed = [set(line.split()) for key in ("flags", "Features") for line in fields.get(key, ())]
     # a feature of only some cores does not count, because a thread may run on any core
     features = tuple(f for f in FEATURES if f in set.intersection(*listed)) if listed else None
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     machine = platform.machine()
-    return Processor(_name(fields) or machine, machine, len(fields.get("processor", ())) or os.cpu_count(), usable, features)
+    return Processor(_name(fields) or machine, machine, len(fields.get("processor", ())) or os.cpu_count(), usable_cores(root), features)
 
 
 def _name(fields: dict[str, list[str]]) -> str | None:

@@ -199,13 +199,13 @@ def motion_homography(move: Array, size: Size) -> Array:
     half = size[0] / 2
     right, down, scale, turn, stretch, shear, tilt_x, tilt_y = move / half
     generator = np.array([[scale + stretch, shear - turn, right], [shear + turn, scale - stretch, down], [-tilt_x, -tilt_y, 0]])
-    power, made = np.eye(3), np.eye(3)
+    power, total = np.eye(3), np.eye(3)
     for k in range(1, 9):
         power = power @ generator / k
-        made = made + power
+        total = total + power
     unit = np.array([[1 / half, 0, (1 - size[0]) / 2 / half], [0, 1 / half, (1 - size[1]) / 2 / half], [0, 0, 1]])
-    made = np.linalg.inv(unit) @ made @ unit
-    return made / made[2, 2]
+    total = np.linalg.inv(unit) @ total @ unit
+    return total / total[2, 2]
 
 
 def higher_order_terms(homography: Array, visible_size: Size, infrared_size: Size) -> Array:

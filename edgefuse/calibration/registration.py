@@ -101,8 +101,8 @@ def corners(size: Size) -> Array:
 
 def project(homography: Array, points: Array) -> Array:
     """Map points, float64 (N, 2), by a homography."""
-    made = points @ homography[:, :2].T + homography[:, 2]
-    return made[:, :2] / made[:, 2:]
+    mapped = points @ homography[:, :2].T + homography[:, 2]
+    return mapped[:, :2] / mapped[:, 2:]
 
 
 def centred_homography(visible_size: Size, infrared_size: Size, view: float = 1.0) -> Array:
@@ -294,12 +294,12 @@ class Registration:
 
     def __init__(self, calibration: Calibration, visible_size: Size, infrared_size: Size) -> None:
         """Raises CalibrationError where the frame sizes, (width, height), differ from the calibration's."""
-        for name, made, given in (
+        for name, size, given in (
             ("visible", calibration.visible_size, visible_size), ("infrared", calibration.infrared_size, infrared_size)
         ):  # fmt: skip
-            if made != given:
+            if size != given:
                 raise CalibrationError(
-                    f"the calibration is for {name} frames of {made[0]}x{made[1]}, these are {given[0]}x{given[1]}; set the camera to that "
+                    f"the calibration is for {name} frames of {size[0]}x{size[1]}, these are {given[0]}x{given[1]}; set the camera to that "
                     "size or run edgefuse calibrate again"
                 )
         self.visible_size, self.infrared_size = visible_size, infrared_size
@@ -374,8 +374,8 @@ def _distort(points: Array, lens: Lens) -> tuple[Array, NDArray[np.bool_]]:
     rays = np.nan_to_num(np.stack([x, y, np.ones_like(x)], axis=1), nan=1e6, posinf=1e6, neginf=-1e6)
     flat = m.copy()
     flat[0, 1] = 0
-    made = cv2.projectPoints(rays[:, None], np.zeros(3), np.zeros(3), flat, lens.distortion)[0].reshape(-1, 2)
-    made[:, 0] += m[0, 1] * (made[:, 1] - m[1, 2]) / m[1, 1]
+    projected = cv2.projectPoints(rays[:, None], np.zeros(3), np.zeros(3), flat, lens.distortion)[0].reshape(-1, 2)
+    projected[:, 0] += m[0, 1] * (projected[:, 1] - m[1, 2]) / m[1, 1]
     # further out in the scene is further out in the picture, up to the radius where the polynomial turns
     radii = np.linspace(0, min(float(np.hypot(x, y)[np.isfinite(x)].max(initial=1e-6)), 10.0), 513)
     line = cv2.projectPoints(
@@ -383,4 +383,4 @@ def _distort(points: Array, lens: Lens) -> tuple[Array, NDArray[np.bool_]]:
     )[0]
     falls = np.flatnonzero(np.diff(line.reshape(-1, 2)[:, 0]) <= 0)
     limit = radii[falls[0]] if falls.size else np.inf
-    return made, ~(np.hypot(x, y) <= limit)
+    return projected, ~(np.hypot(x, y) <= limit)

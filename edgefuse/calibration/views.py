@@ -51,10 +51,10 @@ def views(pairs: Sequence[FramePair], visible_lens: Lens | None = None, infrared
                 raise CalibrationError(
                     f"{pair.name}: its {frame.modality} frame is {sizes[0]}, that of {pairs[0].name} {sizes[1]}; give pairs of one set-up"
                 )
-    made = []
+    views = []
     for pair in pairs:
         infrared = grey(pair.infrared)
-        made.append(
+        views.append(
             View(
                 pair.name,
                 _undistorted(grey(pair.visible), visible_lens),
@@ -62,7 +62,7 @@ def views(pairs: Sequence[FramePair], visible_lens: Lens | None = None, infrared
                 _undistorted(_seen(infrared), infrared_lens),
             )
         )
-    return made
+    return views
 
 
 def digests(pairs: Sequence[FramePair]) -> tuple[str, ...]:
@@ -75,11 +75,11 @@ def grey(frame: Frame) -> Float32Array:
     data: NDArray[Any] = frame.data
     if frame.colour:
         data = cv2.cvtColor(data, cv2.COLOR_BGR2GRAY)
-    made = data.astype(np.float32)
+    scaled = data.astype(np.float32)
     if data.dtype == np.uint16:
-        low, high = np.percentile(made, _PERCENTILES)
-        made = np.clip((made - low) * np.float32(255 / max(high - low, 64)), 0, 255)
-    return made
+        low, high = np.percentile(scaled, _PERCENTILES)
+        scaled = np.clip((scaled - low) * np.float32(255 / max(high - low, 64)), 0, 255)
+    return scaled
 
 
 def _undistorted(picture: Float32Array, lens: Lens | None) -> Float32Array:
@@ -91,7 +91,7 @@ def _seen(infrared: Float32Array) -> Float32Array:
     bright = cv2.erode((infrared > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
     if bright.all() or not bright.any():
         return np.ones_like(infrared)
-    made = np.zeros_like(infrared)
+    mask = np.zeros_like(infrared)
     points = cv2.findNonZero(bright)
-    cv2.fillConvexPoly(made, cv2.convexHull(points), 1.0)
-    return made
+    cv2.fillConvexPoly(mask, cv2.convexHull(points), 1.0)
+    return mask

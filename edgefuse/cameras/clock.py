@@ -73,17 +73,30 @@ class StreamClock:
         return made
 
     def _drifts(self) -> bool:
-        """Whether the smallest differences in the window's halves differ by more than jitter and clock error explain."""
-        half = len(self._offsets) // 2
-        if half < 8:
-            return False
+        """Whether the smallest differences in the window's thirds go steadily one way, by more than jitter and clock error explain.
+
+        One step of the latency (another route, a receiver that had no processor time) is not drift. Nor is a latency that only decreases
+        in the first second, when buffered frames arrive faster than they were sent.
+        """
         entries = list(self._offsets)
-        early, late = entries[:half], entries[half:]
-        apart = min(o for _, o in late) - min(o for _, o in early)
-        # at first only the latency decreases, which is not drift
-        if apart < 0 and not self.settled:
-            return False
-        return abs(apart) > _JITTER_NS + _DRIFT * (late[-1][0] - early[0][0])
+        change = _steady_change(entries)
+        if change < 0 and self._first_arrival is not None:
+            begin = self._first_arrival + _SETTLED_NS
+            change = _steady_change([entry for entry in entries if entry[0] >= begin])
+        return change != 0
+
+
+def _steady_change(entries: list[tuple[int, int]]) -> int:
+    """Return how far the smallest differences move over three parts of `entries` (arrival, arrival - stream), 0 if not steadily."""
+    part = len(entries) // 3
+    if part < 6:
+        return 0
+    early, middle, late = (min(offset for _, offset in some) for some in (entries[:part], entries[part:-part], entries[-part:]))
+    first, second = middle - early, late - middle
+    if first * second <= 0 or min(abs(first), abs(second)) < max(abs(first), abs(second)) / 4:
+        return 0
+    change = first + second
+    return change if abs(change) > _JITTER_NS + _DRIFT * (entries[-1][0] - entries[0][0]) else 0
 
 
 def from_boottime(boottime_ns: int) -> int:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.board.libraries import opencv_ignores_ffmpeg_options
 from edgefuse.cameras.base import Camera
 from edgefuse.cameras.clock import StreamClock
 from edgefuse.errors import CameraError, FrameError
@@ -31,6 +33,7 @@ _SILENT_S = 5
 _FFMPEG = "rtsp_transport;tcp|analyzeduration;30000000|probesize;20000000|fpsprobesize;2"
 _OPEN_MS, _READ_MS = 30000, 30000  # limits of the wait for a picture, while data comes
 _MJPG = int.from_bytes(b"MJPG", "little")
+_log = logging.getLogger(__name__)
 _GREY16 = int.from_bytes(b"Y1\x00\x10", "little")  # FFmpeg's tag of gray16le
 
 
@@ -90,6 +93,9 @@ class StreamCamera(Camera):
         import cv2
 
         self.close()
+        if opencv_ignores_ffmpeg_options(cv2.__version__):
+            what = "OpenCV %s ignores FFmpeg's options, so that %s can be silent for %d s, not %d (pip install -U opencv-python-headless)"
+            _log.warning(what, cv2.__version__, self.label, _OPEN_MS // 1000, _SILENT_S)
         self._host = _addresses(self._url)
         # a decoder with threads delays the output by as many frames
         options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_MS, cv2.CAP_PROP_N_THREADS, 1]

@@ -11,7 +11,8 @@ from edgefuse.cli.progress import log_lines
 from edgefuse.hyperspectral.formats import FORMATS, by_name
 
 _EPILOG = """\
-The format follows from OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5; into a pipe .npy.
+The format follows from OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5, .nc netCDF;
+into a pipe .npy.
 
 examples:
   edgefuse decompress scene.efz scene.img                  ENVI, with scene.img.hdr

@@ -47,6 +47,7 @@ examples:
   edgefuse run --source folder:pairs --calibration calibration.toml --save fused
   edgefuse run --camera --recordings /srv/edgefuse --recordings-mode alarm
   edgefuse run --camera --stream rtsp://server:8554/edgefuse
+  edgefuse run --camera --view edges --overlay scale,spots --record edges.mp4
   edgefuse run --source demo --runtime numpy --json
   edgefuse run --source cubes:incoming --watch --save outgoing --bpppc 0.25 --delete-originals
   edgefuse run --config edgefuse.toml --threads 2
@@ -63,6 +64,10 @@ _METAVARS = {
     "threads": "N",
     "sharpness": "GAIN",
     "targets": "N",
+    "view": "NAME",
+    "isotherm": "DEGREES",
+    "overlay": "PART[,PART...]",
+    "camera_name": "TEXT",
     "save": "DIR",
     "record": "FILE",
     "record_raw": "FILE",
@@ -98,6 +103,8 @@ def _option(kind: type[Any], f: Field[Any]) -> dict[str, Any]:
     kinds = get_args(hint) or (hint,)
     text = f.metadata["help"] + (f" (default: {f.default})" if isinstance(f.default, str | float) and f.default else "")
     how: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+    if get_origin(hint) is tuple and get_origin(kinds[0]) is Literal:
+        return how | {"type": _words}
     if literal := next((k for k in (hint, *kinds) if get_origin(k) is Literal), None):
         return how | {"choices": get_args(literal)}
     if bool in kinds:
@@ -105,6 +112,11 @@ def _option(kind: type[Any], f: Field[Any]) -> dict[str, Any]:
     if get_origin(hint) is tuple:
         return how | {"action": "append"}
     return how | ({"type": int} if int in kinds else {"type": float} if float in kinds else {})
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Split a list of words, separated by commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def command(args: argparse.Namespace) -> int:

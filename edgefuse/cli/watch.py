@@ -117,9 +117,10 @@ def _pools(cubes: CubesSettings, stack: ExitStack) -> tuple[LimitedPool, Examine
     """Return a pool of one process to compress in, and an examiner with a pool of its own; `stack` ends both."""
     from edgefuse.archive.examination import Examiner
     from edgefuse.archive.processes import LimitedPool, Limits
+    from edgefuse.board.limits import usable_cores
 
     limits = Limits(cubes.memory_mb * 1_000_000, cubes.stall_s, cubes.time_s)
-    pool, examining = (LimitedPool(count, limits) for count in (1, max(2, min(4, os.cpu_count() or 1))))
+    pool, examining = (LimitedPool(count, limits) for count in (1, max(2, min(4, usable_cores()))))
     for each in (pool, examining):
         stack.callback(each.terminate)
     return pool, Examiner(examining, limits.memory_bytes)

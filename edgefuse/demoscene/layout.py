@@ -1,4 +1,4 @@
-"""What a seed puts into the demo scene: building, plants, cars and pedestrians, and where they move."""
+"""Chooses the content of the demo scene from a seed: building, plants, cars, pedestrians and their routes."""
 
 from __future__ import annotations
 

@@ -21,23 +21,23 @@ def check_fit(_: Host) -> list[Finding]:
     """Return one finding. Its facts list, for each model, the smallest of the files with an installed runtime, its bytes and largest
     frame."""
     try:
-        from edgefuse.fusion import headroom  # imported here because it needs psutil, which may be missing
+        from edgefuse.fusion import memory_check  # imported here because it needs psutil, which may be missing
 
         cards = zoo.cards()
     except (ImportError, EdgeFuseError):
         return []  # the checks of the libraries and models report what is wrong
-    there = max(0, headroom.room() - _LOADED)
+    there = max(0, memory_check.room() - _LOADED)
     rows: list[dict[str, Any]] = []
     for card in (c for c in cards if c.task == "fusion"):
         each = [
             (per_pixel * _PIXELS, f.runtime, f.precision)
             for f in card.files
-            if installed(f.runtime) and (per_pixel := headroom.needed(card, f.runtime, f.precision, 1))
+            if installed(f.runtime) and (per_pixel := memory_check.needed(card, f.runtime, f.precision, 1))
         ]
         if each:
             wanted, runtime, precision = min(each)
             about = {"model": card.name, "runtime": runtime, "precision": precision, "bytes": wanted, "fits": wanted <= there}
-            rows.append(about | {"largest": headroom.largest(_SIZE, wanted, there)})
+            rows.append(about | {"largest": memory_check.largest(_SIZE, wanted, there)})
     if not rows:
         return []
     fit = [f"{_with(r)} ({r['bytes'] / 1e6:.0f} MB)" for r in rows if r["fits"]]

@@ -41,7 +41,7 @@ class Done:
 
     @property
     def death(self) -> str | None:
-        """How the command ended abnormally, in words; None where it exited by itself."""
+        """Description of an abnormal end of the command, such as "dies of SIGILL"; None if it exited by itself."""
         if self.late:
             return "gives no answer"
         if not (name := signal_name(self.code)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib import metadata
 
-from edgefuse.board.libraries import PACKAGES
+from edgefuse.board.libraries import PACKAGES, opencv_ignores_ffmpeg_options
 from edgefuse.doctor.environment import Environment, read_environment
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
@@ -47,6 +47,11 @@ def library_finding(name: str, answer: ProbeResult, e: Environment, packages: di
     if len(packages) > 1:
         what = f"{label}: several packages provide the same module and overwrite each other's files"
         return Finding(name, "warn", what, _only_headless(e, packages), facts)
+    if name == "opencv" and opencv_ignores_ffmpeg_options(values.get("version") or ""):
+        what = f"{label} ignores the options for network cameras: one that is silent is noticed after 30 s instead of 5"
+        return Finding(name, "warn", what, e.pip_install(f"{ours}>=4.12"), facts)
+    if "blas_threads" in values:
+        facts["blas_threads"] = values["blas_threads"]
     within = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
     return Finding(name, "ok", f"{label} works, {values.get('file')}" + (f" (with {within})" if within else ""), None, facts)
 

@@ -63,11 +63,14 @@ def library(report: Report, name: str) -> None:
 def _numpy(report: Report) -> None:
     import numpy as np
 
+    from edgefuse.util.blas import blas_threads
+
     report(version=np.__version__, file=np.__file__, step="run")
     # the BLAS chooses its kernels by the processor, and a wrong choice gives wrong results
     a = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
     if not np.allclose(a @ a, np.einsum("ij,jk->ik", a.astype(np.float64), a.astype(np.float64)), rtol=1e-3):
         raise ArithmeticError("wrong result of a matrix product")
+    report(blas_threads=blas_threads())
     try:
         blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload,index,unused-ignore]
         report(within={str(blas["name"]): str(blas["version"])})

@@ -45,7 +45,7 @@ def captured_ns(fused: FusedFrame) -> int:
 
 
 class EncodingJob(Protocol):
-    """What to do with the frames. All methods but `wanted` are called in the encoder thread."""
+    """Settings of an encoder thread, and callbacks for its output. All methods but `wanted` are called in the encoder thread."""
 
     encoders: Sequence[str]
     keyframe_s: float
@@ -59,13 +59,13 @@ class EncodingJob(Protocol):
         """Return FFmpeg's options after the encoder's, including the output."""
 
     def begin(self, encoder: str) -> None:
-        """A new FFmpeg process has started."""
+        """Prepare for the output of a new FFmpeg process, which uses `encoder`."""
 
     def output(self, data: bytes) -> None:
-        """FFmpeg wrote this to its standard output."""
+        """Handle data that FFmpeg wrote to its standard output."""
 
     def end(self) -> int:
-        """FFmpeg has ended. Returns how many of its frames are known to have been output."""
+        """Finish after FFmpeg has ended. Returns how many of its frames are known to have been output."""
 
     def failed(self, why: str) -> None:
         """Report a failure of FFmpeg or of finding an encoder; it will be retried. Called again only after a while without failures."""

@@ -1,1 +1,1 @@
-"""From a pair and a runtime to a fused frame."""
+"""Fusion of a visible and an infrared frame into one picture."""

@@ -1,4 +1,4 @@
-"""`edgefuse.fuse`: one visible and one infrared image, as arrays or image files, into a fused image."""
+"""Implements `edgefuse.fuse`, which fuses one visible and one infrared image, given as arrays or image files."""
 
 from __future__ import annotations
 
@@ -42,45 +42,45 @@ def fuse(
 ) -> NDArray[np.uint8]:  # fmt: skip
     """Fuse one visible and one infrared image.
 
-    Each call stands alone: nothing is kept from one image to the next but the loaded model. For the frames of a video or of cameras use
-    `edgefuse.load`, whose fuser follows the stream.
+    Calls are independent: only the loaded model is kept from one call to the next. For the frames of a video or of cameras use
+    `edgefuse.load`, whose fuser keeps the state of the stream.
 
     Args:
         visible: uint8 or uint16, (H, W) grey or (H, W, 3) in BGR order, full range; or the path of an image file.
-        infrared: the same, of the visible image's size; 16-bit values are sensor counts of any range.
+        infrared: as `visible`, and of its size unless a calibration is given; 16-bit values are sensor counts of any range.
         model: the name of a model, or a folder that holds a model card.
         runtime: `auto`, `onnx`, `litert` or `numpy`.
         colour: how much of the visible image's colour stays: `keep`, `balanced` or `benchmark`.
-        sharpness: gain of the details, 1 (as they are) to 2.
-        targets: how readily warm targets are taken from the infrared image, 0 to 2.
-        agc: how 16-bit infrared becomes 8 bit: `percentile`, `clahe` or `off`.
-        calibration: a file of `edgefuse calibrate`, for an infrared image of another size or view.
+        sharpness: gain of the details, 1 (unchanged) to 2.
+        targets: how readily warm targets are taken from the infrared image, 0 (never) to 2 (always).
+        agc: how 16-bit infrared is converted to 8 bits: `percentile`, `clahe` or `off`.
+        calibration: a file made by `edgefuse calibrate`, for an infrared image of another size or view.
 
     Returns:
         The fused image: uint8, (H, W) where the visible image is grey, else (H, W, 3) in BGR order.
 
     Raises:
-        FrameError: an image can't be read or has another type or shape than these, or their sizes differ and there is no calibration.
+        FrameError: an image can't be read, its type or shape is not one of these, or the sizes differ and there is no calibration.
         SettingsError: an option is out of its range.
         ModelError: there is no such model, or its file is damaged.
     """
     global _last
     pair = FramePair(_frame(visible, "visible"), _frame(infrared, "infrared"), 0)
-    made = registration.load(expand(os.fspath(calibration))) if calibration is not None else None
-    if made is None and pair.visible.size != pair.infrared.size:
+    geometry = registration.load(expand(os.fspath(calibration))) if calibration is not None else None
+    if geometry is None and pair.visible.size != pair.infrared.size:
         sizes = " and infrared ".join("{} x {}".format(*f.size) for f in (pair.visible, pair.infrared))
         raise FrameError("pair", "size", f"visible is {sizes} pixels; edgefuse calibrate makes a file that calibration= takes")
     card = zoo.find(model, "fusion")
     with _lock:
         if _last is None or (_last.card, _last.runtime) != (card, runtime):
-            _last = None  # the one before may be freed while the next is loaded
+            _last = None  # free the previous model before the next is loaded
             _last = _Loaded(card, runtime, runtimes.choose(card, runtime))
-        fuser = Fuser(card, _last.choice, colour, sharpness, targets, False, agc, made)
+        fuser = Fuser(card, _last.choice, colour, sharpness, targets, False, agc, geometry)
         return fuser.fuse(pair).data
 
 
 def _frame(image: Image, modality: Modality) -> Frame:
-    """Raises FrameError for what is no image."""
+    """Convert an image to a Frame. Raises FrameError for anything else."""
     if isinstance(image, (str, os.PathLike)):
         path = expand(os.fspath(image))
         return Frame(_read(path), modality, 0, str(path))
@@ -90,15 +90,15 @@ def _frame(image: Image, modality: Modality) -> Frame:
         raise FrameError(modality, "layout", f"{modality} is a masked array; fill what is masked first")
     grey_or_colour = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype.name not in ("uint8", "uint16") or not grey_or_colour or image.size == 0:
-        told = f"{modality} is {image.dtype} {image.shape}; expected uint8 or uint16, (height, width) or (height, width, 3)"
-        raise FrameError(modality, "layout", told + _hint(image))
+        problem = f"{modality} is {image.dtype} {image.shape}; expected uint8 or uint16, (height, width) or (height, width, 3)"
+        raise FrameError(modality, "layout", problem + _hint(image))
     if image.dtype == np.uint8:
         return Frame(np.ascontiguousarray(image, np.uint8), modality, 0, modality)
     return Frame(np.ascontiguousarray(image, np.uint16), modality, 0, modality)
 
 
 def _hint(image: NDArray[Any]) -> str:
-    """What usually mends an image of another type or shape."""
+    """Return advice on how to convert an image of another type or shape; empty if there is none."""
     if image.dtype.kind == "f":
         return ". For values from 0 to 1: (255 * image).round().astype(numpy.uint8)"
     if image.ndim == 3 and image.shape[2] in (1, 4):

@@ -1,6 +1,6 @@
-/* The blend in bands, row by row: band_rows.py compiled, the same picture to the last bit. That module says what is computed, and why.
+/* Blends in bands, row by row; gives the same bits as band_rows.py, which explains what is computed.
 
-   Plain C99 that compilers vectorise: every loop goes over one row of bytes, and a dozen rows lie in the smallest first-level cache. */
+   Plain C99 that compilers vectorise: each loop processes one row of bytes, and a dozen rows fit into the smallest first-level cache. */
 
 #include "../util/native.h"
 
@@ -10,25 +10,25 @@ typedef uint16_t u16;
 typedef struct {
     const u8 *visible, *infrared;                              /* luma, height x width, contiguous */
     const u8 *small_visible, *small_infrared, *small_fused;    /* reduced by `factor` */
-    const u8 *visible_weights, *infrared_weights;              /* of either's details, in 255ths, reduced by it; or NULL: all of them */
-    const u8 *bgr;                                             /* the visible frame in colour, or NULL: then `out` is luma, too */
+    const u8 *visible_weights, *infrared_weights;              /* of the details, in 255ths, reduced by `factor`; NULL: weight 1 */
+    const u8 *bgr;                                             /* the visible frame in colour; NULL: `out` is luma */
     u8 *out;
     int64_t bgr_stride, out_stride;                            /* bytes from row to row */
     int32_t height, width, out_width, factor;                  /* width: a multiple of `factor`, 2 or 4; out_width: at most that */
-    int32_t noise;                                             /* levels by which two details may differ and still be averaged */
-    int32_t gain, core;                                        /* what is added above `core` levels of a detail, in 16ths */
-    int32_t chroma, blue, green, red;                          /* chroma: its weight in 128ths; the others: its luma's parts */
+    int32_t noise;                                             /* noise threshold in levels */
+    int32_t gain, core;                                        /* amplification of a detail above `core` levels, in 16ths */
+    int32_t chroma, blue, green, red;                          /* chroma: weight in 128ths; others: weights in luma, same scale */
 } Job;
 
 INLINE u8 most(u8 a, u8 b) { return a > b ? a : b; }
 INLINE u8 least(u8 a, u8 b) { return a < b ? a : b; }
-INLINE u8 minus(u8 a, u8 b) { return (u8)(most(a, b) - b); }        /* saturated, as all here */
+INLINE u8 minus(u8 a, u8 b) { return (u8)(most(a, b) - b); }        /* saturates, like all arithmetic here */
 INLINE u8 plus(u8 a, u8 b) { return (u8)(least(a, (u8)~b) + b); }
 
 /* Row y of `small` enlarged f times, bilinear, rounded half up: OpenCV's INTER_LINEAR_EXACT. v: scratch, columns + 2. */
 INLINE void enlarge_by(const int f, const u8 *small, int rows, int columns, int y, u16 *restrict v, u8 *restrict out)
 {
-    /* at / 2f: the row's centre, from the first small row's */
+    /* at / 2f is the distance of the row's centre from the first small row's centre */
     const int at = 2 * y + 1 - f, k = at < 0 ? -1 : at / (2 * f);
     const u16 below = (u16)(at - 2 * f * k), above = (u16)(2 * f - below);
     const u8 *restrict a = small + (ptrdiff_t)(k < 0 ? 0 : k) * columns;
@@ -55,7 +55,7 @@ INLINE void enlarge(int f, const u8 *small, int height, int width, int y, u16 *r
     }
 }
 
-/* d times a weight in 255ths, rounded to nearest: (n + n / 256) / 256 is n / 255 for all products of two bytes and a half. */
+/* d times a weight in 255ths, rounded to nearest: (n + n / 256) / 256 equals n / 255 for all n = product of two bytes + 128. */
 INLINE u8 weighed(u8 d, u8 weight)
 {
     const u16 n = (u16)((u16)d * weight + 128);
@@ -64,12 +64,12 @@ INLINE u8 weighed(u8 d, u8 weight)
 
 INLINE u8 strengthened(u8 d, u8 core, u16 gain) { return plus(d, (u8)((u16)(minus(d, core) * gain) >> 4)); }
 
-/* fused: in, the smaller bands enlarged; out, with the chosen detail. */
+/* Adds the chosen detail to `fused`, which holds the enlarged smaller bands. */
 INLINE void choose(const Job *j, const int noisy, const int weighs_a, const int weighs_b, const u8 *restrict a, const u8 *restrict base_a,
                    const u8 *restrict b, const u8 *restrict base_b, const u8 *restrict weight_a, const u8 *restrict weight_b,
                    u8 *restrict fused)
 {
-    /* all in locals: a byte that is stored might otherwise be one of *j */
+    /* copied to locals, because the compiler must assume that a stored byte may change *j */
     const u8 noise = (u8)j->noise, core = (u8)j->core;
     const u16 gain = (u16)j->gain;
     const int width = j->width;
@@ -88,12 +88,12 @@ INLINE void choose(const Job *j, const int noisy, const int weighs_a, const int 
 }
 
 #if defined(__GNUC__) && (__GNUC__ >= 12 || defined(__clang__)) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define VECTORS 1 /* what compilers don't find by themselves: a pixel's three bytes */
+#define VECTORS 1 /* explicit vectors, because compilers do not vectorise three-byte pixels well */
 typedef u8 Bytes __attribute__((vector_size(16)));
 typedef u16 Words __attribute__((vector_size(16)));
 #endif
 
-/* Each of n bytes three times. */
+/* Writes each of n bytes three times. */
 INLINE void thrice(const u8 *restrict in, int n, u8 *restrict out)
 {
     int x = 0;
@@ -112,7 +112,7 @@ INLINE void thrice(const u8 *restrict in, int n, u8 *restrict out)
     for (; x < n; x++) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = in[x];
 }
 
-/* Each of n pixels' weighted luma three times. */
+/* Writes the weighted luma of each of n pixels three times. */
 INLINE void lumas(const Job *j, const u8 *restrict bgr, int n, u16 *restrict out)
 {
     const u16 blue = (u16)j->blue, green = (u16)j->green, red = (u16)j->red;
@@ -154,7 +154,7 @@ INLINE void lumas(const Job *j, const u8 *restrict bgr, int n, u16 *restrict out
     for (; x < n; x++) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = (u16)(blue * bgr[3 * x] + green * bgr[3 * x + 1] + red * bgr[3 * x + 2]);
 }
 
-/* BGR of the fused luma and weighted chroma; n bytes, three a pixel. Rounded half away from 0. */
+/* Writes BGR = fused luma + weighted chroma; n bytes, three per pixel. Halves are rounded away from 0. */
 INLINE void colour(const u8 *restrict bgr, const u16 *restrict luma, const u8 *restrict fused, int n, u16 weight, u8 *restrict out)
 {
     for (int x = 0; x < n; x++) {

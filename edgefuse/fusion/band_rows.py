@@ -1,7 +1,7 @@
-"""Rows of the blend in bands: details chosen by sign, added to the smaller bands enlarged, and the colour given back.
+"""Blends rows at full resolution: enlarges the fused smaller bands, adds the details chosen by sign, restores the colour.
 
-`NumpyRows` says in NumPy and OpenCV what is done; `CompiledRows` does it in one pass, to the same bits (band_rows.c). All of it is
-saturating 8-bit arithmetic.
+`NumpyRows` is the reference in NumPy and OpenCV; `CompiledRows` (band_rows.c) does the same in one pass, bit for bit. All arithmetic is
+saturating 8-bit arithmetic. `edgefuse.fusion.band_blend` has the equations.
 """
 
 from __future__ import annotations
@@ -16,60 +16,67 @@ import numpy as np
 from edgefuse.util import compiled
 from edgefuse.util.arrays import UInt8Array
 
-CHROMA = 128  # a chroma weight of one: the most with which a chroma times its weight is a 16-bit number
-_MARGIN = 4  # rows that interpolation adds to a strip above and below: a small one, enlarged
+CHROMA = 128  # chroma weight 1.0; the largest scale with which chroma times weight fits into 16 bits
+_MARGIN = 4  # rows that interpolation needs above and below a strip: one row of the smaller band, enlarged
 
 
 class Bands(NamedTuple):
-    """What rows are made of; all uint8, contiguous, of one size."""
+    """The smaller bands that rows are computed from; all uint8, contiguous, of one shape."""
 
     small_visible: UInt8Array
-    """The visible frame's smaller bands, reduced by `factor`."""
+    """The visible luma reduced by `factor`."""
     small_infrared: UInt8Array
+    """The infrared frame reduced by `factor`."""
     small_fused: UInt8Array
+    """The fused luma reduced by `factor`."""
     factor: int
-    """2 or 4."""
+    """Reduction along each axis: 2 or 4."""
 
 
 class BlendInputs(NamedTuple):
-    """What changes from pair to pair."""
+    """Arrays and options of one pair."""
 
     visible: UInt8Array
-    """Luma, (h, w), contiguous, as the next."""
+    """Visible luma, uint8 (h, w), contiguous."""
     infrared: UInt8Array
+    """Infrared frame, uint8 (h, w), contiguous."""
     out: UInt8Array
-    """(H, W), or (H, W, 3) with `bgr`; H and W at most h and w."""
+    """Receives the picture: uint8 (H, W), or (H, W, 3) BGR if `bgr` is given; H <= h, W <= w."""
     bgr: UInt8Array | None = None
-    """The visible frame in colour, (H, W, 3)."""
+    """The visible frame in colour, uint8 (H, W, 3) BGR; None: the picture is grey."""
     chroma: int = CHROMA
-    """How much of its chroma is kept, in 128ths."""
+    """Weight of the visible chroma in 128ths, 0 to 128."""
     weights: tuple[UInt8Array | None, UInt8Array | None] = (None, None)
-    """Weights of the visible and of the infrared details, in 255ths, reduced by the factor, contiguous; None: full weight."""
+    """Weights of the visible and of the infrared details in 255ths, uint8, of the shape of the smaller bands; None: weight 1."""
     gain: int = 0
-    """What is added to a detail, in 16ths of its levels above `core`: 0 to 16."""
+    """Sharpening: 16ths of a detail's levels above `core` that are added to it, 0 to 16."""
     core: int = 0
-    """The levels of a detail that get no gain: sharper noise is only more noise."""
+    """Levels of a detail that are not amplified, so that noise is not sharpened."""
     noise: int = 0
-    """Up to so many levels of what the choice adds to the two details' mean are left out."""
+    """Noise threshold in levels: smaller deviations of the chosen detail from the mean of both details are dropped."""
 
 
 class Rows(Protocol):
+    """Blends pairs of one size, some rows at a time."""
+
     def __init__(self, bands: Bands, rows: int, threads: int) -> None:
-        """rows: the most that `blend` is asked for at a time."""
+        """rows: maximum number of rows per call of `blend`. threads: number of threads that call `blend` at the same time."""
 
     def begin(self, frame: BlendInputs) -> None:
-        """Take a pair in; what is in `bands` may still change until `blend`."""
+        """Set the next pair. The contents of `bands` are not read before `blend`."""
 
     def blend(self, top: int, bottom: int, thread: int) -> None:
-        """Make rows `top` (a multiple of the factor) to `bottom` of the pair's `out`, as thread number `thread`."""
+        """Write rows `top` (a multiple of the factor) to `bottom` of the pair's `out`. thread: number of the calling thread, from 0."""
 
 
 def best() -> type[Rows]:
-    """The compiled rows where there are any."""
+    """Return the fastest implementation: the compiled one if the compiled core is there."""
     return CompiledRows if compiled.library() else NumpyRows
 
 
 class NumpyRows:
+    """Implements `Rows` with NumPy and OpenCV."""
+
     def __init__(self, bands: Bands, rows: int, threads: int) -> None:
         self._bands = bands
         self._width = bands.small_visible.shape[1] * bands.factor
@@ -81,7 +88,7 @@ class NumpyRows:
 
     def blend(self, top: int, bottom: int, thread: int) -> None:
         f, bands, planes = self._frame, self._bands, self._scratch[thread]
-        # enlarged in whole small rows
+        # enlarge whole rows of the smaller bands
         end = -(-bottom // bands.factor) * bands.factor
         parts = [plane[: end - top] for plane in planes[:6]]
         visible = f.visible[top:end], enlarged(bands.small_visible, top, end, bands.factor, planes[6])
@@ -102,7 +109,7 @@ class NumpyRows:
 
 
 class _Job(ctypes.Structure):
-    """`Job` of band_rows.c, field by field."""
+    """Mirrors `Job` of band_rows.c, field by field."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("visible", "infrared", "small_visible", "small_infrared", "small_fused")),
@@ -115,6 +122,8 @@ class _Job(ctypes.Structure):
 
 
 class CompiledRows:
+    """Implements `Rows` with the compiled core."""
+
     def __init__(self, bands: Bands, rows: int, threads: int) -> None:
         library = compiled.library()
         assert library is not None
@@ -131,7 +140,7 @@ class CompiledRows:
         job, bgr, out = self._job, frame.bgr, frame.out
         if bgr is not None and bgr.strides[1:] != (3, 1):
             bgr = np.ascontiguousarray(bgr)
-        self._frame = frame, bgr  # kept alive
+        self._frame = frame, bgr  # keep the arrays alive
         job.visible, job.infrared, job.out = frame.visible.ctypes.data, frame.infrared.ctypes.data, out.ctypes.data
         job.out_stride, job.out_width = out.strides[0], out.shape[1]
         job.bgr, job.bgr_stride = (None, 0) if bgr is None else (bgr.ctypes.data, bgr.strides[0])
@@ -146,14 +155,17 @@ class CompiledRows:
 
 @functools.cache
 def exact(factor: int) -> int:
-    """OpenCV's method to enlarge `factor` times, bilinear, to the bit. On ARM its usual one is, and costs a quarter of the named one."""
+    """Return OpenCV's interpolation flag that enlarges `factor` times with exact bilinear weights.
+
+    On ARM the faster INTER_LINEAR gives the same bits as INTER_LINEAR_EXACT, in a quarter of the time.
+    """
     probe = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
     usual, named = (cv2.resize(probe, None, fx=factor, fy=factor, interpolation=m) for m in (cv2.INTER_LINEAR, cv2.INTER_LINEAR_EXACT))
     return cv2.INTER_LINEAR if np.array_equal(usual, named) else cv2.INTER_LINEAR_EXACT
 
 
 def enlarged(small: UInt8Array, top: int, bottom: int, factor: int, out: UInt8Array) -> UInt8Array:
-    """Rows `top` to `bottom` (multiples of `factor`) of `small` enlarged `factor` times, bilinear; a view into `out`."""
+    """Return rows `top` to `bottom` (multiples of `factor`) of `small`, enlarged `factor` times (bilinear), as a view into `out`."""
     first, last = max(0, top // factor - 1), min(small.shape[0], bottom // factor + 1)
     whole = out[: (last - first) * factor]
     cv2.resize(small[first:last], (whole.shape[1], whole.shape[0]), dst=whole, interpolation=exact(factor))
@@ -162,7 +174,7 @@ def enlarged(small: UInt8Array, top: int, bottom: int, factor: int, out: UInt8Ar
 
 
 class Strength(NamedTuple):
-    """gain, core, noise: as in `BlendInputs`."""
+    """Sharpening and noise threshold of the details. gain, core, noise: as in `BlendInputs`."""
 
     gain: int = 0
     core: int = 0
@@ -170,16 +182,16 @@ class Strength(NamedTuple):
 
 
 def strengthen(detail: UInt8Array, gain: int, core: int) -> None:
-    """Add to `detail` `gain` 16ths of what it has above `core` levels, in place, rounded down, saturated."""
+    """Amplify a detail in place: add gain / 16 of its levels above `core`, rounded down, saturated."""
     if gain:
         more = cv2.subtract(detail, np.full_like(detail, core)).astype(np.uint16)
         cv2.add(detail, (more * np.uint16(gain) >> np.uint16(4)).astype(np.uint8), dst=detail)
 
 
 def weigh(detail: UInt8Array, weight: UInt8Array) -> None:
-    """`detail` times `weight` in 255ths, in place, rounded to nearest."""
+    """Multiply a detail by a weight in 255ths, in place, rounded to nearest."""
     product = detail.astype(np.uint16) * weight + np.uint16(128)
-    # n / 255 for all products of two bytes and a half
+    # (n + n / 256) / 256 equals n / 255 for all n = product of two bytes + 128
     np.copyto(detail, product + (product >> np.uint16(8)) >> np.uint16(8), casting="unsafe")
 
 
@@ -187,9 +199,10 @@ def select(
     visible: tuple[UInt8Array, UInt8Array], infrared: tuple[UInt8Array, UInt8Array],
     weights: tuple[UInt8Array | None, UInt8Array | None], how: Strength, scratch: list[UInt8Array],
 ) -> tuple[UInt8Array, UInt8Array]:  # fmt: skip
-    """The chosen detail as (positive, negative) part, one of which is 0 at each pixel; both are planes of `scratch`.
+    """Choose a detail by sign, and return its (positive, negative) part: planes of `scratch`, one of which is 0 at each pixel.
 
-    visible, infrared: (the source, its base enlarged). weights: of either source's detail, of its size, or None.
+    visible, infrared: (frame, its enlarged smaller band), uint8. weights: of the visible and the infrared detail, in 255ths, of the
+    frame's shape, or None. scratch: six planes of that shape.
     """
     a, b, c, d, e, f = scratch[:6]
     for (source, base), weight, positive, negative in ((visible, weights[0], a, b), (infrared, weights[1], c, d)):
@@ -207,7 +220,7 @@ def select(
     cv2.subtract(b, a, dst=d)
     for chosen, smaller in ((c, e), (d, f)):
         if how.noise:
-            # chosen less its excess over the mean, (chosen - smaller) / 2, or less `noise` where that excess is larger
+            # subtract the excess over the mean of both details, (chosen - smaller) / 2, but at most `noise`
             cv2.subtract(chosen, smaller, dst=smaller)
             np.right_shift(smaller, 1, out=smaller)
             np.minimum(smaller, np.uint8(how.noise), out=smaller)
@@ -217,17 +230,20 @@ def select(
 
 
 def luma_parts(chroma: int) -> tuple[int, int, int]:
-    """What of blue, green and red makes the luma that a chroma of that weight is less of, in 128ths: whole, so that grey stays grey."""
+    """Return the weights of blue, green and red in luma, scaled to a sum of `chroma` 128ths; integers, so that grey stays grey."""
     blue, red = round(0.114 * chroma), round(0.299 * chroma)
     return blue, chroma - blue - red, red
 
 
 def join(bgr: UInt8Array, fused: UInt8Array, chroma: int, scratch: list[UInt8Array], out: UInt8Array) -> None:
-    """BGR of the fused luma and the visible frame's chroma (BGR less luma): `chroma` 128ths of it."""
+    """Write BGR = fused luma + chroma / 128 (visible BGR - visible luma) to `out`, saturated.
+
+    bgr, out: uint8 (H, W, 3). fused: uint8 (H, W). scratch: three uint8 arrays of at least (H, W, 3).
+    """
     more, less, three = (s[: len(fused)] for s in scratch)
     matrix = np.zeros((3, 4), np.float32)
     matrix[:, :3] = (np.eye(3) * chroma - luma_parts(chroma)) / CHROMA
-    # between two 128ths: OpenCV rounds halves up here and to even there
+    # halfway between two 128ths, because OpenCV rounds halves differently from build to build
     matrix[:, 3] = 1 / 512
     cv2.transform(bgr, matrix, dst=more)
     matrix[:, :3] *= -1

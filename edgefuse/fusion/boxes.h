@@ -1,11 +1,11 @@
-/* Sums over square windows of small planes, the frame mirrored about its edge cells. */
+/* Sums over square windows; planes are mirrored about their edge cells. */
 
 #ifndef EDGEFUSE_BOXES_H
 #define EDGEFUSE_BOXES_H
 
 #include "../util/native.h"
 
-/* The row or column that stands for number i of n: mirrored about the first and the last, as often as needed. */
+/* Maps index i to 0..n - 1 by mirroring at the first and the last index, several times if needed. */
 static inline int mirrored(int i, int n)
 {
     if (n == 1) return 0;
@@ -14,7 +14,7 @@ static inline int mirrored(int i, int n)
     return i < n ? i : 2 * (n - 1) - i;
 }
 
-/* Sums over 2 reach + 1 cells each way; x and out are different planes. columns: scratch, width + 2 reach. */
+/* Sums over 2 reach + 1 cells along each axis; x and out must not overlap. columns: scratch, width + 2 reach. */
 static inline void box_sums(const uint32_t *restrict x, int height, int width, int reach, uint32_t *restrict columns, uint32_t *restrict out)
 {
     uint32_t *restrict middle = columns + reach;

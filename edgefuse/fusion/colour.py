@@ -1,14 +1,13 @@
-"""Luma in, colour kept: what happens to the visible frame's chroma.
+"""Splits a picture into luma and chroma, and gives the fused luma the visible frame's chroma.
 
-The network fuses luma. Chroma comes from the visible frame, weighted by how much of the pixel is visible:
+Models fuse luma. The chroma comes from the visible frame; its weight depends on the blending map M, the visible frame's share:
 
-- keep: all of it. Most natural by day; infrared detail is tinted by what lies under it.
-- balanced: 0.3 + 0.7 M. Warm targets turn whiter, cars keep their colour. The default.
-- benchmark: M, the blend of Eq. 1 applied to colour too. About one rank better by the metrics, visibly greyer.
+- keep: weight 1. The most natural colours by day; infrared details are tinted by the visible colour at their place.
+- balanced: 0.3 + 0.7 M. Warm targets are whiter, cars keep their colour. The default.
+- benchmark: M, that is, Eq. 1 of MobileFuse applied to the chroma too. About one rank better in fusion metrics, but greyer.
 
-A model without a map uses the mean over a map of one half. Edge models use the mean of their map over the frame, and cap the chroma at
-half of the share, in levels, where they leave the visible frame out (`edgefuse.fusion.band_rows.join`): a weight for each pixel would cost
-a third of their time.
+Models without a map use M = 0.5. MobileFuse-edge uses the mean of its map over the frame (`edgefuse.fusion.band_rows.join`), because a
+weight per pixel would take a third of its time.
 """
 
 from __future__ import annotations
@@ -26,7 +25,10 @@ assert FLOOR.keys() == set(get_args(Colour))
 
 
 def split(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """(luma (H, W), chroma (H, W, 2) as Cr and Cb around 128) of a BGR image; a grey one is its own luma, chroma None."""
+    """Split an image into luma (H, W) and chroma (H, W, 2): Cr and Cb around 128, all uint8.
+
+    image: BGR (H, W, 3), or grey: chroma is None.
+    """
     if image.ndim == 2:
         return image, None
     ycrcb = cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb)
@@ -36,7 +38,10 @@ def split(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8
 def join(
     luma: NDArray[np.uint8], chroma: NDArray[np.uint8] | None, blending_map: NDArray[np.float32] | None, mode: Colour
 ) -> NDArray[np.uint8]:
-    """BGR (H, W, 3) of fused luma and weighted chroma, all uint8; the luma itself where chroma is None."""
+    """Join fused luma (H, W) and weighted chroma (H, W, 2) to BGR (H, W, 3), all uint8. Returns the luma itself if chroma is None.
+
+    blending_map: float32 (H, W) in [0, 1], or None for one half everywhere.
+    """
     if chroma is None:
         return luma
     floor = FLOOR[mode]

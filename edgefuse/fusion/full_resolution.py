@@ -1,4 +1,4 @@
-"""Models that draw the fused luma themselves, at full resolution (MobileFuse as published and its ablations, the NestFuses)."""
+"""Runs models whose network outputs the fused luma at full resolution: MobileFuse as published, its ablations, NestFuse."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.fusion import colour, headroom
+from edgefuse.fusion import colour, memory_check
 from edgefuse.fusion.method import Method, MethodResult
 from edgefuse.fusion.options import Colour
 from edgefuse.runtimes import Choice
@@ -16,7 +16,7 @@ from edgefuse.zoo import Card
 
 
 class FullResolution(Method):
-    """Luma and infrared in; the fused luma out and, where the model has one, the blending map."""
+    """Fuses pairs with a network that takes luma and infrared and returns the fused luma and, for some models, the blending map."""
 
     STAGES = ("prepare", "network", "colour")
 
@@ -24,19 +24,19 @@ class FullResolution(Method):
         self._choice, self._colour = choice, mode
         self._has_map = "map" in {t.name for t in card.outputs}
         self._card, self._multiple = card, card.multiple
-        self._fits: tuple[int, ...] = ()  # the shape that was found to fit into memory
+        self._fits: tuple[int, ...] = ()  # the last shape that fitted into memory
 
     def make(self, visible: NDArray[np.uint8], infrared: NDArray[np.uint8], time_ns: int) -> MethodResult:
         begin = time.perf_counter_ns()
         luma, chroma = colour.split(visible)
         if luma.shape != self._fits:
-            headroom.check(self._card, self._choice, luma.shape)
+            memory_check.check(self._card, self._choice, luma.shape)
             self._fits = luma.shape
         inputs = {"visible": self._tensor(luma), "infrared": self._tensor(infrared)}
         prepared = time.perf_counter_ns()
         outputs = self._choice.runtime.run(inputs)
         ran = time.perf_counter_ns()
-        # rounded to nearest, saturated
+        # rounds to nearest and saturates
         fused = cv2.convertScaleAbs(np.maximum(self._plane(outputs["fused"], luma.shape), 0), alpha=255)
         blending_map = self._plane(outputs["map"], luma.shape) if self._has_map else None
         data = colour.join(fused, chroma, blending_map, self._colour)
@@ -50,6 +50,6 @@ class FullResolution(Method):
         return self._choice.tensor(np.multiply(luma, np.float32(1 / 255), dtype=np.float32))
 
     def _plane(self, output: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """The one plane of an output, without what was added to the frame."""
+        """Return an output as one plane (H, W), without the padding."""
         height, width = (n + -n % self._multiple for n in shape)
         return output.reshape(height, width)[: shape[0], : shape[1]]

@@ -1,4 +1,4 @@
-"""What a way of fusing is: a prepared pair in, a picture out."""
+"""Interface of fusion methods: a prepared pair in, a picture out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
-    """data: uint8, the visible frame's shape. blending_map: float32 in [0, 1], 1 / `scale` of its size, or None. stages_ns: time spent.
-    targets: the mask of targets, float32 in [0, 1], 1 / `target_scale` of the picture's size, or None."""
+    """Result of a fusion.
+
+    data: the picture, uint8, of the visible frame's shape. blending_map: the visible frame's share, float32 in [0, 1], at 1 / `scale` of
+    the picture's size, or None. stages_ns: nanoseconds spent per stage. targets: mask of targets, float32 in [0, 1], at 1 / `target_scale`
+    of the picture's size, or None.
+    """
 
     data: NDArray[np.uint8]
     blending_map: NDArray[np.float32] | None
@@ -25,13 +29,13 @@ class MethodResult:
 
 
 class Method(ABC):
-    """Fuses pairs of one stream. STAGES: the keys of what `make` reports in `stages_ns`, in order."""
+    """Fuses the pairs of one stream. STAGES: keys of `MethodResult.stages_ns`, in order."""
 
     STAGES: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def make(self, visible: NDArray[np.uint8], infrared: NDArray[np.uint8], time_ns: int) -> MethodResult:
-        """visible: uint8 (H, W) or BGR (H, W, 3); infrared: uint8 (H, W); time_ns: of the pair."""
+        """Fuse a pair. visible: uint8 (H, W) or (H, W, 3) BGR; infrared: uint8 (H, W); time_ns: capture time, monotonic nanoseconds."""
 
     def close(self) -> None:
         """End threads; safe to call twice."""

@@ -1,4 +1,4 @@
-"""Where the infrared frame shows nothing: a covered lens, a shutter closed for flat-field correction, saturated or black borders."""
+"""Finds where a frame shows nothing: a covered lens, a shutter closed for flat-field correction, saturated or black borders, sky."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import numpy as np
 
 from edgefuse.util.arrays import Float32Array, UInt8Array
 
-BLANK_DEVIATION = 1.5  # levels at an eighth of the size, where sensor noise has averaged out
+BLANK_DEVIATION = 1.5  # standard deviation in levels, at an eighth of the size, where noise is averaged
 SATURATED = 254
-BLACK = 17  # levels below which the infrared frame says less and less: a sky colder than the camera's range, a registered frame's margin
-BRIGHT, BRIGHT_RISE = 80.0, 60.0  # levels of the visible frame from which it may be sky, and further it is
-SURE = 0.5  # share from which a cell counts as sky; its neighbours hold some of it
-SIDE = 1 / 3  # of a side that a saturated border covers at least; a hot body cut off by the frame covers less
+BLACK = 17  # infrared levels below it are increasingly black: a sky colder than the camera's range, or the margin of a registered frame
+BRIGHT, BRIGHT_RISE = 80.0, 60.0  # visible level from which a cell may be sky; levels above that where it certainly is
+SURE = 0.5  # share from which a cell counts as sky; its neighbours may contain some
+SIDE = 1 / 3  # smallest share of a side that a blank border covers; a hot object at the edge of the frame covers less
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
 def is_blank(eighth: UInt8Array) -> bool:
-    """Does the frame (uint8, reduced by 8) show one level all over?"""
+    """Return whether a frame (uint8, reduced by 8) has one level everywhere."""
     return float(cv2.meanStdDev(eighth)[1][0, 0]) < BLANK_DEVIATION
 
 
 def black(quarter: UInt8Array) -> Float32Array:
-    """How much of each cell of an eighth is black, float32 in [0, 1]: 1 at level 0, 0 from 17 on. quarter: uint8, the infrared frame's."""
+    """Return how black each cell is: 1 at level 0, 0 from level 17 on; float32 in [0, 1], half the height and width of `quarter`.
+
+    quarter: the infrared frame reduced by 4, uint8.
+    """
     shown = cv2.convertScaleAbs(quarter, alpha=255 / BLACK)
     shown = cv2.resize(shown, (quarter.shape[1] // 2, quarter.shape[0] // 2), interpolation=cv2.INTER_AREA)
     share: Float32Array = np.float32(1) - shown * np.float32(1 / 255)
@@ -30,10 +33,10 @@ def black(quarter: UInt8Array) -> Float32Array:
 
 
 def sky(black: Float32Array, visible: UInt8Array) -> Float32Array | None:
-    """A sky by day: float32 in [0, 1]. None where there is none.
+    """Return how much of each cell is sky by day, float32 in [0, 1] of the shape of `black`; None if there is none.
 
-    It is black in the infrared frame, bright to the eye, and reaches the frame's top: what is so elsewhere is a cold ground, and stays
-    dark around what is warm. black: of `black`. visible: uint8, the visible frame reduced by 8.
+    Sky is black in the infrared frame, bright in the visible frame and connected to the top of the frame. Such regions elsewhere are cold
+    ground, which stays dark around warm objects. black: result of `black`. visible: the visible luma reduced by 8, uint8.
     """
     if black[0].max() < SURE:
         return None
@@ -47,10 +50,10 @@ def sky(black: Float32Array, visible: UInt8Array) -> Float32Array | None:
 
 
 def hidden(black: Float32Array, sky: Float32Array | None, border: UInt8Array | None) -> Float32Array | None:
-    """Where the visible frame is drawn because the infrared frame shows nothing: float32 in [0, 1]. None where it is nowhere.
+    """Return where the infrared frame shows nothing, so that the visible frame is used: float32 in [0, 1]; None if nowhere.
 
-    By day that is the sky; the black margin of a registered frame, also in the dark. Elsewhere black is cold, and stays dark around what
-    is warm. black, sky: of the functions of that name; border: of `blank_border`, black.
+    This is the sky by day, and the black margin of a registered frame by day and night. Black regions elsewhere are cold, and stay dark
+    around warm objects. black, sky: results of the functions of that name. border: result of `blank_border` with white=False.
     """
     if border is None:
         return sky
@@ -60,9 +63,9 @@ def hidden(black: Float32Array, sky: Float32Array | None, border: UInt8Array | N
 
 
 def blank_border(quarter: UInt8Array, white: bool) -> UInt8Array | None:
-    """Cells (uint8, 1 where blank) of regions at 254 and above, or at 0, that touch one of the frame's sides along a third of it.
+    """Return a mask (uint8, 1 where blank) of blank regions that touch a side of the frame along a third of it or more; None if none.
 
-    quarter: uint8, the frame reduced by 4. None where there are none, as almost always.
+    white: regions at level 254 and above; else at level 0. quarter: the frame reduced by 4, uint8. Cells beside a region are included.
     """
     blank, how = (SATURATED, cv2.CMP_GE) if white else (0, cv2.CMP_LE)
     sides = quarter[0], quarter[-1], quarter[:, 0], quarter[:, -1]
@@ -75,5 +78,5 @@ def blank_border(quarter: UInt8Array, white: bool) -> UInt8Array | None:
     chosen[0] = 0
     if not chosen.any():
         return None
-    # the cells beside it hold some of it
+    # cells beside a region may contain some of it
     return cv2.dilate(chosen[labels], _SQUARE)

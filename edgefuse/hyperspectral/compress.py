@@ -19,6 +19,7 @@ from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.hyperspectral.quality import AUTO, Quality
 from edgefuse.hyperspectral.verification import Beat, report_doubts, verify
 from edgefuse.metrics.spectral import Spectral
+from edgefuse.util.blas import one_blas_thread
 from edgefuse.util.files import appearing, check_file
 
 _logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def compress_file(
         return compress_cube(source, target, quality, check, beat) | {"cube": str(path)}
 
 
+@one_blas_thread()
 def compress_cube(source: CubeSource, target: Path, quality: Quality, check: bool = True, beat: Beat | None = None) -> dict[str, Any]:
     """Compress an open cube; otherwise as `compress_file`."""
     if source.dtype.kind == "c":

@@ -14,6 +14,9 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec.base import codec
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import Window
+from edgefuse.util.blas import one_blas_thread
+
+Tile = tuple[tuple[slice, slice], NDArray[Any]]  # (rows, columns), samples
 
 
 class LostTiles(Sequence[Window]):
@@ -77,7 +80,7 @@ class Compressed:
         """Yield (window, samples) of each intact tile; windows cover all bands."""
         bands = slice(0, self.info.shape[2])
         try:
-            for (rows, columns), samples in self._decoder.tiles():
+            for (rows, columns), samples in _on_one_thread(self._decoder.tiles()):
                 yield (rows, columns, bands), samples
         except OSError as e:
             raise CubeError(f"cannot read {self.path}: {e.strerror}") from None
@@ -91,3 +94,13 @@ class Compressed:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _on_one_thread(tiles: Iterator[Tile]) -> Iterator[Tile]:
+    """Decode each tile with one BLAS thread; what is done between two tiles has the threads of the process."""
+    while True:
+        with one_blas_thread():
+            tile = next(tiles, None)
+        if tile is None:
+            return
+        yield tile

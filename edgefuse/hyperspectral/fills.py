@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
+from edgefuse.hyperspectral.codec.extremes import extremes
 from edgefuse.hyperspectral.codec.outliers import Suspicion, find, suspected
 from edgefuse.hyperspectral.formats.base import CubeSource
 
@@ -48,8 +49,8 @@ class FillFinder:
             if missing.all():
                 return None
             valid = np.where(missing, pixels[~missing][0], pixels)
-        low, high = valid.min(0), valid.max(0)
-        if np.isfinite(low).all() and np.isfinite(high).all() and not suspected(valid, low, high).fills:
+        low, high = extremes(valid)
+        if np.isfinite(low).all() and np.isfinite(high).all() and not suspected(valid, low, high, singles=False).fills:
             return None
         try:
             found = find(pixels, missing, Suspicion(singles=False))

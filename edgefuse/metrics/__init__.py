@@ -1,1 +1,1 @@
-"""What a fused picture is measured by: fusion metrics, flicker, targets kept, and simple references to compare with."""
+"""Metrics of fused pictures and of cubes: fusion metrics, flicker, targets kept, spectral errors, and simple reference methods."""

@@ -45,7 +45,7 @@ class Natural:
 
     @property
     def by_day(self) -> bool:
-        """Is the visible frame's mean luma `DAYLIGHT` or more?"""
+        """Whether the pair was taken by day: the visible frame's mean luma is `DAYLIGHT` or more."""
         return float(self._visible.mean()) >= DAYLIGHT
 
     def halo(self, fused: Image) -> tuple[float, ...]:
@@ -84,7 +84,7 @@ class Natural:
 
     @cached_property
     def _steepest(self) -> list[tuple[Double, float]]:
-        """For each of `SIGMAS`: the larger of the inputs' gradients and its mean."""
+        """The larger of the inputs' gradients, float64 (H, W), and its mean, for each of `SIGMAS`."""
         gradients = []
         for sigma in SIGMAS:
             steepest = np.maximum(_steepness(self._visible, sigma), _steepness(self._infrared, sigma))
@@ -100,7 +100,7 @@ class Natural:
 
     @cached_property
     def _moments(self) -> tuple[Double, Double, Double]:
-        """The visible luma, its local mean and variance."""
+        """The visible luma, its local mean and its local variance, float64 (H, W)."""
         visible = self._visible.astype(np.float64)
         mean = _window(visible)
         return visible, mean, _window(visible * visible) - mean * mean

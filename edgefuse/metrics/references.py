@@ -15,23 +15,25 @@ from numpy.typing import NDArray
 
 from edgefuse.metrics.planes import Image, check, luma
 
-_LEVELS = 4  # of the pyramids
+_LEVELS = 4  # number of levels of the pyramids
 
 
 def average(visible: Image, infrared: Image) -> Image:
-    """The mean of both, rounded down."""
+    """Return the mean of both pictures, rounded down."""
     visible, infrared = _same_channels(visible, infrared)
     return ((visible.astype(np.uint16) + infrared) >> 1).astype(np.uint8)
 
 
 def maximum(visible: Image, infrared: Image) -> Image:
-    """The brighter of both."""
+    """Return the larger value of both pictures at each pixel and channel."""
     return np.maximum(*_same_channels(visible, infrared))
 
 
 def laplacian(visible: Image, infrared: Image) -> Image:
-    """Laplacian pyramids of four levels: the detail of larger magnitude (the visible one if equal) and the mean of the
-    low-pass residuals (Burt and Adelson 1983; Toet 1989)."""
+    """Fuse by Laplacian pyramids of four levels (Burt and Adelson 1983; Toet 1989).
+
+    Chooses the detail of larger magnitude (the visible one if equal), and averages the low-pass residuals.
+    """
     first, second = (_pyramid(image) for image in _same_channels(visible, infrared))
     picture: Any = (first[-1] + second[-1]) / 2
     for a, b in zip(first[-2::-1], second[-2::-1], strict=True):

@@ -18,8 +18,9 @@ class Spectral:
     """Result of `SpectralScore`; NaN where nothing could be compared.
 
     psnr_db: 10 log10(peak^2 / mean squared error) over all samples; infinite where all are equal. rmse, max_error: in the cube's units.
-    sam_degrees: the angle between a pixel's spectrum and the decoded one, arccos(x y / |x| |y|), mean over the pixels where neither
-    is zero (Kruse et al. 1993). worst_band: index of the band with the lowest PSNR, worst_band_psnr_db. peak: of the PSNR.
+    sam_degrees: the mean angle between the original and the decoded spectrum of a pixel, arccos(x y / |x| |y|), over the pixels where
+    neither is zero (Kruse et al. 1993). worst_band: index of the band with the lowest PSNR, which is worst_band_psnr_db. peak: used in the
+    PSNR.
     """
 
     psnr_db: float

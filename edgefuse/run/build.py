@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from edgefuse.sources import Source, open_source
 from edgefuse.sources.recorded import RecordedSource
 from edgefuse.util import files, shape
 from edgefuse.util.uri import expand
+from edgefuse.views import display as views
+from edgefuse.views.base import ViewOptions
+from edgefuse.views.display import Display
 
 Size = tuple[int, int] | None
 
@@ -95,6 +99,12 @@ def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fu
     return load(
         s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, steady, s.agc, calibration, s.infrared_polarity
     )
+
+
+def display(s: RunSettings, calibration: Calibration | None, live: bool) -> Display | None:
+    """Make what draws the picture; None where the fused picture is shown as it is. live: of the source. Raises SettingsError."""
+    options = ViewOptions(s.palette, s.isotherm)
+    return views.make(s.view, options, s.overlay, s.camera_name or socket.gethostname(), live, calibration)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.run import build, validate
 from edgefuse.run.attachments import Attachments
 from edgefuse.run.build import LoadedCalibration, Output
+from edgefuse.run.output_supervisor import Supervisor
 from edgefuse.run.pipeline import Pipeline
-from edgefuse.run.supervisor import Supervisor
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink
@@ -62,6 +62,7 @@ class RunSession:
             build.check_regions(given.tables, self.source)
             self._sinks = self._open_sinks(s, undo)
             self.fuser = undo.enter_context(build.fuser(s, self._calibration.calibration, self.source.info.sequence))
+            self.fuser.display = build.display(s, self._calibration.calibration, self.source.info.live)
             self._recorded = undo.enter_context(build.with_raw_recording(self.source, s, self.live.emit))
             # attachments opened early may request a report while later ones are opened
             info = self._info(s, self.fuser)
@@ -116,7 +117,7 @@ class RunSession:
             report["layout"] = self.source.info.layout
         report |= self.telemetry.report()
         report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks.values())
-        report["calibration"] = s.calibration
+        report["calibration"], report["view"] = s.calibration, s.view
         report["outputs"] = [safe(p) for p in (s.save, s.record, s.record_raw, *s.sink) if p]
         report["sinks"] = {sink.name: sink.report() for sink in sinks.values()}
         report["reloads"] = dict(self.reloads)
@@ -185,9 +186,11 @@ class RunSession:
                     fuser = undo.enter_context(build.fuser(s, calibration.calibration, self.source.info.sequence))
                 recorded = self._recorded
             build.check_regions(new.tables, self.source)
+            display = build.display(s, calibration.calibration, self.source.info.live)
             self._attachments.exchange(validate.placed(new), self._info(s, fuser))
             undo.pop_all()
         # nothing below can fail
+        fuser.display = display
         self._pipeline.exchange(fuser, self._all_sinks(sinks))
         self._pipeline.limit = s.frames
         self._apply_thermal(new)

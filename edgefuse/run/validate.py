@@ -25,7 +25,8 @@ from edgefuse.util.uri import expand, parse
 
 
 def check_parts(given: Settings) -> None:
-    """Check cameras, outputs and the attachments' tables. Raises EdgeFuseError."""
+    """Check cameras, view, outputs and the attachments' tables. Raises EdgeFuseError."""
+    build.display(given.run, None, live=False)
     if given.run.camera:
         camera_source.check(given.run.camera)
     _check_outputs(given.run)

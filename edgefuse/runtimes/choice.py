@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse import __version__, registry
+from edgefuse.board.limits import usable_cores
 from edgefuse.errors import EdgeFuseError, MissingDependencyError, ModelError, SettingsError
 from edgefuse.runtimes import tuned
 from edgefuse.runtimes.base import Arrays, Runtime
@@ -74,8 +74,7 @@ class NoRuntime(Runtime):
 
 def default_threads() -> int:
     """Return the number of cores this process may use, at most four: more do not help at camera resolutions."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, usable)
+    return min(4, usable_cores())
 
 
 def present() -> dict[str, str]:

@@ -60,7 +60,8 @@ def expected_instead(value: Any, hint: Any, field: Field[Any]) -> str | None:
     """Return None for a valid value, else what was expected, in words."""
     low, high = field.metadata.get("min"), field.metadata.get("max")
     for one in (hint, *get_args(hint)):
-        if get_origin(one) is Literal and value is not None and value not in get_args(one):
+        several = value if get_origin(hint) is tuple and isinstance(value, list | tuple) else (value,)
+        if get_origin(one) is Literal and any(v is not None and v not in get_args(one) for v in several):
             return type_text(hint)
     for leaf in _leaves(value):
         if leaf == "":
@@ -103,6 +104,7 @@ def type_text(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(str, args))}"
     if origin is tuple:
-        items = _PLURAL.get(args[0], "lists")
+        literal = get_origin(args[0]) is Literal
+        items = f"words of {', '.join(map(str, get_args(args[0])))}" if literal else _PLURAL.get(args[0], "lists")
         return f"a list of {items}" if args[-1] is ... else f"a list of {len(args)} {items}"
     return _SINGULAR.get(hint, "a table")

@@ -149,12 +149,12 @@ def _typed(kind: type[Any], values: Values, where: str) -> Values:
     types_ = hints(kind)
     plain = check(kind, {k: v for k, v in values.items() if k not in secrets}, where)
     known = {f.name: f for f in fields(kind)}
-    made = {key: convert(value, types_[key], where + key, field=known[key]) for key, value in plain.items()}
+    converted = {key: convert(value, types_[key], where + key, field=known[key]) for key, value in plain.items()}
     for key, secret in secrets.items():
-        if secret in made:
+        if secret in converted:
             raise SettingsError(f"{where}{key}: {secret} is given too; give only one of them")
-        made[secret] = _secret_file(values[key], where + key)
-    return made
+        converted[secret] = _secret_file(values[key], where + key)
+    return converted
 
 
 def convert(value: Any, hint: Any, where: str, text: bool = False, field: Field[Any] | None = None) -> Any:
@@ -222,9 +222,9 @@ def _variable(kind: type[Any], key: str, text: str, variable: str) -> Values:
             value = shlex.split(text)
         except ValueError as e:
             raise SettingsError(f"{variable} = {safe(repr(text))}: expected {type_text(hint)} separated by blanks ({e})") from None
-    made = convert(value, hint, variable, text=True, field=next(f for f in fields(kind) if f.name == key))
+    converted = convert(value, hint, variable, text=True, field=next(f for f in fields(kind) if f.name == key))
     try:
-        return check(kind, {key: made}, "")
+        return check(kind, {key: converted}, "")
     except SettingsError as e:
         raise SettingsError(variable + str(e).removeprefix(key)) from None
 

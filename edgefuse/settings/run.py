@@ -17,6 +17,8 @@ from edgefuse.errors import SettingsError
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, SHARPEST, Colour
 from edgefuse.settings.check import check
 from edgefuse.thermal.agc import AgcKind, Polarity
+from edgefuse.thermal.palettes import Palette
+from edgefuse.views.options import DEFAULT_VIEW, OverlayPart
 
 Precision = Literal["int8", "fp32"]
 
@@ -68,7 +70,7 @@ class RunSettings:
     targets: float = field(
         default=1.0,
         metadata={
-            "help": "how readily warm objects that the blend would lose are pulled to infrared, 0 (never) to 2 (always)",
+            "help": "how readily warm objects that the blend would lose are taken from infrared, 0 (never) to 2 (always)",
             "min": 0,
             "max": 2.0,
         },
@@ -83,6 +85,27 @@ class RunSettings:
     infrared_polarity: Polarity = field(
         default="auto", metadata={"help": "black-hot where the infrared camera shows warm things dark; auto takes grey frames as white-hot"}
     )
+    view: str = field(
+        default=DEFAULT_VIEW,
+        metadata={
+            "help": "picture to show, record and stream: fused, edges, highlight, inset or side-by-side (docs/how-to/views.md)",
+            "live": True,
+        },
+    )
+    palette: Palette = field(default="ironbow", metadata={"help": "colours of infrared in the other views", "live": True})
+    isotherm: float | None = field(
+        default=None,
+        metadata={
+            "help": "degrees Celsius from which the view highlight tints (default: what is far warmer than the rest)",
+            "min": -273.15,
+            "max": 5000.0,
+            "live": True,
+        },
+    )
+    overlay: tuple[OverlayPart, ...] = field(
+        default=(), metadata={"help": "draw these into the picture: scale, spots, time, name; separated by commas", "live": True}
+    )
+    camera_name: str = field(default="", metadata={"help": "name that the overlay name shows (default: the host name)", "live": True})
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
     save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})
     record: str | None = field(default=None, metadata={"help": "write the fused frames to a video: .mp4, .mkv, .mov or .avi"})

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.array import AnyCube, AnyPath, check_numbers, opened, path_of
-from edgefuse.sharpening import check
 from edgefuse.sharpening.base import Options, sharpener
 from edgefuse.sharpening.files import Files, sharpen_file
+from edgefuse.sharpening.inputs import ready
 
 _PSF = 0.1, 5.0  # full width at half maximum, in the cube's pixels
 
@@ -68,14 +68,10 @@ def sharpen(
         return sharpen_file(_files(cube, image, out), model, psf, register, threads=threads, coarse=coarse)
     method = sharpener(model)
     with opened(cube, "cube", nodata) as low, opened(image, "image", image_nodata) as high:
-        check.check_infos(low.info, high.info, (str(low.path), str(high.path)))
-        options = Options(psf, register, coarse=coarse, threads=threads)
-        scene = method.prepare(low, high, options, low.info.nodata, high.info.nodata)
-        check.check_order(scene.trend.correlations, low.info, high.info, str(high.path))
-        for source in (low, high):
-            check.warn_blank(source)
-        sharpened = np.empty((*high.shape[:2], low.shape[2]), np.float32)
-        scene.sharpen(sharpened)
+        inputs = ready(low, high)
+        scene = inputs.prepared(method, Options(psf, register, coarse=coarse, threads=threads))
+        sharpened = np.empty(inputs.info.shape, np.float32)
+        scene.sharpen(inputs.output(sharpened))
         return sharpened
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
-from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.sharpening.pair import Samples
+from edgefuse.sharpening.places import converter
 
 _logger = logging.getLogger(__name__)
 
@@ -27,12 +28,9 @@ def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None
     if cube.georeference is None or image.georeference is None:
         return
     a, b = cube.georeference, image.georeference
-    if a.crs and b.crs and a.crs != b.crs:
-        raise CubeError(
-            f"{names[0]} is in {a.crs[:60]}, {names[1]} in {b.crs[:60]}; warp one to the other's coordinate system (gdalwarp -t_srs)"
-        )
     pixel = float(np.hypot(a.transform[0], a.transform[3]))
-    apart = np.abs(_corners(a, cube) - _corners(b, image)).max() / max(pixel, 1e-12)
+    # one system has several spellings: those of ENVI and EPSG
+    apart = np.abs(converter(b.crs, a.crs)(_corners(b, image)) - _corners(a, cube)).max() / max(pixel, 1e-12)
     if apart > _APART:
         raise CubeError(
             f"{names[0]} and {names[1]} do not cover the same ground: their corners are up to {apart:.1f} of the cube's pixels apart; crop "
@@ -40,16 +38,16 @@ def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None
         )
 
 
-def warn_blank(source: CubeSource) -> None:
+def warn_blank(samples: Samples, info: CubeInfo, name: str) -> None:
     """Warn where over 1 % of the pixels are 0 in every band and 0 is not declared as no data."""
-    if source.info.nodata == 0:
+    if info.nodata == 0:
         return
-    rows = np.unique(np.linspace(0, source.shape[0] - 1, _LOOKED).astype(int)).tolist()
-    blank = float(np.mean([~source[row].any(1) for row in rows]))
+    rows = np.unique(np.linspace(0, samples.shape[0] - 1, _LOOKED).astype(int)).tolist()
+    blank = float(np.mean([~samples[row].any(1) for row in rows]))
     if blank > _BLANK:
         _logger.warning(
             "%s: about %.0f %% of the pixels are 0 in every band and are used; if they are missing, declare 0 as no data in its header",
-            source.path, 100 * blank,
+            name, 100 * blank,
         )  # fmt: skip
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, SettingsError
-from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
+from edgefuse.hyperspectral.cube import CubeInfo, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
 from edgefuse.metrics.sharpening import SharpeningScore
 from edgefuse.metrics.windows import WindowScore
-from edgefuse.sharpening import check
 from edgefuse.sharpening.base import SIDE, SIDES, Beat, Options, Scene, sharpener
+from edgefuse.sharpening.inputs import Inputs, ready
 from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.trend import blocks
 
@@ -77,17 +77,14 @@ def sharpen_file(
     kind = sharpener(name)
     with ExitStack() as stack:
         cube, image = (stack.enter_context(open_cube(path)) for path in (files.cube, files.image))
-        check.check_infos(cube.info, image.info, (str(files.cube), str(files.image)))
+        inputs = ready(cube, image)
         truth = stack.enter_context(open_cube(files.truth)) if files.truth else None
-        info = _sharpened(cube.info, image.info)
+        info = inputs.info
         if truth is not None and truth.shape != info.shape:
             raise CubeError(f"{files.truth} is {truth.shape}, the sharpened cube {info.shape}; give the truth on the image's grid")
         ratio = image.shape[0] // cube.shape[0] or 1
         options = Options(fwhm, register, _side(tile, ratio), coarse, threads=threads)
-        scene = kind.prepare(cube, image, options, cube.info.nodata, image.info.nodata)
-        check.check_order(scene.trend.correlations, cube.info, image.info, str(files.image))
-        for source in (cube, image):
-            check.warn_blank(source)
+        scene = inputs.prepared(kind, options)
         if tell is not None:
             tell(scene)
         prepared_s = scene.prepared_s
@@ -97,7 +94,7 @@ def sharpen_file(
             if files.uncertainty is not None:
                 uncertainty = writing.enter_context(create_cube(files.uncertainty, _map(info)))
             typed = _Typed(sink)
-            elapsed = _timed(lambda: scene.sharpen(typed, uncertainty, beat))
+            elapsed = _timed(lambda: scene.sharpen(inputs.output(typed), uncertainty, beat))
         if typed.unsaid:
             _logger.warning(
                 "%s: %d pixels are missing in the cube or the image and are written as 0; declare a no-data value in the header of %s",
@@ -105,7 +102,7 @@ def sharpen_file(
             )  # fmt: skip
         result = _figures(files, cube, image, scene, prepared_s + elapsed)
         if report or truth is not None:
-            result |= _quality(files.out, scene, cube, truth)
+            result |= _quality(files.out, scene, inputs, truth)
         return result
 
 
@@ -127,13 +124,6 @@ def _side(tile: int | None, ratio: int) -> int:
     return side
 
 
-def _sharpened(cube: CubeInfo, image: CubeInfo) -> CubeInfo:
-    """Return the sharpened cube's metadata: the cube's bands on the image's grid, the image's no-data value if the cube has none."""
-    shape = image.shape[0], image.shape[1], cube.shape[2]
-    nodata = cube.nodata if cube.nodata is not None or not can_hold(cube.dtype, image.nodata) else image.nodata
-    return cube.like(shape=shape, georeference=check.georeference(cube, image), nodata=nodata)
-
-
 def _map(info: CubeInfo) -> CubeInfo:
     return CubeInfo((*info.shape[:2], 1), np.dtype(np.float32), nodata=math.nan, georeference=info.georeference)
 
@@ -149,23 +139,25 @@ def _figures(files: Files, cube: CubeSource, image: CubeSource, scene: Scene, el
     }  # fmt: skip
 
 
-def _quality(out: Path, scene: Scene, cube: CubeSource, truth: CubeSource | None) -> dict[str, Any]:
+def _quality(out: Path, scene: Scene, inputs: Inputs, truth: CubeSource | None) -> dict[str, Any]:
     """Compare `out`, read back: degraded by the point spread function with the cube (consistency), and with the truth."""
+    peak, ratio = peak_of(inputs.info.dtype), scene.pair.psf.ratio
     with open_cube(out) as sharpened:
-        degraded = Pair(cube, sharpened, scene.pair.psf, cube.info.nodata, sharpened.info.nodata)
-        score = SharpeningScore(cube.shape[2], peak_of(cube.dtype), scene.pair.psf.ratio)
+        degraded = Pair(inputs.cube, inputs.of_result(sharpened), scene.pair.psf, inputs.cube_info.nodata, sharpened.info.nodata)
+        score = SharpeningScore(inputs.cube.shape[2], peak, ratio)
         for rows, columns in blocks(degraded):
             low = degraded.low(rows, columns)
             score.add(low.spectra[low.known], low.image[low.known])
         quality: dict[str, Any] = {"consistency": score.result().as_json()}
         if truth is not None:
-            peak, nodata = peak_of(cube.dtype), truth.info.nodata
-            score, windows = SharpeningScore(cube.shape[2], peak, scene.pair.psf.ratio, nodata), WindowScore(cube.shape[2], peak, nodata)
-            height, width, bands = sharpened.shape
+            nodata = truth.info.nodata
+            height, width, _ = sharpened.shape
+            bands, known, result = inputs.cube.shape[2], inputs.of_result(truth), inputs.of_result(sharpened)
+            score, windows = SharpeningScore(bands, peak, ratio, nodata), WindowScore(bands, peak, nodata)
             step = max(1, _ROWS_BYTES // (4 * width * bands))
             for top in range(0, height, step):
                 rows_ = slice(top, min(height, top + step))
-                samples = truth[rows_], _with_nan(sharpened[rows_], sharpened.info.nodata)
+                samples = known[rows_], _with_nan(result[rows_], sharpened.info.nodata)
                 score.add(*samples)
                 windows.add(*samples)
             quality["truth"] = score.result().as_json() | windows.result().as_json()

@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 Span = tuple[int, int]  # first, one past the last
 
 _SEEN = 1e-3  # share of a low-resolution pixel's weight that may fall on missing pixels
+_NEARLY = 0.2  # difference from a whole ratio that is taken for a border too much or too few
 _INSIDE = 0.65  # share of it that must fall inside the image; the rest uses the mirrored image
 _LARGEST = 1e12  # largest sample, so that squares can be summed in single precision
 _FILLED = 0.5  # share of a pixel's bands with a fill value, above which the pixel is missing
@@ -62,12 +63,27 @@ def ratio_of(low: tuple[int, ...], high: tuple[int, ...]) -> int:
     (h, w, bands), (height, width, image_bands) = low, high
     sizes = f"the cube has {h} x {w} pixels and {bands} bands, the image {height} x {width} and {image_bands}"
     if height % h or width % w or height // h != width // w:
-        nearest = round(math.sqrt(height * width / (h * w)))
-        advice = f"crop the image to {nearest * h} x {nearest * w}" if nearest > 1 else "give the cube first, then the image"
+        advice = _advice((h, w), (height, width))
         raise CubeError(f"{sizes}: the ratio is not one whole number in both directions ({height / h:.4g} and {width / w:.4g}); {advice}")
     if height == h and image_bands > bands:
         raise CubeError(f"{sizes}, on one grid; give the cube, which has more bands, first, then the image")
     return height // h
+
+
+def _advice(low: tuple[int, int], high: tuple[int, int]) -> str:
+    """Return what to do about sizes without a common integer ratio."""
+    ratios = [count / small for small, count in zip(low, high, strict=True)]
+    nearest = round(math.sqrt(ratios[0] * ratios[1]))
+    if nearest < 1 or max(ratios) < 1:
+        return "give the cube first, then the image"
+    if all(abs(ratio - nearest) < _NEARLY for ratio in ratios):
+        (h, w), r = (min(small, count // nearest) for small, count in zip(low, high, strict=True)), nearest
+        parts = [f"the cube to {h} x {w}"] * ((h, w) != low) + [f"the image to {r * h} x {r * w}"] * ((r * h, r * w) != high)
+        return f"crop {' and '.join(parts)} pixels, so that both show the same ground"
+    if abs(ratios[0] - ratios[1]) < _NEARLY:
+        finer = math.ceil(max(ratios) - 1e-9)
+        return f"resample the image to {finer * low[0]} x {finer * low[1]} pixels if both show the same ground"
+    return "crop them to the same ground"
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PairingOptions:
-    """How frames are paired.
+    """Options of the pairing of frames.
 
     max_skew_ms: longest time between a pair's two captures. delay_ms: how much later infrared frames are stamped than visible ones of the
     same moment. fresh: use no frame twice. pass_through: while a camera is gone, deliver the other's frames alone.

@@ -29,8 +29,11 @@ _NO_PAIRS = "its frames of the two cameras were not taken together; use video_rg
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A row of the table. name: of the dataset. visible, infrared: folder patterns. table: a JSON file in DIR that lists the pairs,
-    {visible file: infrared file}. warning: for users of the dataset."""
+    """Folder layout of a public dataset.
+
+    name: of the dataset. visible, infrared: folder patterns. table: a JSON file in DIR that lists the pairs, {visible file: infrared file}.
+    warning: for users of the dataset.
+    """
 
     name: str
     visible: str

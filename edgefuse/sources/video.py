@@ -56,7 +56,7 @@ class VideoSource(Source):
         return source
 
     def _share_rate(self, uri: Uri, given: tuple[float | None, float]) -> None:
-        """A rate behind the last file alone is for both, unless just one of them has no time stamps: then it is for that one."""
+        """Apply a rate that is given once, after the last file, to both files; if only one of them lacks time stamps, to that one."""
         rate, offset_s = given
         guessed = self._visible.guessed, self._infrared.guessed
         rates = (rate, rate) if guessed[0] == guessed[1] else (rate if guessed[0] else None, rate if guessed[1] else None)

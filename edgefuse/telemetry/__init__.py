@@ -1,1 +1,1 @@
-"""What is known of a run and who is told: the report, live state for other threads, vital signs, JSON lines, Prometheus."""
+"""Reports the state of a run: the report, live state for other threads, vital signs, JSON lines, Prometheus."""

@@ -29,8 +29,11 @@ _REPORT_S = 1.0  # seconds for which a report is reused
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What an attachment may know of the run. source: its name, without secrets. fps: nominal, Hz. endless: the source has no known end.
-    model: name, runtime, version, precision, threads. inputs: files and folders read from, which nobody may write to."""
+    """Facts about the run for its attachments.
+
+    source: its name, without secrets. fps: nominal, Hz. endless: the source has no known end. model: name, runtime, version, precision,
+    threads. inputs: files and folders that the run reads and that must not be written to.
+    """
 
     source: str
     fps: float

@@ -18,7 +18,7 @@ FAILING_S = 30.0
 class _Known:
     state: OutputState
     worked_at: float
-    told: bool = False
+    failing: bool = False
 
 
 class OutputWatch:
@@ -46,8 +46,8 @@ class OutputWatch:
                 # the time without frames doesn't count against it
                 one.worked_at = min(now, one.worked_at + now - self._looked_at)
             one.state, known[name] = state, one
-            if (fails := now - one.worked_at >= FAILING_S) != one.told:
-                one.told = fails
+            if (fails := now - one.worked_at >= FAILING_S) != one.failing:
+                one.failing = fails
                 changes.append((name, fails))
         self._known, self._frames, self._looked_at = known, frames, now
         return changes
@@ -62,11 +62,11 @@ class OutputWatch:
         now = self._clock()
         texts = {}
         for name, one in self._known.items():
-            if one.told:
+            if one.failing:
                 cause = f": {one.state.why}" if one.state.why else ""
                 texts[name] = f"{name} has not worked for {now - one.worked_at:.0f} s{cause}"
         return texts
 
     def report(self) -> dict[str, Any]:
         """Return, for each output: wanted, failing, and the number of unexpected errors."""
-        return {name: {"wanted": one.state.wanted, "failing": one.told, "faults": one.state.faults} for name, one in self._known.items()}
+        return {name: {"wanted": one.state.wanted, "failing": one.failing, "faults": one.state.faults} for name, one in self._known.items()}

@@ -35,6 +35,14 @@ class PercentileAgc:
         """(low, high) limits in counts of the last frame; None before the first."""
         return self._limits
 
+    @property
+    def shown(self) -> tuple[float, float] | None:
+        """The counts shown as levels 0 and 255 in the last frame; None before the first."""
+        if self._limits is None:
+            return None
+        low, high = self._limits
+        return round(low), round(low) + max(high - low, self._min_span)
+
     def __call__(self, counts: NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Convert counts, uint16 (H, W), to uint8 (H, W): low -> 0, high -> 255, linear between."""
         import cv2
@@ -121,6 +129,13 @@ def full_range(counts: NDArray[np.uint16]) -> NDArray[np.uint8]:
     import cv2
 
     return cv2.convertScaleAbs(counts, alpha=255 / 65535)
+
+
+def limits(agc: Agc) -> tuple[float, float] | None:
+    """Return the counts shown as levels 0 and 255 in the last frame; None where no level has one count (clahe), and before the first."""
+    if isinstance(agc, PercentileAgc):
+        return agc.shown
+    return None if isinstance(agc, ClaheAgc) else (0.0, 65535.0)
 
 
 def make(kind: AgcKind) -> Agc:

@@ -30,7 +30,7 @@ _OPENCV = {
 def known() -> dict[str, NDArray[np.uint8]]:
     """Return the known palettes, uint8 (256, 3) BGR, coldest first."""
     levels = np.arange(256, dtype=np.uint8).reshape(256, 1)
-    made = {name: palettes.table(name) for name in palettes.NAMES if name not in ("white-hot", "black-hot")}
+    made: dict[str, NDArray[np.uint8]] = {name: palettes.table(name) for name in palettes.NAMES if name not in ("white-hot", "black-hot")}
     made |= {name: np.asarray(cv2.applyColorMap(levels, code), np.uint8).reshape(256, 3) for name, code in _OPENCV.items()}
     # OpenCV's rainbow goes from red to violet
     made["opencv-rainbow"] = made["opencv-rainbow"][::-1]

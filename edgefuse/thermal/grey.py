@@ -21,10 +21,18 @@ class ToGrey:
         white-hot."""
         self._agc, self._colours, self._inverted = agc.make(kind), FalseColour(), polarity == "black-hot"
         self._fill = invalid.Fill()
+        self._counts = False  # the last frame had counts
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Counts shown as levels 0 and 255 in the last frame; None where levels have no counts (8-bit frames, colours, clahe)."""
+        limits = agc.limits(self._agc) if self._counts else None
+        return limits[::-1] if limits is not None and self._inverted else limits
 
     def __call__(self, data: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Convert a frame's data, uint8 or uint16, (H, W) or BGR (H, W, 3), to uint8 (H, W)."""
         picture: Any = data
+        self._counts = data.dtype == np.uint16 and data.ndim == 2
         if picture.ndim == 3:
             deep = picture.dtype == np.uint16
             picture = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if deep else self._colours(picture)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import SettingsError
 
+Palette = Literal["white-hot", "black-hot", "ironbow", "rainbow"]
 # level 0..255 and its red, green, blue; linear in between
-_POINTS: dict[str, tuple[tuple[int, int, int, int], ...]] = {
+_POINTS: dict[Palette, tuple[tuple[int, int, int, int], ...]] = {
     "white-hot": ((0, 0, 0, 0), (255, 255, 255, 255)),
     "black-hot": ((0, 255, 255, 255), (255, 0, 0, 0)),
     # black, indigo, purple, red, orange, yellow, white: brightness increases monotonically
@@ -23,15 +24,16 @@ _POINTS: dict[str, tuple[tuple[int, int, int, int], ...]] = {
     "rainbow": ((0, 20, 0, 110), (40, 0, 40, 255), (92, 0, 210, 235), (132, 20, 220, 60), (176, 250, 235, 0), (216, 255, 110, 0),
                 (255, 190, 0, 30)),
 }  # fmt: skip
-NAMES = tuple(_POINTS)
+NAMES: tuple[Palette, ...] = get_args(Palette)
 
 
 @lru_cache
 def table(name: str) -> NDArray[np.uint8]:
     """Return the palette `name` (one of NAMES), uint8 (256, 3) BGR, read-only. Raises SettingsError for another name."""
-    if name not in _POINTS:
+    found = next((palette for palette in NAMES if palette == name), None)
+    if found is None:
         raise SettingsError(f"unknown palette '{name}'; choose from {', '.join(NAMES)}")
-    points = np.array(_POINTS[name], np.float64)
+    points = np.array(_POINTS[found], np.float64)
     levels = np.arange(256)
     colours = [np.interp(levels, points[:, 0], points[:, channel]) for channel in (3, 2, 1)]
     made = np.rint(np.stack(colours, axis=1)).astype(np.uint8)

@@ -95,19 +95,19 @@ class ViewRenderer:
 
     def _draw(self, fused: FusedFrame, view: View) -> NDArray[np.uint8]:
         if view.name == "fused":
-            return fused.data
+            return fused.fused
         if view.name == "visible":
             return visible_8(fused.pair)
         if view.name == "map":
             shares = fused.blending_map
-            return np.zeros(fused.data.shape[:2], np.uint8) if shares is None else np.rint(shares * 255).astype(np.uint8)
+            return np.zeros(fused.fused.shape[:2], np.uint8) if shares is None else np.rint(shares * 255).astype(np.uint8)
         grey = View("infrared", palettes.NAMES[0])
         if view != grey:
             return palettes.colourise(self.picture(fused, grey), view.palette)
         return self._on_grid(fused, infrared_8(fused.pair, self._grey))
 
     def _on_grid(self, fused: FusedFrame, infrared: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        size = fused.data.shape[1], fused.data.shape[0]
+        size = fused.fused.shape[1], fused.fused.shape[0]
         if self._calibration is not None:
             there = infrared.shape[1], infrared.shape[0]
             try:

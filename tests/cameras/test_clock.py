@@ -35,11 +35,33 @@ def test_jitter_is_removed(fps: float, jitter_ms: float, drift: float, seed: int
 
 
 def test_initial_buffering_has_no_lasting_effect() -> None:
-    truth = [START + k * 33 * MS for k in range(120)]
-    arrival = [max(t, START + 500 * MS) for t in truth]  # half a second in one burst
-    clock, made = played([t - START for t in truth], arrival)
+    truth = [START + k * 33 * MS for k in range(300)]
+    for buffered_ms in (500, 3000, 6000):
+        arrival = [max(t, START + buffered_ms * MS) for t in truth]  # all of it in one burst
+        clock, made = played([t - START for t in truth], arrival)
+        assert clock.reliable
+        n = buffered_ms // 33 + 2
+        assert made[n:] == truth[n:]
+
+
+@pytest.mark.parametrize("step_ms", [-400, -90, 90, 400])
+@given(at=st.integers(1, 250), fps=st.sampled_from([5, 9, 15, 30, 60]))
+def test_a_step_of_the_latency_is_not_drift(step_ms: int, at: int, fps: int) -> None:
+    """A receiver that waits for the processor, or the end of buffering, shifts all later frames at once."""
+    truth = [START + round(k * 1e9 / fps) for k in range(300)]
+    arrival = [t + (500 + step_ms * (k >= at)) * MS for k, t in enumerate(truth)]
+    clock, _ = played([t - START for t in truth], arrival)
     assert clock.reliable
-    assert made[40:] == truth[40:]
+
+
+@pytest.mark.parametrize("speed", [0.9, 0.97, 1.03, 1.1])
+@pytest.mark.parametrize("fps", [9, 30])
+def test_timestamps_at_another_speed_are_found_in_spite_of_jitter(fps: int, speed: float) -> None:
+    rng = np.random.default_rng(0)
+    truth = [START + round(k * 1e9 / fps) for k in range(400)]
+    arrival = [t + round(rng.uniform(0, 30) * MS) for t in truth]
+    clock, _ = played([round((t - START) * speed) for t in truth], arrival)
+    assert not clock.reliable
 
 
 def test_settled_after_a_second() -> None:

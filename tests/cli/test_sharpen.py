@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgefuse.hyperspectral.cube import Georeference
 from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening.psf import Psf
 from edgefuse.util.arrays import Float32Array
-from tests.cli.sharpening import SHARP, WAVES, write, written
+from tests.cli.sharpening import BLUNT, FEW, SHARP, WAVES, write, written
 from tests.conftest import Run, one_line
 from tests.sharpening.scenes import image, low, psnr, scene, trend_only
+from tests.sharpening.test_places import UTM_AS_ENVI
 
 
 @pytest.fixture
@@ -87,3 +89,33 @@ def test_integer_types_and_no_data_are_kept(run: Run, tmp_path: Path) -> None:
         missing = (out[:] == -1).all(2)
     assert missing[12:16, 20:24].all()
     assert missing.sum() == 16
+
+
+def test_one_coordinate_system_in_two_spellings(run: Run, truth: Float32Array, tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    write(tmp_path / "low.img", low(truth, Psf(4)), georeference=Georeference(BLUNT.transform, UTM_AS_ENVI))
+    write(tmp_path / "image.tif", image(truth), georeference=SHARP)
+    done = run("sharpen", "low.img", "image.tif", "out.img")
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+def test_bands_without_data_are_no_data_in_the_result(run: Run, tmp_path: Path) -> None:
+    cube = scene(80, 80) * 10000
+    counts = np.rint(low(cube, Psf(4))).astype(np.int16)
+    counts[..., 20:22] = -32768
+    write(tmp_path / "low.img", counts, nodata=-32768, wavelengths=WAVES)
+    write(tmp_path / "image.img", image(cube), wavelengths=FEW)
+    np.save(tmp_path / "truth.npy", cube)
+    done = run("sharpen", "low.img", "image.img", "out.img", "--json", "--truth", "truth.npy", "--uncertainty", "unsure.img")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 30 bands" in one_line(done.stderr)
+    with open_cube(tmp_path / "out.img") as out:
+        assert out.info.wavelengths == WAVES
+        missing = out[:] == -32768
+    assert missing[..., 20:22].all()
+    assert missing.sum() == 2 * 80 * 80
+    report = json.loads(done.stdout)
+    assert report["truth"]["pixels"] == 80 * 80
+    assert report["truth"]["psnr_db"] > 25
+    assert report["consistency"]["psnr_db"] > 40

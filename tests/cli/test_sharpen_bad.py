@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     truth = written(folder)
     lr, hr = low(truth, Psf(4)), image(truth)
 
-    def holed(samples: Float32Array, value: float, *place: slice | int) -> Float32Array:
+    def holed(samples: Float32Array, value: float, *place: Any) -> Float32Array:
         changed = samples.copy()
         changed[place] = value
         return changed
@@ -53,6 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("inf.npy", holed(hr, np.inf, slice(8, 12)), {}),
         ("fill.npy", holed(hr, -9999, slice(8, 12)), {"nodata": -9999}),
         ("untold.npy", holed(hr, -9999, slice(8, 12)), {}),
+        ("untold-but-two.npy", holed(holed(lr, -9999, slice(2, 4)), 0, Ellipsis, slice(0, 2)), {}),
         ("black.npy", holed(lr, 0, slice(0, 4)), {}),
         ("black-told.npy", holed(lr, 0, slice(0, 4)), {"nodata": 0}),
         ("counts.npy", np.rint(lr * 10000).astype(np.uint16), {}),
@@ -93,6 +95,7 @@ REFUSALS = {
     "image.img many.npy out.npy": "give the cube, which has more bands, first",
     "low.img all-nan.npy out.npy": "without missing samples",
     "low.img untold.npy out.npy": "are -9999 in every band",
+    "untold-but-two.npy image.img out.npy": "are -9999 in most bands",
     "low.img huge.npy out.npy": "scale the cube",
     "low.img complex.npy out.npy": "complex",
     "cut-low.img image.img out.npy": "incomplete",

@@ -129,7 +129,7 @@ def test_each_bad_file_is_named_and_the_good_one_done(run: Run, folder: Path) ->
     assert not [n for n in names(folder / "out") if n.startswith(".")]
 
 
-@pytest.mark.parametrize("name", ["segv.mat", "hang.h5", "nonfinite_gain.tif"])
+@pytest.mark.parametrize("name", ["segv.mat", pytest.param("hang.h5", marks=pytest.mark.slow), "nonfinite_gain.tif"])
 def test_attacks_are_named_and_the_good_one_done(name: str, run: Run, folder: Path) -> None:
     if not (ATTACKS / name).is_file():
         pytest.skip("../shared/cases is not here")

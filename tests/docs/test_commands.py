@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from edgefuse.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOK = ROOT / "docs/command_pages.py"
@@ -75,3 +79,23 @@ def test_the_terminal_s_width_is_put_back(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("COLUMNS")
     hook().sections()
     assert "COLUMNS" not in os.environ
+
+
+def test_every_command_in_a_code_block_of_the_documentation_has_options_that_exist() -> None:
+    from edgefuse.cli.main import parser
+
+    tried = 0
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for block in re.findall(r"^ *```\w*\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = re.match(r"\s*(?:\$ )?(?:sudo (?:-u \w+ )?)?edgefuse (.+)", line)
+                if not command:
+                    continue
+                words = shlex.split(command[1], comments=True)
+                end = min((words.index(word) for word in ("|", ">", "&&", ";", "&") if word in words), default=len(words))
+                try:
+                    parser().parse_args(words[:end])
+                except SettingsError as e:
+                    pytest.fail(f"{page.name}: {line.strip()}: {e}")
+                tried += 1
+    assert tried > 40

@@ -36,6 +36,7 @@ def run(example: Example, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TUTORIALS)
 def test_a_tutorial_from_its_first_line_to_its_last(name: str, tmp_path: Path) -> None:
     steps = examples(ROOT / f"docs/tutorials/{name}.md", "sh", "python")

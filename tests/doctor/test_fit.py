@@ -9,7 +9,7 @@ import pytest
 from edgefuse import zoo
 from edgefuse.doctor import Host, fit
 from edgefuse.errors import ModelError
-from edgefuse.fusion import headroom
+from edgefuse.fusion import memory_check
 from tests.fusion.test_full_resolution import largest_of_four
 
 
@@ -19,7 +19,7 @@ def _frames(monkeypatch: pytest.MonkeyPatch, folder: Path, free: int) -> None:
     table = {"small": {"numpy_fp32": 100, "absent_fp32": 1}, "large": {"numpy_fp32": 1000}, "silent": {}}
     cards = [replace(card, name=name, cost={"peak_bytes_per_pixel": each}) for name, each in table.items()]
     monkeypatch.setattr(zoo, "cards", lambda: cards)
-    monkeypatch.setattr(headroom, "free", lambda: free)
+    monkeypatch.setattr(memory_check, "free", lambda: free)
 
 
 def test_which_models_fit_and_how_large_a_frame_the_others_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,8 +55,8 @@ def test_where_runtimes_or_cards_are_missing_nothing_is_promised(tmp_path: Path,
 
 
 def test_a_doctor_comes_without_psutil_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "edgefuse.fusion.headroom")
-    monkeypatch.delattr("edgefuse.fusion.headroom")
+    monkeypatch.delitem(sys.modules, "edgefuse.fusion.memory_check")
+    monkeypatch.delattr("edgefuse.fusion.memory_check")
     monkeypatch.setitem(sys.modules, "psutil", None)
     assert fit.check_fit(Host()) == []
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import pytest
 
+from edgefuse.board.libraries import opencv_ignores_ffmpeg_options
 from edgefuse.doctor import Host
 from edgefuse.doctor.libraries import check_library, library_checks, library_finding
 from edgefuse.doctor.probe import ProbeResult, run_probe
@@ -14,7 +16,8 @@ from tests.doctor.test_runtimes import PI
 @pytest.mark.parametrize("name", list(library_checks()))
 def test_ours_work(name: str) -> None:
     (findings,) = check_library(name, Host())
-    assert findings.state == "ok", findings.what
+    old = name == "opencv" and opencv_ignores_ffmpeg_options(cv2.__version__)
+    assert findings.state == ("warn" if old else "ok"), findings.what
     assert findings.facts["version"] in findings.what
     if name == "opencv":
         assert "avcodec" in findings.facts["versions"]
@@ -33,6 +36,14 @@ def test_opencv_with_windows_on_a_machine_without() -> None:
     finding = library_finding("opencv", trouble, PI, {"opencv-python": "4.10.0"})
     python = "/opt/e/bin/python -m pip"
     assert finding.mend == f"{python} uninstall -y opencv-python && {python} install opencv-python-headless"
+
+
+@pytest.mark.parametrize("version", ["4.11.0", "4.12.0"])
+def test_an_opencv_that_ignores_ffmpegs_options(version: str) -> None:
+    values = {"version": version, "within": {"avcodec": "59.37.100"}, "file": "/x/cv2.abi3.so"}
+    finding = library_finding("opencv", ProbeResult(values, None), PI, {"opencv-python-headless": f"{version}.86"})
+    assert finding.state == ("warn" if version == "4.11.0" else "ok")
+    assert (finding.mend or "").endswith("install 'opencv-python-headless>=4.12'") == (finding.state == "warn")
 
 
 def test_two_opencvs() -> None:

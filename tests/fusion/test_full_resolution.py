@@ -12,7 +12,7 @@ import pytest
 
 import edgefuse
 from edgefuse.errors import ModelError
-from edgefuse.fusion import headroom
+from edgefuse.fusion import memory_check
 from edgefuse.fusion.full_resolution import FullResolution
 from edgefuse.runtimes import choose
 from edgefuse.zoo import Card
@@ -44,7 +44,7 @@ def test_a_frame_is_padded_by_its_border_and_comes_back_in_its_size(tmp_path: Pa
 
 def test_a_frame_that_does_not_fit_is_refused_with_what_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = replace(largest_of_four(tmp_path), cost={"peak_bytes_per_pixel": {"numpy_fp32": 1000}})
-    monkeypatch.setattr(headroom, "free", lambda: 84_000_000)
+    monkeypatch.setattr(memory_check, "free", lambda: 84_000_000)
     method = FullResolution(card, choose(card, "numpy"), "keep")
     assert method.make(random((200, 300)), random((200, 300)), 0).data.shape == (200, 300)
     message = "tiny (fp32, numpy) takes about 256 MB for a frame of 640x400 and 64 MB are free; what fits: "
@@ -53,16 +53,16 @@ def test_a_frame_that_does_not_fit_is_refused_with_what_would(tmp_path: Path, mo
 
 
 def test_free_memory_is_the_machine_s_or_the_control_group_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headroom, "cgroup_limit", lambda: None)
-    assert headroom.free() > 0
-    monkeypatch.setattr(headroom, "cgroup_limit", lambda: 1)
-    assert headroom.free() < 0
+    monkeypatch.setattr(memory_check, "cgroup_limit", lambda: None)
+    assert memory_check.free() > 0
+    monkeypatch.setattr(memory_check, "cgroup_limit", lambda: 1)
+    assert memory_check.free() < 0
 
 
 def test_a_model_that_does_not_say_what_it_takes_is_let_run(tmp_path: Path) -> None:
     card = largest_of_four(tmp_path)
-    assert headroom.needed(card, "numpy", "fp32", 1 << 40) is None
-    headroom.check(card, choose(card, "numpy"), (1 << 20, 1 << 20))
+    assert memory_check.needed(card, "numpy", "fp32", 1 << 40) is None
+    memory_check.check(card, choose(card, "numpy"), (1 << 20, 1 << 20))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 3), (63, 65), (96, 80)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,14 @@ import pytest
 import edgefuse
 from edgefuse.calibration.registration import Calibration, Registration
 from edgefuse.errors import FrameError, ModelError, SettingsError
-from edgefuse.frames import Frame, FramePair
-from edgefuse.fusion.fuser import Fuser
+from edgefuse.frames import Frame, FramePair, Modality, Radiometry
+from edgefuse.fusion.fuser import Fuser, load
 from edgefuse.runtimes import choose
 from edgefuse.thermal import PercentileAgc
+from edgefuse.views import display
+from edgefuse.views.base import Scene, ViewOptions
+from edgefuse.views.display import Display
+from edgefuse.views.fused import FusedView
 from edgefuse.zoo import find
 
 
@@ -148,3 +153,55 @@ def test_a_calibrated_fuser_takes_infrared_of_its_own_size(depth: str) -> None:
         with pytest.raises(FrameError, match="infrared frames of 48x40, these are 96x80") as caught:
             calibrated.fuse(pair)
         assert caught.value.cause == "size"
+
+
+@pytest.mark.parametrize("missing", [None, "visible", "infrared"])
+def test_a_display_shows_its_picture_and_the_fused_one_stays_below(missing: Modality | None) -> None:
+    with edgefuse.open_source("demo?size=96x80&frames=4&scene=night&depth=16") as source, load("mobilefuse-edge", "numpy") as fuser:
+        pair = source.read()
+        assert pair is not None
+        pair = replace(pair, missing=missing)
+        plain = fuser.fuse(pair)
+        assert plain.fused is plain.data
+        assert "view" not in plain.stages_ns
+        fuser.display = display.make("side-by-side", ViewOptions(), ("scale", "spots"), "", False, None)
+        assert fuser.stages[-1] == "view"
+        shown = fuser.fuse(pair)
+        assert shown.data.shape == (80, 192, 3)
+        np.testing.assert_array_equal(shown.fused, plain.data)
+        assert shown.stages_ns["view"] > 0
+        if missing is None:
+            assert shown.blending_map is not None
+            assert shown.blending_map.shape == (80, 96)
+
+
+def test_the_display_gets_the_registered_frame_and_the_temperatures_of_its_levels() -> None:
+    seen = []
+
+    class Watch(Display):
+        def draw(self, scene: Scene) -> np.ndarray:
+            seen.append((scene, scene.register(np.full((24, 32), 7, np.uint8)).copy()))
+            return super().draw(scene)
+
+    homography = np.array([[2, 0, 10], [0, 2, 4], [0, 0, 1]], np.float64)
+    calibration = Calibration(
+        visible_size=(64, 48), infrared_size=(32, 24), homography=homography, error_px=0.1, method="points", made=datetime.date(2026, 1, 1)
+    )
+    counts = np.tile(np.linspace(29315, 31315, 32).round().astype(np.uint16), (24, 1))
+    visible = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    pair = FramePair(Frame(visible, "visible", 1, "a"), Frame(counts, "infrared", 1, "a", Radiometry("test", 0.01, -273.15)), 0)
+    with load("blend-classic", calibration=calibration) as fuser:
+        fuser.display = Watch(FusedView(ViewOptions()))
+        fused = fuser.fuse(pair)
+        assert fused.beneath is None
+        scene, plane = seen[0]
+        assert scene.infrared is not None
+        assert scene.infrared.shape == plane.shape == (48, 64)
+        assert scene.infrared[20, :10].max() == 0  # the infrared camera sees nothing there
+        assert scene.infrared[20, 12] < scene.infrared[20, 60]
+        assert plane[20, 30] == 7
+        assert scene.infrared[20, 30] != 7
+        assert scene.levels is not None
+        assert scene.levels.celsius
+        assert scene.levels.low == pytest.approx(20.0, abs=0.7)
+        assert scene.levels.high == pytest.approx(40.0, abs=0.7)

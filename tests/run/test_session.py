@@ -85,6 +85,33 @@ def test_a_kept_sink_stays_open_and_a_removed_video_is_playable(tmp_path: Path) 
     assert pictures(tmp_path / "out") == running.telemetry.frames_fused
 
 
+def test_the_view_changes_while_fuser_and_outputs_stay(tmp_path: Path) -> None:
+    with going(told(save=str(tmp_path / "out"), record=str(tmp_path / "a.mp4"))) as running:
+        fuser, shapes = running.fuser, []
+        running.live.watch(lambda _, fused: shapes.append((fused.data.shape, fused.fused.shape)))
+        given = {"save": str(tmp_path / "out"), "record": str(tmp_path / "a.mp4")}
+        assert running.exchange(told(**given, view="side-by-side", overlay=("time", "name"))) == ["run.view", "run.overlay"]
+        assert running.fuser is fuser
+        until(lambda: ((64, 128, 3), (64, 64, 3)) in shapes, "a picture of both cameras")
+        assert running.report()["view"] == "side-by-side"
+        assert "view" in running.report()["latency_ms"]
+        # a new fuser shows the same view
+        running.exchange(told(**given, view="side-by-side", sharpness=2.0))
+        shapes.clear()
+        more(running)
+        assert set(shapes) <= {((64, 128, 3), (64, 64, 3))}
+        assert shapes
+        with pytest.raises(EdgeFuseError, match="unknown view 'sideways'"):
+            running.exchange(told(view="sideways"))
+        running.exchange(told(**given))
+        until(lambda: shapes[-1] == ((64, 64, 3), (64, 64, 3)), "the fused picture again")
+    sizes = {cv2.imread(str(path)).shape for path in (tmp_path / "out").glob("*.png")}
+    assert sizes == {(64, 64, 3), (64, 128, 3)}
+    # the video keeps its size
+    video = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+    assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (64, 64)
+
+
 def test_switching_the_source_and_back_loses_no_pair() -> None:
     with going(told()) as running:
         for k in range(3):

@@ -5,7 +5,6 @@ import pytest
 
 from edgefuse import __version__, runtimes
 from edgefuse.errors import MissingDependencyError, ModelError, SettingsError
-from edgefuse.runtimes import choice as choice_module
 from edgefuse.runtimes import choose, convolution, litert, onnx, present
 from edgefuse.util import compiled
 from edgefuse.zoo import find
@@ -87,7 +86,7 @@ def test_present_tells_versions_and_what_is_missing(bare: None) -> None:
 
 
 def test_default_threads_are_the_cores_four_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice_module.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
     assert runtimes.default_threads() == 4
-    monkeypatch.setattr(choice_module.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
     assert runtimes.default_threads() == 1

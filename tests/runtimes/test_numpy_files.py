@@ -150,13 +150,18 @@ UNSOUND: dict[str, tuple[Steps, dict[str, Array]]] = {
     "a kernel that reaches too far": ([conv_step(dilation=200)], WEIGHTS | {"w": np.zeros((1, 1, 5, 5), np.float32)}),
     "a weight without inputs": ([conv_step()], WEIGHTS | {"w": np.zeros((1, 0, 3, 3), np.float32)}),
     "too many steps": ([{"op": "clip", "in": ["x"], "out": "y"}] * 5000, {}),
-    "arrays that unpack to more than a model": ([conv_step()], WEIGHTS | {"z": np.zeros(1 << 27, np.float32)}),
     "an attention that is none": ([{"op": "attend", "in": ["x", "x"], "out": "y", "attention": "all", "contrast": 1.0}], {}),
     "a dilation that is no number": ([conv_step(dilation="2")], WEIGHTS),
     "a stride that is no number": ([conv_step(stride="2")], WEIGHTS),
     "a stride of nothing": ([conv_step(stride=0)], WEIGHTS),
     "one input for a concat": ([{"op": "concat", "in": ["x"], "out": "y"}], {}),
 }
+
+
+@pytest.mark.slow
+def test_arrays_that_unpack_to_more_than_a_model_are_a_model_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"m\.npz"):
+        runtime_for(tmp_path, [conv_step()], WEIGHTS | {"z": np.zeros(1 << 27, np.float32)})
 
 
 @pytest.mark.parametrize(("steps", "arrays"), UNSOUND.values(), ids=UNSOUND.keys())
@@ -179,7 +184,7 @@ def test_a_file_that_was_tampered_with_is_not_even_opened(tmp_path: Path) -> Non
         NumpyRuntime(card, card.files[0], 1)
 
 
-@pytest.mark.parametrize("op", ["enlarge", "concat"])
+@pytest.mark.parametrize("op", [pytest.param("enlarge", marks=pytest.mark.slow), "concat"])
 def test_steps_that_grow_without_end_are_refused_when_run(tmp_path: Path, op: str) -> None:
     names = ["x", *(f"t{k}" for k in range(30)), "y"]
     steps = [{"op": op, "in": [a] * (2 if op == "concat" else 1), "out": b} for a, b in itertools.pairwise(names)]

@@ -57,7 +57,7 @@ def test_what_is_missing_stays_missing() -> None:
         (CUBE, [1, 2], "image is list; give a NumPy array"),
         (IMAGE, CUBE, "give the cube first, then the image"),
         (CUBE[..., 0], IMAGE, r"cube has shape \(24, 24\)"),
-        (CUBE, IMAGE[:95], "crop the image to 96 x 96"),
+        (CUBE, IMAGE[:95], "crop the cube to 23 x 24 and the image to 92 x 96 pixels"),
         (CUBE[:4, :4], IMAGE[:16, :16], "too small"),
         (CUBE.astype(complex), IMAGE, "complex"),
         (CUBE.astype(object), IMAGE, "type object"),

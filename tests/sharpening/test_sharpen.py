@@ -148,7 +148,9 @@ def test_a_constant_cube_stays_constant() -> None:
 @pytest.mark.parametrize(
     ("low_shape", "high_shape", "told"),
     [
-        ((16, 16, 8), (63, 64, 4), "crop the image to 64 x 64"),
+        ((16, 16, 8), (63, 64, 4), "crop the cube to 15 x 16 and the image to 60 x 64 pixels"),
+        ((16, 16, 8), (66, 65, 4), "crop the image to 64 x 64 pixels"),
+        ((24, 24, 8), (36, 36, 4), "resample the image to 48 x 48 pixels"),
         ((16, 16, 8), (64, 32, 4), "not one whole number in both directions"),
         ((64, 64, 8), (16, 16, 4), "give the cube first"),
         ((1, 1, 8), (4, 4, 4), "too small"),

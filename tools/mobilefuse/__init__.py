@@ -1,1 +1,1 @@
-"""MobileFuse and MobileFuse-edge: networks, training, the closed-form map's constants, export."""
+"""Networks of MobileFuse and MobileFuse-edge: training, fitting of the map's constants, export."""

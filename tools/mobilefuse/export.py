@@ -1,7 +1,7 @@
 """Export a trained checkpoint: `python -m tools.mobilefuse.export --model mobilefuse-edge`.
 
-Writes models/NAME/: fp32 and int8 ONNX, int8 TFLite, NumPy weights, a golden pair with every file's own output, and card.toml.
-The golden pair is from EdgeFuse's own demo scene, odd-sized on purpose; nothing of the training data is exported.
+Writes models/NAME/: fp32 and int8 ONNX, TFLite, NumPy weights, card.toml, and a golden pair with the output of each file. The golden pair
+is from EdgeFuse's demo scene, at an odd size on purpose; it contains no training data.
 """
 
 from __future__ import annotations
@@ -31,20 +31,23 @@ from tools.mobilefuse.train_edge import PUBLIC as EDGE_PUBLIC
 from tools.training_loop import ROOT
 
 TITLES = {
-    NAME: "MobileFuse-edge: a closed-form blend in bands, pulled to warm targets that it would lose, with a small network as gate",
-    "mobilefuse": "MobileFuse: the blending map drawn at full resolution, trained on the blended image",
+    NAME: "MobileFuse-edge: a closed-form blend in bands, changed towards the infrared frame at warm targets that a small network confirms",
+    "mobilefuse": "MobileFuse: a network computes the blending map at full resolution, trained on the blended image",
     "mobilefuse-blending-only": "Ablation of MobileFuse: the map supervised by the foreground mask",
-    "mobilefuse-generative-only": "Ablation of MobileFuse: the image drawn directly, without the blending module",
+    "mobilefuse-generative-only": "Ablation of MobileFuse: a network computes the image directly, without the blending module",
 }
 EDGE = "EdgeFuse, after Perreault et al., MobileFuse (the blend, Eq. 1, band by band); network: tools/mobilefuse/target_network.py"
 PAPER = "Perreault et al., MobileFuse: Multimodal Image Fusion at the Edge (Eq. 1, section III); widths and dilations are ours"
 TOLERANCE = {"fp32": 1 / 255, "int8": 1 / 255}
 GOLDEN_SIZE, GOLDEN_EDGE_SIZE = "131x97", "640x480"
-CALIBRATION_PAIRS = 12  # of each kind and folder; twice as many of whole pairs
+CALIBRATION_PAIRS = 12  # number of crops per kind and folder; of whole pairs, twice as many
 
 
 def calibration_pairs(data: list[str], folders: list[Path], seed: int, size: int = 128) -> list[quantize.Pair]:
-    """Training pairs, and crops of real visible/infrared pairs from `folders` (visible/ and infrared/ inside) where given."""
+    """Return pairs for calibration, float32 (size, size) in [0, 1]: training pairs, and the centres of real pairs in `folders`.
+
+    data: photographs, KIND:DIR. folders: each contains visible/ and infrared/ with files of equal names.
+    """
     b = batch(split(load(data))["train"], CALIBRATION_PAIRS, size, np.random.default_rng(seed))
     pairs = [(v[0], i[0]) for v, i in zip(b.visible, b.infrared, strict=True)]
     for folder in folders:
@@ -60,14 +63,17 @@ def calibration_pairs(data: list[str], folders: list[Path], seed: int, size: int
 
 
 def quarter(frame: np.ndarray) -> np.ndarray:
-    """A uint8 frame at a quarter of the size, its sides multiples of 8, as the fuser makes it."""
+    """Reduce a uint8 frame (H, W) to a quarter of its size, as the fuser does, and crop it to multiples of 8."""
     half = cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     small = cv2.resize(half, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return small[: small.shape[0] // 8 * 8, : small.shape[1] // 8 * 8]
 
 
 def quarter_pairs(folders: list[Path]) -> list[quantize.Pair]:
-    """Whole pairs of `folders` at a quarter of the size, 96 x 80, an even choice of each folder's."""
+    """Return pairs for calibration at a quarter of the size, float32 (80, 96) in [0, 1], evenly chosen from each folder.
+
+    Leaves out held-back pairs. Raises ValueError if no pair is large enough.
+    """
     pairs = []
     for folder in folders:
         files = sorted(p for p in (folder / "visible").iterdir() if p.suffix.lower() in IMAGES)
@@ -83,7 +89,7 @@ def quarter_pairs(folders: list[Path]) -> list[quantize.Pair]:
 
 
 def golden_pair(size: str, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(visible luma, infrared), uint8 of `size`, frame `index` of the demo scene by day."""
+    """Return frame `index` of the demo scene by day: (visible luma, infrared), uint8 of `size` ("WIDTHxHEIGHT")."""
     with open_source(f"demo?scene=day&size={size}&frames={index + 1}") as source:
         pairs = [source.read() for _ in range(index + 1)]
     pair = pairs[-1]
@@ -92,6 +98,7 @@ def golden_pair(size: str, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def head_of(name: str) -> dict[str, str]:
+    """Return the first entries of the model's card."""
     return {
         "name": name, "title": TITLES[name], "task": "fusion", "source": EDGE if name == NAME else PAPER, "licence": "Apache-2.0",
         "default_precision": "fp32" if name == NAME else "int8",
@@ -102,6 +109,7 @@ def card_text(
     head: dict[str, str], g: graph.Graph, files: list[dict[str, Any]], golden: str, tables: dict[str, dict[str, Any]],
     tolerance: dict[str, float] = TOLERANCE,
 ) -> str:  # fmt: skip
+    """Return the text of card.toml. golden: SHA-256 of golden.npz. tables: further tables by name."""
     tensor = '{{ name = "{}", shape = {}, layout = "NCHW", dtype = "float32", range = [0.0, 1.0], colour = "{}" }}'
     colours = {"visible": "luma", "infrared": "grey, white hot", "fused": "luma", "map": "none: share of visible"}
     colours["target"] = "none: evidence for a warm target"
@@ -124,6 +132,7 @@ def card_text(
 
 
 def export(args: argparse.Namespace) -> Path:
+    """Write the model's folder, and return it."""
     name = args.model
     result = json.loads((args.runs / name / "result.json").read_text())
     network: Any
@@ -144,7 +153,7 @@ def export(args: argparse.Namespace) -> Path:
     (folder / f"{name}.int8.onnx").write_bytes(onnx_writer.int8(g, name, ranges))
     tflite = quantize.tflite(network, g, pairs)
     if name != NAME:
-        del tflite["fp32"]  # three times the size, and slower: only where the network is so small that fp32 is the faster one
+        del tflite["fp32"]  # larger and slower than int8; only MobileFuse-edge is so small that fp32 is faster
     for precision, data in tflite.items():
         (folder / f"{name}.{precision}.tflite").write_bytes(data)
     graph.save_npz(g, str(folder / f"{name}.npz"))
@@ -170,7 +179,7 @@ def export(args: argparse.Namespace) -> Path:
         "training": {k: v for k, v in result.items() if k != "model"}
         | {"calibration": [p.name for p in args.calibration], "command": command},
     }
-    # the card must exist for a runtime to load from it; its golden digest and quality follow
+    # runtimes load the model by its card, so write it first; the digest and the quality are added below
     (folder / "card.toml").write_text(card_text(head_of(name), g, files, "", tables | {"quality": quality}))
     digest = write_golden(folder, files, arrays, g.outputs[0], quality)
     (folder / "card.toml").write_text(card_text(head_of(name), g, files, digest, tables | {"quality": quality}))
@@ -178,8 +187,11 @@ def export(args: argparse.Namespace) -> Path:
 
 
 def write_golden(folder: Path, files: list[dict[str, Any]], arrays: dict[str, np.ndarray], first: str, quality: dict[str, Any]) -> str:
-    """Write golden.npz and return its digest. arrays: the pair, and the outputs in fp32; those of the int8 files are added, and how far
-    their output `first` is from fp32's is added to `quality`. The card must be in `folder`."""
+    """Write golden.npz and return its SHA-256. The card must be in `folder`.
+
+    arrays: the pair, and the outputs in fp32. Adds the outputs of the int8 files to it, and to `quality` the PSNR of their output `first`
+    against fp32, in dB.
+    """
     for file in files:
         if file["precision"] == "int8":
             got = run_file(folder, file["runtime"], arrays["visible"], arrays["infrared"])
@@ -191,6 +203,7 @@ def write_golden(folder: Path, files: list[dict[str, Any]], arrays: dict[str, np
 
 
 def run_file(folder: Path, runtime: str, visible: np.ndarray, infrared: np.ndarray) -> dict[str, np.ndarray]:
+    """Run the model's int8 file for `runtime` on a uint8 pair, and return its outputs by name."""
     choice = choose(zoo.read_card(folder), runtime, "int8", 1)
     inputs = {k: choice.tensor(x.astype(np.float32) / 255) for k, x in (("visible", visible), ("infrared", infrared))}
     return {k: v.squeeze() for k, v in choice.runtime.run(inputs).items()}
@@ -203,16 +216,20 @@ def parser() -> argparse.ArgumentParser:
         "--runs",
         type=Path,
         default=ROOT / "runs",
-        help="where tools.mobilefuse.train or tools.mobilefuse.train_edge wrote (default: %(default)s)",
+        help="folder that tools.mobilefuse.train or tools.mobilefuse.train_edge wrote to (default: %(default)s)",
     )
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="where the model's folder goes (default: %(default)s)")
+    p.add_argument(
+        "--models", type=Path, default=ROOT / "models", help="folder in which the model's folder is written (default: %(default)s)"
+    )
     p.add_argument(
         "--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="photographs for calibration pairs, as in tools.mobilefuse.train"
     )
-    p.add_argument("--calibration", nargs="*", type=Path, default=[], metavar="DIR", help="folders of real pairs to calibrate with, too")
+    p.add_argument(
+        "--calibration", nargs="*", type=Path, default=[], metavar="DIR", help="folders of real pairs that are used for calibration, too"
+    )
     p.add_argument(
         "--sharpness", type=float, default=5.0,
-        help="factor on the logits of the map: trained maps hedge where sources differ in kind, not in focus (default: %(default)s, "
+        help="factor on the logits of the map, because trained maps are close to 0.5 on visible/infrared pairs (default: %(default)s, "
         "see tools/README.md)",
     )  # fmt: skip
     p.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,8 @@
-"""Fit the closed-form map's seven constants: `python -m tools.mobilefuse.fit_map --pairs roadscene msrs_train`.
+"""Fit the seven constants of the closed-form map: `python -m tools.mobilefuse.fit_map --pairs roadscene msrs_train`.
 
-Descends on the mean soft rank (tools/soft_metrics.py) of the blended crops among simple rivals, averaged over ten of VIFB's metrics.
-The target network's map is in, where RUNS/mobilefuse-edge/last.pt is, so that the constants suit what it takes. Deterministic by seed.
-Prints the constants as edgefuse/fusion/closed_form.py has them, and writes RUNS/fit_map/result.json.
+Minimises the mean soft rank (tools/soft_metrics.py) of the blended crops among simple fusion methods, averaged over ten of VIFB's metrics,
+by gradient descent (Adam). If RUNS/mobilefuse-edge/last.pt exists, the map is reduced where that network sees targets. The same seed gives
+the same result. Prints the constants in the form of edgefuse/fusion/closed_form_map.py, and writes RUNS/fit_map/result.json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgefuse.fusion import closed_form
+from edgefuse.fusion import closed_form_map
 from tools import training_loop
 from tools.data.targets import full_crops, load
 from tools.graph import load_target
@@ -28,13 +28,22 @@ from tools.mobilefuse.target_network import NAME, TargetNet
 from tools.mobilefuse.train_edge import PUBLIC, SIZE
 from tools.soft_metrics import NAMES, measure, picture, soft_rank
 
-START = {"departure": (0.8, 0.8), "deviation": (1.2, 1.2), "bias": -4.0, "shares": (0.05, 0.95)}  # both frames alike, infrared in doubt
-READINESS = -1.5  # evidence from 0 to 1 is logits from -4 to 4; of these, -1 to 1 become shares from 0 to 1 (edgefuse/fusion/edge.py)
+START = {
+    "departure": (0.8, 0.8),
+    "deviation": (1.2, 1.2),
+    "bias": -4.0,
+    "shares": (0.05, 0.95),
+}  # same weights for both frames; infrared where they are equal
+READINESS = -1.5  # offset of the mask: evidence 0..1 stands for logits -4..4, and logits -1..1 become 0..1 of the mask
 
 
 @dataclass(frozen=True)
 class Crops:
-    """visible, infrared: (N, 1, H, W) in [0, 255]; kept: (N, 1, H / 8, W / 8), the map's factor; rivals: their (K, 10, N) figures."""
+    """Crops to fit on.
+
+    visible, infrared: float32 (N, 1, H, W) in [0, 255]. kept: factor of the map, (N, 1, H / 8, W / 8) in [0, 1]. rivals: metrics of the K
+    methods to compare with, (K, 10, N).
+    """
 
     visible: Tensor
     infrared: Tensor
@@ -42,11 +51,15 @@ class Crops:
     rivals: Tensor
 
     def some(self, k: Tensor) -> Crops:
+        """Return the crops with indices `k`."""
         return Crops(self.visible[k], self.infrared[k], self.kept[k], self.rivals[:, :, k])
 
 
 def pyramid(visible: Tensor, infrared: Tensor, gain: float = 1.0, levels: int = 4) -> Tensor:
-    """Laplacian pyramids: the stronger detail times `gain` in each of `levels` bands, the mean of the bases."""
+    """Fuse by Laplacian pyramids: the detail of larger magnitude, times `gain`, in each of `levels` bands; the mean of the bases.
+
+    visible, infrared, result: (N, 1, H, W) in [0, 255].
+    """
     details = []
     for _ in range(levels):
         bases = reduced(visible, 2), reduced(infrared, 2)
@@ -60,7 +73,8 @@ def pyramid(visible: Tensor, infrared: Tensor, gain: float = 1.0, levels: int = 
 
 
 def rivals(visible: Tensor, infrared: Tensor) -> list[Tensor]:
-    """Average, maximum, Laplacian pyramids plain and sharpened, maximum and pyramid mixed, the average stretched."""
+    """Return the pictures of seven simple methods: average, maximum, three Laplacian pyramids (two sharpened), mean of maximum and
+    pyramid, stretched average."""
     mean, largest = (visible + infrared) / 2, torch.maximum(visible, infrared)
     pyramids = [pyramid(visible, infrared, gain) for gain in (1.0, 1.15, 1.3)]
     mixed = (largest + pyramid(visible, infrared, 1.2)) / 2
@@ -69,8 +83,8 @@ def rivals(visible: Tensor, infrared: Tensor) -> list[Tensor]:
 
 @torch.no_grad()
 def prepared(frames: np.ndarray, network: TargetNet | None) -> Crops:
-    """frames: uint8 (N, 2, H, W)."""
-    made = []
+    """Convert frames, uint8 (N, 2, H, W), to Crops, and measure the rivals. network: None leaves the map as it is."""
+    batches = []
     for part in torch.from_numpy(frames).float().split(8):
         v, i = part[:, :1], part[:, 1:]
         kept = torch.ones_like(reduced(v, 8))
@@ -78,13 +92,13 @@ def prepared(frames: np.ndarray, network: TargetNet | None) -> Crops:
             evidence = enlarged(network(reduced(v, 4) / 255, reduced(i, 4) / 255), 2)
             kept = 1 - (4 * evidence + READINESS).clamp(0, 1)
         pictures = picture(v), picture(i)
-        made.append((v, i, kept, torch.stack([measure(*pictures, r) for r in rivals(v, i)])))
-    v, i, kept, figures = zip(*made, strict=True)
+        batches.append((v, i, kept, torch.stack([measure(*pictures, r) for r in rivals(v, i)])))
+    v, i, kept, figures = zip(*batches, strict=True)
     return Crops(torch.cat(v), torch.cat(i), torch.cat(kept), torch.cat(figures, 2))
 
 
 def ranks(form: SoftClosedForm, crops: Crops) -> Tensor:
-    """(10, N)"""
+    """Return the soft rank of the blended crops by each metric, (10, N); 0 is best."""
     v, i = crops.visible, crops.infrared
     fused = blend(v, i, form(reduced(v, 8), reduced(i, 8)) * crops.kept)
     return soft_rank(measure(picture(v), picture(i), fused), crops.rivals)
@@ -92,12 +106,13 @@ def ranks(form: SoftClosedForm, crops: Crops) -> Tensor:
 
 @torch.no_grad()
 def score(form: SoftClosedForm, crops: Crops) -> dict[str, float]:
-    """The mean soft rank ("loss") and each metric's."""
+    """Return the mean soft rank ("loss"), and that by each metric."""
     each = torch.cat([ranks(form, crops.some(k)) for k in torch.arange(len(crops.visible)).split(8)], 1).mean(1)
     return {"loss": round(float(each.mean()), 3)} | {name: round(float(r), 2) for name, r in zip(NAMES, each, strict=True)}
 
 
 def fit(args: argparse.Namespace) -> dict[str, object]:
+    """Fit the constants, and return the content of result.json."""
     torch.set_num_threads(args.threads)
     begun = time.monotonic()
     parts = load(args.pairs)
@@ -106,10 +121,10 @@ def fit(args: argparse.Namespace) -> dict[str, object]:
     train = prepared(full_crops(parts["train"], args.crops, SIZE, args.seed), network)
     held_out = prepared(full_crops(parts["validation"], max(1, args.crops // 5), SIZE, args.seed + 1), network)
     form = SoftClosedForm(**START)
-    now = SoftClosedForm(closed_form.DEPARTURE, closed_form.DEVIATION, closed_form.BIAS, closed_form.SHARES)
-    validation = {"before": score(form, held_out), "closed_form.py": score(now, held_out)}
+    now = SoftClosedForm(closed_form_map.DEPARTURE, closed_form_map.DEVIATION, closed_form_map.BIAS, closed_form_map.SHARES)
+    validation = {"before": score(form, held_out), "closed_form_map.py": score(now, held_out)}
     others = [p for name, p in form.named_parameters() if name != "bias"]
-    # the bias is in levels, and has the furthest to go
+    # the bias is in levels and changes most, so it has a larger rate
     optimiser = torch.optim.Adam([{"params": others, "lr": args.rate}, {"params": [form.bias], "lr": 3 * args.rate}])
     peaks = [group["lr"] for group in optimiser.param_groups]
     running = 0.0
@@ -136,7 +151,7 @@ def fit(args: argparse.Namespace) -> dict[str, object]:
 
 
 def as_written(constants: dict[str, tuple[float, ...]]) -> str:
-    """The lines of closed_form.py."""
+    """Return the constants as lines of closed_form_map.py."""
     (bias,) = constants["BIAS"]
     return f"DEPARTURE, DEVIATION, BIAS = {constants['DEPARTURE']}, {constants['DEVIATION']}, {bias}\nSHARES = {constants['SHARES']}"
 
@@ -147,14 +162,19 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--pairs", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders with visible/ and infrared/ inside")
     p.add_argument(
-        "--runs", type=Path, default=training_loop.ROOT / "runs", help="where tools.mobilefuse.train_edge wrote (default: %(default)s)"
+        "--runs",
+        type=Path,
+        default=training_loop.ROOT / "runs",
+        help="folder that tools.mobilefuse.train_edge wrote to (default: %(default)s)",
     )
-    p.add_argument("--crops", type=int, default=300, help="crops made once, at full resolution (default: %(default)s)")
+    p.add_argument("--crops", type=int, default=300, help="number of crops, at full resolution (default: %(default)s)")
     p.add_argument("--steps", type=int, default=250)
     p.add_argument("--batch", type=int, default=8)
-    p.add_argument("--rate", type=float, default=0.03, help="peak learning rate (Adam, cosine), the bias's three times that")
+    p.add_argument(
+        "--rate", type=float, default=0.03, help="peak learning rate (Adam, cosine schedule); that of the bias is three times as high"
+    )
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--every", type=int, default=50, help="steps between lines")
+    p.add_argument("--every", type=int, default=50, help="steps between lines of output")
     p.add_argument("--threads", type=int, default=1)
     return p
 

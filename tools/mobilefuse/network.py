@@ -1,10 +1,10 @@
 """MobileFuse (Perreault et al., "MobileFuse: Multimodal Image Fusion at the Edge") and its two ablations.
 
-Two streams of depthwise-separable convolutions (MobileNet), MAX fusion, a decoder that draws the blending map M in [0, 1] at
-full resolution, and the blend inside the network (Eq. 1): fused = visible M + infrared (1 - M).
+Two streams of depthwise-separable convolutions (MobileNet), fusion by the maximum (MAX), a decoder that computes the blending map M in [0,
+1] at full resolution, and the blend inside the network (Eq. 1): fused = visible M + infrared (1 - M).
 
-The streams do not share weights: MAX is symmetric, so with shared ones the map could not know which source is which.
-Frames are luma: colour is handled after the network, and one channel is what both a thermal and a grey camera deliver.
+The streams do not share weights: MAX is symmetric, so with shared weights the decoder could not distinguish the two frames. Frames are
+luma, because thermal and grey cameras have one channel; colour is added after the network.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 WIDTHS = (16, 32, 64)
-# dilation of each decoder block: the map needs to see further than 21 px to decide over flat regions, at no cost
+# dilation of each decoder block: enlarges the receptive field beyond 21 pixels, which flat regions need, at no cost
 DILATIONS = (1, 2, 4, 8, 4, 2)
 KINDS = ("mobilefuse", "mobilefuse-blending-only", "mobilefuse-generative-only")
 
 
 class Convolution(nn.Conv2d):
-    """A convolution whose dilated depthwise form trains six times faster on a CPU.
+    """A convolution that trains six times faster on a CPU if it is dilated and depthwise; its results are bit-identical.
 
-    PyTorch's backward pass of a dilated depthwise convolution is slow; the same sum over each of the dilation's interleaved
-    grids, moved to the batch axis, is not. Bit for bit the same function.
+    PyTorch's backward pass of a dilated depthwise convolution is slow. Here each of the dilation's interleaved grids is moved to the batch
+    axis, where the convolution is not dilated.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class Convolution(nn.Conv2d):
 def conv_unit(
     inputs: int, outputs: int, kernel: int, groups: int = 1, dilation: int = 1, act: bool = True, stride: int = 1
 ) -> nn.Sequential:
-    """Convolution, batch norm (folded at export) and ReLU; the last unit of a network has neither of the two."""
+    """Return a convolution, with batch norm (folded at export) and ReLU if `act`; the last unit of a network has neither."""
     padding = dilation * (kernel // 2)
     layers: list[nn.Module] = [Convolution(inputs, outputs, kernel, stride, padding, dilation, groups, bias=not act)]
     if act:
@@ -49,21 +49,22 @@ def conv_unit(
 
 
 def separable(inputs: int, outputs: int, dilation: int = 1, stride: int = 1) -> list[nn.Sequential]:
-    """Depthwise 3 x 3, then pointwise 1 x 1: MobileNet's depthwise-separable convolution."""
+    """Return a depthwise 3 x 3 and a pointwise 1 x 1 unit: MobileNet's depthwise-separable convolution."""
     return [conv_unit(inputs, inputs, 3, inputs, dilation, stride=stride), conv_unit(inputs, outputs, 1)]
 
 
 def stream() -> nn.Sequential:
+    """Return the feature extractor of one frame: (N, 1, H, W) -> (N, 64, H, W)."""
     a, b, c = WIDTHS
     return nn.Sequential(conv_unit(1, a, 3), *separable(a, b), *separable(b, c))
 
 
 class MobileFuse(nn.Module):
-    """The paper's network. `kind` chooses what the decoder's single channel means.
+    """The paper's network. `kind` selects the meaning of the decoder's only channel.
 
-    - mobilefuse: logits of the map; the loss is on the blended image.
-    - mobilefuse-blending-only: the same graph; the loss is on the map, against the foreground mask.
-    - mobilefuse-generative-only: the fused image itself; there is no blending module.
+    - mobilefuse: logits of the map; the loss compares the blended image.
+    - mobilefuse-blending-only: the same graph; the loss compares the map with the foreground mask.
+    - mobilefuse-generative-only: the fused image; there is no blending.
     """
 
     def __init__(self, kind: str = "mobilefuse") -> None:
@@ -80,11 +81,11 @@ class MobileFuse(nn.Module):
         self.decoder = nn.Sequential(*blocks, *last)
 
     def chains(self) -> dict[str, nn.Sequential]:
-        """Its units by the names that the exported graph gives them."""
+        """Return the units by their names in the exported graph."""
         return {"stream_visible": self.visible, "stream_infrared": self.infrared, "decoder": self.decoder}
 
     def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
-        """visible, infrared: float (N, 1, H, W) in [0, 1]. Returns (fused, map), both (N, 1, H, W) in [0, 1].
+        """Fuse a batch. visible, infrared: float (N, 1, H, W) in [0, 1]. Returns (fused, map), both (N, 1, H, W) in [0, 1].
 
         The generative ablation has no map and returns its image twice.
         """

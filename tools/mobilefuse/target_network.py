@@ -1,8 +1,8 @@
-"""The network of MobileFuse-edge: where do warm targets stand out? Everything else about the picture is a closed form.
+"""Network of MobileFuse-edge: estimates where warm targets are. The rest of the picture is computed in closed form.
 
-A quarter of the frame's size in, a sixteenth out: one 3 x 3 convolution by stride 2, then MobileNet's depthwise-separable blocks, the
-first by stride 2, too. A maximum over 3 x 3 cells widens what was found by a cell: what surrounds a target is pulled, too, or the target
-does not stand out from it.
+The inputs have a quarter of the frame's size, the output a sixteenth: a 3 x 3 convolution with stride 2, then MobileNet's
+depthwise-separable blocks, the first with stride 2. A maximum over 3 x 3 cells widens detections by one cell, because a target must be
+blended together with its surroundings to keep its contrast.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from tools.mobilefuse.network import conv_unit, separable
 NAME = "mobilefuse-edge"
 WIDTHS = (12, 24)
 DILATIONS = (1, 2, 1)
-REDUCTION = 4  # of its inputs, from the frame's size
+REDUCTION = 4  # factor by which the inputs are smaller than the frame
 
 
 class TargetNet(nn.Module):
-    """3.6 K parameters. Inputs' height and width are multiples of 8 (the frame's padded to 32)."""
+    """The target network, 3.6 K parameters. Height and width of the inputs are multiples of 8 (the frame is padded to 32)."""
 
     kind = NAME
 
@@ -31,17 +31,18 @@ class TargetNet(nn.Module):
         self.body = nn.Sequential(*separable(a, b, stride=2), *blocks, conv_unit(b, 1, 1, act=False))
 
     def chains(self) -> dict[str, nn.Sequential]:
-        """Its units by the names that the exported graph gives them."""
+        """Return the units by their names in the exported graph."""
         return {"stem": self.stem, "body": self.body}
 
     def logits(self, visible: Tensor, infrared: Tensor) -> Tensor:
-        """float (N, 1, h, w) in [0, 1] each -> (N, 1, h / 4, w / 4)."""
+        """Return logits of the presence of targets, (N, 1, h / 4, w / 4). visible, infrared: float (N, 1, h, w) in [0, 1]."""
         pair = torch.cat([x - x.mean((2, 3), keepdim=True) for x in (visible, infrared)], 1)
         return nn.functional.max_pool2d(self.body(self.stem(pair)), 3, 1, 1)
 
     def forward(self, visible: Tensor, infrared: Tensor) -> Tensor:
-        """The evidence for a target, (N, 1, h / 4, w / 4): the logits from -4 to 4 as 0 to 1, once `graph.load_target` has folded that in.
+        """Return the evidence for a target, (N, 1, h / 4, w / 4) in [0, 1]: logits -4..4 scaled to 0..1 (by `graph.load_target`).
 
-        Linear, so that it can be enlarged before it is made a share: an enlarged share would be too small all around.
+        It is linear in the logits, because the runtime enlarges it before it is thresholded; an enlarged sigmoid would be too small at the
+        borders.
         """
         return self.logits(visible, infrared).clamp(0, 1)

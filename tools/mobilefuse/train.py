@@ -1,6 +1,7 @@
 """Train MobileFuse or one of its ablations: `python -m tools.mobilefuse.train --model mobilefuse --data coco128:DIR photos:DIR`.
 
-Half of each step's pairs are multi-focus, half multi-lighting. tools/training_loop.py says what a run writes and how it is resumed.
+Half of the pairs of each step are multi-focus, half are multi-lighting. tools/training_loop.py describes what a run writes and how it
+resumes.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ PUBLIC = [
     f"coco128:{training_loop.ROOT.parent}/shared/data/natural/coco128",
     f"photos:{training_loop.ROOT.parent}/shared/data/natural/bsds_train",
 ]
-QUANTUM = (0.25 / 255) ** 2  # differences well below 8 bit's step do not count
+QUANTUM = (0.25 / 255) ** 2  # squared error that is negligible in 8 bits
 
 
 def tensors(b: Batch) -> dict[str, Tensor]:
+    """Convert a batch to tensors by name: visible, infrared, truth, mask."""
+
     def to(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
 
@@ -31,10 +34,10 @@ def tensors(b: Batch) -> dict[str, Tensor]:
 
 
 def loss_of(network: MobileFuse, x: dict[str, Tensor]) -> Tensor:
-    """MSE on the fused image (the paper's), or on the map for the blending-only ablation.
+    """Return the loss: MSE of the fused image (the paper's), or of the map for the blending-only ablation.
 
-    With a blend, each pair's MSE is divided by what an undecided blend would get (half of the sources' difference). Without this,
-    multi-lighting, whose sources differ by a hundred times as much, and bright scenes would be all that is learned.
+    With a blend, each pair's MSE is divided by that of the average of both inputs. Otherwise multi-lighting pairs, whose inputs differ a
+    hundred times more, and bright scenes would dominate.
     """
     with torch.autocast("cpu", torch.bfloat16):
         fused, blending_map = network(x["visible"], x["infrared"])
@@ -47,7 +50,7 @@ def loss_of(network: MobileFuse, x: dict[str, Tensor]) -> Tensor:
 
 
 def score(network: MobileFuse, photographs: list[Photograph], seed: int, pairs: int = 96, size: int = 128) -> dict[str, float]:
-    """PSNR in dB (peak 1) of the fused image against its truth, per kind of pair, on fixed pairs."""
+    """Return the PSNR in dB (peak 1) of fused images against the ground truth, for each kind of pair; the same pairs for the same seed."""
     network.eval()
     b = batch(photographs, pairs, size, np.random.default_rng(seed))
     with torch.no_grad():
@@ -59,6 +62,7 @@ def score(network: MobileFuse, photographs: list[Photograph], seed: int, pairs: 
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
+    """Train the network, and return the content of result.json."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     parts = split(load(args.data))
@@ -87,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.mobilefuse.train", __doc__)
     p.add_argument("--model", choices=KINDS, default="mobilefuse")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="coco128:DIR, voc:DIR (masks) or photos:DIR (none)")
-    p.add_argument("--size", type=int, default=96, help="crop, pixels")
+    p.add_argument("--size", type=int, default=96, help="side of a crop, pixels")
     training_loop.add_options(p, steps=1600, batch=16, rate=3e-3, every=200, threads=2)
     return p
 

@@ -1,8 +1,8 @@
 """Train the network of MobileFuse-edge: `python -m tools.mobilefuse.train_edge --pairs roadscene msrs_train`.
 
-Learns from pseudo-labels (tools/data/targets.py) where warm targets stand out in the infrared frame. The loss is the cross-entropy
-of the widened map against the widened targets; targets weigh more than the rest, doubtful regions nothing. Crops are made
-once, from the seed. tools/training_loop.py says what a run writes (in RUNS/mobilefuse-edge) and how it is resumed.
+Learns from pseudo-labels (tools/data/targets.py) where warm targets are in the infrared frame. The loss is the cross-entropy between the
+widened map and the widened targets; targets have a larger weight, and doubtful regions are ignored. Crops are computed once and depend on
+the seed. tools/training_loop.py describes what a run writes (to RUNS/mobilefuse-edge) and how it resumes.
 """
 
 from __future__ import annotations
@@ -20,34 +20,36 @@ from tools.data.targets import Crops, crops, load
 from tools.mobilefuse.target_network import NAME, TargetNet
 
 PUBLIC = [training_loop.ROOT.parent / "shared/data/fusion" / name for name in ("roadscene", "msrs_train")]
-SIZE = (192, 256)  # of a crop
-TARGET_WEIGHT = 2.5
+SIZE = (192, 256)  # height and width of a crop, pixels
+TARGET_WEIGHT = 2.5  # weight of targets in the loss; the rest has 1
 
 
 def tensors(c: Crops) -> tuple[Tensor, Tensor]:
+    """Convert crops to (pairs in [0, 1], labels), float32."""
     return torch.from_numpy(c.pairs).float() / 255, torch.from_numpy(c.labels).float()
 
 
 def widened(network: TargetNet, pairs: Tensor) -> Tensor:
-    """Logits at the labels' size, an eighth of the frame's, as the fuser enlarges the map."""
+    """Return logits at the labels' size, an eighth of the frame's, enlarged as the fuser does."""
     logits = network.logits(pairs[:, :1], pairs[:, 1:])
     return torch.nn.functional.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def score(network: TargetNet, pairs: Tensor, labels: Tensor) -> dict[str, float]:
-    """Recall and precision of cells at a map of one half, doubtful cells left out."""
+    """Return recall and precision of cells with a map above one half; doubtful cells are ignored."""
     network.eval()
     with torch.no_grad():
-        found = torch.cat([widened(network, p) for p in pairs.split(32)]) > 0
+        detected = torch.cat([widened(network, p) for p in pairs.split(32)]) > 0
     network.train()
     target = labels[:, :1] > 0
     counted = target | (labels[:, 1:] == 0)
-    hits = float((found & target).sum())
-    recall, precision = hits / max(1.0, float(target.sum())), hits / max(1.0, float((found & counted).sum()))
+    hits = float((detected & target).sum())
+    recall, precision = hits / max(1.0, float(target.sum())), hits / max(1.0, float((detected & counted).sum()))
     return {"target_recall": round(recall, 3), "target_precision": round(precision, 3)}
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
+    """Train the network, and return the content of result.json."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     begun = time.monotonic()
@@ -56,7 +58,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
     held_out = tensors(crops(parts["validation"], max(1, args.crops // 10), SIZE, args.seed + 1, 0.0))
     network = TargetNet()
     with torch.no_grad():
-        # targets are rare: begin by finding none
+        # targets are rare, so start with a low probability
         network.body[-1][0].bias.fill_(-3.0)
 
     def loss(rng: np.random.Generator) -> Tensor:
@@ -82,8 +84,8 @@ def train(args: argparse.Namespace) -> dict[str, object]:
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.mobilefuse.train_edge", __doc__)
     p.add_argument("--pairs", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders with visible/ and infrared/ inside")
-    p.add_argument("--crops", type=int, default=8000, help="crops made once, at a quarter of the size (default: %(default)s)")
-    p.add_argument("--swap", type=float, default=0.15, help="share of crops whose sources change places (default: %(default)s)")
+    p.add_argument("--crops", type=int, default=8000, help="number of crops, at a quarter of the size (default: %(default)s)")
+    p.add_argument("--swap", type=float, default=0.15, help="share of crops whose frames are exchanged (default: %(default)s)")
     training_loop.add_options(p, steps=6000, batch=24, rate=5e-3, every=500, threads=1)
     return p
 

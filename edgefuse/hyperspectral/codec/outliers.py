@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
+from edgefuse.hyperspectral.codec import extremes
+from edgefuse.hyperspectral.codec.extremes import ISOLATED, Usual
 from edgefuse.hyperspectral.codec.klt import sample_indices
 
 Array = NDArray[Any]
@@ -29,7 +31,6 @@ COMMON_FILLS = (-9999.0, -999.0, -32768.0, -32767.0, -99999.0, -1e20, 1e20, 6553
 _SAMPLED = 256  # pixels that the quick test looks at
 _FEWEST = 16  # pixels of a tile below which single outliers are not looked for
 _FEWEST_BANDS = 4  # bands below which a sample can't be compared with the others of its pixel
-_ISOLATED = 4.0  # distance of a single outlier, as a multiple of what is usual in its pixel
 _ROWS = 4096  # pixels whose distances are computed at a time
 _TAIL = 50  # a fiftieth of the samples on each side lies outside a band's range
 _SINGLE, _CERTAIN = 2.5, 64.0  # distance of a single outlier, in ranges; from the second on its pixel does not matter
@@ -76,10 +77,10 @@ class Suspicion(NamedTuple):
     singles: bool = True
 
 
-def suspected(pixels: Array, low: Array, high: Array) -> Suspicion:
+def suspected(pixels: Array, low: Array, high: Array, singles: bool = True) -> Suspicion:
     """Quick test of finite pixels (n, B): False if certainly no sample is an outlier of that kind.
 
-    low, high: (B,), smallest and largest sample of each band.
+    low, high: (B,), smallest and largest sample of each band. singles: whether to look for single outliers.
     """
     least, most = float(low.min()), float(high.max())
     if least < -MAX_MAGNITUDE or most > MAX_MAGNITUDE or common(least) or common(most):
@@ -89,24 +90,26 @@ def suspected(pixels: Array, low: Array, high: Array) -> Suspicion:
     for value in (least, most):
         found = sampled == value
         fills |= bool(found.sum() >= _OTHER_SHARE * found.size) and _is_far(value, sampled[~found], _OTHER_GAP)
-    if len(pixels) < _FEWEST:
+    if not singles or len(pixels) < _FEWEST:
         return Suspicion(fills, False)
-    below, above = _ranges(sampled)
-    return Suspicion(fills, bool((low < below).any() or (high > above).any()))
+    usual = _usual(sampled)
+    return Suspicion(fills, bool((low < usual.low).any() or (high > usual.high).any()))
 
 
-def find(pixels: Array, missing: Mask | None, kinds: Suspicion = Suspicion()) -> Outliers | None:  # noqa: B008
+def find(pixels: Array, missing: Mask | None, kinds: Suspicion = Suspicion(), finite: bool = False) -> Outliers | None:  # noqa: B008
     """Return the outliers among the samples (n, B) that are not `missing`; None if there are none.
 
-    kinds: which finite samples to look for; those that are not finite are always found. Raises InputError if most samples are too large.
+    kinds: which finite samples to look for; those that are not finite are always found. finite: whether all are known to be finite.
+    Raises InputError if most samples are too large.
     """
-    if missing is None and not kinds.fills and (pixels.dtype.kind != "f" or np.isfinite(pixels).all()):
+    finite = finite or pixels.dtype.kind != "f" or bool(np.isfinite(pixels).all())
+    if missing is None and not kinds.fills and finite:
         single = _singles(pixels, None) if kinds.singles and len(pixels) >= _FEWEST else None
         return None if single is None else Outliers([], single)
     rest = np.ones(pixels.shape, bool) if missing is None else ~missing
     singles = np.zeros(pixels.shape, bool)
     fills = []
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+    if not finite:
         for value, mask in ((math.inf, pixels == math.inf), (-math.inf, pixels == -math.inf), (math.nan, rest & np.isnan(pixels))):
             if (count := mask.sum()) > _FEW:
                 fills.append(Fill(value, mask))
@@ -166,25 +169,23 @@ def _is_far(value: float, others: Array, gap: float) -> bool:
     return extent > 0 and nearest > gap * extent if not common(value) else nearest > gap * extent
 
 
-def _ranges(sampled: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return per band (B,) the limits below and above which a sample is an outlier."""
-    tail = len(sampled) // _TAIL
-    ordered = np.partition(sampled, (tail, len(sampled) - 1 - tail), axis=0)
-    low, high = ordered[tail].astype(np.float64), ordered[len(sampled) - 1 - tail].astype(np.float64)
+def _usual(sampled: Array) -> Usual:
+    """Return the limits below and above which a sample may be an outlier, from some pixels (n, B)."""
+    low, high = (limit.astype(np.float64) for limit in extremes.tails(sampled, len(sampled) // _TAIL))
     extent = high - low
     # a band of almost constant samples is measured by the others, too
     extent = np.maximum(extent, np.median(extent))
     extent[extent == 0] = math.inf
-    return low - _SINGLE * extent, high + _SINGLE * extent
+    return Usual(low - _SINGLE * extent, high + _SINGLE * extent)
 
 
-def _of_type(low: NDArray[np.float64], high: NDArray[np.float64], dtype: np.dtype[Any]) -> tuple[Array, Array]:
+def _of_type(usual: Usual, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Return the smallest and largest values of `dtype` within limits, so that samples are compared in their own type."""
     if dtype.kind == "f":
         most = float(np.finfo(dtype).max)
-        return low.clip(-most, most).astype(dtype), high.clip(-most, most).astype(dtype)
+        return usual.low.clip(-most, most).astype(dtype), usual.high.clip(-most, most).astype(dtype)
     kind = np.iinfo(dtype)
-    return np.ceil(low).clip(kind.min, kind.max).astype(dtype), np.floor(high).clip(kind.min, kind.max).astype(dtype)
+    return np.ceil(usual.low).clip(kind.min, kind.max).astype(dtype), np.floor(usual.high).clip(kind.min, kind.max).astype(dtype)
 
 
 def _singles(pixels: Array, rest: Mask | None) -> Mask | None:
@@ -193,30 +194,32 @@ def _singles(pixels: Array, rest: Mask | None) -> Mask | None:
         sampled = pixels
     else:
         sampled = pixels[whole] if whole.sum() >= _FEWEST else np.where(rest, pixels, np.median(pixels[rest]).astype(pixels.dtype))
-    low, high = _ranges(sampled[sample_indices(len(sampled), max(1, len(sampled) // (4 * _SAMPLED)))])
-    least, most = _of_type(low, high, pixels.dtype)
-    bands = np.flatnonzero((pixels.min(0) < least) | (pixels.max(0) > most)) if rest is None else np.arange(pixels.shape[1])
-    looked_at = pixels[:, bands]
-    beyond = (looked_at < least[bands]) | (looked_at > most[bands])
-    rows = np.flatnonzero((beyond if rest is None else beyond & rest).any(1))
+    usual = _usual(sampled[sample_indices(len(sampled), max(1, len(sampled) // (4 * _SAMPLED)))])
+    least, most = _of_type(usual, pixels.dtype)
+    if rest is None:
+        rows = extremes.outlying(pixels, (least, most), usual, _most_usual(pixels.shape[1]), _CERTAIN / _SINGLE)
+    else:
+        rows = np.flatnonzero((((pixels < least) | (pixels > most)) & rest).any(1))
     result = None
     for at in range(0, len(rows), _ROWS):
         part = rows[at : at + _ROWS]
-        samples = pixels[part]
         with np.errstate(invalid="ignore", over="ignore"):
-            distance = np.abs(samples.astype(np.float64) - (low + high) / 2) / ((high - low) / 2)
+            distance = np.abs(pixels[part].astype(np.float64) - usual.middle) / usual.half
         distance[np.isnan(distance) if rest is None else ~rest[part] | np.isnan(distance)] = 0
-        hot = (distance > 1) & ((distance > _ISOLATED * _usual(distance)) | (distance > _CERTAIN / _SINGLE))
+        hot = (distance > 1) & ((distance > ISOLATED * _usual_distance(distance)) | (distance > _CERTAIN / _SINGLE))
         if hot.any():
             result = np.zeros(pixels.shape, bool) if result is None else result
             result[part] = hot
     return result if result is not None and result.sum() <= _MAX_SINGLES * result.size else None
 
 
-def _usual(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _usual_distance(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distance that three quarters of a pixel's bands do not exceed, (n, 1), from the distances (n, B)."""
     bands = distance.shape[1]
-    if bands < _FEWEST_BANDS:
-        return np.full((len(distance), 1), np.inf)
-    at = bands * 3 // 4
-    return np.partition(distance, at, axis=1)[:, at : at + 1]
+    at = _most_usual(bands)
+    return np.full((len(distance), 1), np.inf) if at == bands else np.partition(distance, at, axis=1)[:, at : at + 1]
+
+
+def _most_usual(bands: int) -> int:
+    """Return the number of the band, in ascending order of the distances, whose distance is usual in a pixel; `bands` if none is."""
+    return bands if bands < _FEWEST_BANDS else bands * 3 // 4

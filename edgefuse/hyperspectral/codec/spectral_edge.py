@@ -2,7 +2,8 @@
 
 A cube (rows, columns, bands) is split into independent tiles, so a damaged tile affects no other and a cube may be larger than memory. A
 tile is coded with its own spectral basis (klt.py, basis.py), a wavelet transform along rows and columns (wavelet.py), one quantiser step
-and an adaptive entropy coder (entropy_coder.py). With an error bound the quantised residual follows (near_lossless.py).
+and an adaptive entropy coder (entropy_coder.py). With an error bound the quantised residual follows (near_lossless.py). With a rate,
+rate_control.py chooses the step.
 """
 
 from __future__ import annotations
@@ -14,24 +15,18 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import base, tile
 from edgefuse.hyperspectral.codec.base import Array, Cube, Target, sizes_of
-from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
-from edgefuse.hyperspectral.codec.outliers import check_magnitude
+from edgefuse.hyperspectral.codec.cube_tiles import CubeTiles
+from edgefuse.hyperspectral.codec.rate_control import LOSSLESS_STEP, RateControl
 from edgefuse.hyperspectral.codec.tile import Payload
 from edgefuse.hyperspectral.cube import peak_of
 
 MODEL = "spectral-edge"
-_LOSSLESS_STEP = 1.5  # quantiser step of integers below which lossless coding may take fewer bytes
-_MOST_APART = 0.25  # largest share of a tile's bytes for the samples that are coded apart
-_SAMPLED_TILES = 12  # number of tiles sampled to estimate the rate
-_MAX_SHARE = 2.0  # largest size of a tile, as a multiple of its share of the remaining bytes
 _MAX_SAMPLES = 1 << 23  # maximum per tile
-_RECORD_BYTES = 16  # bytes of a tile's record header
 
 
 def _check_target(target: Target, dtype: np.dtype[np.generic]) -> None:
@@ -71,13 +66,13 @@ def encode_to(
     # near-lossless coding needs more memory per sample
     tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES if target.max_error is None else _MAX_SAMPLES // 2)
     header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
-    tiles = _Tiles(cube, header, nodata)
+    tiles = CubeTiles(cube, header, nodata)
     if target.max_error is not None:
         return _write(stream, header, lambda number: tile.near_payload(tiles[number], target.max_error or 0), progress)
     if target.psnr is not None:
         error = _squared_error(target, dtype)
         return _write(stream, header, lambda number: _payload_within_error(tiles[number], error), progress)
-    rate = _RateControl(header, target, tiles)
+    rate = RateControl(header, target, tiles)
     if stream.seekable() and rate.may_be_lossless(dtype):
         lossless = replace(header, settings={**header.settings, "bound": 0})
         begin, limit = stream.tell(), rate.size
@@ -103,28 +98,6 @@ def _write(
     return writer.close()
 
 
-class _Tiles:
-    """The tiles of a cube, prepared for coding; remembers the last one."""
-
-    def __init__(self, cube: Cube, header: efz.Header, nodata: float | None) -> None:
-        self._cube, self._header, self._nodata = cube, header, nodata
-        self._last: tuple[int, tile.Prepared] | None = None
-
-    def __getitem__(self, number: int) -> tile.Prepared:
-        if self._last is None or self._last[0] != number:
-            self._last = number, self.plain(number, outliers=True)
-        return self._last[1]
-
-    def plain(self, number: int, outliers: bool = False) -> tile.Prepared:
-        """Return a tile whose outliers are coded with the other samples, unless `outliers`."""
-        self._last = None
-        samples = np.asarray(self._cube[self._header.place(number)]).astype(self._header.dtype, copy=False)
-        prepared = tile.prepared(samples, self._nodata, outliers)
-        if self._header.count == 1 and prepared.empty:
-            check_magnitude(samples, self._nodata)
-        return prepared
-
-
 def _payload_within_error(prepared: tile.Prepared, error: float) -> Payload:
     """Encode a tile with a mean squared error of at most `error`: lossy, or exactly where that is shorter or the only way."""
     analysis = tile.analysed(prepared)
@@ -134,86 +107,9 @@ def _payload_within_error(prepared: tile.Prepared, error: float) -> Payload:
     if encoded is None:
         return tile.exact_payload(prepared)
     lossy = tile.lossy_payload(prepared, encoded)
-    if encoded.step > _LOSSLESS_STEP * tile.unit(prepared):
+    if encoded.step > LOSSLESS_STEP * tile.unit(prepared):
         return lossy
     return min(lossy, tile.exact_payload(prepared), key=lambda payload: len(payload.data))
-
-
-class _RateControl:
-    """Rate control: one step for all tiles, estimated on a sample of tiles and corrected by the actual bytes of finished tiles."""
-
-    def __init__(self, header: efz.Header, target: Target, tiles: _Tiles) -> None:
-        samples = header.shape[0] * header.shape[1] * header.shape[2]
-        self.size = int((target.bpppc or 0) * samples / 8)
-        """Largest size of the file in bytes."""
-        self._tiles = tiles
-        self._bytes_left = self.size - len(header.to_bytes()) - header.count * (_RECORD_BYTES + 8) - 24
-        places = map(header.place, range(header.count))
-        self._pixels = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in places]
-        self._pixels_left = sum(self._pixels)
-        # predicted and actual bytes of finished tiles; both start at an eighth of the budget, so that the ratio starts at 1
-        self._predicted = self._actual = self._bytes_left / 8
-        self._steps: NDArray[np.float64] | None = None
-        if header.count == 1:
-            return
-        total, sampled_pixels = np.zeros(0), 0
-        for number in np.unique(np.linspace(0, header.count - 1, _SAMPLED_TILES).astype(int)).tolist():
-            analysis = tile.analysed(tiles[number])
-            sampled_pixels += self._pixels[number]
-            if analysis is None:
-                continue
-            if self._steps is None:
-                self._steps = analysis.guessed(self._share(number)) * np.geomspace(1 / 4, 16, 97)
-                total = np.zeros(len(self._steps))
-            total = total + analysis.sizes(self._steps)
-        self._expected = total / max(1, sampled_pixels)  # bytes per pixel at each step
-
-    def may_be_lossless(self, dtype: np.dtype[np.generic]) -> bool:
-        """Return whether a cube of several tiles may fit into the rate without loss, by the step that the rate would give."""
-        several = len(self._pixels) > 1
-        return several and dtype.name in tile.INTEGERS and (self._steps is None or self._step() < _LOSSLESS_STEP)
-
-    def payload(self, number: int) -> Payload:
-        """Encode a tile in about its share of the remaining bytes, and subtract it from them."""
-        prepared = self._tiles[number]
-        share = self._share(number)
-        if prepared.apart and tile.overhead(prepared) > _MOST_APART * share:
-            prepared = min(prepared, self._tiles.plain(number), key=tile.overhead)
-        analysis = tile.analysed(prepared)
-        encoded = self._encoded(number, analysis, tile.overhead(prepared)) if analysis else None
-        payload = tile.lossy_payload(prepared, encoded)
-        if analysis and encoded and encoded.step < max(_LOSSLESS_STEP * tile.unit(prepared), 1.01 * analysis.least_step):
-            exact = tile.exact_payload(prepared)
-            payload = exact if len(exact.data) <= share else payload
-        self._bytes_left -= len(payload.data)
-        self._pixels_left -= self._pixels[number]
-        return payload
-
-    def _share(self, number: int) -> int:
-        """Return a tile's share of the remaining bytes by its pixels."""
-        return max(0, self._bytes_left * self._pixels[number] // self._pixels_left)
-
-    def _step(self) -> float:
-        """Return the step that takes the remaining bytes, as far as it can be told."""
-        assert self._steps is not None
-        bytes_per_pixel = self._bytes_left / self._pixels_left * self._predicted / max(self._actual, 1)
-        return float(np.exp(np.interp(-bytes_per_pixel, -self._expected, np.log(self._steps))))
-
-    def _encoded(self, number: int, analysis: Analysis, overhead: int) -> Lossy:
-        """Encode a tile in about its share of the remaining bytes; the last tile in all of them."""
-        if self._pixels_left == self._pixels[number] or self._steps is None:
-            return analysis.within(self._share(number) - overhead)
-        share = self._share(number) - overhead
-        step = self._step()
-        encoded = analysis.at(step)
-        # leave bytes for the other tiles
-        most = min(_MAX_SHARE * share, (share + self._bytes_left) / 2)
-        if len(encoded.to_bytes()) > most:
-            encoded = analysis.within(int(most))
-            step = encoded.step
-        self._predicted += float(np.interp(np.log(step), np.log(self._steps), self._expected)) * self._pixels[number]
-        self._actual += len(encoded.to_bytes())
-        return encoded
 
 
 class Decoder(base.Decoder):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import apart, exact, infill, near_lossless
+from edgefuse.hyperspectral.codec.extremes import extremes
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
 from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers, Suspicion, find, suspected
 
@@ -58,17 +59,17 @@ def prepared(cube: Array, nodata: float | None, outliers: bool = True) -> Prepar
     """
     height, width, bands = cube.shape
     pixels = np.ascontiguousarray(cube).reshape(-1, bands)
-    low, high = pixels.min(0), pixels.max(0)
+    low, high = extremes(pixels)
     numbers = bool(np.isfinite(low).all() and np.isfinite(high).all())
     missing = _missing(pixels, nodata, low, high, numbers)
     rest = pixels
     if missing is not None:
         rest = infill.filled(pixels, missing if numbers else missing | ~np.isfinite(pixels), width)
-        low, high = rest.min(0), rest.max(0)
+        low, high = extremes(rest)
     kinds = suspected(rest, low, high) if np.isfinite(low).all() and np.isfinite(high).all() else Suspicion()
     if not outliers:
         kinds = Suspicion(False, False)
-    found = find(pixels, missing, kinds) if any(kinds) or not numbers else None
+    found = find(pixels, missing, kinds, numbers) if any(kinds) or not numbers else None
     if found is None:
         return Prepared(rest, height, width, None if missing is None else _apart(pixels, missing, None, height, width))
     missing = np.zeros(pixels.shape, bool) if missing is None else missing

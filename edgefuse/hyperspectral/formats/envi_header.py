@@ -6,28 +6,24 @@ Format specification (NV5): https://www.nv5geospatialsoftware.com/docs/ENVIHeade
 from __future__ import annotations
 
 import logging
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cube import PER_BAND, CubeInfo, Georeference, as_nodata, finite
+from edgefuse.hyperspectral.cube import PER_BAND, CubeInfo, as_nodata, finite
+from edgefuse.hyperspectral.formats import envi_map_info
 from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ, Layout
+from edgefuse.hyperspectral.wavelengths import converted, is_unknown, scale_of
 
 LARGEST = 1 << 23  # maximum bytes of a header
 _MAX_SIDE = 1 << 31
 _MAX_BANDS = 65535  # maximum: metadata of each band is held in memory
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 ORDERS = {"bsq": BSQ, "bil": BIL, "bip": BIP}
-NANOMETRES = {
-    "nanometers": 1.0, "nanometer": 1.0, "nanometres": 1.0, "nm": 1.0,
-    "micrometers": 1000.0, "micrometer": 1000.0, "micrometres": 1000.0, "microns": 1000.0, "um": 1000.0, "\N{MICRO SIGN}m": 1000.0,
-    "millimeters": 1e6, "mm": 1e6, "centimeters": 1e7, "cm": 1e7, "meters": 1e9, "m": 1e9, "angstroms": 0.1,
-}  # fmt: skip
 _LAYOUT = {"samples", "lines", "bands", "header offset", "data type", "interleave", "byte order", "file type"}
 CLASSIFICATION = "ENVI Classification"
 _logger = logging.getLogger(__name__)
@@ -35,6 +31,18 @@ _logger = logging.getLogger(__name__)
 
 def fields(data: bytes) -> dict[str, str]:
     """Parse a header to fields: names in lower case with single blanks, values without braces. Raises CubeError."""
+    return _parsed(data).fields
+
+
+class _Parsed(NamedTuple):
+    fields: dict[str, str]
+    repeated: set[str]
+    """Names of fields that are there more than once."""
+    unclosed: str = ""
+    """Name of the field whose brace is never closed."""
+
+
+def _parsed(data: bytes) -> _Parsed:
     if len(data) > LARGEST:
         raise CubeError(f"the header has {len(data)} bytes; the maximum is {LARGEST}")
     try:
@@ -42,34 +50,66 @@ def fields(data: bytes) -> dict[str, str]:
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     # not splitlines, which also splits at characters that a value may contain
-    lines = iter(re.split("\r\n|\r|\n", text.replace("\0", "")))
-    if next(lines, "").strip().upper() != "ENVI":
+    first, *lines = re.split("\r\n|\r|\n", text.replace("\0", ""))
+    if first.strip().upper() != "ENVI":
         raise CubeError("not an ENVI header: its first line must be ENVI")
-    parsed: dict[str, str] = {}
+    # a description may hold braces; where they do not match, a value ends at its first closing brace
+    found = _fields(lines, nested=True)
+    if found.unclosed:
+        found = _fields(lines, nested=False)
+    if found.unclosed:
+        raise CubeError(f"the brace of {found.unclosed[:40]!r} is never closed")
+    return found
+
+
+def _fields(text: list[str], nested: bool) -> _Parsed:
+    """Parse the lines after the first. nested: braces within braces belong to the value."""
+    lines = iter(text)
+    parsed = _Parsed({}, set())
     for line in lines:
         if line.lstrip().startswith(";") or "=" not in line:
             continue
         key, _, value = line.partition("=")
         key, value = " ".join(key.lower().split()), value.strip()
         if value.startswith("{"):
-            parts = [value[1:]]
-            while "}" not in parts[-1]:
+            parts: list[str] = []
+            continuation: str | None = value
+            opened = 0
+            while continuation is not None:
+                end = None
+                if not parts or not continuation.lstrip().startswith(";"):
+                    end, opened = _closing(continuation, opened, nested)
+                    parts.append(continuation[:end])
+                if end is not None:
+                    break
                 continuation = next(lines, None)
-                if continuation is None:
-                    raise CubeError(f"the brace of {key[:40]!r} is never closed")
-                if not continuation.lstrip().startswith(";"):
-                    parts.append(continuation)
-            value = "\n".join([*parts[:-1], parts[-1].partition("}")[0]]).strip()
-        parsed[key] = value
+            if continuation is None:
+                return parsed._replace(unclosed=key)
+            value = "\n".join(parts)[1:].strip()
+        if key in parsed.fields:
+            if key in _LAYOUT and parsed.fields[key].lower() != value.lower():
+                raise CubeError(f"{key} is there twice, as {parsed.fields[key][:40]!r} and {value[:40]!r}")
+            parsed.repeated.add(key)
+        parsed.fields[key] = value
     return parsed
+
+
+def _closing(line: str, opened: int, nested: bool) -> tuple[int | None, int]:
+    """Return where the brace that opened the value is closed in a line, or None, and how many braces are open at its end."""
+    if not nested:
+        return (line.index("}") if "}" in line else None), 0
+    for match in re.finditer("[{}]", line):
+        opened += 1 if match[0] == "{" else -1
+        if not opened:
+            return match.start(), 0
+    return None, opened
 
 
 def unkept(data: bytes, header: Mapping[str, str]) -> tuple[str, ...]:
     """Return what is in a header or in the samples' file besides the fields and the samples."""
     lines = data.decode("latin-1").splitlines()
     lost = ["comments in its header"] if any(line.lstrip().startswith(";") for line in lines) else []
-    keys = [" ".join(line.partition("=")[0].lower().split()) for line in lines if "=" in line and not line.lstrip().startswith(";")]
-    if twice := sorted({key for key in header if keys.count(key) > 1}):
+    if twice := sorted(_parsed(data).repeated):
         lost.append(f"fields that its header has more than once: {', '.join(twice[:8])}")
     if offset := _integer(header, "header offset", 0, 1 << 62, 0):
         lost.append(f"{offset} bytes before its samples")
@@ -122,13 +162,10 @@ def info(header: Mapping[str, str], lay: Layout) -> CubeInfo:
         known[name] = value
         del remaining[key]
 
-    unit = remaining.get("wavelength units", "").strip().lower()
-    scale = NANOMETRES.get(unit)
-    if scale is None and unit in ("", "unknown"):
-        scale = _guess_unit(remaining.get("wavelength", ""))
+    scale = _unit(remaining, lay.shape[2])
     if scale is not None:
-        take("wavelengths", "wavelength", lambda text: _scaled(text, scale))
-        take("fwhm", "fwhm", lambda text: _scaled(text, scale))
+        take("wavelengths", "wavelength", lambda text: tuple(v * scale for v in _floats(text)))
+        take("fwhm", "fwhm", lambda text: tuple(v * scale for v in _floats(text)))
         if "wavelengths" in known:
             remaining.pop("wavelength units", None)
     take("band_names", "band names", lambda text: tuple(name.strip() for name in text.split(",")))
@@ -143,38 +180,25 @@ def info(header: Mapping[str, str], lay: Layout) -> CubeInfo:
             _logger.warning("ignoring 'reflectance scale factor' of an ENVI header: %s", factor[:100])
     if "map info" in remaining:
         try:
-            known["georeference"] = place(remaining["map info"], remaining.get("coordinate system string", ""))
+            known["georeference"] = envi_map_info.place(remaining["map info"], remaining.get("coordinate system string", ""))
         except (ValueError, OverflowError) as e:
             _logger.warning("'map info' of an ENVI header gives no georeference: %s", str(e)[:100])
     return CubeInfo(lay.shape, lay.dtype, **known, metadata=remaining)
 
 
-def place(map_info: str, crs: str) -> Georeference:
-    """Return the georeference of the field `map info`. Raises ValueError if it has none, such as pixels of size zero."""
-    parts = [p.strip() for p in map_info.split(",")]
-    if len(parts) < 7:
-        raise ValueError("expected a projection and six numbers")
-    column, row, x, y, dx, dy = finite(parts[1:7])
-    if not dx or not dy:
-        raise ValueError("pixels of size zero")
-    rotation = 0.0
-    for part in parts[7:]:
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "rotation":
-            (rotation,) = finite((math.radians(float(value)),))
-    cos, sin = math.cos(rotation), math.sin(rotation)
-    # columns and rows count from 1 at the upper left corner of the first pixel
-    a, b, d, e = dx * cos, dy * sin, dx * sin, -dy * cos
-    left, top = x - (column - 1) * a - (row - 1) * b, y - (column - 1) * d - (row - 1) * e
-    return Georeference((a, b, left, d, e, top), crs.strip() or _utm(parts))
-
-
-def _utm(parts: Sequence[str]) -> str:
-    if parts[0].lower() == "utm" and len(parts) >= 10 and "84" in parts[9]:
-        zone = int(parts[7])
-        if 1 <= zone <= 60:
-            return f"EPSG:{(32700 if parts[8].lower().startswith('s') else 32600) + zone}"
-    return "EPSG:4326" if parts[0].lower().startswith("geographic") and any("84" in p for p in parts[7:]) else ""
+def _unit(header: Mapping[str, str], bands: int) -> float | None:
+    """Return the nanometres of the unit of wavelengths, and log what is assumed or unusual; None for a unit that is not one of length."""
+    unit = header.get("wavelength units", "")
+    try:
+        waves = converted(_floats(header["wavelength"]), unit)
+    except (KeyError, ValueError):
+        return 1.0 if is_unknown(unit) else scale_of(unit)
+    if waves is None:
+        _logger.warning("wavelengths in '%s' are kept as text; nanometres and micrometres are read", unit[:40])
+        return None
+    for doubt in waves.doubts if len(waves.values) == bands else ():
+        _logger.warning("%s", doubt)
+    return waves.scale
 
 
 def text(cube: CubeInfo, interleave: str) -> str:
@@ -201,67 +225,39 @@ def text(cube: CubeInfo, interleave: str) -> str:
         lines += _list("band names", [re.sub(r"[,{}\s]+", " ", name).strip() for name in cube.band_names])
     if cube.nodata is not None:
         lines.append(f"data ignore value = {cube.nodata!r}")
-    if cube.georeference and not _matches(extra, cube.georeference):
-        lines += _georeference_lines(cube.georeference)
-        for key in ("map info", "projection info", "coordinate system string"):
+    if cube.georeference and not envi_map_info.matches(extra, cube.georeference):
+        lines += envi_map_info.lines(cube.georeference)
+        for key in envi_map_info.KEYS:
             extra.pop(key, None)
     for key, value in extra.items():
-        braces = "," in value or "\n" in value or not value or key in ("description", "coordinate system string")
+        if "{" in value:
+            # most readers end a value at the first closing brace, and take a line after it for a field
+            value = " ".join(value.split("\n"))
+        braces = re.search("[,{\n]", value) or not value or key in ("description", "coordinate system string")
         lines.append(f"{key} = {{{value}}}" if braces else f"{key} = {value}")
     return "\n".join(lines) + "\n"
 
 
 def _writable(key: str, value: str) -> bool:
     plain = key == " ".join(key.lower().split()) and key not in _LAYOUT and key.isprintable() and not re.search(r"[=;{}]", key)
-    return plain and bool(key) and "}" not in value and not value.startswith("{")
+    return plain and bool(key) and _balanced(value) and not value.startswith("{")
+
+
+def _balanced(value: str) -> bool:
+    opened = 0
+    for brace in re.findall("[{}]", value):
+        opened += 1 if brace == "{" else -1
+        if opened < 0:
+            return False
+    return not opened
 
 
 def _list(key: str, values: Sequence[Any] | None) -> list[str]:
     return [] if values is None else [f"{key} = {{{', '.join(v if isinstance(v, str) else repr(float(v)) for v in values)}}}"]
 
 
-def _matches(extra: Mapping[str, str], georeference: Georeference) -> bool:
-    """Return whether the original header fields still match the georeference; they are more complete than those of `_placed`."""
-    try:
-        return place(extra.get("map info", ""), extra.get("coordinate system string", "")) == georeference
-    except (ValueError, OverflowError):
-        return False
-
-
-def _georeference_lines(georeference: Georeference) -> list[str]:
-    a, b, left, d, e, top = georeference.transform
-    dx, dy, angle = math.hypot(a, d), math.hypot(b, e), math.degrees(math.atan2(d, a))
-    representable = math.isclose(a * b + d * e, 0.0, abs_tol=1e-9 * dx * dy) and a * e - b * d < 0
-    if not representable:
-        # map info can't express shear or mirroring
-        return []
-    system, zone = "Arbitrary", ""
-    if match := re.fullmatch(r"EPSG:32([67])(\d\d)", georeference.crs):
-        system, zone = "UTM", f", {int(match[2])}, {'North' if match[1] == '6' else 'South'}, WGS-84, units=Meters"
-    elif georeference.crs == "EPSG:4326":
-        system, zone = "Geographic Lat/Lon", ", WGS-84, units=Degrees"
-    rotation = f", rotation={angle!r}" if angle else ""
-    lines = [f"map info = {{{system}, 1.0, 1.0, {left!r}, {top!r}, {dx!r}, {dy!r}{zone}{rotation}}}"]
-    # a brace would end the field
-    if georeference.crs and not zone and not re.search("[{}]", georeference.crs):
-        lines.append(f"coordinate system string = {{{georeference.crs}}}")
-    return lines
-
-
 def _floats(values: str) -> tuple[float, ...]:
     return finite(values.replace("\n", " ").strip(", ").split(","))
-
-
-def _scaled(values: str, scale: float) -> tuple[float, ...]:
-    return finite([v * scale for v in _floats(values)])
-
-
-def _guess_unit(values: str) -> float:
-    """Guess the unit of wavelengths without one, in nanometres: no sensor covers wavelengths below 100 nm or above 100 um."""
-    try:
-        return 1.0 if max(_floats(values)) >= 100 else 1000.0
-    except ValueError:
-        return 1.0
 
 
 def _integer(header: Mapping[str, str], name: str, low: int, high: int, default: int | None = None) -> int:

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats import enmap, geotiff_beside, tiff_pages
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
-from edgefuse.hyperspectral.formats.envi_header import NANOMETRES
 from edgefuse.hyperspectral.formats.geotiff_bands import TiffBands, unkept
+from edgefuse.hyperspectral.formats.geotiff_waves import ENVI, spectral_fields, unread
 from edgefuse.util.files import output_error
 
 _CACHE_MB = 48  # GDAL's block cache; its default is a share of the machine's memory
@@ -64,7 +64,7 @@ class TiffSource(CubeSource):
                 if self._missing is not None:
                     self.info = self.info.like(nodata=self._missing)
                 self.palette = self._bands.palette
-                self.unkept = (*unkept(self._bands, pages, self._missing), *self._of_beside())
+                self.unkept = (*unkept(self._bands, pages, self._missing), *self._of_envi_domain(), *self._of_beside())
         except (self._rasterio.errors.RasterioError, ValueError, OSError) as e:
             raise CubeError(f"{path} is not a readable GeoTIFF ({str(e)[:160]})") from None
 
@@ -76,6 +76,10 @@ class TiffSource(CubeSource):
     def files(self) -> tuple[Path, ...]:
         beside = (self._header, self._xml, *geotiff_beside.companions(self.path))
         return (self.path, *(p for p in beside if p is not None))
+
+    def _of_envi_domain(self) -> list[str]:
+        names = unread(self._bands.first.tags(ns=ENVI))
+        return [f"fields of its ENVI metadata: {', '.join(names[:8])}"] if names else []
 
     def _of_beside(self) -> list[str]:
         """Add what files beside the image say to `info`, and return what they have besides."""
@@ -100,20 +104,14 @@ class TiffSource(CubeSource):
         bare = CubeInfo((dataset.height, dataset.width, count), np.dtype(dataset.dtypes[0]))
         own_tags = dataset.tags(ns=_NAMESPACE)
         fields: dict[str, Any] = {}
-        bands = self._bands.tags()
-        scale = NANOMETRES.get(bands[0].get("wavelength_units", "nanometers").lower())
-        fields["wavelengths"] = _band_tags(bands, "wavelength", scale)
-        fields["fwhm"] = _band_tags(bands, "fwhm", scale)
-        if fields["wavelengths"] is None:
-            bands = self._bands.tags("IMAGERY")
-            fields["wavelengths"] = _band_tags(bands, "CENTRAL_WAVELENGTH_UM", 1000.0)
-            fields["fwhm"] = _band_tags(bands, "FWHM_UM", 1000.0)
-        names = self._bands.values("descriptions")
+        described = self._bands.descriptions
+        fields |= spectral_fields(self.path, self._bands)
+        names = [band.name for band in described]
         if any(names):
             fields["band_names"] = tuple(name or f"band {n + 1}" for n, name in enumerate(names))
         if "nodata" in own_tags or dataset.nodata is not None:
             fields["nodata"] = as_nodata(own_tags.get("nodata", dataset.nodata))
-        gain, offset = self._bands.values("scales"), self._bands.values("offsets")
+        gain, offset = [band.scale for band in described], [band.offset for band in described]
         if set(gain) != {1.0} or set(offset) != {0.0}:
             fields["gain"], fields["offset"] = finite(gain), finite(offset)
         if not dataset.transform.is_identity or dataset.crs:
@@ -210,14 +208,6 @@ class TiffSink(CubeSink):
 
     def discard(self) -> None:
         self._file.close()
-
-
-def _band_tags(bands: Sequence[dict[str, str]], key: str, scale: float | None) -> tuple[float, ...] | None:
-    """Return the tag `key` of each band times `scale`; None if a band lacks it or has an invalid number."""
-    try:
-        return None if scale is None else finite([float(b[key]) * scale for b in bands])
-    except (KeyError, ValueError):
-        return None
 
 
 def _metadata(tags: dict[str, str], own_tags: dict[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold
 from edgefuse.hyperspectral.formats.tiff_pages import Page
 
-_MOST_OPEN = 64  # pages that are open at once
+_MOST_OPEN = 256  # pages that are open at once; opening one takes 3 ms
 _MOST_BANDS = 65535
 _MAX_BLOCK = 1 << 27  # bytes; GDAL decodes strips and tiles completely into memory
 _MOST_WITH_ALPHA = 8  # bands of an image; a hyperspectral cube has more
 _CANDIDATES = 256  # values that are tried for missing samples
 _STRIP_BYTES = 1 << 22
 # what GDAL makes up from what EdgeFuse reads, or says of the file's structure
-_NAMESPACES = {"", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "EDGEFUSE", "IMAGERY", "RPC", "xml:ESRI", "COLOR_PROFILE"}
+_NAMESPACES = {
+    "", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "EDGEFUSE", "IMAGERY", "ENVI", "RPC", "xml:ESRI", "COLOR_PROFILE",
+}  # fmt: skip
 _BAND_TAGS = re.compile(r"wavelength|wavelength_units|fwhm|STATISTICS_.*|CENTRAL_WAVELENGTH_UM|FWHM_UM")
 
 
@@ -46,8 +49,20 @@ def _checked(path: Path, dataset: Any) -> Any:
     return dataset
 
 
+@dataclass(frozen=True)
+class BandDescription:
+    """What a TIFF file says of one band. imagery: tags of GDAL's namespace IMAGERY."""
+
+    tags: dict[str, str]
+    imagery: dict[str, str]
+    name: str | None
+    scale: float
+    offset: float
+    unit: str | None
+
+
 class TiffBands:
-    """Bands of a TIFF file in the order of its pages. first: rasterio's dataset of the first page."""
+    """Bands of a TIFF file in the order of its pages. first: rasterio's dataset of the first page; descriptions: one of each band."""
 
     def __init__(self, rasterio: Any, path: Path, pages: list[Page]) -> None:
         """Raises CubeError for bands of several types, rasterio's errors for other faults."""
@@ -68,6 +83,7 @@ class TiffBands:
         self.unlike = 0
         # per band of the cube: number of its page, 0 for the first, and its number there
         self._places = [(0, n) for n in self._indexes]
+        self.descriptions = self._described(self.first)
         for page in pages[1:]:
             if not (page.is_mask or page.is_overview):
                 self._add(page)
@@ -94,6 +110,7 @@ class TiffBands:
             self.unlike += 1
             return
         self._places += [(page.number, n) for n in self._indexes]
+        self.descriptions += self._described(dataset)
         if len(self._places) > _MOST_BANDS:
             raise CubeError(f"{self._path} has more than {_MOST_BANDS} bands in its pages")
 
@@ -111,13 +128,12 @@ class TiffBands:
     def __len__(self) -> int:
         return len(self._places)
 
-    def tags(self, namespace: str = "") -> list[dict[str, str]]:
-        """Return the tags of each band."""
-        return [self._dataset(page).tags(n, **({"ns": namespace} if namespace else {})) for page, n in self._places]
-
-    def values(self, name: str) -> list[Any]:
-        """Return a property of each band, such as `scales`."""
-        return [getattr(self._dataset(page), name)[n - 1] for page, n in self._places]
+    def _described(self, dataset: Any) -> list[BandDescription]:
+        names, scales, offsets, units = dataset.descriptions, dataset.scales, dataset.offsets, dataset.units
+        return [
+            BandDescription(dataset.tags(n), dataset.tags(n, ns="IMAGERY"), names[n - 1], scales[n - 1], offsets[n - 1], units[n - 1])
+            for n in self._indexes
+        ]
 
     def read(self, out: NDArray[Any], rows: slice, columns: slice, bands: slice) -> None:
         """Read a window into `out` (rows, columns, bands)."""
@@ -190,14 +206,14 @@ def unkept(bands: TiffBands, pages: list[Page], missing: float | None) -> list[s
         lost.append("rational polynomial coefficients (RPC)")
     if len({str(v) for v in first.nodatavals}) > 1:
         lost.append("no-data values that differ by band")
-    if any(bands.values("units")):
+    if any(band.unit for band in bands.descriptions):
         lost.append("units of its bands")
     if bands.palette:
         lost.append("a colour table")
     others = [n for n in first.tag_namespaces() if n not in _NAMESPACES]
     if others:
         lost.append(f"metadata of the namespaces {', '.join(others[:8])}")
-    keys = {key for tags in bands.tags() for key in tags if not _BAND_TAGS.fullmatch(key)}
+    keys = {key for band in bands.descriptions for key in band.tags if not _BAND_TAGS.fullmatch(key)}
     if keys:
         lost.append(f"metadata of single bands: {', '.join(sorted(keys)[:8])}")
     tags = {name for page in pages for name in page.unknown_tags}

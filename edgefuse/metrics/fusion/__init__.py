@@ -1,4 +1,4 @@
-"""Fusion metrics: VIFB's thirteen as `vifb_*`, the textbook ones under plain names. docs/reference/metrics.md says why they differ.
+"""Fusion metrics: VIFB's thirteen as `vifb_*`, the textbook ones under plain names. docs/reference/metrics.md explains the differences.
 
 >>> from edgefuse.metrics import fusion
 >>> fusion.vifb_qabf(visible, infrared, fused)  # uint8 (H, W) or (H, W, 3) BGR, of one size

@@ -1,9 +1,10 @@
-"""VIFB's thirteen metrics as its MATLAB code computes them (Zhang, Ye and Xiao, VIFB, CVPR Workshops 2020).
+"""Computes VIFB's thirteen metrics as its MATLAB code does (Zhang, Ye and Xiao, VIFB, CVPR Workshops 2020).
 
-Several are not the textbook's (`edgefuse.metrics.fusion.classic` has those): the RMSE divides by the pixels outside the root, the PSNR
-follows from it, SSIM and MI are sums over both inputs, MI is in nats and stretches each channel first. All take uint8 pictures of one
-size, (H, W) or (H, W, 3) BGR, average over the fused picture's channels, and raise InputError for other pictures. A grey input stands
-for each channel of a colour fused picture. Where MATLAB divides 0 by 0 (constant channels), the docstring gives the value used here.
+Several differ from the textbook definitions (see `edgefuse.metrics.fusion.classic`): RMSE divides by the number of pixels outside the root,
+PSNR is computed from that RMSE, SSIM and MI are sums over both inputs, and MI is in nats after each channel is stretched. All functions
+take uint8 pictures of one size, (H, W) or (H, W, 3) BGR, average over the fused picture's channels, and raise InputError for other
+pictures. A grey input is used for each channel of a colour fused picture. Where MATLAB divides 0 by 0 (constant channels), the docstring
+states the value.
 """
 
 from __future__ import annotations
@@ -24,87 +25,91 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def vifb_ag(visible: Image, infrared: Image, fused: Image) -> float:
-    """Average gradient, levels of 255 a pixel, higher is better: central differences over all pixels, divided by (H - 1)(W - 1)."""
+    """Average gradient in levels of 255 per pixel, higher is better: sum of central differences over all pixels / ((H - 1)(W - 1))."""
     return _mean(average_gradient, visible, infrared, fused)
 
 
 def vifb_ce(visible: Image, infrared: Image, fused: Image) -> float:
-    """Cross entropy, bits, lower is better: Kullback and Leibler's divergence of the fused histogram from each input's, averaged.
+    """Cross entropy in bits, lower is better: mean Kullback-Leibler divergence between each input's histogram and the fused one.
 
-    Levels that either histogram lacks are left out, so it may be negative.
+    Levels that are missing in either histogram are ignored, so the value may be negative.
     """
     return _mean(cross_entropy, visible, infrared, fused)
 
 
 def vifb_ei(visible: Image, infrared: Image, fused: Image) -> float:
-    """Edge intensity, levels of 255, higher is better: the mean length of Sobel's gradient, unscaled, the border repeated."""
+    """Edge intensity in levels of 255, higher is better: mean magnitude of the unscaled Sobel gradient; the border is repeated."""
     return _mean(edge_intensity, visible, infrared, fused)
 
 
 def vifb_en(visible: Image, infrared: Image, fused: Image) -> float:
-    """Entropy of the histogram, bits in [0, 8], higher is better."""
+    """Entropy of the histogram in bits, 0..8, higher is better."""
     return _mean(entropy, visible, infrared, fused)
 
 
 def vifb_mi(visible: Image, infrared: Image, fused: Image) -> float:
-    """Mutual information with the visible plus with the infrared, nats, higher is better; each channel stretched to 0..255 first."""
+    """Mutual information with the visible plus that with the infrared picture, in nats, higher is better.
+
+    Channels are stretched to 0..255.
+    """
     return _mean(mutual_information, visible, infrared, fused)
 
 
 def vifb_psnr(visible: Image, infrared: Image, fused: Image) -> float:
-    """20 log10(255 / sqrt(e)), dB, higher is better, e being `vifb_rmse` of the channel; infinite where e is 0. Not the textbook's."""
+    """VIFB's PSNR in dB, higher is better: 20 log10(255 / sqrt(e)), where e is `vifb_rmse` of the channel; infinite if e is 0."""
     return _mean(psnr, visible, infrared, fused)
 
 
 def vifb_qabf(visible: Image, infrared: Image, fused: Image) -> float:
-    """Edges kept from both inputs, in [0, 1), higher is better (Xydeas and Petrovic 2000, in VIFB's form).
+    """Edges preserved from both inputs, 0..1, higher is better (Xydeas and Petrovic 2000, in VIFB's form).
 
-    Sobel with zeros around the picture; equal gradients count by their length, not as 1; angles do not wrap. 0 where no input has an edge.
+    Sobel gradients with zero padding. Equal gradients count by their magnitude, not as 1; angles do not wrap. 0 if no input has an edge.
     """
     return _mean(qabf, visible, infrared, fused)
 
 
 def vifb_qcb(visible: Image, infrared: Image, fused: Image) -> float:
-    """Contrast kept, as an eye sees it, in [0, 1], higher is better (Chen and Blum, Image and Vision Computing 2009; Liu's toolbox).
+    """Perceived contrast that is preserved, 0..1, higher is better (Chen and Blum, Image and Vision Computing 2009; Liu's toolbox).
 
-    Where an input's contrast and the fused one's are both 0, it is kept (1); where both inputs' are 0, they weigh alike.
+    Where an input's and the fused contrast are both 0, it counts as preserved (1). Where both inputs' contrasts are 0, their weights are
+    equal.
     """
     return _mean(qcb, visible, infrared, fused)
 
 
 def vifb_qcv(visible: Image, infrared: Image, fused: Image) -> float:
-    """Visible difference from both inputs, levels of 255 squared, lower is better (Chen and Varshney, Information Fusion 2007).
+    """Perceived difference from both inputs in levels of 255 squared, lower is better (Chen and Varshney, Information Fusion 2007).
 
-    Differences pass Mannos and Sakrison's contrast sensitivity, and are averaged over blocks of 16 x 16, weighed by their edges
-    (exponent 5), as in Liu's toolbox. Where no input has an edge, all blocks weigh alike.
+    Differences are filtered by Mannos and Sakrison's contrast sensitivity and averaged over blocks of 16 x 16, weighted by edge strength
+    to the power of 5, as in Liu's toolbox. If no input has an edge, all blocks have the same weight.
     """
     return _mean(qcv, visible, infrared, fused)
 
 
 def vifb_rmse(visible: Image, infrared: Image, fused: Image) -> float:
-    """sqrt(sum of squared differences) / pixels, averaged over the inputs: levels of 255 a root of pixels, lower is better.
+    """VIFB's RMSE, lower is better: sqrt(sum of squared differences) / pixels, mean over the inputs, in levels of 255 per root of a pixel.
 
-    Not the textbook's: it falls with the picture's size.
+    Unlike the textbook RMSE it decreases with the picture's size.
     """
     return _mean(rmse, visible, infrared, fused)
 
 
 def vifb_sd(visible: Image, infrared: Image, fused: Image) -> float:
-    """Standard deviation, levels of 255, higher is better; VIFB's code calls it variance."""
+    """Standard deviation in levels of 255, higher is better. VIFB's code calls it variance."""
     return _mean(deviation, visible, infrared, fused)
 
 
 def vifb_sf(visible: Image, infrared: Image, fused: Image) -> float:
-    """Spatial frequency, levels of 255, higher is better: the root of the summed squared differences to neighbours, a pixel.
+    """Spatial frequency in levels of 255, higher is better: sqrt(sum of squared differences between neighbours / pixels).
 
-    A colour picture is one matrix to VIFB, red, green and blue side by side, so the seams count.
+    VIFB places the red, green and blue channels side by side in one matrix, so differences at their borders count, too.
     """
     Inputs(visible, infrared).lumas(fused)
     return spatial_frequency(fused)
 
 
 def vifb_ssim(visible: Image, infrared: Image, fused: Image) -> float:
-    """SSIM with the visible plus SSIM with the infrared, in [-2, 2], higher is better. Raises InputError below 11 x 11 pixels."""
+    """SSIM with the visible plus SSIM with the infrared picture, -2..2, higher is better. Raises InputError below 11 x 11 pixels."""
     return _mean(ssim_sum, visible, infrared, fused)
 
 
@@ -143,7 +148,7 @@ def mutual_information(visible: Plane, infrared: Plane, fused: Plane) -> float:
 
 
 def information(a: Image, b: Image) -> float:
-    """Mutual information of two pictures of 256 levels, nats, 0 and more."""
+    """Return the mutual information of two uint8 pictures of one size, in nats, 0 or more."""
     joint = np.bincount((a.astype(np.int32) * 256 + b).ravel(), minlength=65536).reshape(256, 256) / a.size
     each = np.outer(joint.sum(1), joint.sum(0))
     some = joint > 0
@@ -165,7 +170,7 @@ def deviation(_v: Plane, _i: Plane, fused: Plane) -> float:
 
 
 def spatial_frequency(image: Image) -> float:
-    """Spatial frequency of an image, uint8 (H, W) or (H, W, 3) BGR with the channels side by side."""
+    """Return the spatial frequency of an image, uint8 (H, W) or (H, W, 3) BGR; channels are placed side by side."""
     matrix = (image if image.ndim == 2 else np.concatenate([image[..., k] for k in (2, 1, 0)], axis=1)).astype(np.float64)
     squares = sum(float((np.diff(matrix, axis=axis) ** 2).sum()) for axis in (0, 1))
     return float(np.sqrt(squares / matrix.size))
@@ -176,7 +181,7 @@ def ssim_sum(visible: Plane, infrared: Plane, fused: Plane) -> float:
 
 
 def ssim(a: Plane, b: Plane) -> float:
-    """Wang et al. 2004, Eq. 13: a Gaussian window of 11 x 11, sigma 1.5, only where it lies inside the picture."""
+    """Return SSIM (Wang et al. 2004, Eq. 13): Gaussian window of 11 x 11, sigma 1.5, only where it lies inside the picture."""
     (mean_a, variance_a), (mean_b, variance_b) = a.local, b.local
     product = mean_a * mean_b
     covariance = window(a.real * b.real, SSIM_WINDOW, SSIM_SIGMA) - product
@@ -192,7 +197,7 @@ def qabf(visible: Plane, infrared: Plane, fused: Plane) -> float:
 
 def _edges_kept(source: Plane, fused: Plane) -> Float64Array:
     strong, weak = np.maximum(source.framed_strength, fused.framed_strength), np.minimum(source.framed_strength, fused.framed_strength)
-    # VIFB puts the gradient itself for the quotient where both are equal
+    # where both are equal, VIFB uses the gradient itself in place of the quotient
     strength = np.where(strong == weak, weak, ratio(weak, strong, 0.0))
     angle = 1 - np.abs(source.framed_orientation - fused.framed_orientation) / (np.pi / 2)
     return sigmoid(strength, 0.9994, 15, 0.5) * sigmoid(angle, 0.9879, 22, 0.8)
@@ -229,7 +234,7 @@ def _difference(source: Plane, fused: Plane) -> Float64Array:
 
 
 def _blocks(image: Float64Array) -> Float64Array:
-    """Sums over blocks of 16 x 16, zeros where the last ones leave the picture, as MATLAB's blkproc."""
+    """Return the sums over blocks of 16 x 16, with zero padding at the right and bottom, as MATLAB's blkproc does."""
     down, right = (-size % _BLOCK for size in image.shape)
     padded = np.pad(image, ((0, down), (0, right)))
     return padded.reshape(padded.shape[0] // _BLOCK, _BLOCK, padded.shape[1] // _BLOCK, _BLOCK).sum((1, 3))

@@ -1,7 +1,7 @@
-"""The textbook metrics, on luma. VIFB's variants of the same names are in `edgefuse.metrics.fusion.benchmark`.
+"""Computes the textbook metrics, on luma. VIFB's variants of the same names are in `edgefuse.metrics.fusion.benchmark`.
 
-All take uint8 pictures of one size, (H, W) or (H, W, 3) BGR, as (visible, infrared, fused), and raise InputError for others. Those that
-look at the fused picture alone (en, sd, sf, ag) take all three too, so that every metric is called alike.
+All functions take uint8 pictures of one size, (H, W) or (H, W, 3) BGR, as (visible, infrared, fused), and raise InputError for others.
+Metrics of the fused picture alone (en, sd, sf, ag) take all three, too, so that all metrics have the same arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TINY = 1e-10
 
 
 def psnr(visible: Image, infrared: Image, fused: Image) -> float:
-    """Peak signal to noise ratio, dB, higher is better: 10 log10(255^2 / MSE), MSE averaged over both inputs; infinite where it is 0.
+    """PSNR in dB, higher is better: 10 log10(255^2 / MSE), where MSE is the mean over both inputs; infinite if it is 0.
 
     Source: Ma, Ma and Li, Infrared and visible image fusion methods and applications: a survey, Information Fusion 2019.
     """
@@ -32,12 +32,12 @@ def psnr(visible: Image, infrared: Image, fused: Image) -> float:
 
 
 def rmse(visible: Image, infrared: Image, fused: Image) -> float:
-    """Root mean square error to each input, averaged: levels of 255, lower is better (Ma, Ma and Li 2019)."""
+    """Mean of the root mean square errors to both inputs, in levels of 255, lower is better (Ma, Ma and Li 2019)."""
     return _one(mean_rmse, visible, infrared, fused)
 
 
 def ssim(visible: Image, infrared: Image, fused: Image) -> float:
-    """Structural similarity to each input, averaged: in [-1, 1], higher is better. Raises InputError below 11 x 11 pixels.
+    """Mean of the structural similarities to both inputs, -1..1, higher is better. Raises InputError below 11 x 11 pixels.
 
     Source: Wang et al., IEEE Transactions on Image Processing 2004, Eq. 13, Gaussian window of 11 x 11, sigma 1.5.
     """
@@ -45,62 +45,66 @@ def ssim(visible: Image, infrared: Image, fused: Image) -> float:
 
 
 def ssim_a(visible: Image, infrared: Image, fused: Image) -> float:
-    """NestFuse's name for the average of SSIM(F, V) and SSIM(F, I) (Li, Wu and Durrani 2020): the same figure as `ssim`."""
+    """Equal to `ssim`: NestFuse's name for the mean of SSIM(F, V) and SSIM(F, I) (Li, Wu and Durrani 2020)."""
     return ssim(visible, infrared, fused)
 
 
 def vif(visible: Image, infrared: Image, fused: Image) -> float:
-    """Visual information fidelity in the pixel domain (VIFp) to the visible plus to the infrared, in [0, about 2], higher is better.
+    """Visual information fidelity (VIFp, pixel domain): the sum over both inputs, 0 to about 2, higher is better.
 
-    Source: Sheikh and Bovik, IEEE Transactions on Image Processing 2006, their vifp_mscale: four scales, noise variance 2. The sum over
-    both inputs is what fusion papers print (SeAFusion's evaluation; NestFuse's figures are of that size). An input without any detail
-    counts 1, as it has nothing to lose. Raises InputError below 41 x 41 pixels.
+    Source: Sheikh and Bovik, IEEE Transactions on Image Processing 2006, their vifp_mscale: four scales, noise variance 2. Fusion papers
+    report the sum over both inputs (SeAFusion's evaluation; NestFuse's values have that magnitude). An input without details counts as 1,
+    because no information can be lost. Raises InputError below 41 x 41 pixels.
     """
     return _one(vif_sum, visible, infrared, fused, VIF_SMALLEST)
 
 
 def q_abf(visible: Image, infrared: Image, fused: Image) -> float:
-    """Edges kept from both inputs, in [0, 1), higher is better; 0 where no input has an edge.
+    """Edges preserved from both inputs, 0..1, higher is better; 0 if no input has an edge.
 
-    Source: Xydeas and Petrovic, Electronics Letters 36(4) 2000, with their constants and L = 1. Orientations half a turn apart are
-    alike (their Eq. in SPIE 4051), and the border is repeated, so that the picture's frame is no edge.
+    Source: Xydeas and Petrovic, Electronics Letters 36(4) 2000, with their constants and L = 1. Orientations that differ by half a turn are
+    equal (as in their SPIE 4051). The border is repeated, so that it is not an edge.
     """
     return _one(edges_kept, visible, infrared, fused)
 
 
 def n_abf(visible: Image, infrared: Image, fused: Image) -> float:
-    """Edges that neither input has, in [0, 1], lower is better.
+    """Artefacts: edges that neither input has, 0..1, lower is better.
 
-    Source: Kumar, Signal, Image and Video Processing 7(6) 2013, the modified N^AB/F of his code: where the fused gradient (Sobel / 8,
-    the picture repeated around itself) is above both inputs', 1 - Q, weighed by the inputs' gradients to the power 1.5.
+    Source: Kumar, Signal, Image and Video Processing 7(6) 2013, the modified N^AB/F of his code: the mean of 1 - Q where the fused gradient
+    (Sobel / 8, the picture wraps around at its borders) exceeds both inputs', weighted by the inputs' gradients to the power of 1.5.
     """
     return _one(artefacts, visible, infrared, fused)
 
 
 def en(visible: Image, infrared: Image, fused: Image) -> float:
-    """Entropy of the fused histogram, bits in [0, 8], higher is better (Roberts, van Aardt and Ahmed 2008)."""
+    """Entropy of the fused histogram in bits, 0..8, higher is better (Roberts, van Aardt and Ahmed 2008)."""
     return _one(benchmark.entropy, visible, infrared, fused)
 
 
 def mi(visible: Image, infrared: Image, fused: Image) -> float:
-    """Mutual information with the visible plus with the infrared, bits in [0, 16], higher is better (Qu, Zhang and Yan 2002)."""
+    """Mutual information with the visible plus that with the infrared picture, in bits, 0..16, higher is better (Qu et al. 2002)."""
     return _one(information_sum, visible, infrared, fused)
 
 
 def sd(visible: Image, infrared: Image, fused: Image) -> float:
-    """Standard deviation of the fused picture, levels of 255, higher is better (Rao 1997)."""
+    """Standard deviation of the fused picture in levels of 255, higher is better (Rao 1997)."""
     return _one(benchmark.deviation, visible, infrared, fused)
 
 
 def sf(visible: Image, infrared: Image, fused: Image) -> float:
-    """Spatial frequency: the root of the squared differences to the left and upper neighbours, summed, a pixel. Levels of 255, higher is
-    better (Eskicioglu and Fisher, IEEE Transactions on Communications 1995, Eqs. 7 to 9)."""
+    """Spatial frequency in levels of 255, higher is better: sqrt(sum of squared differences to the left and upper neighbours / pixels).
+
+    Source: Eskicioglu and Fisher, IEEE Transactions on Communications 1995, Eqs. 7 to 9.
+    """
     return _one(frequency, visible, infrared, fused)
 
 
 def ag(visible: Image, infrared: Image, fused: Image) -> float:
-    """Average gradient, levels of 255 a pixel, higher is better: the mean of sqrt((dx^2 + dy^2) / 2), forward differences, over the
-    (H - 1)(W - 1) pixels that have both (Cui et al., Optics Communications 2015)."""
+    """Average gradient in levels of 255 per pixel, higher is better: mean of sqrt((dx^2 + dy^2) / 2), by differences of neighbours.
+
+    The mean is over the (H - 1)(W - 1) pixels that have both differences. Source: Cui et al., Optics Communications 2015.
+    """
     return _one(forward_gradient, visible, infrared, fused)
 
 
@@ -114,7 +118,7 @@ def _squared_errors(visible: Plane, infrared: Plane, fused: Plane) -> Float64Arr
 
 
 def mean_psnr(visible: Plane, infrared: Plane, fused: Plane) -> float:
-    # not cv2.PSNR: it answers 361 dB for equal pictures, and an average of decibels is none of the average error
+    # not cv2.PSNR, which returns 361 dB for equal pictures; and a mean of decibels is not the PSNR of the mean error
     error = float(_squared_errors(visible, infrared, fused).mean())
     return float(10 * np.log10(255**2 / error)) if error > 0 else float("inf")
 
@@ -159,7 +163,7 @@ def _preserved(source: Plane, fused: Plane) -> Float64Array:
 
 
 def _likeness(a: Float64Array, b: Float64Array) -> Float64Array:
-    """1 for like orientations, half a turn apart included, 0 for a right angle."""
+    """Return 1 for equal orientations (also half a turn apart), 0 for a right angle."""
     return np.abs(np.abs(a - b) - np.pi / 2) / (np.pi / 2)
 
 
@@ -179,7 +183,7 @@ def artefacts(visible: Plane, infrared: Plane, fused: Plane) -> float:
 
 
 def _wrapped_gradient(plane: Plane) -> tuple[Float64Array, Float64Array]:
-    """Strength (Sobel / 8) and orientation atan(right / down), radians, of the picture repeated around itself; 0 where it is flat."""
+    """Return magnitude (Sobel / 8) and orientation atan(right / down) in radians; the picture wraps around at its borders. 0 where flat."""
     around: Any = cv2.copyMakeBorder(plane.data, 1, 1, 1, 1, cv2.BORDER_WRAP)
     right, down = (derivative[1:-1, 1:-1] / 8 for derivative in sobel(around, cv2.BORDER_REPLICATE))
     orientation = np.arctan(ratio(right, down, 0.0))

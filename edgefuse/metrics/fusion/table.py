@@ -1,4 +1,4 @@
-"""Every fusion metric with its name, unit and direction; all of them at once; and mean ranks."""
+"""Lists all fusion metrics with name, unit and direction; computes several at once, and mean ranks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """name: as the function in `edgefuse.metrics.fusion`. unit: "" for a pure number. group: whose definition it is.
-    ranked: whether it counts in a mean rank, False where it is another metric under a second name."""
+    """A fusion metric.
+
+    name: of the function in `edgefuse.metrics.fusion`. unit: "" for a dimensionless value. group: source of the definition. ranked: whether
+    it counts in mean ranks; False for a second name of another metric. function: takes pictures. measure: takes planes.
+    """
 
     name: str
     unit: str
@@ -32,7 +35,7 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """For the head of a column: without the group."""
+        """Heading of a column: the name without its group."""
         return self.name.removeprefix("vifb_")
 
 
@@ -77,31 +80,34 @@ METRICS: dict[str, Metric] = {
 
 
 def names(*groups: Group) -> list[str]:
-    """The metrics of these groups, in their order."""
+    """Return the names of the metrics of these groups, in the order of `METRICS`."""
     return [name for name, metric in METRICS.items() if metric.group in groups]
 
 
 def vifb(visible: Image, infrared: Image, fused: Image) -> dict[str, float]:
-    """VIFB's thirteen by name. Pictures as for each of them; raises InputError below 11 x 11 pixels."""
+    """Compute VIFB's thirteen metrics by name. Pictures: as for each of them. Raises InputError below 11 x 11 pixels."""
     return compare(Inputs(visible, infrared), fused, "vifb")
 
 
 def textbook(visible: Image, infrared: Image, fused: Image) -> dict[str, float]:
-    """The twelve of `classic` by name. Pictures as for each of them; raises InputError below 41 x 41 pixels."""
+    """Compute the twelve metrics of `classic` by name. Pictures: as for each of them. Raises InputError below 41 x 41 pixels."""
     return compare(Inputs(visible, infrared), fused, "textbook")
 
 
 def compare(inputs: Inputs, fused: Image, *groups: Group) -> dict[str, float]:
-    """The metrics of these groups, by name; what is derived from a picture is worked out once, from the inputs once for all calls."""
-    found: dict[str, float] = {}
+    """Compute the metrics of these groups by name.
+
+    Arrays derived from a picture are computed once, those of `inputs` once for all calls.
+    """
+    values: dict[str, float] = {}
     if "vifb" in groups:
-        of_channel = [_measured("vifb", *planes) for planes in inputs.channels(fused, benchmark.SMALLEST)]
-        found = {name: float(np.mean([values[name] for values in of_channel])) for name in names("vifb")}
-        # the one that is no mean over channels: it counts their seams
-        found["vifb_sf"] = benchmark.spatial_frequency(fused)
+        channels = [_measured("vifb", *planes) for planes in inputs.channels(fused, benchmark.SMALLEST)]
+        values = {name: float(np.mean([channel[name] for channel in channels])) for name in names("vifb")}
+        # not a mean over channels, because VIFB counts the differences between channels, too
+        values["vifb_sf"] = benchmark.spatial_frequency(fused)
     if "textbook" in groups:
-        found |= _measured("textbook", *inputs.lumas(fused, classic.SMALLEST))
-    return found
+        values |= _measured("textbook", *inputs.lumas(fused, classic.SMALLEST))
+    return values
 
 
 def _measured(group: Group, *planes: object) -> dict[str, float]:
@@ -114,15 +120,15 @@ def _measured(group: Group, *planes: object) -> dict[str, float]:
 
 
 def ranks(values: Iterable[float], better: Better) -> list[float]:
-    """The rank of each value, 1 is best; equal values share the mean of their places, and a NaN is last."""
+    """Return the rank of each value, 1 is best. Equal values share the mean of their ranks; NaN is last."""
     keys = [math.inf if math.isnan(v) else -v if better == "higher" else v for v in values]
     return [sum(other < key for other in keys) + (1 + sum(other == key for other in keys)) / 2 for key in keys]
 
 
 def mean_rank(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """{method: {metric: value}} -> {method: mean of its ranks over the ranked metrics that the table holds}, 1 is best, 0 metrics NaN.
+    """Return each method's mean rank over the ranked metrics in the table, 1 is best; NaN without such metrics.
 
-    Every row holds the same metrics; names that are no fusion metric's are left out.
+    table: method -> metric -> value, with the same metrics for each method. Names that are not fusion metrics are ignored.
     """
     first = next(iter(table.values()), {})
     columns = [METRICS[name] for name in first if name in METRICS and METRICS[name].ranked]

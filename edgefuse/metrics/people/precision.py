@@ -96,25 +96,26 @@ class Boxes:
 
 def classes(text: str) -> dict[str, int]:
     """Parse `person=0,car=1` to {"person": 0, "car": 1}. Raises SettingsError for another form, an unknown kind, or a repeated number."""
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for item in text.split(","):
         kind, _, number = item.strip().partition("=")
-        if kind not in KINDS or kind in found or not number.isdecimal() or int(number) in found.values():
+        if kind not in KINDS or kind in numbers or not number.isdecimal() or int(number) in numbers.values():
             raise SettingsError(f"--people-classes {text}: expected the boxes' numbers for {' and '.join(KINDS)}, such as person=0,car=2")
-        found[kind] = int(number)
-    return found
+        numbers[kind] = int(number)
+    return numbers
 
 
 @dataclass(slots=True)
 class People:
-    """Accumulates detections in one method's pictures and the true boxes."""
+    """Accumulates the detections in one method's pictures, and the true boxes."""
 
     kinds: tuple[str, ...]
-    _found: list[Sequence[Detection]] = field(default_factory=list)
+    _detections: list[Sequence[Detection]] = field(default_factory=list)
     _true: list[Mapping[str, list[Box]]] = field(default_factory=list)
 
-    def add(self, found: Sequence[Detection], true: Mapping[str, list[Box]]) -> None:
-        self._found.append(found)
+    def add(self, detections: Sequence[Detection], true: Mapping[str, list[Box]]) -> None:
+        """Add one picture: its detections, and its true boxes by kind."""
+        self._detections.append(detections)
         self._true.append(true)
 
     @property
@@ -128,17 +129,17 @@ class People:
         return {kind: self._precision(kind) for kind in self.kinds}
 
     def _precision(self, kind: str) -> float:
-        detections = [[d for d in seen if d.kind == KINDS[kind]] for seen in self._found]
+        detections = [[d for d in seen if d.kind == KINDS[kind]] for seen in self._detections]
         return average_precision(detections, [true[kind] for true in self._true])
 
 
-def average_precision(found: Sequence[Sequence[Detection]], true: Sequence[Sequence[Box]]) -> float:
+def average_precision(detections: Sequence[Sequence[Detection]], true: Sequence[Sequence[Box]]) -> float:
     """Return the average precision of one kind, 0..1, from the detections and true boxes of each picture, in the same order."""
     total = sum(map(len, true))
     if not total:
         return math.nan
     unmatched = [dict(enumerate(boxes)) for boxes in true]
-    ordered = sorted(((d, k) for k, seen in enumerate(found) for d in seen), key=lambda item: -item[0].score)
+    ordered = sorted(((d, k) for k, seen in enumerate(detections) for d in seen), key=lambda item: -item[0].score)
     hits = np.zeros(len(ordered), np.int64)
     for n, (detection, picture) in enumerate(ordered):
         candidates = unmatched[picture]
@@ -154,7 +155,7 @@ def average_precision(found: Sequence[Sequence[Detection]], true: Sequence[Seque
 
 
 def _parsed(line: str) -> tuple[int, Box]:
-    of, x, y, width, height = (float(word) for word in line.split())
-    if not (of.is_integer() and 0 <= x <= 1 and 0 <= y <= 1 and 0 < width <= 1 and 0 < height <= 1):
+    number, x, y, width, height = (float(word) for word in line.split())
+    if not (number.is_integer() and 0 <= x <= 1 and 0 <= y <= 1 and 0 < width <= 1 and 0 < height <= 1):
         raise ValueError
-    return int(of), Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return int(number), Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefuse.errors import InputError
+from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import spectral_edge
 from edgefuse.util import compiled
 from tests.hyperspectral.cubes import mixed
@@ -150,6 +152,20 @@ def test_golden_files_are_read_for_ever(file: Path, core: str, monkeypatch: pyte
     made = spectral_edge.decode(file.read_bytes())
     assert made.dtype == expected.dtype
     assert np.array_equal(made, expected, equal_nan=made.dtype.kind == "f")
+
+
+def test_the_golden_files_of_version_3_hold_what_only_version_3_has() -> None:
+    """Tiles without loss in a lossy file (kinds 3 and 4), and sections of several areas and single samples (first byte 2)."""
+    kinds, sections = set(), set()
+    for file in GOLDEN.glob("v3-*.efz"):
+        stream = io.BytesIO(file.read_bytes())
+        assert stream.getvalue()[4] == 3
+        for begin in (efz.offsets(stream) or [])[:-1]:
+            kind, size = struct.unpack_from("<BI", stream.getvalue(), begin + 16)
+            kinds.add(kind)
+            sections |= {stream.getvalue()[begin + 21]} if size else set()
+    assert kinds == {1, 2, 3, 4}
+    assert sections == {1, 2}
 
 
 @pytest.mark.skipif(not SCENES.is_dir(), reason="needs the scenes in ../shared")

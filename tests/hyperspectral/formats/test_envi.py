@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
-from edgefuse.hyperspectral.formats import create_cube, envi_header, open_cube
+from edgefuse.hyperspectral.formats import create_cube, envi_header, envi_map_info, open_cube
 from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ
 from tests.hyperspectral.cubes import described, samples
 from tests.hyperspectral.mutate import HEADER, mutations, survive
@@ -176,7 +176,7 @@ def test_wavenumbers_are_kept_as_they_are() -> None:
 
 @given(angle=st.floats(-180, 180), dx=st.floats(0.1, 100), dy=st.floats(0.1, 100), column=st.floats(1, 50), row=st.floats(1, 50))
 def test_a_turned_grid_goes_there_and_back(angle: float, dx: float, dy: float, column: float, row: float) -> None:
-    where = envi_header.place(f"UTM, {column}, {row}, 500000, 5e6, {dx}, {dy}, 33, North, WGS-84, rotation={angle}", "")
+    where = envi_map_info.place(f"UTM, {column}, {row}, 500000, 5e6, {dx}, {dy}, 33, North, WGS-84, rotation={angle}", "")
     text = envi_header.text(described((2, 2, 2)).like(georeference=where), "bsq")
     found = envi_header.fields(text.encode())
     again = envi_header.info(found, envi_header.layout(found)).georeference

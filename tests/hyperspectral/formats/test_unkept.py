@@ -65,7 +65,7 @@ def tiff(path: Path, bands: NDArray[Any], after: Callable[[Any], None] | None = 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_edgefuse_writes_is_kept(form: str, tmp_path: Path) -> None:
-    for package in {"tiff": ("rasterio",), "mat": ("h5py",), "hdf5": ("h5py",)}.get(form, ()):
+    for package in {"tiff": ("rasterio",), "mat": ("h5py",), "hdf5": ("h5py",), "netcdf": ("h5py",)}.get(form, ()):
         pytest.importorskip(package)
     path = tmp_path / f"a{(*FORMATS[form], '.img')[0]}"
     with create_cube(path, described(SHAPE), form) as sink:

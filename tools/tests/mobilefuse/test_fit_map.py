@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgefuse.fusion import closed_form
-from edgefuse.fusion.bands import BandBlend
+from edgefuse.fusion import closed_form_map
+from edgefuse.fusion.band_blend import BandBlend
 from edgefuse.metrics.fusion import benchmark
 from tools.mobilefuse import fit_map
 from tools.mobilefuse.export import golden_pair
@@ -25,8 +25,8 @@ def test_blend_and_map_are_the_runtimes(share: str | float) -> None:
     visible, infrared = (np.ascontiguousarray(f[:192, 128:384]) for f in scene(3))
     bands = BandBlend(256, 192)
     bands.reduce(visible, infrared)
-    form = closed_form.best()(bands.eighths["visible"].shape)
-    own = SoftClosedForm(closed_form.DEPARTURE, closed_form.DEVIATION, closed_form.BIAS, closed_form.SHARES)
+    form = closed_form_map.best()(bands.eighths["visible"].shape)
+    own = SoftClosedForm(closed_form_map.DEPARTURE, closed_form_map.DEVIATION, closed_form_map.BIAS, closed_form_map.SHARES)
     v, i = _tensors(visible, infrared)
     if share == "closed form":
         theirs = form(bands.eighths["visible"], bands.eighths["infrared"]).copy()

@@ -1,0 +1,32 @@
+"""Reads the tiles of a cube one at a time and prepares them for coding (tile.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgefuse.hyperspectral import efz
+from edgefuse.hyperspectral.codec import tile
+from edgefuse.hyperspectral.codec.base import Cube
+from edgefuse.hyperspectral.codec.outliers import check_magnitude
+
+
+class CubeTiles:
+    """The tiles of a cube, prepared for coding; remembers the last one."""
+
+    def __init__(self, cube: Cube, header: efz.Header, nodata: float | None) -> None:
+        self._cube, self._header, self._nodata = cube, header, nodata
+        self._last: tuple[int, tile.Prepared] | None = None
+
+    def __getitem__(self, number: int) -> tile.Prepared:
+        if self._last is None or self._last[0] != number:
+            self._last = number, self.plain(number, outliers=True)
+        return self._last[1]
+
+    def plain(self, number: int, outliers: bool = False) -> tile.Prepared:
+        """Return a tile whose outliers are coded with the other samples, unless `outliers`."""
+        self._last = None
+        samples = np.asarray(self._cube[self._header.place(number)]).astype(self._header.dtype, copy=False)
+        prepared = tile.prepared(samples, self._nodata, outliers)
+        if self._header.count == 1 and prepared.empty:
+            check_magnitude(samples, self._nodata)
+        return prepared

@@ -1,0 +1,8 @@
+"""Options of the views that settings name; imports nothing, so that reading settings stays quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+OverlayPart = Literal["scale", "spots", "time", "name"]
+DEFAULT_VIEW = "fused"
