@@ -18,6 +18,7 @@ from edgefuse.settings import RunSettings
 from edgefuse.sinks import Sink, open_sink
 from edgefuse.sources import Source, open_source
 from edgefuse.sources.recorded import RecordedSource
+from edgefuse.thermal.units import DegreeUnit
 from edgefuse.util import files, shape
 from edgefuse.util.uri import expand
 from edgefuse.views import display as views
@@ -101,10 +102,10 @@ def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fu
     )
 
 
-def display(s: RunSettings, calibration: Calibration | None, live: bool) -> Display | None:
+def display(s: RunSettings, calibration: Calibration | None, live: bool, unit: DegreeUnit = "celsius") -> Display | None:
     """Make what draws the picture; None where the fused picture is shown as it is. live: of the source. Raises SettingsError."""
     options = ViewOptions(s.palette, s.isotherm)
-    return views.make(s.view, options, s.overlay, s.camera_name or socket.gethostname(), live, calibration)
+    return views.make(s.view, options, s.overlay, s.camera_name or socket.gethostname(), live, calibration, unit)
 
 
 @dataclass(frozen=True, slots=True)

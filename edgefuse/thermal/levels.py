@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edgefuse.frames import Radiometry
@@ -17,10 +18,14 @@ class Levels:
 
     @classmethod
     def of(cls, limits: tuple[float, float] | None, law: Radiometry | None) -> Levels | None:
-        """Return the levels for `limits` in counts (`ToGrey.limits`) of a frame with the radiometry `law`; None without limits."""
+        """Return the levels for `limits` in counts (`ToGrey.limits`) of a frame with the radiometry `law`.
+
+        None without limits, or where one of them has no temperature.
+        """
         if limits is None:
             return None
         low, high = (law.celsius(count) if law is not None else None for count in limits)
         if low is None or high is None:
             return cls(*limits, celsius=False)
-        return cls(low, high, celsius=True)
+        # no surface of the given emissivity looks so cold
+        return cls(low, high, celsius=True) if math.isfinite(low) and math.isfinite(high) else None

@@ -10,6 +10,7 @@ import numpy as np
 from edgefuse.calibration.registration import Calibration, project
 from edgefuse.frames import FramePair
 from edgefuse.thermal.spots import spots
+from edgefuse.thermal.units import SIGNS, DegreeUnit, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,12 @@ class Mark:
 MarkSource = Callable[[FramePair], Sequence[Mark]]  # makes the marks of a pair, in shares of its infrared frame
 
 
-def degrees(celsius: float) -> str:
-    """Return a temperature as a person reads it."""
-    return f"{celsius:.1f} °C"
+def degrees(celsius: float, unit: DegreeUnit = "celsius") -> str:
+    """Return a temperature in a unit as a person reads it."""
+    return f"{shown(celsius, unit):.1f} {SIGNS[unit]}"
 
 
-def spot_marks(pair: FramePair) -> Sequence[Mark]:
+def spot_marks(pair: FramePair, unit: DegreeUnit = "celsius") -> Sequence[Mark]:
     """Return the hottest and the coldest spot of a raw infrared frame; none where it is not raw or missing."""
     extremes = spots(pair.infrared) if pair.missing != "infrared" else None
     if extremes is None:
@@ -42,7 +43,7 @@ def spot_marks(pair: FramePair) -> Sequence[Mark]:
     law, (width, height) = pair.infrared.radiometry, pair.infrared.size
     known = law is not None and law.scale is not None
     return [
-        Mark(f"{word} {degrees(spot.value) if known else f'{spot.value:.0f}'}", (spot.x + 0.5) / width, (spot.y + 0.5) / height)
+        Mark(f"{word} {degrees(spot.value, unit) if known else f'{spot.value:.0f}'}", (spot.x + 0.5) / width, (spot.y + 0.5) / height)
         for word, spot in zip(("min", "max"), extremes, strict=True)
     ]
 

@@ -127,6 +127,7 @@ def test_the_scale_bar_shows_the_palette_and_its_ends(monkeypatch: pytest.Monkey
 
 def test_spots_have_degrees_where_known_else_counts() -> None:
     pair = scene().pair
+    assert [mark.label for mark in spot_marks(pair, "fahrenheit")] == ["min 68.0 °F", "max 140.0 °F"]
     labels = {mark.label: (mark.x, mark.y) for mark in spot_marks(pair)}
     assert labels["max 60.0 °C"] == (16.5 / 64, 12.5 / 48)
     assert "min 20.0 °C" in labels
