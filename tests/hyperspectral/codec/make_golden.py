@@ -1,4 +1,4 @@
-"""Makes the golden files of format version 3 from made-up data: `python tests/hyperspectral/codec/make_golden.py` from the root.
+"""Makes the golden files of format version 3 from made-up data: `python -m tests.hyperspectral.codec.make_golden`.
 
 They are never made again for a version that was released: every later one must decode them to the same bits (test_spectral_edge.py).
 """
@@ -6,15 +6,11 @@ They are never made again for a version that was released: every later one must 
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
 
 from edgefuse.hyperspectral.codec import spectral_edge
 from tests.hyperspectral.cubes import mixed
