@@ -123,15 +123,15 @@ class CubeSink(ABC):
     def discard(self) -> None:
         """Close `part` without finishing it."""
 
-    def beside(self) -> None:
-        """Write the metadata files beside the samples; called after the samples' file has appeared."""
+    def publish(self) -> None:
+        """Make the complete file `part` appear as `path`, with its metadata beside it. Raises OSError."""
+        appear(self.part, self.path)
 
     def close(self) -> None:
         """Finish the file and make it appear. If that fails, keeps an existing file and raises OutputError."""
         try:
             self.finish()
-            appear(self.part, self.path)
-            self.beside()
+            self.publish()
         except OSError as e:
             self.abort()
             raise output_error(self.path, e) from None
