@@ -67,7 +67,7 @@ def sharpen(
     if out is not None:
         return sharpen_file(_files(cube, image, out), model, psf, register, threads=threads, coarse=coarse)
     method = sharpener(model)
-    with opened(cube, "cube", nodata) as low, opened(image, "image", image_nodata) as high:
+    with opened(cube, "cube", nodata) as low, opened(image, "image", image_nodata) as given, check.with_mask(given) as high:
         check.check_infos(low.info, high.info, (str(low.path), str(high.path)))
         options = Options(psf, register, coarse=coarse, threads=threads)
         scene = method.prepare(low, high, options, low.info.nodata, high.info.nodata)

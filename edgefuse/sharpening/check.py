@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,24 @@ def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None
             f"{names[0]} and {names[1]} do not cover the same ground: their corners are up to {apart:.1f} of the cube's pixels apart; crop "
             "them to the same corners (gdalwarp -te)"
         )
+
+
+@contextmanager
+def with_mask(image: CubeSource) -> Iterator[CubeSource]:
+    """Yield an image whose band that looks like an alpha band is its mask; a warning names the band. Raises CubeError.
+
+    What an image has outside of its valid pixels would be sharpened into the cube, while a binary band adds next to nothing.
+    """
+    if not image.likely_alpha:
+        yield image
+        return
+    _logger.warning(
+        "%s: band %d holds 0 and the largest value and nothing else: taken for its mask (alpha), not for a band; pixels where it is 0 are "
+        "missing. Remove the band if it is something else",
+        image.path, image.likely_alpha,
+    )  # fmt: skip
+    with image.masked() as masked:
+        yield masked
 
 
 def warn_blank(source: CubeSource) -> None:

@@ -77,6 +77,7 @@ def sharpen_file(
     kind = sharpener(name)
     with ExitStack() as stack:
         cube, image = (stack.enter_context(open_cube(path)) for path in (files.cube, files.image))
+        image = stack.enter_context(check.with_mask(image))
         check.check_infos(cube.info, image.info, (str(files.cube), str(files.image)))
         truth = stack.enter_context(open_cube(files.truth)) if files.truth else None
         info = _sharpened(cube.info, image.info)

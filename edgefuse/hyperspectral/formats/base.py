@@ -31,6 +31,13 @@ class CubeSource(ABC):
     palette = False
     """Whether the file maps samples to colours, as those of classes do."""
 
+    likely_alpha = 0
+    """Number, from 1, of a band that may say which pixels are valid, though the file does not declare so; 0: none."""
+
+    def masked(self) -> CubeSource:
+        """Return the same file anew, with the band `likely_alpha` as a mask instead of a band."""
+        raise NotImplementedError
+
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.info.shape
