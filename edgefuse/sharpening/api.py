@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.array import AnyCube, AnyPath, check_numbers, opened, path_of
+from edgefuse.sharpening import check
 from edgefuse.sharpening.base import Options, sharpener
 from edgefuse.sharpening.files import Files, sharpen_file
 from edgefuse.sharpening.inputs import read_mask, ready
@@ -72,7 +73,7 @@ def sharpen(
     if out is not None:
         return sharpen_file(_files(cube, image, out, mask), model, psf, register, threads=threads, coarse=coarse)
     method = sharpener(model)
-    with opened(cube, "cube", nodata) as low, opened(image, "image", image_nodata) as high:
+    with opened(cube, "cube", nodata) as low, opened(image, "image", image_nodata) as given, check.with_mask(given) as high:
         inputs = ready(low, high)
         scene = inputs.prepared(method, Options(psf, register, coarse=coarse, threads=threads), _mask(mask, high.shape))
         sharpened = np.empty(inputs.info.shape, np.float32)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
+from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.sharpening.pair import Samples
 from edgefuse.sharpening.psf import Psf
 
@@ -25,6 +28,24 @@ def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None
     for info, name in zip((cube, image), names, strict=True):
         if info.dtype.kind == "c":
             raise CubeError(f"{name}: complex samples can't be sharpened; give magnitudes")
+
+
+@contextmanager
+def with_mask(image: CubeSource) -> Iterator[CubeSource]:
+    """Yield an image whose band that looks like an alpha band is its mask; a warning names the band. Raises CubeError.
+
+    What an image has outside of its valid pixels would be sharpened into the cube, while a binary band adds next to nothing.
+    """
+    if not image.likely_alpha:
+        yield image
+        return
+    _logger.warning(
+        "%s: band %d holds 0 and the largest value and nothing else: taken for its mask (alpha), not for a band; pixels where it is 0 are "
+        "missing. Remove the band if it is something else",
+        image.path, image.likely_alpha,
+    )  # fmt: skip
+    with image.masked() as masked:
+        yield masked
 
 
 def warn_contradiction(psf: Psf, told: tuple[float, float], names: tuple[str, str]) -> None:

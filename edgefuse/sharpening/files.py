@@ -20,6 +20,7 @@ from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
 from edgefuse.metrics.sharpening import SharpeningScore
 from edgefuse.metrics.windows import WindowScore
+from edgefuse.sharpening import check
 from edgefuse.sharpening.base import SIDE, SIDES, Beat, Options, Scene, sharpener
 from edgefuse.sharpening.inputs import Inputs, read_mask, ready
 from edgefuse.sharpening.pair import Pair
@@ -79,6 +80,7 @@ def sharpen_file(
     kind = sharpener(name)
     with ExitStack() as stack:
         cube, image = (stack.enter_context(open_cube(path)) for path in (files.cube, files.image))
+        image = stack.enter_context(check.with_mask(image))
         inputs = ready(cube, image)
         mask = read_mask(stack.enter_context(open_cube(files.mask)), image.shape) if files.mask else None
         truth = stack.enter_context(open_cube(files.truth)) if files.truth else None

@@ -24,6 +24,7 @@ _MESSAGES = {
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another place",
     errno.EEXIST: "a file is there, not a folder; choose another place",
     errno.EISDIR: "a folder is there, not a file; choose another name",
+    errno.ENODEV: "a device or a pipe is there, not a file; choose another name",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 
@@ -72,7 +73,7 @@ def check_place(folder: Path) -> None:
 
 def check_target(path: Path) -> None:
     """Check that `path` can be written, its folder made if missing, without making anything. Raises OutputError."""
-    _refuse_folder(path)
+    _refuse_other_kinds(path)
     if os.path.lexists(path) and not os.access(path, os.W_OK):
         raise output_error(path, PermissionError(errno.EACCES, "denied"))
     check_place(path.parent)
@@ -80,19 +81,27 @@ def check_target(path: Path) -> None:
 
 def check_file(path: Path) -> None:
     """Check that `path` can be written later, without changing it; makes its folder. Raises OutputError."""
-    _refuse_folder(path)
+    _refuse_other_kinds(path)
     check_folder(path.parent)
 
 
-def _refuse_folder(path: Path) -> None:
+def _refuse_other_kinds(path: Path) -> None:
+    """Raise OutputError where a folder, a device or a pipe is at `path`."""
     try:
-        folder = stat.S_ISDIR(path.stat().st_mode)
+        _check_kind(path)
     except (FileNotFoundError, NotADirectoryError):
-        folder = False
+        return
     except OSError as e:
         raise output_error(path, e) from None
-    if folder:
-        raise output_error(path, IsADirectoryError(errno.EISDIR, "is a folder"))
+
+
+def _check_kind(path: Path | str) -> None:
+    """Raise OSError where `path` is no file: a rename would put a file in the place of /dev/null, for the whole machine."""
+    mode = os.stat(path).st_mode  # noqa: PTH116
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.ENODEV, "is a device or a pipe")
 
 
 def unused(path: Path, sign: str = "-", number: int = 1) -> Path:
@@ -131,6 +140,8 @@ def appear(part: Path, path: Path) -> None:
     # otherwise a power cut may leave an empty file, or none
     with open(part, "rb+") as f:
         os.fsync(f.fileno())
+    with contextlib.suppress(FileNotFoundError):
+        _check_kind(path)
     part.replace(path)
     sync_folder(path.parent)
 
@@ -168,6 +179,8 @@ def write_atomic(path: Path | str, data: bytes | memoryview) -> int:
     try:
         with open(part, "wb") as f:
             f.write(data)
+        with contextlib.suppress(FileNotFoundError):
+            _check_kind(path)
         os.replace(part, path)  # noqa: PTH105
     except OSError as e:
         with contextlib.suppress(OSError):

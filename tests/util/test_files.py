@@ -223,3 +223,27 @@ def test_check_space_compares_with_the_free_space(tmp_path: Path, monkeypatch: p
 def test_check_space_of_a_removed_folder_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
         files.check_space(tmp_path / "gone", 1)
+
+
+def _appearing(path: Path) -> None:
+    with files.appearing(path) as part:
+        part.write_bytes(b"new")
+
+
+@pytest.mark.parametrize(
+    "write", [files.check_file, files.check_target, lambda path: files.write_atomic(path, b"new"), _appearing],
+    ids=["check_file", "check_target", "write_atomic", "appearing"],
+)  # fmt: skip
+@pytest.mark.parametrize("link", [False, True])
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path: Path, write: Callable[[Path], object], link: bool) -> None:
+    """As root, a report to /dev/null would leave a file there for the whole machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    target = pipe
+    if link:
+        target = tmp_path / "link"
+        target.symlink_to(pipe)
+    with pytest.raises(OutputError, match="a device or a pipe is there, not a file; choose another name"):
+        write(target)
+    assert pipe.is_fifo()
+    assert {p.name for p in tmp_path.iterdir()} == {pipe.name, target.name}
