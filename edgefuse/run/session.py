@@ -62,7 +62,7 @@ class RunSession:
             build.check_regions(given.tables, self.source)
             self._sinks = self._open_sinks(s, undo)
             self.fuser = undo.enter_context(build.fuser(s, self._calibration.calibration, self.source.info.sequence))
-            self.fuser.display = build.display(s, self._calibration.calibration, self.source.info.live)
+            self.fuser.display = build.display(given, self._calibration.calibration, self.source.info.live)
             self._recorded = undo.enter_context(build.with_raw_recording(self.source, s, self.live.emit))
             # attachments opened early may request a report while later ones are opened
             info = self._info(s, self.fuser)
@@ -186,7 +186,7 @@ class RunSession:
                     fuser = undo.enter_context(build.fuser(s, calibration.calibration, self.source.info.sequence))
                 recorded = self._recorded
             build.check_regions(new.tables, self.source)
-            display = build.display(s, calibration.calibration, self.source.info.live)
+            display = build.display(new, calibration.calibration, self.source.info.live)
             self._attachments.exchange(validate.placed(new), self._info(s, fuser))
             undo.pop_all()
         # nothing below can fail

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from edgefuse.thermal import units
 from edgefuse.thermal.levels import Levels
+from edgefuse.thermal.units import DegreeUnit
 from edgefuse.views import text
 from edgefuse.views.base import Picture
 from edgefuse.views.marks import Mark
@@ -21,7 +23,7 @@ class Overlay:
         self._height, self._width = picture.shape[:2]
         self._taken: list[text.Box] = []
 
-    def scale(self, colours: Picture, levels: Levels | None, on_left: bool) -> None:
+    def scale(self, colours: Picture, levels: Levels | None, unit: DegreeUnit, on_left: bool) -> None:
         """Draw a bar of the palette `colours`, uint8 (256, 3), with the values of its ends. Only for a BGR picture."""
         capital, rows, top = self._capital, self._height // 2, self._height // 4
         left = capital if on_left else self._width - 2 * capital
@@ -34,8 +36,11 @@ class Overlay:
         if levels is None:
             texts = ("warm", "cold")
         else:
-            digits, unit = (1 if abs(levels.high - levels.low) < 10 else 0, " °C") if levels.celsius else (0, "")
-            texts = (f"{levels.high:.{digits}f}{unit}", f"{levels.low:.{digits}f}{unit}")
+            ends, sign = (levels.high, levels.low), ""
+            if levels.celsius:
+                ends, sign = (units.shown(levels.high, unit), units.shown(levels.low, unit)), f" {units.SIGNS[unit]}"
+            digits = 1 if levels.celsius and abs(ends[0] - ends[1]) < 10 else 0
+            texts = (f"{ends[0]:.{digits}f}{sign}", f"{ends[1]:.{digits}f}{sign}")
         for shown, y in zip(texts, (top - round(1.2 * capital), top + rows + round(1.2 * capital)), strict=True):
             if on_left:
                 self._put(shown, left - 4, y)
