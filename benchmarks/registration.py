@@ -1,7 +1,7 @@
-"""Time per frame of gain control and registration: `python benchmarks/registration.py [--size 640x480] [--frames 300]`
+"""Time per frame of gain control, dead pixels and registration: `python benchmarks/registration.py [--size 640x480] [--frames 300]`
 
 Converts 16-bit counts of several infrared sizes to 8 bits and warps them onto the visible grid, interleaved, on one thread; medians and
-minima. On the emulated Pi
+minima. `dead pixels` finds and fills the same 1 % of the pixels, scattered, in each new frame. On the emulated Pi
 (`deploy/emulate/pi run --file benchmarks/registration.py -- python3 registration.py --frames 3`) milliseconds are millions of
 Cortex-A53 instructions.
 """
@@ -12,13 +12,15 @@ import argparse
 import datetime
 import time
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import cv2
 import numpy as np
 
 from edgefuse.calibration.registration import Calibration, Registration, centred_homography
-from edgefuse.thermal import PercentileAgc
+from edgefuse.thermal import PercentileAgc, invalid
+from edgefuse.thermal.grey import ToGrey
 from edgefuse.util.uri import size
 
 INFRARED = (640, 480), (256, 192), (160, 120)
@@ -34,10 +36,26 @@ def steps(visible: tuple[int, int], infrared: tuple[int, int]) -> dict[str, Call
     noise = np.random.default_rng(0).normal(0, 3000, infrared[::-1])
     counts = (cv2.GaussianBlur(noise, (0, 0), 3) + 30000).astype(np.uint16)
     eight = agc(counts)
+    holes = [counts.copy() for _ in range(2)]
+    dead = np.random.default_rng(1).random(counts.shape) < 0.01
+    for frame in holes:
+        frame[dead] = 0
+    turns = cycle(holes)  # the mask of the newest frame is kept, and another frame's is not
+    grey, fill = ToGrey(), invalid.Fill()
+
+    def filled() -> Any:
+        frame = next(turns)
+        found = invalid.mask(frame)
+        assert found is not None
+        return fill(frame, found)
+
     return {
         "gain control": lambda: agc(counts),
         "registration": lambda: register.apply(eight),
         "both": lambda: register.apply(agc(counts)),
+        "looking for dead pixels": lambda: invalid.mask(next(turns)),
+        "dead pixels": filled,
+        "all three": lambda: register.apply(grey(next(turns))),
     }
 
 

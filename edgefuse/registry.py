@@ -63,6 +63,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mat": "edgefuse.hyperspectral.formats.matlab:MatSource",
         "tiff": "edgefuse.hyperspectral.formats.geotiff:TiffSource",
         "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
+        "netcdf": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
+        "efz": "edgefuse.hyperspectral.efz_source:EfzSource",
     },
     "edgefuse.cube_sinks": {
         "envi": "edgefuse.hyperspectral.formats.envi:EnviSink",
@@ -71,6 +73,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mat": "edgefuse.hyperspectral.formats.matlab:MatSink",
         "tiff": "edgefuse.hyperspectral.formats.geotiff:TiffSink",
         "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Sink",
+        "netcdf": "edgefuse.hyperspectral.formats.netcdf:NetcdfSink",
     },
     # tables of a settings file: the dataclass of each, and what it opens beside a run
     "edgefuse.settings": {

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edgefuse import registry
 from edgefuse.errors import ModelError
 
+MOST_BYTES = 1 << 28  # of a model file
 DEFAULT_MODEL = "mobilefuse-edge"
 _PACKAGE = Path(__file__).resolve().parent
 # in a wheel the models are inside the package, in a checkout beside it
@@ -59,8 +60,11 @@ class ModelFile:
         return tensor[0] if self.layout == "NCHW" else np.moveaxis(tensor[0], -1, 0)
 
     def verified(self) -> bytes:
-        """Return the file's bytes. Raises ModelError if it is missing or its sha256 is not the card's."""
+        """Return the file's bytes. Raises ModelError if it is missing or too large, or its sha256 is not the card's."""
         try:
+            size = self.path.stat().st_size
+            if size > MOST_BYTES:
+                raise ModelError(f"{self.path}: {size / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f} MB")
             data = self.path.read_bytes()
         except OSError as e:
             raise ModelError(f"{self.path}: {e.strerror}; reinstall edgefuse, or restore the file that card.toml names") from None

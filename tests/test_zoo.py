@@ -58,6 +58,14 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_model_file_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = read_card(put(tmp_path, card())).files[0]
+    assert file.verified() == WEIGHTS
+    monkeypatch.setattr(zoo, "MOST_BYTES", len(WEIGHTS) - 1)
+    with pytest.raises(ModelError, match=r"m\.npz: 0 MB, more than 0 MB"):
+        file.verified()
+
+
 def test_a_card_is_read_whole(tmp_path: Path) -> None:
     read = read_card(put(tmp_path, card()))
     assert (read.name, read.title, read.task, read.source, read.licence) == ("mine", "Mine", "fusion", "here", "Apache-2.0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,7 +16,7 @@ from edgefuse.hyperspectral.formats import detect
 
 _BYTES_PER_S = 5_000_000  # a file that is read whole when it is opened gets more time
 _WALL_S, _CPU_S = 30.0, 5.0
-_LIBRARIES = {"tiff": "rasterio", "hdf5": "h5py"}
+_LIBRARIES = {"tiff": "rasterio", "hdf5": "h5py", "netcdf": "h5py"}
 
 
 def examine(path: Path, beat: Callable[..., None]) -> dict[str, Any]:
@@ -41,6 +42,7 @@ class Examiner:
         self._pool, self._memory_bytes = pool, memory_bytes
         self._running: dict[Path, Future[dict[str, Any]]] = {}
         self._again: set[Path] = set()
+        self._began: dict[Path, float] = {}
 
     @property
     def busy(self) -> bool:
@@ -52,6 +54,8 @@ class Examiner:
         if future is None:
             self._running[path] = self._pool.submit(examine, path, limits=self._limits(path))
             return None
+        if future.running() or future.done():
+            self._began.setdefault(path, time.monotonic())
         if not future.done():
             return None
         del self._running[path]
@@ -63,6 +67,11 @@ class Examiner:
                 return None
             self._again.discard(path)
             return f"{path} can't be opened: {e}"
+
+    def since_taken_up(self, path: Path) -> float | None:
+        """Return the seconds since a process began to open a cube, and forget when that was; None if none did."""
+        began = self._began.pop(path, None)
+        return None if began is None else time.monotonic() - began
 
     def _limits(self, path: Path) -> Limits:
         try:

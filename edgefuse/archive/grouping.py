@@ -13,7 +13,7 @@ from edgefuse.hyperspectral.formats import FORMATS, enmap, envi, geotiff_beside
 EFZ = ".efz"
 _UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")  # names that programs give to files that they still write
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_OWN = {suffix for form, suffixes in FORMATS.items() if form != "envi" for suffix in suffixes}
+_OWN = {suffix for form, suffixes in FORMATS.items() if form not in ("envi", "netcdf") for suffix in suffixes}
 _MAX_NAMED = 100
 
 

@@ -125,6 +125,10 @@ class IncomingCubes:
             return tuple(states) == seen.state
         return False
 
+    def unchanged_s(self, path: Path, now: float) -> float:
+        """Return for how many seconds a cube has not changed. now: monotonic clock, seconds."""
+        return now - self._seen[path].since if path in self._seen else 0.0
+
     def cube(self, path: Path) -> Cube:
         """Return the cube `path` as it was at the last `scan`."""
         return self._listing.cubes.get(path) or Cube(path, grouping.files_of(path))

@@ -202,6 +202,7 @@ class Watch:
         Returns False if it has to be compressed again.
         """
         self._incoming.dismiss(path)
+        self._examiner.since_taken_up(path)
         if not self._delete:
             return True
         try:
@@ -250,8 +251,12 @@ class Watch:
         """Count an unusable cube and, with `move`, move its files to the folder `bad` under unused names."""
         if not self._incoming.unchanged(path):
             return
+        record: dict[str, Any] = {"name": path.name, "state": "bad", "settings": self._job(path).settings, "message": why}
+        record["unchanged_s"] = round(self._incoming.unchanged_s(path, time.monotonic()), 1)
+        if (taken := self._examiner.since_taken_up(path)) is not None:
+            record["taken_up_s"] = round(taken, 1)
         try:
-            self._manifest.append({"name": path.name, "state": "bad", "settings": self._job(path).settings, "message": why})
+            self._manifest.append(record)
         except OutputError as e:
             if not (e.full and move):
                 raise

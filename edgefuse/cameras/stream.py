@@ -93,9 +93,6 @@ class StreamCamera(Camera):
         import cv2
 
         self.close()
-        if opencv_ignores_ffmpeg_options(cv2.__version__):
-            what = "OpenCV %s ignores FFmpeg's options, so that %s can be silent for %d s, not %d (pip install -U opencv-python-headless)"
-            _log.warning(what, cv2.__version__, self.label, _OPEN_MS // 1000, _SILENT_S)
         self._host = _addresses(self._url)
         # a decoder with threads delays the output by as many frames
         options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_MS, cv2.CAP_PROP_N_THREADS, 1]
@@ -103,6 +100,9 @@ class StreamCamera(Camera):
             capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise CameraError("missing", f"{self.label} can't be opened; check that the camera is on, its address, user and password")
+        if opencv_ignores_ffmpeg_options(cv2.__version__):
+            what = "OpenCV %s ignores FFmpeg's options, so that %s can be silent for %d s, not %d (pip install -U opencv-python-headless)"
+            _log.warning(what, cv2.__version__, self.label, _OPEN_MS // 1000, _SILENT_S)
         if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY16:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         # Motion JPEG is taken undecoded, because FFmpeg decodes a part of a picture without a word

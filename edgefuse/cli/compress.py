@@ -16,7 +16,7 @@ from edgefuse.util.text import printable
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
-CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A) or HDF5 (PRISMA L2D): docs/reference/cubes.md.
+CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A), HDF5 (PRISMA, NEON) or netCDF-4: docs/reference/cubes.md.
 Lossless without --bpppc, --psnr or --max-error. OUT appears once it is complete, was decoded again
 and holds what was asked for; otherwise the command fails, and says what would be reached.
 

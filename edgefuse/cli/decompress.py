@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from edgefuse.cli import pipes
 from edgefuse.cli.compress import Percent, show
 from edgefuse.cli.progress import log_lines
+from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.formats import FORMATS, by_name
 
 _EPILOG = """\
-The format follows from OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5; into a pipe .npy.
+The format follows from OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5, .nc netCDF;
+into a pipe .npy.
 
 examples:
   edgefuse decompress scene.efz scene.img                  ENVI, with scene.img.hdr
   edgefuse decompress scene.efz scene.tif                  GeoTIFF with wavelengths and georeference
   edgefuse decompress damaged.efz scene.npy --keep-intact  only the intact tiles
+  edgefuse decompress scene.efz part.npy --window 100:164,200:264 --bands 10:20
   ssh pi cat scene.efz | edgefuse decompress - - | python -c 'import numpy, sys; print(numpy.load(sys.stdin.buffer).shape)'
 """
 
@@ -30,19 +34,44 @@ def add(commands: Any) -> None:
     p.add_argument("out", metavar="OUT", help="the cube's file; - writes it to a pipe")
     p.add_argument("--format", choices=tuple(FORMATS), help="output format (default: by the suffix, ENVI without one, npy for a pipe)")
     p.add_argument("--keep-intact", action="store_true", help="write the intact tiles of a damaged file; the rest is zero or no data")
+    p.add_argument(
+        "--window", metavar="R:R,C:C", type=_window, help="only these rows and columns, as 100:164,200:264; decodes only their tiles"
+    )
+    p.add_argument("--bands", metavar="B:B", type=_range, help="only these bands, counted from 0, as 10:20")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
 
 
+def _range(text: str) -> slice:
+    """Parse START:STOP, either of which may be left out."""
+    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected START:STOP, as 10:20")
+    start, stop = (int(n) if n else None for n in match.groups())
+    return slice(start, stop)
+
+
+def _window(text: str) -> tuple[slice, slice]:
+    rows, comma, columns = text.partition(",")
+    if not comma:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected rows, then columns, as 100:164,200:264")
+    return _range(rows), _range(columns)
+
+
 def command(args: argparse.Namespace) -> int:
-    from edgefuse.hyperspectral.compress import decompress_file
+    from edgefuse.hyperspectral.compress import decompress_file, decompress_window
 
     progress = Percent("decompressing")
     form = args.format or ("npy" if args.out == pipes.PIPE else by_name(args.out))
     with log_lines(), pipes.source(args.efz, ".efz") as path, pipes.target(args.out, "") as out:
         pipes.refuse_same(path, out, "OUT")
         try:
-            report = decompress_file(path, out, form, args.keep_intact, progress.update)
+            if args.window or args.bands:
+                if args.keep_intact:
+                    raise SettingsError("--keep-intact is for a whole file; leave --window and --bands out")
+                report = decompress_window(path, out, form, args.window, args.bands)
+            else:
+                report = decompress_file(path, out, form, args.keep_intact, progress.update)
         finally:
             progress.close()
     show(report, args.json, args.efz, args.out)

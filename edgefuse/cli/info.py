@@ -17,7 +17,7 @@ from edgefuse.util.text import plain
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
-Supports cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5), .efz files, raw recordings (.efr), calibrations (.toml), images, and models
+Supports cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF), .efz files, raw recordings (.efr), calibrations (.toml), images, and models
 (a folder with a card.toml).
 
 examples:

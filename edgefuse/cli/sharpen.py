@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from edgefuse.sharpening.base import Scene
 
 _EPILOG = """\
-Both are ENVI, .npy, .npz, .mat, GeoTIFF or HDF5, and cover the same ground; the image's resolution is a whole multiple of the cube's.
-OUT has the cube's bands, wavelengths and type on the image's grid, with the image's georeference. Its format follows from its suffix.
+Both are ENVI, .npy, .npz, .mat, GeoTIFF or HDF5. With georeferences they may overlap in part, on any two grids; without, they cover the
+same ground, and the image's resolution is a whole multiple of the cube's. OUT has the cube's bands, wavelengths and type on the image's
+grid, or, where the grids do not nest, on one that divides the cube's pixels. Its format follows from its suffix.
 Method and quality: docs/how-to/sharpening.md
 
 examples:
@@ -41,6 +42,9 @@ def add(commands: Any) -> None:
     p.add_argument("out", metavar="OUT", help="the sharpened cube to write")
     add_options(p)
     p.add_argument("--uncertainty", metavar="FILE", help="write the standard deviation of a sample's error, one band")
+    p.add_argument(
+        "--mask", metavar="FILE", help="one band on the image's grid; where it is not 0, the image is not used (clouds, shadows)"
+    )
     p.add_argument("--truth", metavar="CUBE", help="the true sharp cube, for PSNR, SAM, ERGAS, RMSE, SSIM and UQI")
     p.add_argument("--threads", metavar="N", type=int, default=0, help="threads (default: the number of cores)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -71,7 +75,8 @@ def command(args: argparse.Namespace) -> int:
     from edgefuse.sharpening.files import Files, sharpen_file
     from edgefuse.telemetry.report import peak_resident_bytes
 
-    files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *(_optional(p) for p in (args.uncertainty, args.truth)))
+    more = (_optional(p) for p in (args.uncertainty, args.truth, args.mask))
+    files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *more)
     _refuse_same(files)
     progress: list[Progress] = []
 
@@ -111,7 +116,7 @@ def _width(text: str) -> float | None:
 
 
 def _refuse_same(files: Any) -> None:
-    reads = {os.path.realpath(p) for p in (files.cube, files.image, files.truth) if p}
+    reads = {os.path.realpath(p) for p in (files.cube, files.image, files.truth, files.mask) if p}
     writes = [os.path.realpath(p) for p in (files.out, files.uncertainty) if p]
     for path in writes:
         if path in reads or writes.count(path) > 1:

@@ -40,7 +40,7 @@ def open_cube(path: AnyPath, dataset: str | None = None, header: AnyPath | None 
     """Open a cube file without reading it: `cube[10:20, :, 5]` reads a part, `cube[:]` all.
 
     Args:
-        path: ENVI, .npy, .npz, .mat, GeoTIFF or HDF5.
+        path: ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF-4 or .efz, of which only the tiles that a window touches are decoded.
         dataset: name of the array in the file, for .npz, .mat and HDF5.
         header: path of the ENVI header, if it is not beside the samples.
 
@@ -75,7 +75,7 @@ def compress(
     peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
     wavelengths: Sequence[float] | None = None, dataset: str | None = None, check: bool = True, allow_miss: bool = False,
 ) -> bytes | dict[str, Any]:  # fmt: skip
-    """Compress a hyperspectral cube. Without `bpppc`, `psnr` and `max_error` it is lossless, for integers of 8 and 16 bits.
+    """Compress a hyperspectral cube. Without `bpppc`, `psnr` and `max_error` it is lossless, to the bit.
 
     Args:
         cube: an array (H, W, B) of integers or floats, the path of a cube file, or an open cube. NaN and infinities are missing samples.
@@ -83,7 +83,7 @@ def compress(
         bpppc: maximum bits per pixel and band, such as 0.25.
         psnr: minimum PSNR in dB over the valid samples, such as 45.
         peak: of the PSNR, in the samples' unit. Default: 10000 for 16-bit integers, 255 for 8-bit ones, 1 for floats.
-        max_error: maximum absolute error of a sample, in its own units; integers of 8 and 16 bits only.
+        max_error: maximum absolute error of a sample, in its own units; above 0 for integers of 8 and 16 bits only.
         model: `spectral-edge`, or `sscnet` at the network's own rates.
         nodata: value of missing samples, for a file instead of its own; "auto": the likeliest fill value, if none is declared.
         wavelengths: for an array, the wavelength of each band in nanometres.

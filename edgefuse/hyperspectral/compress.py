@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgefuse.errors import CubeError, InputError
+from edgefuse.errors import CubeError, InputError, SettingsError
 from edgefuse.hyperspectral.codec.base import Target, codec
 from edgefuse.hyperspectral.compressed import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold
+from edgefuse.hyperspectral.efz_source import EfzSource
 from edgefuse.hyperspectral.fills import likely_fills, named
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
@@ -24,6 +25,7 @@ from edgefuse.util.files import appearing, check_file
 
 _logger = logging.getLogger(__name__)
 
+_WINDOW_BYTES = 1 << 24
 _MAX_LISTED = 1000  # lost tiles in a report
 
 
@@ -84,6 +86,32 @@ def _described(source: CubeSource, quality: Quality) -> CubeInfo:
     if not can_hold(info.dtype, info.nodata):
         raise CubeError(f"{source.path}: samples of type {info.dtype} can't be {nodata:g}, so none is missing; omit --nodata")
     return info
+
+
+def decompress_window(
+    path: Path, target: Path, form: str | None = None, window: tuple[slice, slice] | None = None, bands: slice | None = None
+) -> dict[str, Any]:
+    """Decode a window of an .efz file into a cube file, from the tiles that it touches alone, and return the report.
+
+    window: rows and columns; None: all. bands: None: all. Both as Python's slices, without step.
+    Raises CubeError, OutputError, and SettingsError for a window that is empty.
+    """
+    began = time.perf_counter()
+    with EfzSource(path) as source:
+        wanted = *(window or (slice(None), slice(None))), bands or slice(None)
+        rows, columns, chosen = (slice(*s.indices(n)[:2]) for s, n in zip(wanted, source.shape, strict=True))
+        if min(s.stop - s.start for s in (rows, columns, chosen)) < 1:
+            raise SettingsError(f"{path} has {' x '.join(map(str, source.shape))} rows, columns and bands: the window is empty")
+        info = source.info.part(rows, columns, chosen)
+        step = max(1, _WINDOW_BYTES // max(1, info.nbytes // info.shape[0]))
+        with create_cube(target, info, form) as sink:
+            for top in range(0, info.shape[0], step):
+                part = slice(top, min(top + step, info.shape[0]))
+                samples = source.read(slice(rows.start + part.start, rows.start + part.stop), columns, chosen)
+                sink.write((part, slice(0, info.shape[1]), slice(0, info.shape[2])), samples)
+        elapsed = time.perf_counter() - began
+        report: dict[str, Any] = {"efz": str(path), "cube": str(target), "format": sink.form, "lost": [], "bytes_read": source.bytes_read}
+        return report | _figures(info, path.stat().st_size, None, None, elapsed)
 
 
 def decompress_file(path: Path, target: Path, form: str | None = None, keep: bool = False, beat: Beat | None = None) -> dict[str, Any]:

@@ -51,15 +51,15 @@ class Compressed:
         self.path = path
         self.lost: Sequence[Window] = ()
         try:
-            self._file = stream or open(path, "rb")  # noqa: SIM115
+            self.file = stream or open(path, "rb")  # noqa: SIM115
         except OSError as e:
             raise CubeError(f"cannot read {path}: {e.strerror}") from None
         try:
-            model = efz.Reader(self._file).header.model
+            model = efz.Reader(self.file).header.model
             if not registry.known("edgefuse.codecs", model):
                 raise InputError(f"its codec {model[:40]!r} is unknown; update edgefuse")
-            self._file.seek(0)
-            self._decoder = codec(model).decoder(self._file)
+            self.file.seek(0)
+            self._decoder = codec(model).decoder(self.file)
             self.header = self._decoder.header
             self.info = CubeInfo.from_json({**self.header.about, "shape": list(self.header.shape), "dtype": self.header.dtype})
         except (InputError, OSError) as e:
@@ -86,8 +86,13 @@ class Compressed:
             raise CubeError(f"cannot read {self.path}: {e.strerror}") from None
         self.lost = LostTiles(self.header, self._decoder.lost)
 
+    def decoded(self, number: int, payload: bytes) -> NDArray[Any]:
+        """Decode the payload of a tile to samples (h, w, B). Raises InputError if it is damaged."""
+        rows, columns = self.header.place(number)
+        return self._decoder.decode_tile(payload, (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
+
     def close(self) -> None:
-        self._file.close()
+        self.file.close()
 
     def __enter__(self) -> Compressed:
         return self

@@ -85,6 +85,16 @@ class CubeInfo:
         """Return a copy with `changes`."""
         return replace(self, **changes)
 
+    def part(self, rows: slice, columns: slice, bands: slice) -> Self:
+        """Return the metadata of a window; the slices have start and stop."""
+        fields: dict[str, Any] = {name: None if (v := getattr(self, name)) is None else v[bands] for name in PER_BAND}
+        if (where := self.georeference) is not None:
+            a, b, c, d, e, f = where.transform
+            moved = (a, b, c + a * columns.start + b * rows.start, d, e, f + d * columns.start + e * rows.start)
+            fields["georeference"] = Georeference(moved, where.crs)
+        shape = (rows.stop - rows.start, columns.stop - columns.start, bands.stop - bands.start)
+        return self.like(shape=shape, **fields, metadata=_metadata_of_part(self, rows, columns, bands))
+
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-serialisable dictionary for `from_json`. Omits unknown fields; NaN and infinities are strings."""
         fields: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype.name}
@@ -118,6 +128,15 @@ class CubeInfo:
 
 PER_BAND = ("wavelengths", "fwhm", "band_names", "gain", "offset")
 FIELDS = {"shape", "dtype", "nodata", "georeference", "metadata", *PER_BAND}  # of `as_json`
+
+
+def _metadata_of_part(info: CubeInfo, rows: slice, columns: slice, bands: slice) -> dict[str, str]:
+    """Return the metadata without fields that list a value for each band of the whole, or place its first pixel."""
+    whole = (bands.start, bands.stop) == (0, info.shape[2])
+    placed = (rows.start, columns.start) == (0, 0)
+    lists = {key for key, value in info.metadata.items() if info.shape[2] > 1 and value.count(",") == info.shape[2] - 1}
+    gone = (set() if whole else lists) | (set() if placed else {"map info"})
+    return {key: value for key, value in info.metadata.items() if key not in gone}
 
 
 def as_nodata(value: Any) -> float:

@@ -266,6 +266,21 @@ def offsets(stream: BinaryIO) -> list[int] | None:
     return [int(n) for n in values] if len(values) == _INDEX.unpack_from(body)[1] else None
 
 
+def payload_at(stream: BinaryIO, header: Header, number: int, offset: int) -> bytes:
+    """Return the payload of a tile from its offset in a seekable container. Raises InputError if it is damaged."""
+    stream.seek(offset)
+    start = stream.read(_TILE.size)
+    if len(start) < _TILE.size:
+        raise InputError("the file ends before it")
+    magic, found, size, check = _TILE.unpack(start)
+    if magic != b"TILE" or found != number or size > header.payload_limit(number):
+        raise InputError("the index does not lead to it")
+    payload = stream.read(size)
+    if len(payload) < size or crc32c(payload, crc32c(start[4:12])) != check:
+        raise InputError("its checksum is wrong")
+    return payload
+
+
 def default_tile(shape: tuple[int, int, int], side: int, samples: int) -> tuple[int, int]:
     """Return an even tile size of about `side` pixels, smaller for many bands, with at most about `samples` samples per tile."""
     side = max(8, min(side, math.isqrt(max(1, samples // shape[2]))))

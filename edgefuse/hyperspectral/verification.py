@@ -76,7 +76,8 @@ def _check_exact(
 ) -> None:
     """Raise EdgeFuseError unless missing samples, infinities and fill values are equal; all samples, if `lossless`."""
     if lossless:
-        equal = np.array_equal(reference, decoded)
+        # bits, because NaN differs from itself, and 0.0 equals -0.0
+        equal = np.array_equal(_bits(reference), _bits(decoded))
     else:
         exact = np.zeros(reference.shape, bool) if nodata is None else reference == nodata
         if reference.dtype.kind == "f":
@@ -86,6 +87,10 @@ def _check_exact(
         equal = not exact.any() or np.array_equal(reference[exact], decoded[exact], equal_nan=reference.dtype.kind == "f")
     if not equal:
         raise EdgeFuseError(f"{path}: the decoded cube differs from the original; nothing was written. Please report this")
+
+
+def _bits(samples: NDArray[Any]) -> NDArray[Any]:
+    return samples.view(f"u{samples.dtype.itemsize}") if samples.dtype.kind == "f" else samples
 
 
 def _missed(quality: Quality, measured: Spectral, bpppc: float) -> str:

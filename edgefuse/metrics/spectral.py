@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 _BLOCK = 1 << 16  # samples compared at a time
+_SQUARED_OVERFLOWS = 1e150  # magnitude
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ class SpectralScore:
 
 def angles(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return angles in degrees between spectra (n, B), for pixels where neither is zero (Kruse et al. 1993)."""
+    most = np.abs(x).max(1, initial=0.0), np.abs(y).max(1, initial=0.0)
+    if (huge := np.maximum(*most) > _SQUARED_OVERFLOWS).any():
+        # the angle does not depend on the lengths
+        x, y = (np.where(huge[:, None], v / np.where(m > 0, m, 1.0)[:, None], v) for v, m in zip((x, y), most, strict=True))
     lengths = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
     nonzero = (lengths[0] > 0) & (lengths[1] > 0)
     # from the difference of the unit vectors, because arccos loses precision near 1

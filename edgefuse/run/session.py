@@ -21,8 +21,8 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.run import build, validate
 from edgefuse.run.attachments import Attachments
 from edgefuse.run.build import LoadedCalibration, Output
+from edgefuse.run.output_supervisor import Supervisor
 from edgefuse.run.pipeline import Pipeline
-from edgefuse.run.supervisor import Supervisor
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink
@@ -227,7 +227,7 @@ class RunSession:
 
     def _apply_thermal(self, given: Settings) -> None:
         """Use the table [thermal] from the next frame on."""
-        thermal = given.tables.get("thermal") or ThermalSettings()
+        thermal = _thermal(given)
         self._pipeline.adjust = Corrected(thermal.conditions)
         self.telemetry.thermal.unit = self.live.unit = thermal.unit
 
@@ -282,6 +282,11 @@ class RunSession:
             close()
         except Exception as e:  # what replaces it is in use already
             self.live.emit(Event("sink", name, {"state": "not finished", "error": str(e)}))
+
+
+def _thermal(given: Settings) -> ThermalSettings:
+    table: ThermalSettings = given.tables.get("thermal") or ThermalSettings()
+    return table
 
 
 def _finish(recorded: Source) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from edgefuse.errors import MissingDependencyError, ModelError
 from edgefuse.runtimes.base import Arrays, Runtime
 from edgefuse.zoo import Card, ModelFile
+
+# of a tensor whose values are in another file: key of an entry in protobuf (field 1, 8 bytes)
+_ELSEWHERE = b"\x0a\x08location"
 
 
 class OnnxRuntime(Runtime):
@@ -32,7 +36,7 @@ class OnnxRuntime(Runtime):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(file.verified(), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(checked(file.verified(), file.path), options, providers=["CPUExecutionProvider"])
         except Exception as e:
             if isinstance(e, ModelError):
                 raise
@@ -45,6 +49,13 @@ class OnnxRuntime(Runtime):
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+
+def checked(data: bytes, path: Path) -> bytes:
+    """Return a model's bytes. Raises ModelError if it takes values from other files: they have no sha256, and may be any file's."""
+    if _ELSEWHERE in data:
+        raise ModelError(f"{path}: its values are in other files (external data), or a tensor is called location; save it as one file")
+    return data
 
 
 def import_onnxruntime(what: str = "the onnx runtime") -> Any:

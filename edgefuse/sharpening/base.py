@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgefuse import registry
-from edgefuse.sharpening.pair import Pair, Samples
+from edgefuse.sharpening.pair import Mask, Pair, Samples
 from edgefuse.sharpening.trend import Trend
 
 Beat = Callable[[int, int], None]  # progress callback: tiles done, tiles in all
@@ -31,7 +31,8 @@ class Options:
     fwhm: of the cube's point spread function, in its own pixels; None estimates it. register: estimate the shift between the two.
     side: of a tile, in low-resolution pixels. coarse: evaluate covariances on cells of half a low-resolution pixel instead of a quarter
     (never less than a pixel of the image): faster, less accurate. components: principal components of the residual, at most. threads: 0
-    for one per core.
+    for one per core. mask: (H, W), pixels of the image that are not used but interpolated from the cube.
+    offset: rows and columns, in pixels of the image, by which the image's grid differs from one that begins where the cube does (`Psf`).
     """
 
     fwhm: float | None = 1.0
@@ -40,6 +41,8 @@ class Options:
     coarse: bool = False
     components: int = COMPONENTS
     threads: int = 0
+    mask: Mask | None = None
+    offset: tuple[float, float] = (0.0, 0.0)
 
 
 class Scene(Protocol):

@@ -3,39 +3,59 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
+from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.sharpening.pair import Samples
-from edgefuse.sharpening.places import converter
+from edgefuse.sharpening.psf import Psf
 
 _logger = logging.getLogger(__name__)
 
-_APART = 1.0  # largest distance of the corners, in low-resolution pixels
 _BETTER = 0.15  # a band is mislabelled if its correlation with another wavelength's band is higher by this
 _LOOKED = 64  # rows sampled
+_CONTRADICTED = 0.3  # difference from the georeferences that is warned of, in the cube's pixels
 _BLANK = 0.01  # share of blank pixels that is warned of
 
 
 def check_infos(cube: CubeInfo, image: CubeInfo, names: tuple[str, str]) -> None:
-    """Raises CubeError for complex samples, or where both are georeferenced and do not cover the same ground."""
+    """Raises CubeError for complex samples."""
     for info, name in zip((cube, image), names, strict=True):
         if info.dtype.kind == "c":
             raise CubeError(f"{name}: complex samples can't be sharpened; give magnitudes")
-    if cube.georeference is None or image.georeference is None:
+
+
+@contextmanager
+def with_mask(image: CubeSource) -> Iterator[CubeSource]:
+    """Yield an image whose band that looks like an alpha band is its mask; a warning names the band. Raises CubeError.
+
+    What an image has outside of its valid pixels would be sharpened into the cube, while a binary band adds next to nothing.
+    """
+    if not image.likely_alpha:
+        yield image
         return
-    a, b = cube.georeference, image.georeference
-    pixel = float(np.hypot(a.transform[0], a.transform[3]))
-    # one system has several spellings: those of ENVI and EPSG
-    apart = np.abs(converter(b.crs, a.crs)(_corners(b, image)) - _corners(a, cube)).max() / max(pixel, 1e-12)
-    if apart > _APART:
-        raise CubeError(
-            f"{names[0]} and {names[1]} do not cover the same ground: their corners are up to {apart:.1f} of the cube's pixels apart; crop "
-            "them to the same corners (gdalwarp -te)"
-        )
+    _logger.warning(
+        "%s: band %d holds 0 and the largest value and nothing else: taken for its mask (alpha), not for a band; pixels where it is 0 are "
+        "missing. Remove the band if it is something else",
+        image.path, image.likely_alpha,
+    )  # fmt: skip
+    with image.masked() as masked:
+        yield masked
+
+
+def warn_contradiction(psf: Psf, told: tuple[float, float], names: tuple[str, str]) -> None:
+    """Warn where registration found another offset than the georeferences tell, both in pixels of the image."""
+    down, across = psf.dy - told[0], psf.dx - told[1]
+    if max(abs(down), abs(across)) > _CONTRADICTED * psf.ratio:
+        _logger.warning(
+            "%s is %+.2f rows and %+.2f columns of the cube off where the georeferences of it and %s put it; the pictures are believed",
+            names[1], down / psf.ratio, across / psf.ratio, names[0],
+        )  # fmt: skip
 
 
 def warn_blank(samples: Samples, info: CubeInfo, name: str) -> None:
@@ -43,18 +63,12 @@ def warn_blank(samples: Samples, info: CubeInfo, name: str) -> None:
     if info.nodata == 0:
         return
     rows = np.unique(np.linspace(0, samples.shape[0] - 1, _LOOKED).astype(int)).tolist()
-    blank = float(np.mean([~samples[row].any(1) for row in rows]))
+    blank = float(np.mean([~samples[row : row + 1].any(2) for row in rows]))
     if blank > _BLANK:
         _logger.warning(
             "%s: about %.0f %% of the pixels are 0 in every band and are used; if they are missing, declare 0 as no data in its header",
             name, 100 * blank,
         )  # fmt: skip
-
-
-def _corners(place: Georeference, info: CubeInfo) -> NDArray[np.float64]:
-    a, b, c, d, e, f = place.transform
-    height, width, _ = info.shape
-    return np.array([(a * x + b * y + c, d * x + e * y + f) for x in (0, width) for y in (0, height)])
 
 
 def georeference(cube: CubeInfo, image: CubeInfo) -> Georeference | None:

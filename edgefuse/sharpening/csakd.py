@@ -21,8 +21,8 @@ from edgefuse.hyperspectral.spectral_axis import resampled
 from edgefuse.sharpening import cubic
 from edgefuse.sharpening.base import Beat, Options, Output, Sharpener
 from edgefuse.sharpening.kriging import Tile, tiles
+from edgefuse.sharpening.matching import register_and_fit
 from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, grown
-from edgefuse.sharpening.sharpen import register_and_fit
 from edgefuse.sharpening.trend import Trend, blocks
 from edgefuse.util.arrays import Float32Array
 

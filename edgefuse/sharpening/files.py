@@ -20,8 +20,9 @@ from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
 from edgefuse.metrics.sharpening import SharpeningScore
 from edgefuse.metrics.windows import WindowScore
+from edgefuse.sharpening import check
 from edgefuse.sharpening.base import SIDE, SIDES, Beat, Options, Scene, sharpener
-from edgefuse.sharpening.inputs import Inputs, ready
+from edgefuse.sharpening.inputs import Inputs, read_mask, ready
 from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.trend import blocks
 
@@ -33,13 +34,15 @@ _ROWS_BYTES = 8_000_000  # of samples compared at a time
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Paths. cube, image: inputs. out, uncertainty: outputs. truth: a reference cube to compare `out` with."""
+    """Paths. cube, image: inputs. out, uncertainty: outputs. truth: a reference cube to compare `out` with. mask: one band on the image's
+    grid, not 0 where the image is not used."""
 
     cube: Path
     image: Path
     out: Path
     uncertainty: Path | None = None
     truth: Path | None = None
+    mask: Path | None = None
 
 
 class _Typed:
@@ -77,14 +80,16 @@ def sharpen_file(
     kind = sharpener(name)
     with ExitStack() as stack:
         cube, image = (stack.enter_context(open_cube(path)) for path in (files.cube, files.image))
+        image = stack.enter_context(check.with_mask(image))
         inputs = ready(cube, image)
+        mask = read_mask(stack.enter_context(open_cube(files.mask)), image.shape) if files.mask else None
         truth = stack.enter_context(open_cube(files.truth)) if files.truth else None
         info = inputs.info
         if truth is not None and truth.shape != info.shape:
             raise CubeError(f"{files.truth} is {truth.shape}, the sharpened cube {info.shape}; give the truth on the image's grid")
-        ratio = image.shape[0] // cube.shape[0] or 1
+        ratio = inputs.image.shape[0] // inputs.cube.shape[0] or 1
         options = Options(fwhm, register, _side(tile, ratio), coarse, threads=threads)
-        scene = inputs.prepared(kind, options)
+        scene = inputs.prepared(kind, options, mask)
         if tell is not None:
             tell(scene)
         prepared_s = scene.prepared_s
@@ -100,7 +105,7 @@ def sharpen_file(
                 "%s: %d pixels are missing in the cube or the image and are written as 0; declare a no-data value in the header of %s",
                 files.out, typed.unsaid, files.cube,
             )  # fmt: skip
-        result = _figures(files, cube, image, scene, prepared_s + elapsed)
+        result = _figures(files, (cube.shape, image.shape, info.shape), scene, prepared_s + elapsed)
         if report or truth is not None:
             result |= _quality(files.out, scene, inputs, truth)
         return result
@@ -128,11 +133,11 @@ def _map(info: CubeInfo) -> CubeInfo:
     return CubeInfo((*info.shape[:2], 1), np.dtype(np.float32), nodata=math.nan, georeference=info.georeference)
 
 
-def _figures(files: Files, cube: CubeSource, image: CubeSource, scene: Scene, elapsed: float) -> dict[str, Any]:
-    psf, pixels = scene.pair.psf, image.shape[0] * image.shape[1]
+def _figures(files: Files, shapes: tuple[tuple[int, ...], ...], scene: Scene, elapsed: float) -> dict[str, Any]:
+    psf, pixels = scene.pair.psf, shapes[2][0] * shapes[2][1]
     return {
         "cube": str(files.cube), "image": str(files.image), "out": str(files.out),
-        "shapes": {"cube": list(cube.shape), "image": list(image.shape), "out": [*image.shape[:2], cube.shape[2]]},
+        "shapes": {name: list(shape) for name, shape in zip(("cube", "image", "out"), shapes, strict=True)},
         "ratio": psf.ratio, "psf_fwhm": psf.fwhm, "shift_pixels": [psf.dy, psf.dx],
         "explained_by_image": scene.trend.explained, "tiles": scene.count, "tile_predicted_s": scene.tile_s,
         "elapsed_s": round(elapsed, 3), "s_per_megapixel": round(elapsed / pixels * 1e6, 3),

@@ -89,7 +89,8 @@ def _advice(low: tuple[int, int], high: tuple[int, int]) -> str:
 @dataclass(frozen=True)
 class Pair:
     """cube: (h, w, B). image: (h ratio, w ratio, b). Samples that equal the no-data value or are not finite are missing. within: rows and
-    columns of the cube that are compared with the image; None: all."""
+    columns of the cube that are compared with the image; None: all. unused: (h, w), low-resolution pixels that are not compared with the
+    image either; None: none."""
 
     cube: Samples
     image: Samples
@@ -97,6 +98,7 @@ class Pair:
     cube_nodata: float | None = None
     image_nodata: float | None = None
     within: tuple[Span, Span] | None = None
+    unused: Mask | None = None
 
     @property
     def low_shape(self) -> tuple[int, int, int]:
@@ -111,6 +113,11 @@ class Pair:
     def spectra(self, rows: Span, columns: Span) -> tuple[Float32Array, Mask]:
         """Return the cube's samples (m, n, B), 0 where missing, and a mask (m, n), True where all bands are known."""
         return _masked(self.cube[slice(*rows), slice(*columns)], self.cube_nodata, "the cube")
+
+    def compared(self, rows: Span, columns: Span) -> tuple[Float32Array, Mask]:
+        """Return the cube's samples, and which of its pixels are known and compared with the image."""
+        spectra, known = self.spectra(rows, columns)
+        return spectra, known if self.unused is None else known & ~self.unused[slice(*rows), slice(*columns)]
 
     def pixels(self, rows: Span, columns: Span) -> tuple[Float32Array, Mask]:
         """Return the image's samples and mask, likewise."""
@@ -133,7 +140,7 @@ class Pair:
 
     def low(self, rows: Span, columns: Span) -> Low:
         """Return the low-resolution pixels of a window, from cube and image."""
-        spectra, known = self.spectra(rows, columns)
+        spectra, known = self.compared(rows, columns)
         image, seen = self.observed(rows, columns)
         known &= seen
         if self.within is not None:
@@ -145,6 +152,12 @@ class Pair:
 def _inside(span: Span, kept: Span) -> Mask:
     at = np.arange(*span)
     return np.asarray((at >= kept[0]) & (at < kept[1]))
+
+
+def is_known(samples: NDArray[Any], nodata: float | None) -> Mask:
+    """Return which pixels (m, n) of samples (m, n, B) have no missing sample."""
+    known = np.isfinite(samples).all(2) if samples.dtype.kind == "f" else np.ones(samples.shape[:2], bool)
+    return known if nodata is None or math.isnan(nodata) else np.asarray(known & (samples != nodata).all(2))
 
 
 def _masked(samples: NDArray[Any], nodata: float | None, whose: str) -> tuple[Float32Array, Mask]:

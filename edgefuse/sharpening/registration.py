@@ -34,7 +34,7 @@ class _View:
         edge = min(-(-pair.psf.reach // ratio) + round(reach / ratio), (min(shape[:2]) - 5) // 2)
         edge = max(0, edge)
         self._inner: tuple[Span, Span] = (edge, shape[0] - edge), (edge, shape[1] - edge)
-        spectra, known = self._pair.spectra(*self._inner)
+        spectra, known = self._pair.compared(*self._inner)
         self._known = known.reshape(-1)
         self._scores = _scores(spectra.reshape(-1, spectra.shape[2])[self._known].astype(np.float64))
 
@@ -89,7 +89,8 @@ def central_window(pair: Pair) -> Pair:
     """Return the scene's central window, in memory."""
     window = tuple(slice(*middle(count)) for count in pair.low_shape[:2])
     ratio = pair.psf.ratio
-    return replace(pair, cube=pair.cube[window], image=pair.image[tuple(slice(s.start * ratio, s.stop * ratio) for s in window)])
+    image = pair.image[tuple(slice(s.start * ratio, s.stop * ratio) for s in window)]
+    return replace(pair, cube=pair.cube[window], image=image, unused=None if pair.unused is None else pair.unused[window])
 
 
 def reach_of(ratio: int) -> float:
@@ -106,13 +107,15 @@ def registered(pair: Pair, width: bool = False) -> Psf:
     reach = reach_of(pair.psf.ratio)
     view = _View(pair, reach)
     shifts = np.arange(-reach, reach + step / 2, step)
-    candidates = [replace(pair.psf, dy=float(dy), dx=float(dx)) for dy in shifts for dx in shifts]
+    told = pair.psf
+    candidates = [replace(told, dy=told.dy + float(dy), dx=told.dx + float(dx)) for dy in shifts for dx in shifts]
     psf = _best(view, candidates, pair.psf)
     if width:
         psf = _best(view, (replace(psf, fwhm=float(f)) for f in _WIDTHS), psf)
         psf = _best(view, (replace(p, fwhm=psf.fwhm) for p in candidates), psf)
         psf = _best(view, (replace(psf, fwhm=float(f)) for f in _WIDTHS), psf)
-    if max(abs(psf.dy), abs(psf.dx)) > reach - step / 2 and view.residual(psf) < 0.98 * view.residual(replace(psf, dy=0.0, dx=0.0)):
+    edge = max(abs(psf.dy - told.dy), abs(psf.dx - told.dx)) > reach - step / 2
+    if edge and view.residual(psf) < 0.98 * view.residual(replace(psf, dy=told.dy, dx=told.dx)):
         raise CubeError(
             f"the image lies {psf.dy:+g} rows and {psf.dx:+g} columns off the cube, or more: only shifts up to {reach - step:g} of its "
             "pixels are corrected; register them first, or rotate or flip the one that is rotated or mirrored"

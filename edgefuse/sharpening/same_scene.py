@@ -104,7 +104,7 @@ class _Scene:
     def __init__(self, pair: Pair) -> None:
         self._pair = central_window(pair)
         self._spans = (0, self._pair.low_shape[0]), (0, self._pair.low_shape[1])
-        spectra, known = self._pair.spectra(*self._spans)
+        spectra, known = self._pair.compared(*self._spans)
         known = known & spectra.any(2)  # pixels that are 0 in every band may be missing: no evidence for another scene
         spectra = _grouped(spectra)
         moments = _moments(spectra, known)
@@ -143,8 +143,9 @@ class _Scene:
     def _image(self, half: Offset) -> _Picture:
         """Return the degraded image's varying bands, shifted by 0 or 1 half low-resolution pixels down and across."""
         if half not in self._images:
-            down, across = (n * self._pair.psf.ratio / 2 for n in half)
-            seen = replace(self._pair, psf=replace(self._pair.psf, dy=down, dx=across)).observed(*self._spans)
+            psf = self._pair.psf
+            down, across = (told + n * psf.ratio / 2 for told, n in zip((psf.dy, psf.dx), half, strict=True))
+            seen = replace(self._pair, psf=replace(psf, dy=down, dx=across)).observed(*self._spans)
             known = seen.seen & seen.pixels.any(2)
             self._images[half] = _picture(seen.pixels[..., _moments(seen.pixels, known).varying].astype(np.float64), known)
         return self._images[half]

@@ -10,23 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.errors import CubeError
 from edgefuse.sharpening import kernel_network, noise
 from edgefuse.sharpening.base import Beat, Options, Output, Sharpener
-from edgefuse.sharpening.border import trimmed
+from edgefuse.sharpening.clouds import Covered
 from edgefuse.sharpening.kernel import Kernel
 from edgefuse.sharpening.kriging import SHARED, Kriging, Tile, taper, tiles
-from edgefuse.sharpening.pair import Mask, Pair, Samples, Span, ratio_of
-from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.registration import central_window, registered
-from edgefuse.sharpening.same_scene import check_same_scene
+from edgefuse.sharpening.matching import matched
+from edgefuse.sharpening.pair import Mask, Pair, Samples, Span
 from edgefuse.sharpening.threads import parallel_tiles
-from edgefuse.sharpening.trend import Trend, fitted
+from edgefuse.sharpening.trend import Trend
 from edgefuse.util.arrays import Float32Array
 
 _SAMPLED = 6  # tiles on which the noise is estimated
-_LEAST = 6  # smallest side of a cube, in low-resolution pixels
-_TOO_LITTLE = 0.1  # smallest share of the cube's variance that the image must explain
 _FINE, _COARSE = 4, 2  # cells per side of a low-resolution pixel
 _ROWS_BYTES = 8_000_000  # of spectra computed at a time
 
@@ -34,7 +29,7 @@ _ROWS_BYTES = 8_000_000  # of spectra computed at a time
 @dataclass(frozen=True)
 class Prepared:
     """A registered and fitted pair, ready to sharpen. variances: (k,), of the kriged components, per pixel. side: of a tile, in
-    low-resolution pixels. count: tiles. tile_s: seconds per tile, measured on one."""
+    low-resolution pixels. count: tiles. tile_s: seconds per tile, measured on one. covered: pixels that are interpolated from the cube."""
 
     kriging: Kriging
     variances: NDArray[np.float64]
@@ -43,6 +38,7 @@ class Prepared:
     count: int
     tile_s: float
     prepared_s: float
+    covered: Covered | None = None
 
     @property
     def pair(self) -> Pair:
@@ -76,7 +72,7 @@ def _prepared(
     cube: Samples, image: Samples, options: Options, kernel: Kernel, cube_nodata: float | None, image_nodata: float | None
 ) -> Prepared:
     began = time.perf_counter()
-    pair, trend = register_and_fit(cube, image, options, cube_nodata, image_nodata)
+    pair, trend, covered = matched(cube, image, options, cube_nodata, image_nodata)
     kriging = Kriging(pair, trend, kernel, np.full(trend.components.shape[1], noise.LEVELS[0]), _COARSE if options.coarse else _FINE)
     all_tiles = list(tiles(cube.shape, options.side))
     levels, variances = noise.estimated(kriging, _spaced(all_tiles, _SAMPLED))
@@ -85,30 +81,7 @@ def _prepared(
     tile = all_tiles[len(all_tiles) // 2]
     _components(kriging, tile, False)
     now = time.perf_counter()
-    return Prepared(kriging, variances, options.side, options.threads, len(all_tiles), now - tile_began, now - began)
-
-
-def register_and_fit(
-    cube: Samples, image: Samples, options: Options, cube_nodata: float | None = None, image_nodata: float | None = None
-) -> tuple[Pair, Trend]:
-    """Return the registered pair and the cube's trend as a linear function of the image. Raises CubeError where they do not match."""
-    if min(cube.shape[:2]) < _LEAST:
-        raise CubeError(f"a cube of {cube.shape[0]} x {cube.shape[1]} pixels is too small; at least {_LEAST} x {_LEAST} are needed")
-    ratio = ratio_of(cube.shape, image.shape)
-    pair = Pair(cube, image, Psf(ratio, options.fwhm or 1.0), cube_nodata, image_nodata)
-    middle = central_window(pair)
-    check_same_scene(middle)
-    if options.register or options.fwhm is None:
-        psf = registered(middle, options.fwhm is None)
-        pair = replace(pair, psf=psf if options.register else replace(pair.psf, fwhm=psf.fwhm))
-    pair = trimmed(pair)
-    trend = fitted(pair, options.components)
-    if trend.explained < _TOO_LITTLE:
-        raise CubeError(
-            f"the image explains {100 * trend.explained:.1f} % of the cube's variance, too little to sharpen it with; give an image "
-            "whose bands cover more of the cube's spectral range"
-        )
-    return pair, trend
+    return Prepared(kriging, variances, options.side, options.threads, len(all_tiles), now - tile_began, now - began, covered)
 
 
 def _spaced(all_tiles: list[Tile], count: int) -> list[Tile]:
@@ -131,7 +104,7 @@ def sharpen(scene: Prepared, out: Output, uncertainty: Output | None = None, bea
                 done += 1
                 if beat is not None:
                     beat(done, len(all_tiles))
-            strip.write(out, uncertainty)
+            strip.write(out, uncertainty, scene.covered)
             if following is not None:
                 strip.pass_on(following)
 
@@ -203,7 +176,7 @@ class _Strip:
             overlap = slice(self._bottom - self._top, len(own))
             other[: len(own[overlap])] += own[overlap]
 
-    def write(self, out: Output, uncertainty: Output | None) -> None:
+    def write(self, out: Output, uncertainty: Output | None, covered: Covered | None) -> None:
         trend = self._trend
         width = self._pair.high_shape[1]
         _, complete = self._pair.spectra(self._rows, (0, self._pair.low_shape[1]))
@@ -221,7 +194,15 @@ class _Strip:
             spectra[~known] = np.nan
             out[rows, :, :] = spectra
             if uncertainty is not None:
-                uncertainty[rows, :, :] = np.where(known, self._unknown[inside], np.nan)[..., None]
+                unknown = self._unknown[inside]
+                if covered is not None:
+                    unknown = np.where(covered.mask[rows], np.sqrt(np.square(unknown) + self._lost(covered)), unknown)
+                uncertainty[rows, :, :] = np.where(known, unknown, np.nan)[..., None]
+
+    def _lost(self, covered: Covered) -> np.float32:
+        """Return the variance, mean over the bands, of what an interpolated pixel lacks."""
+        slopes = self._trend.weights[:-1].astype(np.float64)
+        return np.float32((slopes * (covered.details @ slopes)).sum() / slopes.shape[1])
 
 
 def _enlarged(known: Mask, ratio: int) -> Mask:

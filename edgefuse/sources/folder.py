@@ -7,17 +7,23 @@ is reported and counted and the others are still read.
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgefuse.errors import FrameError, SettingsError, SourceError
-from edgefuse.frames import Frame, FramePair, Modality
+from edgefuse.frames import Frame, FramePair, Modality, Radiometry
+from edgefuse.sources import radiometric_jpeg
 from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.sources.layouts import PairFiles, find, given
 from edgefuse.util import images
 from edgefuse.util.uri import Uri, real
 
+_log = logging.getLogger(__name__)
 DEFAULT_FPS = 25.0
 
 
@@ -42,7 +48,7 @@ class FolderSource(Source):
                 f"no pairs: {counts}, but no two of the same name (without extension); give both frames of a pair the same name"
             )
         self._names = sorted(files.visible.keys() | files.infrared.keys(), key=lambda name: (natural(name), name))
-        self._next = 0
+        self._next, self._told = 0, False
         self.info = SourceInfo(
             uri, len(self._names), fps, files.paths, sequence=False, layout=files.layout, warning=files.warning
         )  # fmt: skip
@@ -73,6 +79,22 @@ class FolderSource(Source):
         if len(files) > 1:
             raise FrameError(name, "ambiguous", f"{name} has {len(files)} {modality} frames ({', '.join(f.name for f in files)})")
         try:
+            if modality == "infrared" and (made := self._radiometric(files[0])) is not None:
+                return Frame(made[0], modality, time_ns, name, made[1])
             return Frame(images.read(files[0]), modality, time_ns, name)
         except ValueError as e:
             raise FrameError(name, "unreadable", f"{files[0]} {e}") from None
+
+    def _radiometric(self, path: Path) -> tuple[NDArray[np.uint16], Radiometry] | None:
+        """Return the counts in a radiometric JPEG; None for another file. Raises as `radiometric_jpeg.flir`."""
+        if path.suffix.lower() not in (".jpg", ".jpeg"):
+            return None
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None  # `images.read` tells why
+        kind = radiometric_jpeg.maker(data)
+        if kind == "DJI" and not self._told:
+            self._told = True
+            _log.warning("%s holds a DJI camera's counts, which only DJI's own software reads; its coloured picture is fused", path)
+        return radiometric_jpeg.flir(data) if kind == "FLIR" else None

@@ -55,14 +55,16 @@ def _find(counts: NDArray[np.uint16]) -> NDArray[np.uint8] | None:
     for side in _edges(counts):
         dead = np.zeros(counts.shape, np.uint8) if dead is None else dead
         dead[side] = 255
-    return dead if dead is not None and dead.any() else None
+    return dead if dead is not None and cv2.countNonZero(dead) else None
 
 
 def _without_sources(counts: NDArray[np.uint16], dead: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Take compact saturated regions away from the edges, such as a fire, out of the mask."""
-    saturated = np.where(counts == SATURATED, np.uint8(255), np.uint8(0))
+    saturated = cv2.inRange(counts, SATURATED, SATURATED)
+    if not cv2.countNonZero(saturated):
+        return dead
     core = cv2.erode(saturated, _SQUARE, borderValue=0)
-    if not core.any():
+    if not cv2.countNonZero(core):
         return dead
     count, labels = cv2.connectedComponents(saturated, connectivity=8, ltype=cv2.CV_16U)
     compact = np.zeros(count, bool)

@@ -61,7 +61,7 @@ def parse(text: str) -> Shape:
     matches = [_POINT.fullmatch(word) for word in words]
     found = [m for m in matches if m is not None]
     if len(found) < len(words) or len({unit for m in found for unit in (m[2], m[4])}) != 1:
-        raise SettingsError(f"{text!r} is not a shape; {_FORMS}, all in pixels or all in percent (50%,50%)")
+        raise SettingsError(f"{text!r} is not a zone; {_FORMS}, all in pixels or all in percent (50%,50%)")
     if len(words) > _MOST_POINTS:
         raise SettingsError(f"{text[:40]!r}... has {len(words)} points; a polygon has at most {_MOST_POINTS}")
     shares = found[0][2] == "%"

@@ -50,7 +50,7 @@ class Display:
         if "time" in self._parts:
             overlay.time(_time(scene.pair, self._live))
         if "scale" in self._parts and colours is not None and picture.ndim == 3 and scene.infrared is not None:
-            overlay.scale(colours, scene.levels, self._unit, self._view.SCALE_ON_LEFT)
+            overlay.scale(colours, scene.levels, self._view.SCALE_ON_LEFT, self._unit)
         for source in self._marks:
             for mark in source(scene.pair):
                 overlay.mark(self._view.place(on_visible(mark, self._calibration)))

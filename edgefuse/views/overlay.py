@@ -5,9 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgefuse.thermal import units
 from edgefuse.thermal.levels import Levels
-from edgefuse.thermal.units import DegreeUnit
+from edgefuse.thermal.units import SIGNS, DegreeUnit, Unit, shown
 from edgefuse.views import text
 from edgefuse.views.base import Picture
 from edgefuse.views.marks import Mark
@@ -23,7 +22,7 @@ class Overlay:
         self._height, self._width = picture.shape[:2]
         self._taken: list[text.Box] = []
 
-    def scale(self, colours: Picture, levels: Levels | None, unit: DegreeUnit, on_left: bool) -> None:
+    def scale(self, colours: Picture, levels: Levels | None, on_left: bool, unit: DegreeUnit = "celsius") -> None:
         """Draw a bar of the palette `colours`, uint8 (256, 3), with the values of its ends. Only for a BGR picture."""
         capital, rows, top = self._capital, self._height // 2, self._height // 4
         left = capital if on_left else self._width - 2 * capital
@@ -36,16 +35,14 @@ class Overlay:
         if levels is None:
             texts = ("warm", "cold")
         else:
-            ends, sign = (levels.high, levels.low), ""
-            if levels.celsius:
-                ends, sign = (units.shown(levels.high, unit), units.shown(levels.low, unit)), f" {units.SIGNS[unit]}"
-            digits = 1 if levels.celsius and abs(ends[0] - ends[1]) < 10 else 0
-            texts = (f"{ends[0]:.{digits}f}{sign}", f"{ends[1]:.{digits}f}{sign}")
-        for shown, y in zip(texts, (top - round(1.2 * capital), top + rows + round(1.2 * capital)), strict=True):
+            told: Unit = unit if levels.celsius else "counts"
+            digits, sign = (1 if abs(levels.high - levels.low) < 10 else 0, f" {SIGNS[unit]}") if levels.celsius else (0, "")
+            texts = (f"{shown(levels.high, told):.{digits}f}{sign}", f"{shown(levels.low, told):.{digits}f}{sign}")
+        for told_text, y in zip(texts, (top - round(1.2 * capital), top + rows + round(1.2 * capital)), strict=True):
             if on_left:
-                self._put(shown, left - 4, y)
+                self._put(told_text, left - 4, y)
             else:
-                self._put(shown, left + capital + 4, y, "right")
+                self._put(told_text, left + capital + 4, y, "right")
 
     def mark(self, mark: Mark) -> None:
         """Draw a mark and its label. A mark whose middle is outside the picture is left out."""
@@ -74,13 +71,13 @@ class Overlay:
         above = first[1] - self._capital
         self._put(mark.label, first[0], above if above > self._capital else first[1] + round(1.2 * self._capital))
 
-    def name(self, shown: str) -> None:
+    def name(self, words: str) -> None:
         """Write a name into the upper left corner."""
-        self._put(shown, 2, round(1.2 * self._capital))
+        self._put(words, 2, round(1.2 * self._capital))
 
-    def time(self, shown: str) -> None:
+    def time(self, words: str) -> None:
         """Write a time into the lower left corner."""
-        self._put(shown, 2, self._height - round(1.2 * self._capital))
+        self._put(words, 2, self._height - round(1.2 * self._capital))
 
-    def _put(self, shown: str, x: int, y: int, anchor: text.Anchor = "left") -> None:
-        text.put(self._picture, shown, x, y, anchor, self._taken)
+    def _put(self, words: str, x: int, y: int, anchor: text.Anchor = "left") -> None:
+        text.put(self._picture, words, x, y, anchor, self._taken)

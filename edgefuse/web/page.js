@@ -124,7 +124,8 @@ function draw() {
   }
   spots();
 }
-const degrees = spot => facts.unit === "celsius" ? `${spot.value.toFixed(1).replace("-", "−")} °C` : `${Math.round(spot.value)} counts`;
+const SIGNS = { celsius: "°C", fahrenheit: "°F" };
+const degrees = spot => facts.unit in SIGNS ? `${spot.value.toFixed(1).replace("-", "−")} ${SIGNS[facts.unit]}` : `${Math.round(spot.value)} counts`;
 function spots() {
   // these views show the infrared picture elsewhere than the fused one does
   const moved = base() === "shown" && !["fused", "edges", "highlight"].includes(chosen.value);

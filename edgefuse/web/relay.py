@@ -124,7 +124,8 @@ class Relay:
             wake.set()
 
     def _encode(self, count: int, fused: FusedFrame, views: set[View]) -> dict[View, bytes]:
-        facts = json.dumps({"frame": count, "name": fused.name, "map": fused.decided_map is not None, **self._studio.spots(fused)})
+        spots = self._studio.spots(fused, self._live.unit)
+        facts = json.dumps({"frame": count, "name": fused.name, "map": fused.decided_map is not None, **spots})
         return {view: part(self._studio.jpeg(fused, view, self._quality), str(view), facts) for view in views}
 
 

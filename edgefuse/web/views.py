@@ -14,9 +14,10 @@ from edgefuse.calibration import registration
 from edgefuse.errors import CalibrationError, EdgeFuseError
 from edgefuse.frames import FusedFrame
 from edgefuse.fusion.prepare import infrared_8, visible_8
-from edgefuse.thermal import palettes
+from edgefuse.thermal import palettes, units
 from edgefuse.thermal.grey import ToGrey
 from edgefuse.thermal.spots import Spot, spots
+from edgefuse.thermal.units import DegreeUnit, Unit
 from edgefuse.util import images
 from edgefuse.util.uri import expand
 
@@ -123,21 +124,21 @@ class ViewRenderer:
         resized: Any = infrared if infrared.shape == size[::-1] else cv2.resize(infrared, size, interpolation=cv2.INTER_LINEAR)
         return resized
 
-    def spots(self, fused: FusedFrame) -> dict[str, Any]:
+    def spots(self, fused: FusedFrame, degrees: DegreeUnit = "celsius") -> dict[str, Any]:
         """Return the coldest and the hottest spot of a raw infrared frame.
 
-        value is in degrees Celsius or counts (see `unit`), x and y are fractions of the fused frame's width and height. {} where the
-        frame
-        is not raw.
+        value is in degrees of the unit `degrees`, or in counts (see `unit`); x and y are fractions of the fused frame's width and height.
+        {} where the frame is not raw.
         """
         infrared = fused.pair.infrared
         extremes = spots(infrared) if fused.pair.missing != "infrared" else None
         if extremes is None:
             return {}
         law = infrared.radiometry
-        unit = "celsius" if law is not None and law.scale is not None else "counts"
+        unit: Unit = degrees if law is not None and law.scale is not None else "counts"
         return {"unit": unit} | {
-            key: self._spot_facts(spot, infrared.size) for key, spot in zip(("coldest", "hottest"), extremes, strict=True)
+            key: self._spot_facts(spot, infrared.size) | {"value": round(units.shown(spot.value, unit), 2)}
+            for key, spot in zip(("coldest", "hottest"), extremes, strict=True)
         }
 
     def _spot_facts(self, spot: Spot, size: tuple[int, int]) -> dict[str, float]:

@@ -74,7 +74,7 @@ def test_camera_modules_are_imported_on_first_use() -> None:
         "print(sorted(m for m in sys.modules if m.startswith('edgefuse.cameras.') or m in ('cv2', 'picamera2')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    needed = "base", "camera_thread", "clock", "frame_ledger", "pairing", "picamera2"
+    needed = "base", "camera_thread", "clock", "frame_ledger", "pairing", "picamera2", "picamera2_controls"
     assert done.stdout.strip() == str([f"edgefuse.cameras.{m}" for m in needed])
 
 

@@ -112,7 +112,7 @@ def test_a_target_with_a_lens(run: Run, tmp_path: Path) -> None:
 
 
 BAD = [
-    ([], "required: --source"),
+    ([], "one of the arguments --source --camera is required"),
     (["--source", "folder:none"], "no such folder"),
     (["--source", "SCENES", "--frames", "0"], "--frames 0: expected a whole number from 1"),
     (["--source", "SCENES", "--distance", "-1"], "--distance -1: expected a number from 0.01"),

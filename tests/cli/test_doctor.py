@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edgefuse.board.libraries import opencv_ignores_ffmpeg_options
 from tests.board.trees import plant
 from tests.conftest import Run, one_line
 from tests.support import waiting
@@ -25,7 +26,10 @@ def test_json_has_every_check(run: Run) -> None:
     assert names >= {"picamera2", "processor", "temperature", "throttling", "memory", "disk", "clock", "service"}
     assert data["libraries"].keys() >= {"edgefuse", "python", "numpy", "opencv", "avcodec"}
     assert sum(data["counts"].values()) == len(data["findings"])
-    assert {f["state"] for f in data["findings"] if f["name"] in ("numpy", "opencv", "psutil", "runtime numpy", "models")} == {"ok"}
+    states = {f["name"]: f["state"] for f in data["findings"]}
+    # OpenCV 4.11 works, but not for every network camera
+    assert states.pop("opencv") == ("warn" if opencv_ignores_ffmpeg_options(data["libraries"]["opencv"]) else "ok")
+    assert {states[name] for name in ("numpy", "psutil", "runtime numpy", "models")} == {"ok"}
 
 
 def test_a_crashing_wheel_fails_the_command_and_is_named(run: Run, tmp_path: Path) -> None:

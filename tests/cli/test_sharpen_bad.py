@@ -37,10 +37,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     turned = hr.copy()
     turned[..., 1] = turned[..., 1].max() - turned[..., 1]
-    away = Georeference((10.0, 0.0, 500400.0, 0.0, -10.0, 5000000.0), "EPSG:32633")
+    away = Georeference((10.0, 0.0, 505000.0, 0.0, -10.0, 5000000.0), "EPSG:32633")
+    beside = Georeference((10.0, 0.0, 500400.0, 0.0, -10.0, 5000000.0), "EPSG:32633")
     for name, samples, known in (
         ("odd.npy", hr[:79], {}),
         ("away.img", hr, {"georeference": away}),
+        ("beside.img", hr, {"georeference": beside}),
         ("other.img", hr, {"georeference": Georeference(SHARP.transform, "EPSG:32632")}),
         ("one.npy", truth[:1, :1], {}),
         ("order.img", turned, {"wavelengths": FEW}),
@@ -83,6 +85,7 @@ def at(files: Path, tmp_path: Path) -> Path:
 REFUSALS = {
     "low.img odd.npy out.npy": "not one whole number",
     "low.img away.img out.npy": "do not cover the same ground",
+    "low.img beside.img out.npy": "do not show the same scene",
     "low.img other.img out.npy": "gdalwarp",
     "one.npy one.npy out.npy": "too small",
     "one.npy image.img out.npy": "too small",

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from edgefuse.errors import CubeError
+from edgefuse.sharpening.base import Options
+from edgefuse.sharpening.matching import register_and_fit
 from edgefuse.sharpening.pair import Pair
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.same_scene import check_same_scene
-from edgefuse.sharpening.sharpen import Options, register_and_fit
 from edgefuse.util.arrays import Float32Array
 from tests.sharpening.scenes import image, low, scene
 

@@ -125,7 +125,7 @@ def test_an_unknown_region_is_refused() -> None:
 
 
 def test_invalid_regions_are_refused() -> None:
-    with pytest.raises(SettingsError, match="is not a shape"):
+    with pytest.raises(SettingsError, match="is not a zone"):
         RegionSettings(shape="3,4 5")
     with pytest.raises(SettingsError, match="a region's name"):
         Regions.check({"a b": RegionSettings(shape="3,4")})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgefuse.frames import Frame, Radiometry
+from edgefuse.sources import radiometric_jpeg
 from edgefuse.thermal.spots import Spot, spots
 from edgefuse.util import images
 
@@ -52,3 +54,13 @@ def test_a_real_radiometric_frame(thermal_data: Path) -> None:
     assert (coldest.value, hottest.value) == (-3.43, 9.93)
     assert data[hottest.y, hottest.x] == data.max()
     assert data[coldest.y, coldest.x] == data.min()
+
+
+def test_a_real_flir_jpeg(thermal_data: Path) -> None:
+    pytest.importorskip("flyr")
+    counts, law = radiometric_jpeg.flir((thermal_data / "flir_example_radiometric.jpg").read_bytes())
+    low, high = (law.celsius(float(c)) for c in (counts.min(), counts.max()))
+    assert low is not None
+    assert high is not None
+    assert -40 < low < high < 400
+    assert counts.std() > 10

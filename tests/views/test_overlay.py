@@ -121,7 +121,7 @@ def test_the_scale_bar_shows_the_palette_and_its_ends(monkeypatch: pytest.Monkey
     for levels, unit, wanted in cases:
         texts.clear()
         picture = np.zeros((240, 320, 3), np.uint8)
-        Overlay(picture).scale(colours, levels, unit, on_left=False)
+        Overlay(picture).scale(colours, levels, on_left=False, unit=unit)
         assert texts == wanted
     column = picture[60:180, 305, 0].astype(int)
     assert column[0] == 255
@@ -131,6 +131,7 @@ def test_the_scale_bar_shows_the_palette_and_its_ends(monkeypatch: pytest.Monkey
 
 def test_spots_have_degrees_where_known_else_counts() -> None:
     pair = scene().pair
+    assert [mark.label for mark in spot_marks(pair, "fahrenheit")] == ["min 68.0 °F", "max 140.0 °F"]
     labels = {mark.label: (mark.x, mark.y) for mark in spot_marks(pair)}
     assert labels["max 60.0 °C"] == (16.5 / 64, 12.5 / 48)
     assert "min 20.0 °C" in labels

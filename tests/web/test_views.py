@@ -59,6 +59,8 @@ def test_infrared_frames_of_another_size_are_resized_or_registered(tmp_path: Pat
     facts = renderer.spots(fused)
     assert facts["unit"] == "celsius"
     assert facts["hottest"] == {"value": 40.0, "x": round(8.5 / 32, 4), "y": round(6.5 / 24, 4)}
+    fahrenheit = renderer.spots(fused, "fahrenheit")
+    assert (fahrenheit["unit"], fahrenheit["hottest"]["value"]) == ("fahrenheit", 104.0)
     # shifted by 10 and 4 visible pixels
     homography = np.array([[2, 0, 10], [0, 2, 4], [0, 0, 1]], np.float64)
     calibration = registration.Calibration(

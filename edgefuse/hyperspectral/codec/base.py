@@ -47,7 +47,8 @@ class Target:
     psnr: float | None = None
     """Minimum PSNR of every tile in dB, relative to `peak`, without the samples that are missing or coded apart."""
     max_error: int | None = None
-    """Maximum absolute error of a sample in counts; 0 is lossless. Only for integers of up to 16 bits; not supported by sscnet."""
+    """Maximum absolute error of a sample in counts; 0 is lossless, for any type; above 0 only for integers of up to 16 bits. Not
+    supported by sscnet."""
     peak: float | None = None
     """Peak value for `psnr`; default: 10000 for integers of 16 bits and more (reflectance x 10000), 255 or 127 for 8 bits, 1 for floats."""
     best_effort: bool = False

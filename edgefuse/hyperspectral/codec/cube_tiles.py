@@ -6,7 +6,7 @@ import numpy as np
 
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import tile
-from edgefuse.hyperspectral.codec.base import Cube
+from edgefuse.hyperspectral.codec.base import Array, Cube
 from edgefuse.hyperspectral.codec.outliers import check_magnitude
 
 
@@ -22,10 +22,14 @@ class CubeTiles:
             self._last = number, self.plain(number, outliers=True)
         return self._last[1]
 
+    def samples(self, number: int) -> Array:
+        """Return the samples (h, w, B) of a tile as they are."""
+        return np.asarray(self._cube[self._header.place(number)]).astype(self._header.dtype, copy=False)
+
     def plain(self, number: int, outliers: bool = False) -> tile.Prepared:
         """Return a tile whose outliers are coded with the other samples, unless `outliers`."""
         self._last = None
-        samples = np.asarray(self._cube[self._header.place(number)]).astype(self._header.dtype, copy=False)
+        samples = self.samples(number)
         prepared = tile.prepared(samples, self._nodata, outliers)
         if self._header.count == 1 and prepared.empty:
             check_magnitude(samples, self._nodata)

@@ -62,7 +62,8 @@ def outlying(pixels: Array, limits: tuple[Array, Array], usual: Usual, number: i
     """Return the indices of the pixels (n, B), without NaN, that have an outlier; without the compiled core, those that may have one.
 
     limits: the smallest and the largest sample (B,), of the pixels' type, that is certainly none. An outlier's distance exceeds 1, and
-    either `certain` or `ISOLATED` times the pixel's distance number `number` in ascending order, from 0; B or more means never.
+    either `certain` or `ISOLATED` times the pixel's distance number `number`, from 0, in ascending order; with a number of B or more only
+    `certain` counts.
     """
     if not (library := _library(pixels)):
         return np.flatnonzero(((pixels < limits[0]) | (pixels > limits[1])).any(1))

@@ -34,8 +34,10 @@ def _check_target(target: Target, dtype: np.dtype[np.generic]) -> None:
     given = target.given
     if len(given) != 1:
         raise InputError(f"one of bpppc, psnr and max_error is needed, not {' and '.join(given) or 'none'}")
-    if target.max_error is not None and dtype.name not in tile.INTEGERS:
-        raise InputError(f"max_error needs integers of 8 or 16 bits, and these are {dtype.name}; give bpppc or psnr, or convert them")
+    if target.max_error and dtype.name not in tile.INTEGERS:
+        raise InputError(
+            f"max_error needs integers of 8 or 16 bits unless it is 0, and these are {dtype.name}; give bpppc or psnr, or convert them"
+        )
     target.check_ranges()
 
 
@@ -62,11 +64,14 @@ def encode_to(
     """
     sizes, dtype = sizes_of(cube, nodata)
     _check_target(target, dtype)
-    settings = {"bound": target.max_error, "nodata": nodata if nodata is None or nodata == nodata else None}
+    exact = target.max_error == 0 and dtype.name not in tile.INTEGERS
+    settings = {"bound": None if exact else target.max_error, "nodata": nodata if nodata is None or nodata == nodata else None}
     # near-lossless coding needs more memory per sample
     tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES if target.max_error is None else _MAX_SAMPLES // 2)
     header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
     tiles = CubeTiles(cube, header, nodata)
+    if exact:
+        return _write(stream, header, lambda number: tile.bits_payload(tiles.samples(number)), progress)
     if target.max_error is not None:
         return _write(stream, header, lambda number: tile.near_payload(tiles[number], target.max_error or 0), progress)
     if target.psnr is not None:

@@ -34,6 +34,10 @@ CELL = 8  # pixels per latent value along each side
 _ENCODER = "sscnet-encoder"
 # the encoder's decoder first; the others decode the files of earlier encoders
 _DECODERS = ("sscnet-decoder", "sscnet-decoder-1")
+# cells on each side that a cell's samples depend on: the current decoder has no filter across cells
+_REACH = {"sscnet-decoder-1": 2}
+# samples of a tile, and rows and columns of the cells that are decoded at a time: few samples allow little memory
+_ALL_CELLS, _MANY_CELLS, _FEW_CELLS = (1 << 22, (16, 16)), (1 << 20, (4, 16)), (2, 8)
 _SIDE = 128  # side of a tile in pixels: the patch size of HySpecNet-11k
 _HEAD = struct.Struct("<BI")  # step of the latent (0: all samples missing), bytes of the mask
 _MAX_STEP = 128
@@ -122,6 +126,8 @@ class Network:
     def __init__(self, name: str) -> None:
         self._card = zoo.find(name)
         assert self._card.golden is not None
+        self.reach = _REACH.get(name, 0)
+        """Cells on each side that a cell's samples depend on."""
         self.weights = self._card.golden.sha256[:12]
         """Identifier of the weights, the same for all model files made from them."""
 
@@ -134,6 +140,12 @@ class Network:
         choice = self._choice
         outputs = choice.runtime.run({self._card.inputs[0].name: np.ascontiguousarray(choice.tensor(planes))})
         return choice.planes(outputs[self._card.outputs[0].name])
+
+    def cells_at_a_time(self, samples: int) -> tuple[int, int]:
+        """Return rows and columns of the cells to decode at a time of a tile of `samples`, so that the memory stays in its limits."""
+        if samples > _ALL_CELLS[0]:
+            return _ALL_CELLS[1]
+        return _MANY_CELLS[1] if samples > _MANY_CELLS[0] and not self.reach else _FEW_CELLS
 
     @property
     def channels(self) -> int:
@@ -180,10 +192,22 @@ def _spectra(decoder: Network, latent: Int32Array, step: int, size: tile.Prepare
 
 
 def decode_spectra(decoder: Network, latent: Int32Array, step: int, shape: tuple[int, int, int]) -> Float32Array:
-    """Decode a latent, in units of `step`, to spectra (h, w, B) = `shape` in [0, 1]."""
-    values = np.clip(latent * step, 0, 255).astype(np.float32) / np.float32(255)
-    planes = decoder.run(values.transpose(2, 0, 1))
-    return resampled(planes[:, : shape[0], : shape[1]].transpose(1, 2, 0), shape[2])
+    """Decode a latent, in units of `step`, to spectra (h, w, B) = `shape` in [0, 1].
+
+    The decoder runs on a few cells at a time, and on those that reach into them: whole tiles took 80 MB.
+    """
+    values = np.clip(latent * step, 0, 255).astype(np.float32).transpose(2, 0, 1) / np.float32(255)
+    rows, columns = decoder.cells_at_a_time(math.prod(shape))
+    out: Float32Array = np.empty(shape, np.float32)
+    for top in range(0, values.shape[1], rows):
+        for left in range(0, values.shape[2], columns):
+            first = max(0, top - decoder.reach), max(0, left - decoder.reach)
+            planes = decoder.run(values[:, first[0] : top + rows + decoder.reach, first[1] : left + columns + decoder.reach])
+            # the samples of the cells without those around them
+            place = out[top * CELL : (top + rows) * CELL, left * CELL : (left + columns) * CELL]
+            part = planes[:, (top - first[0]) * CELL :, (left - first[1]) * CELL :][:, : place.shape[0], : place.shape[1]]
+            place[...] = resampled(part.transpose(1, 2, 0), shape[2])
+    return out
 
 
 def quantise(latent: Int32Array, step: int) -> Int32Array:

@@ -116,6 +116,12 @@ def exact_payload(tile: Prepared) -> Payload:
     return _payload(tile, _EXACT, exact.encode(tile.pixels))
 
 
+def bits_payload(samples: Array) -> Payload:
+    """Return the payload of a tile (h, w, B) of floats or 32-bit integers with every bit: NaN payloads, -0.0, missing samples."""
+    pixels = np.ascontiguousarray(samples).reshape(-1, samples.shape[2])
+    return Payload(_HEAD.pack(_EXACT, 0) + exact.encode(pixels), apart.VERSION)
+
+
 def unit(tile: Prepared) -> int:
     """Return the distance of neighbouring values that `exact_payload` makes use of: 1 for integers of 8 and 16 bits, else 0."""
     return int(tile.pixels.dtype.name in INTEGERS)

@@ -33,9 +33,11 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "mat": (".mat",),
     "tiff": (".tif", ".tiff"),
     "hdf5": (".h5", ".hdf5", ".he5"),
+    "netcdf": (".nc", ".nc4"),
 }
 _HEAD = 1024
 _SIGNATURES = (
+    (b"EFZ\x1a", "efz"),
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
     (b"II*\0", "tiff"),
@@ -43,6 +45,11 @@ _SIGNATURES = (
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
 )
+# of other formats, which no ENVI samples are called
+_OTHERS = {
+    ".cdf", ".csv", ".efz", ".grib", ".hdf", ".hdr", ".jp2", ".jpeg", ".jpg", ".json", ".nc3", ".png", ".vrt", ".xml", ".zarr", ".zip",
+}  # fmt: skip
+_CLASSIC = b"CDF"  # netCDF before version 4
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -57,7 +64,7 @@ def detect(path: Path) -> str | None:
         return "mat"
     # an HDF5 file may start with a user block
     if head.startswith(_HDF5) or head[512:520] == _HDF5:
-        return "hdf5"
+        return "netcdf" if path.suffix.lower() in FORMATS["netcdf"] else "hdf5"
     for signature, form in _SIGNATURES:
         if head.startswith(signature):
             return form
@@ -73,14 +80,22 @@ def open_cube(path: Path, dataset: str | None = None, header: Path | None = None
     """
     form = "envi" if header else detect(path)
     if form is None:
+        with open(path, "rb") as f:
+            if f.read(len(_CLASSIC)) == _CLASSIC:
+                raise CubeError(f"{path} is netCDF of the classic format, which is not read; convert it: nccopy -k nc4 OLD NEW")
         raise CubeError(f"{path} is not a cube in a supported format ({', '.join(FORMATS)}), and has no ENVI header beside it")
     source: CubeSource = registry.get("edgefuse.cube_sources", form)(path, dataset, **({"header": header} if header else {}))
     return source
 
 
 def by_name(name: str | Path) -> str:
-    """Return the format of a suffix; ENVI, whose samples may have any suffix, if it is unknown."""
+    """Return the format of a suffix; ENVI, whose samples may have any suffix, if it is unknown.
+
+    Raises SettingsError for the suffix of a format that is not written.
+    """
     suffix = Path(name).suffix.lower()
+    if suffix in _OTHERS:
+        raise SettingsError(f"{name}: {suffix} files are not written; give another suffix, or --format to write that format in any case")
     return next((form for form, suffixes in FORMATS.items() if suffix in suffixes), "envi")
 
 

@@ -31,6 +31,13 @@ class CubeSource(ABC):
     palette = False
     """Whether the file maps samples to colours, as those of classes do."""
 
+    likely_alpha = 0
+    """Number, from 1, of a band that may say which pixels are valid, though the file does not declare so; 0: none."""
+
+    def masked(self) -> CubeSource:
+        """Return the same file anew, with the band `likely_alpha` as a mask instead of a band."""
+        raise NotImplementedError
+
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.info.shape
@@ -123,15 +130,15 @@ class CubeSink(ABC):
     def discard(self) -> None:
         """Close `part` without finishing it."""
 
-    def beside(self) -> None:
-        """Write the metadata files beside the samples; called after the samples' file has appeared."""
+    def publish(self) -> None:
+        """Make the complete file `part` appear as `path`, with its metadata beside it. Raises OSError."""
+        appear(self.part, self.path)
 
     def close(self) -> None:
         """Finish the file and make it appear. If that fails, keeps an existing file and raises OutputError."""
         try:
             self.finish()
-            appear(self.part, self.path)
-            self.beside()
+            self.publish()
         except OSError as e:
             self.abort()
             raise output_error(self.path, e) from None

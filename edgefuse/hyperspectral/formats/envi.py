@@ -8,9 +8,9 @@ import numpy as np
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
-from edgefuse.hyperspectral.formats import envi_header
+from edgefuse.hyperspectral.formats import envi_header, replacement
 from edgefuse.hyperspectral.formats.flat import FlatReader, FlatSink, FlatSource, FlatWriter, Layout
-from edgefuse.util.files import appearing
+from edgefuse.util.files import output_error
 
 SAMPLES = ("", ".img", ".dat", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cube", ".envi", ".hsi")
 
@@ -35,6 +35,12 @@ def samples_of(header: Path) -> Path | None:
             if candidate.is_file() and candidate != header:
                 return candidate
     return None
+
+
+def _shared(header: Path, path: Path) -> bool:
+    """Return whether a header NAME.hdr may also be that of other samples than `path`: of NAME with another suffix."""
+    names = {header.stem + variant for suffix in SAMPLES for variant in (suffix, suffix.upper())} - {path.name}
+    return any(header.with_name(name).is_file() for name in names)
 
 
 def layout_of(header: Path) -> tuple[Layout, CubeInfo]:
@@ -107,13 +113,16 @@ class EnviSink(FlatSink):
         self._text = envi_header.text(info, chosen).encode()
         # not NAME.hdr, which may belong to NAME with another suffix
         self.header = path.with_name(path.name + ".hdr")
+        try:
+            replacement.restore(path, self.header, header_of(path))
+        except OSError as e:
+            raise output_error(path, e) from None
         self._writer = FlatWriter(self.part, Layout(info.shape, np.dtype(info.dtype), envi_header.ORDERS[chosen]))
 
     @property
     def files(self) -> tuple[Path, ...]:
         return self.path, self.header
 
-    def beside(self) -> None:
-        # written last: without it the samples are not a cube
-        with appearing(self.header) as part:
-            part.write_bytes(self._text)
+    def publish(self) -> None:
+        old = None if (found := header_of(self.path)) == self.path else found
+        replacement.replace(self.part, self.path, self.header, self._text, old, old is not None and _shared(old, self.path))

@@ -49,7 +49,8 @@ def _quiet(rasterio: Any) -> Iterator[None]:
 class TiffSource(CubeSource):
     """A GeoTIFF, or any TIFF that GDAL can read. Pages of one size and type are bands; masked pixels hold the no-data value."""
 
-    def __init__(self, path: Path, dataset: str | None = None) -> None:
+    def __init__(self, path: Path, dataset: str | None = None, alpha: int = 0) -> None:
+        """alpha: number of a band to be taken for an alpha band, if the file declares none; 0: none."""
         if dataset is not None:
             raise CubeError(f"{path}: a GeoTIFF holds one cube; omit --dataset")
         self._rasterio = library()
@@ -58,7 +59,8 @@ class TiffSource(CubeSource):
         pages = tiff_pages.pages(path)
         try:
             with _quiet(self._rasterio):
-                self._bands = TiffBands(self._rasterio, path, pages)
+                self._bands = TiffBands(self._rasterio, path, pages, alpha)
+                self.likely_alpha = self._bands.likely_alpha
                 self.info = self._read_info()
                 self._missing = self._bands.missing(self.info)
                 if self._missing is not None:
@@ -67,6 +69,9 @@ class TiffSource(CubeSource):
                 self.unkept = (*unkept(self._bands, pages, self._missing), *self._of_envi_domain(), *self._of_beside())
         except (self._rasterio.errors.RasterioError, ValueError, OSError) as e:
             raise CubeError(f"{path} is not a readable GeoTIFF ({str(e)[:160]})") from None
+
+    def masked(self) -> TiffSource:
+        return TiffSource(self.path, alpha=self.likely_alpha)
 
     @property
     def form(self) -> str:

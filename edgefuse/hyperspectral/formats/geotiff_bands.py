@@ -64,17 +64,20 @@ class BandDescription:
 class TiffBands:
     """Bands of a TIFF file in the order of its pages. first: rasterio's dataset of the first page; descriptions: one of each band."""
 
-    def __init__(self, rasterio: Any, path: Path, pages: list[Page]) -> None:
-        """Raises CubeError for bands of several types, rasterio's errors for other faults."""
+    def __init__(self, rasterio: Any, path: Path, pages: list[Page], alpha: int = 0) -> None:
+        """alpha: number of a band to be taken for an alpha band, if the file declares none; 0: none.
+
+        Raises CubeError for bands of several types, rasterio's errors for other faults.
+        """
         self._rasterio, self._path = rasterio, path
         # allow no other driver: a hostile .tif may be a GDAL dataset description that refers to URLs
         self.first = _checked(path, rasterio.open(os.fspath(path), driver="GTiff"))
         self._open: OrderedDict[int, Any] = OrderedDict()
         if len(set(self.first.dtypes)) != 1:
             raise CubeError(f"{path}: its bands have several types ({', '.join(sorted(set(self.first.dtypes)))}); convert them to one")
-        alpha = rasterio.enums.ColorInterp.alpha
-        self.alpha = next((n for n, c in zip(self.first.indexes, self.first.colorinterp, strict=True) if c == alpha), 0)
-        self.alpha = self.alpha or self._undeclared_alpha()
+        kind = rasterio.enums.ColorInterp.alpha
+        self.alpha = next((n for n, c in zip(self.first.indexes, self.first.colorinterp, strict=True) if c == kind), alpha)
+        self.likely_alpha = 0 if self.alpha else self._undeclared_alpha()
         self._indexes = [n for n in self.first.indexes if n != self.alpha]
         if not self._indexes:
             raise CubeError(f"{path} has an alpha band and no other")
@@ -91,7 +94,8 @@ class TiffBands:
     def _undeclared_alpha(self) -> int:
         """Return the number of the last of a few bands if it holds 0 and the type's maximum and nothing else, as an alpha band does; or 0.
 
-        GDAL loses what a band means where that is said after the samples were written.
+        GDAL loses what a band means where that is said after the samples were written. A mask of water or clouds looks the same, so it is
+        kept as a band unless the user of the cube decides otherwise.
         """
         last, dtype = self.first.count, np.dtype(self.first.dtypes[0])
         if not 2 <= last <= _MOST_WITH_ALPHA or dtype.kind != "u" or any(self.first.descriptions):

@@ -1,6 +1,6 @@
-"""HDF5 files through h5py: PRISMA L2D products (`prisma`), else the dataset `cube` (H, W, B) or the only one with three axes.
+"""HDF5 files through h5py: PRISMA products (`prisma`), else the dataset `cube` or the only one with three axes, such as netCDF's.
 
-The dataset's attribute `info` holds the metadata as JSON.
+The dataset's attribute `info` holds the metadata as JSON; without it `hdf5_meaning` reads what the file says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError
 from edgefuse.hyperspectral import bounded_json
-from edgefuse.hyperspectral.cube import KINDS, CubeInfo, as_nodata
+from edgefuse.hyperspectral.cube import KINDS, CubeInfo
+from edgefuse.hyperspectral.formats import hdf5_meaning
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 from edgefuse.hyperspectral.formats.hdf5_checks import Checked
 
@@ -55,23 +56,24 @@ def cubes(file: Any) -> dict[str, Any]:
     return datasets
 
 
-def unkept(file: Any, read: Collection[str], variables: Collection[str] = ()) -> tuple[str, ...]:
-    """Return what is in a file besides the datasets `read`, by name, and the variables that hold their metadata."""
+def unkept(
+    file: Any, read: Collection[str], variables: Collection[str] = (), attributes: Collection[str] = _OWN_ATTRIBUTES
+) -> tuple[str, ...]:
+    """Return what is in a file besides the datasets `read`, by name, and the variables and attributes that hold their metadata."""
     h5py = library()
     others: list[str] = []
-    attributes = {f"of the file: {key}" for key in file.attrs}
+    lost = {f"of the file: {key}" for key in file.attrs if key not in attributes}
 
     def visit(name: str, item: Any) -> None:
-        keys = set(item.attrs) - _OWN_ATTRIBUTES
+        keys = set(item.attrs) - _OWN_ATTRIBUTES - set(attributes)
         if isinstance(item, h5py.Dataset) and name not in read:
             if name not in variables:
                 others.append(name)
         elif keys:
-            attributes.update(f"of {name}: {key}" for key in keys)
+            lost.update(f"of {name}: {key}" for key in keys)
 
     file.visititems(visit)
-    lost = _listed("other datasets", others) + _listed("attributes", sorted(attributes))
-    return tuple(lost)
+    return tuple(_listed("other datasets", others) + _listed("attributes", sorted(lost)))
 
 
 def _listed(what: str, names: list[str]) -> list[str]:
@@ -110,15 +112,6 @@ def meaning(path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], text:
         raise CubeError(f"{path}: 'info' of the cube can't be read: {e}") from None
 
 
-def _fill_value(attributes: Any) -> float | None:
-    """Return the value of missing samples that a dataset's attributes declare, as netCDF does; None if none does."""
-    for name in ("_FillValue", "missing_value"):
-        value = np.ravel(attributes.get(name, ()))
-        if value.size == 1 and value.dtype.kind in "uif":
-            return as_nodata(value[0].item())
-    return None
-
-
 class Hdf5Source(CubeSource):
     """A cube in an HDF5 file: a dataset or a PRISMA product."""
 
@@ -129,15 +122,11 @@ class Hdf5Source(CubeSource):
         self._parts: list[tuple[Checked, tuple[int, int, int], list[int]]]
         try:
             if dataset is None and (product := prisma.read(path, self._file)):
-                self._name, self.info = "PRISMA L2D", product.info
+                self._name, self.info = product.name, product.info
                 self._parts = [(Checked(path, data), order, numbers) for data, order, numbers in product.parts]
+                self.unkept = unkept(self._file, [data.name.strip("/") for data, _, _ in product.parts])
             else:
-                selected = choose(path, cubes(self._file), dataset)
-                self._name = "HDF5"
-                info = meaning(path, selected.shape, selected.dtype, selected.attrs.get("info"))
-                self.info = info if info.nodata is not None else info.like(nodata=_fill_value(selected.attrs))
-                self._parts = [(Checked(path, selected), (0, 1, 2), list(range(selected.shape[2])))]
-            self.unkept = unkept(self._file, [checked.dataset.name.strip("/") for checked, _, _ in self._parts])
+                self._open(choose(path, cubes(self._file), dataset))
             if self._file.userblock_size:
                 self.unkept = (*self.unkept, f"{self._file.userblock_size} bytes before its HDF5 data")
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as e:
@@ -146,6 +135,17 @@ class Hdf5Source(CubeSource):
         except BaseException:
             self.close()
             raise
+
+    def _open(self, selected: Any) -> None:
+        """Describe the dataset that is read."""
+        checked = Checked(self.path, selected)
+        found = hdf5_meaning.read(self.path, self._file, selected)
+        text = selected.attrs.get("info")
+        self.info = meaning(self.path, found.info.shape, found.info.dtype, text) if isinstance(text, str) else found.info
+        self._name = "netCDF" if "_NCProperties" in self._file.attrs or self.path.suffix.lower() in (".nc", ".nc4") else "HDF5"
+        self._parts = [(checked, found.order, list(range(found.info.shape[2])))]
+        known = _OWN_ATTRIBUTES if found.attributes is None else found.attributes
+        self.unkept = unkept(self._file, [selected.name.strip("/")], found.variables, known)
 
     @property
     def form(self) -> str:
@@ -160,6 +160,8 @@ class Hdf5Source(CubeSource):
                 low = min(selected)
                 window = (rows, columns, slice(low, max(selected) + 1))
                 samples = take(self.path, dataset, tuple(window[axis] for axis in order))  # type: ignore[arg-type]
+                if self.dtype.kind == "u" and samples.dtype.kind == "i":
+                    samples = samples.view(samples.dtype.str.replace("i", "u"))
                 position = max(0, first - bands.start)
                 # argsort inverts the permutation, giving rows, columns, bands
                 out[:, :, position : position + len(selected)] = samples.transpose(np.argsort(order))[:, :, [n - low for n in selected]]
@@ -176,7 +178,7 @@ class Hdf5Sink(CubeSink):
     form = "HDF5"
 
     userblock = 0
-    turned = False  # reverse the axes, for MATLAB
+    order: tuple[int, int, int] = (0, 1, 2)  # the cube's axis of each axis in the file
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
         super().__init__(path, info)
@@ -185,8 +187,8 @@ class Hdf5Sink(CubeSink):
         shape = info.shape
         # equal chunks, so that the last one is nearly full
         chunk = tuple(-(-n // -(-n // c)) for c, n in zip(CHUNK, shape, strict=True))
-        direction = -1 if self.turned else 1
-        self._cube = self._file.create_dataset("cube", shape[::direction], info.dtype, chunks=chunk[::direction])
+        in_file = [tuple(sizes[axis] for axis in self.order) for sizes in (shape, chunk)]
+        self._cube = self._file.create_dataset("cube", in_file[0], info.dtype, chunks=in_file[1])
         self.describe(self._file, self._cube)
 
     def describe(self, file: Any, cube: Any) -> None:
@@ -198,10 +200,7 @@ class Hdf5Sink(CubeSink):
             cube.attrs.create("info", text, dtype=library().string_dtype())
 
     def write(self, window: Window, samples: NDArray[Any]) -> None:
-        if self.turned:
-            self._cube[window[2], window[1], window[0]] = samples.transpose(2, 1, 0)
-        else:
-            self._cube[window] = samples
+        self._cube[tuple(window[axis] for axis in self.order)] = samples.transpose(self.order)
 
     def finish(self) -> None:
         self._file.close()

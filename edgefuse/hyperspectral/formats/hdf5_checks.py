@@ -5,11 +5,15 @@ HDF5 inflates a chunk until its stream ends, whatever the chunk's size, and foll
 
 from __future__ import annotations
 
+import logging
+import re
 import zlib
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
 
@@ -19,6 +23,11 @@ _SLACK = 4096  # bytes that compression may add to a chunk, besides a thousandth
 _MAX_RATIO = {_DEFLATE: 1032, _LZF: 90}  # largest ratio of a filter's output to its input
 _HARMLESS = 1 << 25  # bytes; what can't exceed it is not checked
 _PIECE = 1 << 16
+_MAX_ATTRIBUTE = 1 << 16  # bytes
+_MAX_BANDS = 65535
+_PLAIN = "wavelength", "wavelengths", "fwhm"  # names that come before longer ones
+_logger = logging.getLogger(__name__)
+_MAX_SIDE = 1 << 24
 
 
 def inside(file: Any, path: str) -> Any:
@@ -54,18 +63,15 @@ class Checked:
         self._packing = packing[0] if packing else 0
         self._seen: set[tuple[int, ...]] = set()
 
-    def check(self, key: tuple[slice, slice, slice]) -> None:
+    def check(self, key: tuple[slice, ...]) -> None:
         """Check the chunks of a window. Raises CubeError, and what h5py raises for a damaged file."""
         chunks = self.dataset.chunks
         if not chunks or not self._packing:
             return
-        steps = [range(s.start // c * c, s.stop, c) for s, c in zip(key, chunks, strict=True)]
-        for i in steps[0]:
-            for j in steps[1]:
-                for k in steps[2]:
-                    if (i, j, k) not in self._seen:
-                        self._check_chunk((i, j, k))
-                        self._seen.add((i, j, k))
+        for place in product(*(range(s.start // c * c, s.stop, c) for s, c in zip(key, chunks, strict=True))):
+            if place not in self._seen:
+                self._check_chunk(place)
+                self._seen.add(place)
 
     def _check_chunk(self, place: tuple[int, ...]) -> None:
         stored = self.dataset.id.get_chunk_info_by_coord(place)
@@ -93,3 +99,80 @@ def _inflated(data: bytes, checksum: bool) -> int:
         if total > _MAX_CHUNK + _MAX_CHUNK // 1000 + _SLACK:
             break
     return total
+
+
+def attribute(item: Any, name: str) -> Any:
+    """Return an attribute of at most 64 KiB; None if there is none, or if it can't be read."""
+    try:
+        found = item.attrs.get_id(name)
+        return item.attrs[name] if found.get_storage_size() <= _MAX_ATTRIBUTE else None
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError, UnicodeDecodeError):
+        return None
+
+
+def text_of(value: Any) -> str | None:
+    """Return the text of an attribute that is one text or one number; None for anything else."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.ravel()[0]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, (str, int, float, np.integer, np.floating)):
+        return str(value)
+    return None
+
+
+class Vectors:
+    """The vectors of numbers of a file, one for each band or for each row or column at most, by name."""
+
+    def __init__(self, path: Path, file: Any) -> None:
+        import h5py
+
+        self._path, self._found = path, dict[str, Any]()
+
+        def visit(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and item.ndim == 1 and 0 < item.shape[0] <= _MAX_BANDS and item.dtype.kind in "uif":
+                self._found[name] = item
+
+        file.visititems(visit)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._found[name]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return names and datasets."""
+        return list(self._found.items())
+
+    def nearest(self, words: re.Pattern[str], count: int, dataset: str, dimension: Any) -> str:
+        """Return the name of the vector of `count` numbers whose name has `words` and belongs to `dataset`; nothing if that can't be told.
+
+        dimension: dimension scale of the axis, or None. It comes first, then what has this dimension, then what is in the nearest group.
+        """
+        folder = dataset.strip("/").split("/")[:-1]
+        ranked: dict[tuple[Any, ...], list[str]] = {}
+        for name, item in self._found.items():
+            *place, last = name.split("/")
+            if len(item) == count and words.search(last):
+                common = next((n for n, (a, b) in enumerate(zip(place, folder, strict=False)) if a != b), min(len(place), len(folder)))
+                apart = dimension is None or not len(item.dims[0]) or item.dims[0][0] != dimension
+                rank = (item != dimension, apart, -common, len(place), last.lower() not in _PLAIN)
+                ranked.setdefault(rank, []).append(name)
+        best = ranked[min(ranked)] if ranked else []
+        if len(best) > 1:
+            _logger.warning("%s: %s may belong to %s; none is read", self._path, " and ".join(best[:4]), dataset)
+        return best[0] if len(best) == 1 else ""
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return a vector's numbers. Raises CubeError."""
+        return self._numbers(self._found[name])
+
+    def coordinate(self, item: Any) -> NDArray[np.float64] | None:
+        """Return the numbers of a coordinate variable of any length up to 16 million; None if it has none."""
+        if item.ndim != 1 or not 0 < item.shape[0] <= _MAX_SIDE or item.dtype.kind not in "uif":
+            return None
+        return self._numbers(item).astype(np.float64)
+
+    def _numbers(self, item: Any) -> NDArray[Any]:
+        key = (slice(0, item.shape[0]),)
+        Checked(self._path, item).check(key)
+        numbers: NDArray[Any] = item[key]
+        return numbers

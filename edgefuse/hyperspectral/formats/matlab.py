@@ -108,7 +108,7 @@ class MatSink(hdf5.Hdf5Sink):
     form = "MATLAB 7.3"
 
     userblock = _USERBLOCK
-    turned = True
+    order = (2, 1, 0)  # MATLAB reverses the axes
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
         code = f"{info.dtype.kind}{info.dtype.itemsize}"

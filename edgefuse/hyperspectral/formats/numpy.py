@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import FIELDS, CubeInfo
+from edgefuse.hyperspectral.formats import replacement
 from edgefuse.hyperspectral.formats.base import CubeSink, Window
 from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatSink, FlatSource, FlatWriter, Layout
-from edgefuse.util.files import appearing, check_space, output_error
+from edgefuse.util.files import check_space, output_error
 from edgefuse.util.spool import spool_folder
 
 _MAX_JSON = 1 << 25  # maximum bytes of the metadata, of 4 bytes per character in a .npz
@@ -107,6 +108,10 @@ class NpySink(FlatSink):
     def __init__(self, path: Path, info: CubeInfo) -> None:
         super().__init__(path, info)
         head = npy_head(info)
+        try:
+            replacement.restore(path, _sidecar(path), _sidecar(path))
+        except OSError as e:
+            raise output_error(path, e) from None
         self._writer = FlatWriter(self.part, Layout(info.shape, np.dtype(info.dtype), BIP, len(head)), head)
         fields = info.as_json()
         self._metadata_text = json.dumps(fields, indent=1) if len(fields) > 2 else None
@@ -115,12 +120,10 @@ class NpySink(FlatSink):
     def files(self) -> tuple[Path, ...]:
         return (self.path, _sidecar(self.path)) if self._metadata_text else (self.path,)
 
-    def beside(self) -> None:
-        if self._metadata_text:
-            with appearing(_sidecar(self.path)) as part:
-                part.write_text(self._metadata_text + "\n")
-        else:
-            _sidecar(self.path).unlink(missing_ok=True)
+    def publish(self) -> None:
+        sidecar = _sidecar(self.path)
+        text = f"{self._metadata_text}\n".encode() if self._metadata_text else None
+        replacement.replace(self.part, self.path, sidecar, text, sidecar if sidecar.is_file() else None)
 
 
 class NpzSource(FlatSource):

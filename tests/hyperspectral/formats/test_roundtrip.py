@@ -19,8 +19,9 @@ from tests.hyperspectral.cubes import described, samples
 
 NAMES = {
     "bsq": "a.img", "bil": "a.bil", "bip": "a.bip", "npy": "a.npy", "npz": "a.npz", "mat": "a.mat", "tiff": "a.tif", "hdf5": "a.h5",
+    "netcdf": "a.nc",
 }  # fmt: skip
-NEEDS = {"mat": "h5py", "tiff": "rasterio", "hdf5": "h5py"}
+NEEDS = {"mat": "h5py", "tiff": "rasterio", "hdf5": "h5py", "netcdf": "h5py"}
 INTEGERS_AND_FLOATS = ("u1", "i2", "u2", "i4", "u4", "f4", "f8")
 
 

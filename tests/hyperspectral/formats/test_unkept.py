@@ -19,6 +19,7 @@ from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import FORMATS, create_cube, open_cube
 from edgefuse.hyperspectral.labels import labels_of
 from edgefuse.hyperspectral.quality import Quality
+from edgefuse.sharpening.check import with_mask
 from tests.hyperspectral.cubes import described, samples, scene
 
 SHAPE = (6, 5, 4)
@@ -65,7 +66,7 @@ def tiff(path: Path, bands: NDArray[Any], after: Callable[[Any], None] | None = 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_edgefuse_writes_is_kept(form: str, tmp_path: Path) -> None:
-    for package in {"tiff": ("rasterio",), "mat": ("h5py",), "hdf5": ("h5py",)}.get(form, ()):
+    for package in {"tiff": ("rasterio",), "mat": ("h5py",), "hdf5": ("h5py",), "netcdf": ("h5py",)}.get(form, ()):
         pytest.importorskip(package)
     path = tmp_path / f"a{(*FORMATS[form], '.img')[0]}"
     with create_cube(path, described(SHAPE), form) as sink:
@@ -145,18 +146,23 @@ def test_a_mask_takes_a_value_that_no_valid_sample_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_alpha_is_no_band(declared: bool, tmp_path: Path) -> None:
+def test_alpha_is_no_band_if_it_is_declared(declared: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise it may be a mask of water: all bands are kept, and only an image to sharpen with is masked by it."""
     rasterio = pytest.importorskip("rasterio")
     bands = np.concatenate([samples((3, 6, 5)) | 1, np.full((1, 6, 5), 65535, np.uint16)])
     bands[3, :2] = 0
     kinds = rasterio.enums.ColorInterp
     meaning = (kinds.gray, kinds.undefined, kinds.undefined, kinds.alpha if declared else kinds.undefined)
-    with open_cube(tiff(tmp_path / "a.tif", bands, lambda f: setattr(f, "colorinterp", meaning))) as source:
+    with open_cube(tiff(tmp_path / "a.tif", bands, lambda f: setattr(f, "colorinterp", meaning))) as opened, with_mask(opened) as source:
         assert source.shape == (6, 5, 3)
         assert source.info.nodata == 0
         assert not source[:2].any()
         assert np.array_equal(source[2:], bands[:3, 2:].transpose(1, 2, 0))
         assert "band 4" in "; ".join(source.unkept)
+        if not declared:
+            assert np.array_equal(opened[:], bands.transpose(1, 2, 0))
+            assert opened.unkept == ()
+            assert "band 4" in caplog.text
 
 
 def test_what_a_geotiff_says_besides_is_named(tmp_path: Path) -> None:

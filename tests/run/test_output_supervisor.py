@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgefuse.events import Event, OutputState
-from edgefuse.run.supervisor import Supervisor
+from edgefuse.run.output_supervisor import Supervisor
 from edgefuse.telemetry import outputs as outputs_module
 from edgefuse.telemetry.live import Live
 from tests.support.waiting import until

@@ -1,0 +1,100 @@
+"""Georeference of a dataset in HDF5: CF's grid mapping and coordinate variables, GDAL's GeoTransform, NEON's Map_Info."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from edgefuse.hyperspectral.cube import Georeference, finite
+from edgefuse.hyperspectral.formats import envi_map_info
+from edgefuse.hyperspectral.formats.hdf5_checks import Vectors, attribute, inside, text_of
+
+_EMPTY = "This is a netCDF dimension but not a netCDF variable"
+_REGULAR = 0.01  # largest deviation of a coordinate from a regular grid, in pixels
+_MAP_INFO = "Metadata/Coordinate_System/Map_Info"
+
+
+class Placed(NamedTuple):
+    """A georeference, and the names of the datasets that it is from."""
+
+    georeference: Georeference
+    variables: set[str]
+
+
+def scale(dataset: Any, axis: int) -> Any:
+    """Return the dimension scale of an axis, or None. It is in the same file: references do not lead to others."""
+    scales = dataset.dims[axis]
+    return scales[0] if len(scales) else None
+
+
+def is_empty(dataset: Any) -> bool:
+    """Return whether a dimension scale only names a dimension, without coordinates, as netCDF writes those."""
+    return (text_of(attribute(dataset, "NAME")) or "").startswith(_EMPTY)
+
+
+def georeference(file: Any, dataset: Any, scales: Sequence[Any], vectors: Vectors) -> Placed | None:
+    """Return the georeference of a dataset; scales: dimension scales of its rows and its columns, or None."""
+    if (placed := _neon(file, dataset)) is not None:
+        return placed
+    mapping = _grid_mapping(file, dataset)
+    system = "" if mapping is None else text_of(attribute(mapping, "crs_wkt")) or text_of(attribute(mapping, "spatial_ref")) or ""
+    used = set() if mapping is None else {str(mapping.name).strip("/")}
+    rows, columns = (_axis(item, vectors) for item in scales)
+    if rows is not None and columns is not None:
+        used |= {str(item.name).strip("/") for item in scales}
+        degrees = all((text_of(attribute(item, "units")) or "").startswith("degree") for item in scales)
+        (top, dy), (left, dx) = rows, columns
+        return Placed(Georeference((dx, 0.0, left, 0.0, dy, top), system or ("EPSG:4326" if degrees else "")), used)
+    if mapping is not None:
+        try:
+            c, a, b, f, d, e = finite((text_of(attribute(mapping, "GeoTransform")) or "").split())
+        except ValueError:
+            return None
+        return Placed(Georeference((a, b, c, d, e, f), system), used)
+    return None
+
+
+def _grid_mapping(file: Any, dataset: Any) -> Any:
+    """Return the variable that the attribute `grid_mapping` names: in the dataset's group, or the nearest one above."""
+    name = (text_of(attribute(dataset, "grid_mapping")) or "").partition(":")[0].strip().strip("/")
+    if not name:
+        return None
+    folder = str(dataset.name).strip("/").split("/")[:-1]
+    for depth in range(len(folder), -1, -1):
+        if (found := inside(file, "/".join([*folder[:depth], *name.split("/")]))) is not None:
+            return found
+    return None
+
+
+def _axis(coordinate: Any, vectors: Vectors) -> tuple[float, float] | None:
+    """Return the start and the step of a regular coordinate variable: of the edge before the first pixel; None for any other."""
+    if coordinate is None or is_empty(coordinate):
+        return None
+    values = vectors.coordinate(coordinate)
+    if values is None or len(values) < 2 or not np.isfinite(values).all():
+        return None
+    unit = (text_of(attribute(coordinate, "units")) or "").lower()
+    values = values * (1000.0 if unit in ("km", "kilometer", "kilometers") else 1.0)
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    if not step or np.abs(values - (values[0] + step * np.arange(len(values)))).max() > _REGULAR * abs(step):
+        return None
+    return float(values[0] - step / 2), float(step)
+
+
+def _neon(file: Any, dataset: Any) -> Placed | None:
+    """Return the georeference of NEON's layout: an ENVI `map info` and an EPSG code beside the reflectance."""
+    folder = str(dataset.name).strip("/").rpartition("/")[0]
+    place = f"{folder}/{_MAP_INFO}".strip("/")
+    item = inside(file, place)
+    text = None if item is None or getattr(item, "shape", None) != () else text_of(item[()])
+    if not text:
+        return None
+    code = inside(file, place.replace("Map_Info", "EPSG Code"))
+    number = "" if code is None or getattr(code, "shape", None) != () else (text_of(code[()]) or "").strip()
+    try:
+        found = envi_map_info.place(text, f"EPSG:{number}" if number.isdecimal() else "")
+    except (ValueError, OverflowError):
+        return None
+    return None if found is None else Placed(found, {place, *([code.name.strip("/")] if code is not None else [])})
