@@ -140,7 +140,6 @@ WRONG = [
     ("view = 1", "view", "1", "a string"),
     ('palette = "blue"', "palette", "'blue'", "one of white-hot, black-hot, ironbow, rainbow"),
     ("isotherm = -300", "isotherm", "-300", "a number from -273.15 to 5000"),
-    ('overlay = ["date"]', "overlay", "('date',)", "a list of words of scale, spots, time, name"),
     ("camera_name = 1", "camera_name", "1", "a string"),
     ("save = 1", "save", "1", "a string"),
     ('save = ""', "save", "''", "a non-empty string"),
