@@ -14,11 +14,11 @@ from edgefuse.calibration.registration import Calibration, Registration
 from edgefuse.errors import CalibrationError, EdgeFuseError, OutputError, SettingsError, SourceError
 from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser, load
-from edgefuse.settings import RunSettings
+from edgefuse.settings import RunSettings, Settings
+from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink, open_sink
 from edgefuse.sources import Source, open_source
 from edgefuse.sources.recorded import RecordedSource
-from edgefuse.thermal.units import DegreeUnit
 from edgefuse.util import files, shape
 from edgefuse.util.uri import expand
 from edgefuse.views import display as views
@@ -102,10 +102,12 @@ def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fu
     )
 
 
-def display(s: RunSettings, calibration: Calibration | None, live: bool, unit: DegreeUnit = "celsius") -> Display | None:
+def display(given: Settings, calibration: Calibration | None, live: bool) -> Display | None:
     """Make what draws the picture; None where the fused picture is shown as it is. live: of the source. Raises SettingsError."""
-    options = ViewOptions(s.palette, s.isotherm)
-    return views.make(s.view, options, s.overlay, s.camera_name or socket.gethostname(), live, calibration, unit)
+    s, thermal = given.run, given.tables.get("thermal") or ThermalSettings()
+    regions = {name: shape.parse(region.shape) for name, region in given.tables.get("region", {}).items()}
+    options, name = ViewOptions(s.palette, s.isotherm), s.camera_name or socket.gethostname()
+    return views.make(s.view, options, s.overlay, name, live, calibration, regions, thermal.unit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ Unchanged components stay open, above all cameras, which take seconds to restart
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,17 +53,19 @@ class RunSession:
         """Opens everything. Raises EdgeFuseError, with nothing left open."""
         self.settings, self.telemetry = given, Telemetry()
         self.reloads = {"applied": 0, "refused": 0}
+        self._changing = threading.Lock()  # held while settings are exchanged, or the view is
         s = given.run
         validate.check_parts(given)
         with ExitStack() as undo:
             self._calibration = LoadedCalibration.from_settings(s)
             self.live = Live(self.report)
+            self.live.register_command("view", self._choose_view)
             self.source = undo.enter_context(self._open_source(s, self._calibration))
             build.check_outputs(s, build.inputs(s, self.source))
             build.check_regions(given.tables, self.source)
             self._sinks = self._open_sinks(s, undo)
             self.fuser = undo.enter_context(build.fuser(s, self._calibration.calibration, self.source.info.sequence))
-            self.fuser.display = build.display(s, self._calibration.calibration, self.source.info.live, _thermal(given).unit)
+            self.fuser.display = build.display(given, self._calibration.calibration, self.source.info.live)
             self._recorded = undo.enter_context(build.with_raw_recording(self.source, s, self.live.emit))
             # attachments opened early may request a report while later ones are opened
             info = self._info(s, self.fuser)
@@ -151,11 +154,24 @@ class RunSession:
                 sinks[output] = undo.enter_context(GuardedSink(safe(output.target), made, keep_going, self.live.emit))
         return sinks
 
+    def _choose_view(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Show the view `given["view"]` from the next frame on, until a reload. Raises SettingsError for an unknown one."""
+        with self._changing:
+            chosen = replace(self.settings, run=replace(self.settings.run, view=str(given.get("view"))))
+            self.fuser.display = build.display(chosen, self._calibration.calibration, self.source.info.live)
+            self.settings = chosen
+        self.live.emit(Event("view", chosen.run.view, {"state": "shown"}))
+        return {"view": chosen.run.view}
+
     def exchange(self, new: Settings) -> list[str]:
         """Apply new settings from the next frame on. Returns the changed keys of the settings file.
 
         Raises EdgeFuseError where that fails; the run then continues as before.
         """
+        with self._changing:
+            return self._exchange(new)
+
+    def _exchange(self, new: Settings) -> list[str]:
         validate.check_parts(new)
         s, calibration = new.run, LoadedCalibration.from_settings(new.run)
         changed = _changed(self.settings, new) + (["run.calibration"] if calibration != self._calibration else [])
@@ -186,7 +202,7 @@ class RunSession:
                     fuser = undo.enter_context(build.fuser(s, calibration.calibration, self.source.info.sequence))
                 recorded = self._recorded
             build.check_regions(new.tables, self.source)
-            display = build.display(s, calibration.calibration, self.source.info.live, _thermal(new).unit)
+            display = build.display(new, calibration.calibration, self.source.info.live)
             self._attachments.exchange(validate.placed(new), self._info(s, fuser))
             undo.pop_all()
         # nothing below can fail

@@ -26,7 +26,7 @@ from edgefuse.util.uri import expand, parse
 
 def check_parts(given: Settings) -> None:
     """Check cameras, view, outputs and the attachments' tables. Raises EdgeFuseError."""
-    build.display(given.run, None, live=False)
+    build.display(given, None, live=False)
     if given.run.camera:
         camera_source.check(given.run.camera)
     _check_outputs(given.run)

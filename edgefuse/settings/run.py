@@ -89,23 +89,21 @@ class RunSettings:
         default=DEFAULT_VIEW,
         metadata={
             "help": "picture to show, record and stream: fused, edges, highlight, inset or side-by-side (docs/how-to/views.md)",
-            "live": True,
         },
     )
-    palette: Palette = field(default="ironbow", metadata={"help": "colours of infrared in the other views", "live": True})
+    palette: Palette = field(default="ironbow", metadata={"help": "colours of infrared in the other views"})
     isotherm: float | None = field(
         default=None,
         metadata={
             "help": "degrees Celsius from which the view highlight tints (default: what is far warmer than the rest)",
             "min": -273.15,
             "max": 5000.0,
-            "live": True,
         },
     )
     overlay: tuple[OverlayPart, ...] = field(
-        default=(), metadata={"help": "draw these into the picture: scale, spots, time, name; separated by commas", "live": True}
+        default=(), metadata={"help": "draw these into the picture: scale, spots, regions, time, name; separated by commas"}
     )
-    camera_name: str = field(default="", metadata={"help": "name that the overlay name shows (default: the host name)", "live": True})
+    camera_name: str = field(default="", metadata={"help": "name that the overlay name shows (default: the host name)"})
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})
     save_format: Literal["png", "jpg"] = field(default="png", metadata={"help": "file format of --save"})
     record: str | None = field(default=None, metadata={"help": "write the fused frames to a video: .mp4, .mkv, .mov or .avi"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,8 +12,9 @@ from edgefuse import registry
 from edgefuse.calibration.registration import Calibration
 from edgefuse.frames import FramePair
 from edgefuse.thermal.units import DegreeUnit
+from edgefuse.util.shape import Shape
 from edgefuse.views.base import Picture, Scene, View, ViewOptions
-from edgefuse.views.marks import MarkSource, on_visible, spot_marks
+from edgefuse.views.marks import MarkSource, on_visible, region_marks, spot_marks
 from edgefuse.views.options import DEFAULT_VIEW, OverlayPart
 from edgefuse.views.overlay import Overlay
 
@@ -27,10 +28,10 @@ class Display:
     ) -> None:  # fmt: skip
         """parts: of the overlay. name: for the part "name". live: capture times are of this machine's monotonic clock, so their date is
         known. calibration: of the infrared frames, for the marks. marks: make further marks of each pair, beside the part "spots".
-        unit: of the temperatures shown."""
+        unit: of the temperatures."""
         self._view, self._parts, self._name, self._live, self._calibration = view, frozenset(parts), name, live, calibration
-        self._unit = unit
         self._marks: list[MarkSource] = [*([partial(spot_marks, unit=unit)] if "spots" in self._parts else []), *marks]
+        self._unit = unit
 
     def draw(self, scene: Scene) -> Picture:
         """Return the picture to show: uint8, (H, W) or BGR (H, W, 3). It is one of the scene's arrays where nothing is drawn."""
@@ -57,11 +58,12 @@ class Display:
 
 def make(
     view: str, options: ViewOptions, parts: Sequence[OverlayPart], name: str, live: bool, calibration: Calibration | None,
-    unit: DegreeUnit = "celsius",
+    regions: Mapping[str, Shape] | None = None, unit: DegreeUnit = "celsius",
 ) -> Display | None:  # fmt: skip
     """Return the display for settings; None where the fused picture is shown as it is. Raises SettingsError for an unknown view."""
     made: View = registry.get("edgefuse.views", view)(options)
-    return Display(made, parts, name, live, calibration, unit=unit) if view != DEFAULT_VIEW or parts else None
+    marks = [partial(region_marks, places=regions, unit=unit)] if regions and "regions" in parts else []
+    return Display(made, parts, name, live, calibration, marks, unit) if view != DEFAULT_VIEW or parts else None
 
 
 def _time(pair: FramePair, live: bool) -> str:

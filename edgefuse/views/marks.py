@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgefuse.calibration.registration import Calibration, project
 from edgefuse.frames import FramePair
+from edgefuse.thermal import degrees, units
+from edgefuse.thermal.regions import measure
 from edgefuse.thermal.spots import spots
-from edgefuse.thermal.units import SIGNS, DegreeUnit, shown
+from edgefuse.thermal.units import DegreeUnit
+from edgefuse.util import shape
+from edgefuse.util.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,9 @@ class Mark:
 MarkSource = Callable[[FramePair], Sequence[Mark]]  # makes the marks of a pair, in shares of its infrared frame
 
 
-def degrees(celsius: float, unit: DegreeUnit = "celsius") -> str:
-    """Return a temperature in a unit as a person reads it."""
-    return f"{shown(celsius, unit):.1f} {SIGNS[unit]}"
+def value(number: float, known: bool, unit: DegreeUnit) -> str:
+    """Return degrees Celsius (known) in `unit`, or counts, as a person reads them."""
+    return f"{units.shown(number, unit):.1f} {units.SIGNS[unit]}" if known else f"{number:.0f}"
 
 
 def spot_marks(pair: FramePair, unit: DegreeUnit = "celsius") -> Sequence[Mark]:
@@ -41,11 +45,32 @@ def spot_marks(pair: FramePair, unit: DegreeUnit = "celsius") -> Sequence[Mark]:
     if extremes is None:
         return ()
     law, (width, height) = pair.infrared.radiometry, pair.infrared.size
-    known = law is not None and law.scale is not None
     return [
-        Mark(f"{word} {degrees(spot.value, unit) if known else f'{spot.value:.0f}'}", (spot.x + 0.5) / width, (spot.y + 0.5) / height)
+        Mark(f"{word} {value(spot.value, degrees.known(law), unit)}", (spot.x + 0.5) / width, (spot.y + 0.5) / height)
         for word, spot in zip(("min", "max"), extremes, strict=True)
     ]
+
+
+def region_marks(pair: FramePair, places: Mapping[str, Shape], unit: DegreeUnit = "celsius") -> Sequence[Mark]:
+    """Return the regions of the infrared frame, with their name and mean; a line or a polygon as the rectangle around it.
+
+    A region without a value, as outside the frame, is left out.
+    """
+    if pair.missing == "infrared":
+        return ()
+    made, (width, height) = [], pair.infrared.size
+    for name, place in places.items():
+        found, where = measure(pair.infrared, name, place), shape.area(place, pair.infrared.data.shape)
+        if isinstance(found, str) or where is None:
+            continue
+        label = f"{name} {value(found.mean, found.unit == 'celsius', unit)}"
+        x, y = where.columns.start / width, where.rows.start / height
+        columns, rows = where.columns.stop - where.columns.start, where.rows.stop - where.rows.start
+        if columns == rows == 1:
+            made.append(Mark(label, x + 0.5 / width, y + 0.5 / height))
+        else:
+            made.append(Mark(label, x, y, columns / width, rows / height))
+    return made
 
 
 def on_visible(mark: Mark, calibration: Calibration | None) -> Mark:

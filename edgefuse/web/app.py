@@ -60,7 +60,7 @@ class Site:
             "/": self._page, "/stream.mjpg": self._stream, "/picture.png": self._picture, "/state.json": self._state_json,
             "/history.json": self._history, "/report.json": self._report, "/healthz": self._health, "/metrics": self._metrics,
         }  # fmt: skip
-        post = {"/record": self._record, "/login": self._login}
+        post = {"/record": self._record, "/view": self._choose_view, "/login": self._login}
         routes = [Route(path, do, methods=["GET"]) for path, do in get.items()]
         routes += [Route(path, do, methods=["POST"]) for path, do in post.items()]
         made = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found, Exception: _server_error})
@@ -126,6 +126,8 @@ class Site:
         self._pictures += 1
         try:
             made = await self._run_in(self._draw, self.renderer.png, newest[1], view, over, share)
+        except ValueError as e:
+            return PlainTextResponse(f"{e}\n", 409)
         finally:
             self._pictures -= 1
         name = f"edgefuse-{view.name}-{time.strftime('%Y%m%d-%H%M%S')}.png"
@@ -171,14 +173,29 @@ class Site:
             return PlainTextResponse('expected JSON: {"on": true} or {"on": false}\n', 400 if body is not None else 413)
         if "record" not in self._live.commands:
             return PlainTextResponse("recording is not set up; add a [recording] table to the settings\n", 409)
+        return await self._do("record", {"on": on})
+
+    async def _choose_view(self, request: Request) -> Response:
+        body = await _body(request)
+        try:
+            given = json.loads(body or b"")
+        except (ValueError, RecursionError):
+            given = None
+        name = given.get("view") if isinstance(given, dict) and given.keys() == {"view"} else None
+        if request.headers.get("content-type") != "application/json" or not isinstance(name, str):
+            return PlainTextResponse('expected JSON: {"view": NAME}\n', 400 if body is not None else 413)
+        return await self._do("view", {"view": name})
+
+    async def _do(self, command: str, arguments: Mapping[str, Any]) -> Response:
+        """Run a command and return its answer."""
         try:
             answer: Mapping[str, Any] = await asyncio.wait_for(
-                self._run_in(self._command, self._live.run_command, "record", {"on": on}), _COMMAND_TIMEOUT_S
+                self._run_in(self._command, self._live.run_command, command, arguments), _COMMAND_TIMEOUT_S
             )
         except EdgeFuseError as e:
             return PlainTextResponse(f"{e}\n", 409)
         except TimeoutError:
-            return PlainTextResponse("no answer yet; check whether it is recording\n", 504)
+            return PlainTextResponse("no answer yet; look at the page's state\n", 504)
         self._cached_state = (-_STATE_CACHE_S, b"")
         return Response(json.dumps(dict(answer), default=str), media_type="application/json")
 

@@ -1,14 +1,15 @@
 "use strict";
 const $ = id => document.getElementById(id);
 const NAMES = {visible: "Visible", fused: "Fused", infrared: "Infrared", map: "Map"};
-const stage = $("stage"), canvas = $("picture"), pen = canvas.getContext("2d"), blend = $("blend"), palette = $("palette");
+const stage = $("stage"), canvas = $("picture"), pen = canvas.getContext("2d"), blend = $("blend"), palette = $("palette"), chosen = $("chosen");
+let chosenAt = -Infinity;
 const HISTORY = 300, STATE_MS = 1000, LATE_MS = 5000;
 
 // the view: a blend from -1 (visible) over 0 (fused) to 1 (infrared), or the map
 const view = {map: false, inputs: false, spots: true, paused: false};
 const share = () => Number(blend.value) / 100;
 const named = name => name === "infrared" ? `infrared:${palette.value}` : name;
-const base = () => view.map ? "map" : Math.abs(share()) === 1 ? (share() < 0 ? "visible" : "infrared") : "fused";
+const base = () => view.map ? "map" : Math.abs(share()) === 1 ? (share() < 0 ? "visible" : "infrared") : over() ? "fused" : "shown";
 const over = () => view.map || share() === 0 || Math.abs(share()) === 1 ? null : share() < 0 ? "visible" : "infrared";
 function wanted() {
   const names = new Set([base()]);
@@ -126,10 +127,12 @@ function draw() {
 const SIGNS = { celsius: "°C", fahrenheit: "°F" };
 const degrees = spot => facts.unit in SIGNS ? `${spot.value.toFixed(1).replace("-", "−")} ${SIGNS[facts.unit]}` : `${Math.round(spot.value)} counts`;
 function spots() {
+  // these views show the infrared picture elsewhere than the fused one does
+  const moved = base() === "shown" && !["fused", "edges", "highlight"].includes(chosen.value);
   for (const [id, key, out] of [["hot", "hottest", "hottest"], ["cold", "coldest", "coldest"]]) {
     const spot = facts[key], mark = $(id);
     const inside = spot && spot.x >= 0 && spot.x <= 1 && spot.y >= 0 && spot.y <= 1;
-    mark.hidden = !inside || !view.spots;
+    mark.hidden = !inside || !view.spots || moved;
     if (inside) {
       // keep marks at the edge inside
       mark.style.left = `clamp(.8rem, ${spot.x * 100}%, 100% - .8rem)`;
@@ -151,7 +154,7 @@ function say(text) { $("said").textContent = text; }
 function describe() {
   if (view.map) return "Map";
   const s = share();
-  if (s === 0) return "Fused";
+  if (s === 0) return chosen.value === "fused" ? "Fused" : `View ${chosen.value}`;
   if (Math.abs(s) === 1) return s < 0 ? "Visible" : "Infrared";
   return `Fused, ${Math.round(Math.abs(s) * 100)} % ${s < 0 ? "visible" : "infrared"}`;
 }
@@ -189,6 +192,16 @@ blend.addEventListener("keydown", event => {
 function nudge(step) { blend.value = Number(blend.value) + step; view.map = false; changed(); }
 document.querySelectorAll("[data-view]").forEach(button => button.addEventListener("click", () => look(button.dataset.view)));
 palette.addEventListener("change", () => { if (!view.map && share() <= 0 && !view.inputs) look("infrared"); else changed(); });
+chosen.addEventListener("change", async () => {
+  chosenAt = performance.now();
+  try {
+    const answer = await fetch("/view", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({view: chosen.value})});
+    if (!answer.ok) throw new Error(await answer.text());
+    say(`The view ${chosen.value} is shown, recorded and streamed.`);
+    look("fused");
+  } catch (error) { say(error.message); }
+  chosenAt = performance.now();
+});
 for (const what of ["inputs", "spots", "pause"]) $(what).addEventListener("click", () => toggle(what === "pause" ? "paused" : what));
 $("full").addEventListener("click", full);
 function full() {
@@ -216,10 +229,15 @@ const keys = $("keys");
 $("help").addEventListener("click", () => keys.showModal());
 keys.addEventListener("close", () => { if (keys.contains(document.activeElement)) document.activeElement.blur(); });
 document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || keys.open || event.target === palette) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || keys.open || event.target === palette || event.target === chosen) return;
   const does = {
     1: () => look("visible"), 2: () => look("fused"), 3: () => look("infrared"), 4: () => look("map"),
     arrowleft: () => nudge(-10), arrowright: () => nudge(10),
+    v: () => {
+      if (chosen.disabled) return;
+      chosen.selectedIndex = (chosen.selectedIndex + 1) % chosen.length;
+      chosen.dispatchEvent(new Event("change"));
+    },
     p: () => { palette.selectedIndex = (palette.selectedIndex + 1) % palette.length; palette.dispatchEvent(new Event("change")); },
     i: () => toggle("inputs"), t: () => toggle("spots"), f: full, s: () => $("snapshot").click(), r: () => $("record").click(),
     "?": () => keys.showModal(),
@@ -330,6 +348,9 @@ function show(s) {
     ["Version", report.edgefuse || ""],
   ]);
   events(s.events);
+  chosen.disabled = !s.commands.includes("view");
+  // another viewer may have changed it; a report may be two seconds old
+  if (report.view && report.view !== chosen.value && performance.now() - chosenAt > 3000 && document.activeElement !== chosen) { chosen.value = report.view; changed(); }
   const may = s.commands.includes("record"), button = $("record");
   button.disabled = !may;
   button.title = may ? "Record (R)" : "Recording is not set up: add [recording] to the settings";

@@ -10,6 +10,7 @@ from importlib.resources import files
 
 from starlette.responses import HTMLResponse, Response
 
+from edgefuse import registry
 from edgefuse.thermal import palettes
 
 
@@ -31,7 +32,8 @@ def _policy(style: str, script: str = "") -> str:
 def _made() -> tuple[str, str]:
     style, script = _text("page.css"), _text("page.js")
     options = "".join(f'<option value="{name}">{name}</option>' for name in palettes.NAMES)
-    parts = {"@STYLE@": style, "@SCRIPT@": script, "@PALETTES@": options}
+    views = "".join(f'<option value="{escape(name)}">{escape(name)}</option>' for name in registry.names("edgefuse.views"))
+    parts = {"@STYLE@": style, "@SCRIPT@": script, "@PALETTES@": options, "@VIEWS@": views}
     page = _text("page.html")
     for name, text in parts.items():
         page = page.replace(name, text)

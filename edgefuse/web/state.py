@@ -28,6 +28,7 @@ _REPORT_KEYS = (
     "model",
     "edgefuse",
     "calibration",
+    "view",
     "peak_resident_mb",
     "thermal",
     "recording",

@@ -1,4 +1,4 @@
-"""Views of a frame: the fused picture, its two inputs and the blending map, as arrays, JPEG or PNG."""
+"""Views of a frame on the page: what the run shows, the fused picture, its two inputs and the blending map, as arrays, JPEG or PNG."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgefuse.util.uri import expand
 
 log = logging.getLogger(__name__)
 
-NAMES = ("fused", "visible", "infrared", "map")
+NAMES = ("fused", "visible", "infrared", "map", "shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class View:
 
     @classmethod
     def parse(cls, text: str) -> View:
-        """Parse fused, visible, map, infrared or infrared:PALETTE. Raises ValueError that lists the choices."""
+        """Parse fused, shown, visible, map, infrared or infrared:PALETTE. Raises ValueError that lists the choices."""
         name, _, palette = text.partition(":")
         if name not in NAMES or (palette and (name != "infrared" or palette not in palettes.NAMES)):
             raise ValueError(f"no such view; choose from {', '.join(NAMES)}, and infrared:PALETTE with {', '.join(palettes.NAMES)}")
@@ -90,12 +90,16 @@ class ViewRenderer:
         picture = self.picture(fused, view)
         if over is not None and share > 0:
             first, second = (cv2.cvtColor(p, cv2.COLOR_GRAY2BGR) if p.ndim == 2 else p for p in (picture, self.picture(fused, over)))
+            if first.shape != second.shape:
+                raise ValueError(f"{view} and {over} have different sizes, so they can't be blended")
             picture = np.asarray(cv2.addWeighted(first, 1 - share, second, share, 0), np.uint8)
         return bytes(images.encode(picture, ".png"))
 
     def _draw(self, fused: FusedFrame, view: View) -> NDArray[np.uint8]:
         if view.name == "fused":
             return fused.fused
+        if view.name == "shown":
+            return fused.data
         if view.name == "visible":
             return visible_8(fused.pair)
         if view.name == "map":

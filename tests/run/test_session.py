@@ -103,6 +103,12 @@ def test_the_view_changes_while_fuser_and_outputs_stay(tmp_path: Path) -> None:
         assert shapes
         with pytest.raises(EdgeFuseError, match="unknown view 'sideways'"):
             running.exchange(told(view="sideways"))
+        # by a command, as from the page, until the next reload
+        with pytest.raises(EdgeFuseError, match="unknown view"):
+            running.live.run_command("view", {"view": "sideways"})
+        assert running.live.run_command("view", {"view": "fused"}) == {"view": "fused"}
+        assert running.settings.run.view == "fused"
+        running.exchange(told(**given, view="side-by-side"))
         running.exchange(told(**given))
         until(lambda: shapes[-1] == ((64, 64, 3), (64, 64, 3)), "the fused picture again")
     sizes = {cv2.imread(str(path)).shape for path in (tmp_path / "out").glob("*.png")}

@@ -58,6 +58,11 @@ def test_every_key_is_accepted_in_a_file(tmp_path: Path) -> None:
     sharpness = 2
     targets = 0.5
     steady = "off"
+    view = "edges"
+    palette = "rainbow"
+    isotherm = 40
+    overlay = ["scale", "time"]
+    camera_name = "Gate 3"
     save = "out"
     save_format = "jpg"
     record = "fused.mp4"
@@ -71,6 +76,7 @@ def test_every_key_is_accepted_in_a_file(tmp_path: Path) -> None:
         sharpness=2,
         targets=0.5, steady="off", save="out", save_format="jpg", record="fused.mp4",
         sink=("folder:a", "folder:b"), report="r.json", frames=10**12,
+        view="edges", palette="rainbow", isotherm=40, overlay=("scale", "time"), camera_name="Gate 3",
     )  # fmt: skip
 
 
@@ -134,7 +140,6 @@ WRONG = [
     ("view = 1", "view", "1", "a string"),
     ('palette = "blue"', "palette", "'blue'", "one of white-hot, black-hot, ironbow, rainbow"),
     ("isotherm = -300", "isotherm", "-300", "a number from -273.15 to 5000"),
-    ('overlay = ["date"]', "overlay", "('date',)", "a list of words of scale, spots, time, name"),
     ("camera_name = 1", "camera_name", "1", "a string"),
     ("save = 1", "save", "1", "a string"),
     ('save = ""', "save", "''", "a non-empty string"),
@@ -149,6 +154,11 @@ WRONG = [
     ("frames = 0", "frames", "0", "a whole number from 1 to 1000000000000"),
     ("frames = -1", "frames", "-1", "a whole number from 1 to 1000000000000"),
     ("frames = 1000000000001", "frames", "1000000000001", "a whole number from 1 to 1000000000000"),
+    ('view = ""', "view", "''", "a non-empty string"),
+    ('palette = "iron"', "palette", "'iron'", "one of white-hot, black-hot, ironbow, rainbow"),
+    ("isotherm = -300", "isotherm", "-300", "a number from -273.15 to 5000"),
+    ('overlay = ["clock"]', "overlay", "('clock',)", "a list of words of scale, spots, regions, time, name"),
+    ("camera_name = 3", "camera_name", "3", "a string"),
     ("frames = nan", "frames", "nan", "a whole number"),
 ]
 

@@ -13,16 +13,18 @@ import pytest
 from edgefuse.calibration.registration import Calibration
 from edgefuse.frames import FramePair
 from edgefuse.thermal.levels import Levels
+from edgefuse.thermal.units import DegreeUnit
+from edgefuse.util import shape
 from edgefuse.views import display, text
 from edgefuse.views.base import ViewOptions
 from edgefuse.views.display import Display
 from edgefuse.views.fused import FusedView
-from edgefuse.views.marks import Mark, on_visible, spot_marks
+from edgefuse.views.marks import Mark, on_visible, region_marks, spot_marks
 from edgefuse.views.options import OverlayPart
 from edgefuse.views.overlay import Overlay
 from tests.views.scenes import scene
 
-ALL: tuple[OverlayPart, ...] = ("scale", "spots", "time", "name")
+ALL: tuple[OverlayPart, ...] = ("scale", "spots", "regions", "time", "name")
 GROUNDS = {
     "black": np.zeros((240, 320, 3), np.uint8),
     "white": np.full((240, 320, 3), 255, np.uint8),
@@ -111,13 +113,15 @@ def test_the_scale_bar_shows_the_palette_and_its_ends(monkeypatch: pytest.Monkey
     texts: list[str] = []
     monkeypatch.setattr(text, "put", lambda picture, shown, *more: texts.append(shown))
     colours = np.stack([np.arange(256)] * 3, axis=1).astype(np.uint8)
-    for levels, wanted in (
-        (Levels(-3.4, 36.6, True), ["37 °C", "-3 °C"]), (Levels(20.04, 24.0, True), ["24.0 °C", "20.0 °C"]),
-        (Levels(7000, 8000, False), ["8000", "7000"]), (None, ["warm", "cold"]),
-    ):  # fmt: skip
+    cases: tuple[tuple[Levels | None, DegreeUnit, list[str]], ...] = (
+        (Levels(-3.4, 36.6, True), "celsius", ["37 °C", "-3 °C"]), (Levels(20.04, 24.0, True), "celsius", ["24.0 °C", "20.0 °C"]),
+        (Levels(0.0, 100.0, True), "fahrenheit", ["212 °F", "32 °F"]), (Levels(7000, 8000, False), "fahrenheit", ["8000", "7000"]),
+        (None, "celsius", ["warm", "cold"]),
+    )  # fmt: skip
+    for levels, unit, wanted in cases:
         texts.clear()
         picture = np.zeros((240, 320, 3), np.uint8)
-        Overlay(picture).scale(colours, levels, on_left=False)
+        Overlay(picture).scale(colours, levels, on_left=False, unit=unit)
         assert texts == wanted
     column = picture[60:180, 305, 0].astype(int)
     assert column[0] == 255
@@ -131,11 +135,31 @@ def test_spots_have_degrees_where_known_else_counts() -> None:
     labels = {mark.label: (mark.x, mark.y) for mark in spot_marks(pair)}
     assert labels["max 60.0 °C"] == (16.5 / 64, 12.5 / 48)
     assert "min 20.0 °C" in labels
+    assert {mark.label for mark in spot_marks(pair, "fahrenheit")} == {"max 140.0 °F", "min 68.0 °F"}
     without = replace(pair, infrared=replace(pair.infrared, radiometry=None))
     assert [mark.label for mark in spot_marks(without)] == ["min 29315", "max 33315"]
     assert not spot_marks(scene(missing="infrared").pair)
     eight = replace(pair, infrared=replace(pair.infrared, data=np.zeros((48, 64), np.uint8)))
     assert not spot_marks(eight)
+
+
+def test_regions_have_their_name_and_mean() -> None:
+    pair = scene().pair
+    places = {"stove": shape.parse("8x8+16+12"), "spot": shape.parse("17,13"), "far": shape.parse("900,900")}
+    marks = {mark.label: mark for mark in region_marks(pair, places)}
+    assert marks.keys() == {"stove 60.0 °C", "spot 60.0 °C"}
+    stove, spot = marks["stove 60.0 °C"], marks["spot 60.0 °C"]
+    assert (stove.x * 64, stove.y * 48, stove.width * 64, stove.height * 48) == pytest.approx((16, 12, 8, 8))
+    assert (spot.x * 64, spot.y * 48, spot.width, spot.height) == pytest.approx((17.5, 13.5, 0, 0))
+    assert [mark.label for mark in region_marks(pair, {"a": places["spot"]}, "fahrenheit")] == ["a 140.0 °F"]
+    assert not region_marks(scene(missing="infrared").pair, places)
+    made = scene((320, 240))
+    shown = display.make("fused", ViewOptions(), ("regions",), "", False, None, {"stove": shape.parse("25%x25%+50%+50%")})
+    assert shown is not None
+    assert (shown.draw(made) != made.fused)[120, 160:240].all()
+    bare = display.make("fused", ViewOptions(), ("regions",), "", False, None)
+    assert bare is not None
+    np.testing.assert_array_equal(bare.draw(made), made.fused)
 
 
 def test_marks_follow_the_calibration_and_those_outside_are_left_out() -> None:

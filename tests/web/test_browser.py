@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_everything_works_with_the_keyboard_alone(serve: Serve, tab: Any, plain:
     # every control is reached by Tab, in visual order
     page.evaluate("document.activeElement.blur()")
     reached = []
-    for _ in range(16):
+    for _ in range(17):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.dataset.view || ''"))
     wanted = ["help", "blend", "visible", "fused", "infrared", "palette", "map", "inputs", "spots", "pause", "full", "snapshot"]
@@ -251,3 +252,37 @@ def test_the_token_is_asked_for_once(serve: Serve, tab: Any, plain: FusedFrame) 
     page.wait_for_selector("#picture")
     near(page, (0, 255, 0))
     assert page.evaluate("document.cookie") == ""
+
+
+def test_the_view_of_the_run_is_chosen_on_the_page(serve: Serve, tab: Any, plain: FusedFrame) -> None:
+    served, asked = serve(), []
+    served.facts["view"] = "fused"
+    red = np.zeros((96, 256, 3), np.uint8)
+    red[..., 2] = 255
+    shown = [plain]
+    served.feed(shown)
+
+    def do(given: Any) -> dict[str, Any]:
+        asked.append(given["view"])
+        served.facts["view"] = given["view"]
+        shown[0] = replace(plain, data=red, beneath=plain.data)
+        return dict(given)
+
+    page = tab(served.web.url)
+    near(page, (0, 255, 0))
+    assert page.is_disabled("#chosen")
+    served.live.register_command("view", do)
+    page.wait_for_selector("#chosen:not([disabled])")
+    page.select_option("#chosen", "side-by-side")
+    near(page, (255, 0, 0))
+    becomes(page, "document.getElementById('badge').textContent === 'View side-by-side'")
+    assert page.is_hidden("#hot")
+    # the slider still starts from the fused picture
+    page.locator("#blend").evaluate("e => { e.value = -50; e.dispatchEvent(new Event('input')) }")
+    near(page, (0, 128, 128))
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("v")
+    until(lambda: page.wait_for_timeout(20) or asked == ["side-by-side", "fused"], "the next view to be asked for")
+    # another viewer's choice
+    served.facts["view"] = "inset"
+    becomes(page, "document.getElementById('chosen').value === 'inset'")

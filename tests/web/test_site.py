@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -138,3 +139,34 @@ def test_metrics_without_prometheus_client_name_the_install_command(serve: Serve
 def test_the_wrong_method(serve: Serve, method: str, path: str) -> None:
     with serve().ask(method, path) as answer:
         assert answer.status == 405
+
+
+def test_the_view_is_chosen_by_a_command_and_shown_beside_the_fused_picture(serve: Serve, frames: list[FusedFrame]) -> None:
+    page, asked = serve(), []
+    body = b'{"view": "edges"}'
+    with page.ask("POST", "/view", body, **_JSON) as answer:
+        assert answer.status == 409
+
+    def do(given: Any) -> dict[str, Any]:
+        if given["view"] == "x":
+            raise OutputError("unknown view 'x'")
+        asked.append(given)
+        return dict(given)
+
+    page.live.register_command("view", do)
+    with page.ask("POST", "/view", body, **_JSON) as answer:
+        assert (answer.status, json.loads(answer.read())) == (200, {"view": "edges"})
+    for wrong in (b"", b"[]", b'{"view": 3}', b'{"view": "edges", "more": 1}'):
+        with page.ask("POST", "/view", wrong, **_JSON) as answer:
+            assert answer.status == 400
+    with page.ask("POST", "/view", body, Content_Type="text/plain") as answer:
+        assert answer.status == 400
+    with page.ask("POST", "/view", b'{"view": "x"}', **_JSON) as answer:
+        assert (answer.status, answer.read()) == (409, b"unknown view 'x'\n")
+    assert asked == [{"view": "edges"}]
+    wide = np.zeros((80, 192, 3), np.uint8)
+    page.live.write(replace(frames[0], data=wide, beneath=frames[0].data))
+    for name, shape in (("shown", (80, 192, 3)), ("fused", (80, 96, 3))):
+        picture = cv2.imdecode(np.frombuffer(page.get(f"/picture.png?view={name}")[1], np.uint8), cv2.IMREAD_UNCHANGED)
+        assert picture.shape == shape
+    assert page.get("/picture.png?view=shown&over=visible&share=0.5")[0] == 409
