@@ -42,11 +42,14 @@ def sky(black: Float32Array, visible: UInt8Array) -> Float32Array | None:
         return None
     bright = np.clip((visible - np.float32(BRIGHT)) * np.float32(1 / BRIGHT_RISE), 0, 1)
     share: Float32Array = np.multiply(bright, black, out=bright)
-    _, labels = cv2.connectedComponents((share >= SURE).astype(np.uint8), connectivity=4, ltype=cv2.CV_16U)
-    at_top = np.unique(labels[0])
-    reached = np.isin(labels, at_top[at_top > 0]).astype(np.uint8)
-    share *= cv2.dilate(reached, _SQUARE)
-    return share if share.any() else None
+    count, labels = cv2.connectedComponents((share >= SURE).view(np.uint8), connectivity=4, ltype=cv2.CV_16U)
+    at_top = np.zeros(count, np.uint8)
+    at_top[labels[0]] = 1
+    at_top[0] = 0
+    if not at_top.any():
+        return None
+    share *= cv2.dilate(at_top.take(labels), _SQUARE)
+    return share
 
 
 def hidden(black: Float32Array, sky: Float32Array | None, border: UInt8Array | None) -> Float32Array | None:
@@ -79,4 +82,4 @@ def blank_border(quarter: UInt8Array, white: bool) -> UInt8Array | None:
     if not chosen.any():
         return None
     # cells beside a region may contain some of it
-    return cv2.dilate(chosen[labels], _SQUARE)
+    return cv2.dilate(chosen.take(labels), _SQUARE)

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgefuse.util import compiled
 from edgefuse.util.arrays import Float32Array
+from edgefuse.util.blas import one_blas_thread
 
 _STRIP_BYTES = 1 << 18  # size of a strip of inputs or outputs: three fit the L2 cache of a Cortex-A53 or a desktop core
 # limits that keep every product in convolution.c within its type
@@ -170,7 +171,8 @@ def _dense(part: Float32Array, weight: Float32Array, dilation: int, stride: int,
             for dx in range(kernel):
                 taps[:, dy, dx] = _tap(part, dy * dilation, dx * dilation, stride, rows, width)
         columns = taps.reshape(inputs * kernel * kernel, rows * width)
-    return (weight.reshape(outputs, -1) @ columns).reshape(outputs, rows, width)
+    with one_blas_thread():
+        return (weight.reshape(outputs, -1) @ columns).reshape(outputs, rows, width)
 
 
 def _tap(part: Float32Array, y: int, x: int, stride: int, rows: int, width: int) -> Float32Array:

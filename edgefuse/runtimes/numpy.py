@@ -20,7 +20,6 @@ from edgefuse.errors import ModelError
 from edgefuse.runtimes.base import Arrays, Runtime
 from edgefuse.runtimes.convolution import MAX_CHANNELS, MAX_REACH, MAX_STRIDE, Convolution, best
 from edgefuse.util.arrays import Float32Array
-from edgefuse.util.blas import one_blas_thread
 from edgefuse.zoo import Card, ModelFile
 
 _MAX_STEPS = 4096
@@ -96,7 +95,6 @@ class NumpyRuntime(Runtime):
         options = (step.get(key, default) for key, default in (("dilation", 1), ("stride", 1), ("groups", 1), ("relu", False)))
         return best()(self._weights[step["weight"]], self._weights[step["bias"]], *options)
 
-    @one_blas_thread()
     def run(self, inputs: Arrays) -> dict[str, Float32Array]:
         tensors: dict[str, Float32Array] = {name: inputs[name][0] for name in self._inputs}
         last_use = {name: k for k, step in enumerate(self._steps) for name in step["in"]}

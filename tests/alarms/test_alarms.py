@@ -125,7 +125,7 @@ def test_invalid_settings_are_refused() -> None:
         AlarmSettings()
     with pytest.raises(SettingsError, match="either above or below"):
         AlarmSettings(above=1, below=0)
-    with pytest.raises(SettingsError, match="'here' is not a shape"):
+    with pytest.raises(SettingsError, match="'here' is not a zone"):
         AlarmSettings(above=1, zone="here")
     with pytest.raises(SettingsError, match="an alarm's name"):
         Alarms({"a b": AlarmSettings(above=1)}, Live(dict), INFO)
