@@ -89,5 +89,7 @@ class Watcher:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
-        if (sock := self.client.socket()) is not None:
-            sock.close()
+        # paho leaves them to its finalizer, and a collection of the whole client may finalize its sockets first, with a warning
+        for sock in (self.client.socket(), self.client._sockpairR, self.client._sockpairW):
+            if sock is not None:
+                sock.close()
