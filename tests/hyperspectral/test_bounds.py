@@ -34,6 +34,8 @@ def test_a_network_takes_no_more_either(weights: str, bands: int, tmp_path: Path
     named = head((128, 128, bands), (128, 128), model="sscnet", peak=10000, weights=sscnet.Network(weights).weights)
     path = tmp_path / "a.efz"
     path.write_bytes(container(named, struct.pack("<BI", 1, 0)))
+    # in a fresh environment the first run also compiles the runtime's Python files
+    measure("tests.hyperspectral.bombs", "decode", path)
     took = measure("tests.hyperspectral.bombs", "decode", path)
     assert took.answer == "1 tiles, 0 lost"
     assert took.extra <= FIXED_BYTES + SAMPLE_BYTES * 128 * 128 * bands, took

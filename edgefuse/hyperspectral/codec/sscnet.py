@@ -37,7 +37,7 @@ _DECODERS = ("sscnet-decoder", "sscnet-decoder-1")
 # cells on each side that a cell's samples depend on: the current decoder has no filter across cells
 _REACH = {"sscnet-decoder-1": 2}
 # samples of a tile, and rows and columns of the cells that are decoded at a time: few samples allow little memory
-_ALL_CELLS, _MANY_CELLS, _FEW_CELLS = (1 << 22, (16, 16)), (1 << 20, (4, 16)), (2, 8)
+_ALL_CELLS, _MANY_CELLS, _FEW_CELLS, _FEW_WITH_REACH = (1 << 22, (16, 16)), (1 << 20, (4, 16)), (2, 4), (2, 8)
 _SIDE = 128  # side of a tile in pixels: the patch size of HySpecNet-11k
 _HEAD = struct.Struct("<BI")  # step of the latent (0: all samples missing), bytes of the mask
 _MAX_STEP = 128
@@ -145,7 +145,9 @@ class Network:
         """Return rows and columns of the cells to decode at a time of a tile of `samples`, so that the memory stays in its limits."""
         if samples > _ALL_CELLS[0]:
             return _ALL_CELLS[1]
-        return _MANY_CELLS[1] if samples > _MANY_CELLS[0] and not self.reach else _FEW_CELLS
+        if self.reach:
+            return _FEW_WITH_REACH
+        return _MANY_CELLS[1] if samples > _MANY_CELLS[0] else _FEW_CELLS
 
     @property
     def channels(self) -> int:
