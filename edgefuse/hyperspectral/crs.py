@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 _EPSG = re.compile(r"EPSG:(\d{4,6})", re.IGNORECASE)
+# the polar systems have a second number for swapped axes, which files do not have; versions of PROJ differ in which one they find
+_TWINS = {5041: 32661, 5042: 32761}
 _MOST_TEXT = 1 << 16  # characters of WKT; PROJ parses it recursively
 
 
@@ -39,7 +41,7 @@ def same(a: str, b: str) -> bool:
         return True
     first, second = epsg_of(a), epsg_of(b)
     if first is not None and second is not None:
-        return first == second
+        return _TWINS.get(first, first) == _TWINS.get(second, second)
     systems = _parsed(a), _parsed(b)
     return None not in systems and bool(systems[0] == systems[1])
 

@@ -42,7 +42,13 @@ def _rendered(text: str, scale: float, thickness: int) -> Any:
 @lru_cache(16)
 def _scale(capital: int, thickness: int) -> float:
     """Return OpenCV's scale for capital letters of that height in pixels."""
-    return capital / float(cv2.boundingRect((_rendered("H", 4.0, thickness) > 127).astype(np.uint8))[3]) * 4.0
+
+    def tall(scale: float) -> int:
+        return int(cv2.boundingRect((_rendered("H", scale, thickness) > 127).astype(np.uint8))[3])
+
+    # OpenCV 4 adds the strokes' thickness to the height, whatever the scale
+    slope = (tall(8.0) - tall(4.0)) / 4.0
+    return max(0.1, (capital - (tall(8.0) - 8.0 * slope)) / slope)
 
 
 @lru_cache(64)

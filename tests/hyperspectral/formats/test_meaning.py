@@ -97,7 +97,8 @@ def test_gdal_reads_the_coordinate_system_of_an_envi_file(tmp_path: Path, code: 
     with create_cube(tmp_path / "a.img", CubeInfo((4, 3, 2), np.dtype("u2"), georeference=where)) as sink:
         sink[:] = samples((4, 3, 2))
     with rasterio.open(tmp_path / "a.img") as file:
-        assert file.crs.to_epsg() == code
+        # older versions of PROJ call UPS North by the number that it has with its axes swapped
+        assert file.crs.to_epsg() in ((code, 5041) if code == 32661 else (code,))
         assert tuple(file.transform)[:6] == where.transform
     with open_cube(tmp_path / "a.img") as source:
         again = source.info.georeference
