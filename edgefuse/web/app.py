@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -31,6 +31,7 @@ from edgefuse.web.views import NAMES, View, ViewRenderer
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _MAX_BODY_BYTES = 1024  # bytes of a request's body
 _MAX_PICTURES = 4  # full pictures waiting to be encoded
 _COMMAND_TIMEOUT_S = 10.0  # seconds to wait for a command
@@ -162,28 +163,17 @@ class Site:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _record(self, request: Request) -> Response:
-        body = await _body(request)
-        try:
-            given = json.loads(body or b"")
-        except (ValueError, RecursionError):
-            given = None
-        on = given.get("on") if isinstance(given, dict) and given.keys() == {"on"} else None
-        # a cross-site form cannot send this content type without a preflight request
-        if request.headers.get("content-type") != "application/json" or not isinstance(on, bool):
-            return PlainTextResponse('expected JSON: {"on": true} or {"on": false}\n', 400 if body is not None else 413)
+        on, status = await _posted(request, "on", bool)
+        if on is None:
+            return PlainTextResponse('expected JSON: {"on": true} or {"on": false}\n', status)
         if "record" not in self._live.commands:
             return PlainTextResponse("recording is not set up; add a [recording] table to the settings\n", 409)
         return await self._do("record", {"on": on})
 
     async def _choose_view(self, request: Request) -> Response:
-        body = await _body(request)
-        try:
-            given = json.loads(body or b"")
-        except (ValueError, RecursionError):
-            given = None
-        name = given.get("view") if isinstance(given, dict) and given.keys() == {"view"} else None
-        if request.headers.get("content-type") != "application/json" or not isinstance(name, str):
-            return PlainTextResponse('expected JSON: {"view": NAME}\n', 400 if body is not None else 413)
+        name, status = await _posted(request, "view", str)
+        if name is None:
+            return PlainTextResponse('expected JSON: {"view": NAME}\n', status)
         return await self._do("view", {"view": name})
 
     async def _do(self, command: str, arguments: Mapping[str, Any]) -> Response:
@@ -238,6 +228,20 @@ class _MjpegStream(Response):
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _posted(request: Request, key: str, kind: type[T]) -> tuple[T | None, int]:
+    """Return the value of type `kind` from a posted JSON object with the one key `key`, and 200; for any other body None and the status."""
+    body = await _body(request)
+    try:
+        given = json.loads(body or b"")
+    except (ValueError, RecursionError):
+        given = None
+    value = given.get(key) if isinstance(given, dict) and given.keys() == {key} else None
+    # a cross-site form cannot send this content type without a preflight request
+    if request.headers.get("content-type") != "application/json" or not isinstance(value, kind):
+        return None, 400 if body is not None else 413
+    return value, 200
 
 
 async def _body(request: Request) -> bytes | None:
