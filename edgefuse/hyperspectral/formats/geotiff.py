@@ -108,9 +108,7 @@ class TiffSource(CubeSource):
         dataset, count = self._bands.first, len(self._bands)
         bare = CubeInfo((dataset.height, dataset.width, count), np.dtype(dataset.dtypes[0]))
         own_tags = dataset.tags(ns=_NAMESPACE)
-        fields: dict[str, Any] = {}
-        described = self._bands.descriptions
-        fields |= spectral_fields(self.path, self._bands)
+        fields, described = spectral_fields(self.path, self._bands), self._bands.descriptions
         names = [band.name for band in described]
         if any(names):
             fields["band_names"] = tuple(name or f"band {n + 1}" for n, name in enumerate(names))
