@@ -17,7 +17,7 @@ from edgefuse.alarms.state_machine import AlarmStateMachine, Change
 from edgefuse.errors import SettingsError
 from edgefuse.events import Event
 from edgefuse.frames import Frame, FusedFrame
-from edgefuse.settings.alarm import AlarmSettings
+from edgefuse.settings.alarm import AlarmSettings, kind
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.thermal.ffc import StallWatch, can_stall
@@ -113,6 +113,7 @@ class _Alarm:
         self._reported: set[str] = set()  # each fault is reported once
         self._newest: Reading | None = None
         self._since, self._extreme = 0, 0.0
+        self._raised_at: float | None = None  # seconds since the epoch
 
     def update(self, frame: Frame, gone: bool) -> Event | None:
         """Evaluate a frame and return the event to emit, if any. gone: the frame is missing or frozen, so it is not evaluated."""
@@ -141,8 +142,7 @@ class _Alarm:
 
     def _event(self, change: Change, reading: Reading, frame: Frame) -> Event:
         s = self.settings
-        facts: dict[str, Any] = {"state": change, "measure": s.measure, s.unit: reading.value}
-        facts |= {f"above_{s.unit}": s.above} if s.above is not None else {f"below_{s.unit}": s.below}
+        facts: dict[str, Any] = {"state": change, "measure": s.measure, s.unit: reading.value, **self._limit()}
         facts |= {
             k: v
             for k, v in (
@@ -159,9 +159,19 @@ class _Alarm:
             self._count, self._since = self._count + 1, frame.time_ns
         else:
             facts |= {f"extreme_{s.unit}": self._extreme, "lasted_s": round(max(0, frame.time_ns - self._since) / 1e9, 3)}
-        return Event("alarm", self._name, facts)
+        event = Event("alarm", self._name, facts)
+        self._raised_at = event.time_s if change == "raised" else None
+        return event
+
+    def _limit(self) -> dict[str, Any]:
+        s = self.settings
+        return {f"above_{s.unit}": s.above} if s.above is not None else {f"below_{s.unit}": s.below}
 
     def report(self) -> dict[str, Any]:
         state = "raised" if self._state.raised else "pending" if self._state.pending else "quiet"
-        value = self._newest.value if self._newest else None
-        return {"state": state, "held": self._held, "raised": self._count, self.settings.unit: value, "fault": self._fault or None}
+        s, newest = self.settings, self._newest
+        return {
+            "state": state, "held": self._held, "raised": self._count, s.unit: newest.value if newest else None,
+            "fault": self._fault or None, "kind": kind(self._name, s), "measure": s.measure, **self._limit(),
+            "pixels": newest.pixels if newest else None, "since_s": None if self._raised_at is None else round(self._raised_at, 3),
+        }  # fmt: skip

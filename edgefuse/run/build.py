@@ -85,8 +85,12 @@ def check_sizes(calibration: Calibration | None, source: Source) -> None:
 def check_regions(tables: Mapping[str, Any], source: Source) -> None:
     """Raise SettingsError for a region, or an alarm's zone, beyond the infrared frames of a source that knows their size."""
     _, size = getattr(source, "sizes", (None, None))
-    if size is None:
-        return
+    if size is not None:
+        check_regions_in(tables, size)
+
+
+def check_regions_in(tables: Mapping[str, Any], size: tuple[int, int]) -> None:
+    """Raise SettingsError for a region, or an alarm's zone, beyond infrared frames of `size` (width, height)."""
     places = [(f"region.{name}.shape", r.shape) for name, r in tables.get("region", {}).items()]
     places += [(f"alarm.{name}.zone", a.zone) for name, a in tables.get("alarm", {}).items()]
     for setting, text in places:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import edgefuse
+from edgefuse.calibration.registration import Calibration
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser
@@ -77,6 +78,11 @@ class RunSession:
             self._apply_thermal(given)
             self._supervisor.start()
             undo.pop_all()
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration in use, if any."""
+        return self._calibration.calibration
 
     def run(self, on_frame: Callable[[], None]) -> None:
         """Run until the source's end, the limit or `stop`. Raises as `Pipeline.run`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -12,6 +13,7 @@ from edgefuse.settings.region import RegionSettings
 from edgefuse.util import shape
 
 Measure = Literal["hottest", "coldest", "mean", "area"]
+AlarmKind = Literal["heat", "cold", "occupancy", "motion", "problem"]
 AlarmUnit = Literal["celsius", "fahrenheit", "counts"]
 
 
@@ -48,6 +50,12 @@ class AlarmSettings:
     cooldown: float = field(
         default=0.0, metadata={"help": "seconds after clearing before it can be raised again", "min": 0, "max": 86400.0}
     )
+    kind: AlarmKind | Literal["auto"] = field(
+        default="auto",
+        metadata={
+            "help": "what Home Assistant takes it for: heat, cold, occupancy, motion, problem, or what its name and measure suggest (auto)"
+        },
+    )
     hook: tuple[str, ...] = field(
         default=(), metadata={"help": "a program with arguments (no shell) that gets each event as JSON and in EDGEFUSE_* variables"}
     )
@@ -61,6 +69,27 @@ class AlarmSettings:
         if self.below is not None and self.unit == "celsius" and self.below < -273.15:
             raise SettingsError(f"below = {self.below:g}: expected at least -273.15 degrees Celsius")
         shape.parse(self.zone)
+
+
+# words of a name that say what an alarm is for
+_WORDS: Mapping[str, AlarmKind] = {
+    **dict.fromkeys(("person", "persons", "people", "human", "visitor", "visitors", "occupancy", "presence"), "occupancy"),
+    **dict.fromkeys(("motion", "movement"), "motion"),
+    **dict.fromkeys(("fault", "failure", "problem", "out", "failed"), "problem"),
+    **dict.fromkeys(("frost", "freeze", "ice", "cold"), "cold"),
+}
+
+
+def kind(name: str, s: AlarmSettings) -> AlarmKind:
+    """Return what an alarm is: as its settings say, or as its name does, or its measure (an area is somebody), or its side."""
+    if s.kind != "auto":
+        return s.kind
+    named = [_WORDS[word] for word in re.split(r"[_-]+", name.lower()) if word in _WORDS]
+    if named:
+        return named[0]
+    if s.above is None:
+        return "cold"
+    return "occupancy" if s.measure == "area" else "heat"
 
 
 def placed(alarms: Mapping[str, AlarmSettings], regions: Mapping[str, RegionSettings]) -> dict[str, AlarmSettings]:
