@@ -201,11 +201,11 @@ class Site:
             return PlainTextResponse('expected JSON: {"view": NAME}\n', status)
         return await self._do("view", {"view": name})
 
-    async def _do(self, command: str, arguments: Mapping[str, Any]) -> Response:
-        """Run a command and return its answer."""
+    async def _do(self, command: str, arguments: Mapping[str, Any], within_s: float = _COMMAND_TIMEOUT_S) -> Response:
+        """Run a command and return its answer, or after `within_s` seconds that there is none yet."""
         try:
             answer: Mapping[str, Any] = await asyncio.wait_for(
-                self._run_in(self._command, self._live.run_command, command, arguments), _COMMAND_TIMEOUT_S
+                self._run_in(self._command, self._live.run_command, command, arguments), within_s
             )
         except EdgeFuseError as e:
             return PlainTextResponse(f"{e}\n", 409)

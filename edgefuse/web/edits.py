@@ -19,14 +19,19 @@ from edgefuse.web.posted import posted_object
 from edgefuse.web.views import ViewRenderer
 
 _MOST_BYTES = 16384  # of a change: a polygon of 100 points has 2000
+_PATIENCE_S = 60.0  # a change is checked by loading the model, which takes a small board some seconds
 _NOT_SET_UP = "this run has no settings file; start it with --config FILE\n"
 
 
 class Edits:
-    """Routes of changes. `do` runs a command of the run and answers its result."""
+    """Routes of changes."""
 
-    def __init__(self, live: Live, do: Callable[[str, Mapping[str, Any]], Awaitable[Response]]) -> None:
-        self._live, self._do = live, do
+    def __init__(self, live: Live, do: Callable[[str, Mapping[str, Any], float], Awaitable[Response]]) -> None:
+        """do: runs a command of the run, and answers its result within so many seconds."""
+        self._live, self._do_within = live, do
+
+    async def _do(self, command: str, given: Mapping[str, Any]) -> Response:
+        return await self._do_within(command, given, _PATIENCE_S)
 
     def routes(self) -> list[BaseRoute]:
         return [
