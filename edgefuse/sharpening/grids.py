@@ -1,7 +1,7 @@
 """The common part of a georeferenced cube and image, on two grids whose pixels nest, from any two grids and coordinate systems.
 
 Where the axes are parallel and a whole number of the image's pixels makes one of the cube's, the image is cropped, and the part of a pixel
-by which the grids differ becomes the offset of the point spread function. Otherwise the image is resampled (resampled.py).
+by which the grids differ becomes the offset of the point spread function. Otherwise the image is resampled (resampled_image.py).
 """
 
 from __future__ import annotations
