@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgefuse.errors import CubeError
+from edgefuse.hyperspectral.crs import converter
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.sharpening.pair import Mask, Span
-from edgefuse.sharpening.places import converter
 from edgefuse.util.arrays import Float64Array
 
 _NODES = 16  # pixels of the cube between places that PROJ converts; between them the conversion is linear

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError, OutputError
-from edgefuse.hyperspectral import bounded_json
+from edgefuse.hyperspectral import bounded_json, crs
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats import enmap, geotiff_sidecars, tiff_pages
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
@@ -156,7 +156,9 @@ class TiffSink(CubeSink):
                 if georeference is not None:
                     options["transform"] = self._rasterio.Affine(*georeference.transform)
                     if georeference.crs:
-                        options["crs"] = self._rasterio.crs.CRS.from_string(georeference.crs)
+                        options["crs"] = crs.parsed(georeference.crs)
+                        if options["crs"] is None:
+                            raise ValueError(f"the coordinate system {georeference.crs[:60]} is not known to PROJ")
                 self._file = self._rasterio.open(
                     self.part, "w", driver="GTiff", height=height, width=width, count=bands, dtype=info.dtype.name, **options
                 )
