@@ -19,8 +19,8 @@ from edgefuse.run.editing import Editor
 from edgefuse.run.session import RunSession
 from edgefuse.settings import Settings
 from edgefuse.util import files
+from edgefuse.util.restarting_thread import FaultLog
 from edgefuse.util.uri import expand
-from edgefuse.util.worker import FaultLog
 
 log = logging.getLogger(__name__)
 
