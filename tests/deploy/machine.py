@@ -20,6 +20,9 @@ mkdir -p "$1/etc/systemd/system" "$1/etc/udev/rules.d" "$1/usr/local/bin" "$1/ru
 for f in passwd group nsswitch.conf alternatives; do [ -e "$1/etc/$f" ] || cp -a "/etc/$f" "$1/etc/"; done
 for d in opt etc run usr/local; do mount --bind "$1/$d" "/$d"; done
 shift
+export MACHINE_PID=$$
+# programs that count their calls begin here
+echo 0 >$MACHINE/count
 exec "$@"
 """
 # the state of the service is a file: ready, failing, or hanging versions are named in another
@@ -28,7 +31,7 @@ _PROGRAMS = {
 [ "$1" = restart ] || exit 0
 version=$(/opt/edgefuse/bin/edgefuse --version)
 echo "$version $(cat /etc/systemd/system/edgefuse.service)" >>$MACHINE/started
-if grep -qxF "$version" $MACHINE/hanging 2>/dev/null; then echo "$version" >>$MACHINE/hung; sleep 600; fi
+if grep -qxF "$version" $MACHINE/hanging 2>/dev/null; then echo "$version" >>$MACHINE/hung; exec sleep 600; fi
 ! grep -qxF "$version" $MACHINE/failing 2>/dev/null
 """,
     "systemd-sysusers": """grep -q ^edgefuse: /etc/group && exit 0
@@ -90,7 +93,7 @@ class Machine:
     def run(self, *command: object, **variables: str) -> subprocess.CompletedProcess[str]:
         env = {"MACHINE": str(self.root.parent), "PATH": f"{self.programs}:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
         env |= {"PYTHONDONTWRITEBYTECODE": "1", "PIP_NO_COMPILE": "1", "PIP_NO_INDEX": "1", **variables}
-        whole = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh", str(self.root), *map(str, command)]
+        whole = ["unshare", "--mount", "sh", "-c", _ENTER, "sh", str(self.root), *map(str, command)]
         return subprocess.run(whole, env=env, capture_output=True, text=True, check=False, timeout=240, cwd=self.script.parent)
 
     def install(self, *options: object, **variables: str) -> subprocess.CompletedProcess[str]:
