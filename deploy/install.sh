@@ -255,7 +255,7 @@ fi
 
 if [ -n "$unlocked" ]; then
     # shellcheck disable=SC2086
-    $pip install --root-user-action=ignore $offline "$wheel[$extras]" || fail "pip could not install $name[$extras]; nothing was changed"
+    $pip install --root-user-action=ignore $offline "${wheel}[$extras]" || fail "pip could not install ${name}[$extras]; nothing was changed"
 else
     "$new/bin/python" -c 'import platform, sys; sys.exit(sys.maxsize < 2**32 or platform.machine() not in ("aarch64", "x86_64"))' ||
         fail "the locked packages are for 64-bit ARM and x86; nothing was changed. --allow-unlocked lets pip choose others"
