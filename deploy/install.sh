@@ -162,12 +162,12 @@ cd /
 # install to a new environment beside the old one, so that a failed or interrupted upgrade changes nothing
 new="$VERSIONS/$(date +%Y%m%d-%H%M%S)-$$"
 old=$(current)
-finished=''
+finished='' switching=''
 finish() {
     trap '' HUP INT TERM
     [ -z "$finished" ] || return 0
     # interrupted, or not READY
-    if [ -n "$old" ] && { [ "$(current)" = "$new" ] || [ ! -e "$LINK" ]; }; then
+    if [ -n "$old" ] && [ -n "$switching" ]; then
         switch_to "$old"
         if running && [ -n "$start" ]; then restarted || true; fi
     fi
@@ -292,13 +292,12 @@ find "$SETTINGS" -type f -exec chown root:edgefuse {} + -exec chmod u=rw,g=r,o= 
 install -Dm644 "$files/70-edgefuse.rules" "$RULES"
 if running && udevadm control --reload 2>/dev/null; then udevadm trigger --subsystem-match=usb --subsystem-match=video4linux || true; fi
 
+[ -z "$old" ] || [ -e "$old/edgefuse.service" ] || [ ! -e "$UNIT" ] || cp "$UNIT" "$old/edgefuse.service"
+switching=yes
 # an environment that was made manually
 if [ -d "$LINK" ] && [ ! -L "$LINK" ]; then
     old="$VERSIONS/by-hand"
     mv "$LINK" "$old"
-fi
-if [ -n "$old" ]; then
-    [ -e "$old/edgefuse.service" ] || [ ! -e "$UNIT" ] || cp "$UNIT" "$old/edgefuse.service"
 fi
 install -d "${UNIT%/*}"
 switch_to "$new"
