@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgefuse.util.arrays import UInt8Array
 
 WIDEST = 400  # pixels of the working picture; a wider frame is halved until it fits
-_LEVELS = 14  # thresholds, between a median level of the picture and its hottest
+_LEVELS = 16  # thresholds, between a median level of the picture and its hottest
 _COOLEST = 0.4  # share of pixels below the lowest threshold
 _SHORTEST, _NARROWEST = 8, 3  # pixels
 _ASPECT = (1.15, 6.0)  # height / width
@@ -81,8 +81,9 @@ def find(picture: UInt8Array) -> Blobs:
     kept = np.flatnonzero((contrast > _CONTRAST) & (difference > _DIFFERENCE))
     if len(kept) > _MOST:
         kept = kept[np.argsort(-contrast[kept], kind="stable")[:_MOST]]
-    chosen = [v[kept] for v in (left, top, width, height, area / np.maximum(1.0, pixels), difference, contrast)]
-    return Blobs(*chosen, support=_support(chosen[:4], level[kept]))
+    chosen = [v[kept] for v in (left, top, width, height)]
+    fill, support = (area / np.maximum(1.0, pixels))[kept], _support(chosen, level[kept])
+    return Blobs(chosen[0], chosen[1], chosen[2], chosen[3], fill, difference[kept], contrast[kept], support)
 
 
 def _regions(picture: UInt8Array) -> tuple[Floats, ...]:

@@ -1,8 +1,8 @@
 """Detectors that are models: a folder with a card of the task `detection`, in ONNX or TFLite (docs/how-to/detection.md).
 
-One input, `infrared` or `fused`: a picture, in the card's shape, layout, range and colour order. Outputs: `boxes`, (1, N, 4) in shares of the
-input, 0..1, whose layout is "ltrb" or "tlbr" (left, top, right, bottom, or top, left, bottom, right); `scores`, (1, N), 0..1; and, where
-the model knows several classes, `classes`, (1, N), of which the first, 0, is a person.
+One input, `infrared` or `fused`: a picture, in the card's shape, layout, range and colour order. Outputs: `boxes`, (1, N, 4) in shares of
+the input, 0..1, whose layout is "ltrb" or "tlbr" (left, top, right, bottom, or top, left, bottom, right); `scores`, (1, N), 0..1; and,
+where the model knows several classes, `classes`, (1, N), of which the first, 0, is a person.
 """
 
 from __future__ import annotations

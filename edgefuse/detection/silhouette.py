@@ -25,7 +25,9 @@ def figure() -> Float32Array:
     cv2.circle(drawn, (middle, round(0.10 * height)), round(0.085 * height), (255,), -1)
     cv2.ellipse(drawn, (middle, round(0.33 * height)), (round(0.36 * width), round(0.17 * height)), 0, 0, 360, (255,), -1)
     cv2.rectangle(drawn, (round(0.2 * width), round(0.25 * height)), (round(0.8 * width), round(0.52 * height)), (255,), -1)
-    legs = np.array([(0.2 * width, 0.5 * height), (0.8 * width, 0.5 * height), (0.72 * width, 0.98 * height), (0.28 * width, 0.98 * height)])
+    legs = np.array(
+        [(0.2 * width, 0.5 * height), (0.8 * width, 0.5 * height), (0.72 * width, 0.98 * height), (0.28 * width, 0.98 * height)]
+    )
     cv2.fillConvexPoly(drawn, legs.astype(np.int32), (255,))
     small = cv2.resize(drawn, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA).astype(np.float32)
     framed = cv2.copyMakeBorder(small, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_CONSTANT, value=(0,))

@@ -142,5 +142,8 @@ def _shifted(box: Detection, x: float, y: float) -> Detection:
 
 
 def _mixed(old: Detection, new: Detection, share: float) -> Detection:
-    sides = ("left", "top", "right", "bottom")
-    return Detection(*((1 - share) * getattr(old, s) + share * getattr(new, s) for s in sides), score=new.score)
+    def between(before: float, after: float) -> float:
+        return (1 - share) * before + share * after
+
+    left, top = between(old.left, new.left), between(old.top, new.top)
+    return Detection(left, top, between(old.right, new.right), between(old.bottom, new.bottom), new.score)

@@ -23,11 +23,11 @@ from edgefuse.frames import Frame
 from edgefuse.util.arrays import Float32Array
 
 _ASPECT, _ASPECT_SPREAD = 2.6, 0.5  # of a person who stands or walks, and the spread of its logarithm
-_FILL, _FILL_SPREAD = 0.65, 0.28
+_FILL, _FILL_SPREAD = 0.65, 0.24
 _CONTRAST = 1.5  # from which the contrast is enough
-_DIFFERENCE = (4.0, 20.0)  # levels: where the factor begins to rise, and where it is 1
+_DIFFERENCE = (6.0, 40.0)  # levels: where the factor begins to rise, and where it is 1
 _LIKENESS = (0.2, 0.6)
-_SUPPORT = (0.5, 0.2)  # the factor without support, and what each further threshold adds
+_SUPPORT = (0.6, 0.15)  # the factor without support, and what each further threshold adds
 _CELSIUS = (5.0, 45.0)  # of a person's surface, clothes in winter to skin in the sun
 _EXAMINED = 48  # regions that are compared with the figure
 _WEAK = 0.3  # share of the least score from which a detection is reported
@@ -76,7 +76,8 @@ def _taken(found: Blobs, which: NDArray[np.intp]) -> Blobs:
 
 
 def _separate(found: Blobs, score: NDArray[np.float64], least: float) -> list[int]:
-    """Return the regions of at least that score the likely and the large first, without those that share half of the smaller box with a better one."""
+    """Return the regions of at least that score, the likely and the large first, without those that share half of the smaller box with one
+    before."""
     kept: list[int] = []
     area = found.width * found.height
     # a person's head and legs stand out more than the whole, which is preferred where it is nearly as likely

@@ -31,7 +31,7 @@ class AlarmSettings:
     )
     measure: Measure = field(
         default="hottest",
-        metadata={"help": "what to measure in the zone: hottest or coldest pixel, mean, area (number of pixels beyond), or people ([detect])"},
+        metadata={"help": "what to measure in the zone: hottest or coldest pixel, mean, area (number of pixels beyond) or people"},
     )
     pixels: int = field(default=1, metadata={"help": "for measure area: number of pixels beyond the threshold", "min": 1, "max": 10**8})
     people: int = field(default=1, metadata={"help": "for measure people: raise at this many people or more", "min": 1, "max": 1000})

@@ -173,9 +173,10 @@ def on_infrared(found: Sequence[Detection], calibration: Calibration | None) -> 
         return list(found)
     back, moved = np.linalg.inv(calibration.homography), []
     for one in found:
-        corners = np.array([(one.left, one.top), (one.right, one.top), (one.left, one.bottom), (one.right, one.bottom)])
+        corners = [(one.left, one.top), (one.right, one.top), (one.left, one.bottom), (one.right, one.bottom)]
         # pixel 0 has its middle at 0, and its left edge at -0.5
-        there = (project(back, corners * calibration.visible_size - 0.5) + 0.5) / calibration.infrared_size
+        there = project(back, np.array(corners, np.float64) * calibration.visible_size - 0.5) + 0.5
+        there /= calibration.infrared_size
         (left, top), (right, bottom) = there.min(axis=0).tolist(), there.max(axis=0).tolist()
         placed = replace(one, left=left, top=top, right=right, bottom=bottom)
         if all(0 <= n < 1 for n in placed.centre):
