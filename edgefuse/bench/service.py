@@ -41,12 +41,14 @@ from edgefuse.telemetry.vitals import Vitals
 from edgefuse.thermal import sensors
 from edgefuse.views import display
 from edgefuse.views.base import ViewOptions
+from edgefuse.views.options import OverlayPart
 from edgefuse.web.relay import part
 from edgefuse.web.views import View, ViewRenderer
 
 VISIBLE, INFRARED = (640, 480), (160, 120)
 FPS, TELEMETRY_S = 25.0, 10.0
-_QUALITY, _VIEW, _OVERLAY = 80, "edges", ("scale", "time")
+_QUALITY, _VIEW = 80, "edges"
+_OVERLAY: tuple[OverlayPart, ...] = ("scale", "time")
 _DRAWN = 3  # different frames of the demo scene
 STAGES = {
     "decode": f"Motion JPEG {VISIBLE[0]}x{VISIBLE[1]} to BGR, checked",

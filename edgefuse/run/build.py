@@ -19,6 +19,7 @@ from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink, open_sink
 from edgefuse.sources import Source, open_source
 from edgefuse.sources.recorded import RecordedSource
+from edgefuse.thermal import units
 from edgefuse.util import files, shape
 from edgefuse.util.uri import expand
 from edgefuse.views import display as views
@@ -110,7 +111,8 @@ def display(given: Settings, calibration: Calibration | None, live: bool, people
     if "people" in s.overlay and "detect" not in given.tables:
         raise SettingsError("the overlay shows people, but nothing looks for them; add --detect, or [detect] to the settings file")
     regions = {name: shape.parse(region.shape) for name, region in given.tables.get("region", {}).items()}
-    options, name = ViewOptions(s.palette, s.isotherm), s.camera_name or socket.gethostname()
+    isotherm = None if s.isotherm is None else units.celsius_of(s.isotherm, thermal.unit)
+    options, name = ViewOptions(s.palette, isotherm), s.camera_name or socket.gethostname()
     return views.make(s.view, options, s.overlay, name, live, calibration, regions, thermal.unit, people)
 
 

@@ -95,7 +95,7 @@ class RunSettings:
     isotherm: float | None = field(
         default=None,
         metadata={
-            "help": "degrees Celsius from which the view highlight tints (default: what is far warmer than the rest)",
+            "help": "degrees from which the view highlight tints, in the unit of --unit (default: what is far warmer than the rest)",
             "min": -273.15,
             "max": 5000.0,
         },

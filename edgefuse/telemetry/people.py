@@ -24,6 +24,7 @@ from edgefuse.settings.detect import DetectSettings
 from edgefuse.telemetry.live import Info, Live, Sighting
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.thermal.grey import ToGrey
+from edgefuse.util.arrays import Float64Array
 from edgefuse.util.worker import FaultLog, Worker
 from edgefuse.views.marks import Mark
 
@@ -171,7 +172,8 @@ def on_infrared(found: Sequence[Detection], calibration: Calibration | None) -> 
     is ignored. What lies outside the infrared frame is left out."""
     if calibration is None:
         return list(found)
-    back, moved = np.linalg.inv(calibration.homography), []
+    back: Float64Array = np.asarray(np.linalg.inv(calibration.homography), np.float64)
+    moved = []
     for one in found:
         corners = [(one.left, one.top), (one.right, one.top), (one.left, one.bottom), (one.right, one.bottom)]
         # pixel 0 has its middle at 0, and its left edge at -0.5
