@@ -81,7 +81,7 @@ def _separate(found: Blobs, score: NDArray[np.float64], least: float) -> list[in
     kept: list[int] = []
     area = found.width * found.height
     # a person's head and legs stand out more than the whole, which is preferred where it is nearly as likely
-    for n in np.argsort(-score * np.sqrt(found.height), kind="stable").tolist():
+    for n in np.argsort(-score * np.sqrt(area), kind="stable").tolist():
         if score[n] < least:
             continue
         across = np.minimum(found.left + found.width, found.left[n] + found.width[n]) - np.maximum(found.left, found.left[n])

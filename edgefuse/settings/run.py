@@ -101,7 +101,7 @@ class RunSettings:
         },
     )
     overlay: tuple[OverlayPart, ...] = field(
-        default=(), metadata={"help": "draw these into the picture: scale, spots, regions, time, name; separated by commas"}
+        default=(), metadata={"help": "draw these into the picture: scale, spots, regions, people, time, name; separated by commas"}
     )
     camera_name: str = field(default="", metadata={"help": "name that the overlay name shows (default: the host name)"})
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})

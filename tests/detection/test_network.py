@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,18 @@ def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(SettingsError) as caught:
         detection.open_detector(DetectorOptions("yolo"))
     assert str(caught.value) == "unknown detector 'yolo'; choose from warm-blobs (or give a model's folder: ./NAME)"
+
+
+def test_the_documented_detector_of_another_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models.card()  # skips without the documentation
+    (tmp_path / "everybody.py").write_text(models.PAGE.read_text().split("```python\n", 1)[1].split("```", 1)[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    plugin = EntryPoint("everybody", "everybody:Everybody", "edgefuse.detectors")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [plugin] if group == plugin.group else [])
+    options = DetectorOptions("everybody")
+    detection.check(options)
+    (found,) = detection.open_detector(options).detect(look(bright(0)))
+    assert (found.area, found.score) == (1.0, 1.0)
 
 
 def test_classes_orders_overlaps_and_impossible_boxes() -> None:
