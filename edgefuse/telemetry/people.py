@@ -25,7 +25,7 @@ from edgefuse.telemetry.live import Info, Live, Sighting
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.thermal.grey import ToGrey
 from edgefuse.util.arrays import Float64Array
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 from edgefuse.views.marks import Mark
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from edgefuse.errors import SourceError
 from edgefuse.frames import Modality
 from edgefuse.util import jpeg
 from edgefuse.util.files import utf8
-from edgefuse.util.nativeio import native_stderr
+from edgefuse.util.native_stderr import native_stderr
 
 _MJPG = int.from_bytes(b"MJPG", "little")
 _GREY16 = b"Y1\x00\x10"  # FFmpeg's tag of gray16le; the last byte is the depth
