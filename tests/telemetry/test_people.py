@@ -122,7 +122,10 @@ def test_an_alarm_without_a_look_is_neither_raised_nor_faulty() -> None:
     live = Live(dict)
     alarms = Alarms({"visitor": AlarmSettings(measure="people", duration=0)}, live, RECORDING)
     walk(live, 3)
-    assert alarms.report()["alarms"]["visitor"] == {"state": "quiet", "held": False, "raised": 0, "people": None, "fault": None}
+    report = alarms.report()["alarms"]["visitor"]
+    assert {k: report[k] for k in ("state", "held", "raised", "people", "fault", "at_least_people", "kind")} == {
+        "state": "quiet", "held": False, "raised": 0, "people": None, "fault": None, "at_least_people": 1, "kind": "occupancy",
+    }  # fmt: skip
     alarms.close()
 
 
