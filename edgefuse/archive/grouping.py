@@ -1,4 +1,4 @@
-"""Which files of a folder make up a cube, and which are none: samples, the ENVI header, metadata and world files beside them."""
+"""Groups the files of a folder into cubes: the samples with their ENVI header, metadata and world files; other files are ignored."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Watch:
         return full
 
     def _record(self, path: Path, beat: Callable[[], None]) -> dict[str, Any] | None:
-        """Compress one cube in a process of its own and return its record; None if it is to be tried again."""
+        """Compress one cube in its own process and return its record; None if it must be tried again."""
         future: Future[dict[str, Any]] = self._pool.submit(job.run, self._job(path))
         while not wait([future], _POLL_S).done:
             beat()

@@ -48,7 +48,7 @@ class PiControls:
 
 
 def from_uri(uri: Uri, fps: float) -> PiControls:
-    """Return what a camera's URI asks for. Raises SettingsError."""
+    """Parse the options of a camera's URI. Raises SettingsError."""
     values: dict[str, int | float | bool | tuple[float, float]] = {}
     longest = int(1e6 / fps)
     if exposure := uri.option("exposure", 0, whole(1, 10**9)):

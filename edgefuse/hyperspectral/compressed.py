@@ -102,7 +102,7 @@ class Compressed:
 
 
 def _on_one_thread(tiles: Iterator[Tile]) -> Iterator[Tile]:
-    """Decode each tile with one BLAS thread; what is done between two tiles has the threads of the process."""
+    """Decode each tile with one BLAS thread; the caller's work between two tiles may use more."""
     while True:
         with one_blas_thread():
             tile = next(tiles, None)

@@ -103,7 +103,10 @@ def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fu
 
 
 def display(given: Settings, calibration: Calibration | None, live: bool) -> Display | None:
-    """Make what draws the picture; None where the fused picture is shown as it is. live: of the source. Raises SettingsError."""
+    """Return the drawer of the run's view and overlay; None where the fused picture is shown unchanged.
+
+    live: whether the source is live. Raises SettingsError.
+    """
     s, thermal = given.run, given.tables.get("thermal") or ThermalSettings()
     regions = {name: shape.parse(region.shape) for name, region in given.tables.get("region", {}).items()}
     options, name = ViewOptions(s.palette, s.isotherm), s.camera_name or socket.gethostname()
