@@ -186,7 +186,7 @@ class Watch:
             return {"state": "bad", "message": f"{path}: {e}"}
 
     def _reason_to_keep(self, path: Path, record: dict[str, Any]) -> str:
-        """Return why the original has to stay: what the .efz does not have; empty if it may go."""
+        """Return why the original must be kept: contents that the .efz lacks; empty if it may be deleted."""
         figures = record.get("figures") or {}
         awaited = self._incoming.cube(path).awaited
         reasons = [f"its {awaited} did not come"] if awaited else []

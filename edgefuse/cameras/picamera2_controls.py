@@ -32,7 +32,7 @@ class PiControls:
     tuning: Path | None = None
 
     def fault(self, offered: Mapping[str, tuple[Any, Any, Any]]) -> str | None:
-        """Return why a camera that offers these controls, name -> (least, most, default), can't do that; None where it can."""
+        """Return why a camera with these controls, name -> (minimum, maximum, default), can't apply the settings; None if it can."""
         for name, value in self.values.items():
             option = _OPTION_OF.get(name)
             if option is None:
