@@ -243,12 +243,12 @@ def _cases(args: argparse.Namespace, wanted: Wanted, session: Session) -> list[C
 def _run(args: argparse.Namespace, session: Session, cases: Sequence[Case]) -> bool:
     """Measure all cases. Returns whether it was interrupted with results; raises KeyboardInterrupt where there are none."""
     progress = Progress("measuring", None if args.peer else len(cases))
-    told = 0
+    notes = 0
 
     def on_progress(note: str) -> None:
-        nonlocal told
-        progress.update(told, note)
-        told += 1
+        nonlocal notes
+        progress.update(notes, note)
+        notes += 1
 
     try:
         if args.peer:

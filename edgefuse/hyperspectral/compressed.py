@@ -20,7 +20,7 @@ Tile = tuple[tuple[slice, slice], NDArray[Any]]  # (rows, columns), samples
 
 
 class LostTiles(Sequence[Window]):
-    """Windows of damaged tiles, made when they are asked for: a file may have 2^18 of them."""
+    """Windows of damaged tiles, computed on access, because a file may have 2^18 of them."""
 
     def __init__(self, header: efz.Header, numbers: Sequence[int]) -> None:
         self._header, self._numbers = header, numbers
@@ -102,7 +102,7 @@ class Compressed:
 
 
 def _on_one_thread(tiles: Iterator[Tile]) -> Iterator[Tile]:
-    """Decode each tile with one BLAS thread; what is done between two tiles has the threads of the process."""
+    """Decode each tile with one BLAS thread; the caller's work between two tiles may use more."""
     while True:
         with one_blas_thread():
             tile = next(tiles, None)

@@ -1,4 +1,4 @@
-"""Target of a compression: a rate, a PSNR or a largest error, and what is taken for missing."""
+"""Target of a compression: a rate, a PSNR or a largest error, and the value of missing samples."""
 
 from __future__ import annotations
 

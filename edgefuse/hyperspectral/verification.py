@@ -1,4 +1,4 @@
-"""Verification of an `.efz` file: it is decoded from its bytes, and compared with the cube and with what was promised."""
+"""Verification of an `.efz` file: it is decoded from its bytes, and compared with the cube and the requested quality."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _bits(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def _missed(quality: Quality, measured: Spectral, bpppc: float) -> str:
-    """Return what was asked for, what was reached instead and what would reach it; empty if it was reached."""
+    """Return a message with the requested and the reached value, and a setting that would reach it; empty if it was reached."""
     if quality.bpppc is not None and bpppc > quality.bpppc:
         enough = math.ceil(bpppc * 1000) / 1000
         return (

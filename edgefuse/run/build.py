@@ -109,8 +109,10 @@ def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fu
 
 
 def display(given: Settings, calibration: Calibration | None, live: bool, people: MarkSource | None = None) -> Display | None:
-    """Make what draws the picture; None where the fused picture is shown as it is. live: of the source. people: makes their marks.
-    Raises SettingsError."""
+    """Return the drawer of the run's view and overlay; None where the fused picture is shown unchanged.
+
+    live: whether the source is live. people: makes the marks of people. Raises SettingsError.
+    """
     s, thermal = given.run, given.tables.get("thermal") or ThermalSettings()
     if "people" in s.overlay and "detect" not in given.tables:
         raise SettingsError("the overlay shows people, but nothing looks for them; add --detect, or [detect] to the settings file")

@@ -45,9 +45,9 @@ class RunCollector:
 
     def collect(self) -> Iterator[Metric]:
         yield from _run(self._report)
-        for part, tell in _PARTS.items():
-            if told := self._report.get(part):
-                yield from tell(told)
+        for part, metrics in _PARTS.items():
+            if values := self._report.get(part):
+                yield from metrics(values)
 
 
 def _run(r: Mapping[str, Any]) -> Iterator[Metric]:
