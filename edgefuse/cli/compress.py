@@ -13,7 +13,7 @@ from edgefuse.cli import pipes
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.hyperspectral.threads import HELP as THREADS_HELP
-from edgefuse.util.text import printable
+from edgefuse.util.printable import printable
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
