@@ -12,6 +12,7 @@ from typing import Any
 from edgefuse.cli import pipes
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.hyperspectral.quality import Quality
+from edgefuse.hyperspectral.threads import HELP as THREADS_HELP
 from edgefuse.util.printable import printable
 from edgefuse.util.uri import expand
 
@@ -40,6 +41,7 @@ def add(commands: Any) -> None:
     add_quality(p)
     p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
     p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
+    p.add_argument("--threads", metavar="N", type=int, default=0, help=THREADS_HELP)
     p.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="decode and measure (default: yes)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
@@ -66,7 +68,7 @@ def command(args: argparse.Namespace) -> int:
         pipes.refuse_same(path, out, "OUT")
         try:
             header = expand(args.header) if args.header else None
-            report = compress_file(path, out, quality, args.dataset, header, args.check, progress.update)
+            report = compress_file(path, out, quality, args.dataset, header, args.check, progress.update, args.threads)
         finally:
             progress.close()
     show(report, args.json, args.cube, args.out)

@@ -11,6 +11,7 @@ from edgefuse.cli.compress import Percent, show
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.formats import FORMATS, by_name
+from edgefuse.hyperspectral.threads import HELP as THREADS_HELP
 
 _EPILOG = """\
 The format follows from OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5, .nc netCDF;
@@ -38,6 +39,7 @@ def add(commands: Any) -> None:
         "--window", metavar="R:R,C:C", type=_window, help="only these rows and columns, as 100:164,200:264; decodes only their tiles"
     )
     p.add_argument("--bands", metavar="B:B", type=_range, help="only these bands, counted from 0, as 10:20")
+    p.add_argument("--threads", metavar="N", type=int, default=0, help=THREADS_HELP)
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
 
@@ -71,7 +73,7 @@ def command(args: argparse.Namespace) -> int:
                     raise SettingsError("--keep-intact is for a whole file; leave --window and --bands out")
                 report = decompress_window(path, out, form, args.window, args.bands)
             else:
-                report = decompress_file(path, out, form, args.keep_intact, progress.update)
+                report = decompress_file(path, out, form, args.keep_intact, progress.update, args.threads)
         finally:
             progress.close()
     show(report, args.json, args.efz, args.out)

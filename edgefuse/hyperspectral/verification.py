@@ -42,17 +42,17 @@ class Verified:
     missed: str = ""
 
 
-def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, beat: Beat | None) -> Verified:
+def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, beat: Beat | None, threads: int = 1) -> Verified:
     """Decode the file at `path`, and compare it with the cube `source`.
 
     info: metadata of the cube, with the no-data value that was asked for. Raises EdgeFuseError if the file can't be decoded, or a sample
-    that must come back exactly does not. A target that is not reached is reported in `missed`.
+    that must come back exactly does not. A target that is not reached is reported in `missed`. threads: tiles that are decoded at a time.
     """
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
     score = SpectralScore(info.shape[2], quality.peak or peak_of(info.dtype), nodata)
     finder, covered = FillFinder(nodata), 0
     with Compressed(path) as efz:
-        for window, samples in efz.tiles():
+        for window, samples in efz.tiles(threads):
             reference = source.read(*window)
             fills = finder.add(reference)
             score.add(reference, samples, fills)

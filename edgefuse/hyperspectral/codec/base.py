@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Protocol
 
@@ -14,6 +15,7 @@ from edgefuse import registry
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import tile
+from edgefuse.hyperspectral.codec.in_order import in_order
 from edgefuse.hyperspectral.cube import can_hold
 from edgefuse.hyperspectral.quality import LIMITS
 
@@ -74,6 +76,8 @@ class Decoder(ABC):
     """Decodes an `.efz` file from `stream`, sequentially. Raises InputError if another codec wrote it."""
 
     MODEL: ClassVar[str]
+    PARALLEL: ClassVar[bool] = False
+    """Whether several threads may call `decode_tile` at a time."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._reader = efz.Reader(stream)
@@ -99,21 +103,29 @@ class Decoder(ABC):
         """Value of lost and missing samples."""
         return tile.missing_value(self.dtype, self._nodata)
 
-    def tiles(self) -> Iterator[tuple[tuple[slice, slice], Array]]:
-        """Yield ((rows, columns), samples (h, w, B)) of every intact tile."""
+    def tiles(self, threads: int = 1) -> Iterator[tuple[tuple[slice, slice], Array]]:
+        """Yield ((rows, columns), samples (h, w, B)) of every intact tile, in the file's order, the same for any number of threads.
+
+        threads: most tiles that are decoded at a time, or wait to be taken.
+        """
         try:
-            for number, payload in self._reader.tiles():
-                rows, columns = place = self.header.place(number)
-                try:
-                    samples = self.decode_tile(payload, (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
-                except InputError:
-                    continue
-                self._came[number] = 1
-                del payload
-                yield place, samples
-                del samples
+            with closing(in_order(self._decoded, self._reader.tiles(), threads if self.PARALLEL else 1)) as decoded:
+                for number, samples in decoded:
+                    if samples is not None:
+                        self._came[number] = 1
+                        yield self.header.place(number), samples
+                    del samples
         finally:
             self.release()
+
+    def _decoded(self, record: tuple[int, bytes]) -> tuple[int, Array | None]:
+        """Decode a tile from its (number, payload). Returns its number and samples, None if the payload is damaged."""
+        rows, columns = self.header.place(record[0])
+        try:
+            shape = rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]
+            return record[0], self.decode_tile(record[1], shape)
+        except InputError:
+            return record[0], None
 
     @abstractmethod
     def decode_tile(self, payload: bytes, shape: tuple[int, int, int]) -> Array:
@@ -125,6 +137,9 @@ class Decoder(ABC):
 
 class Codec(ABC):
     """A codec. Its name is stored in the header of every file that it writes."""
+
+    PARALLEL: ClassVar[bool] = False
+    """Whether `encode_to` also takes `threads`: most tiles that are encoded at a time. The bytes are the same for any number."""
 
     @abstractmethod
     def encode_to(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import base, tile
 from edgefuse.hyperspectral.codec.base import Array, Cube, Target, sizes_of
 from edgefuse.hyperspectral.codec.cube_tiles import CubeTiles
+from edgefuse.hyperspectral.codec.in_order import in_order
 from edgefuse.hyperspectral.codec.rate_control import LOSSLESS_STEP, RateControl
 from edgefuse.hyperspectral.codec.tile import Payload
 from edgefuse.hyperspectral.cube import peak_of
@@ -56,11 +58,12 @@ def encode(cube: Cube, *, nodata: float | None = None, about: dict[str, Any] | N
 
 def encode_to(
     stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
-    side: int = 256, progress: base.Progress = base.silent,
+    side: int = 256, progress: base.Progress = base.silent, threads: int = 1,
 ) -> int:  # fmt: skip
     """Write `cube` as an `.efz` file, tile by tile, and return the bytes written. Raises InputError.
 
     nodata: value of missing samples, besides NaN. about: JSON-serialisable metadata to store. side: approximate side of a tile in pixels.
+    threads: most tiles that are encoded at a time, with a rate analysed at a time; the bytes are the same for any number.
     """
     sizes, dtype = sizes_of(cube, nodata)
     _check_target(target, dtype)
@@ -70,36 +73,40 @@ def encode_to(
     tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES if target.max_error is None else _MAX_SAMPLES // 2)
     header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
     tiles = CubeTiles(cube, header, nodata)
+
+    def all_tiles(payload: Callable[[int], Payload]) -> Generator[Payload, None, None]:
+        return in_order(payload, range(header.count), min(threads, header.count))
+
     if exact:
-        return _write(stream, header, lambda number: tile.bits_payload(tiles.samples(number)), progress)
+        return _write(stream, header, all_tiles(lambda number: tile.bits_payload(tiles.samples(number))), progress)
     if target.max_error is not None:
-        return _write(stream, header, lambda number: tile.near_payload(tiles[number], target.max_error or 0), progress)
+        return _write(stream, header, all_tiles(lambda number: tile.near_payload(tiles[number], target.max_error or 0)), progress)
     if target.psnr is not None:
         error = _squared_error(target, dtype)
-        return _write(stream, header, lambda number: _payload_within_error(tiles[number], error), progress)
-    rate = RateControl(header, target, tiles)
+        return _write(stream, header, all_tiles(lambda number: _payload_within_error(tiles[number], error)), progress)
+    rate = RateControl(header, target, tiles, threads)
     if stream.seekable() and rate.may_be_lossless(dtype):
         lossless = replace(header, settings={**header.settings, "bound": 0})
         begin, limit = stream.tell(), rate.size
-        written = _write(stream, lossless, lambda number: tile.near_payload(tiles[number], 0), progress, limit)
+        written = _write(stream, lossless, all_tiles(lambda number: tile.near_payload(tiles[number], 0)), progress, limit)
         if written <= limit:
             return written
         stream.seek(begin)
         stream.truncate()
-    return _write(stream, header, rate.payload, progress)
+    return _write(stream, header, rate.payloads(), progress)
 
 
 def _write(
-    stream: BinaryIO, header: efz.Header, payload: Callable[[int], Payload], progress: base.Progress, limit: float = math.inf
+    stream: BinaryIO, header: efz.Header, payloads: Generator[Payload, None, None], progress: base.Progress, limit: float = math.inf
 ) -> int:
-    """Write a file with the `payload` of each tile, and return its bytes. Stops where they exceed `limit`."""
+    """Write a file with the payloads of its tiles, and return its bytes. Stops where they exceed `limit`."""
     writer = efz.Writer(stream, header)
-    for number in range(header.count):
-        data, version = payload(number)
-        writer.tile(number, data, version)
-        if writer.size > limit:
-            return writer.size
-        progress(number + 1, header.count)
+    with closing(payloads):
+        for number, (data, version) in enumerate(payloads):
+            writer.tile(number, data, version)
+            if writer.size > limit:
+                return writer.size
+            progress(number + 1, header.count)
     return writer.close()
 
 
@@ -121,6 +128,7 @@ class Decoder(base.Decoder):
     """Decodes an `.efz` file of this codec."""
 
     MODEL = MODEL
+    PARALLEL = True
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
@@ -134,6 +142,8 @@ class Decoder(base.Decoder):
 
 class SpectralEdge(base.Codec):
     """The codec `spectral-edge`."""
+
+    PARALLEL = True
 
     encode_to = staticmethod(encode_to)
     decoder = Decoder

@@ -16,7 +16,7 @@ from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import spectral_edge
 from edgefuse.util import compiled
-from tests.hyperspectral.cubes import mixed
+from tests.hyperspectral.cubes import mixed, scene
 
 GOLDEN = Path(__file__).parent / "golden"
 SCENES = Path(__file__).resolve().parents[4] / "shared" / "data" / "hsi"
@@ -75,6 +75,23 @@ def test_more_bytes_are_better() -> None:
     errors = [np.mean((spectral_edge.decode(spectral_edge.encode(cube, bpppc=r)).astype(float) - cube) ** 2) for r in (0.15, 0.4, 1, 3)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1
+
+
+@pytest.mark.parametrize("target", [{"bpppc": 2.0}, {"bpppc": 14.0}, {"psnr": 50.0}, {"max_error": 0}, {"max_error": 2}], ids=str)
+def test_the_file_and_the_cube_are_the_same_for_any_number_of_threads(target: dict[str, Any]) -> None:
+    cube = scene((48, 32, 12))
+    files, cubes = [], []
+    for threads in (1, 2, 9):
+        stream = io.BytesIO()
+        size = spectral_edge.encode_to(stream, cube, spectral_edge.Target(**target), side=16, threads=threads)
+        assert "bpppc" not in target or 8 * size <= target["bpppc"] * cube.size
+        files.append(stream.getvalue())
+        made = np.zeros_like(cube)
+        for place, samples in spectral_edge.Decoder(io.BytesIO(files[0])).tiles(threads):
+            made[place] = samples
+        cubes.append(made)
+    assert len(set(files)) == 1
+    assert all(np.array_equal(made, cubes[0]) for made in cubes)
 
 
 def test_it_beats_a_step_per_sample() -> None:
