@@ -17,12 +17,14 @@ from edgefuse.util.uri import expand
 
 _EPILOG = """\
 CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A), HDF5 (PRISMA, NEON) or netCDF-4: docs/reference/cubes.md.
-Lossless without --bpppc, --psnr or --max-error. OUT appears once it is complete, was decoded again
+Lossless without --bpppc, --psnr, --max-error or --relative-error. OUT appears once it is complete, was decoded again
 and holds what was asked for; otherwise the command fails, and says what would be reached.
 
 examples:
   edgefuse compress scene.img scene.efz                    lossless
   edgefuse compress scene.img scene.efz --max-error 5      largest error of a sample 5 counts
+  edgefuse compress refl.npy refl.efz --max-error 0.0001   float reflectance, largest error 0.0001
+  edgefuse compress rad.npy rad.efz --relative-error 0.001 largest error a thousandth of each sample
   edgefuse compress scene.npy scene.efz --bpppc 0.25       0.25 bits per pixel and channel
   edgefuse compress scene.tif scene.efz --psnr 45 --json
   edgefuse compress scene.img scene.efz --psnr 45 --nodata=-9999
@@ -47,7 +49,7 @@ def add(commands: Any) -> None:
 
 def add_quality(p: argparse.ArgumentParser) -> None:
     """Add an option for each field of `Quality`."""
-    metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "N", "peak": "V", "nodata": "VALUE"}
+    metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "E", "relative_error": "R", "peak": "V", "nodata": "VALUE"}
     for f in fields(Quality):
         option, text = f"--{f.name.replace('_', '-')}", f.metadata["help"].removeprefix("for cubes: ")
         if f.name == "allow_miss":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -143,8 +144,10 @@ def decompress_file(path: Path, target: Path, form: str | None = None, keep: boo
 
 def _encode(source: CubeSource, info: CubeInfo, file: BinaryIO, quality: Quality, beat: Callable[[int], None]) -> None:
     encoder = codec(quality.model)
+    bound = quality.bound if quality.bound is None or info.dtype.kind == "f" else math.floor(quality.bound)
     target = Target(
-        bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound, peak=quality.peak, best_effort=quality.allow_miss
+        bpppc=quality.bpppc, psnr=quality.psnr, max_error=bound, relative_error=quality.relative_error, peak=quality.peak,
+        best_effort=quality.allow_miss,
     )  # fmt: skip
     about = {k: v for k, v in info.as_json().items() if k not in ("shape", "dtype")}
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
