@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -30,7 +29,7 @@ ALLOW_MISS_HELP = "for cubes: keep a file that misses --bpppc or --psnr, with a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """Target of a compression: at most one of bpppc, psnr, max_error and relative_error; none means lossless. Raises SettingsError otherwise.
+    """Target of a compression: at most one of bpppc, psnr, max_error, relative_error; none is lossless. Raises SettingsError.
 
     peak: of psnr; None: by the sample type (`cube.peak_of`). nodata: value of missing samples as text, instead of the file's, or "auto".
     allow_miss: warn of a missed bpppc or psnr rather than raise an error.

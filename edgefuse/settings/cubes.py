@@ -18,7 +18,7 @@ from edgefuse.hyperspectral.quality import ALLOW_MISS_HELP, HOW, NODATA_HELP, TA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CubesSettings:
-    """The table [cubes], for runs of `cubes:DIR`; [run] has the model and output folder. `quality` combines the model and the first seven."""
+    """The table [cubes], for runs of `cubes:DIR`; [run] has the model and output folder. `quality` combines the model and the first 7."""
 
     bpppc: float | None = field(default=None, metadata={**HOW["bpppc"], "option": "bpppc", "metavar": "R"})
     psnr: float | None = field(default=None, metadata={**HOW["psnr"], "option": "psnr", "metavar": "D"})

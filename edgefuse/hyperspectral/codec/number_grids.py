@@ -2,12 +2,13 @@
 
 Such floats have few of their type's values, and are coded as those integers. A grid is `origin + k * step` (MULTIPLES) or `k / step`
 (QUOTIENTS), computed in float64 and rounded to the sample type; k is a whole number. Where the software that made the floats rounded more
-often, they are a few units in the last place of the largest value away from such a grid: then each k of a band has a correction (CORRECTED).
+often, they are a few units in the last place of the largest value away from such a grid: then each k of a band has a correction
+(CORRECTED).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,25 @@ _NEAR = 2.0  # distance from a grid that a correction makes up for, in units of 
 _MOST_CORRECTION = 1 << 20  # in units of a value's last place
 MOST_CORRECTED = 1 << 22  # pixels of a tile that may have corrections, for the memory of a decoder
 _TRIES = 60
+
+
+class Steps(Protocol):
+    """Numbers that stand for the values of a band: a grid, or the cells of relative.py."""
+
+    @property
+    def kind(self) -> int: ...
+
+    @property
+    def origin(self) -> float: ...
+
+    @property
+    def step(self) -> float: ...
+
+    def numbers(self, values: NDArray[Any]) -> Float64Array:
+        """Return the numbers of the nearest values; 0 for samples that are not finite."""
+
+    def values(self, numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return the values of numbers, of `dtype`; of integers the nearest that the type holds."""
 
 
 class Grid(NamedTuple):

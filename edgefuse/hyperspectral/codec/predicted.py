@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder, exact, number_grids, prediction, predictive_coder, relative, words_apart
-from edgefuse.hyperspectral.codec.number_grids import CORRECTED, MOST_CORRECTED, MULTIPLES, QUOTIENTS, Grid
-from edgefuse.hyperspectral.codec.outliers import common
+from edgefuse.hyperspectral.codec.extremes import extremes
+from edgefuse.hyperspectral.codec.number_grids import CORRECTED, MOST_CORRECTED, MULTIPLES, QUOTIENTS, Grid, Steps
+from edgefuse.hyperspectral.codec.outliers import Fill, Suspicion, find, suspected
 from edgefuse.hyperspectral.codec.predictive_coder import FLOATS, SIGNED, UNSIGNED, Skipped, Words
 from edgefuse.hyperspectral.codec.words_apart import Area
 from edgefuse.util.arrays import Float64Array, Int32Array
@@ -32,15 +34,18 @@ _MOST_AREAS = 6
 _ROUNDING = 2.0**-40  # part of a step that is left for rounding
 
 Array = NDArray[Any]
+Held = Callable[[Float64Array, Float64Array], NDArray[np.bool_]]  # whether decoded samples are within the error: (original, decoded)
 
 
 def encode(samples: Array, nodata: float | None) -> bytes | None:
     """Encode samples (h, w, B) to the bit; None if that would take too many bytes, as of random samples."""
     height, width, bands = samples.shape
     pixels = np.ascontiguousarray(samples).reshape(-1, bands)
-    areas, skipped = _areas(pixels, nodata)
-    grids = [_grid(pixels[:, b], None if skipped is None else ~skipped[:, b]) for b in range(bands)] if pixels.dtype.kind == "f" else []
-    return _encoded(pixels, height, width, areas, skipped, grids or [None] * bands)
+    areas, skipped, _ = _apart(pixels, nodata)
+    grids: list[Steps | None] = (
+        [_grid(pixels[:, b], None if skipped is None else ~skipped[:, b]) for b in range(bands)] if pixels.dtype.kind == "f" else []
+    )
+    return _encoded(pixels, height, width, _Apart(areas, skipped, None), grids or [None] * bands)
 
 
 def encode_within(samples: Array, nodata: float | None, error: float) -> bytes | None:
@@ -51,13 +56,14 @@ def encode_within(samples: Array, nodata: float | None, error: float) -> bytes |
     bands = samples.shape[2]
     whole = samples.dtype.kind != "f"
     step = 2.0 * math.floor(error) + 1 if whole else 2.0 * error * (1 - _ROUNDING)
-    return _within(samples, nodata, [Grid(MULTIPLES, 0.0, step)] * bands, lambda a, b: np.abs(a - b) <= error)
+    grid: list[Steps | None] = [Grid(MULTIPLES, 0.0, step)]
+    return _within(samples, nodata, grid * bands, lambda a, b: np.abs(a - b) <= error)
 
 
 def encode_relative(samples: Array, nodata: float | None, error: float) -> bytes | None:
     """Encode samples (h, w, B) with errors of at most `error` times each sample's magnitude; otherwise as `encode_within`."""
-    grid = relative.Cells(error, samples.dtype)
-    return _within(samples, nodata, [grid] * samples.shape[2], lambda a, b: np.abs(a - b) <= error * np.abs(a))
+    cells: list[Steps | None] = [relative.Cells(error, samples.dtype)]
+    return _within(samples, nodata, cells * samples.shape[2], lambda a, b: np.abs(a - b) <= error * np.abs(a))
 
 
 def may_be_shorter_exactly(samples: Array, nodata: float | None) -> bool:
@@ -65,39 +71,61 @@ def may_be_shorter_exactly(samples: Array, nodata: float | None) -> bool:
     pixels = np.ascontiguousarray(samples).reshape(-1, samples.shape[2])
     if pixels.dtype.kind != "f":
         return True
-    skipped = _areas(pixels, nodata)[1]
+    skipped = _apart(pixels, nodata).skipped
     bands = range(0, pixels.shape[1], max(1, pixels.shape[1] // 8))
     return any(_grid(pixels[:, b], None if skipped is None else ~skipped[:, b]) for b in bands)
 
 
-def _within(samples: Array, nodata: float | None, grids: Any, held: Any) -> bytes | None:
+def _within(samples: Array, nodata: float | None, grids: list[Steps | None], held: Held) -> bytes | None:
     height, width, bands = samples.shape
     pixels = np.ascontiguousarray(samples).reshape(-1, bands)
-    areas, skipped = _areas(pixels, nodata)
-    return _encoded(pixels, height, width, areas, skipped, grids, held)
+    return _encoded(pixels, height, width, _apart(pixels, nodata), grids, held)
 
 
-def _areas(pixels: Array, nodata: float | None) -> tuple[list[Area], Skipped | None]:
-    """Return areas of one value that is not like the others, and their mask: missing samples, fill values, NaN, infinities."""
+class _Apart(NamedTuple):
+    """Samples of values that are not like the others: missing samples, fill values, NaN, infinities."""
+
+    areas: list[Area]
+    skipped: Skipped | None
+    """(h * w, B), in an area."""
+    few: Skipped | None
+    """(h * w, B), of such values, but too few for an area; they are apart where coding is not exact."""
+
+
+def _apart(pixels: Array, nodata: float | None) -> _Apart:
     words = pixels.view(f"u{pixels.dtype.itemsize}")
-    areas: list[Area] = []
-    skipped: Skipped | None = None
-    found: list[int] = []
-    if nodata is not None and nodata == nodata:
-        found += [int(np.array(nodata).astype(pixels.dtype).view(words.dtype))]
+    found = [] if nodata is None or nodata != nodata else [int(np.array(nodata).astype(pixels.dtype).view(words.dtype))]
+    odd = np.zeros(pixels.shape, bool) if nodata is None or nodata != nodata else pixels == nodata
     if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels)).all():
         values, counts = np.unique(words[~finite], return_counts=True)
         found += [int(v) for v in values[np.argsort(-counts)][:_MOST_AREAS]]
-        pixels = np.where(finite, pixels, 0)
-    for value in (pixels.min(), pixels.max()):
-        if common(float(value)):
-            found.append(int(np.array(value).view(words.dtype)))
+        odd |= ~finite
+    for fill in _fills(pixels, odd):
+        found.append(int(np.array(fill.value).astype(pixels.dtype).view(words.dtype)))
+        odd |= fill.mask
+    areas: list[Area] = []
+    skipped = np.zeros(pixels.shape, bool)
     for word in dict.fromkeys(found):
         mask = words == word
         if len(areas) < _MOST_AREAS and int(mask.sum()) > _FEW:
             areas.append(Area(word, mask))
-            skipped = mask if skipped is None else skipped | mask
-    return areas, skipped
+            skipped |= mask
+    few = odd & ~skipped
+    return _Apart(areas, skipped if areas else None, few if few.any() else None)
+
+
+def _fills(pixels: Array, odd: Skipped) -> list[Fill]:
+    """Return likely fill values among the samples that are not `odd`, as a verification finds them (fills.py)."""
+    if odd.all():
+        return []
+    valid = np.where(odd, pixels[~odd][0], pixels) if odd.any() else pixels
+    if not suspected(valid, *extremes(valid), singles=False).fills:
+        return []
+    try:
+        found = find(pixels, odd if odd.any() else None, Suspicion(singles=False))
+    except InputError:
+        return []  # most samples are larger than other codecs take
+    return [fill for fill in found.fills if math.isfinite(fill.value)] if found else []
 
 
 def _grid(column: Array, valid: NDArray[np.bool_] | None) -> Grid | None:
@@ -105,12 +133,10 @@ def _grid(column: Array, valid: NDArray[np.bool_] | None) -> Grid | None:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _encoded(
-    pixels: Array, height: int, width: int, areas: list[Area], skipped: Skipped | None, grids: Any, held: Any = None
-) -> bytes | None:
+def _encoded(pixels: Array, height: int, width: int, odd: _Apart, grids: list[Steps | None], held: Held | None = None) -> bytes | None:
     """Encode pixels (h * w, B) on the grid of each band (None: as they are); samples that miss it, by `held` or a bit, are apart."""
-    item, bands = pixels.dtype.itemsize, pixels.shape[1]
-    source = pixels.view(f"u{item}")
+    item = pixels.dtype.itemsize
+    source, skipped = pixels.view(f"u{item}"), odd.skipped
     words, singles, tables = source.copy(), np.zeros(pixels.shape, bool), []
     plain = FLOATS if pixels.dtype.kind == "f" else SIGNED if pixels.dtype.kind == "i" else UNSIGNED
     kinds = np.array([plain if g is None else g.kind for g in grids], np.int32)
@@ -132,6 +158,8 @@ def _encoded(
             tables.append(number_grids.corrections(numbers[known], plain_values, column[known]))
         words[:, band] = numbers.astype(f"i{item}").view(source.dtype)
         singles[:, band] = ~kept
+    if odd.few is not None:
+        singles |= odd.few
     if skipped is not None:
         singles &= ~skipped
     apart = int(singles.sum())
@@ -139,12 +167,12 @@ def _encoded(
         return None
     if apart or skipped is not None:
         skipped = singles if skipped is None else skipped | singles
-    section = words_apart.encode(source, areas, singles, height, width)
+    section = words_apart.encode(source, odd.areas, singles, height, width)
     coded_kinds = np.where(kinds > UNSIGNED, SIGNED, kinds).astype(np.int32)
     plan = prediction.plan(words, height, width, coded_kinds, skipped)
-    table = np.concatenate(tables)[None, :, None] if tables else None
+    corrections = np.concatenate(tables)[None, :, None] if tables else None
     parts = (
-        section, exact.values(kinds.astype(np.uint8)), _grid_bytes(grids), b"" if table is None else entropy_coder.encode_exact(table)
+        section, exact.values(kinds.astype(np.uint8)), _grid_bytes(grids), b"" if corrections is None else entropy_coder.encode_exact(corrections)
     )  # fmt: skip
     coded = prediction.to_bytes(plan) + predictive_coder.encode(words, height, width, plan, skipped)
     data = _HEAD.pack(*map(len, parts)) + b"".join(parts) + coded
@@ -155,17 +183,17 @@ def _limit(samples: int, item: int) -> int:
     return int(_MOST_SHARE * samples * item) + (1 << 12)
 
 
-def _grid_bytes(grids: Any) -> bytes:
+def _grid_bytes(grids: list[Steps | None]) -> bytes:
     on = [g for g in grids if g is not None]
     return exact.values(np.array([g.origin for g in on] + [g.step for g in on], np.float64)) if on else b""
 
 
-def _grids(data: bytes | memoryview, kinds: Int32Array, dtype: np.dtype[Any]) -> list[Any]:
+def _grids(data: bytes | memoryview, kinds: Int32Array, dtype: np.dtype[Any]) -> list[Steps | None]:
     on = int((kinds > UNSIGNED).sum())
     numbers: Float64Array = exact.from_values(data, 2 * on, np.dtype(np.float64)) if on else np.zeros(0)  # type: ignore[assignment]
     if not np.isfinite(numbers).all() or (numbers[on:] == 0).any():
         raise InputError("a tile is damaged")
-    found: list[Any] = []
+    found: list[Steps | None] = []
     pairs = iter(zip(numbers[:on].tolist(), numbers[on:].tolist(), strict=True))
     for kind in kinds.tolist():
         if kind <= UNSIGNED:
@@ -186,8 +214,10 @@ def decode(data: bytes | memoryview, shape: tuple[int, int, int], dtype: np.dtyp
     if ends[-1] > len(data):
         raise InputError("a tile is damaged")
     kinds = exact.from_values(data[ends[1] : ends[2]], bands, np.dtype(np.uint8)).astype(np.int32)
-    plain = (FLOATS, MULTIPLES, QUOTIENTS, CORRECTED, relative.RELATIVE) if dtype.kind == "f" else (SIGNED, UNSIGNED, MULTIPLES, relative.RELATIVE)
-    if not np.isin(kinds, plain).all() or ((kinds == CORRECTED).any() and height * width > MOST_CORRECTED):
+    allowed = (FLOATS, QUOTIENTS, CORRECTED) if dtype.kind == "f" else (SIGNED, UNSIGNED)
+    if not np.isin(kinds, (*allowed, MULTIPLES, relative.RELATIVE)).all() or (
+        (kinds == CORRECTED).any() and height * width > MOST_CORRECTED
+    ):
         raise InputError("a tile is damaged")
     grids = _grids(data[ends[2] : ends[3]], kinds, dtype)
     plan, rest = prediction.from_bytes(data[ends[4] :], np.where(kinds > UNSIGNED, SIGNED, kinds).astype(np.int32), item)
@@ -198,7 +228,9 @@ def decode(data: bytes | memoryview, shape: tuple[int, int, int], dtype: np.dtyp
     return out.view(dtype)
 
 
-def _to_samples(words: Words, grids: list[Any], dtype: np.dtype[Any], skipped: Skipped | None, corrections: bytes | memoryview) -> None:
+def _to_samples(
+    words: Words, grids: list[Steps | None], dtype: np.dtype[Any], skipped: Skipped | None, corrections: bytes | memoryview
+) -> None:
     """Replace numbers on grids by samples, in place."""
     item = words.dtype.itemsize
     tables = _tables(words, grids, skipped, corrections)
@@ -216,7 +248,7 @@ def _to_samples(words: Words, grids: list[Any], dtype: np.dtype[Any], skipped: S
             words[top : top + _STRIP, band] = made if skipped is None else np.where(skipped[top : top + _STRIP, band], part, made)
 
 
-def _tables(words: Words, grids: list[Any], skipped: Skipped | None, data: bytes | memoryview) -> dict[int, tuple[Array, Array]]:
+def _tables(words: Words, grids: list[Steps | None], skipped: Skipped | None, data: bytes | memoryview) -> dict[int, tuple[Array, Array]]:
     """Return the distinct numbers and their corrections of each band that has some."""
     found: dict[int, Array] = {}
     for band, grid in enumerate(grids):

@@ -106,7 +106,7 @@ def _neighbours(height: int, width: int, skipped: Skipped | None) -> list[NDArra
     """Return numbers of some pixels without skipped samples, and of their neighbours: left, above, above left, above right."""
     count, upright = height * width, height >= width
     lines, length = (height, width) if upright else (width, height)
-    kept = np.arange(1, count) if skipped is None else np.flatnonzero(~_lined(skipped.any(1), height, width))
+    kept = np.arange(1, count) if skipped is None else np.flatnonzero(~_lined(np.asarray(skipped.any(1)), height, width))
     kept = kept[kept > 0]
     if len(kept) < _FEW:
         kept = np.arange(1, count)
@@ -127,7 +127,9 @@ def _lined(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_
 
 def _columns(values: Int32Array, pixels: Sequence[NDArray[np.intp]], taps: Taps, band: int) -> tuple[Float64Array, list[int]]:
     """Return what predicts a band, (n, m), and the places of these columns among the taps."""
-    columns, places, first = [], [], 0
+    columns: list[Float64Array] = []
+    places: list[int] = []
+    first = 0
     for pixel, count, end in zip(pixels, taps, (band, *[band + 1] * 4), strict=True):
         known = min(count, end)
         columns.append(values[pixel, end - known : end].astype(np.float64))

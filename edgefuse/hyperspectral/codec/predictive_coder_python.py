@@ -171,7 +171,7 @@ class _Words:
 
 
 class _Pixel:
-    """What is known of a pixel: fixed-point values, sizes and signs of the prediction errors; the last two entries stay 0, for index -1, -2."""
+    """What is known of a pixel: fixed-point values, sizes and signs of the prediction errors. The last two stay 0, for index -1 and -2."""
 
     def __init__(self, bands: int) -> None:
         self.values, self.sizes, self.signs = [0] * bands, [0] * (bands + 2), [0] * (bands + 2)

@@ -24,6 +24,8 @@ class Cells:
     """Cells for samples of `dtype` within a relative `error`; the interface of number_grids.Grid."""
 
     kind, origin = RELATIVE, 0.0
+    step: float
+    """The relative error."""
 
     def __init__(self, error: float, dtype: np.dtype[Any]) -> None:
         self.step = error
