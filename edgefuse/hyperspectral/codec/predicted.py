@@ -170,10 +170,8 @@ def _encoded(pixels: Array, height: int, width: int, odd: _Apart, grids: list[St
     section = words_apart.encode(source, odd.areas, singles, height, width)
     coded_kinds = np.where(kinds > UNSIGNED, SIGNED, kinds).astype(np.int32)
     plan = prediction.plan(words, height, width, coded_kinds, skipped)
-    corrections = np.concatenate(tables)[None, :, None] if tables else None
-    parts = (
-        section, exact.values(kinds.astype(np.uint8)), _grid_bytes(grids), b"" if corrections is None else entropy_coder.encode_exact(corrections)
-    )  # fmt: skip
+    corrections = entropy_coder.encode_exact(np.concatenate(tables)[None, :, None]) if tables else b""
+    parts = section, exact.values(kinds.astype(np.uint8)), _grid_bytes(grids), corrections
     coded = prediction.to_bytes(plan) + predictive_coder.encode(words, height, width, plan, skipped)
     data = _HEAD.pack(*map(len, parts)) + b"".join(parts) + coded
     return data if len(data) <= _limit(pixels.size, item) else None
