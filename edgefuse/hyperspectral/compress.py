@@ -18,6 +18,7 @@ from edgefuse.hyperspectral.efz_source import EfzSource
 from edgefuse.hyperspectral.fills import likely_fills, named
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.part import Choice
 from edgefuse.hyperspectral.quality import AUTO, Quality
 from edgefuse.hyperspectral.verification import Beat, report_doubts, verify
 from edgefuse.metrics.spectral import Spectral
@@ -32,18 +33,19 @@ _MAX_LISTED = 1000  # lost tiles in a report
 
 def compress_file(
     path: Path, target: Path, quality: Quality, dataset: str | None = None, header: Path | None = None, check: bool = True,
-    beat: Beat | None = None,
+    beat: Beat | None = None, choice: Choice | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Compress a cube file and return the report. `target` is written atomically and, with `check`, only after it was decoded and measured.
 
-    nodata and likely fill values: `Quality.nodata`. The report names likely fill values that are not declared as `likely_fills`, and a
-    target that was missed with `allow_miss` as `missed`.
+    choice: part of the cube, and its wavelengths; None: all as it is. nodata and likely fill values: `Quality.nodata`. The report names
+    likely fill values that are not declared as `likely_fills`, and a target that was missed with `allow_miss` as `missed`.
 
     Raises CubeError (the cube, or a target that is not reached), OutputError (the target), SettingsError, EdgeFuseError if the written file
     does not decode to what was promised.
     """
     with open_cube(path, dataset, header) as source:
-        return compress_cube(source, target, quality, check, beat) | {"cube": str(path)}
+        part = choice.of(source) if choice else source
+        return compress_cube(part, target, quality, check, beat) | {"cube": str(path)}
 
 
 @one_blas_thread()

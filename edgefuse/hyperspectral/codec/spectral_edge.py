@@ -26,7 +26,7 @@ from edgefuse.hyperspectral.codec.tile import Payload
 from edgefuse.hyperspectral.cube import peak_of
 
 MODEL = "spectral-edge"
-_MAX_SAMPLES = 1 << 23  # maximum per tile
+_MAX_SAMPLES = 1 << 21  # about, per tile; of 200 bands 100 x 100 pixels, so a small window of a large cube touches few samples
 _MAX_COUNTS = 65535  # largest difference of two 16-bit integers
 
 
@@ -72,8 +72,7 @@ def encode_to(
         settings |= {"max_error": target.max_error or None, "relative_error": target.relative_error}
     elif target.max_error is not None:
         settings = {"bound": int(target.max_error), **settings}
-    # near-lossless and predictive coding need more memory per sample
-    tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES // 2 if bounded else _MAX_SAMPLES)
+    tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES)
     header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
     tiles = CubeTiles(cube, header, nodata)
     if words:
