@@ -76,7 +76,7 @@ def command(args: argparse.Namespace) -> int:
     """Run the benchmark. Returns 0, or raises errors and untrusted figures after everything is printed."""
     from edgefuse.bench.measure import Plan
     from edgefuse.bench.session import Session
-    from edgefuse.bench.text import as_text
+    from edgefuse.bench.text_report import as_text
 
     wanted = _wanted(args)
     state = _check_outputs(args)
@@ -92,7 +92,7 @@ def command(args: argparse.Namespace) -> int:
     if args.report:
         files.write_atomic(expand(args.report), (text + "\n").encode())
     if args.html:
-        from edgefuse.bench.page import as_html
+        from edgefuse.bench.html_report import as_html
 
         files.write_atomic(expand(args.html), as_html(report).encode())
     print(text if args.json else "\n".join([as_text(report), *map(_tuned_line, chosen or ())]))
@@ -260,7 +260,7 @@ def _tuned_line(chosen: dict[str, Any]) -> str:
 
 
 def _raise_problems(report: dict[str, Any]) -> None:
-    from edgefuse.bench.text import doubts
+    from edgefuse.bench.text_report import doubts
 
     failed = [row for row in report["cases"] if row["status"] != "ok"]
     if failed:

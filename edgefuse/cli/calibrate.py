@@ -21,7 +21,7 @@ from edgefuse.calibration.registration import Array, Calibration, Lens, Method
 from edgefuse.cameras import AUTO_CAMERAS
 from edgefuse.errors import CalibrationError, MeasurementError, OutputError, SettingsError
 from edgefuse.util import files
-from edgefuse.util.text import line
+from edgefuse.util.printable import line
 from edgefuse.util.uri import expand, real, safe, whole
 
 if TYPE_CHECKING:

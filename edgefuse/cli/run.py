@@ -20,7 +20,7 @@ from edgefuse.errors import EdgeFuseError, SourceError
 from edgefuse.settings import RunSettings, Settings, tables
 from edgefuse.settings.check import hints
 from edgefuse.util import files
-from edgefuse.util.text import line, lines
+from edgefuse.util.printable import line, lines
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:

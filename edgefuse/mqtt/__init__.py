@@ -24,7 +24,7 @@ from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.vitals import Vitals, alarm_states
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 __all__ = ["Mqtt"]
 

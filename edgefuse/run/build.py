@@ -18,7 +18,7 @@ from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink, open_sink
 from edgefuse.sources import Source, open_source
-from edgefuse.sources.recorded import RecordedSource
+from edgefuse.sources.record_raw import RecordedSource
 from edgefuse.util import files, shape
 from edgefuse.util.uri import expand
 from edgefuse.views import display as views

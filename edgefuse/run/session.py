@@ -28,11 +28,11 @@ from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink
 from edgefuse.sinks.guard import GuardedSink
 from edgefuse.sources import Source
-from edgefuse.sources.recorded import RecordedSource
+from edgefuse.sources.record_raw import RecordedSource
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.report import Telemetry
-from edgefuse.thermal.corrected import Corrected
+from edgefuse.thermal.emission_correction import Corrected
 from edgefuse.util.backoff import Backoff
 from edgefuse.util.uri import safe
 

@@ -19,7 +19,7 @@ from edgefuse.settings import RunSettings, Settings
 from edgefuse.sinks.video import CODECS
 from edgefuse.sources import cameras as camera_source
 from edgefuse.sources import open_source
-from edgefuse.sources.recorded import EXTENSION
+from edgefuse.sources.record_raw import EXTENSION
 from edgefuse.util import files
 from edgefuse.util.uri import expand, parse
 

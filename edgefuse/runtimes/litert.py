@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import MissingDependencyError, ModelError
 from edgefuse.runtimes.base import Arrays, Runtime
-from edgefuse.util.nativeio import native_stderr
+from edgefuse.util.native_stderr import native_stderr
 from edgefuse.zoo import Card, ModelFile
 
 

@@ -19,8 +19,8 @@ from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.thermal.units import DegreeUnit
-from edgefuse.util.text import clean
-from edgefuse.util.worker import FaultLog
+from edgefuse.util.printable import clean
+from edgefuse.util.restarting_thread import FaultLog
 
 log = logging.getLogger(__name__)
 

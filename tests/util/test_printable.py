@@ -13,7 +13,7 @@ from edgefuse.cli.progress import log_lines
 from edgefuse.events import Event
 from edgefuse.telemetry.live import Live
 from edgefuse.util import secrets
-from edgefuse.util.text import clean, line, lines
+from edgefuse.util.printable import clean, line, lines
 
 # escape, bell, C1's control sequence introducer, line separators, right-to-left override
 HOSTILE = "cam\x1b[2J\x07\x9b31m\u2028fake: ok\n\r\u202eend"

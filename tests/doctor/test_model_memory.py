@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgefuse import zoo
-from edgefuse.doctor import Host, fit
+from edgefuse.doctor import Host, model_memory
 from edgefuse.errors import ModelError
 from edgefuse.fusion import memory_check
 from tests.fusion.test_full_resolution import largest_of_four
@@ -24,7 +24,7 @@ def _frames(monkeypatch: pytest.MonkeyPatch, folder: Path, free: int) -> None:
 
 def test_which_models_fit_and_how_large_a_frame_the_others_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _frames(monkeypatch, tmp_path, 172_800_000)  # enough for a quarter of the larger model, in addition to the reserve and the run itself
-    (finding,) = fit.check_fit(Host())
+    (finding,) = model_memory.check_fit(Host())
     assert (finding.state, finding.facts["free"]) == ("ok", 76_800_000)
     small, large = finding.facts["models"]
     assert (small["model"], small["runtime"], small["bytes"], small["fits"]) == ("small", "numpy", 30_720_000, True)
@@ -37,32 +37,32 @@ def test_which_models_fit_and_how_large_a_frame_the_others_take(tmp_path: Path, 
 
 def test_a_machine_without_memory_for_any_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _frames(monkeypatch, tmp_path, 0)
-    (findings,) = fit.check_fit(Host())
+    (findings,) = model_memory.check_fit(Host())
     assert (findings.state, findings.facts["free"]) == ("warn", 0)
     assert "fits with none" in findings.what
 
 
 def test_where_runtimes_or_cards_are_missing_nothing_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _frames(monkeypatch, tmp_path, 1 << 40)
-    monkeypatch.setattr(fit, "installed", lambda _: None)
-    assert fit.check_fit(Host()) == []
+    monkeypatch.setattr(model_memory, "installed", lambda _: None)
+    assert model_memory.check_fit(Host()) == []
 
     def broken() -> list[zoo.Card]:
         raise ModelError("broken")
 
     monkeypatch.setattr(zoo, "cards", broken)
-    assert fit.check_fit(Host()) == []
+    assert model_memory.check_fit(Host()) == []
 
 
 def test_a_doctor_comes_without_psutil_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "edgefuse.fusion.memory_check")
     monkeypatch.delattr("edgefuse.fusion.memory_check")
     monkeypatch.setitem(sys.modules, "psutil", None)
-    assert fit.check_fit(Host()) == []
+    assert model_memory.check_fit(Host()) == []
 
 
 def test_it_says_what_run_would() -> None:
     """By the figures in the cards: nestfuse-small takes more memory than nestfuse-edge."""
-    (findings,) = fit.check_fit(Host())
+    (findings,) = model_memory.check_fit(Host())
     sizes = {row["model"]: row["bytes"] for row in findings.facts["models"]}
     assert sizes["nestfuse-small"] > 4 * sizes["nestfuse-edge"]

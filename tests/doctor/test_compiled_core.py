@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgefuse.doctor import Host
-from edgefuse.doctor.core import check_core
+from edgefuse.doctor.compiled_core import check_core
 from edgefuse.util import compiled
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgefuse.doctor import Host
-from edgefuse.doctor.unit import check_unit
+from edgefuse.doctor.systemd_unit import check_unit
 from tests.board.trees import plant
 from tests.doctor.trees import command
 

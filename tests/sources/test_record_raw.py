@@ -17,7 +17,7 @@ from edgefuse.errors import FrameError, OutputError, SettingsError, SourceError
 from edgefuse.frames import Frame, FramePair
 from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.sources.rawfile import RawWriter
-from edgefuse.sources.recorded import RecordedSource
+from edgefuse.sources.record_raw import RecordedSource
 from tests.sources.test_rawfile import same
 from tests.support.waiting import signalled
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from edgefuse.errors import EdgeFuseError
-from edgefuse.util import worker as worker_module
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util import restarting_thread as worker_module
+from edgefuse.util.restarting_thread import FaultLog, Worker
 from tests.support.waiting import until
 
 LOG = logging.getLogger("edgefuse.test")

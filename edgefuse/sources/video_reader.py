@@ -23,13 +23,15 @@ from edgefuse.errors import SourceError
 from edgefuse.frames import Modality
 from edgefuse.util import jpeg
 from edgefuse.util.files import utf8
-from edgefuse.util.nativeio import native_stderr
+from edgefuse.util.native_stderr import native_stderr
 
 _MJPG = int.from_bytes(b"MJPG", "little")
 _GREY16 = b"Y1\x00\x10"  # FFmpeg's tag of gray16le; the last byte is the depth
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 _PROBED = 64  # frames from which the rate is measured
 _RETRIES = 8  # reads without a frame and without a report, after which a file is at its end
+# OpenCV reads these once in a process; any value hides FFmpeg's reports of damage, or changes their form
+_REPORTS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")
 _START_S = 0.5  # a stated start below this is a decoder's delay
 _COMPLAINT = re.compile(rb"\[(?!swscaler|mov|matroska|avi|mpegts)\w+ @ 0x[0-9a-f]+\] (.*)")
 _HARMLESS = (b"mmco", b"co located POCs", b"APP fields", b"deprecated", b"VPS 0 does not exist", b"number of reference frames")
@@ -62,8 +64,8 @@ class VideoFile:
         if not os.path.isfile(path):  # noqa: PTH113
             raise SourceError(f"{path}: no such {modality} video; give video:VISIBLE,INFRARED")
         self.path, self.modality, self._offset_s = path, modality, offset_s
-        if os.environ.get("OPENCV_FFMPEG_LOGLEVEL") == "-8":
-            del os.environ["OPENCV_FFMPEG_LOGLEVEL"]  # the command line silences FFmpeg's reports; OpenCV reads it once
+        for variable in _REPORTS:
+            os.environ.pop(variable, None)
         # FFmpeg takes a relative path with a colon for a protocol, and OpenCV crashes on a path that is not UTF-8
         name = utf8(path.absolute(), SourceError)
         self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])

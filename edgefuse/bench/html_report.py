@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from edgefuse.bench import plots
-from edgefuse.bench.text import context, doubts, name_of, threads_of
+from edgefuse.bench.text_report import context, doubts, name_of, threads_of
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --line: #d5dae0; --page: #ffffff; --card: #f5f7f9; --warn: #9a3412;

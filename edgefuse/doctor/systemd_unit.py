@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgefuse.board.text import read_text
+from edgefuse.board.text_files import read_text
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 

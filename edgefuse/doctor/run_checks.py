@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping
 
 from edgefuse.doctor.cameras import check_cameras
 from edgefuse.doctor.clock import check_clock
-from edgefuse.doctor.core import check_core
+from edgefuse.doctor.compiled_core import check_core
 from edgefuse.doctor.disk import check_disk
 from edgefuse.doctor.environment import check_environment
 from edgefuse.doctor.finding import Finding
-from edgefuse.doctor.fit import check_fit
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.libraries import library_checks
 from edgefuse.doctor.memory import check_memory
+from edgefuse.doctor.model_memory import check_fit
 from edgefuse.doctor.models import check_models
 from edgefuse.doctor.picamera import check_picamera2
 from edgefuse.doctor.power import check_power
 from edgefuse.doctor.runtimes import runtime_checks
-from edgefuse.doctor.unit import check_unit
+from edgefuse.doctor.systemd_unit import check_unit
 
 Check = Callable[[Host], list[Finding]]
 
