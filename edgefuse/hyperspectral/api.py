@@ -58,7 +58,7 @@ def open_cube(path: AnyPath, dataset: str | None = None, header: AnyPath | None 
 @overload
 def compress(
     cube: AnyCube, out: None = None, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
-    peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
+    relative_error: float | None = None, peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
     wavelengths: Sequence[float] | None = None, dataset: str | None = None, check: bool = True, allow_miss: bool = False, threads: int = 0,
 ) -> bytes: ...  # fmt: skip
 
@@ -66,17 +66,17 @@ def compress(
 @overload
 def compress(
     cube: AnyCube, out: AnyPath, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
-    peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
+    relative_error: float | None = None, peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
     wavelengths: Sequence[float] | None = None, dataset: str | None = None, check: bool = True, allow_miss: bool = False, threads: int = 0,
 ) -> dict[str, Any]: ...  # fmt: skip
 
 
 def compress(
     cube: AnyCube, out: AnyPath | None = None, *, bpppc: float | None = None, psnr: float | None = None, max_error: float | None = None,
-    peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
+    relative_error: float | None = None, peak: float | None = None, model: str = "spectral-edge", nodata: float | str | None = None,
     wavelengths: Sequence[float] | None = None, dataset: str | None = None, check: bool = True, allow_miss: bool = False, threads: int = 0,
 ) -> bytes | dict[str, Any]:  # fmt: skip
-    """Compress a hyperspectral cube. Without `bpppc`, `psnr` and `max_error` it is lossless, to the bit.
+    """Compress a hyperspectral cube. Without `bpppc`, `psnr`, `max_error` and `relative_error` it is lossless, to the bit.
 
     Args:
         cube: an array (H, W, B) of integers or floats, the path of a cube file, or an open cube. NaN and infinities are missing samples.
@@ -84,7 +84,8 @@ def compress(
         bpppc: maximum bits per pixel and band, such as 0.25.
         psnr: minimum PSNR in dB over the valid samples, such as 45.
         peak: of the PSNR, in the samples' unit. Default: 10000 for 16-bit integers, 255 for 8-bit ones, 1 for floats.
-        max_error: maximum absolute error of a sample, in its own units; above 0 for integers of 8 and 16 bits only.
+        max_error: maximum absolute error of a sample, in its own units; 0 is lossless.
+        relative_error: maximum error of a sample as a share of its magnitude, for floats and 32-bit integers.
         model: `spectral-edge`, or `sscnet` at the network's own rates.
         nodata: value of missing samples, for a file instead of its own; "auto": the likeliest fill value, if none is declared.
         wavelengths: for an array, the wavelength of each band in nanometres.
@@ -98,15 +99,16 @@ def compress(
 
     Raises:
         CubeError: the input is not a cube, or can't be compressed with these settings, or `bpppc` or `psnr` is missed.
-        SettingsError: more than one of `bpppc`, `psnr` and `max_error`, or one out of its range.
+        SettingsError: more than one of `bpppc`, `psnr`, `max_error` and `relative_error`, or one out of its range.
         OutputError: `out` can't be written.
         EdgeFuseError: the decoded result is not what it must be, because of a bug in EdgeFuse or a failing disk.
     """
-    check_numbers(bpppc=bpppc, psnr=psnr, max_error=max_error, peak=peak, threads=threads)
+    check_numbers(bpppc=bpppc, psnr=psnr, max_error=max_error, relative_error=relative_error, peak=peak, threads=threads)
     of_array = isinstance(cube, np.ndarray) and nodata != AUTO
     asked = None if nodata is None or of_array else str(nodata)
     quality = Quality(
-        model=model, bpppc=bpppc, psnr=psnr, max_error=max_error, peak=peak, nodata=asked, allow_miss=allow_miss
+        model=model, bpppc=bpppc, psnr=psnr, max_error=max_error, relative_error=relative_error, peak=peak, nodata=asked,
+        allow_miss=allow_miss,
     )  # fmt: skip
     with opened(cube, "cube", nodata if of_array else None, wavelengths, dataset) as source:  # type: ignore[arg-type]
         if out is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from edgefuse.hyperspectral.efz_source import EfzSource
 from edgefuse.hyperspectral.fills import likely_fills, named
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.part import Choice
 from edgefuse.hyperspectral.quality import AUTO, Quality
 from edgefuse.hyperspectral.threads import tiles_at_a_time
 from edgefuse.hyperspectral.verification import Beat, report_doubts, verify
@@ -32,19 +34,20 @@ _MAX_LISTED = 1000  # lost tiles in a report
 
 def compress_file(
     path: Path, target: Path, quality: Quality, dataset: str | None = None, header: Path | None = None, check: bool = True,
-    beat: Beat | None = None, threads: int = 1,
+    beat: Beat | None = None, threads: int = 1, choice: Choice | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Compress a cube file and return the report. `target` is written atomically and, with `check`, only after it was decoded and measured.
 
     threads: tiles that are coded at a time; 0: as many as cores and memory allow. The file is the same for any number.
-    nodata and likely fill values: `Quality.nodata`. The report names likely fill values that are not declared as `likely_fills`, and a
-    target that was missed with `allow_miss` as `missed`.
+    choice: part of the cube, and its wavelengths; None: all as it is. nodata and likely fill values: `Quality.nodata`. The report names
+    likely fill values that are not declared as `likely_fills`, and a target that was missed with `allow_miss` as `missed`.
 
     Raises CubeError (the cube, or a target that is not reached), OutputError (the target), SettingsError, EdgeFuseError if the written file
     does not decode to what was promised.
     """
     with open_cube(path, dataset, header) as source:
-        return compress_cube(source, target, quality, check, beat, threads) | {"cube": str(path)}
+        part = choice.of(source) if choice else source
+        return compress_cube(part, target, quality, check, beat, threads) | {"cube": str(path)}
 
 
 @one_blas_thread()
@@ -151,8 +154,10 @@ def decompress_file(
 
 def _encode(source: CubeSource, info: CubeInfo, file: BinaryIO, quality: Quality, beat: Callable[[int], None], threads: int) -> None:
     encoder = codec(quality.model)
+    bound = quality.bound if quality.bound is None or info.dtype.kind == "f" else math.floor(quality.bound)
     target = Target(
-        bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound, peak=quality.peak, best_effort=quality.allow_miss
+        bpppc=quality.bpppc, psnr=quality.psnr, max_error=bound, relative_error=quality.relative_error, peak=quality.peak,
+        best_effort=quality.allow_miss,
     )  # fmt: skip
     about = {k: v for k, v in info.as_json().items() if k not in ("shape", "dtype")}
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None

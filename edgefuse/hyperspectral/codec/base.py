@@ -20,7 +20,6 @@ from edgefuse.hyperspectral.cube import can_hold
 from edgefuse.hyperspectral.quality import LIMITS
 
 Array = NDArray[np.generic]
-_MAX_COUNTS = 65535  # largest difference of two 16-bit integers
 Progress = Callable[[int, int], None]  # finished tiles, total tiles
 
 
@@ -48,9 +47,10 @@ class Target:
     """Maximum bits per pixel and band, counting the whole file."""
     psnr: float | None = None
     """Minimum PSNR of every tile in dB, relative to `peak`, without the samples that are missing or coded apart."""
-    max_error: int | None = None
-    """Maximum absolute error of a sample in counts; 0 is lossless, for any type; above 0 only for integers of up to 16 bits. Not
-    supported by sscnet."""
+    max_error: float | None = None
+    """Maximum absolute error of a sample in its own unit; 0 is lossless. Whole counts for integers. Not supported by sscnet."""
+    relative_error: float | None = None
+    """Maximum error of a sample as a share of its magnitude, for floats and 32-bit integers. Not supported by sscnet."""
     peak: float | None = None
     """Peak value for `psnr`; default: 10000 for integers of 16 bits and more (reflectance x 10000), 255 or 127 for 8 bits, 1 for floats."""
     best_effort: bool = False
@@ -59,17 +59,20 @@ class Target:
     @property
     def given(self) -> list[str]:
         """Names of the targets that are set."""
-        return [name for name in ("bpppc", "psnr", "max_error") if getattr(self, name) is not None]
+        return [name for name in ("bpppc", "psnr", "max_error", "relative_error") if getattr(self, name) is not None]
 
     def check_ranges(self) -> None:
         """Raise InputError for a value that no codec can reach."""
-        targets = ("bpppc", self.bpppc, "bits per sample above 0, such as 0.25"), ("psnr", self.psnr, "dB above 0, such as 45")
+        targets = (
+            ("bpppc", self.bpppc, "bits per sample above 0, such as 0.25"), ("psnr", self.psnr, "dB above 0, such as 45"),
+            ("relative_error", self.relative_error, "a share of each sample, such as 0.001"),
+        )  # fmt: skip
         for name, value, expected in targets:
             low, high = LIMITS[name]
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name} is {value}; give {expected} ({low:g} to {high:g})")
-        if self.max_error is not None and not 0 <= self.max_error <= _MAX_COUNTS:
-            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) or more, {_MAX_COUNTS} at most")
+        if self.max_error is not None and not 0 <= self.max_error <= LIMITS["max_error"][1]:
+            raise InputError(f"max_error is {self.max_error}; give 0 (lossless) or more, {LIMITS['max_error'][1]:g} at most")
 
 
 class Decoder(ABC):

@@ -28,19 +28,20 @@ from edgefuse.hyperspectral.codec.tile import Payload
 from edgefuse.hyperspectral.cube import peak_of
 
 MODEL = "spectral-edge"
-_MAX_SAMPLES = 1 << 23  # maximum per tile
+_MAX_SAMPLES = 1 << 21  # about, per tile; of 200 bands 100 x 100 pixels, so a small window of a large cube touches few samples
+_MAX_COUNTS = 65535  # largest difference of two 16-bit integers
 
 
 def _check_target(target: Target, dtype: np.dtype[np.generic]) -> None:
     """Raise InputError for a target that this codec does not support."""
     given = target.given
     if len(given) != 1:
-        raise InputError(f"one of bpppc, psnr and max_error is needed, not {' and '.join(given) or 'none'}")
-    if target.max_error and dtype.name not in tile.INTEGERS:
-        raise InputError(
-            f"max_error needs integers of 8 or 16 bits unless it is 0, and these are {dtype.name}; give bpppc or psnr, or convert them"
-        )
+        raise InputError(f"one of bpppc, psnr, max_error and relative_error is needed, not {' and '.join(given) or 'none'}")
+    if target.relative_error is not None and dtype.name in tile.INTEGERS:
+        raise InputError(f"relative_error is for floats and integers of 32 bits, and these are {dtype.name}; give max_error")
     target.check_ranges()
+    if target.max_error and dtype.name in tile.INTEGERS and (target.max_error > _MAX_COUNTS or target.max_error % 1):
+        raise InputError(f"max_error is {target.max_error}; give whole counts, {_MAX_COUNTS} at most")
 
 
 def _squared_error(target: Target, dtype: np.dtype[np.generic]) -> float:
@@ -67,20 +68,24 @@ def encode_to(
     """
     sizes, dtype = sizes_of(cube, nodata)
     _check_target(target, dtype)
-    exact = target.max_error == 0 and dtype.name not in tile.INTEGERS
-    settings = {"bound": None if exact else target.max_error, "nodata": nodata if nodata is None or nodata == nodata else None}
-    # near-lossless coding needs more memory per sample
-    tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES if target.max_error is None else _MAX_SAMPLES // 2)
+    bounded = target.max_error is not None or target.relative_error is not None
+    words = bounded and dtype.name not in tile.INTEGERS  # floats and 32-bit integers are coded word by word
+    settings: dict[str, Any] = {"nodata": nodata if nodata is None or nodata == nodata else None}
+    if words:
+        settings |= {"max_error": target.max_error or None, "relative_error": target.relative_error}
+    elif target.max_error is not None:
+        settings = {"bound": int(target.max_error), **settings}
+    tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES)
     header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
     tiles = CubeTiles(cube, header, nodata)
 
     def all_tiles(payload: Callable[[int], Payload]) -> Generator[Payload, None, None]:
         return in_order(payload, range(header.count), min(threads, header.count))
 
-    if exact:
-        return _write(stream, header, all_tiles(lambda number: tile.bits_payload(tiles.samples(number))), progress)
+    if words:
+        return _write(stream, header, all_tiles(lambda number: _payload_of_words(tiles.samples(number), nodata, target)), progress)
     if target.max_error is not None:
-        return _write(stream, header, all_tiles(lambda number: tile.near_payload(tiles[number], target.max_error or 0)), progress)
+        return _write(stream, header, all_tiles(lambda number: tile.near_payload(tiles[number], int(target.max_error or 0))), progress)
     if target.psnr is not None:
         error = _squared_error(target, dtype)
         return _write(stream, header, all_tiles(lambda number: _payload_within_error(tiles[number], error)), progress)
@@ -108,6 +113,14 @@ def _write(
                 return writer.size
             progress(number + 1, header.count)
     return writer.close()
+
+
+def _payload_of_words(samples: Array, nodata: float | None, target: Target) -> Payload:
+    """Encode a tile of floats or 32-bit integers: to the bit, or within the largest error of `target`."""
+    error = target.max_error if target.relative_error is None else target.relative_error
+    if not error or (target.relative_error is None and samples.dtype.kind != "f" and error < 1):
+        return tile.bits_payload(samples, nodata)
+    return tile.bounded_payload(samples, nodata, error, target.relative_error is not None)
 
 
 def _payload_within_error(prepared: tile.Prepared, error: float) -> Payload:
