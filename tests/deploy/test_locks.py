@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ROOT / "deploy/locks"
 pytestmark = pytest.mark.skipif(not LOCKS.is_dir(), reason="deploy/ is not beside these tests; they run in a checkout")
-_SETS = {"service": ("config", "web", "metrics", "mqtt"), "litert": ("litert",)}
+_SETS = {"service": ("config", "web", "edit", "metrics", "mqtt"), "litert": ("litert",)}
 _DEVICES = [{"platform_machine": m, "python_version": v} for m in ("aarch64", "x86_64") for v in ("3.11", "3.12", "3.13")]
 
 
