@@ -56,7 +56,7 @@ class FrameError(SourceError):
 
 
 class CalibrationError(InputError):
-    """A calibration file can't be used, or none can be made of these pictures."""
+    """A calibration file can't be used, or these pictures don't give a calibration."""
 
 
 class CubeError(InputError):

@@ -63,7 +63,7 @@ class Pictures:
         return image
 
 
-class Method(ABC):
+class ComparedMethod(ABC):
     """A fusion method, one row of the table. name: its name there. kind: "model", "fused" or "reference"."""
 
     kind: str
@@ -76,7 +76,7 @@ class Method(ABC):
         """Return the fused picture of a pair, uint8, of its size; `visible` and `infrared` are the pair in 8 bits."""
 
 
-class ModelMethod(Method):
+class ModelMethod(ComparedMethod):
     kind = "model"
 
     def __init__(self, fuser: Fuser) -> None:
@@ -87,7 +87,7 @@ class ModelMethod(Method):
         return self.fuser.fuse(pair).data
 
 
-class FolderMethod(Method):
+class FolderMethod(ComparedMethod):
     """Pictures fused by another program, read from a folder."""
 
     kind = "fused"
@@ -100,7 +100,7 @@ class FolderMethod(Method):
         return self._pictures.read(pair)
 
 
-class ReferenceMethod(Method):
+class ReferenceMethod(ComparedMethod):
     kind = "reference"
 
     def picture(self, pair: FramePair, visible: Image, infrared: Image) -> Image:
@@ -123,7 +123,7 @@ class Row:
     contrast, on luma and in CIE Lab. flicker: NaN if nothing was still. people: average precision of each kind. None: not requested, or
     nothing to measure it on."""
 
-    method: Method
+    method: ComparedMethod
     metrics: dict[str, float]
     natural: NaturalFigures
     mean_rank: float = math.nan
@@ -171,7 +171,7 @@ class Wanted:
 class _Tally:
     """Accumulates one method's figures over the pairs."""
 
-    def __init__(self, method: Method, wanted: Wanted) -> None:
+    def __init__(self, method: ComparedMethod, wanted: Wanted) -> None:
         self.method = method
         self.flicker = None if wanted.flicker is None else Flicker(wanted.flicker)
         self.people = None if wanted.boxes is None else People(wanted.boxes.kinds)
@@ -210,7 +210,7 @@ class _Tally:
 
 
 def evaluate(
-    source: Source, methods: Sequence[Method], wanted: Wanted | None = None, frames: int | None = None,
+    source: Source, methods: Sequence[ComparedMethod], wanted: Wanted | None = None, frames: int | None = None,
     show: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:  # fmt: skip
     """Measure `methods` on `source`, one pair in memory at a time.

@@ -32,7 +32,7 @@ class Radiometry:
 
     sensor: its name (`edgefuse.thermal.sensors`). scale, offset: apparent degrees Celsius = counts * scale + offset; scale is None where
     the conversion is unknown. state: "calibrating" while the shutter is closed for flat-field correction, "frozen" where the picture is
-    unchanged for longer (`edgefuse.thermal.ffc`). correction: for emissivity and surroundings; None where apparent temperatures are told.
+    unchanged for longer (`edgefuse.thermal.ffc`). correction: for emissivity and surroundings; None: temperatures are apparent ones.
     """
 
     sensor: str
@@ -56,7 +56,7 @@ class Radiometry:
         return (celsius - self.offset) / self.scale
 
     def facts(self) -> dict[str, str | float | None]:
-        """Return what a sensor gives by itself, for files."""
+        """Return the sensor's own fields, without the correction, for files."""
         return {"sensor": self.sensor, "scale": self.scale, "offset": self.offset, "state": self.state}
 
 
@@ -109,7 +109,7 @@ class FramePair:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both frames, uncompressed: the load of a link that carried them elsewhere for fusion."""
+        """Bytes of both frames, uncompressed: what a network would carry if another machine fused them."""
         return self.visible.data.nbytes + self.infrared.data.nbytes
 
 

@@ -1,4 +1,4 @@
-"""Runs a job on the emulated Pi: its files are on a disk of its own, its output comes back through virtio ports."""
+"""Runs a job on the emulated Pi: its files are on a second disk, its output comes back through virtio ports."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Hooks:
                 self.done += 1
 
     def _run_call(self, call: Call) -> str | None:
-        """Run a call. Returns what failed, or None."""
+        """Run a call. Returns the failure as text, or None."""
         text = json.dumps(call.facts)
         environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
         environment |= {f"EDGEFUSE_{k.upper()}": v if isinstance(v, str) else json.dumps(v) for k, v in call.facts.items()}

@@ -80,7 +80,7 @@ class _Reporting(CubeSource):
 
 
 def _kept_exactly(source: CubeSource, quality: Quality) -> Quality:
-    """Return `quality`, or lossless for a class map: of many files, nobody asked for loss in this one."""
+    """Return `quality`, or lossless for a class map, because a setting for many files was not meant for its codes."""
     if quality.bound == 0 or not (why := labels_of(source)):
         return quality
     _logger.warning("%s is compressed without loss: %s, as a map of classes has", source.path, why)

@@ -1,4 +1,4 @@
-"""Which files of a folder make up a cube, and which are none: samples, the ENVI header, metadata and world files beside them."""
+"""Groups the files of a folder into cubes: the samples with their ENVI header, metadata and world files; other files are ignored."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Cube:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Content of a folder. cubes: by path. passed_over: why each other file is no part of a cube."""
+    """Content of a folder. cubes: by path. passed_over: for each other file, why it does not belong to a cube."""
 
     cubes: dict[Path, Cube] = field(default_factory=dict)
     passed_over: dict[Path, str] = field(default_factory=dict)
 
 
 class PassedOver:
-    """Counts the files that are no part of a cube, and keeps the names of the first 100."""
+    """Counts the files that do not belong to a cube, and keeps the names of the first 100."""
 
     def __init__(self) -> None:
         self.count = 0

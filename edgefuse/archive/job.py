@@ -93,5 +93,5 @@ def _target_facts(target: Path, folder: Path, beat: Beat | None) -> dict[str, An
 
 
 def _states(files: list[Path]) -> list[tuple[int, ...]]:
-    """Return what differs once a file was written to or replaced."""
+    """Return a fingerprint of a file that changes when it is written to or replaced."""
     return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for f in files for s in (f.stat(),)]

@@ -51,7 +51,7 @@ class Manifest:
     """Manifest of a folder, locked by one process at a time. A context manager."""
 
     def __init__(self, folder: Path) -> None:
-        """Open or create the manifest, and delete what killed processes left unfinished in `folder`. Raises OutputError."""
+        """Open or create the manifest, and delete the unfinished files of killed processes in `folder`. Raises OutputError."""
         check_folder(folder)
         self.folder, self.path = folder, folder / NAME
         try:

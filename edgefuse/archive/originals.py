@@ -57,14 +57,14 @@ def delete(files: Mapping[Path, str], beat: Beat | None = None) -> bool:
 
 
 def restore(folder: Path) -> None:
-    """Give files in `folder` that a killed process left aside their names back. Raises OSError."""
+    """Restore the names of files in `folder` that a killed process had renamed. Raises OSError."""
     for path in sorted(folder.iterdir()):
         if match := _ASIDE.fullmatch(path.name):
             _put_back(path, path.with_name(match[1]))
 
 
 def _put_back(hidden: Path, path: Path) -> None:
-    """Rename without replacing: a newer file of the name stays, and this one gets a name beside it."""
+    """Rename without replacing: if a newer file has the name, this one gets an unused name."""
     while True:
         free = unused(path, ".", 2)
         try:

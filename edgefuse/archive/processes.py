@@ -36,7 +36,7 @@ Task = Callable[..., dict[str, Any]]
 
 
 class TaskError(EdgeFuseError):
-    """A task failed with its process. again: the fault may not be the file's, such as memory that another program took."""
+    """A task failed with its process. again: another attempt may succeed, as when another program took the memory."""
 
     def __init__(self, message: str, again: bool = False) -> None:
         super().__init__(message)
@@ -73,7 +73,7 @@ class LimitedPool(Executor):
         self._closed, self._ended = False, False
 
     def submit(self, task: Task, /, *args: Any, **kwargs: Any) -> Future[Any]:  # type: ignore[override]
-        """Queue a task. limits: other limits than the pool's; memory is limited to the pool's all the same."""
+        """Queue a task. limits: replace the pool's limits, except the one on memory."""
         limits: Limits = kwargs.pop("limits", self._limits)
         future: Future[dict[str, Any]] = Future()
         with self._lock:
@@ -163,7 +163,7 @@ class _Process:
             raise TaskError(f"a process did not start within {_START_S:g} s", again=True)
 
     def do(self, task: Task, args: tuple[Any, ...], limits: Limits) -> dict[str, Any]:
-        """Run a task and return its result. Raises TaskError; the process is then of no more use."""
+        """Run a task and return its result. Raises TaskError; the process must not be used after that."""
         self.tasks += 1
         try:
             while self._connection.poll():  # that it is ready
@@ -223,7 +223,7 @@ class _Process:
             self._process.kill()
 
     def close(self) -> None:
-        """Take the end of a killed process in."""
+        """Wait for the end of a killed process, and close the connection to it."""
         self._process.join(_START_S)
         self._connection.close()
 

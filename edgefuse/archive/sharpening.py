@@ -113,7 +113,7 @@ def plan(
 
 
 def _cubes_below(folder: Path, passed_over: list[str], *without: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (relative path, path) of the cubes below `folder`, and add the paths of files that look like cubes and are none."""
+    """Yield (relative path, path) of the cubes below `folder`, and collect the paths of files that look like cubes but are not."""
     for _, paths in grouping.below(folder, *without):
         listing = grouping.group(paths)
         passed_over += [str(path) for path in listing.passed_over if path.suffix.lower() in SAMPLES and path.suffix]

@@ -171,7 +171,7 @@ class Watch:
         return full
 
     def _record(self, path: Path, beat: Callable[[], None]) -> dict[str, Any] | None:
-        """Compress one cube in a process of its own and return its record; None if it is to be tried again."""
+        """Compress one cube in its own process and return its record; None if it must be tried again."""
         future: Future[dict[str, Any]] = self._pool.submit(job.run, self._job(path))
         while not wait([future], _POLL_S).done:
             beat()
@@ -186,7 +186,7 @@ class Watch:
             return {"state": "bad", "message": f"{path}: {e}"}
 
     def _reason_to_keep(self, path: Path, record: dict[str, Any]) -> str:
-        """Return why the original has to stay: what the .efz does not have; empty if it may go."""
+        """Return why the original must be kept: contents that the .efz lacks; empty if it may be deleted."""
         figures = record.get("figures") or {}
         awaited = self._incoming.cube(path).awaited
         reasons = [f"its {awaited} did not come"] if awaited else []

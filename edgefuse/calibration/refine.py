@@ -92,9 +92,9 @@ def collect_votes(views: Sequence[View], homography: Array, level: Level) -> Vot
         for dy in range(count):
             for dx in range(count):
                 part = np.s_[2 * reach - dy : 2 * reach - dy + size[1], 2 * reach - dx : 2 * reach - dx + size[0]]
-                alike = _by_block(one.cos * cos[part] + one.sin * sin[part], blocks)
+                agreement = _by_block(one.cos * cos[part] + one.sin * sin[part], blocks)
                 powers = _by_block(energy * mask[part], blocks) * _by_block(other[part] * one.mask, blocks)
-                surfaces[dy, dx, k] = alike / np.sqrt(powers + _MIN_ENERGY)
+                surfaces[dy, dx, k] = agreement / np.sqrt(powers + _MIN_ENERGY)
     ys, xs = np.mgrid[: blocks[1], : blocks[0]]
     where = np.stack(
         [(xs.ravel() + 0.5) / blocks[0] * visible_size[0] - 0.5, (ys.ravel() + 0.5) / blocks[1] * visible_size[1] - 0.5], axis=1

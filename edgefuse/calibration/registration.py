@@ -25,7 +25,7 @@ from edgefuse.util import files
 
 Array = NDArray[np.float64]
 Size = tuple[int, int]
-Method = Literal["points", "target", "automatic"]
+CalibrationMethod = Literal["points", "target", "automatic"]
 
 FORMAT = 1
 SMALLEST, LARGEST = 8, 8192  # pixels of a side
@@ -69,7 +69,7 @@ class Calibration:
     homography: Array
     visible_size: Size
     infrared_size: Size
-    method: Method
+    method: CalibrationMethod
     error_px: float
     made: datetime.date
     distance_m: float | None = None
@@ -227,7 +227,7 @@ def _size(value: Any) -> Size:
 
 
 def _method(value: Any) -> str:
-    if value not in get_args(Method):
+    if value not in get_args(CalibrationMethod):
         raise ValueError
     return str(value)
 
@@ -248,7 +248,7 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "visible_size": ("[width, height], two whole numbers of pixels", _size),
     "infrared_size": ("[width, height], two whole numbers of pixels", _size),
     "homography": ("three rows of three numbers", _rows),
-    "method": (f"one of {', '.join(get_args(Method))}", _method),
+    "method": (f"one of {', '.join(get_args(CalibrationMethod))}", _method),
     "error_px": ("a number of pixels", _number),
     "made": ("a date, such as 2026-11-21", _date),
     "distance_m": ("a number of metres", _number),

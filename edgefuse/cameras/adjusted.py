@@ -34,7 +34,7 @@ class AdjustedCamera(Camera):
 
     @classmethod
     def from_uri(cls, uri: Uri, modality: Modality) -> Self:
-        raise SettingsError(f"{uri.text}: no camera of its own")
+        raise SettingsError(f"{uri.text}: this class only wraps another camera")
 
     @property
     def fps(self) -> float | None:  # type: ignore[override]
@@ -86,7 +86,7 @@ class AdjustedCamera(Camera):
 
 
 def adjusted(camera: Camera, uri: Uri) -> Camera:
-    """Return the camera with what its URI asks for: `crop=WIDTHxHEIGHT+X+Y`, `bad_pixels=FILE`, `rotate=90`, `flip=horizontal`.
+    """Return the camera with the adjustments of its URI: `crop=WIDTHxHEIGHT+X+Y`, `bad_pixels=FILE`, `rotate=90`, `flip=horizontal`.
 
     Raises SettingsError.
     """
@@ -103,11 +103,11 @@ def read_bad(path: Path) -> tuple[tuple[int, int], ...]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise SettingsError(f"cannot read {path}: {getattr(e, 'strerror', None) or 'not UTF-8 text'}") from None
-    found = []
+    pixels = []
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()
         if words and (len(words) != 2 or not all(w.isdecimal() and len(w) < 6 for w in words)):
             raise SettingsError(f"{path}:{number}: expected 'x y', two whole numbers from the upper left")
         if words:
-            found.append((int(words[0]), int(words[1])))
-    return tuple(found)
+            pixels.append((int(words[0]), int(words[1])))
+    return tuple(pixels)

@@ -48,7 +48,7 @@ class Patience:
 
 
 class CameraThread:
-    """Call `start`, then `take` frames as they come.
+    """Thread that reads one camera. Call `start`, then `take` frames as they arrive.
 
     `state` changes are passed to `on_change` or else logged, and kept for the report; `ledger` counts the frames and their outcome. All
     frames have the size and depth of the first; others are dropped ("size").

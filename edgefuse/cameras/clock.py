@@ -87,7 +87,7 @@ class StreamClock:
 
 
 def _steady_change(entries: list[tuple[int, int]]) -> int:
-    """Return how far the smallest differences move over three parts of `entries` (arrival, arrival - stream), 0 if not steadily."""
+    """Return the drift of the smallest differences over three parts of `entries` (arrival, arrival - stream); 0 if it is not steady."""
     part = len(entries) // 3
     if part < 6:
         return 0

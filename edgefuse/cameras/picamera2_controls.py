@@ -32,7 +32,7 @@ class PiControls:
     tuning: Path | None = None
 
     def fault(self, offered: Mapping[str, tuple[Any, Any, Any]]) -> str | None:
-        """Return why a camera that offers these controls, name -> (least, most, default), can't do that; None where it can."""
+        """Return why a camera with these controls, name -> (minimum, maximum, default), can't apply the settings; None if it can."""
         for name, value in self.values.items():
             option = _OPTION_OF.get(name)
             if option is None:
@@ -48,7 +48,7 @@ class PiControls:
 
 
 def from_uri(uri: Uri, fps: float) -> PiControls:
-    """Return what a camera's URI asks for. Raises SettingsError."""
+    """Parse the options of a camera's URI. Raises SettingsError."""
     values: dict[str, int | float | bool | tuple[float, float]] = {}
     longest = int(1e6 / fps)
     if exposure := uri.option("exposure", 0, whole(1, 10**9)):

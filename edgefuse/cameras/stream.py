@@ -175,7 +175,7 @@ def _addresses(url: str) -> tuple[frozenset[str], int | None]:
     """Return the addresses of a URL's host, empty where it has none, and its port where it states one."""
     parts = urlsplit(url)
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return frozenset(), None
-    return frozenset(str(address[4][0]) for address in found), parts.port
+    return frozenset(str(address[4][0]) for address in addresses), parts.port

@@ -37,8 +37,8 @@ def command(args: argparse.Namespace) -> int:
     from edgefuse.thermal import bad_pixels
 
     with log_lines():
-        found = bad_pixels.find(_counts(args.recording))
-    text = "".join(f"{x} {y}\n" for x, y in found)
+        pixels = bad_pixels.find(_counts(args.recording))
+    text = "".join(f"{x} {y}\n" for x, y in pixels)
     if args.out is None:
         print(text, end="")
         return 0
@@ -47,7 +47,7 @@ def command(args: argparse.Namespace) -> int:
         args.out.write_text(text, "utf-8")
     except OSError as e:
         raise files.output_error(args.out, e) from None
-    print(f"{len(found)} bad pixels of {args.recording}: {args.out}")
+    print(f"{len(pixels)} bad pixels of {args.recording}: {args.out}")
     return 0
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 import edgefuse
 from edgefuse.calibration import registration
-from edgefuse.calibration.registration import Array, Calibration, Lens, Method
+from edgefuse.calibration.registration import Array, Calibration, CalibrationMethod, Lens
 from edgefuse.cameras import AUTO_CAMERAS
 from edgefuse.errors import CalibrationError, MeasurementError, OutputError, SettingsError
 from edgefuse.util import files
@@ -128,7 +128,7 @@ def command(args: argparse.Namespace) -> int:
     from edgefuse.calibration import result
     from edgefuse.calibration.views import digests
 
-    method: Method = "points" if marks is not None or args.click else "target" if args.target or args.dots else "automatic"
+    method: CalibrationMethod = "points" if marks is not None or args.click else "target" if args.target or args.dots else "automatic"
     calibration = Calibration(
         homography=made.homography, visible_size=pairs[0].visible.size, infrared_size=pairs[0].infrared.size, method=method,
         error_px=made.error_px, made=datetime.date.today(), distance_m=distance, images=digests(pairs), visible_lens=lenses[0],

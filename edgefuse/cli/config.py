@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Check all that `edgefuse run --config FILE` would refuse, but for what only an open camera, port or server shows."""
+    """Check settings as `edgefuse run --config FILE` does, except for errors that only an open camera, port or server shows."""
     from edgefuse.run import validate
 
     unit = None

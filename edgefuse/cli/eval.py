@@ -25,7 +25,7 @@ from edgefuse.util import files
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
-    from edgefuse.evaluation import Evaluation, Method, Row, Wanted
+    from edgefuse.evaluation import ComparedMethod, Evaluation, Row, Wanted
     from edgefuse.metrics.fusion.table import Group
     from edgefuse.sources import Source
 
@@ -196,12 +196,12 @@ def _check_output(option: str, text: str, read: Sequence[Path]) -> None:
 
 def _methods(
     stack: ExitStack, wanted: list[RunSettings], fused: list[tuple[Path, str]], references: list[str], sequence: bool
-) -> list[Method]:
+) -> list[ComparedMethod]:
     from edgefuse.evaluation import FolderMethod, ModelMethod, ReferenceMethod
     from edgefuse.fusion.fuser import load
 
     # folders first, so that a missing picture is reported before a network runs
-    methods: list[Method] = [FolderMethod(name, folder) for folder, name in fused]
+    methods: list[ComparedMethod] = [FolderMethod(name, folder) for folder, name in fused]
     methods += [ReferenceMethod(name) for name in references]
     for s in wanted:
         fuser = stack.enter_context(load(s.model, s.runtime, s.precision, s.threads, s.colour, s.sharpness, s.targets, sequence))

@@ -63,9 +63,9 @@ def describe(path: Path, dataset: str | None = None, header: Path | None = None)
         (path.suffix.lower() == ".toml", lambda: _calibration(path)),
         (path.suffix.lower() in images.EXTENSIONS - {".tif", ".tiff"}, lambda: _image(path)),
     ]
-    for told, how in kinds:
-        if told and header is None:
-            return how()
+    for recognised, describe in kinds:
+        if recognised and header is None:
+            return describe()
     return _cube(path, dataset, header)
 
 

@@ -114,7 +114,7 @@ def run(given: Settings, as_json: bool) -> int:
 
 
 def _pools(cubes: CubesSettings, stack: ExitStack) -> tuple[LimitedPool, Examiner]:
-    """Return a pool of one process to compress in, and an examiner with a pool of its own; `stack` ends both."""
+    """Return a pool of one process for compression, and an examiner with its own pool; `stack` ends both."""
     from edgefuse.archive.examination import Examiner
     from edgefuse.archive.processes import LimitedPool, Limits
     from edgefuse.board.limits import usable_cores

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgefuse.demoscene.cutout import Cutout, Sprite
 from edgefuse.demoscene.figures import shadow_points, soft_shadow
-from edgefuse.demoscene.optics import BGR, LOOP_S, Array, Camera, Light, at
+from edgefuse.demoscene.optics import BGR, LOOP_S, Array, Light, PinholeCamera, at
 
 Keys = tuple[float, float, float]
 Side = Literal["top", "flank", "front", "rear", "glass", "shine"]
@@ -162,7 +162,7 @@ class Car:
 class Vehicle:
     """A car at one moment, projected into the picture."""
 
-    def __init__(self, car: Car, camera: Camera, seconds: float) -> None:
+    def __init__(self, car: Car, camera: PinholeCamera, seconds: float) -> None:
         self.car, self.camera, self.x, self.z = car, camera, car.middle(seconds), car.z
         self.metre = camera.focal / float(camera.project(np.array([self.x, 0.7, car.z]))[1])
 

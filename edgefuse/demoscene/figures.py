@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from edgefuse.demoscene.cutout import Cutout, Sprite
-from edgefuse.demoscene.optics import BGR, LOOP_S, SHADOW, Array, Camera, Light, at
+from edgefuse.demoscene.optics import BGR, LOOP_S, SHADOW, Array, Light, PinholeCamera, at
 
 _RING = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=1)
 _FLAT_RING = np.stack([_RING[::2, 0], np.zeros(6), _RING[::2, 1]], axis=1)
@@ -217,7 +217,7 @@ def _leg(turn: float) -> tuple[tuple[float, float], tuple[float, float], tuple[f
 class Figure:
     """A body at one moment: its spheres in the world and in the picture."""
 
-    def __init__(self, body: Person | Dog, camera: Camera, seconds: float) -> None:
+    def __init__(self, body: Person | Dog, camera: PinholeCamera, seconds: float) -> None:
         self.body = body
         self.x, self.z, hx, hz, way = body.route.where(seconds)
         near = 1 if hx > 0 else -1

@@ -9,7 +9,7 @@ import numpy as np
 from edgefuse.demoscene.building import Building
 from edgefuse.demoscene.car import Car
 from edgefuse.demoscene.figures import Dog, Person, Route
-from edgefuse.demoscene.optics import BGR, LOOP_S, YAW, Camera
+from edgefuse.demoscene.optics import BGR, LOOP_S, YAW, PinholeCamera
 from edgefuse.demoscene.plants import Plant
 
 _JACKETS: tuple[BGR, ...] = (
@@ -47,7 +47,7 @@ class Layout:
     dapples: list[tuple[float, float, float, float]]
 
     @classmethod
-    def drawn(cls, seed: int, camera: Camera) -> Layout:
+    def drawn(cls, seed: int, camera: PinholeCamera) -> Layout:
         """Return the layout of a seed."""
         rng = np.random.default_rng([seed, 1])
         lamp = (-5.4 + float(rng.uniform(-0.5, 0.5)), 5.7, 16.2)
@@ -85,7 +85,7 @@ def _plants(rng: np.random.Generator, building: Building) -> list[Plant]:
     ]
 
 
-def _crossing(camera: Camera, z: float, forward: int, start: float) -> Route:
+def _crossing(camera: PinholeCamera, z: float, forward: int, start: float) -> Route:
     """Return a straight route along x at z that begins and ends outside the picture, at walking pace."""
     half = (camera.width / 2) / camera.focal
     ends = [z * (np.sin(YAW) + r * np.cos(YAW)) / max(np.cos(YAW) - r * np.sin(YAW), 0.15) for r in (-half, half)]
@@ -94,7 +94,7 @@ def _crossing(camera: Camera, z: float, forward: int, start: float) -> Route:
     return Route(float(ends[0] + ends[1]) / 2, z, max(reach, LOOP_S * 1.15 / laps), 0.0, forward, start, laps)
 
 
-def _walkers(rng: np.random.Generator, camera: Camera) -> list[Person | Dog]:
+def _walkers(rng: np.random.Generator, camera: PinholeCamera) -> list[Person | Dog]:
     """Return two near and two far pedestrians, a dog, and a person who walks back and forth in the shadow behind the bushes."""
     jackets, trousers = rng.permutation(len(_JACKETS)), rng.permutation(len(_TROUSERS))
     skins, hairs = rng.integers(0, len(_SKINS), 5), rng.integers(0, len(_HAIRS), 5)

@@ -25,7 +25,7 @@ ZERO_C = 27315  # counts (0.01 K) at 0 degrees Celsius
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class PinholeCamera:
     """A pinhole camera with a shifted lens, which keeps vertical lines vertical. `mirror` is 1, or -1 for a mirrored street."""
 
     width: int

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edgefuse.demoscene.cutout import Cutout
-from edgefuse.demoscene.optics import BGR, KEYS, LOOP_S, ZERO_C, Array, Camera, lamp_light, split, tile
+from edgefuse.demoscene.optics import BGR, KEYS, LOOP_S, ZERO_C, Array, PinholeCamera, lamp_light, split, tile
 from edgefuse.demoscene.stage import convex, corners, polygon
 
 
@@ -42,7 +42,7 @@ class Plant:
 class Crown:
     """A plant drawn for one camera. Call `light` once, then `cutout` for each frame."""
 
-    def __init__(self, plant: Plant, blobs: Array, camera: Camera, rng: np.random.Generator) -> None:
+    def __init__(self, plant: Plant, blobs: Array, camera: PinholeCamera, rng: np.random.Generator) -> None:
         """blobs: the plant's spheres. `seen` is False where the plant lies outside the picture; then nothing is drawn."""
         self.plant, self.z = plant, plant.z
         foot, depth = camera.project(np.array([plant.x, 0.0, plant.z]))
@@ -79,7 +79,7 @@ class Crown:
             self.heats[key] = np.asarray(cv2.GaussianBlur(heat, (0, 0), soft), np.float32)
         del self.albedo, self.sun, self.up  # no longer needed once lit
 
-    def _trunk(self, camera: Camera) -> None:
+    def _trunk(self, camera: PinholeCamera) -> None:
         """Draw a trunk with a lit and a dark side, and three branches."""
         plant = self.plant
         x, bole, rise = plant.x, plant.trunk, plant.height - plant.trunk

@@ -17,7 +17,7 @@ from edgefuse.demoscene.car import Vehicle
 from edgefuse.demoscene.cutout import Cutout, before, hide, paste
 from edgefuse.demoscene.figures import Figure
 from edgefuse.demoscene.layout import Layout
-from edgefuse.demoscene.optics import KEYS, VIGNETTE, ZERO_C, Array, Camera, Light, lamp_light, light_at, split, tile
+from edgefuse.demoscene.optics import KEYS, VIGNETTE, ZERO_C, Array, Light, PinholeCamera, lamp_light, light_at, split, tile
 from edgefuse.demoscene.plants import Crown
 from edgefuse.demoscene.sky import Plume, Sky
 from edgefuse.demoscene.stage import COVER, ROWS, Screen, Stage
@@ -59,7 +59,7 @@ class DemoScene:
     ) -> None:
         """size: (width, height). scene: "cycle", "day" or "night". frames: length of a cycle, 0 for endless. depth: 8 or 16 bits."""
         self.scene, self.frames, self.fps, self.depth, self.seed = scene, frames, fps, depth, seed
-        self.camera = camera = Camera(*size, mirror=-1 if seed % 2 else 1)
+        self.camera = camera = PinholeCamera(*size, mirror=-1 if seed % 2 else 1)
         self.soft = max(0.85 * camera.scale, 0.45)
         layout = Layout.drawn(seed, camera)
         self.layout = layout

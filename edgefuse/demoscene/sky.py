@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edgefuse.demoscene.cutout import Cutout
-from edgefuse.demoscene.optics import BGR, ZERO_C, Array, Camera, light_at, split, tile
+from edgefuse.demoscene.optics import BGR, ZERO_C, Array, PinholeCamera, light_at, split, tile
 
 DRIFT_S = 120.0  # period of the clouds' drift
 _TOP: tuple[BGR, ...] = ((206, 146, 84), (96, 62, 58), (26, 14, 10))
@@ -17,7 +17,7 @@ _CLOUD: tuple[BGR, ...] = ((252, 250, 248), (150, 142, 206), (48, 40, 36))
 class Sky:
     """The top `rows` of the picture without any object in front of the sky."""
 
-    def __init__(self, camera: Camera, rows: int, keys: tuple[int, ...], vignette: Array, rng: np.random.Generator) -> None:
+    def __init__(self, camera: PinholeCamera, rows: int, keys: tuple[int, ...], vignette: Array, rng: np.random.Generator) -> None:
         self.rows, self.width = rows, camera.width
         self.period = max(round(camera.width * 1.7), 64)
         height = np.clip(1 - np.arange(rows, dtype=np.float32) / max(camera.horizon, 1), 0, 1)[:, None, None]
@@ -60,7 +60,7 @@ class Plume:
 
     LOOP_S = 4.0
 
-    def __init__(self, mouth: tuple[float, float, float], camera: Camera, rng: np.random.Generator) -> None:
+    def __init__(self, mouth: tuple[float, float, float], camera: PinholeCamera, rng: np.random.Generator) -> None:
         foot, depth = camera.project(np.array(mouth))
         metre = camera.focal / float(depth)
         self.z = mouth[2]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgefuse.demoscene.optics import BGR, ZERO_C, Array, Camera, Light
+from edgefuse.demoscene.optics import BGR, ZERO_C, Array, Light, PinholeCamera
 
 REFLECTANCE, HEAT, GLOW = slice(0, 3), slice(3, 6), slice(8, 11)
 SUN, LAMP, COVER = 6, 7, 11
@@ -73,7 +73,7 @@ ROWS = 32  # rows painted at a time
 class Stage:
     """Image of surfaces, float32 (height, width, 12), and the masks of static objects that can hide moving ones."""
 
-    def __init__(self, camera: Camera) -> None:
+    def __init__(self, camera: PinholeCamera) -> None:
         self.camera = camera
         self.pixels = np.zeros((camera.height, camera.width, 12), np.float32)
         self.screens: list[Screen] = []

@@ -1,4 +1,4 @@
-"""Run a probe in a child process and collect what it reported before it ended, normally or not."""
+"""Runs a probe in a child process and collects its reports, also if it crashes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProbeResult:
 
 
 def run_probe(host: Host, probe: str, *arguments: str) -> ProbeResult:
-    """Run one of the probes in edgefuse.doctor.probe_process. Never raises for what the child does."""
+    """Run one of the probes in edgefuse.doctor.probe_process. Never raises for a failure of the child."""
     done = host.child(probe, *arguments)
     values: dict[str, Any] = {}
     for line in done.out.splitlines():

@@ -54,7 +54,7 @@ class ArraySource(CubeSource):
 def opened(
     cube: AnyCube, name: str, nodata: float | None = None, wavelengths: Sequence[float] | None = None, dataset: str | None = None
 ) -> Iterator[CubeSource]:
-    """Open an array, a file or an open cube as a `CubeSource`, and close what was opened here.
+    """Open an array, a file or an open cube as a `CubeSource`; a file is closed at the end.
 
     nodata, wavelengths: metadata of an array. dataset: name of the array in a file.
     Raises CubeError if `cube` is not a cube, SettingsError if an option for arrays is given with a file or vice versa.

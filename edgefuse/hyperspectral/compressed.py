@@ -20,7 +20,7 @@ Tile = tuple[tuple[slice, slice], NDArray[Any]]  # (rows, columns), samples
 
 
 class LostTiles(Sequence[Window]):
-    """Windows of damaged tiles, made when they are asked for: a file may have 2^18 of them."""
+    """Windows of damaged tiles, computed on access, because a file may have 2^18 of them."""
 
     def __init__(self, header: efz.Header, numbers: Sequence[int]) -> None:
         self._header, self._numbers = header, numbers
@@ -76,11 +76,16 @@ class Compressed:
         """Value of lost samples."""
         return float(self._decoder.missing)
 
-    def tiles(self) -> Iterator[tuple[Window, NDArray[Any]]]:
-        """Yield (window, samples) of each intact tile; windows cover all bands."""
+    def tiles(self, threads: int = 1) -> Iterator[tuple[Window, NDArray[Any]]]:
+        """Yield (window, samples) of each intact tile; windows cover all bands.
+
+        threads: most tiles that are decoded at a time; what is yielded is the same for any number.
+        """
         bands = slice(0, self.info.shape[2])
+        threads = threads if self._decoder.PARALLEL else 1
+        tiles = self._decoder.tiles(threads) if threads > 1 else self._decoder.tiles()
         try:
-            for (rows, columns), samples in _on_one_thread(self._decoder.tiles()):
+            for (rows, columns), samples in _on_one_thread(tiles) if threads == 1 else _on_several(tiles):
                 yield (rows, columns, bands), samples
         except OSError as e:
             raise CubeError(f"cannot read {self.path}: {e.strerror}") from None
@@ -101,8 +106,14 @@ class Compressed:
         self.close()
 
 
+def _on_several(tiles: Iterator[Tile]) -> Iterator[Tile]:
+    """Decode tiles on several threads, each with one BLAS thread, which also goes for what is done between two tiles."""
+    with one_blas_thread():
+        yield from tiles
+
+
 def _on_one_thread(tiles: Iterator[Tile]) -> Iterator[Tile]:
-    """Decode each tile with one BLAS thread; what is done between two tiles has the threads of the process."""
+    """Decode each tile with one BLAS thread; the caller's work between two tiles may use more."""
     while True:
         with one_blas_thread():
             tile = next(tiles, None)

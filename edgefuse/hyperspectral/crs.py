@@ -35,7 +35,7 @@ def parsed(text: str) -> Any:
     text = text.strip()
     if len(text) > _MOST_TEXT or _leads_elsewhere(text):
         return None
-    # `from_string` takes WKT that text follows for something else
+    # `from_string` recognises WKT only by a closing bracket at the end
     for parse in (CRS.from_string, CRS.from_wkt) if "[" in text else (CRS.from_string,):
         try:
             return parse(text, morph_from_esri_dialect=True)

@@ -21,7 +21,7 @@ from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.crc32c import crc32c
 
 MAGIC = b"EFZ\x1a"
-VERSION = 3  # newest version that is read and written (docs/reference/efz.md)
+VERSION = 4  # newest version that is read and written (docs/reference/efz.md)
 PLAIN_VERSION = 2  # written version of files whose tiles need no newer one; of the entropy coder, too
 DTYPES = "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"
 
@@ -272,8 +272,8 @@ def payload_at(stream: BinaryIO, header: Header, number: int, offset: int) -> by
     start = stream.read(_TILE.size)
     if len(start) < _TILE.size:
         raise InputError("the file ends before it")
-    magic, found, size, check = _TILE.unpack(start)
-    if magic != b"TILE" or found != number or size > header.payload_limit(number):
+    magic, stored_number, size, check = _TILE.unpack(start)
+    if magic != b"TILE" or stored_number != number or size > header.payload_limit(number):
         raise InputError("the index does not lead to it")
     payload = stream.read(size)
     if len(payload) < size or crc32c(payload, crc32c(start[4:12])) != check:

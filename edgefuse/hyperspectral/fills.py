@@ -53,10 +53,10 @@ class FillFinder:
         if np.isfinite(low).all() and np.isfinite(high).all() and not suspected(valid, low, high, singles=False).fills:
             return None
         try:
-            found = find(pixels, missing, Suspicion(singles=False))
+            outliers = find(pixels, missing, Suspicion(singles=False))
         except InputError:
             return None
-        fills = [fill for fill in found.fills if math.isfinite(fill.value)] if found else []
+        fills = [fill for fill in outliers.fills if math.isfinite(fill.value)] if outliers else []
         mask = np.zeros(pixels.shape, bool)
         for fill in fills:
             self._counts[fill.value] = self._counts.get(fill.value, 0) + int(fill.mask.sum())
@@ -65,8 +65,8 @@ class FillFinder:
 
     def result(self) -> list[LikelyFill]:
         """Return the likely fill values, the most frequent one first."""
-        found = sorted(self._counts.items(), key=lambda item: -item[1])
-        return [LikelyFill(value, count / self._samples) for value, count in found]
+        counts = sorted(self._counts.items(), key=lambda item: -item[1])
+        return [LikelyFill(value, count / self._samples) for value, count in counts]
 
 
 def likely_fills(source: CubeSource) -> list[LikelyFill]:

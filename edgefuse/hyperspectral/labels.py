@@ -11,7 +11,7 @@ _ENMAP = re.compile(r"(?:^|[-_])QL_", re.IGNORECASE)  # EnMAP's quality layers: 
 
 
 def labels_of(source: CubeSource) -> str:
-    """Return what says that a cube's samples are codes of classes or the like; empty for measured values."""
+    """Return the reason to treat a cube's samples as codes, such as classes; empty for measured values."""
     info = source.info
     if info.metadata.get("file type", "").lower() == "envi classification":
         return "its file type is ENVI Classification"

@@ -1,4 +1,4 @@
-"""Wavelengths with their unit, converted to nanometres and checked: what no sensor covers is taken for another unit, and said."""
+"""Converts wavelengths to nanometres and checks them: where no sensor covers the result, another unit is assumed, with a warning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Wavelengths(NamedTuple):
     scale: float
     """Factor from the file's numbers to nanometres; FWHM have the same."""
     doubts: tuple[str, ...]
-    """What was assumed, or is unusual, a sentence each."""
+    """Warnings about assumptions and unusual values, one sentence each."""
 
 
 def scale_of(unit: str) -> float | None:
@@ -43,7 +43,7 @@ def is_unknown(unit: str) -> bool:
 def converted(values: Sequence[float], unit: str) -> Wavelengths | None:
     """Convert wavelengths to nanometres; None for a unit that is not one of length. Raises ValueError for values that are not finite.
 
-    Without a unit, or with one by which a sensor would cover what none does, the unit is told by the magnitude.
+    Without a unit, or with a unit that gives wavelengths which no sensor covers, the magnitude decides the unit.
     """
     numbers = finite(values)
     scale = scale_of(unit)

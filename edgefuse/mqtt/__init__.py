@@ -119,7 +119,7 @@ class Mqtt:
         self._link.close()
 
     def _run_loop(self) -> None:
-        """Publish telemetry and pictures when they are due, and run commands as they come."""
+        """Publish telemetry and pictures when they are due, and run commands as they arrive."""
         picture_at = time.monotonic()
         telemetry_at = picture_at + min(self._s.interval, _FIRST_S)
         while not self._closed:
@@ -153,7 +153,7 @@ class Mqtt:
                 self._link.put(message)
 
     def _features(self) -> discovery.Features:
-        """Return what Home Assistant is told of."""
+        """Return the values that are announced to Home Assistant."""
         taken = ("snapshot", *(c for c in self._live.commands if c in _DISCOVERED)) if self._s.commands else ()
         report = self._live.report()
         regions = tuple((name, r["unit"] or self._live.unit) for name, r in (report.get("region") or {}).items())

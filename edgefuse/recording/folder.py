@@ -190,7 +190,7 @@ class Folder:
             raise files.output_error(self.path, e) from None
 
     def tidy(self, new_bytes: int = 0) -> int:
-        """Delete what exceeds the limits; returns the bytes that remain. Raises OutputError where the folder can't be read.
+        """Delete the oldest recordings beyond the limits; returns the bytes that remain. Raises OutputError where the folder can't be read.
 
         A file that can't be deleted is logged once and left; the next oldest goes instead.
         """

@@ -149,7 +149,7 @@ class Recorder:
             self.kept = self._folder.tidy()
 
     def _write(self) -> None:
-        """Write all buffered fragments into the open file or a new one. Raises OutputError and keeps what is not written."""
+        """Write all buffered fragments into the open file or a new one. Raises OutputError and keeps the unwritten ones."""
         while self._buffered:
             buffered = self._buffered[0]
             fragment = buffered.fragment
@@ -185,7 +185,7 @@ class Recorder:
             self.segments += 1
 
     def _trim(self, now: float, wanted: bool) -> None:
-        """Drop what is older than the time before an alarm, keeping a key frame at the start."""
+        """Drop fragments that are older than the time before an alarm, keeping a key frame at the start."""
         while self._buffered:
             rest = sum(h.fragment.seconds for h in self._buffered)
             group = next((n for n, h in enumerate(self._buffered) if n and h.fragment.key), len(self._buffered))

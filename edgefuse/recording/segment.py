@@ -72,7 +72,7 @@ class Segment:
         return self._folder.finish(self.path)
 
     def _cut(self) -> None:
-        """Remove what a failed write left behind. Raises OSError."""
+        """Remove the bytes of a failed write. Raises OSError."""
         if self._torn:
             os.ftruncate(self._file, self.nbytes)
             os.lseek(self._file, self.nbytes, os.SEEK_SET)

@@ -83,7 +83,7 @@ class Attachments:
                 raise
 
     def revive(self) -> None:
-        """Open what could not be opened again after a failed `exchange`, with back-off."""
+        """Open the attachments that could not be reopened after a failed `exchange`, with back-off."""
         with self._lock:
             if self._missing and not self._backoff.left_s and not self._closed:
                 for name, (table, _) in list(self._missing.items()):

@@ -1,4 +1,4 @@
-"""Thread that looks after a run's outputs once a second: tells of those that fail, opens those that a failed reload left closed."""
+"""Thread that checks a run's outputs once a second: reports failing ones, and reopens those that a failed reload left closed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Supervisor:
     """Fills `live.failing` and emits an event of kind "output" where an output begins to fail (30 s) or works again."""
 
     def __init__(self, states: Callable[[], Mapping[str, OutputState]], revive: Callable[[], None], live: Live) -> None:
-        """states: the state of every output now. revive: opens what is missing; called once a second."""
+        """states: returns the current state of every output. revive: opens the missing ones; called once a second."""
         self._states, self._revive, self._live = states, revive, live
         self._watch = OutputWatch()
         self._stop = threading.Event()

@@ -65,7 +65,7 @@ class Heartbeat:
     INTERVAL_S = 1.0
 
     def __init__(self) -> None:
-        self._frames, self._told_at = 0, -math.inf
+        self._frames, self._notified_at = 0, -math.inf
         self._lock = threading.Lock()  # makes sending READY atomic
 
     @contextmanager
@@ -88,8 +88,8 @@ class Heartbeat:
         would help neither a full disk nor a broker that is gone.
         """
         now = time.monotonic()
-        if frames > self._frames and now - self._told_at >= self.INTERVAL_S:
+        if frames > self._frames and now - self._notified_at >= self.INTERVAL_S:
             with self._lock:
                 ready = "" if self._frames else "READY=1\n"
                 notify(f"{ready}WATCHDOG=1\nSTATUS={'; '.join((f'{frames} frames fused', *failing))}")
-                self._frames, self._told_at = frames, now
+                self._frames, self._notified_at = frames, now

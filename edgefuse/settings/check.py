@@ -57,7 +57,7 @@ def suggestion(wrong: str, known: Iterable[str], brackets: bool = False) -> str:
 
 
 def expected_instead(value: Any, hint: Any, field: Field[Any]) -> str | None:
-    """Return None for a valid value, else what was expected, in words."""
+    """Return None for a valid value, else a description of the valid ones."""
     low, high = field.metadata.get("min"), field.metadata.get("max")
     for one in (hint, *get_args(hint)):
         several = value if get_origin(hint) is tuple and isinstance(value, list | tuple) else (value,)

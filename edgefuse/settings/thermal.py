@@ -1,4 +1,4 @@
-"""[thermal]: how degrees are made of the infrared camera's counts, and shown (docs/reference/thermal.md)."""
+"""[thermal]: conversion of the infrared camera's counts to degrees, and their unit (docs/reference/thermal.md)."""
 
 from __future__ import annotations
 

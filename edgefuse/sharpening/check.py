@@ -48,9 +48,9 @@ def with_mask(image: CubeSource) -> Iterator[CubeSource]:
         yield masked
 
 
-def warn_contradiction(psf: Psf, told: tuple[float, float], names: tuple[str, str]) -> None:
-    """Warn where registration found another offset than the georeferences tell, both in pixels of the image."""
-    down, across = psf.dy - told[0], psf.dx - told[1]
+def warn_contradiction(psf: Psf, expected: tuple[float, float], names: tuple[str, str]) -> None:
+    """Warn where registration found another offset than the georeferences give (`expected`), both in pixels of the image."""
+    down, across = psf.dy - expected[0], psf.dx - expected[1]
     if max(abs(down), abs(across)) > _CONTRADICTED * psf.ratio:
         _logger.warning(
             "%s is %+.2f rows and %+.2f columns of the cube off where the georeferences of it and %s put it; the pictures are believed",

@@ -100,9 +100,9 @@ def covered(pair: Pair, given: Mask | None) -> Covered | None:
     return Covered(mask, prediction, details, (weight > _TOUCHED) | zone, (weight > _PARTLY[0]) & ~inner)
 
 
-def warn(found: Covered, given: Mask | None) -> None:
+def warn(covered: Covered, given: Mask | None) -> None:
     """Log which pixels are covered, beside those `given` (H, W)."""
-    mask = found.mask if given is None else found.mask & ~given
+    mask = covered.mask if given is None else covered.mask & ~given
     if not mask.any():
         return
     count, _, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -160,7 +160,7 @@ def _size(error: Float64Array, unit: Float64Array) -> Float64Array:
 
 
 def _affected(pair: Pair, prediction: Prediction, least: float, least_share: float) -> Mask | None:
-    """Return the low-resolution pixels (h, w) that show what the cube does not; None where there are none."""
+    """Return the low-resolution pixels (h, w) where the image shows something that the cube does not; None where there are none."""
     typical, share = (np.zeros(pair.low_shape[:2], np.float32) for _ in range(2))
     for rows, columns in blocks(pair):
         low = pair.low(rows, columns)
@@ -187,7 +187,7 @@ def _interpolated(pair: Pair, prediction: Prediction, rows: Span, columns: Span)
 
 
 def _details(pair: Pair, prediction: Prediction, zone: Mask) -> Float64Array:
-    """Return the covariance (b, b) of the image's details, what the interpolated prediction lacks, outside `zone` (h, w)."""
+    """Return the covariance (b, b), outside `zone` (h, w), of the image's details, which the interpolated prediction lacks."""
     (h, w, _), ratio, bands = pair.low_shape, pair.psf.ratio, pair.high_shape[2]
     products, count = np.zeros((bands, bands)), 0
     for row in np.unique(np.linspace(0, h - 1, _ROWS // 4).astype(int)).tolist():

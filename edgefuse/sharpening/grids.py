@@ -72,7 +72,7 @@ class Moved:
 
 
 def _parts(at: Float64Array, count: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], Float64Array]:
-    """Return the nodes before places (n,) and what is left, (1, n, 1)."""
+    """Return the index of the node before each place (n,), and the fraction to the next one, (1, n, 1)."""
     node = np.clip(np.floor(at / _NODES).astype(np.intp), 0, count - 2)
     return node, (at / _NODES - node)[None, :, None]
 

@@ -1,4 +1,4 @@
-"""What is sharpened: the bands of a cube and an image that have data, and what the result's metadata are."""
+"""Inputs of a sharpening: the bands of cube and image that have data, and the metadata of the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registers a cube and an image, leaves out what only the image shows, and fits the trend."""
+"""Registers a cube and an image, excludes pixels that only the image shows (such as clouds), and fits the trend."""
 
 from __future__ import annotations
 

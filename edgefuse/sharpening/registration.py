@@ -107,15 +107,15 @@ def registered(pair: Pair, width: bool = False) -> Psf:
     reach = reach_of(pair.psf.ratio)
     view = _View(pair, reach)
     shifts = np.arange(-reach, reach + step / 2, step)
-    told = pair.psf
-    candidates = [replace(told, dy=told.dy + float(dy), dx=told.dx + float(dx)) for dy in shifts for dx in shifts]
+    given = pair.psf
+    candidates = [replace(given, dy=given.dy + float(dy), dx=given.dx + float(dx)) for dy in shifts for dx in shifts]
     psf = _best(view, candidates, pair.psf)
     if width:
         psf = _best(view, (replace(psf, fwhm=float(f)) for f in _WIDTHS), psf)
         psf = _best(view, (replace(p, fwhm=psf.fwhm) for p in candidates), psf)
         psf = _best(view, (replace(psf, fwhm=float(f)) for f in _WIDTHS), psf)
-    edge = max(abs(psf.dy - told.dy), abs(psf.dx - told.dx)) > reach - step / 2
-    if edge and view.residual(psf) < 0.98 * view.residual(replace(psf, dy=told.dy, dx=told.dx)):
+    edge = max(abs(psf.dy - given.dy), abs(psf.dx - given.dx)) > reach - step / 2
+    if edge and view.residual(psf) < 0.98 * view.residual(replace(psf, dy=given.dy, dx=given.dx)):
         raise CubeError(
             f"the image lies {psf.dy:+g} rows and {psf.dx:+g} columns off the cube, or more: only shifts up to {reach - step:g} of its "
             "pixels are corrected; register them first, or rotate or flip the one that is rotated or mirrored"

@@ -144,7 +144,7 @@ class _Scene:
         """Return the degraded image's varying bands, shifted by 0 or 1 half low-resolution pixels down and across."""
         if half not in self._images:
             psf = self._pair.psf
-            down, across = (told + n * psf.ratio / 2 for told, n in zip((psf.dy, psf.dx), half, strict=True))
+            down, across = (offset + n * psf.ratio / 2 for offset, n in zip((psf.dy, psf.dx), half, strict=True))
             seen = replace(self._pair, psf=replace(psf, dy=down, dx=across)).observed(*self._spans)
             known = seen.seen & seen.pixels.any(2)
             self._images[half] = _picture(seen.pixels[..., _moments(seen.pixels, known).varying].astype(np.float64), known)

@@ -200,7 +200,7 @@ class _Strip:
                 uncertainty[rows, :, :] = np.where(known, unknown, np.nan)[..., None]
 
     def _lost(self, covered: Covered) -> np.float32:
-        """Return the variance, mean over the bands, of what an interpolated pixel lacks."""
+        """Return the variance, averaged over the bands, of the detail that interpolation loses."""
         slopes = self._trend.weights[:-1].astype(np.float64)
         return np.float32((slopes * (covered.details @ slopes)).sum() / slopes.shape[1])
 

@@ -24,7 +24,7 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, fused: FusedFrame) -> None:
-        """Write one fused frame. Raises OutputError on failure; what was written before stays intact."""
+        """Write one fused frame. Raises OutputError on failure; earlier frames stay intact."""
 
     def close(self) -> None:
         """Finish open files; safe to call twice. Raises OutputError on failure."""

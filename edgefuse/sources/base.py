@@ -63,7 +63,7 @@ class Source(ABC):
             raise SettingsError(f"--delay is for cameras and video: files; the pairs of {self.info.uri} are given as pairs")
 
     def settle(self, pair: FramePair, cause: str | None) -> None:
-        """Report what happened to a pair that was read: None for fused and written, else why it was dropped. Callable from any thread."""
+        """Report the outcome of a pair that was read: None for fused and written, else why it was dropped. Callable from any thread."""
 
     def listen(self, on_change: Callable[[str, Mapping[str, Any]], None]) -> None:
         """Call `on_change(camera, {"state": ..., ...})` when a camera's state changes, in any thread; it must return at once."""

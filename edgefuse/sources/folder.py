@@ -48,7 +48,7 @@ class FolderSource(Source):
                 f"no pairs: {counts}, but no two of the same name (without extension); give both frames of a pair the same name"
             )
         self._names = sorted(files.visible.keys() | files.infrared.keys(), key=lambda name: (natural(name), name))
-        self._next, self._told = 0, False
+        self._next, self._warned = 0, False
         self.info = SourceInfo(
             uri, len(self._names), fps, files.paths, sequence=False, layout=files.layout, warning=files.warning
         )  # fmt: skip
@@ -94,7 +94,7 @@ class FolderSource(Source):
         except OSError:
             return None  # `images.read` tells why
         kind = radiometric_jpeg.maker(data)
-        if kind == "DJI" and not self._told:
-            self._told = True
+        if kind == "DJI" and not self._warned:
+            self._warned = True
             _log.warning("%s holds a DJI camera's counts, which only DJI's own software reads; its coloured picture is fused", path)
         return radiometric_jpeg.flir(data) if kind == "FLIR" else None

@@ -179,7 +179,7 @@ class VideoFile:
         return time_s + self.start_s + self._offset_s
 
     def _depth(self) -> str:
-        """Keep 16-bit grey. Returns a warning for what loses bits; raises SourceError for grey of 10 to 14 bits, whose counts get lost."""
+        """Keep 16-bit grey. Returns a warning if bits are lost; raises SourceError for grey of 10 to 14 bits, which would lose counts."""
         tag = (int(self._capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFFFFFF).to_bytes(4, "little")
         if tag == _GREY16:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)

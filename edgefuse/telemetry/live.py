@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from edgefuse.calibration.registration import Calibration
+from edgefuse.detection.tracker import Track
 from edgefuse.errors import EdgeFuseError
 from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
+from edgefuse.thermal.agc import Polarity
 from edgefuse.thermal.units import DegreeUnit
 from edgefuse.util.printable import clean
 from edgefuse.util.restarting_thread import FaultLog
@@ -40,6 +43,15 @@ class Info:
     endless: bool
     model: Mapping[str, Any]
     inputs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The people of the newest look. size: of its infrared frame, (width, height). time_ns: of that frame."""
+
+    tracks: tuple[Track, ...]
+    size: tuple[int, int]
+    time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,9 @@ class Live(Sink):
         self._on_event: list[Callable[[Event], None]] = []
         self._faults = FaultLog(log, "a frame watcher or listener")
         self.unit: DegreeUnit = "celsius"  # in which infrared temperatures are shown
+        self.calibration: Calibration | None = None  # of the infrared frames, as of the newest settings; likewise the polarity
+        self.polarity: Polarity = "auto"
+        self.sighting: Sighting | None = None  # None without [detect], and before the first look
         self.failing: Mapping[str, str] = {}  # outputs that are wanted and have not worked for 30 s -> why; replaced as a whole
         self.library: Library | None = None  # of the recording, where there is one
         self._commands: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}

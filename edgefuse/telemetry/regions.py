@@ -53,10 +53,10 @@ class Regions:
     def _on_frame(self, count: int, fused: FusedFrame) -> None:
         frame = fused.pair.infrared
         if fused.pair.missing != "infrared" and frame.time_ns != self._time_ns and not _repeated(frame):
-            found = {name: measure(frame, name, place) for name, place in self._shapes.items()}
+            measured = {name: measure(frame, name, place) for name, place in self._shapes.items()}
             with self._lock:
-                self._latest, self._time_ns = found, frame.time_ns
-            for name, values in found.items():
+                self._latest, self._time_ns = measured, frame.time_ns
+            for name, values in measured.items():
                 if isinstance(values, str) and (name, values) not in self._reported:
                     self._reported.add((name, values))
                     self._live.emit(Event("region", name, {"state": "fault", "fault": values}))

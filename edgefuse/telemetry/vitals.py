@@ -43,6 +43,7 @@ class Vitals:
             "throttled": bool(read_throttling().now),
             **thermal(report),
             "regions": regions(report),
+            **people(report),
             "cameras": {m: c["state"] for m, c in report.get("cameras", {}).items()},
             "alarms": alarm_states(report),
             "alarms_unavailable": unavailable_alarms(report),
@@ -77,6 +78,12 @@ def regions(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         for name, region in (report.get("region") or {}).items()
         if region["unit"]
     }
+
+
+def people(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the number of people now and so far, and their tracks; nothing without [detect]."""
+    detect = report.get("detect")
+    return {key: detect[key] for key in ("people", "people_so_far", "tracks") if key in detect} if detect else {}
 
 
 def alarm_states(report: Mapping[str, Any]) -> dict[str, str]:

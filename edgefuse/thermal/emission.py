@@ -34,7 +34,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a surface is and what lies before it; `edgefuse.frames.Correction`.
+    """Emissivity of a surface, its surroundings, and the air before it; implements `edgefuse.frames.Correction`.
 
     emissivity: of the surface, in the band. reflected_celsius: mean temperature of what it mirrors. distance_m: length of the air between.
     air_celsius, humidity_percent: of that air.
@@ -55,7 +55,7 @@ class Conditions:
         return np.asarray(kelvin - _ZERO_K, np.float64)
 
     def apparent_celsius(self, surface: Values) -> Values:
-        """Return the apparent temperature of a surface: the inverse. One beyond -153 to 2200 degrees is taken for the nearest of them."""
+        """Return the apparent temperature of a surface: the inverse. Temperatures are limited to -153 to 2200 degrees Celsius."""
         t = transmittance(self.distance_m, self.air_celsius, self.humidity_percent)
         inside = np.clip(surface, _GRID_K[0] - _ZERO_K, _GRID_K[-1] - _ZERO_K)
         kelvin = np.interp(self.emissivity * t * radiance(inside) + self._foreign(t), _radiances(), _GRID_K)

@@ -52,16 +52,16 @@ def recognise(colours: NDArray[np.int32]) -> str | None:
     """Return the palette on which most of the colours lie, or None."""
     best, name = _NEAR, None
     for candidate, palette in known().items():
-        apart = ((colours[:, None, :] - palette[None].astype(np.int32)) ** 2).sum(axis=2).min(axis=1)
+        distances = ((colours[:, None, :] - palette[None].astype(np.int32)) ** 2).sum(axis=2).min(axis=1)
         # a logo, letters and a scale may cover some of the picture
-        off = float(np.percentile(apart, 80)) ** 0.5
+        off = float(np.percentile(distances, 80)) ** 0.5
         if off < best:
             best, name = off, candidate
     return name
 
 
 def rises(colours: NDArray[np.int32]) -> bool:
-    """Return whether colours of one brightness are alike, so that brightness orders them."""
+    """Return whether colours of equal brightness are similar, so that brightness orders them."""
     luma = (colours @ np.array([29, 150, 77])) >> 8
     bins = luma // 8
     worst = [np.std(colours[bins == b], axis=0).max() for b in np.unique(bins) if np.count_nonzero(bins == b) >= 8]
@@ -86,7 +86,7 @@ class FalseColour:
     def __init__(self) -> None:
         self.palette: str | None = None
         self._unknown = False
-        self._left, self._told = 0, ""
+        self._left, self._warning = 0, ""
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a picture, BGR (H, W, 3), as grey (H, W), hot bright where the palette allows; warns once where it does not."""
@@ -109,8 +109,8 @@ class FalseColour:
         if self.palette is None:
             return not self._unknown and not is_grey(colours)
         index = (colours[:, 2] >> 3) << 10 | (colours[:, 1] >> 3) << 5 | colours[:, 0] >> 3
-        apart = colours - known()[self.palette][_levels(self.palette)[index]]
-        return float(np.percentile((apart**2).sum(axis=1), 80)) ** 0.5 > _NEAR
+        difference = colours - known()[self.palette][_levels(self.palette)[index]]
+        return float(np.percentile((difference**2).sum(axis=1), 80)) ** 0.5 > _NEAR
 
     def _look(self, picture: NDArray[np.uint8]) -> None:
         self._left = _AGAIN
@@ -121,14 +121,14 @@ class FalseColour:
         self.palette = recognise(colours)
         self._unknown = self.palette is None
         if self.palette is not None:
-            told = f"infrared frames are in the false colours of the palette {self.palette}, which is undone"
+            warning = f"infrared frames are in the false colours of the palette {self.palette}, which is undone"
         elif rises(colours):
-            told = "infrared frames are in false colours of an unknown palette; their brightness is taken"
+            warning = "infrared frames are in false colours of an unknown palette; their brightness is taken"
         else:
-            told = (
+            warning = (
                 "infrared frames are in false colours that do not rise in brightness, so warm things may be lost; "
                 "set the camera to white-hot, or to ironbow"
             )
-        if told != self._told:
-            _log.warning("%s", told)
-        self._told = told
+        if warning != self._warning:
+            _log.warning("%s", warning)
+        self._warning = warning

@@ -32,9 +32,9 @@ def mask(counts: NDArray[np.uint16]) -> NDArray[np.uint8] | None:
     last = _latest
     if last is not None and last[0]() is counts:
         return last[1]
-    found = _find(counts)
-    _latest = weakref.ref(counts), found
-    return found
+    mask = _find(counts)
+    _latest = weakref.ref(counts), mask
+    return mask
 
 
 def alive(counts: NDArray[np.uint16]) -> NDArray[np.uint8] | None:
@@ -78,7 +78,7 @@ def _without_sources(counts: NDArray[np.uint16], dead: NDArray[np.uint8]) -> NDA
 
 def _edges(counts: NDArray[np.uint16]) -> list[tuple[slice, slice]]:
     """Return the rows and columns at the edges that hold no picture, as slices of the frame."""
-    found: list[tuple[slice, slice]] = []
+    borders: list[tuple[slice, slice]] = []
     for axis in (0, 1):
         lines = counts if axis == 0 else counts.T
         length = len(lines)
@@ -92,8 +92,8 @@ def _edges(counts: NDArray[np.uint16]) -> list[tuple[slice, slice]]:
                 depth += 1
             if depth:
                 side = slice(0, depth) if step > 0 else slice(length - depth, length)
-                found.append((side, slice(None)) if axis == 0 else (slice(None), side))
-    return found
+                borders.append((side, slice(None)) if axis == 0 else (slice(None), side))
+    return borders
 
 
 def _is_data(line: NDArray[np.uint16], usual: float) -> bool:
@@ -106,7 +106,7 @@ def _is_data(line: NDArray[np.uint16], usual: float) -> bool:
 
 
 class Fill:
-    """Fills masked pixels from those around them. Where the mask stays, so does the plan of what is filled from where."""
+    """Fills masked pixels from their neighbours. Which neighbours fill which pixels is computed again only when the mask changes."""
 
     def __init__(self) -> None:
         self._dead: NDArray[np.uint8] | None = None
@@ -172,7 +172,7 @@ def _margin(dead: NDArray[np.uint8]) -> int:
 
 
 def _fill_coarsely(counts: NDArray[np.uint16], dead: NDArray[np.uint8]) -> None:
-    """Fill large holes in place with an average of what is around them, at an eighth of the size."""
+    """Fill large holes in place with an average of their surroundings, computed at an eighth of the size."""
     height, width = counts.shape
     cells = (max(1, width // _COARSE), max(1, height // _COARSE))
     alive = (dead == 0).astype(np.float32)

@@ -30,10 +30,10 @@ NAMES: tuple[Palette, ...] = get_args(Palette)
 @lru_cache
 def table(name: str) -> NDArray[np.uint8]:
     """Return the palette `name` (one of NAMES), uint8 (256, 3) BGR, read-only. Raises SettingsError for another name."""
-    found = next((palette for palette in NAMES if palette == name), None)
-    if found is None:
+    palette_name = next((palette for palette in NAMES if palette == name), None)
+    if palette_name is None:
         raise SettingsError(f"unknown palette '{name}'; choose from {', '.join(NAMES)}")
-    points = np.array(_POINTS[found], np.float64)
+    points = np.array(_POINTS[palette_name], np.float64)
     levels = np.arange(256)
     colours = [np.interp(levels, points[:, 0], points[:, channel]) for channel in (3, 2, 1)]
     made = np.rint(np.stack(colours, axis=1)).astype(np.uint8)

@@ -45,18 +45,18 @@ def pick(frame: Frame, place: Shape) -> Picked | str:
     """Return the pixels of a grey frame, uint8 or uint16 (H, W), in a place, or the reason why there are none."""
     if frame.colour:
         return "the infrared frames are in colour, which gives no temperature"
-    found = shape.area(place, frame.data.shape)
-    if found is None:
+    area = shape.area(place, frame.data.shape)
+    if area is None:
         noun = "zone" if shape.kind(place) == "rectangle" else shape.kind(place)
         return f"the {noun} lies outside the infrared frame of {frame.size[0]}x{frame.size[1]} pixels"
-    where = found.rows, found.columns
-    alive, chosen = degrees.measurable(frame), found.mask
+    where = area.rows, area.columns
+    alive, chosen = degrees.measurable(frame), area.mask
     if alive is not None:
         part = np.ascontiguousarray(alive[where])
         chosen = part if chosen is None else chosen & part
         if not chosen.any():
             return "the zone has only dead pixels, or such as no surface of this emissivity gives"
-    return Picked(frame.data[where], chosen, found.columns.start, found.rows.start)
+    return Picked(frame.data[where], chosen, area.columns.start, area.rows.start)
 
 
 def measure(frame: Frame, name: str, place: Shape) -> RegionValues | str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ThermalLog:
     """Collects statistics of raw infrared frames (uint16 (H, W)), in constant memory; ignores other frames.
 
-    unit: in which temperatures are told; may be changed at any time.
+    unit: of the temperatures in the report; may be changed at any time.
     """
 
     def __init__(self, unit: DegreeUnit = "celsius") -> None:
@@ -92,7 +92,7 @@ class ThermalLog:
         return self.unit if self._degrees else "counts"
 
     def _told(self, spot: Spot) -> dict[str, Any]:
-        """Return a spot in the unit that is told."""
+        """Return a spot in the report's unit."""
         return asdict(spot) | {"value": round(units.shown(spot.value, self._unit()), 2)}
 
     def report(self) -> dict[str, Any] | None:

@@ -50,7 +50,7 @@ _limit = _Limit()
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limit NumPy's BLAS to one thread, from any number of threads at once; what the process had before is back after the last of them."""
+    """Limit NumPy's BLAS to one thread. Safe from several threads at once; the last one to leave restores the previous limit."""
     _limit.enter()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Loads the compiled core: C functions that do in one pass what takes NumPy and OpenCV many.
+"""Loads the compiled core: C functions that need one pass where NumPy and OpenCV need many.
 
 It is optional. Wheels built with a C compiler contain it (`hatch_build.py`); without it the same results, bit for bit, are computed more
 slowly with NumPy and OpenCV. EDGEFUSE_COMPILED=0 disables it.
@@ -12,7 +12,7 @@ import os
 import platform
 from pathlib import Path
 
-ABI = 10  # of edgefuse/util/compiled.c
+ABI = 11  # of edgefuse/util/compiled.c
 FILE = Path(__file__).resolve().parents[1] / f"libedgefuse-{platform.machine()}.so"
 
 

@@ -108,12 +108,12 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 def _tiff_size(data: bytes) -> tuple[int, int] | None:
     order = "<" if data[:1] == b"I" else ">"
     (at,) = struct.unpack_from(order + "I", data, 4)
-    found: dict[int, int] = {}
+    tags: dict[int, int] = {}
     for k in range(struct.unpack_from(order + "H", data, at)[0]):
         tag, kind = struct.unpack_from(order + "HH", data, at + 2 + 12 * k)
         if tag in (256, 257):
-            found[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 2 + 12 * k + 8)[0]
-    return (found[256], found[257]) if len(found) == 2 else None
+            tags[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 2 + 12 * k + 8)[0]
+    return (tags[256], tags[257]) if len(tags) == 2 else None
 
 
 def _fault(data: bytes) -> str | None:

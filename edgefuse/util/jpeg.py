@@ -38,7 +38,7 @@ def end(data: bytes) -> int | None:
 
 
 def whole(data: bytes) -> bytes:
-    """Return the picture without what lies behind it. Raises ValueError ("is a truncated JPEG") where its end is missing."""
+    """Return the JPEG's bytes without those after its end. Raises ValueError ("is a truncated JPEG") where the end is missing."""
     stop = end(data) if data[:2] == b"\xff\xd8" else None
     if stop is None:
         raise ValueError("is a truncated JPEG" if data[:2] == b"\xff\xd8" else "is not a readable JPEG")

@@ -1,4 +1,4 @@
-"""Threads that outlive their errors: one that raises is logged, counted and started again with back-off."""
+"""Threads that are restarted: an error in one is logged and counted, and its work is called again with back-off."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Worker:
     """Daemon thread that calls `work` until it returns; when it raises, it is called again after a back-off of 0.5 to 3 s."""
 
     def __init__(self, name: str, work: Callable[[], None], faults: FaultLog) -> None:
-        """work: returns when it is to end; must bear being called again after it raised."""
+        """work: returns at its normal end; it may be called again after it raised."""
         self._name, self._work, self._faults = name, work, faults
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -55,7 +55,7 @@ class Worker:
             raise EdgeFuseError(f"{self._name}: no thread could be started ({e}); raise the limit of processes, or free memory") from None
 
     def end(self) -> None:
-        """Start `work` no more after it raised."""
+        """Do not call `work` again after an error."""
         self._ending.set()
 
     @property

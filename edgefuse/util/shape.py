@@ -1,4 +1,4 @@
-"""A place in the infrared frame: a point 80,60, a line 10,20 150,100, a polygon of three and more points, or a rectangle 80x60+40+30.
+"""A shape in the infrared frame: a point 80,60, a line 10,20 150,100, a polygon of three and more points, or a rectangle 80x60+40+30.
 
 All in pixels from the upper left, or all in percent of the frame's width and height: 50%,50%.
 """
@@ -59,13 +59,13 @@ def parse(text: str) -> Shape:
     if "x" in text or not words:
         return zone.parse(text)
     matches = [_POINT.fullmatch(word) for word in words]
-    found = [m for m in matches if m is not None]
-    if len(found) < len(words) or len({unit for m in found for unit in (m[2], m[4])}) != 1:
+    parsed = [m for m in matches if m is not None]
+    if len(parsed) < len(words) or len({unit for m in parsed for unit in (m[2], m[4])}) != 1:
         raise SettingsError(f"{text!r} is not a zone; {_FORMS}, all in pixels or all in percent (50%,50%)")
     if len(words) > _MOST_POINTS:
         raise SettingsError(f"{text[:40]!r}... has {len(words)} points; a polygon has at most {_MOST_POINTS}")
-    shares = found[0][2] == "%"
-    points = tuple((float(m[1]), float(m[3])) for m in found)
+    shares = parsed[0][2] == "%"
+    points = tuple((float(m[1]), float(m[3])) for m in parsed)
     if shares and any(n > 100 for point in points for n in point):
         raise SettingsError(f"{text!r} reaches beyond the frame; expected at most 100%")
     if not shares and any(n != int(n) for point in points for n in point):

@@ -26,20 +26,20 @@ def pages(data: bytes) -> list[Page]:
         return []
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     word, count_form, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
-    found: list[Page] = []
+    collected: list[Page] = []
     seen: set[int] = set()
     try:
         at = struct.unpack_from(order + word, data, 8 if big else 4)[0]
-        while at and at not in seen and len(found) < _MOST_PAGES:
+        while at and at not in seen and len(collected) < _MOST_PAGES:
             seen.add(at)
             count = struct.unpack_from(order + count_form, data, at)[0]
             first = at + struct.calcsize(order + count_form)
             tags = dict(_tag(data, first + k * entry, order, word) for k in range(min(count, 4096)))
             at = struct.unpack_from(order + word, data, first + count * entry)[0]
-            found.append(Page(tags.get(_BITS, 1), tags.get(_SAMPLES, 1), bool(tags.get(_SUBFILE, 0) & 5)))
+            collected.append(Page(tags.get(_BITS, 1), tags.get(_SAMPLES, 1), bool(tags.get(_SUBFILE, 0) & 5)))
     except struct.error:
         pass
-    return found
+    return collected
 
 
 def _tag(data: bytes, at: int, order: str, word: str) -> tuple[int, int]:

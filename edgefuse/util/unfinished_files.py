@@ -81,8 +81,8 @@ def _owner(pid: int) -> str:
 
 def _runs(pid: int, start: str) -> bool:
     """Return whether the process `pid` that started at `start` is there."""
-    if found := _start(pid):
-        return found == start
+    if actual := _start(pid):
+        return actual == start
     try:
         # another user's process may be invisible in /proc
         os.kill(pid, 0)

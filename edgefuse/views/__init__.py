@@ -1,1 +1,1 @@
-"""Views: what people look at, drawn from a fused pair (`--view`, docs/how-to/views.md). One module a view; `display` adds the overlay."""
+"""Views: pictures for display, drawn from a fused pair (`--view`, docs/how-to/views.md). A module per view; `display` adds the overlay."""

@@ -25,7 +25,7 @@ def height(picture: Picture) -> int:
 
 
 def plain(text: str) -> str:
-    """Return what can be drawn of a text: accents are removed, unknown characters become "?"."""
+    """Return a text with drawable characters only: accents are removed, unknown characters become "?"."""
     letters = unicodedata.normalize("NFKD", text.replace("\u00b0", "\0").replace("\u2212", "-"))
     kept = (c for c in letters if not unicodedata.combining(c))
     return "".join("\u00b0" if c == "\0" else c if " " <= c <= "~" else "?" for c in kept)

@@ -21,7 +21,7 @@ _FIRST = 110  # of the palette's levels: the colours below look cold
 
 
 class HighlightView(View):
-    """Tints what is above the isotherm; without one, the targets of the fusion model and the levels far above the frame's mean.
+    """Tints pixels above the isotherm; without one, the targets of the fusion model and the levels far above the frame's mean.
 
     The isotherm is compared with the raw counts, because the levels of gain control end below a small hot spot.
     """

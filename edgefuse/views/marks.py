@@ -60,10 +60,10 @@ def region_marks(pair: FramePair, places: Mapping[str, Shape], unit: DegreeUnit 
         return ()
     made, (width, height) = [], pair.infrared.size
     for name, place in places.items():
-        found, where = measure(pair.infrared, name, place), shape.area(place, pair.infrared.data.shape)
-        if isinstance(found, str) or where is None:
+        measured, where = measure(pair.infrared, name, place), shape.area(place, pair.infrared.data.shape)
+        if isinstance(measured, str) or where is None:
             continue
-        label = f"{name} {value(found.mean, found.unit == 'celsius', unit)}"
+        label = f"{name} {value(measured.mean, measured.unit == 'celsius', unit)}"
         x, y = where.columns.start / width, where.rows.start / height
         columns, rows = where.columns.stop - where.columns.start, where.rows.stop - where.rows.start
         if columns == rows == 1:

@@ -35,9 +35,9 @@ class Overlay:
         if levels is None:
             texts = ("warm", "cold")
         else:
-            told: Unit = unit if levels.celsius else "counts"
+            scale_unit: Unit = unit if levels.celsius else "counts"
             digits, sign = (1 if abs(levels.high - levels.low) < 10 else 0, f" {SIGNS[unit]}") if levels.celsius else (0, "")
-            texts = (f"{shown(levels.high, told):.{digits}f}{sign}", f"{shown(levels.low, told):.{digits}f}{sign}")
+            texts = (f"{shown(levels.high, scale_unit):.{digits}f}{sign}", f"{shown(levels.low, scale_unit):.{digits}f}{sign}")
         for told_text, y in zip(texts, (top - round(1.2 * capital), top + rows + round(1.2 * capital)), strict=True):
             if on_left:
                 self._put(told_text, left - 4, y)

@@ -2,12 +2,17 @@
 const title = name => { const words = name.replace(/[_-]+/g, " "); return words[0].toUpperCase() + words.slice(1); };
 const UNITS = {celsius: "°C", fahrenheit: "°F", counts: "counts"};
 function amount(value, unit, digits) {
+  if (unit === "people") return `${value}\u00a0${value === 1 ? "person" : "people"}`;
   const text = unit === "counts" ? Math.round(value).toString() : value.toFixed(digits ?? 1);
   // no line break before the unit
   return `${text.replace("-", "−")}\u00a0${UNITS[unit]}`;
 }
 // a limit as it was given: 35, not 35.0
-const limit = a => { const side = a.above != null ? "above" : "below"; return `${side} ${amount(a[side], a.unit, a[side] % 1 ? 1 : 0)}`; };
+function limit(a) {
+  if (a.at_least != null) return `at least ${amount(a.at_least, a.unit)}`;
+  const side = a.above != null ? "above" : "below";
+  return `${side} ${amount(a[side], a.unit, a[side] % 1 ? 1 : 0)}`;
+}
 function clock(seconds) {
   const when = new Date(seconds * 1000), time = when.toLocaleTimeString([], {hour12: false});
   return when.toDateString() === new Date().toDateString() ? time : `${when.toLocaleDateString()} ${time}`;
@@ -23,7 +28,7 @@ function alarmText(a) {
   return `${title(a.name)}: ${[measured(a), limit(a) + since].filter(Boolean).join(", ")}${a.unavailable ? ` (not checked now: ${a.unavailable})` : ""}`;
 }
 function momentText(m) {
-  const extreme = m.extreme == null ? "" : `, ${m.above != null ? "at most" : "at least"} ${amount(m.extreme, m.unit)}`;
+  const extreme = m.extreme == null ? "" : `, ${m.below == null ? "at most" : "at least"} ${amount(m.extreme, m.unit)}`;
   return `${title(m.name)}: ${limit(m)} from ${clock(m.begin_s)}${m.end_s ? ` to ${clock(m.end_s)}${extreme}` : ""}`;
 }
 let announced = "";

@@ -21,15 +21,15 @@ from edgefuse.web.views import ViewRenderer
 _KEPT = 8  # moments
 _WAITING = 4  # frames that wait to be drawn, for up to a second
 _WIDTH, _QUALITY = 640, 80  # of the pictures, which stay in memory: about 50 kB each
-_UNITS = ("celsius", "fahrenheit", "counts")
+_UNITS = ("celsius", "fahrenheit", "counts", "people")
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One raise of an alarm. begin_s, end_s: seconds since the epoch; end_s is None while it is raised.
 
-    facts: `unit`, `above` or `below`, `measure`, `value`, and once it has ended `extreme`. jpeg: the fused picture; None until it is drawn,
-    and where there was none. mark: the place of the pixel that raised it, as shares of the picture's width and height.
+    facts: `unit`, `above`, `below` or `at_least`, `measure`, `value`, and once it has ended `extreme`. jpeg: the fused picture; None until
+    it is drawn, and where there was none. mark: the place of the pixel that raised it, as shares of the picture's width and height.
     """
 
     number: int
@@ -125,9 +125,9 @@ def alarms(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return unit, value, above or below, and measure, of an alarm's event or report."""
+    """Return unit, value, measure, and above, below or at_least (people), of an alarm's event or report."""
     unit = next((u for u in _UNITS if u in facts), "counts")
-    limits = {side: facts[f"{side}_{unit}"] for side in ("above", "below") if f"{side}_{unit}" in facts}
+    limits = {side: facts[f"{side}_{unit}"] for side in ("above", "below", "at_least") if f"{side}_{unit}" in facts}
     return {"unit": unit, "value": facts.get(unit), "measure": facts.get("measure"), **limits}
 
 

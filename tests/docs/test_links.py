@@ -85,6 +85,17 @@ def test_every_path_of_a_page_that_the_code_names_is_there() -> None:
             assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
 
 
+def test_every_source_file_that_a_page_names_is_there() -> None:
+    named = [
+        (page, name)
+        for page in pages()
+        for name in re.findall(r"(?<![\w/.-])(?:edgefuse|tools|benchmarks|scripts|deploy|tests)/[\w/-]+\.\w+", page.read_text())
+    ]
+    assert len(named) > 60
+    for page, name in named:
+        assert (ROOT / name).exists(), f"{page.relative_to(ROOT)} names {name}"
+
+
 def test_one_address_everywhere() -> None:
     for path in [*pages(), ROOT / "mkdocs.yml", ROOT / "CITATION.cff", ROOT / "pyproject.toml"]:
         for found in re.findall(r"https://(?:raw\.githubusercontent|github)\.com/edgefuse/[\w-]+", path.read_text()):

@@ -157,7 +157,7 @@ WRONG = [
     ('view = ""', "view", "''", "a non-empty string"),
     ('palette = "iron"', "palette", "'iron'", "one of white-hot, black-hot, ironbow, rainbow"),
     ("isotherm = -300", "isotherm", "-300", "a number from -273.15 to 5000"),
-    ('overlay = ["clock"]', "overlay", "('clock',)", "a list of words of scale, spots, regions, time, name"),
+    ('overlay = ["clock"]', "overlay", "('clock',)", "a list of words of scale, spots, regions, people, time, name"),
     ("camera_name = 3", "camera_name", "3", "a string"),
     ("frames = nan", "frames", "nan", "a whole number"),
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from edgefuse.demoscene.building import NAMES
 from edgefuse.demoscene.lettering import word
-from edgefuse.demoscene.optics import Camera
+from edgefuse.demoscene.optics import PinholeCamera
 from edgefuse.demoscene.scene import DemoScene
 from edgefuse.errors import SettingsError
 from edgefuse.frames import FramePair
@@ -63,7 +63,7 @@ def test_the_letters_of_a_name_do_not_touch(name: str) -> None:
 
 
 def test_vignetting_of_a_pixel_equals_that_of_the_picture() -> None:
-    camera = Camera(101, 67, 1)
+    camera = PinholeCamera(101, 67, 1)
     whole = camera.vignette(0.28)
     factors = [[camera.lens(0.28, column, row) for column in range(101)] for row in range(67)]
     np.testing.assert_allclose(whole, np.array(factors, np.float32), rtol=0, atol=1e-7)

@@ -86,4 +86,7 @@ def test_an_alarm_s_state_with_its_unit_apart() -> None:
         {"name": "pipe", "state": "quiet", "unavailable": "the infrared camera gives no new picture", "pixels": None, "since_s": None,
          "unit": "fahrenheit", "value": 12.0, "measure": "mean", "below": 32.0},
     ]  # fmt: skip
+    people = {"state": "raised", "held": False, "fault": None, "people": 3, "at_least_people": 2, "measure": "people", "since_s": 5.0}
+    (yard,) = moments.alarms({"alarm": {"alarms": {"yard": people}}})
+    assert (yard["unit"], yard["value"], yard["at_least"], yard["unavailable"]) == ("people", 3, 2, None)
     assert moments.alarms({}) == []

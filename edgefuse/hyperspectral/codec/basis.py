@@ -42,7 +42,7 @@ class Basis:
     mean: Int32Array
     """(B,), mean spectrum in units of `mean_step`."""
     numbers: Int32Array
-    """(K, B), vectors, each in units of its own step."""
+    """(K, B): vectors, each quantised with its own step."""
     finenesses: NDArray[np.uint8]
     """(1 + K,): the mean's step is `step` * 2^(-finenesses[0] / 4), that of vector k is 2^(-finenesses[1 + k] / 4)."""
 

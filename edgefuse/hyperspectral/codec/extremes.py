@@ -20,7 +20,7 @@ ISOLATED = 4.0  # distance of an outlier, as a multiple of what is usual in its 
 
 
 class Usual(NamedTuple):
-    """What is usual in each band; a sample's distance is |sample - middle| / half."""
+    """The usual range of each band; a sample's distance is |sample - middle| / half."""
 
     low: Float64Array
     """(B,), the limit below which a sample may be an outlier; -inf: unknown."""
@@ -67,13 +67,13 @@ def outlying(pixels: Array, limits: tuple[Array, Array], usual: Usual, number: i
     """
     if not (library := _library(pixels)):
         return np.flatnonzero(((pixels < limits[0]) | (pixels > limits[1])).any(1))
-    found = np.empty(len(pixels), np.uint8)
+    flags = np.empty(len(pixels), np.uint8)
     middle, half, distances = usual.middle, usual.half, np.empty(pixels.shape[1])
     getattr(library, f"edgefuse_outlying_{pixels.dtype.name}")(
         *_sizes(pixels), *map(_address, (*limits, middle, half)), ctypes.c_int64(number), ctypes.c_double(certain),
-        _address(distances), _address(found),
+        _address(distances), _address(flags),
     )  # fmt: skip
-    return np.flatnonzero(found)
+    return np.flatnonzero(flags)
 
 
 def _library(pixels: Array) -> ctypes.CDLL | None:

@@ -32,15 +32,15 @@ def filled(pixels: Array, apart: Mask, width: int) -> Array:
 
 def _nearest(kept: Array, apart: Mask, pixel: Array, band: Array, width: int, step: int) -> tuple[Array, Mask]:
     """Return (samples, found) (m,): the nearest sample that is kept, on one side along the row, for each of m gaps."""
-    values, found = np.zeros(len(pixel)), np.zeros(len(pixel), bool)
+    values, has_value = np.zeros(len(pixel)), np.zeros(len(pixel), bool)
     for distance in range(1, _NARROW + 1):
         column = pixel % width + step * distance
-        inside = ~found & (column >= 0) & (column < width)
+        inside = ~has_value & (column >= 0) & (column < width)
         beside = np.where(inside, pixel + step * distance, 0)
         inside &= ~apart[beside, band]
         values[inside] = kept[beside, band][inside]
-        found |= inside
-    return values, found
+        has_value |= inside
+    return values, has_value
 
 
 def _wide(missing: Mask, width: int) -> Mask:

@@ -42,7 +42,7 @@ _MAX_SINGLES = 0.1  # largest share of single outliers; more are no outliers
 
 
 class Fill(NamedTuple):
-    """A value that stands for missing samples, and where it is."""
+    """A value that marks missing samples, and the mask of the samples that hold it."""
 
     value: float
     mask: Mask
@@ -71,7 +71,7 @@ def common(value: float) -> bool:
 
 
 class Suspicion(NamedTuple):
-    """Which outliers a tile of finite samples may hold."""
+    """The kinds of outliers that a tile of finite samples may hold."""
 
     fills: bool = True
     singles: bool = True
@@ -88,8 +88,8 @@ def suspected(pixels: Array, low: Array, high: Array, singles: bool = True) -> S
     sampled = pixels[sample_indices(len(pixels), max(1, len(pixels) // _SAMPLED))]
     fills = False
     for value in (least, most):
-        found = sampled == value
-        fills |= bool(found.sum() >= _OTHER_SHARE * found.size) and _is_far(value, sampled[~found], _OTHER_GAP)
+        equal = sampled == value
+        fills |= bool(equal.sum() >= _OTHER_SHARE * equal.size) and _is_far(value, sampled[~equal], _OTHER_GAP)
     if not singles or len(pixels) < _FEWEST:
         return Suspicion(fills, False)
     usual = _usual(sampled)

@@ -27,7 +27,7 @@ class CubeSource(ABC):
     info: CubeInfo
     path: Path
     unkept: tuple[str, ...] = ()
-    """What is in the file besides `info` and the samples, and is lost if only those are kept; each a few words."""
+    """Contents of the file other than `info` and the samples, which a conversion loses; a few words for each."""
     palette = False
     """Whether the file maps samples to colours, as those of classes do."""
 

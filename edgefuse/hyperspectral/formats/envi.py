@@ -124,5 +124,5 @@ class EnviSink(FlatSink):
         return self.path, self.header
 
     def publish(self) -> None:
-        old = None if (found := header_of(self.path)) == self.path else found
+        old = None if (existing := header_of(self.path)) == self.path else existing
         replace_file_pair.replace(self.part, self.path, self.header, self._text, old, old is not None and _shared(old, self.path))

@@ -54,12 +54,12 @@ def _parsed(data: bytes) -> _Parsed:
     if first.strip().upper() != "ENVI":
         raise CubeError("not an ENVI header: its first line must be ENVI")
     # a description may hold braces; where they do not match, a value ends at its first closing brace
-    found = _fields(lines, nested=True)
-    if found.unclosed:
-        found = _fields(lines, nested=False)
-    if found.unclosed:
-        raise CubeError(f"the brace of {found.unclosed[:40]!r} is never closed")
-    return found
+    parsed = _fields(lines, nested=True)
+    if parsed.unclosed:
+        parsed = _fields(lines, nested=False)
+    if parsed.unclosed:
+        raise CubeError(f"the brace of {parsed.unclosed[:40]!r} is never closed")
+    return parsed
 
 
 def _fields(text: list[str], nested: bool) -> _Parsed:
@@ -106,7 +106,7 @@ def _closing(line: str, opened: int, nested: bool) -> tuple[int | None, int]:
 
 
 def unkept(data: bytes, header: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what is in a header or in the samples' file besides the fields and the samples."""
+    """Return the contents of a header or a sample file that are neither fields nor samples, as texts."""
     lines = data.decode("latin-1").splitlines()
     lost = ["comments in its header"] if any(line.lstrip().startswith(";") for line in lines) else []
     if twice := sorted(_parsed(data).repeated):
@@ -187,7 +187,7 @@ def info(header: Mapping[str, str], lay: Layout) -> CubeInfo:
 
 
 def _unit(header: Mapping[str, str], bands: int) -> float | None:
-    """Return the nanometres of the unit of wavelengths, and log what is assumed or unusual; None for a unit that is not one of length."""
+    """Return the unit of wavelengths in nanometres, and log assumptions and unusual values; None for a unit that is not a length."""
     unit = header.get("wavelength units", "")
     try:
         waves = converted(_floats(header["wavelength"]), unit)

@@ -50,7 +50,7 @@ class TiffSource(CubeSource):
     """A GeoTIFF, or any TIFF that GDAL can read. Pages of one size and type are bands; masked pixels hold the no-data value."""
 
     def __init__(self, path: Path, dataset: str | None = None, alpha: int = 0) -> None:
-        """alpha: number of a band to be taken for an alpha band, if the file declares none; 0: none."""
+        """alpha: number of the band to use as alpha band if the file declares none; 0: none."""
         if dataset is not None:
             raise CubeError(f"{path}: a GeoTIFF holds one cube; omit --dataset")
         self._rasterio = library()
@@ -87,7 +87,7 @@ class TiffSource(CubeSource):
         return [f"fields of its ENVI metadata: {', '.join(names[:8])}"] if names else []
 
     def _of_beside(self) -> list[str]:
-        """Add what files beside the image say to `info`, and return what they have besides."""
+        """Add the metadata of files beside the image to `info`, and return descriptions of their other contents."""
         lost: list[str] = []
         if self._header is not None:
             described = geotiff_sidecars.described(self._header, self.info)

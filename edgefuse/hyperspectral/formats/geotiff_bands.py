@@ -51,7 +51,7 @@ def _checked(path: Path, dataset: Any) -> Any:
 
 @dataclass(frozen=True)
 class BandDescription:
-    """What a TIFF file says of one band. imagery: tags of GDAL's namespace IMAGERY."""
+    """Metadata of one band of a TIFF file. imagery: tags of GDAL's namespace IMAGERY."""
 
     tags: dict[str, str]
     imagery: dict[str, str]
@@ -65,7 +65,7 @@ class TiffBands:
     """Bands of a TIFF file in the order of its pages. first: rasterio's dataset of the first page; descriptions: one of each band."""
 
     def __init__(self, rasterio: Any, path: Path, pages: list[Page], alpha: int = 0) -> None:
-        """alpha: number of a band to be taken for an alpha band, if the file declares none; 0: none.
+        """alpha: number of the band to use as alpha band if the file declares none; 0: none.
 
         Raises CubeError for bands of several types, rasterio's errors for other faults.
         """
@@ -100,13 +100,13 @@ class TiffBands:
         last, dtype = self.first.count, np.dtype(self.first.dtypes[0])
         if not 2 <= last <= _MOST_WITH_ALPHA or dtype.kind != "u" or any(self.first.descriptions):
             return 0
-        most, found = np.iinfo(dtype).max, set()
+        most, present = np.iinfo(dtype).max, set()
         for _, window in self.first.block_windows(last):
             values = np.unique(self.first.read(last, window=window))
             if not np.isin(values, (0, most)).all():
                 return 0
-            found |= set(values.tolist())
-        return last if found == {0, most} else 0
+            present |= set(values.tolist())
+        return last if present == {0, most} else 0
 
     def _add(self, page: Page) -> None:
         dataset, first = self._dataset(page.number), self.first
@@ -196,7 +196,7 @@ def _candidates(dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def unkept(bands: TiffBands, pages: list[Page], missing: float | None) -> list[str]:
-    """Return what is in a TIFF file besides the cube that is read from it."""
+    """Return descriptions of a TIFF file's contents other than the cube that is read from it."""
     first = bands.first
     lost = [f"{bands.unlike} further pages of another size or type"] if bands.unlike else []
     lost += _promised(first.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""), len(bands), (first.height, first.width))
@@ -227,7 +227,7 @@ def unkept(bands: TiffBands, pages: list[Page], missing: float | None) -> list[s
 
 
 def _promised(description: str, bands: int, size: tuple[int, int]) -> list[str]:
-    """Return what the description by ImageJ or tifffile promises beyond the bands of the pages: they may store images without pages."""
+    """Return a note if ImageJ's or tifffile's description promises more bands than there are pages: they may store images without pages."""
     if description.startswith("ImageJ=") and (match := re.search(r"^images=(\d{1,9})$", description, re.MULTILINE)):
         return [f"{int(match[1]) - bands} of {match[1]} images, which have no pages of their own"] if int(match[1]) > bands else []
     try:

@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 
 
 def spectral_fields(path: Path, bands: TiffBands) -> dict[str, Any]:
-    """Return `wavelengths` and `fwhm` in nanometres, from the first place that has them, and what else the ENVI domain says."""
+    """Return `wavelengths` and `fwhm` in nanometres, from the first tag that has them, and the other fields of the ENVI domain."""
     tags = [band.tags for band in bands.descriptions]
     fields = _waves(path, tags, "wavelength", "fwhm", tags[0].get("wavelength_units", "nanometers"))
     if not fields:

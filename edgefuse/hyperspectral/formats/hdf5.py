@@ -59,7 +59,7 @@ def cubes(file: Any) -> dict[str, Any]:
 def unkept(
     file: Any, read: Collection[str], variables: Collection[str] = (), attributes: Collection[str] = _OWN_ATTRIBUTES
 ) -> tuple[str, ...]:
-    """Return what is in a file besides the datasets `read`, by name, and the variables and attributes that hold their metadata."""
+    """Describe a file's contents other than the datasets `read`, by name, and the variables and attributes with their metadata."""
     h5py = library()
     others: list[str] = []
     lost = {f"of the file: {key}" for key in file.attrs if key not in attributes}
@@ -139,13 +139,13 @@ class Hdf5Source(CubeSource):
     def _open(self, selected: Any) -> None:
         """Describe the dataset that is read."""
         checked = Checked(self.path, selected)
-        found = hdf5_conventions.read(self.path, self._file, selected)
+        described = hdf5_conventions.read(self.path, self._file, selected)
         text = selected.attrs.get("info")
-        self.info = meaning(self.path, found.info.shape, found.info.dtype, text) if isinstance(text, str) else found.info
+        self.info = meaning(self.path, described.info.shape, described.info.dtype, text) if isinstance(text, str) else described.info
         self._name = "netCDF" if "_NCProperties" in self._file.attrs or self.path.suffix.lower() in (".nc", ".nc4") else "HDF5"
-        self._parts = [(checked, found.order, list(range(found.info.shape[2])))]
-        known = _OWN_ATTRIBUTES if found.attributes is None else found.attributes
-        self.unkept = unkept(self._file, [selected.name.strip("/")], found.variables, known)
+        self._parts = [(checked, described.order, list(range(described.info.shape[2])))]
+        known = _OWN_ATTRIBUTES if described.attributes is None else described.attributes
+        self.unkept = unkept(self._file, [selected.name.strip("/")], described.variables, known)
 
     @property
     def form(self) -> str:

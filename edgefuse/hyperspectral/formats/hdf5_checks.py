@@ -64,7 +64,7 @@ class Checked:
         self._seen: set[tuple[int, ...]] = set()
 
     def check(self, key: tuple[slice, ...]) -> None:
-        """Check the chunks of a window. Raises CubeError, and what h5py raises for a damaged file."""
+        """Check the chunks of a window. Raises CubeError, and h5py's errors for a damaged file."""
         chunks = self.dataset.chunks
         if not chunks or not self._packing:
             return
@@ -104,8 +104,8 @@ def _inflated(data: bytes, checksum: bool) -> int:
 def attribute(item: Any, name: str) -> Any:
     """Return an attribute of at most 64 KiB; None if there is none, or if it can't be read."""
     try:
-        found = item.attrs.get_id(name)
-        return item.attrs[name] if found.get_storage_size() <= _MAX_ATTRIBUTE else None
+        attribute = item.attrs.get_id(name)
+        return item.attrs[name] if attribute.get_storage_size() <= _MAX_ATTRIBUTE else None
     except (KeyError, OSError, RuntimeError, TypeError, ValueError, UnicodeDecodeError):
         return None
 
@@ -143,7 +143,7 @@ class Vectors:
         return list(self._found.items())
 
     def nearest(self, words: re.Pattern[str], count: int, dataset: str, dimension: Any) -> str:
-        """Return the name of the vector of `count` numbers whose name has `words` and belongs to `dataset`; nothing if that can't be told.
+        """Return the name of the vector of `count` numbers whose name contains `words` and that belongs to `dataset`; "" if none is clear.
 
         dimension: dimension scale of the axis, or None. It comes first, then what has this dimension, then what is in the nearest group.
         """

@@ -1,7 +1,7 @@
-"""What the dimensions, attributes and neighbours of an HDF5 dataset say about it: netCDF with CF conventions, NEON's layout.
+"""Metadata of an HDF5 dataset from its dimensions, attributes and neighbouring datasets: netCDF with CF conventions, NEON's layout.
 
-Axes are told by the names of dimension scales; wavelengths and FWHM by the coordinate variable of the bands' axis, or a vector of as many
-numbers that is named so; missing samples and scale by CF's attributes (CF conventions 1.11, sections 2.5 and 8.1) or NEON's.
+Axes are recognised by the names of dimension scales. Wavelengths and FWHM are the coordinate variable of the bands' axis, or a vector of
+that length and name. Missing samples and scale come from CF's attributes (CF conventions 1.11, sections 2.5 and 8.1) or NEON's.
 """
 
 from __future__ import annotations
@@ -57,26 +57,26 @@ class Meaning:
 
 
 def read(path: Path, file: Any, dataset: Any) -> Meaning:
-    """Return what a file says about a dataset with three axes. Raises CubeError, and what h5py raises for a damaged file."""
+    """Read the metadata of a dataset with three axes. Raises CubeError, and h5py's errors for a damaged file."""
     names = _axis_names(dataset)
     vectors = Vectors(path, file)
     order = _order(path, dataset, names, vectors)
     shape = tuple(dataset.shape[order.index(axis)] for axis in (ROWS, COLUMNS, BANDS))
     dtype = unsigned(dataset)
-    found = Meaning(order, CubeInfo((shape[0], shape[1], shape[2]), dtype))
+    meaning = Meaning(order, CubeInfo((shape[0], shape[1], shape[2]), dtype))
     fields: dict[str, Any] = _samples(path, dataset, dtype, shape[2])
     metadata: dict[str, str] = {}
-    fields |= _spectral(path, dataset, order.index(BANDS), vectors, found, metadata)
+    fields |= _spectral(path, dataset, order.index(BANDS), vectors, meaning, metadata)
     scales = [hdf5_grid.scale(dataset, order.index(axis)) for axis in (ROWS, COLUMNS)]
     placed = hdf5_grid.georeference(file, dataset, scales, vectors)
     if placed is not None:
         fields["georeference"] = placed.georeference
-        found.variables |= placed.variables
-    if any(names) or found.variables or fields:
-        found.attributes = _STRUCTURE | set(_NODATA) | set(_PACKING)
-        metadata |= _texts(file, dataset, found.attributes)
-    found.info = found.info.like(**fields, metadata=metadata)
-    return found
+        meaning.variables |= placed.variables
+    if any(names) or meaning.variables or fields:
+        meaning.attributes = _STRUCTURE | set(_NODATA) | set(_PACKING)
+        metadata |= _texts(file, dataset, meaning.attributes)
+    meaning.info = meaning.info.like(**fields, metadata=metadata)
+    return meaning
 
 
 def unsigned(dataset: Any) -> np.dtype[Any]:
@@ -91,8 +91,8 @@ def _axis_names(dataset: Any) -> list[str]:
     """Return the names of the axes by their dimension scales, labels, or NEON's attribute; empty where there is none."""
     names = []
     for number in range(3):
-        found = hdf5_grid.scale(dataset, number)
-        names.append(dataset.dims[number].label or ("" if found is None else str(found.name).rpartition("/")[2]))
+        dimension_scale = hdf5_grid.scale(dataset, number)
+        names.append(dataset.dims[number].label or ("" if dimension_scale is None else str(dimension_scale.name).rpartition("/")[2]))
     listed = [part.strip() for part in (text_of(attribute(dataset, "Dimension_Labels")) or "").split(",")]
     return listed if not any(names) and len(listed) == 3 else names
 
@@ -161,7 +161,7 @@ def _numbers(item: Any, name: str) -> NDArray[Any]:
     return numbers if numbers.dtype.kind in "uif" else np.zeros(0)
 
 
-def _spectral(path: Path, dataset: Any, axis: int, vectors: Vectors, found: Meaning, metadata: dict[str, str]) -> dict[str, Any]:
+def _spectral(path: Path, dataset: Any, axis: int, vectors: Vectors, meaning: Meaning, metadata: dict[str, str]) -> dict[str, Any]:
     """Return wavelengths and FWHM of the bands, and note the variables that they are from."""
     count = dataset.shape[axis]
     coordinate = hdf5_grid.scale(dataset, axis)
@@ -179,21 +179,21 @@ def _spectral(path: Path, dataset: Any, axis: int, vectors: Vectors, found: Mean
             _logger.warning("%s: ignoring the wavelengths in %s, which are not all numbers in a unit of length (%s)", path, name, unit[:40])
         else:
             fields["wavelengths"] = waves.values
-            found.variables.add(name)
+            meaning.variables.add(name)
             for doubt in waves.doubts:
                 _logger.warning("%s: %s", path, doubt)
             width = vectors.nearest(_FWHM, count, str(dataset.name), coordinate)
             if width and np.isfinite(values := vectors.read(width)).all():
                 fields["fwhm"] = tuple(float(v) * waves.scale for v in values)
-                found.variables.add(width)
+                meaning.variables.add(width)
     good = vectors.nearest(_GOOD, count, str(dataset.name), coordinate)
     if good:
         metadata["bbl"] = ", ".join(str(int(v)) for v in vectors.read(good))
-        found.variables.add(good)
+        meaning.variables.add(good)
     # dimensions without values, and the vectors that only count the entries of an axis
     for number in range(3):
         if (other := hdf5_grid.scale(dataset, number)) is not None and hdf5_grid.is_empty(other):
-            found.variables.add(str(other.name).strip("/"))
+            meaning.variables.add(str(other.name).strip("/"))
     return fields
 
 

@@ -63,8 +63,8 @@ def _grid_mapping(file: Any, dataset: Any) -> Any:
         return None
     folder = str(dataset.name).strip("/").split("/")[:-1]
     for depth in range(len(folder), -1, -1):
-        if (found := inside(file, "/".join([*folder[:depth], *name.split("/")]))) is not None:
-            return found
+        if (node := inside(file, "/".join([*folder[:depth], *name.split("/")]))) is not None:
+            return node
     return None
 
 
@@ -94,7 +94,7 @@ def _neon(file: Any, dataset: Any) -> Placed | None:
     code = inside(file, place.replace("Map_Info", "EPSG Code"))
     number = "" if code is None or getattr(code, "shape", None) != () else (text_of(code[()]) or "").strip()
     try:
-        found = envi_map_info.place(text, f"EPSG:{number}" if number.isdecimal() else "")
+        georeference = envi_map_info.place(text, f"EPSG:{number}" if number.isdecimal() else "")
     except (ValueError, OverflowError):
         return None
-    return None if found is None else Placed(found, {place, *([code.name.strip("/")] if code is not None else [])})
+    return None if georeference is None else Placed(georeference, {place, *([code.name.strip("/")] if code is not None else [])})

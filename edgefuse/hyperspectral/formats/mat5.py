@@ -104,9 +104,9 @@ class Mat5:
             kind, size = struct.unpack(self._order + "II", self._file.read(8))
             if at + 8 + size > self._size:
                 raise CubeError("it is incomplete")
-            found = self._variable(at) if kind in (_MATRIX, _COMPRESSED) else None
-            if found is not None and found.name not in self.variables:
-                self.variables[found.name] = found
+            variable = self._variable(at) if kind in (_MATRIX, _COMPRESSED) else None
+            if variable is not None and variable.name not in self.variables:
+                self.variables[variable.name] = variable
             else:
                 self.others += 1
             at += 8 + size

@@ -56,7 +56,7 @@ def replace(part: Path, path: Path, metadata: Path, text: bytes | None, old: Pat
 
 
 def restore(path: Path, metadata: Path, there: Path | None) -> None:
-    """Undo what a kill left of a replacement of `path`: put the old cube back, or remove it if the new one is there.
+    """Repair an interrupted replacement of `path`: put the old cube back, or remove it if the new one is complete.
 
     Raises OSError, OutputError.
 
@@ -65,8 +65,8 @@ def restore(path: Path, metadata: Path, there: Path | None) -> None:
     away, copy = _aside(path, metadata)
     if os.path.lexists(away) and not os.path.lexists(path):
         text = copy.read_bytes() if copy.exists() else None
-        found = there if there is not None and there.exists() else metadata
-        if (found.read_bytes() if found.exists() else None) != text:
+        current = there if there is not None and there.exists() else metadata
+        if (current.read_bytes() if current.exists() else None) != text:
             _write(metadata, text)
         away.rename(path)
         sync_folder(path.parent)

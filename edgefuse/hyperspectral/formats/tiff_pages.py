@@ -1,4 +1,4 @@
-"""Pages and tags of a TIFF file, from its directories alone (TIFF 6.0, BigTIFF): what GDAL does not tell. Files are untrusted input."""
+"""Pages and tags of a TIFF file, from its directories alone (TIFF 6.0, BigTIFF), because GDAL hides some. Files are untrusted input."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ def _pages(path: Path, file: BinaryIO) -> list[Page]:
     big = struct.unpack_from(order + "H", head, 2)[0] == 43
     offset = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
     end = os.fstat(file.fileno()).st_size
-    found: list[Page] = []
+    collected: list[Page] = []
     seen: set[int] = set()
     while offset:
-        if offset in seen or len(found) == MOST_PAGES:
+        if offset in seen or len(collected) == MOST_PAGES:
             raise CubeError(f"{path}: the TIFF file's directories form a circle, or are more than {MOST_PAGES}; save it again")
         if offset >= end:
             # as GDAL does: a damaged end of the chain is not one of the first page
             break
         seen.add(offset)
-        page, offset = _page(file, offset, len(found) + 1, order, big)
-        found.append(page)
-    return found
+        page, offset = _page(file, offset, len(collected) + 1, order, big)
+        collected.append(page)
+    return collected
 
 
 def _page(file: BinaryIO, offset: int, number: int, order: str, big: bool) -> tuple[Page, int]:
