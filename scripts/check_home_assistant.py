@@ -2,7 +2,7 @@
 
     python scripts/check_home_assistant.py BROKER:PORT [tests/mqtt/discovery.json]
 
-For a Python environment with the package homeassistant (2024.11 or newer; it installs what its parts need) and a broker that nobody else
+For a Python environment with the package homeassistant (2024.11 or newer, and what its part MQTT needs) and a broker that nobody else
 uses. It publishes states as EdgeFuse does, and reads them as Home Assistant shows them. Exits 1 where something differs.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
-from homeassistant import bootstrap, config_entries, const, core, runner
+from homeassistant import auth, bootstrap, config_entries, const, core, loader, setup
 from homeassistant.helpers import device_registry, entity_registry
 
 BASE, TOPIC = "edgefuse/cam-1", "homeassistant/device/cam-1/config"
@@ -48,11 +48,19 @@ async def until(true: Callable[[], Any], what: str) -> None:
 
 
 async def start(folder: Path, host: str, port: int) -> core.HomeAssistant:
-    """Start Home Assistant with nothing but its own parts and MQTT, set up as its page does."""
-    (folder / "configuration.yaml").write_text("homeassistant:\n  country: DE\n  currency: EUR\n")
-    hass = await bootstrap.async_setup_hass(runner.RuntimeConfig(config_dir=str(folder)))
-    if hass is None:
-        sys.exit("Home Assistant did not start")
+    """Start Home Assistant's core with nothing but MQTT and what that needs, set up as its page does; without the page itself."""
+    (folder / "configuration.yaml").write_text("")
+    hass = core.HomeAssistant(str(folder))
+    hass.config.skip_pip = True
+    loader.async_setup(hass)
+    hass.config_entries = config_entries.ConfigEntries(hass, {})
+    await bootstrap.async_load_base_functionality(hass)
+    hass.auth = await auth.auth_manager_from_config(hass, [], [])
+    config = {"http": {"server_host": ["127.0.0.1"], "server_port": 18123}}
+    for part in ("homeassistant", "http"):
+        if not await setup.async_setup_component(hass, part, config):
+            sys.exit(f"Home Assistant's {part} did not start")
+    await hass.async_start()
     flow = await hass.config_entries.flow.async_init("mqtt", context={"source": config_entries.SOURCE_USER})
     if flow["type"] == "menu":
         flow = await hass.config_entries.flow.async_configure(flow["flow_id"], {"next_step_id": "broker"})
