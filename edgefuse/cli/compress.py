@@ -9,23 +9,28 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from edgefuse.cli import pipes
+from edgefuse.cli import pipes, windows
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.hyperspectral.quality import Quality
+from edgefuse.hyperspectral.threads import HELP as THREADS_HELP
 from edgefuse.util.printable import printable
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
 CUBE is ENVI (its samples or its header), .npy, .npz, .mat, GeoTIFF (EnMAP L2A), HDF5 (PRISMA, NEON) or netCDF-4: docs/reference/cubes.md.
-Lossless without --bpppc, --psnr or --max-error. OUT appears once it is complete, was decoded again
+Lossless without --bpppc, --psnr, --max-error or --relative-error. OUT appears once it is complete, was decoded again
 and holds what was asked for; otherwise the command fails, and says what would be reached.
 
 examples:
   edgefuse compress scene.img scene.efz                    lossless
   edgefuse compress scene.img scene.efz --max-error 5      largest error of a sample 5 counts
+  edgefuse compress refl.npy refl.efz --max-error 0.0001   float reflectance, largest error 0.0001
+  edgefuse compress rad.npy rad.efz --relative-error 0.001 largest error a thousandth of each sample
   edgefuse compress scene.npy scene.efz --bpppc 0.25       0.25 bits per pixel and channel
   edgefuse compress scene.tif scene.efz --psnr 45 --json
   edgefuse compress scene.img scene.efz --psnr 45 --nodata=-9999
+  edgefuse compress scene.img part.efz --window 100:164,200:264 --bands 10:90
+  edgefuse compress scene.npy scene.efz --wavelengths nm.txt
   ssh pi cat scene.npy | edgefuse compress - - --bpppc 0.1 > scene.efz
 """
 
@@ -40,6 +45,9 @@ def add(commands: Any) -> None:
     add_quality(p)
     p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
     p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
+    p.add_argument("--threads", metavar="N", type=int, default=0, help=THREADS_HELP)
+    windows.add_options(p)
+    p.add_argument("--wavelengths", metavar="FILE", help="text file with the wavelength of each band in nm, instead of those in the cube")
     p.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="decode and measure (default: yes)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
@@ -47,7 +55,7 @@ def add(commands: Any) -> None:
 
 def add_quality(p: argparse.ArgumentParser) -> None:
     """Add an option for each field of `Quality`."""
-    metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "N", "peak": "V", "nodata": "VALUE"}
+    metavars = {"model": "NAME", "bpppc": "R", "psnr": "D", "max_error": "E", "relative_error": "R", "peak": "V", "nodata": "VALUE"}
     for f in fields(Quality):
         option, text = f"--{f.name.replace('_', '-')}", f.metadata["help"].removeprefix("for cubes: ")
         if f.name == "allow_miss":
@@ -59,6 +67,7 @@ def add_quality(p: argparse.ArgumentParser) -> None:
 
 def command(args: argparse.Namespace) -> int:
     from edgefuse.hyperspectral.compress import compress_file
+    from edgefuse.hyperspectral.part import Choice
 
     quality = Quality.from_options(vars(args))
     progress = Percent("compressing")
@@ -66,7 +75,8 @@ def command(args: argparse.Namespace) -> int:
         pipes.refuse_same(path, out, "OUT")
         try:
             header = expand(args.header) if args.header else None
-            report = compress_file(path, out, quality, args.dataset, header, args.check, progress.update)
+            choice = Choice(args.window, args.bands, expand(args.wavelengths) if args.wavelengths else None)
+            report = compress_file(path, out, quality, args.dataset, header, args.check, progress.update, args.threads, choice)
         finally:
             progress.close()
     show(report, args.json, args.cube, args.out)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Any
 
-from edgefuse.cli import pipes
+from edgefuse.cli import pipes, windows
 from edgefuse.cli.compress import Percent, show
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.formats import FORMATS, by_name
+from edgefuse.hyperspectral.threads import HELP as THREADS_HELP
 
 _EPILOG = """\
 The format follows from OUT's suffix: .img .dat .bsq .bil .bip or none ENVI, .npy, .npz, .mat, .tif GeoTIFF, .h5 HDF5, .nc netCDF;
@@ -34,28 +34,10 @@ def add(commands: Any) -> None:
     p.add_argument("out", metavar="OUT", help="the cube's file; - writes it to a pipe")
     p.add_argument("--format", choices=tuple(FORMATS), help="output format (default: by the suffix, ENVI without one, npy for a pipe)")
     p.add_argument("--keep-intact", action="store_true", help="write the intact tiles of a damaged file; the rest is zero or no data")
-    p.add_argument(
-        "--window", metavar="R:R,C:C", type=_window, help="only these rows and columns, as 100:164,200:264; decodes only their tiles"
-    )
-    p.add_argument("--bands", metavar="B:B", type=_range, help="only these bands, counted from 0, as 10:20")
+    windows.add_options(p)
+    p.add_argument("--threads", metavar="N", type=int, default=0, help=THREADS_HELP)
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.set_defaults(command=command)
-
-
-def _range(text: str) -> slice:
-    """Parse START:STOP, either of which may be left out."""
-    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text.strip())
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected START:STOP, as 10:20")
-    start, stop = (int(n) if n else None for n in match.groups())
-    return slice(start, stop)
-
-
-def _window(text: str) -> tuple[slice, slice]:
-    rows, comma, columns = text.partition(",")
-    if not comma:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected rows, then columns, as 100:164,200:264")
-    return _range(rows), _range(columns)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -71,7 +53,7 @@ def command(args: argparse.Namespace) -> int:
                     raise SettingsError("--keep-intact is for a whole file; leave --window and --bands out")
                 report = decompress_window(path, out, form, args.window, args.bands)
             else:
-                report = decompress_file(path, out, form, args.keep_intact, progress.update)
+                report = decompress_file(path, out, form, args.keep_intact, progress.update, args.threads)
         finally:
             progress.close()
     show(report, args.json, args.efz, args.out)

@@ -164,8 +164,19 @@ INLINE void colour(const u8 *restrict bgr, const u16 *restrict luma, const u8 *r
     }
 }
 
+#if defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define NEON 1
+#include "band_rows_neon.h"
+#endif
+
 EXPORT_FOR("avx2", "ssse3", "default") void edgefuse_band_rows(const Job *j, int32_t top, int32_t bottom, u8 *scratch)
 {
+#ifdef NEON
+    if (j->out_width >= BLOCK) {
+        blend_in_blocks(j, top, bottom, scratch);
+        return;
+    }
+#endif
     const int w = j->width, shown = j->out_width;
     u8 *restrict base_a = scratch, *restrict base_b = base_a + w, *restrict weight_a = base_b + w, *restrict weight_b = weight_a + w;
     u8 *restrict fused = weight_b + w, *restrict fused3 = fused + w;
@@ -201,4 +212,11 @@ EXPORT_FOR("avx2", "ssse3", "default") void edgefuse_band_rows(const Job *j, int
     }
 }
 
-EXPORT int32_t edgefuse_band_scratch(int32_t width) { return width * 14 + 2 * (width + 2); }
+EXPORT int32_t edgefuse_band_scratch(int32_t width)
+{
+    const int32_t rows = width * 14 + 2 * (width + 2);
+#ifdef NEON
+    if (block_scratch(width) > rows) return block_scratch(width);
+#endif
+    return rows;
+}

@@ -6,12 +6,8 @@ between a small frame and a large one.
 
 from __future__ import annotations
 
-import os
-
-import psutil
-
 from edgefuse import zoo
-from edgefuse.board.limits import cgroup_limit
+from edgefuse.board.free_memory import free_memory as free
 from edgefuse.errors import ModelError
 from edgefuse.runtimes import Choice
 from edgefuse.zoo import Card
@@ -24,13 +20,6 @@ def needed(card: Card, runtime: str, precision: str, pixels: int) -> int | None:
     table = card.cost.get("peak_bytes_per_pixel", {})
     each = table.get(f"{runtime}_{precision}")
     return None if each is None else int(each * pixels)
-
-
-def free() -> int:
-    """Return the bytes that this process may still allocate: available memory, limited by its control group."""
-    available = int(psutil.virtual_memory().available)
-    limit = cgroup_limit()
-    return available if limit is None else min(available, limit - psutil.Process(os.getpid()).memory_info().rss)
 
 
 def room() -> int:

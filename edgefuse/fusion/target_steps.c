@@ -8,7 +8,7 @@ typedef uint8_t u8;
 
 typedef struct {
     int32_t height, width; /* of planes at an eighth of the size; a quarter has twice as many rows and columns */
-    float edge, base, warm, ramp, brighter, brightest;
+    float edge, base, warm, ramp, flatter, rise, brightest;
     float detail, own_more; /* in 255ths */
 } Pull;
 
@@ -138,9 +138,9 @@ static void largest(const u8 *restrict x, int height, int width, u8 *restrict co
     }
 }
 
-/* Computes what is added to the infrared frame to get the patch, and the infrared frame's mean over 25 x 25 cells.
+/* Computes the brightness that the patch has around a target, and the infrared frame's mean over 25 x 25 cells.
    scratch: 3 planes and width + 24 numbers. */
-static void shifts(const Pull *p, const u8 *restrict base, const u8 *restrict infrared, float *restrict out, float *restrict around,
+static void levels(const Pull *p, const u8 *restrict base, const u8 *restrict infrared, float *restrict out, float *restrict around,
                    uint32_t *restrict scratch)
 {
     const int height = p->height, width = p->width, cells = height * width;
@@ -155,21 +155,22 @@ static void shifts(const Pull *p, const u8 *restrict base, const u8 *restrict in
     for (int i = 0; i < cells; i++) {
         const float mean = (float)(int32_t)own[i] * share;
         around[i] = mean;
-        const float room = p->brightest - (float)hottest[i], shift = (float)(int32_t)fused[i] * share - mean;
-        out[i] = least(shift, room) + most(((float)infrared[i] - mean) - p->warm, 0.0f) * p->brighter;
+        out[i] = least((float)(int32_t)fused[i] * share, (p->brightest - (float)hottest[i]) + mean);
     }
 }
 
 /* Blends one row of a quarter, all in floats. less: the reduction of the visible details' weight. The mask replaces slope. */
-INLINE void pull_floats(const Pull *p, int n, float *restrict slope, const float *restrict offset, const float *restrict shift,
+INLINE void pull_floats(const Pull *p, int n, float *restrict slope, const float *restrict offset, const float *restrict level,
                         const float *restrict around, const float *restrict infrared, float *restrict fused, float *restrict less)
 {
-    const float strength = p->base, detail = p->detail, more = p->own_more, warm = p->warm, ramp = p->ramp;
+    const float strength = p->base, detail = p->detail, more = p->own_more;
+    const float warm = p->warm, ramp = p->ramp, flatter = p->flatter, rise = p->rise;
     for (int i = 0; i < n; i++) {
         const float own = infrared[i], now = fused[i];
         const float share = most(least(slope[i] * own + offset[i], 1.0f), 0.0f);
-        const float patch = most(least(shift[i] + own, 255.0f), 0.0f);
-        const float body = most(least(((own - around[i]) - warm) * ramp, 1.0f), 0.0f);
+        const float excess = own - around[i], above = most(excess - warm, 0.0f);
+        const float patch = most(least(level[i] + (excess * flatter + above * rise), 255.0f), 0.0f);
+        const float body = least(above * ramp, 1.0f);
         slope[i] = share;
         fused[i] = ((patch - now) * share * strength + now) + 0.5f;
         less[i] = (body * more + detail) * share + 0.5f;
@@ -195,13 +196,13 @@ EXPORT_FOR("avx2", "default") void edgefuse_pull(const Pull *p, const float *mas
                                                  u8 *fused, float *drawn, u8 *less, float *scratch)
 {
     const int height = p->height, width = p->width, cells = height * width, wide = 2 * width;
-    float *restrict slope = scratch, *restrict offset = slope + cells, *restrict shift = offset + cells;
-    float *restrict around = shift + cells, *restrict rest = around + cells;
+    float *restrict slope = scratch, *restrict offset = slope + cells, *restrict level = offset + cells;
+    float *restrict around = level + cells, *restrict rest = around + cells;
     guided(p, mask, infrared, slope, offset, rest);
-    shifts(p, base, infrared, shift, around, (uint32_t *)rest);
+    levels(p, base, infrared, level, around, (uint32_t *)rest);
     float *restrict column = rest, *restrict rows = column + width + 2;
     for (int y = 0; y < 2 * height; y++) {
-        const float *planes[4] = {slope, offset, shift, around};
+        const float *planes[4] = {slope, offset, level, around};
         for (int k = 0; k < 4; k++) enlarge_twice(planes[k], height, width, y, column, rows + k * wide);
         const ptrdiff_t at = (ptrdiff_t)y * wide;
         float *own = rows + 4 * wide, *now = own + wide, *lost = now + wide;

@@ -50,10 +50,12 @@ class Strength(NamedTuple):
     """Levels above the surroundings where a cell begins to count as part of the warm object."""
     ramp: float
     """Levels above `warm` from which it counts fully."""
+    flatter: float
+    """Factor of the infrared frame's differences from its local mean in the patch, up to `warm`."""
     brighter: float
-    """Share of the levels above `warm` that is added to the patch."""
+    """Factor of the difference above `warm`."""
     brightest: float
-    """Largest level that the shift in brightness may cause, 0..255."""
+    """Largest level that matching the brightness may cause, 0..255."""
 
 
 class Steps(Protocol):
@@ -99,23 +101,23 @@ class NumpySteps:
     ) -> tuple[Float32Array, UInt8Array]:  # fmt: skip
         s = self._strength
         slope, offset = _guided(mask, infrared, np.float32(s.edge))
-        shift, around = self._shift(base, infrared)
+        level, around = self._levels(base, infrared)
         own, now = quarter.astype(np.float32), fused.astype(np.float32)
         drawn = _share(_enlarged(slope) * own + _enlarged(offset))
-        patch = np.clip(_enlarged(shift) + own, np.float32(0), np.float32(255))
+        excess = own - _enlarged(around)
+        above = np.maximum(excess - np.float32(s.warm), np.float32(0))
+        structure = excess * np.float32(s.flatter) + above * np.float32(s.brighter - s.flatter)
+        patch = np.clip(_enlarged(level) + structure, np.float32(0), np.float32(255))
+        body = np.minimum(above * np.float32(1 / s.ramp), np.float32(1))
         np.copyto(fused, ((patch - now) * drawn * np.float32(s.base) + now) + np.float32(0.5), casting="unsafe")
-        body = _share(((own - _enlarged(around)) - np.float32(s.warm)) * np.float32(1 / s.ramp))
-        more = np.float32(255 * (s.own_detail - s.detail))
-        less = (body * more + np.float32(255 * s.detail)) * drawn + np.float32(0.5)
+        less = (body * np.float32(255 * (s.own_detail - s.detail)) + np.float32(255 * s.detail)) * drawn + np.float32(0.5)
         return drawn, less.astype(np.uint8)
 
-    def _shift(self, base: UInt8Array, infrared: UInt8Array) -> tuple[Float32Array, Float32Array]:
-        """Return what is added to the infrared frame to get the patch, and the infrared frame's mean around each cell, in levels."""
-        s = self._strength
+    def _levels(self, base: UInt8Array, infrared: UInt8Array) -> tuple[Float32Array, Float32Array]:
+        """Return the brightness that the patch has around a target, and the infrared frame's mean around each cell, in levels."""
         own, fused = (box_sums(x.astype(np.int64), AROUND).astype(np.float32) * np.float32(1 / AROUND**2) for x in (infrared, base))
-        brighter = np.maximum((infrared.astype(np.float32) - own) - np.float32(s.warm), np.float32(0))
-        room = np.float32(s.brightest) - cv2.dilate(infrared, np.ones((SPREAD, SPREAD), np.uint8)).astype(np.float32)
-        return np.minimum(fused - own, room) + brighter * np.float32(s.brighter), own
+        hottest = cv2.dilate(infrared, np.ones((SPREAD, SPREAD), np.uint8)).astype(np.float32)
+        return np.minimum(fused, (np.float32(self._strength.brightest) - hottest) + own), own
 
 
 def _share(x: Float32Array) -> Float32Array:
@@ -158,7 +160,8 @@ class _Pull(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int32) for name in ("height", "width")),
-        *((name, ctypes.c_float) for name in ("edge", "base", "warm", "ramp", "brighter", "brightest", "detail", "own_more")),
+        *((name, ctypes.c_float) for name in ("edge", "base", "warm", "ramp", "flatter", "rise", "brightest", "detail")),
+        ("own_more", ctypes.c_float),
     ]
 
 
@@ -174,8 +177,9 @@ class CompiledSteps:
         self._pull.argtypes = (ctypes.c_void_p,) * 9
         self._gate = gate.budget, gate.begin, 1 / gate.width, gate.evidence, gate.rise
         s = strength
+        tone = s.warm, 1 / s.ramp, s.flatter, s.brighter - s.flatter, s.brightest
         details = 255 * s.detail, 255 * (s.own_detail - s.detail)
-        self._job = _Pull(height, width, s.edge, s.base, s.warm, 1 / s.ramp, s.brighter, s.brightest, *details)
+        self._job = _Pull(height, width, s.edge, s.base, *tone, *details)
         self._less = np.empty((2 * height, 2 * width), np.uint8)
         self._scratch = np.empty(9 * height * width + 16 * width + 64, np.float32)
 

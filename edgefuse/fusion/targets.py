@@ -6,10 +6,10 @@
    All of these change gradually, so that moving objects do not cause jumps of brightness around them.
 3. A guided filter (He, Sun and Tang 2010; coefficients at an eighth of the size, after He and Sun, "Fast Guided Filter", 2015) aligns the
    mask with the warm object's edges, at a quarter of the size.
-4. The fused frame is blended with a patch, by the weight 0.85 T. The patch is the infrared frame, shifted in brightness so that its mean
-   over 25 x 25 cells equals that of the fused frame, with its warm parts slightly brighter. This keeps the contrast of the target and the
-   brightness of its surroundings. The weight of visible fine details is reduced by 0.4 T around the warm object, but not on it, because
-   they help to recognise people.
+4. The fused frame is blended with a patch, by the weight 0.85 T. The patch has the fused frame's mean over 25 x 25 cells, plus 0.6 times
+   the infrared frame's difference from its own mean there, plus 1.4 times what exceeds 15 levels. So a warm object stands out as in the
+   infrared frame, with weaker structure and the usual brightness around it. The weight of visible fine details is reduced by 0.4 T around
+   the warm object, but not on it, because they help to recognise people.
 
 The patch is not a convex combination of the two frames: it has the structure of the infrared frame at the brightness of the fused one.
 `edgefuse.fusion.target_steps` implements steps 2 to 4.
@@ -28,7 +28,9 @@ _KEEP = 0.95  # share of the contrast that is enough
 _LEAST, _WIDTH, _BUDGET = (0.3, 0.1), 1.0, (0.35, 0.45)
 _EVIDENCE, _EVIDENCE_RISE = 0.0, 4.0  # evidence where the network's factor begins to rise, and its slope
 _READY = 0.7  # shift of that beginning per unit of readiness
-_STRENGTH = Strength(edge=60.0, base=0.85, detail=0.4, own_detail=0.0, warm=10.0, ramp=20.0, brighter=0.15, brightest=250.0)
+_STRENGTH = Strength(
+    edge=60.0, base=0.85, detail=0.4, own_detail=0.0, warm=15.0, ramp=20.0, flatter=0.6, brighter=1.4, brightest=250.0
+)  # fmt: skip
 
 
 class TargetBlend:

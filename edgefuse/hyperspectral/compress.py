@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from edgefuse.hyperspectral.efz_source import EfzSource
 from edgefuse.hyperspectral.fills import likely_fills, named
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.part import Choice
 from edgefuse.hyperspectral.quality import AUTO, Quality
+from edgefuse.hyperspectral.threads import tiles_at_a_time
 from edgefuse.hyperspectral.verification import Beat, report_doubts, verify
 from edgefuse.metrics.spectral import Spectral
 from edgefuse.util.blas import one_blas_thread
@@ -31,23 +34,28 @@ _MAX_LISTED = 1000  # lost tiles in a report
 
 def compress_file(
     path: Path, target: Path, quality: Quality, dataset: str | None = None, header: Path | None = None, check: bool = True,
-    beat: Beat | None = None,
+    beat: Beat | None = None, threads: int = 1, choice: Choice | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Compress a cube file and return the report. `target` is written atomically and, with `check`, only after it was decoded and measured.
 
-    nodata and likely fill values: `Quality.nodata`. The report names likely fill values that are not declared as `likely_fills`, and a
-    target that was missed with `allow_miss` as `missed`.
+    threads: tiles that are coded at a time; 0: as many as cores and memory allow. The file is the same for any number.
+    choice: part of the cube, and its wavelengths; None: all as it is. nodata and likely fill values: `Quality.nodata`. The report names
+    likely fill values that are not declared as `likely_fills`, and a target that was missed with `allow_miss` as `missed`.
 
     Raises CubeError (the cube, or a target that is not reached), OutputError (the target), SettingsError, EdgeFuseError if the written file
     does not decode to what was promised.
     """
     with open_cube(path, dataset, header) as source:
-        return compress_cube(source, target, quality, check, beat) | {"cube": str(path)}
+        part = choice.of(source) if choice else source
+        return compress_cube(part, target, quality, check, beat, threads) | {"cube": str(path)}
 
 
 @one_blas_thread()
-def compress_cube(source: CubeSource, target: Path, quality: Quality, check: bool = True, beat: Beat | None = None) -> dict[str, Any]:
+def compress_cube(
+    source: CubeSource, target: Path, quality: Quality, check: bool = True, beat: Beat | None = None, threads: int = 1
+) -> dict[str, Any]:
     """Compress an open cube; otherwise as `compress_file`."""
+    threads = tiles_at_a_time(threads)
     if source.dtype.kind == "c":
         raise CubeError(f"{source.path}: complex numbers are not compressed; give magnitudes")
     if source.unkept:
@@ -57,11 +65,11 @@ def compress_cube(source: CubeSource, target: Path, quality: Quality, check: boo
     with appearing(target) as temporary:
         began = time.perf_counter()
         with open(temporary, "wb") as f:
-            _encode(source, info, f, quality, lambda done: beat(done, source.nbytes * (1 + check)) if beat else None)
+            _encode(source, info, f, quality, lambda done: beat(done, source.nbytes * (1 + check)) if beat else None, threads)
             f.flush()
             os.fsync(f.fileno())
         encoded = time.perf_counter()
-        verified = verify(source, info, temporary, quality, beat) if check else None
+        verified = verify(source, info, temporary, quality, beat, threads) if check else None
         decode_s = time.perf_counter() - encoded
         size = temporary.stat().st_size
         if verified is not None:
@@ -114,17 +122,20 @@ def decompress_window(
         return report | _figures(info, path.stat().st_size, None, None, elapsed)
 
 
-def decompress_file(path: Path, target: Path, form: str | None = None, keep: bool = False, beat: Beat | None = None) -> dict[str, Any]:
+def decompress_file(
+    path: Path, target: Path, form: str | None = None, keep: bool = False, beat: Beat | None = None, threads: int = 1
+) -> dict[str, Any]:
     """Decode an .efz file into a cube file and return the report. Raises CubeError, OutputError.
 
     form: format of the target; None: by its suffix. keep: write the intact tiles of a damaged file and fill the others with zero or the
-    no-data value; the report lists them.
+    no-data value; the report lists them. threads: as for `compress_file`.
     """
+    threads = tiles_at_a_time(threads)
     with Compressed(path) as efz:
         began = time.perf_counter()
         done = 0
         with create_cube(target, efz.info, form) as sink:
-            for window, samples in efz.tiles():
+            for window, samples in efz.tiles(threads):
                 sink.write(window, samples)
                 done += samples.nbytes
                 if beat is not None:
@@ -141,15 +152,18 @@ def decompress_file(path: Path, target: Path, form: str | None = None, keep: boo
         return report | _figures(efz.info, path.stat().st_size, None, None, elapsed)
 
 
-def _encode(source: CubeSource, info: CubeInfo, file: BinaryIO, quality: Quality, beat: Callable[[int], None]) -> None:
+def _encode(source: CubeSource, info: CubeInfo, file: BinaryIO, quality: Quality, beat: Callable[[int], None], threads: int) -> None:
     encoder = codec(quality.model)
+    bound = quality.bound if quality.bound is None or info.dtype.kind == "f" else math.floor(quality.bound)
     target = Target(
-        bpppc=quality.bpppc, psnr=quality.psnr, max_error=quality.bound, peak=quality.peak, best_effort=quality.allow_miss
+        bpppc=quality.bpppc, psnr=quality.psnr, max_error=bound, relative_error=quality.relative_error, peak=quality.peak,
+        best_effort=quality.allow_miss,
     )  # fmt: skip
     about = {k: v for k, v in info.as_json().items() if k not in ("shape", "dtype")}
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
     try:
-        encoder.encode_to(file, source, target, nodata=nodata, about=about, progress=lambda done, of: beat(info.nbytes * done // of))
+        how: dict[str, int] = {"threads": threads} if encoder.PARALLEL else {}
+        encoder.encode_to(file, source, target, nodata=nodata, about=about, progress=lambda done, of: beat(info.nbytes * done // of), **how)
     except CubeError:
         raise
     except InputError as e:

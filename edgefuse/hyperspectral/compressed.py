@@ -76,11 +76,16 @@ class Compressed:
         """Value of lost samples."""
         return float(self._decoder.missing)
 
-    def tiles(self) -> Iterator[tuple[Window, NDArray[Any]]]:
-        """Yield (window, samples) of each intact tile; windows cover all bands."""
+    def tiles(self, threads: int = 1) -> Iterator[tuple[Window, NDArray[Any]]]:
+        """Yield (window, samples) of each intact tile; windows cover all bands.
+
+        threads: most tiles that are decoded at a time; what is yielded is the same for any number.
+        """
         bands = slice(0, self.info.shape[2])
+        threads = threads if self._decoder.PARALLEL else 1
+        tiles = self._decoder.tiles(threads) if threads > 1 else self._decoder.tiles()
         try:
-            for (rows, columns), samples in _on_one_thread(self._decoder.tiles()):
+            for (rows, columns), samples in _on_one_thread(tiles) if threads == 1 else _on_several(tiles):
                 yield (rows, columns, bands), samples
         except OSError as e:
             raise CubeError(f"cannot read {self.path}: {e.strerror}") from None
@@ -99,6 +104,12 @@ class Compressed:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _on_several(tiles: Iterator[Tile]) -> Iterator[Tile]:
+    """Decode tiles on several threads, each with one BLAS thread, which also goes for what is done between two tiles."""
+    with one_blas_thread():
+        yield from tiles
 
 
 def _on_one_thread(tiles: Iterator[Tile]) -> Iterator[Tile]:

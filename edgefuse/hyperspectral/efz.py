@@ -21,7 +21,7 @@ from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.crc32c import crc32c
 
 MAGIC = b"EFZ\x1a"
-VERSION = 3  # newest version that is read and written (docs/reference/efz.md)
+VERSION = 4  # newest version that is read and written (docs/reference/efz.md)
 PLAIN_VERSION = 2  # written version of files whose tiles need no newer one; of the entropy coder, too
 DTYPES = "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -10,14 +9,17 @@ from typing import Any, Self
 from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.cube import as_nodata
 
-TARGETS = ("bpppc", "psnr", "max_error")
+TARGETS = ("bpppc", "psnr", "max_error", "relative_error")
 AUTO = "auto"
 # wherever they are given: options, settings, Python
-LIMITS: dict[str, tuple[float, float]] = {"bpppc": (1e-4, 64.0), "psnr": (1.0, 200.0), "max_error": (0, 1e9), "peak": (1e-30, 1e30)}
+LIMITS: dict[str, tuple[float, float]] = {
+    "bpppc": (1e-4, 64.0), "psnr": (1.0, 200.0), "max_error": (0, 1e9), "relative_error": (1e-9, 0.5), "peak": (1e-30, 1e30)
+}  # fmt: skip
 _HELP = {
     "bpppc": "for cubes: most bits per pixel and channel, of the whole file, such as 0.25",
     "psnr": "for cubes: least PSNR in dB over the valid samples, such as 45",
-    "max_error": "for cubes: largest error of any sample, in its own units; 0: lossless (default)",
+    "max_error": "for cubes: largest error of any sample, in its own units, such as 5 counts or 0.0001; 0: lossless (default)",
+    "relative_error": "for cubes: largest error of any sample as a share of its magnitude, such as 0.001; floats, 32-bit integers",
     "peak": "for cubes: peak of --psnr in the samples' unit (default: 10000, 8-bit integers 255, floats 1)",
 }
 HOW: dict[str, dict[str, Any]] = {name: {"help": _HELP[name], "min": low, "max": high} for name, (low, high) in LIMITS.items()}
@@ -27,7 +29,7 @@ ALLOW_MISS_HELP = "for cubes: keep a file that misses --bpppc or --psnr, with a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """Target of a compression: at most one of bpppc, psnr and max_error; none means lossless. Raises SettingsError otherwise.
+    """Target of a compression: at most one of bpppc, psnr, max_error, relative_error; none is lossless. Raises SettingsError.
 
     peak: of psnr; None: by the sample type (`cube.peak_of`). nodata: value of missing samples as text, instead of the file's, or "auto".
     allow_miss: warn of a missed bpppc or psnr rather than raise an error.
@@ -38,6 +40,9 @@ class Quality:
     psnr: float | None = field(default=None, metadata=HOW["psnr"])
     max_error: float | None = field(
         default=None, metadata={**HOW["max_error"], "help": HOW["max_error"]["help"].removeprefix("for cubes: ")}
+    )
+    relative_error: float | None = field(
+        default=None, metadata={**HOW["relative_error"], "help": HOW["relative_error"]["help"].removeprefix("for cubes: ")}
     )
     peak: float | None = field(default=None, metadata=HOW["peak"])
     nodata: str | None = field(default=None, metadata={"help": NODATA_HELP})
@@ -64,14 +69,14 @@ class Quality:
             raise SettingsError(f"--nodata {self.nodata}: expected a number or {AUTO}") from None
 
     @property
-    def bound(self) -> int | None:
-        """Largest error of a sample in whole counts: 0 without a target, None for a target of another kind.
+    def bound(self) -> float | None:
+        """Largest error of a sample, of integers its whole part: 0 without a target, None for a target of another kind.
 
         sscnet guarantees no error bound; without a target it uses its own rate.
         """
         if self.max_error is not None:
-            return math.floor(self.max_error)
-        return 0 if self.bpppc is None and self.psnr is None and self.model != "sscnet" else None
+            return self.max_error
+        return 0 if all(getattr(self, name) is None for name in TARGETS) and self.model != "sscnet" else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the target, without the fields that are not set."""

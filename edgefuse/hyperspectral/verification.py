@@ -42,31 +42,28 @@ class Verified:
     missed: str = ""
 
 
-def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, beat: Beat | None) -> Verified:
+def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, beat: Beat | None, threads: int = 1) -> Verified:
     """Decode the file at `path`, and compare it with the cube `source`.
 
     info: metadata of the cube, with the no-data value that was asked for. Raises EdgeFuseError if the file can't be decoded, or a sample
-    that must come back exactly does not. A target that is not reached is reported in `missed`.
+    that must come back exactly does not. A target that is not reached is reported in `missed`. threads: tiles that are decoded at a time.
     """
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
     score = SpectralScore(info.shape[2], quality.peak or peak_of(info.dtype), nodata)
     finder, covered = FillFinder(nodata), 0
     with Compressed(path) as efz:
-        for window, samples in efz.tiles():
+        for window, samples in efz.tiles(threads):
             reference = source.read(*window)
             fills = finder.add(reference)
             score.add(reference, samples, fills)
             _check_exact(reference, samples, nodata, fills, quality.bound == 0, source.path)
+            _check_error(reference, samples, nodata, quality, source.path)
             covered += samples.size
             if beat is not None:
                 beat(source.nbytes + covered * samples.itemsize, 2 * source.nbytes)
         if efz.lost or covered * source.dtype.itemsize != source.nbytes:
             raise EdgeFuseError(f"{source.path}: the written file can't be decoded completely; the disk may be failing")
     measured = score.result()
-    if quality.bound is not None and measured.max_error > quality.bound:
-        raise EdgeFuseError(
-            f"{source.path}: a decoded sample is off by {measured.max_error:g}, allowed are {quality.bound}; please report this"
-        )
     missed = _missed(quality, measured, 8 * path.stat().st_size / math.prod(info.shape))
     return Verified(measured, finder.result(), score.magnitude, f"{source.path}: {missed}" if missed else "")
 
@@ -87,6 +84,22 @@ def _check_exact(
         equal = not exact.any() or np.array_equal(reference[exact], decoded[exact], equal_nan=reference.dtype.kind == "f")
     if not equal:
         raise EdgeFuseError(f"{path}: the decoded cube differs from the original; nothing was written. Please report this")
+
+
+def _check_error(reference: NDArray[Any], decoded: NDArray[Any], nodata: float | None, quality: Quality, path: Path) -> None:
+    """Raise EdgeFuseError if a valid sample errs by more than what was asked for."""
+    if not quality.bound and quality.relative_error is None:
+        return
+    valid = np.ones(reference.shape, bool) if nodata is None else reference != nodata
+    if reference.dtype.kind == "f":
+        valid &= np.isfinite(reference)
+    wanted = reference[valid].astype(np.float64)
+    errors = np.abs(decoded[valid].astype(np.float64) - wanted)
+    allowed = quality.bound if quality.relative_error is None else quality.relative_error * np.abs(wanted)
+    # a sample that is NaN now does not hold the bound
+    if not (errors <= allowed).all():
+        worst, limit = float(errors.max()), f"{quality.bound:g}" if quality.relative_error is None else f"{quality.relative_error:g} of it"
+        raise EdgeFuseError(f"{path}: a decoded sample is off by {worst:g}, allowed are {limit}; nothing was written. Please report this")
 
 
 def _bits(samples: NDArray[Any]) -> NDArray[Any]:

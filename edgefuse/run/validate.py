@@ -39,7 +39,7 @@ def placed(given: Settings) -> dict[str, Any]:
     if "alarm" in tables:
         from edgefuse.settings import alarm
 
-        tables["alarm"] = alarm.placed(tables["alarm"], tables.get("region", {}))
+        tables["alarm"] = alarm.placed(tables["alarm"], tables.get("region", {}), "detect" in tables)
     return tables
 
 

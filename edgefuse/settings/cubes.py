@@ -18,11 +18,12 @@ from edgefuse.hyperspectral.quality import ALLOW_MISS_HELP, HOW, NODATA_HELP, TA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CubesSettings:
-    """The table [cubes], for runs of `cubes:DIR`; [run] has the model and output folder. `quality` combines the model and the first six."""
+    """The table [cubes], for runs of `cubes:DIR`; [run] has the model and output folder. `quality` combines the model and the first 7."""
 
     bpppc: float | None = field(default=None, metadata={**HOW["bpppc"], "option": "bpppc", "metavar": "R"})
     psnr: float | None = field(default=None, metadata={**HOW["psnr"], "option": "psnr", "metavar": "D"})
-    max_error: float | None = field(default=None, metadata={**HOW["max_error"], "option": "max-error", "metavar": "N"})
+    max_error: float | None = field(default=None, metadata={**HOW["max_error"], "option": "max-error", "metavar": "E"})
+    relative_error: float | None = field(default=None, metadata={**HOW["relative_error"], "option": "relative-error", "metavar": "R"})
     peak: float | None = field(default=None, metadata={**HOW["peak"], "option": "peak", "metavar": "V"})
     nodata: str | None = field(default=None, metadata={"help": NODATA_HELP, "option": "nodata", "metavar": "VALUE"})
     allow_miss: bool = field(default=False, metadata={"help": ALLOW_MISS_HELP, "option": "allow-miss"})

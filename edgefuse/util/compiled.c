@@ -2,4 +2,4 @@
 
 #include "native.h"
 
-EXPORT int32_t edgefuse_abi(void) { return 10; }
+EXPORT int32_t edgefuse_abi(void) { return 11; }

@@ -12,7 +12,7 @@ import os
 import platform
 from pathlib import Path
 
-ABI = 10  # of edgefuse/util/compiled.c
+ABI = 11  # of edgefuse/util/compiled.c
 FILE = Path(__file__).resolve().parents[1] / f"libedgefuse-{platform.machine()}.so"
 
 

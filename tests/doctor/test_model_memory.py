@@ -56,6 +56,7 @@ def test_where_runtimes_or_cards_are_missing_nothing_is_promised(tmp_path: Path,
 
 def test_a_doctor_comes_without_psutil_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "edgefuse.fusion.memory_check")
+    monkeypatch.delitem(sys.modules, "edgefuse.board.free_memory")
     monkeypatch.delattr("edgefuse.fusion.memory_check")
     monkeypatch.setitem(sys.modules, "psutil", None)
     assert model_memory.check_fit(Host()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import product
 from typing import Any
 
 import cv2
@@ -210,6 +211,24 @@ def test_compiled_and_not_agree_to_the_bit(
     less = rng.integers(0, 256, tuple(-(-n // 32) * 8 for n in (height, width)), dtype=np.uint8) if pulled else None
     both = [blended(visible, infrared, share, gain, chroma, noise, less, rows=rows) for rows in (NumpyRows, CompiledRows)]
     assert np.array_equal(*both)
+
+
+@pytest.mark.pi
+@needs_compiler
+@pytest.mark.parametrize("size", [(1, 15), (5, 16), (33, 17), (40, 31), (37, 96), (70, 131)], ids=str)
+@pytest.mark.parametrize("colour", [False, True])
+def test_blocks_of_pixels_agree_with_numpy_to_the_bit(size: tuple[int, int], colour: bool) -> None:
+    """On ARM, pictures of at least 16 pixels a row are blended in blocks, which the hypothesis test above does not run on the Pi."""
+    for seed, (gain, chroma, noise, pulled) in enumerate(product((0, 9), (0.31, 1.0), (0.0, 2.0), (False, True))):
+        rng = np.random.default_rng(seed)
+        visible = rng.integers(0, 256, (*size, 3) if colour else size, dtype=np.uint8)
+        infrared = cv2.blur(rng.integers(0, 256, size, dtype=np.uint8), (3, 3)).reshape(size)
+        share = rng.random(tuple(-(-n // 32) * 4 for n in size), np.float32)
+        # weights for the visible details, the infrared ones, both or none
+        share = (0.2 + 0.2 * share, 0.5 + 0.4 * share, share, 2 * share - 0.5)[seed // 2 % 4].clip(0, 1)
+        less = rng.integers(0, 256, tuple(-(-n // 32) * 8 for n in size), dtype=np.uint8) if pulled else None
+        expected, made = (blended(visible, infrared, share, gain, chroma, noise, less, rows=rows) for rows in (NumpyRows, CompiledRows))
+        assert np.array_equal(made, expected), (gain, chroma, noise, pulled)
 
 
 @pytest.mark.parametrize("rows", WAYS)

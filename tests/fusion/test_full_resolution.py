@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import edgefuse
+from edgefuse.board import free_memory
 from edgefuse.errors import ModelError
 from edgefuse.fusion import memory_check
 from edgefuse.fusion.full_resolution import FullResolution
@@ -53,9 +54,9 @@ def test_a_frame_that_does_not_fit_is_refused_with_what_would(tmp_path: Path, mo
 
 
 def test_free_memory_is_the_machine_s_or_the_control_group_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_check, "cgroup_limit", lambda: None)
+    monkeypatch.setattr(free_memory, "cgroup_limit", lambda: None)
     assert memory_check.free() > 0
-    monkeypatch.setattr(memory_check, "cgroup_limit", lambda: 1)
+    monkeypatch.setattr(free_memory, "cgroup_limit", lambda: 1)
     assert memory_check.free() < 0
 
 

@@ -118,7 +118,9 @@ def test_compiled_and_not_agree_to_the_bit(height: int, width: int, gated: bool,
 
     evidence = random((height, width), seed + 9).astype(np.float32) / np.float32(255) if gated else None
     gate = Gate(budget=height * width // 3, begin=30.0, width=127.0, evidence=0.1, rise=4.0)
-    strength = Strength(edge=60.0, base=0.9, detail=0.75, own_detail=0.2, warm=10.0, ramp=20.0, brighter=0.15, brightest=250.0)
+    strength = Strength(
+        edge=60.0, base=0.9, detail=0.75, own_detail=0.2, warm=10.0, ramp=20.0, flatter=0.6, brighter=1.3, brightest=250.0
+    )  # fmt: skip
     found = []
     for way in (NumpySteps, CompiledSteps):
         steps, fused = way((height, width), gate, strength), picture(0, 2)

@@ -54,6 +54,23 @@ def _near(shape: tuple[int, int, int], count: int) -> bytes:
     return container(head(shape, shape[:2], bound=0), _plain(struct.pack("<II", len(base), 64) + base + _noise(1 << 16), kind=2))
 
 
+def predicted(kinds: bytes, taps: int, data: bytes, grids: bytes = b"", corrections: bytes = b"", section: bytes = b"") -> bytes:
+    """A predicted tile of bands of these kinds, whose plan decodes to something."""
+    bands = len(kinds)
+    parts = section, kinds, grids, corrections
+    plan = struct.pack("<B5BB3I", 0, taps, 0, 0, 0, 0, 0, 2 * bands, 4 * bands, 64) + bytes(6 * bands) + _noise(64)
+    return struct.pack("<BI4I", 5, 0, *map(len, parts)) + b"".join(parts) + plan + data
+
+
+def _words(shape: tuple[int, int, int], dtype: str, payload: bytes) -> bytes:
+    return container(head(shape, shape[:2], dtype), payload, version=4)
+
+
+def _area(size: int) -> bytes:
+    mask = struct.pack("<HII", 1, 0, 0) + _noise(9999)
+    return struct.pack("<BI", 1, len(mask)) + bytes(size) + mask
+
+
 def _network(side: int) -> bytes:
     weights = sscnet.Network("sscnet-decoder").weights
     named = head((side, side, 1), (side, side), model="sscnet", peak=10000, weights=weights)
@@ -77,6 +94,22 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "a near-lossless tile": lambda: _near((1024, 1024, 4), 4),
     "a near-lossless tile of one pixel": lambda: _near((1, 1, 65536), 1),
     "a near-lossless tile of many bands": lambda: _near((4, 1024, 1024), 1000),
+    "a predicted tile": lambda: _words((4096, 4096, 1), "float64", predicted(b"\0", 0, _noise((1 << 24) * 7))),
+    "a predicted row": lambda: _words((1, 1 << 20, 1), "float32", predicted(b"\0", 1, _noise(1 << 20))),
+    "a predicted tile of many bands": lambda: _words((16, 16, 65536), "float64", predicted(bytes(65536), 32, _noise(1 << 20))),
+    "a predicted pixel of many bands": lambda: _words((1, 1, 65536), "float32", predicted(bytes(65536), 32, _noise(1 << 16))),
+    "a predicted tile with corrections": lambda: _words(
+        (2048, 2048, 1), "float32", predicted(b"\6", 0, _noise(1 << 23), struct.pack("<2d", 0, 1), _noise(4096))
+    ),
+    "corrections of many bands": lambda: _words(
+        (8, 8, 65536), "float64", predicted(b"\6" * 65536, 1, _noise(1 << 20), struct.pack("<d", 1) * 131072, _noise(4096))
+    ),
+    "a predicted tile within a relative error": lambda: _words(
+        (2048, 2048, 4), "float64", predicted(b"\5" * 4, 2, _noise(1 << 22), struct.pack("<8d", 0, 0, 0, 0, *[1e-9] * 4))
+    ),
+    "a predicted tile with an area": lambda: _words(
+        (4096, 4096, 1), "float64", predicted(b"\0", 0, _noise((1 << 24) * 6), section=_area(8))
+    ),
     "a mask": lambda: container(head((512, 512, 16), (512, 512), "float64"), _plain(lossy(0, 16, _noise(9999)), b"\0" + _noise(9999))),
     "a tile that is larger than the cube": lambda: container(head((1, 1, 1), (4096, 8192)), bytes(1 << 26)),
     "a network's tile of 4096 x 4096": lambda: _network(4096),

@@ -34,20 +34,26 @@ class Original(NamedTuple):
 
 @functools.cache
 def originals() -> tuple[Original, ...]:
-    """Return valid files of a few tiles: lossy, floating-point, lossless and near-lossless, with and without missing samples."""
+    """Return valid files of a few tiles, with and without missing samples: lossy, lossless and within an error, of several types."""
     found = []
     kinds: list[tuple[str, int, dict[str, float]]] = [
         ("int16", 9, {"bpppc": 2.0}),
         ("float32", 5, {"psnr": 40.0}),
         ("uint8", 6, {"max_error": 0}),
         ("int16", 7, {"max_error": 3}),
+        ("float32", 4, {"max_error": 0}),
+        ("float64", 3, {"max_error": 1e-4}),
+        ("int32", 4, {"relative_error": 0.01}),
     ]
     for dtype, bands, target in kinds:
         cube = mixed((16, 18, bands), dtype)
-        if dtype == "int16":
+        if dtype in ("int16", "int32"):
             cube[3:7, 2:12] = -9999
+        elif dtype.startswith("float") and "max_error" in target:
+            cube = (np.round(cube * 10000) / 10000).astype(dtype) if bands == 4 else cube
+            cube[1:9, 2:12], cube[14, 3, 1] = np.nan, np.inf
         stream = io.BytesIO()
-        nodata = -9999 if dtype == "int16" else None
+        nodata = -9999 if dtype in ("int16", "int32") else None
         spectral_edge.encode_to(stream, cube, spectral_edge.Target(**target), nodata=nodata, about={"x": [1]}, side=8)  # type: ignore[arg-type]
         data = stream.getvalue()
         offsets = efz.offsets(stream)

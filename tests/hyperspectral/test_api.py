@@ -135,7 +135,7 @@ def test_what_is_no_cube_is_one_line(bad: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("cube", "options", "words"),
     [
-        (FLOATS, {"max_error": 1}, "max_error needs integers"),
+        (np.ones((3, 3, 3), np.uint8), {"relative_error": 0.1}, "relative_error is for floats"),
         (CUBE, {"bpppc": 1, "psnr": 40}, "give only one of them"),
         (CUBE, {"bpppc": -1}, "-1"),
         (CUBE, {"bpppc": float("nan")}, "nan"),

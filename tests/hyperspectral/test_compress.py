@@ -33,8 +33,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None
     """Pass decoded samples through `change`; a tile for which it returns None is lost."""
     honest = Compressed.tiles
 
-    def tiles(self: Any) -> Any:
-        for window, found in honest(self):
+    def tiles(self: Any, threads: int = 1) -> Any:
+        for window, found in honest(self, threads):
             changed = change(found.copy())
             if changed is not None:
                 yield window, changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Protocol
 
@@ -14,11 +15,11 @@ from edgefuse import registry
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import tile
+from edgefuse.hyperspectral.codec.in_order import in_order
 from edgefuse.hyperspectral.cube import can_hold
 from edgefuse.hyperspectral.quality import LIMITS
 
 Array = NDArray[np.generic]
-_MAX_COUNTS = 65535  # largest difference of two 16-bit integers
 Progress = Callable[[int, int], None]  # finished tiles, total tiles
 
 
@@ -46,9 +47,10 @@ class Target:
     """Maximum bits per pixel and band, counting the whole file."""
     psnr: float | None = None
     """Minimum PSNR of every tile in dB, relative to `peak`, without the samples that are missing or coded apart."""
-    max_error: int | None = None
-    """Maximum absolute error of a sample in counts; 0 is lossless, for any type; above 0 only for integers of up to 16 bits. Not
-    supported by sscnet."""
+    max_error: float | None = None
+    """Maximum absolute error of a sample in its own unit; 0 is lossless. Whole counts for integers. Not supported by sscnet."""
+    relative_error: float | None = None
+    """Maximum error of a sample as a share of its magnitude, for floats and 32-bit integers. Not supported by sscnet."""
     peak: float | None = None
     """Peak value for `psnr`; default: 10000 for integers of 16 bits and more (reflectance x 10000), 255 or 127 for 8 bits, 1 for floats."""
     best_effort: bool = False
@@ -57,23 +59,28 @@ class Target:
     @property
     def given(self) -> list[str]:
         """Names of the targets that are set."""
-        return [name for name in ("bpppc", "psnr", "max_error") if getattr(self, name) is not None]
+        return [name for name in ("bpppc", "psnr", "max_error", "relative_error") if getattr(self, name) is not None]
 
     def check_ranges(self) -> None:
         """Raise InputError for a value that no codec can reach."""
-        targets = ("bpppc", self.bpppc, "bits per sample above 0, such as 0.25"), ("psnr", self.psnr, "dB above 0, such as 45")
+        targets = (
+            ("bpppc", self.bpppc, "bits per sample above 0, such as 0.25"), ("psnr", self.psnr, "dB above 0, such as 45"),
+            ("relative_error", self.relative_error, "a share of each sample, such as 0.001"),
+        )  # fmt: skip
         for name, value, expected in targets:
             low, high = LIMITS[name]
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name} is {value}; give {expected} ({low:g} to {high:g})")
-        if self.max_error is not None and not 0 <= self.max_error <= _MAX_COUNTS:
-            raise InputError(f"max_error is {self.max_error}; give counts, 0 (lossless) or more, {_MAX_COUNTS} at most")
+        if self.max_error is not None and not 0 <= self.max_error <= LIMITS["max_error"][1]:
+            raise InputError(f"max_error is {self.max_error}; give 0 (lossless) or more, {LIMITS['max_error'][1]:g} at most")
 
 
 class Decoder(ABC):
     """Decodes an `.efz` file from `stream`, sequentially. Raises InputError if another codec wrote it."""
 
     MODEL: ClassVar[str]
+    PARALLEL: ClassVar[bool] = False
+    """Whether several threads may call `decode_tile` at a time."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._reader = efz.Reader(stream)
@@ -99,21 +106,29 @@ class Decoder(ABC):
         """Value of lost and missing samples."""
         return tile.missing_value(self.dtype, self._nodata)
 
-    def tiles(self) -> Iterator[tuple[tuple[slice, slice], Array]]:
-        """Yield ((rows, columns), samples (h, w, B)) of every intact tile."""
+    def tiles(self, threads: int = 1) -> Iterator[tuple[tuple[slice, slice], Array]]:
+        """Yield ((rows, columns), samples (h, w, B)) of every intact tile, in the file's order, the same for any number of threads.
+
+        threads: most tiles that are decoded at a time, or wait to be taken.
+        """
         try:
-            for number, payload in self._reader.tiles():
-                rows, columns = place = self.header.place(number)
-                try:
-                    samples = self.decode_tile(payload, (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
-                except InputError:
-                    continue
-                self._came[number] = 1
-                del payload
-                yield place, samples
-                del samples
+            with closing(in_order(self._decoded, self._reader.tiles(), threads if self.PARALLEL else 1)) as decoded:
+                for number, samples in decoded:
+                    if samples is not None:
+                        self._came[number] = 1
+                        yield self.header.place(number), samples
+                    del samples
         finally:
             self.release()
+
+    def _decoded(self, record: tuple[int, bytes]) -> tuple[int, Array | None]:
+        """Decode a tile from its (number, payload). Returns its number and samples, None if the payload is damaged."""
+        rows, columns = self.header.place(record[0])
+        try:
+            shape = rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]
+            return record[0], self.decode_tile(record[1], shape)
+        except InputError:
+            return record[0], None
 
     @abstractmethod
     def decode_tile(self, payload: bytes, shape: tuple[int, int, int]) -> Array:
@@ -125,6 +140,9 @@ class Decoder(ABC):
 
 class Codec(ABC):
     """A codec. Its name is stored in the header of every file that it writes."""
+
+    PARALLEL: ClassVar[bool] = False
+    """Whether `encode_to` also takes `threads`: most tiles that are encoded at a time. The bytes are the same for any number."""
 
     @abstractmethod
     def encode_to(

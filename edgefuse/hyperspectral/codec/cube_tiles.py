@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from edgefuse.hyperspectral import efz
@@ -11,20 +13,23 @@ from edgefuse.hyperspectral.codec.outliers import check_magnitude
 
 
 class CubeTiles:
-    """The tiles of a cube, prepared for coding; remembers the last one."""
+    """The tiles of a cube, prepared for coding; remembers the last one. Several threads may prepare tiles, and one at a time reads."""
 
     def __init__(self, cube: Cube, header: efz.Header, nodata: float | None) -> None:
         self._cube, self._header, self._nodata = cube, header, nodata
         self._last: tuple[int, tile.Prepared] | None = None
+        self._reading = threading.Lock()
 
     def __getitem__(self, number: int) -> tile.Prepared:
-        if self._last is None or self._last[0] != number:
-            self._last = number, self.plain(number, outliers=True)
-        return self._last[1]
+        last = self._last
+        if last is None or last[0] != number:
+            last = self._last = number, self.plain(number, outliers=True)
+        return last[1]
 
     def samples(self, number: int) -> Array:
         """Return the samples (h, w, B) of a tile as they are."""
-        return np.asarray(self._cube[self._header.place(number)]).astype(self._header.dtype, copy=False)
+        with self._reading:
+            return np.asarray(self._cube[self._header.place(number)]).astype(self._header.dtype, copy=False)
 
     def plain(self, number: int, outliers: bool = False) -> tile.Prepared:
         """Return a tile whose outliers are coded with the other samples, unless `outliers`."""

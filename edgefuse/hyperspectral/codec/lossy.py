@@ -162,6 +162,10 @@ class Analysis:
         fit = self._fit(step)
         return self._encode_fit(fit, max(step, self.least_step))
 
+    def measure(self, step: float) -> None:
+        """Do what takes longest of encoding with about the step `step`, and keep the result for it."""
+        self._measure(max(step, self.least_step))
+
     def finest(self) -> Lossy:
         """Encode with the smallest step, whatever was encoded before."""
         self.least_step, self._measured, self._cached_fit = self._first_least_step, None, None

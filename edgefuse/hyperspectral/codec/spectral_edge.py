@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -21,24 +22,26 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import base, tile
 from edgefuse.hyperspectral.codec.base import Array, Cube, Target, sizes_of
 from edgefuse.hyperspectral.codec.cube_tiles import CubeTiles
+from edgefuse.hyperspectral.codec.in_order import in_order
 from edgefuse.hyperspectral.codec.rate_control import LOSSLESS_STEP, RateControl
 from edgefuse.hyperspectral.codec.tile import Payload
 from edgefuse.hyperspectral.cube import peak_of
 
 MODEL = "spectral-edge"
-_MAX_SAMPLES = 1 << 23  # maximum per tile
+_MAX_SAMPLES = 1 << 21  # about, per tile; of 200 bands 100 x 100 pixels, so a small window of a large cube touches few samples
+_MAX_COUNTS = 65535  # largest difference of two 16-bit integers
 
 
 def _check_target(target: Target, dtype: np.dtype[np.generic]) -> None:
     """Raise InputError for a target that this codec does not support."""
     given = target.given
     if len(given) != 1:
-        raise InputError(f"one of bpppc, psnr and max_error is needed, not {' and '.join(given) or 'none'}")
-    if target.max_error and dtype.name not in tile.INTEGERS:
-        raise InputError(
-            f"max_error needs integers of 8 or 16 bits unless it is 0, and these are {dtype.name}; give bpppc or psnr, or convert them"
-        )
+        raise InputError(f"one of bpppc, psnr, max_error and relative_error is needed, not {' and '.join(given) or 'none'}")
+    if target.relative_error is not None and dtype.name in tile.INTEGERS:
+        raise InputError(f"relative_error is for floats and integers of 32 bits, and these are {dtype.name}; give max_error")
     target.check_ranges()
+    if target.max_error and dtype.name in tile.INTEGERS and (target.max_error > _MAX_COUNTS or target.max_error % 1):
+        raise InputError(f"max_error is {target.max_error}; give whole counts, {_MAX_COUNTS} at most")
 
 
 def _squared_error(target: Target, dtype: np.dtype[np.generic]) -> float:
@@ -56,51 +59,68 @@ def encode(cube: Cube, *, nodata: float | None = None, about: dict[str, Any] | N
 
 def encode_to(
     stream: BinaryIO, cube: Cube, target: Target, *, nodata: float | None = None, about: dict[str, Any] | None = None,
-    side: int = 256, progress: base.Progress = base.silent,
+    side: int = 256, progress: base.Progress = base.silent, threads: int = 1,
 ) -> int:  # fmt: skip
     """Write `cube` as an `.efz` file, tile by tile, and return the bytes written. Raises InputError.
 
     nodata: value of missing samples, besides NaN. about: JSON-serialisable metadata to store. side: approximate side of a tile in pixels.
+    threads: most tiles that are encoded at a time, with a rate analysed at a time; the bytes are the same for any number.
     """
     sizes, dtype = sizes_of(cube, nodata)
     _check_target(target, dtype)
-    exact = target.max_error == 0 and dtype.name not in tile.INTEGERS
-    settings = {"bound": None if exact else target.max_error, "nodata": nodata if nodata is None or nodata == nodata else None}
-    # near-lossless coding needs more memory per sample
-    tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES if target.max_error is None else _MAX_SAMPLES // 2)
+    bounded = target.max_error is not None or target.relative_error is not None
+    words = bounded and dtype.name not in tile.INTEGERS  # floats and 32-bit integers are coded word by word
+    settings: dict[str, Any] = {"nodata": nodata if nodata is None or nodata == nodata else None}
+    if words:
+        settings |= {"max_error": target.max_error or None, "relative_error": target.relative_error}
+    elif target.max_error is not None:
+        settings = {"bound": int(target.max_error), **settings}
+    tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES)
     header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
     tiles = CubeTiles(cube, header, nodata)
-    if exact:
-        return _write(stream, header, lambda number: tile.bits_payload(tiles.samples(number)), progress)
+
+    def all_tiles(payload: Callable[[int], Payload]) -> Generator[Payload, None, None]:
+        return in_order(payload, range(header.count), min(threads, header.count))
+
+    if words:
+        return _write(stream, header, all_tiles(lambda number: _payload_of_words(tiles.samples(number), nodata, target)), progress)
     if target.max_error is not None:
-        return _write(stream, header, lambda number: tile.near_payload(tiles[number], target.max_error or 0), progress)
+        return _write(stream, header, all_tiles(lambda number: tile.near_payload(tiles[number], int(target.max_error or 0))), progress)
     if target.psnr is not None:
         error = _squared_error(target, dtype)
-        return _write(stream, header, lambda number: _payload_within_error(tiles[number], error), progress)
-    rate = RateControl(header, target, tiles)
+        return _write(stream, header, all_tiles(lambda number: _payload_within_error(tiles[number], error)), progress)
+    rate = RateControl(header, target, tiles, threads)
     if stream.seekable() and rate.may_be_lossless(dtype):
         lossless = replace(header, settings={**header.settings, "bound": 0})
         begin, limit = stream.tell(), rate.size
-        written = _write(stream, lossless, lambda number: tile.near_payload(tiles[number], 0), progress, limit)
+        written = _write(stream, lossless, all_tiles(lambda number: tile.near_payload(tiles[number], 0)), progress, limit)
         if written <= limit:
             return written
         stream.seek(begin)
         stream.truncate()
-    return _write(stream, header, rate.payload, progress)
+    return _write(stream, header, rate.payloads(), progress)
 
 
 def _write(
-    stream: BinaryIO, header: efz.Header, payload: Callable[[int], Payload], progress: base.Progress, limit: float = math.inf
+    stream: BinaryIO, header: efz.Header, payloads: Generator[Payload, None, None], progress: base.Progress, limit: float = math.inf
 ) -> int:
-    """Write a file with the `payload` of each tile, and return its bytes. Stops where they exceed `limit`."""
+    """Write a file with the payloads of its tiles, and return its bytes. Stops where they exceed `limit`."""
     writer = efz.Writer(stream, header)
-    for number in range(header.count):
-        data, version = payload(number)
-        writer.tile(number, data, version)
-        if writer.size > limit:
-            return writer.size
-        progress(number + 1, header.count)
+    with closing(payloads):
+        for number, (data, version) in enumerate(payloads):
+            writer.tile(number, data, version)
+            if writer.size > limit:
+                return writer.size
+            progress(number + 1, header.count)
     return writer.close()
+
+
+def _payload_of_words(samples: Array, nodata: float | None, target: Target) -> Payload:
+    """Encode a tile of floats or 32-bit integers: to the bit, or within the largest error of `target`."""
+    error = target.max_error if target.relative_error is None else target.relative_error
+    if not error or (target.relative_error is None and samples.dtype.kind != "f" and error < 1):
+        return tile.bits_payload(samples, nodata)
+    return tile.bounded_payload(samples, nodata, error, target.relative_error is not None)
 
 
 def _payload_within_error(prepared: tile.Prepared, error: float) -> Payload:
@@ -121,6 +141,7 @@ class Decoder(base.Decoder):
     """Decodes an `.efz` file of this codec."""
 
     MODEL = MODEL
+    PARALLEL = True
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
@@ -134,6 +155,8 @@ class Decoder(base.Decoder):
 
 class SpectralEdge(base.Codec):
     """The codec `spectral-edge`."""
+
+    PARALLEL = True
 
     encode_to = staticmethod(encode_to)
     decoder = Decoder

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import apart, exact, infill, near_lossless
+from edgefuse.hyperspectral.codec import apart, exact, infill, near_lossless, predicted
 from edgefuse.hyperspectral.codec.extremes import extremes
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
 from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers, Suspicion, find, suspected
 
 INTEGERS = "uint8", "int8", "uint16", "int16"  # types that can be coded near-lossless
 _HEAD = struct.Struct("<BI")  # kind of payload, bytes of the section of samples that are coded apart
-_EMPTY, _LOSSY, _NEAR_LOSSLESS, _LOSSLESS, _EXACT = range(5)
+_EMPTY, _LOSSY, _NEAR_LOSSLESS, _LOSSLESS, _EXACT, _PREDICTED = range(6)
 
 
 class Apart(NamedTuple):
@@ -116,10 +116,26 @@ def exact_payload(tile: Prepared) -> Payload:
     return _payload(tile, _EXACT, exact.encode(tile.pixels))
 
 
-def bits_payload(samples: Array) -> Payload:
+def bits_payload(samples: Array, nodata: float | None) -> Payload:
     """Return the payload of a tile (h, w, B) of floats or 32-bit integers with every bit: NaN payloads, -0.0, missing samples."""
+    if (data := predicted.encode(samples, nodata)) is not None:
+        return Payload(_HEAD.pack(_PREDICTED, 0) + data, predicted.VERSION)
     pixels = np.ascontiguousarray(samples).reshape(-1, samples.shape[2])
     return Payload(_HEAD.pack(_EXACT, 0) + exact.encode(pixels), apart.VERSION)
+
+
+def bounded_payload(samples: Array, nodata: float | None, error: float, relative: bool) -> Payload:
+    """Return the payload of a tile (h, w, B) of floats or 32-bit integers with errors of at most `error`.
+
+    relative: `error` is a share of each sample's magnitude. Exact where that is no longer.
+    """
+    encode = predicted.encode_relative if relative else predicted.encode_within
+    data = encode(samples, nodata, error)
+    if data is None:
+        return bits_payload(samples, nodata)
+    if predicted.may_be_shorter_exactly(samples, nodata) and (bits := predicted.encode(samples, nodata)) is not None:
+        data = min(data, bits, key=len)
+    return Payload(_HEAD.pack(_PREDICTED, 0) + data, predicted.VERSION)
 
 
 def unit(tile: Prepared) -> int:
@@ -154,7 +170,7 @@ def decode(
         raise InputError("a tile is truncated")
     kind, size = _HEAD.unpack_from(payload)
     begin = _HEAD.size + size
-    most = _EXACT if version >= apart.VERSION else _NEAR_LOSSLESS
+    most = _PREDICTED if version >= predicted.VERSION else _EXACT if version >= apart.VERSION else _NEAR_LOSSLESS
     if begin > len(payload) or kind > most or (kind == _NEAR_LOSSLESS and bound is None):
         raise InputError("a tile is damaged")
     # views, because a copy of a payload may take a fourth of the memory that decoding may take
@@ -165,6 +181,8 @@ def decode(
         out = lossy.floats(dtype) if dtype.kind == "f" else lossy.whole(dtype, *limits(dtype))
     elif kind == _EXACT:
         out = exact.decode(view[begin:], (shape[0] * shape[1], shape[2]), dtype)
+    elif kind == _PREDICTED:
+        out = predicted.decode(view[begin:], shape, dtype)
     elif kind in (_NEAR_LOSSLESS, _LOSSLESS):
         if dtype.name not in INTEGERS:
             raise InputError("a tile is damaged")

@@ -1,6 +1,6 @@
-"""Makes the golden files of format version 3 from made-up data: `python -m tests.hyperspectral.codec.make_golden` from the root.
+"""Makes the golden files of format versions 3 and 4 from made-up data: `python -m tests.hyperspectral.codec.make_golden` from the root.
 
-They are never made again for a version that was released: every later one must decode them to the same bits (test_spectral_edge.py).
+Existing ones are never made again: every later version must decode them to the same bits (test_spectral_edge.py).
 """
 
 from __future__ import annotations
@@ -40,6 +40,16 @@ def _floats(dtype: str) -> NDArray[Any]:
     return cube
 
 
+def _counts(dtype: str) -> NDArray[Any]:
+    """Reflectance that is counts times 0.0001, or counts, with a fill value and samples that no grid has."""
+    cube: NDArray[Any] = mixed((21, 19, 6), "int16", 9).astype(np.float64)
+    cube = (cube * (1e-4 if dtype.startswith("float") else 1000)).astype(dtype)
+    cube[:5, 4:] = -9999
+    if dtype.startswith("float"):
+        cube[9, 9, :3], cube[20, 0, 5], cube[11:14, 2:9, 1] = (np.nan, -0.0, np.inf), np.finfo(dtype).smallest_subnormal, np.nan
+    return cube
+
+
 # name: (cube, target, value of missing samples)
 FILES: dict[str, tuple[NDArray[Any], dict[str, Any], float | None]] = {
     "v3-masks": (_masked("int16"), {"bpppc": 4.0}, -9999.0),
@@ -47,12 +57,20 @@ FILES: dict[str, tuple[NDArray[Any], dict[str, Any], float | None]] = {
     "v3-lossless": (mixed(SHAPE, "uint8", 7), {"psnr": 70.0}, None),
     "v3-float": (_floats("float32"), {"psnr": 30.0}, None),
     "v3-exact": (mixed(SHAPE, "float32", 8), {"bpppc": 32.0}, None),
+    "v4-floats": (mixed((19, 21, 6), "float32", 10), {"max_error": 0}, None),
+    "v4-counts": (_counts("float32"), {"max_error": 0}, -9999.0),
+    "v4-doubles": (_counts("float64"), {"max_error": 0}, None),
+    "v4-integers": (_counts("int32"), {"max_error": 0}, -9999.0),
+    "v4-error": (_counts("float32"), {"max_error": 1e-3}, -9999.0),
+    "v4-relative": (_counts("float64"), {"relative_error": 1e-3}, -9999.0),
 }
 
 
 def main() -> None:
     folder = Path(__file__).parent / "golden"
     for name, (cube, target, nodata) in FILES.items():
+        if (folder / f"{name}.efz").exists():
+            continue
         stream = io.BytesIO()
         spectral_edge.encode_to(stream, cube, spectral_edge.Target(**target), nodata=nodata, about={}, side=SIDE)
         data = stream.getvalue()

@@ -16,7 +16,7 @@ from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import spectral_edge
 from edgefuse.util import compiled
-from tests.hyperspectral.cubes import mixed
+from tests.hyperspectral.cubes import mixed, scene
 
 GOLDEN = Path(__file__).parent / "golden"
 SCENES = Path(__file__).resolve().parents[4] / "shared" / "data" / "hsi"
@@ -77,6 +77,23 @@ def test_more_bytes_are_better() -> None:
     assert errors[-1] < 1
 
 
+@pytest.mark.parametrize("target", [{"bpppc": 2.0}, {"bpppc": 14.0}, {"psnr": 50.0}, {"max_error": 0}, {"max_error": 2}], ids=str)
+def test_the_file_and_the_cube_are_the_same_for_any_number_of_threads(target: dict[str, Any]) -> None:
+    cube = scene((48, 32, 12))
+    files, cubes = [], []
+    for threads in (1, 2, 9):
+        stream = io.BytesIO()
+        size = spectral_edge.encode_to(stream, cube, spectral_edge.Target(**target), side=16, threads=threads)
+        assert "bpppc" not in target or 8 * size <= target["bpppc"] * cube.size
+        files.append(stream.getvalue())
+        made = np.zeros_like(cube)
+        for place, samples in spectral_edge.Decoder(io.BytesIO(files[0])).tiles(threads):
+            made[place] = samples
+        cubes.append(made)
+    assert len(set(files)) == 1
+    assert all(np.array_equal(made, cubes[0]) for made in cubes)
+
+
 def test_it_beats_a_step_per_sample() -> None:
     """On structured data it takes two bits per sample less than the entropy of the samples."""
     cube = mixed((64, 64, 40), noise=1.0)
@@ -112,12 +129,14 @@ def test_what_is_no_number_is_missing() -> None:
         (np.zeros((3, 3), np.uint8), {"bpppc": 1.0}, "rows, columns and bands"),
         (np.zeros((3, 0, 3), np.uint8), {"bpppc": 1.0}, "rows, columns and bands"),
         (np.zeros((3, 3, 3), np.complex64), {"bpppc": 1.0}, "complex64 samples can't be compressed"),
-        (np.zeros((3, 3, 3), np.uint8), {}, "one of bpppc, psnr and max_error"),
+        (np.zeros((3, 3, 3), np.uint8), {}, "one of bpppc, psnr, max_error and relative_error"),
         (np.zeros((3, 3, 3), np.uint8), {"bpppc": 1.0, "psnr": 40.0}, "not bpppc and psnr"),
         (np.zeros((3, 3, 3), np.uint8), {"bpppc": -1.0}, "above 0"),
         (np.zeros((3, 3, 3), np.uint8), {"psnr": 0.0}, "above 0"),
         (np.zeros((3, 3, 3), np.uint8), {"max_error": -1}, "0 \\(lossless\\) or more"),
-        (np.zeros((3, 3, 3), np.float32), {"max_error": 1}, "integers of 8 or 16 bits"),
+        (np.zeros((3, 3, 3), np.uint8), {"max_error": 0.5}, "whole counts"),
+        (np.zeros((3, 3, 3), np.uint16), {"relative_error": 0.1}, "floats and integers of 32 bits"),
+        (np.zeros((3, 3, 3), np.float32), {"relative_error": 0.0}, "a share of each sample"),
         (np.full((3, 3, 3), 1e30), {"psnr": 40.0}, "beyond"),
     ],
 )
