@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from edgefuse.util.nativeio import native_stderr
+
 _EPSG = re.compile(r"EPSG:(\d{4,6})", re.IGNORECASE)
 # the polar systems have a second number for swapped axes, which files do not have; versions of PROJ differ in which one they find
 _TWINS = {5041: 32661, 5042: 32761}
@@ -21,7 +23,9 @@ def _parsed(text: str) -> Any:
     if len(text) > _MOST_TEXT:
         return None
     try:
-        return rasterio.crs.CRS.from_string(text) if _EPSG.fullmatch(text) else rasterio.crs.CRS.from_wkt(text, True)
+        # GDAL writes what it does not understand to standard error
+        with native_stderr():
+            return rasterio.crs.CRS.from_string(text) if _EPSG.fullmatch(text) else rasterio.crs.CRS.from_wkt(text, True)
     except (rasterio.errors.CRSError, ValueError):
         return None
 
