@@ -103,10 +103,12 @@ def efz(rng: random.Random, folder: Path) -> None:
     """Decode a compressed cube with flipped bits or truncated (intact tiles must be unchanged), or malicious with correct checksums."""
     from tests.hyperspectral import hostile
 
-    if rng.random() < 0.3:
+    # larger ones are slower, and show little that the others do not
+    few = rng.random() < 0.9
+    if not few and rng.random() < 0.3:
         if hostile.check_damaged(rng):
             raise EdgeFuseError("tiles were lost")
-    elif hostile.check_made(rng) == 0:
+    elif hostile.check_made(rng, few) == 0:
         raise EdgeFuseError("no tile in it")
 
 
@@ -123,6 +125,8 @@ def manifest(rng: random.Random, folder: Path) -> None:
     """Load a manifest of an archive, and append to it."""
     from tests.hyperspectral.formats.hostile import check_manifest
 
+    # what a line says is tested here, not whether it is on the disk
+    os.fsync = lambda _: None
     check_manifest(rng, folder)
 
 
@@ -288,7 +292,8 @@ def feed_in_child(feed: Feed, seeds: range, limit: float, tally: Tally, folder: 
 def fuzz(target: str, inputs: int, first: int, limit: float, until: float = 0.0) -> int:
     """Feed inputs to a target and print a line. Returns the findings. until: time (of time.time) at which to stop; 0: none."""
     began, tally, done, reported = time.perf_counter(), Tally(), 0, time.time()
-    with tempfile.TemporaryDirectory() as folder:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
 
         def work(seeds: range, limit: float, tally: Tally) -> None:
             if target in MANY:

@@ -213,7 +213,7 @@ class Watch:
             reasons.append(f"it also has, which is not kept: {'; '.join(not_kept)}")
         if fills := [f"{fill['value']:.9g}" for fill in figures.get("likely_fills", [])]:
             reasons.append(f"{', '.join(fills)} may stand for missing samples: give --nodata VALUE, or --nodata auto")
-        return "; ".join(reasons)
+        return "; ".join([*reasons, *figures.get("doubts", [])])
 
     def _finish(self, path: Path, beat: Callable[[], None]) -> bool:
         """Dismiss a finished cube; where requested, delete it if it is unchanged, its copy is intact, and nothing in it is lost.

@@ -51,8 +51,11 @@ class Message:
 
     def parts(self, field: int) -> list[memoryview]:
         """Return the values of a field of bytes, texts or messages."""
-        found = self._values.get(field, [])
-        return [value for value in found if _is_bytes(field, value)]
+        values = self._values.get(field, [])
+        found = [value for value in values if isinstance(value, memoryview)]
+        if len(found) < len(values):
+            raise ValueError(f"field {field} is a number")
+        return found
 
     def part(self, field: int) -> memoryview | None:
         """Return the only value of such a field, or None."""
@@ -65,12 +68,6 @@ class Message:
 
     def __contains__(self, field: int) -> bool:
         return field in self._values
-
-
-def _is_bytes(field: int, value: Value) -> bool:
-    if isinstance(value, int):
-        raise ValueError(f"field {field} is a number")
-    return True
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, Value]]:

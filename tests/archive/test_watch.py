@@ -22,6 +22,9 @@ from edgefuse.hyperspectral import compress
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.files import output_error
 from tests.archive.test_incoming import cube
+from tests.hyperspectral.cubes import mixed
+
+LOSSLESS = Quality(max_error=0)
 
 
 class Here:
@@ -52,13 +55,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def watched(folder: Path, said: list[str], delete: bool = True) -> tuple[Watch, OutputError | None]:
+def watched(folder: Path, said: list[str], delete: bool = True, quality: Quality = LOSSLESS) -> tuple[Watch, OutputError | None]:
     """Run a watch until all is done. Returns it, and the error that ended it."""
     examiner: Any = Opens()
     pool: Any = Here()
     with Manifest(folder / "out") as manifest:
         incoming = IncomingCubes(folder / "in", 0, 0, examine=examiner)
-        watch = Watch(incoming, manifest, Quality(max_error=0), delete, said.append, pool, examiner)
+        watch = Watch(incoming, manifest, quality, delete, said.append, pool, examiner)
         try:
             watch.run(False, lambda: None)
         except OutputError as e:
@@ -127,3 +130,13 @@ def test_the_same_copy_that_a_kill_left_is_taken_over(folder: Path) -> None:
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.npy.efz", NAME]
     (record,) = records(folder)
     assert (record["target"]["file"], record["target"]["sha256"]) == ("a.npy.efz", hashlib.sha256(made).hexdigest())
+
+
+def test_an_original_stays_whose_samples_do_not_fit_the_peak(folder: Path) -> None:
+    """Radiance of 1e-9 at 45 dB of a peak of 1 is nothing but one spectrum."""
+    radiance = (mixed((40, 40, 10), "float32") * 1e-9).astype(np.float32)
+    np.save(folder / "in/a.npy", radiance)
+    for quality, deleted in ((Quality(psnr=45), 0), (Quality(psnr=45, peak=float(radiance.max())), 1)):
+        watch, _ = watched(folder, [], quality=quality)
+        assert watch.counts.deleted == deleted
+    assert "give --peak" in records(folder)[0]["original"]["message"]
