@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -193,11 +193,11 @@ def _convolution(node: _Node) -> Sizes:
     # the weight is a constant, or made from one of the same shape by DequantizeLinear
     group = graph.within("Conv: group is", node.number("group", 1), 1, graph.MAX_CHANNELS)
 
-    def sizes(given: list[Shape] | tuple[Shape, ...]) -> Shape:
+    def sizes(given: Sequence[Shape]) -> Shape:
         if len(given) < 2 or len(given[1]) < 3 or not all(given[1]):
             raise ValueError(f"Conv with a weight of {given[1:2]}")
         outputs, each, *kernel = given[1]
-        if outputs % group or node.numbers.get("kernel_shape", tuple(kernel)) != tuple(kernel) or given[2:] not in ([], [(outputs,)]):
+        if outputs % group or node.numbers.get("kernel_shape", tuple(kernel)) != tuple(kernel) or list(given[2:]) not in ([], [(outputs,)]):
             raise ValueError(f"Conv of {group} groups with a weight of {given[1]} and a bias of {given[2:]}")
         return graph.windowed(_window(node, tuple(kernel)), 1, outputs, each * group)(given)
 
