@@ -22,6 +22,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # no path of this machine, and no name of a temporary file, is left in the library: it is the same wherever it is built
 FLAGS = ["-std=gnu99", "-O2", "-ftree-vectorize", "-fno-math-errno", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-s"]
+# a write past an array ends the process; the addresses of functions are resolved when the library is loaded, and not writable afterwards
+HARDENING = ["-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+if sys.platform == "linux":
+    HARDENING += ["-Wl,-z,relro,-z,now,-z,noexecstack"]
 CROSS = {"aarch64": "aarch64-linux-gnu-gcc", "x86_64": "x86_64-linux-gnu-gcc"}
 _PLATFORM = re.compile(r"(?:manylinux_\d+_\d+|linux)_(\w+)\Z")
 
@@ -70,7 +74,7 @@ def compiled(compiler: list[str], root: Path, library: Path) -> bool:
         return False
     sources = sorted(str(path.relative_to(root)) for path in root.glob("edgefuse/**/*.c"))
     made = library.with_suffix(f".{os.getpid()}")
-    done = subprocess.run([*compiler, *FLAGS, *sources, "-o", str(made)], capture_output=True, text=True, cwd=root)
+    done = subprocess.run([*compiler, *FLAGS, *HARDENING, *sources, "-o", str(made)], capture_output=True, text=True, cwd=root)
     if done.returncode:
         print(f"edgefuse: {shlex.join(compiler)} failed, so nothing is compiled\n{done.stderr}", file=sys.stderr)
         made.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
 """Injects random faults for hours: `python benchmarks/faults.py --faults 2000 --seed 6`
 
 Source errors, sink errors, full disks, deleted folders, valid and invalid reloads, SIGHUP, SIGTERM and SIGKILL at any time, a broker that
-dies or hangs, slow and malicious clients of the web page, killed encoders, hanging hooks, all in real processes (tests/faults defines
-them). After each fault it checks that the run continues or ends as requested, that no file is incomplete, that every frame is counted, and
-that everything works again within --within seconds. Several runs work in parallel, each with its own generator derived from the seed.
-Exit code 1 if a check fails.
+dies or hangs, slow and malicious clients of the web page, killed encoders, moments without descriptors or memory, hanging hooks, all in
+real processes (tests/faults defines them). After each fault it checks that the run continues or ends as requested, that no file is
+incomplete, that every frame is counted, and that everything works again within --within seconds. Several runs work in parallel, each with
+its own generator derived from the seed. Exit code 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def live(number: int, faults: int, seed: int, within_s: float, folder: Path, tal
             tally.frames += world.count("probe")
             tally.pictures += world.saved()
             tally.starts += world.starts
-            tally.tracebacks += world.log_tail(10**7).count("Traceback")
+            tally.tracebacks += world.tracebacks()
         world.close()
 
 

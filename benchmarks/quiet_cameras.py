@@ -1,6 +1,7 @@
 """Ten minutes of network cameras that show next to nothing: no fault may be told, and every frame is accounted for.
 
     python benchmarks/quiet_cameras.py [--minutes 10] [--scene still dark keys]
+    sudo python benchmarks/quiet_cameras.py --scene keys --loss 1 --jitter 20      # over a bad link (benchmarks/lossy_link.py)
 
 Two H.264 cameras (FFmpeg behind HTTP, in real time, 10 frames a second) for each scene: `still`, in which nothing moves; `dark`, black
 with a burnt-in label; `keys`, a moving picture with a key frame every 10 s only. `edgefuse run` fuses them until it is interrupted. Exit
@@ -23,6 +24,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from lossy_link import Link, alone
+from lossy_link import link as lossy_link
+
 FPS, SIZE = 10, "320x240"
 _LABEL = ",".join(f"drawbox=x={10 + 12 * k}:y=10:w=8:h=12:color=white:t=fill" for k in range(6))
 SCENES = {
@@ -35,8 +39,8 @@ _START_S = 60.0
 
 
 @contextlib.contextmanager
-def server(picture: str, key: int) -> Iterator[str]:
-    """Serve the picture as H.264 in MPEG-TS, to each client from when it joins. Yields the URL."""
+def server(picture: str, key: int, link: Link | None) -> Iterator[str]:
+    """Serve the picture as H.264 in MPEG-TS, to each client from when it joins. Yields the URL, over the link if there is one."""
     command = ["ffmpeg", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-tune", "zerolatency",
                "-preset", "ultrafast", "-g", str(key), "-sc_threshold", "0", "-f", "mpegts", "-flush_packets", "1", "-muxdelay", "0",
                "pipe:1"]  # fmt: skip
@@ -58,11 +62,11 @@ def server(picture: str, key: int) -> Iterator[str]:
 
         def log_message(self, *_: Any) -> None: ...
 
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = ThreadingHTTPServer(("127.0.0.1" if link is None else "0.0.0.0", 0), Handler)
     made.daemon_threads = True
     threading.Thread(target=made.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{made.server_address[1]}/video"
+        yield f"http://{'127.0.0.1' if link is None else link.there}:{made.server_address[1]}/video"
     finally:
         made.shutdown()
         for encoder in running:
@@ -71,10 +75,10 @@ def server(picture: str, key: int) -> Iterator[str]:
         made.server_close()
 
 
-def run(scene: str, minutes: float, folder: Path) -> dict[str, Any]:
+def run(scene: str, minutes: float, folder: Path, link: Link | None = None) -> dict[str, Any]:
     """Return the report of a run of so many minutes after its start."""
     picture, key = SCENES[scene]
-    with server(picture, key) as visible, server(picture, key) as infrared:
+    with server(picture, key, link) as visible, server(picture, key, link) as infrared:
         command = [sys.executable, "-m", "edgefuse", "run", "--camera", f"visible={visible}", "--camera", f"infrared={infrared}",
                    "--model", "blend-classic", "--report", str(folder / "report.json")]  # fmt: skip
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
@@ -109,12 +113,26 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--minutes", type=float, default=10.0)
     p.add_argument("--scene", nargs="+", choices=SCENES, default=list(SCENES))
+    p.add_argument("--loss", type=float, default=0.0, metavar="PERCENT", help="packets that the link loses")
+    p.add_argument("--delay", type=float, default=30.0, metavar="MS", help="mean delay each way of a link with loss or jitter")
+    p.add_argument("--jitter", type=float, default=0.0, metavar="MS", help="standard deviation of that delay")
     args = p.parse_args()
+    if not args.loss and not args.jitter:
+        return measure(args, None)
+    alone()
+    with lossy_link(args.loss / 100, args.delay / 1000, args.jitter / 1000) as link:
+        bad = measure(args, link)
+        print(f"link: {link.passed} packets passed, {link.lost} lost")
+    return bad
+
+
+def measure(args: argparse.Namespace, link: Link | None) -> int:
+    """Run the scenes and print what they gave. Returns the exit code."""
     bad = 0
     for scene in args.scene:
         begin = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            report = run(scene, args.minutes, Path(folder))
+            report = run(scene, args.minutes, Path(folder), link)
         faults = wrong(report)
         bad += bool(faults)
         for name, camera in report["cameras"].items():

@@ -1,7 +1,7 @@
 """Lazy registry of names and the code behind them, one table per kind, imported on first use.
 
 Built-in names are listed here; other packages add theirs through entry points of the same group (`edgefuse.sources`, `.cameras`,
-`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.views`, `.models`). A built-in name is never replaced by another package's.
+`.runtimes`, `.sinks`, `.codecs`, `.sharpeners`, `.views`, `.detectors`, `.models`). A built-in name is never replaced by another package's.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "inset": "edgefuse.views.inset:InsetView",
         "side-by-side": "edgefuse.views.side_by_side:SideBySideView",
     },
+    "edgefuse.detectors": {"warm-blobs": "edgefuse.detection.warm_blobs:WarmBlobs"},
     "edgefuse.models": {},
     # these have no entry points
     "edgefuse.cube_sources": {
@@ -82,6 +83,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "telemetry": "edgefuse.settings.telemetry:TelemetrySettings",
         "thermal": "edgefuse.settings.thermal:ThermalSettings",
         "region": "edgefuse.settings.region:RegionSettings",
+        "detect": "edgefuse.settings.detect:DetectSettings",
         "alarm": "edgefuse.settings.alarm:AlarmSettings",
         "web": "edgefuse.settings.web:WebSettings",
         "recording": "edgefuse.settings.recording:RecordingSettings",
@@ -92,6 +94,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mqtt": "edgefuse.mqtt:Mqtt",
         "telemetry": "edgefuse.telemetry.jsonlines:JsonLines",
         "region": "edgefuse.telemetry.regions:Regions",
+        "detect": "edgefuse.telemetry.people:People",
         "alarm": "edgefuse.alarms:Alarms",
         "web": "edgefuse.web:Web",
         "recording": "edgefuse.recording:Recording",

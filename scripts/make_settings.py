@@ -21,11 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE, FILE = ROOT / "docs/reference/settings.md", ROOT / "deploy/edgefuse.toml"
 HEAD = """\
 # /etc/edgefuse/edgefuse.toml: what the service runs. Every setting there is stands here, switched off by its #, at its default where it
-# has one. After a change: sudo edgefuse config check --service /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse
+# has one. Until source or camera is set, the service starts nothing, and says so. Then: sudo systemctl restart edgefuse
+# After a change: sudo edgefuse config check --service /etc/edgefuse/edgefuse.toml && sudo systemctl reload edgefuse
 
 """
-# the settings of a new device, on which no cameras are configured yet
-NEW = {"source": '"demo?frames=0"'}
 BEGIN = "<!-- from here on written by scripts/make_settings.py -->\n"
 
 
@@ -60,8 +59,6 @@ def _lines(table: str, hint: Any, f: Field[Any]) -> list[str]:
     low, high = f.metadata.get("min"), f.metadata.get("max")
     what = type_text(hint) + ("" if low is None and high is None else " " + range_text(low, high))
     explained = textwrap.wrap(f"{f.metadata['help']}: {what}", 132, initial_indent="## ", subsequent_indent="##   ")
-    if table == "run" and f.name in NEW:
-        return [*explained, f"{f.name} = {NEW[f.name]}"]
     value = f.default_factory() if f.default_factory is not MISSING else f.default
     return [*explained, f"#{f.name} = {'' if value in (MISSING, None, '') else json.dumps(value)}".rstrip()]
 

@@ -15,12 +15,18 @@ from hypothesis import settings
 
 import edgefuse
 from edgefuse.util import secrets
+from edgefuse.util.native_stderr import native_stderr
 from tests.support.warm import Warm
 
 # a test must not fail because the machine is busy
 settings.register_profile("edgefuse", deadline=None)
 settings.load_profile("edgefuse")
 
+# OpenCV reads FFmpeg's log level once in a process: a command that a test runs in this one must not hide damage from later tests
+for variable in ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG"):
+    os.environ.pop(variable, None)
+with native_stderr():
+    cv2.VideoCapture("", cv2.CAP_FFMPEG)
 
 # a shell sets SIGINT to be ignored in background jobs, and the processes that tests interrupt would inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "alarms mqtt recording streaming web",
         "telemetry",
         "settings",
-        "sources sinks fusion sharpening",
+        "sources sinks fusion sharpening detection",
         "hyperspectral views",
         "cameras runtimes calibration ffmpeg demoscene",
         "thermal zoo metrics",

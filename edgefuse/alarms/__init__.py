@@ -1,4 +1,4 @@
-"""Temperature alarms: every infrared frame is compared with each [alarm.NAME] (docs/how-to/alarms.md).
+"""Alarms on temperatures and on people: every infrared frame is compared with each [alarm.NAME] (docs/how-to/alarms.md).
 
 When an alarm is raised or cleared, an event of kind "alarm" is emitted and its hook runs.
 """
@@ -17,8 +17,8 @@ from edgefuse.alarms.state_machine import AlarmStateMachine, Change
 from edgefuse.errors import SettingsError
 from edgefuse.events import Event
 from edgefuse.frames import Frame, FusedFrame
-from edgefuse.settings.alarm import AlarmSettings
-from edgefuse.telemetry.live import Info, Live
+from edgefuse.settings.alarm import AlarmSettings, kind
+from edgefuse.telemetry.live import Info, Live, Sighting
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.thermal.ffc import StallWatch, can_stall
 from edgefuse.util import shape
@@ -26,6 +26,7 @@ from edgefuse.util import shape
 __all__ = ["Alarms"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_OLDEST_S = 5.0  # of a look for people that is taken for the present
 
 
 class Alarms:
@@ -63,7 +64,7 @@ class Alarms:
             self._time_ns = frame.time_ns
             gone = fused.pair.missing == "infrared" or self._is_frozen(frame)
             for alarm in self._alarms.values():
-                if event := alarm.update(frame, gone):
+                if event := alarm.update(frame, gone, self._live.sighting):
                     events.append(event)
             self._evaluated += 1
         for event in events:
@@ -113,11 +114,13 @@ class _Alarm:
         self._reported: set[str] = set()  # each fault is reported once
         self._newest: Reading | None = None
         self._since, self._extreme = 0, 0.0
+        self._raised_at: float | None = None  # seconds since the epoch
 
-    def update(self, frame: Frame, gone: bool) -> Event | None:
-        """Evaluate a frame and return the event to emit, if any. gone: the frame is missing or frozen, so it is not evaluated."""
+    def update(self, frame: Frame, gone: bool, sighting: Sighting | None = None) -> Event | None:
+        """Evaluate a frame and return the event to emit, if any. gone: the frame is missing or frozen, so it is not evaluated. sighting:
+        the people of the newest look."""
         time_s = frame.time_ns / 1e9
-        reading = None if gone else measure.read(frame, self.settings, self._zone)
+        reading = None if gone else self._read(frame, sighting)
         self._held = gone
         if not isinstance(reading, Reading):
             self._state.hold(time_s)
@@ -129,9 +132,17 @@ class _Alarm:
         self._fault, self._newest = "", reading
         change = self._state.update(time_s, reading.beyond, reading.back)
         if self._state.raised:
-            extreme = max if self.settings.above is not None else min
+            extreme = min if self.settings.below is not None else max
             self._extreme = reading.value if change else extreme(self._extreme, reading.value)
         return self._event(change, reading, frame) if change else None
+
+    def _read(self, frame: Frame, sighting: Sighting | None) -> Reading | str | None:
+        """Return a reading, the reason why there can be none, or None while there is none yet."""
+        if self.settings.measure != "people":
+            return measure.read(frame, self.settings, self._zone)
+        if sighting is None or not 0 <= frame.time_ns - sighting.time_ns <= _OLDEST_S * 1e9:
+            return None
+        return measure.count_people(sighting.tracks, sighting.size, self.settings, self._zone)
 
     def end(self) -> bool:
         """Whether the alarm is still raised; True only for the first call."""
@@ -141,8 +152,7 @@ class _Alarm:
 
     def _event(self, change: Change, reading: Reading, frame: Frame) -> Event:
         s = self.settings
-        facts: dict[str, Any] = {"state": change, "measure": s.measure, s.unit: reading.value}
-        facts |= {f"above_{s.unit}": s.above} if s.above is not None else {f"below_{s.unit}": s.below}
+        facts: dict[str, Any] = {"state": change, "measure": s.measure, s.key: reading.value, **self._limit()}
         facts |= {
             k: v
             for k, v in (
@@ -158,10 +168,22 @@ class _Alarm:
         if change == "raised":
             self._count, self._since = self._count + 1, frame.time_ns
         else:
-            facts |= {f"extreme_{s.unit}": self._extreme, "lasted_s": round(max(0, frame.time_ns - self._since) / 1e9, 3)}
-        return Event("alarm", self._name, facts)
+            facts |= {f"extreme_{s.key}": self._extreme, "lasted_s": round(max(0, frame.time_ns - self._since) / 1e9, 3)}
+        event = Event("alarm", self._name, facts)
+        self._raised_at = event.time_s if change == "raised" else None
+        return event
+
+    def _limit(self) -> dict[str, Any]:
+        s = self.settings
+        if s.measure == "people":
+            return {"at_least_people": s.people}
+        return {f"above_{s.unit}": s.above} if s.above is not None else {f"below_{s.unit}": s.below}
 
     def report(self) -> dict[str, Any]:
         state = "raised" if self._state.raised else "pending" if self._state.pending else "quiet"
-        value = self._newest.value if self._newest else None
-        return {"state": state, "held": self._held, "raised": self._count, self.settings.unit: value, "fault": self._fault or None}
+        s, newest = self.settings, self._newest
+        return {
+            "state": state, "held": self._held, "raised": self._count, s.key: newest.value if newest else None,
+            "fault": self._fault or None, "kind": kind(self._name, s), "measure": s.measure, **self._limit(),
+            "pixels": newest.pixels if newest else None, "since_s": None if self._raised_at is None else round(self._raised_at, 3),
+        }  # fmt: skip

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgefuse.errors import SettingsError
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 

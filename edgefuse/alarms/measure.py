@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.detection.tracker import Track
 from edgefuse.frames import Frame, Radiometry
 from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.thermal import degrees, regions, units
@@ -64,6 +66,24 @@ def read(frame: Frame, s: AlarmSettings, place: Shape) -> Reading | str:
         beyond, still = (_count(counts, alive, _counts(limit, s, law), over) for limit in (threshold, release))
         return Reading(round(value, 2), x + left, y + top, beyond, beyond >= s.pixels, still < s.pixels)
     return Reading(round(value, 2), x + left, y + top, None, *_compare(value, threshold, release, over))
+
+
+def count_people(tracks: Sequence[Track], size: tuple[int, int], s: AlarmSettings, place: Shape) -> Reading | str:
+    """Count the people whose middle is in the alarm's zone. size: of the infrared frame, (width, height). Returns a reading, or the reason
+    why there is none."""
+    width, height = size
+    found = shape.area(place, (height, width))
+    if found is None:
+        return f"the zone lies outside the infrared frame of {width}x{height} pixels"
+    inside: list[tuple[int, int]] = []
+    for track in tracks:
+        x, y = (min(max(0, int(share * side)), side - 1) for share, side in zip(track.box.centre, size, strict=True))
+        row, column = y - found.rows.start, x - found.columns.start
+        within = 0 <= row < found.rows.stop - found.rows.start and 0 <= column < found.columns.stop - found.columns.start
+        if within and (found.mask is None or found.mask[row, column]):
+            inside.append((x, y))
+    x_first, y_first = inside[0] if inside else (None, None)
+    return Reading(float(len(inside)), x_first, y_first, None, len(inside) >= s.people, len(inside) < s.people)
 
 
 def _told(value: float, s: AlarmSettings) -> float:

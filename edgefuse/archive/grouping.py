@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.formats import FORMATS, enmap, envi, geotiff_beside
+from edgefuse.hyperspectral.formats import FORMATS, enmap, envi, geotiff_sidecars
 from edgefuse.util.files import is_file
 
 EFZ = ".efz"
@@ -76,7 +76,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
     suffix = path.suffix.lower()
     beside: list[Path | None] = []
     if suffix in FORMATS["tiff"]:
-        beside = [geotiff_beside.header_of(path), enmap.metadata_of(path), *geotiff_beside.companions(path)]
+        beside = [geotiff_sidecars.header_of(path), enmap.metadata_of(path), *geotiff_sidecars.companions(path)]
     elif suffix in FORMATS["npy"]:
         beside = [path.with_name(path.name + ".json")]
     elif suffix not in _OWN:
@@ -158,7 +158,7 @@ def _size(path: Path) -> int:
 
 def _awaited(path: Path) -> str:
     image = path.suffix.lower() in FORMATS["tiff"] and enmap.metadata_name(path)
-    return image if image and enmap.metadata_of(path) is None and geotiff_beside.header_of(path) is None else ""
+    return image if image and enmap.metadata_of(path) is None and geotiff_sidecars.header_of(path) is None else ""
 
 
 def _is_hdf5(path: Path) -> bool:

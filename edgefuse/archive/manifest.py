@@ -19,7 +19,7 @@ from typing import Any
 
 from edgefuse.errors import OutputError
 from edgefuse.util.files import check_folder, output_error, sync_folder
-from edgefuse.util.parts import remove_abandoned
+from edgefuse.util.unfinished_files import remove_abandoned
 
 NAME = "manifest.jsonl"
 _PIECE = 1 << 22

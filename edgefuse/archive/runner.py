@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgefuse.archive.executors import WorkerPool
 from edgefuse.archive.job import Job
 from edgefuse.archive.job import run as run_job
 from edgefuse.archive.manifest import Manifest
 from edgefuse.archive.processes import TaskError
-from edgefuse.archive.workers import WorkerPool
 from edgefuse.errors import CubeError, EdgeFuseError, OutputError
-from edgefuse.util.parts import remove_abandoned
+from edgefuse.util.unfinished_files import remove_abandoned
 
 _POLL_S = 0.5
 

@@ -29,7 +29,7 @@ from edgefuse.archive.processes import LimitedPool, TaskError
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.files import make_folder, output_error, sync_folder, unused
-from edgefuse.util.parts import remove_abandoned
+from edgefuse.util.unfinished_files import remove_abandoned
 
 BAD = "bad"  # subfolder that unusable cubes are moved to
 _POLL_S, _RETRY_FULL_S, _EXAMINED_S = 1.0, 10.0, 0.02

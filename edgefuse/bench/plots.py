@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgefuse.bench.text import name_of
+from edgefuse.bench.text_report import name_of
 
 Row = Mapping[str, Any]
 # colour number (--c0 ... of the page) for each runtime and stage; others are grey

@@ -12,7 +12,7 @@ from pathlib import Path
 from edgefuse.board.libraries import Libraries, read_libraries
 from edgefuse.board.processor import Processor, read_processor
 from edgefuse.board.state import State, read_state
-from edgefuse.board.text import first_line, read_text
+from edgefuse.board.text_files import first_line, read_text
 from edgefuse.board.throttling import Throttling, read_throttling
 
 __all__ = [

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from edgefuse.board.text import first_line, number, read_text
+from edgefuse.board.text_files import first_line, number, read_text
 
 _UNLIMITED = 1 << 50  # cgroups version 1 write a huge number for "no limit"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefuse.board.limits import usable_cores
-from edgefuse.board.text import read_text
+from edgefuse.board.text_files import read_text
 
 # the extensions by which the runtimes choose their kernels
 FEATURES = (

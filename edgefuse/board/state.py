@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefuse.board.text import first_line, glob_sorted, number, read_text
+from edgefuse.board.text_files import first_line, glob_sorted, number, read_text
 from edgefuse.board.throttling import Throttling, read_throttling
 
 # names that kernels give to the processor's own sensors

@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefuse.board.text import glob_sorted, number
+from edgefuse.board.text_files import glob_sorted, number
 
 BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 _NOW, _SINCE_BOOT = 0xF, 0xF0000

@@ -71,6 +71,7 @@ class CameraThread:
         self._times: deque[int] = deque(maxlen=_RATE_WINDOW)
         self._format: tuple[Any, ...] | None = None
         self._last_frame = self._last_good = 0.0
+        self._usable_at: float | None = None  # monotonic seconds of the last frame that was not dropped here
         self._unusable_in_row = self._frame_count = 0
         self._last_error, self._announced = "", False
         self._stall_watch = StallWatch(frozen_s=self._patience.frozen)
@@ -149,6 +150,7 @@ class CameraThread:
             "dropped": dict(self.ledger.dropped),
             "missed_by_driver": self.camera.missed,
             "fps": None if fps is None else round(fps, 3),
+            "last_frame_s": None if self._usable_at is None else round(time.monotonic() - self._usable_at, 1),  # seconds ago
             "faults": dict(self.faults),
             "state_changes": self.changes,
             "last_state_changes": list(self._history),
@@ -232,7 +234,7 @@ class CameraThread:
                 raise CameraError("frozen", f"{self.camera.label} gave the same picture for {self._patience.frozen:g} s")
             return
         self._times.append(frame.time_ns)
-        self._last_good = now
+        self._last_good = self._usable_at = now
         self._frame_count += 1
         name = f"{frame.modality}_{self._frame_count - 1:06d}"
         ticket = TrackedFrame(replace(frame, time_ns=frame.time_ns - self._delay_ns, name=name), self.ledger)

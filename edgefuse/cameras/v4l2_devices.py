@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefuse.board.text import first_line, glob_sorted
+from edgefuse.board.text_files import first_line, glob_sorted
 
 Ioctl = Callable[[int, int, bytearray], object]
 

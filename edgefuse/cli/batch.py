@@ -16,7 +16,7 @@ from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.formats import FORMATS
 from edgefuse.hyperspectral.quality import Quality
-from edgefuse.util.text import printable
+from edgefuse.util.printable import printable
 from edgefuse.util.uri import expand
 
 _EPILOG = """\
@@ -148,7 +148,7 @@ def _run(
     args: argparse.Namespace, label: str, jobs: Sequence[Any], out: Path, each_bytes: int | None = None, threads: int = 1,
     more: dict[str, Any] | None = None,
 ) -> int:  # fmt: skip
-    from edgefuse.archive import runner, workers
+    from edgefuse.archive import executors, runner
     from edgefuse.archive.manifest import Manifest
     from edgefuse.run.systemd import stop_on_signals
 
@@ -160,8 +160,8 @@ def _run(
     with ExitStack() as stack:
         stack.enter_context(log_lines())
         manifest = stack.enter_context(Manifest(out))
-        here = workers.local(args.jobs, each_bytes or workers.JOB_BYTES, threads, _limits(args))
-        pool = stack.enter_context(workers.dask(args.dask)) if args.dask else here
+        here = executors.local(args.jobs, each_bytes or executors.JOB_BYTES, threads, _limits(args))
+        pool = stack.enter_context(executors.dask(args.dask)) if args.dask else here
         progress = Progress(label, len(jobs))
         stack.callback(progress.close)
         stack.enter_context(stop_on_signals(stop))

@@ -30,9 +30,11 @@ examples:
   edgefuse bench                                          the default model and blend-classic, on every runtime here
   edgefuse bench --model mobilefuse --precision int8 --threads 1 4 --size 320x240 640x480 --html bench.html
   edgefuse bench --tune                                   store the fastest; edgefuse run --runtime auto uses it
+  edgefuse bench --service                                what each stage of a whole service takes
   edgefuse bench --peer theirs.onnx --size 256x256        another fusion model, interleaved with ours: ratios and their spread
 """
 DEFAULT_SIZE, PEER_ROUNDS = "640x480", 15
+_SERVICE_FRAMES = 50
 CLOSED_FORM = "blend-classic"
 
 
@@ -61,6 +63,10 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     p.add_argument("--cooldown", metavar="SECONDS", type=_seconds(0), default=0.0, help="pause between cases (default: 0)")
     p.add_argument("--peer", metavar="FILE.onnx", help="a fusion model with two picture inputs, measured interleaved with ours")
+    p.add_argument(
+        "--service", action="store_true",
+        help="measure a whole service instead, by stage: cameras' buffers, pairing, fusion, view, viewer, recording, telemetry, alarm",
+    )  # fmt: skip
     p.add_argument("--tune", action="store_true", help="store the fastest combination with a verified golden output for this board")
     p.add_argument(
         "--state-dir", metavar="DIR",
@@ -74,9 +80,11 @@ def add(commands: Any) -> None:
 
 def command(args: argparse.Namespace) -> int:
     """Run the benchmark. Returns 0, or raises errors and untrusted figures after everything is printed."""
+    if args.service:
+        return _service(args)
     from edgefuse.bench.measure import Plan
     from edgefuse.bench.session import Session
-    from edgefuse.bench.text import as_text
+    from edgefuse.bench.text_report import as_text
 
     wanted = _wanted(args)
     state = _check_outputs(args)
@@ -92,13 +100,33 @@ def command(args: argparse.Namespace) -> int:
     if args.report:
         files.write_atomic(expand(args.report), (text + "\n").encode())
     if args.html:
-        from edgefuse.bench.page import as_html
+        from edgefuse.bench.html_report import as_html
 
         files.write_atomic(expand(args.html), as_html(report).encode())
     print(text if args.json else "\n".join([as_text(report), *map(_tuned_line, chosen or ())]))
     if interrupt:
         raise KeyboardInterrupt
     _raise_problems(report)
+    return 0
+
+
+def _service(args: argparse.Namespace) -> int:
+    """Measure the whole service and print its stages."""
+    from edgefuse.bench.service import VISIBLE, as_text, measure
+
+    given = ("runtime", "precision", "threads", "peer", "tune", "html", "state_dir")
+    if wrong := [name for name in given if getattr(args, name)]:
+        raise SettingsError(f"--service and --{wrong[0].replace('_', '-')} cannot be combined")
+    models, sizes = _once(args.model) or [RunSettings().model], _once(args.size) or [VISIBLE]
+    if len(models) > 1 or len(sizes) > 1:
+        raise SettingsError("--service takes one --model and one --size, that of the visible camera")
+    if args.report:
+        files.check_file(expand(args.report))
+    report = measure(args.frames or _SERVICE_FRAMES, sizes[0], models[0])
+    text = json.dumps(report, indent=1)
+    if args.report:
+        files.write_atomic(expand(args.report), (text + "\n").encode())
+    print(text if args.json else as_text(report))
     return 0
 
 
@@ -260,7 +288,7 @@ def _tuned_line(chosen: dict[str, Any]) -> str:
 
 
 def _raise_problems(report: dict[str, Any]) -> None:
-    from edgefuse.bench.text import doubts
+    from edgefuse.bench.text_report import doubts
 
     failed = [row for row in report["cases"] if row["status"] != "ok"]
     if failed:

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from edgefuse.calibration.registration import Array, Calibration, Lens, Method
 from edgefuse.cameras import AUTO_CAMERAS
 from edgefuse.errors import CalibrationError, MeasurementError, OutputError, SettingsError
 from edgefuse.util import files
-from edgefuse.util.text import line
+from edgefuse.util.printable import line
 from edgefuse.util.uri import expand, real, safe, whole
 
 if TYPE_CHECKING:
@@ -126,6 +125,7 @@ def command(args: argparse.Namespace) -> int:
         return _check(args, checked, pairs, outputs[1])
     made = _make(args, marks, pairs, lenses)
     seconds = time.perf_counter() - begin
+    from edgefuse.calibration import result
     from edgefuse.calibration.views import digests
 
     method: Method = "points" if marks is not None or args.click else "target" if args.target or args.dots else "automatic"
@@ -134,7 +134,7 @@ def command(args: argparse.Namespace) -> int:
         error_px=made.error_px, made=datetime.date.today(), distance_m=distance, images=digests(pairs), visible_lens=lenses[0],
         infrared_lens=lenses[1],
     )  # fmt: skip
-    picture = _overlay(calibration, pairs[0]) if outputs[1] else None
+    picture = result.picture(calibration, pairs[0]) if outputs[1] else None
     assert outputs[0] is not None
     registration.save(calibration, outputs[0])
     if picture is not None and outputs[1] is not None:
@@ -148,9 +148,10 @@ def command(args: argparse.Namespace) -> int:
     else:
         count = f"{made.pairs} pair{'s' if made.pairs > 1 else ''}"
         print(
-            f"saved      {outputs[0]}: {method}, {count}, error {made.error_px:.2f} px of {_by(calibration.visible_size)}, {seconds:.1f} s"
+            f"saved      {outputs[0]}: {method}, {count}, error {made.error_px:.2f} px of {result.by(calibration.visible_size)}, "
+            f"{seconds:.1f} s"
         )
-        print(f"placed     {_placed(calibration)}")
+        print(f"placed     {result.placed(calibration)}")
         for note in made.notes:
             print(f"note       {note}")
     return 0
@@ -164,10 +165,6 @@ def _option(args: argparse.Namespace, key: str, convert: Any) -> Any:
         return convert(text)
     except ValueError as e:
         raise SettingsError(f"--{key} {text}: {e}") from None
-
-
-def _by(size: Sequence[int]) -> str:
-    return "x".join(map(str, size))
 
 
 def _marks(args: argparse.Namespace) -> Array | None:
@@ -277,38 +274,14 @@ def _automatic(args: argparse.Namespace, views: list[View]) -> _Made:
     return _Made(estimate_.homography, estimate_.error_px, len(views), notes, facts)
 
 
-def _placed(c: Calibration) -> str:
-    """Describe the infrared frame's position in words."""
-    ends = registration.project(c.homography, registration.corners(c.infrared_size))
-    across = ends[1] - ends[0]
-    middle = ends.mean(axis=0) - (np.array(c.visible_size) - 1) / 2
-    share = float(np.hypot(*across)) / (c.visible_size[0] - 1)
-    turn = float(np.degrees(np.arctan2(across[1], across[0])))
-    return (
-        f"infrared {_by(c.infrared_size)} fills {share:.0%} of the visible width, turned by {turn:.1f} degrees, "
-        f"its middle {middle[0]:+.0f},{middle[1]:+.0f} px off"
-    )
-
-
-def _overlay(calibration: Calibration, pair: FramePair) -> memoryview:
-    from edgefuse.calibration.overlay import overlay
-    from edgefuse.calibration.views import grey
-    from edgefuse.util.images import encode
-
-    register = registration.Registration(calibration, pair.visible.size, pair.infrared.size)
-    seen = register.apply(np.full(pair.infrared.size[::-1], 255, np.uint8)).astype(np.float32) / np.float32(255)
-    moved = register.apply(grey(pair.infrared).round().astype(np.uint8)).astype(np.float32)
-    visible = (grey(pair.visible).round() if pair.visible.data.dtype == np.uint16 else pair.visible.data).astype(np.uint8)
-    return encode(overlay(visible, moved, seen), ".png")
-
-
 def _check(args: argparse.Namespace, calibration: Calibration, pairs: list[FramePair], overlay: Path | None) -> int:
+    from edgefuse.calibration import result
     from edgefuse.calibration.automatic import recheck
     from edgefuse.calibration.views import views
 
     assert overlay is not None
     looked_at = views(pairs, calibration.visible_lens, calibration.infrared_lens)
-    picture = _overlay(calibration, pairs[0])
+    picture = result.picture(calibration, pairs[0])
     files.write_atomic(overlay, picture)
     estimate_, residual = recheck(looked_at, calibration.homography)
     count = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}"
@@ -320,10 +293,10 @@ def _check(args: argparse.Namespace, calibration: Calibration, pairs: list[Frame
                   "made": calibration.made.isoformat(), "distance_m": calibration.distance_m, "overlay": str(overlay)}  # fmt: skip
         print(json.dumps(report, indent=1))
     else:
-        print(f"residual   {residual:.2f} px of {_by(calibration.visible_size)}, from {count}; good to {estimate_.error_px:.2f} px")
+        print(f"residual   {residual:.2f} px of {result.by(calibration.visible_size)}, from {count}; good to {estimate_.error_px:.2f} px")
         print(f"made       {calibration.made}, {line(calibration.method)}, error {calibration.error_px:.2f} px"
               + (f", for {calibration.distance_m:g} m" if calibration.distance_m is not None else ""))  # fmt: skip
-        print(f"placed     {_placed(calibration)}")
+        print(f"placed     {result.placed(calibration)}")
         print(f"overlay    {overlay}")
         if residual > max(3.0, 3 * (estimate_.error_px + calibration.error_px)):
             print("note       the cameras have moved, or this scene is at another distance: run edgefuse calibrate again")

@@ -12,7 +12,7 @@ from typing import Any
 from edgefuse.cli import pipes
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.hyperspectral.quality import Quality
-from edgefuse.util.text import printable
+from edgefuse.util.printable import printable
 from edgefuse.util.uri import expand
 
 _EPILOG = """\

@@ -12,7 +12,7 @@ from typing import Any
 from edgefuse import settings
 from edgefuse.cli import watch
 from edgefuse.settings import Settings, tables
-from edgefuse.util.text import line
+from edgefuse.util.printable import line
 from edgefuse.util.uri import safe
 
 _EPILOG = """\

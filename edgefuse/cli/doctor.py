@@ -12,7 +12,7 @@ from typing import Any
 
 from edgefuse.cli.progress import Progress
 from edgefuse.errors import EdgeFuseError
-from edgefuse.util.text import line
+from edgefuse.util.printable import line
 
 _EPILOG = """\
 examples:

@@ -13,7 +13,7 @@ from edgefuse.cli import pipes
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, InputError
 from edgefuse.util import images
-from edgefuse.util.text import plain
+from edgefuse.util.printable import plain
 from edgefuse.util.uri import expand
 
 _EPILOG = """\

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError, SettingsError
-from edgefuse.util.text import line
+from edgefuse.util.printable import line
 
 _EPILOG = """\
 examples:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from edgefuse.util.text import line, lines
+from edgefuse.util.printable import line, lines
 
 _WIDTH = 24
 _INTERVAL_S = 0.1

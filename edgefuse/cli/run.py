@@ -20,7 +20,7 @@ from edgefuse.errors import EdgeFuseError, SourceError
 from edgefuse.settings import RunSettings, Settings, tables
 from edgefuse.settings.check import hints
 from edgefuse.util import files
-from edgefuse.util.text import line, lines
+from edgefuse.util.printable import line, lines
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
@@ -131,14 +131,15 @@ def command(args: argparse.Namespace) -> int:
     made = read()
     if watch.takes(made):
         return watch.run(made, args.json)
-    return run(made, args.json, read if args.config else None)
+    return run(made, args.json, read if args.config else None, args.config)
 
 
-def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = None) -> int:
+def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = None, file: Path | None = None) -> int:
     """Run the settings. Returns 0, or raises the run's error after sinks are closed and the report is written.
 
-    reread: returns the current settings, for SIGHUP and reload requests.
+    reread: returns the current settings, for SIGHUP and reload requests. file: the settings file, which the page may change.
     """
+    from edgefuse.run.calibrating import register_changes
     from edgefuse.run.reload import Reloader
     from edgefuse.run.session import RunSession, model_facts
     from edgefuse.run.systemd import Heartbeat, notify, stop_on_signals
@@ -162,6 +163,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
                 print(f"layout     {line(info.layout)}", file=out, flush=True)
         heartbeat, telemetry = Heartbeat(), running.telemetry
         reloader = stack.enter_context(Reloader(running, reread, heartbeat))
+        register_changes(running, file, reread)
         progress = Progress("fusing", min((n for n in (running.source.info.pairs, given.run.frames) if n is not None), default=None))
 
         def show() -> None:

@@ -6,7 +6,7 @@ import ctypes
 import time
 from pathlib import Path
 
-from edgefuse.board.text import first_line
+from edgefuse.board.text_files import first_line
 from edgefuse.doctor.finding import Finding, Verdict
 from edgefuse.doctor.host import Host, container
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefuse.board.text import first_line
+from edgefuse.board.text_files import first_line
 from edgefuse.runtimes.tuned import state_folder
 from edgefuse.util.child_process import signal_name
 

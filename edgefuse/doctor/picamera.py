@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from edgefuse.board import read_board
-from edgefuse.board.text import glob_sorted, read_text
+from edgefuse.board.text_files import glob_sorted, read_text
 from edgefuse.doctor.environment import NEW, Environment, read_environment
 from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgefuse.board import Processor, State, Throttling, read_board, read_state
-from edgefuse.board.text import glob_sorted
+from edgefuse.board.text_files import glob_sorted
 from edgefuse.doctor.finding import Finding, Verdict
 from edgefuse.doctor.host import Host
 

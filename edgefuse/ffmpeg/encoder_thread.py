@@ -22,7 +22,7 @@ from edgefuse.ffmpeg import encoders, frames
 from edgefuse.ffmpeg.process import FFmpegProcess
 from edgefuse.frames import FusedFrame
 from edgefuse.util.backoff import Backoff
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from edgefuse.errors import EdgeFuseError
+from edgefuse.ffmpeg.hidden_argument import without_hidden
 from edgefuse.util.uri import safe
 
 _NICE = 5  # niceness: cameras and fusion have priority
@@ -25,12 +26,16 @@ class FFmpegProcess:
     """A running process. `send` and `poll` pass its output to `on_output`, in the caller's thread."""
 
     def __init__(self, command: Sequence[str], on_output: Callable[[bytes], None], hide: Callable[[str], str] = safe) -> None:
-        """hide: removes secrets from its error output. Raises FFmpegError where it cannot be started."""
+        """command: a HiddenArgument among it is not shown by `ps`. hide: removes secrets from its error output. Raises FFmpegError where it
+        cannot be started."""
         self._on_output, self._hide, self._stderr = on_output, hide, b""
+        shown, environment = without_hidden(command)
         pipe = subprocess.PIPE
         try:
             # its own session, so that Ctrl-C does not reach it; closing its input ends it
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True)
+            self._process = subprocess.Popen(
+                shown, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True, env=environment
+            )
         except OSError as e:
             raise FFmpegError(f"{command[0]} can't be started: {e.strerror}") from None
         with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from edgefuse.errors import CubeError
-from edgefuse.util.text import plain
+from edgefuse.util.printable import plain
 
 KINDS = "uifc"  # kinds of NumPy dtypes: unsigned, signed, float, complex
 _TEXT_ERROR = 1e-5  # relative error of a number that was written with few digits

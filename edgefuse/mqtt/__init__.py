@@ -23,14 +23,17 @@ from edgefuse.mqtt.link import Endpoint, Link
 from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
-from edgefuse.telemetry.vitals import Vitals, alarm_states
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.telemetry.vitals import Vitals, alarm_states, unavailable_alarms
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 __all__ = ["Mqtt"]
 
 log = logging.getLogger(__name__)
 
 _COMMANDS_WAITING = 8
+_DISCOVERED = ("record", "reload", "view")  # commands of the run that Home Assistant is told of
+_SETTLING_S = 3.0  # seconds after an event in which states are compared often; a report may be a second old
+_COMPARE_S = 0.5
 _FIRST_S = 1.0  # delay of the first telemetry, so that all parts of the run are open by then
 
 
@@ -68,7 +71,9 @@ class Mqtt:
         endpoint = Endpoint(self._device, self._base, self._initial_messages, self._on_command if s.commands else None, self._on_state)
         self._link = Link(where, tls, endpoint, self._backlog, s.retry)
         self._announced: discovery.Features | None = None
-        self._configs: set[str] = set()  # discovery topics sent to Home Assistant; one that is no longer needed is cleared
+        self._components: dict[str, str] = {}  # key -> platform of what Home Assistant was told of; what is gone is taken out there
+        self._told: dict[str, bytes] = {}  # topic -> the newest retained state of an alarm or of the controls
+        self._settling_until = 0.0
         self._closed = False
         self._end = live.listen(self._on_event)
         self._faults = FaultLog(log, "mqtt telemetry")
@@ -123,7 +128,10 @@ class Mqtt:
                 if now >= telemetry_at:
                     telemetry_at = max(telemetry_at + self._s.interval, now)
                     self._update_discovery()
+                    self._publish_states()
                     self._link.put(Message("telemetry", "telemetry", _json(self._vitals.read())))
+                elif now < self._settling_until:
+                    self._publish_states()
                 if self._s.snapshots and now >= picture_at:
                     picture_at = max(picture_at + self._s.snapshots, now)
                     self._publish_picture()
@@ -131,6 +139,8 @@ class Mqtt:
                 # a failure must not end later telemetry
                 self._faults.note(e)
             due = min(telemetry_at, picture_at if self._s.snapshots else telemetry_at)
+            if now < self._settling_until:
+                due = min(due, now + _COMPARE_S)
             with contextlib.suppress(queue.Empty):
                 command = self._pending_commands.get(timeout=max(0.0, min(due - time.monotonic(), 60.0)))
                 if command is not None:
@@ -144,10 +154,39 @@ class Mqtt:
 
     def _features(self) -> discovery.Features:
         """Return what Home Assistant is told of."""
-        taken = ("snapshot", *(c for c in self._live.commands if c in ("record", "reload"))) if self._s.commands else ()
+        taken = ("snapshot", *(c for c in self._live.commands if c in _DISCOVERED)) if self._s.commands else ()
         report = self._live.report()
         regions = tuple((name, r["unit"] or self._live.unit) for name, r in (report.get("region") or {}).items())
-        return discovery.Features(tuple(alarm_states(report)), taken, self._live.unit, regions)
+        alarms = (report.get("alarm") or {}).get("alarms", {})
+        kinds = tuple((name, alarm.get("kind", "heat")) for name, alarm in alarms.items())
+        return discovery.Features(kinds, taken, self._live.unit, regions, tuple(report.get("cameras") or ()))
+
+    def _publish_states(self) -> None:
+        """Publish what changed of the controls, and the alarms that began or ceased to be able to work."""
+        report = self._live.report()
+        self._tell("control", _control(report))
+        states, why = alarm_states(report), unavailable_alarms(report)
+        for name, state in states.items():
+            before = self._told.get(f"alarm/{name}")
+            if name in why:
+                self._tell(f"alarm/{name}", {"name": name, "state": "unavailable", "why": why[name]})
+            elif before and self._told.pop(f"alarm/{name}", None):
+                # it works again
+                self._put_alarm(name, {"name": name, "state": "raised" if state == "raised" else "cleared"})
+
+    def _tell(self, topic: str, facts: Mapping[str, Any]) -> None:
+        """Publish a retained state where it differs from the last one."""
+        told = _json(facts)
+        if self._told.get(topic) == told:
+            return
+        self._told[topic] = told
+        if topic == "control":
+            self._link.put(Message("event", topic, told, retain=True))
+        else:
+            self._put_alarm(topic.partition("/")[2], facts)
+
+    def _put_alarm(self, name: str, facts: Mapping[str, Any]) -> None:
+        self._link.put(Message("alarm", f"alarm/{name}", _json({"time_s": round(time.time(), 3), **facts}), retain=True))
 
     def _publish_picture(self) -> bool:
         """Publish the newest frame; returns False where there is none yet."""
@@ -163,28 +202,40 @@ class Mqtt:
         if event.name == "mqtt":
             # the broker knows the state of its own connection
             return
+        self._settle()
         facts = {"time_s": round(event.time_s, 3), "name": event.name, **event.facts}
         if event.kind == "alarm":
-            # retained, so that later subscribers see the newest state
+            # retained, so that later subscribers see the newest state; whether it can work is told again after it
+            self._told.pop(f"alarm/{event.name}", None)
             self._link.put(Message("alarm", f"alarm/{event.name}", _json(facts), retain=True))
         else:
             self._link.put(Message("event", f"event/{event.kind}", _json(facts)))
 
+    def _settle(self) -> None:
+        """Compare the states often for a while, from now on."""
+        self._settling_until = time.monotonic() + _SETTLING_S
+        with contextlib.suppress(queue.Full):
+            self._pending_commands.put_nowait(None)  # wakes the loop
+
     def _initial_messages(self) -> Sequence[Message]:
         """Return the retained messages for a new connection. An alarm that was raised before a restart counts as cleared."""
-        states = alarm_states(self._live.report())
+        report = self._live.report()
+        states, why = alarm_states(report), unavailable_alarms(report)
         self._announced = self._features()
         now = round(time.time(), 3)
         messages = [Message("event", "info", _json(self._facts()), retain=True)]
+        messages.append(Message("event", "control", _json(_control(report)), retain=True))
         for name, state in states.items():
-            payload = {"time_s": now, "name": name, "state": "raised" if state == "raised" else "cleared"}
-            messages.append(Message("alarm", f"alarm/{name}", _json(payload), retain=True))
+            facts: dict[str, Any] = {"name": name, "state": "raised" if state == "raised" else "cleared"}
+            if name in why:
+                facts = {"name": name, "state": "unavailable", "why": why[name]}
+                self._told[f"alarm/{name}"] = _json(facts)
+            messages.append(Message("alarm", f"alarm/{name}", _json({"time_s": now, **facts}), retain=True))
         if self._discovery:
             model = str(self._info.model.get("name", "EdgeFuse"))
-            configs = discovery.configs(self._base, self._device, model, self._announced)
-            payloads = dict.fromkeys(self._configs - configs.keys(), b"") | {t: _json(c) for t, c in configs.items()}
-            self._configs = set(configs)
-            messages += [Message("event", f"/{self._discovery}/{topic}", p, retain=True) for topic, p in payloads.items()]
+            payload = discovery.payload(self._base, self._device, model, self._announced, self._components)
+            self._components = {key: c["platform"] for key, c in payload["components"].items() if len(c) > 1}
+            messages.append(Message("event", f"/{self._discovery}/{discovery.topic(self._device)}", _json(payload), retain=True))
         return messages
 
     def _facts(self) -> Mapping[str, Any]:
@@ -230,6 +281,12 @@ class Mqtt:
     def _answer(self, name: str, reference: str, result: Mapping[str, Any]) -> None:
         answer = {"time_s": round(time.time(), 3), "command": name, "id": reference, **result}
         self._link.put(Message("event", "answer", _json(answer)))
+
+
+def _control(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the states of Home Assistant's switch and select."""
+    recording = (report.get("recording") or {}).get("state")
+    return {"record": "ON" if recording == "recording" else "OFF", "view": report.get("view")}
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_BYTES = 1024
-_ARGUMENTS: dict[str, dict[str, type]] = {"snapshot": {}, "record": {"on": bool}, "reload": {}}
+MAX_TEXT = 64
+_ARGUMENTS: dict[str, dict[str, type]] = {"snapshot": {}, "record": {"on": bool}, "reload": {}, "view": {"view": str}}
+_WORDS = {bool: "true or false", str: "a name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,10 @@ def parse(payload: bytes) -> Command:
         raise RefusedError("id must be a string of up to 64 printable characters")
     expected = _ARGUMENTS[name]
     # compare exact types, because a bool is an int too
+    if any(isinstance(v, str) and len(v) > MAX_TEXT for v in given.values()):
+        raise RefusedError(f"{name}: a name has {MAX_TEXT} characters at most")
     if given.keys() != expected.keys() or any(type(given[k]) is not t for k, t in expected.items()):
-        listed = ", ".join(f"{k} ({'true or false' if t is bool else t.__name__})" for k, t in expected.items())
+        listed = ", ".join(f"{k} ({_WORDS[t]})" for k, t in expected.items())
         raise RefusedError(f"{name} takes {listed or 'nothing'} and an id")
     return Command(name, given, reference)
 

@@ -18,7 +18,7 @@ from edgefuse.mqtt.address import Address
 from edgefuse.mqtt.backlog import Backlog, Message
 from edgefuse.mqtt.commands import MAX_BYTES
 from edgefuse.util.backoff import Backoff
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 

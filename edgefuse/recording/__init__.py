@@ -64,6 +64,7 @@ class Recording:
         if self._folder.recovered:
             self._emit({"state": "recovered", "files": self._folder.recovered})
         self._ends = [live.watch(self._on_frame), live.listen(self._on_event)]
+        live.library = self._folder
         live.register_command("record", self._record_command)
         live.register_command("snapshot", self._snapshot_command)
 
@@ -104,6 +105,8 @@ class Recording:
         if self._closed:
             return
         self._closed = True
+        if self._live.library is self._folder:
+            self._live.library = None
         for end in self._ends:
             end()
         until = time.monotonic() + _CLOSE_S

@@ -9,23 +9,28 @@ digits and more is not ours (a new file every second reaches the first in 31 yea
 
 from __future__ import annotations
 
+import calendar
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import re
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from edgefuse.errors import OutputError
 from edgefuse.recording import fragments
+from edgefuse.telemetry.live import KeptFile
 from edgefuse.util import files
 
-_NAME = re.compile(r"edgefuse-(\d{8}|[1-9]\d{8})-\d{8}T\d{6}Z(\.part)?\.(mp4|efr|png)", re.ASCII)
+_NAME = re.compile(r"edgefuse-(\d{8}|[1-9]\d{8})-(\d{8}T\d{6}Z)(\.part)?\.(mp4|efr|png)", re.ASCII)
 _NUMBERS = 10**9  # numbers have up to nine digits
 _SPARE = 10**8  # a number in the last tenth is a stray one, and is not counted on from
 _LOCK = ".edgefuse-recordings"
@@ -35,13 +40,14 @@ _PLAUSIBLE_S = 1735689600.0  # 2025: an earlier file time comes from a clock tha
 
 @dataclass(frozen=True, slots=True)
 class RecordingFile:
-    """A recording in the folder. time_s: last modification, seconds since the epoch. open: unfinished."""
+    """A recording in the folder. begin_s, time_s: start and last modification, seconds since the epoch. open: unfinished."""
 
     name: str
     number: int
     nbytes: int
     time_s: float
     open: bool
+    begin_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +116,31 @@ class Folder:
             with contextlib.suppress(OSError):
                 if match and entry.is_file(follow_symlinks=False):
                     facts = entry.stat(follow_symlinks=False)
-                    recordings.append(RecordingFile(entry.name, int(match[1]), facts.st_size, facts.st_mtime, bool(match[2])))
+                    begin_s = _begin_s(match[2], facts.st_mtime)
+                    recordings.append(RecordingFile(entry.name, int(match[1]), facts.st_size, facts.st_mtime, bool(match[3]), begin_s))
         return recordings
+
+    def kept(self) -> list[KeptFile]:
+        """Return the recordings, newest first. Raises OutputError."""
+        ours = sorted(self.recordings(), key=lambda r: (r.number, r.name), reverse=True)
+        return [KeptFile(r.name, r.nbytes, r.begin_s, r.open) for r in ours]
+
+    def open_kept(self, name: str) -> BinaryIO | None:
+        """Open a finished recording for reading; None for any name that `recordings` does not list, and for links. Raises OSError."""
+        if not any(r.name == name and not r.open for r in self.recordings()):
+            return None
+        try:
+            # without waiting for a pipe that took the file's place meanwhile
+            opened = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as e:
+            if e.errno in (errno.ENOENT, errno.ELOOP):
+                return None
+            raise
+        file = os.fdopen(opened, "rb", buffering=0)
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            file.close()
+            return None
+        return file
 
     def new(self, extension: str, time_s: float) -> Path:
         """Create an empty unfinished file with a new number. time_s: its start, seconds since the epoch. Raises OutputError."""
@@ -249,6 +278,14 @@ class Folder:
 
 def _finished(part: Path) -> Path:
     return part.with_name(part.name.replace(".part.", "."))
+
+
+def _begin_s(stamp: str, otherwise: float) -> float:
+    """Return the time in a file's name, seconds since the epoch; `otherwise` where it is no date."""
+    try:
+        return float(calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ")))
+    except ValueError:
+        return otherwise
 
 
 def _dated(recording: RecordingFile, time_s: float | None) -> RecordingFile:

@@ -14,7 +14,7 @@ from edgefuse.errors import OutputError
 from edgefuse.frames import FramePair
 from edgefuse.recording.folder import Folder
 from edgefuse.sources.rawfile import RawWriter
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from edgefuse.recording.folder import Folder
 from edgefuse.recording.fragments import Fragment
 from edgefuse.recording.segment import Segment
 from edgefuse.recording.trigger import Trigger
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,14 @@ from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink, open_sink
 from edgefuse.sources import Source, open_source
-from edgefuse.sources.recorded import RecordedSource
+from edgefuse.sources.record_raw import RecordedSource
+from edgefuse.thermal import units
 from edgefuse.util import files, shape
 from edgefuse.util.uri import expand
 from edgefuse.views import display as views
 from edgefuse.views.base import ViewOptions
 from edgefuse.views.display import Display
+from edgefuse.views.marks import MarkSource
 
 Size = tuple[int, int] | None
 
@@ -85,8 +87,12 @@ def check_sizes(calibration: Calibration | None, source: Source) -> None:
 def check_regions(tables: Mapping[str, Any], source: Source) -> None:
     """Raise SettingsError for a region, or an alarm's zone, beyond the infrared frames of a source that knows their size."""
     _, size = getattr(source, "sizes", (None, None))
-    if size is None:
-        return
+    if size is not None:
+        check_regions_in(tables, size)
+
+
+def check_regions_in(tables: Mapping[str, Any], size: tuple[int, int]) -> None:
+    """Raise SettingsError for a region, or an alarm's zone, beyond infrared frames of `size` (width, height)."""
     places = [(f"region.{name}.shape", r.shape) for name, r in tables.get("region", {}).items()]
     places += [(f"alarm.{name}.zone", a.zone) for name, a in tables.get("alarm", {}).items()]
     for setting, text in places:
@@ -102,12 +108,16 @@ def fuser(s: RunSettings, calibration: Calibration | None, sequence: bool) -> Fu
     )
 
 
-def display(given: Settings, calibration: Calibration | None, live: bool) -> Display | None:
-    """Make what draws the picture; None where the fused picture is shown as it is. live: of the source. Raises SettingsError."""
+def display(given: Settings, calibration: Calibration | None, live: bool, people: MarkSource | None = None) -> Display | None:
+    """Make what draws the picture; None where the fused picture is shown as it is. live: of the source. people: makes their marks.
+    Raises SettingsError."""
     s, thermal = given.run, given.tables.get("thermal") or ThermalSettings()
+    if "people" in s.overlay and "detect" not in given.tables:
+        raise SettingsError("the overlay shows people, but nothing looks for them; add --detect, or [detect] to the settings file")
     regions = {name: shape.parse(region.shape) for name, region in given.tables.get("region", {}).items()}
-    options, name = ViewOptions(s.palette, s.isotherm), s.camera_name or socket.gethostname()
-    return views.make(s.view, options, s.overlay, name, live, calibration, regions, thermal.unit)
+    isotherm = None if s.isotherm is None else units.celsius_of(s.isotherm, thermal.unit)
+    options, name = ViewOptions(s.palette, isotherm), s.camera_name or socket.gethostname()
+    return views.make(s.view, options, s.overlay, name, live, calibration, regions, thermal.unit, people)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from edgefuse.events import Event
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.outputs import OutputState, OutputWatch
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 

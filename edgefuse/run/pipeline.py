@@ -22,7 +22,7 @@ from edgefuse.fusion.fuser import Fuser
 from edgefuse.sinks.base import Sink
 from edgefuse.sources.base import Source
 from edgefuse.telemetry.report import Telemetry
-from edgefuse.util.worker import FaultLog
+from edgefuse.util.restarting_thread import FaultLog
 
 log = logging.getLogger(__name__)
 

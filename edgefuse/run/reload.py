@@ -16,7 +16,7 @@ from edgefuse.events import Event
 from edgefuse.run.session import RunSession
 from edgefuse.run.systemd import Heartbeat, reload_on_hangup
 from edgefuse.settings import Settings
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import edgefuse
+from edgefuse.calibration.registration import Calibration
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.events import Event
 from edgefuse.fusion.fuser import Fuser
@@ -28,11 +30,12 @@ from edgefuse.settings.thermal import ThermalSettings
 from edgefuse.sinks import Sink
 from edgefuse.sinks.guard import GuardedSink
 from edgefuse.sources import Source
-from edgefuse.sources.recorded import RecordedSource
+from edgefuse.sources.record_raw import RecordedSource
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
+from edgefuse.telemetry.people import people_marks
 from edgefuse.telemetry.report import Telemetry
-from edgefuse.thermal.corrected import Corrected
+from edgefuse.thermal.emission_correction import Corrected
 from edgefuse.util.backoff import Backoff
 from edgefuse.util.uri import safe
 
@@ -59,13 +62,15 @@ class RunSession:
         with ExitStack() as undo:
             self._calibration = LoadedCalibration.from_settings(s)
             self.live = Live(self.report)
+            self._people = partial(people_marks, live=self.live)
+            self.live.calibration, self.live.polarity = self._calibration.calibration, s.infrared_polarity
             self.live.register_command("view", self._choose_view)
             self.source = undo.enter_context(self._open_source(s, self._calibration))
             build.check_outputs(s, build.inputs(s, self.source))
             build.check_regions(given.tables, self.source)
             self._sinks = self._open_sinks(s, undo)
             self.fuser = undo.enter_context(build.fuser(s, self._calibration.calibration, self.source.info.sequence))
-            self.fuser.display = build.display(given, self._calibration.calibration, self.source.info.live)
+            self.fuser.display = build.display(given, self._calibration.calibration, self.source.info.live, self._people)
             self._recorded = undo.enter_context(build.with_raw_recording(self.source, s, self.live.emit))
             # attachments opened early may request a report while later ones are opened
             info = self._info(s, self.fuser)
@@ -77,6 +82,11 @@ class RunSession:
             self._apply_thermal(given)
             self._supervisor.start()
             undo.pop_all()
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration in use, if any."""
+        return self._calibration.calibration
 
     def run(self, on_frame: Callable[[], None]) -> None:
         """Run until the source's end, the limit or `stop`. Raises as `Pipeline.run`."""
@@ -158,7 +168,7 @@ class RunSession:
         """Show the view `given["view"]` from the next frame on, until a reload. Raises SettingsError for an unknown one."""
         with self._changing:
             chosen = replace(self.settings, run=replace(self.settings.run, view=str(given.get("view"))))
-            self.fuser.display = build.display(chosen, self._calibration.calibration, self.source.info.live)
+            self.fuser.display = build.display(chosen, self._calibration.calibration, self.source.info.live, self._people)
             self.settings = chosen
         self.live.emit(Event("view", chosen.run.view, {"state": "shown"}))
         return {"view": chosen.run.view}
@@ -202,11 +212,12 @@ class RunSession:
                     fuser = undo.enter_context(build.fuser(s, calibration.calibration, self.source.info.sequence))
                 recorded = self._recorded
             build.check_regions(new.tables, self.source)
-            display = build.display(new, calibration.calibration, self.source.info.live)
+            display = build.display(new, calibration.calibration, self.source.info.live, self._people)
             self._attachments.exchange(validate.placed(new), self._info(s, fuser))
             undo.pop_all()
         # nothing below can fail
         fuser.display = display
+        self.live.calibration, self.live.polarity = calibration.calibration, s.infrared_polarity
         self._pipeline.exchange(fuser, self._all_sinks(sinks))
         self._pipeline.limit = s.frames
         self._apply_thermal(new)

@@ -19,7 +19,7 @@ from edgefuse.settings import RunSettings, Settings
 from edgefuse.sinks.video import CODECS
 from edgefuse.sources import cameras as camera_source
 from edgefuse.sources import open_source
-from edgefuse.sources.recorded import EXTENSION
+from edgefuse.sources.record_raw import EXTENSION
 from edgefuse.util import files
 from edgefuse.util.uri import expand, parse
 
@@ -39,7 +39,7 @@ def placed(given: Settings) -> dict[str, Any]:
     if "alarm" in tables:
         from edgefuse.settings import alarm
 
-        tables["alarm"] = alarm.placed(tables["alarm"], tables.get("region", {}))
+        tables["alarm"] = alarm.placed(tables["alarm"], tables.get("region", {}), "detect" in tables)
     return tables
 
 

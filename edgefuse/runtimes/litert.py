@@ -12,7 +12,7 @@ from edgefuse.errors import MissingDependencyError, ModelError
 from edgefuse.runtimes import tflite_graph
 from edgefuse.runtimes.base import Arrays, Runtime
 from edgefuse.runtimes.graph import Limiter
-from edgefuse.util.nativeio import native_stderr
+from edgefuse.util.native_stderr import native_stderr
 from edgefuse.zoo import Card, ModelFile
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -11,7 +12,8 @@ from edgefuse.settings.check import suggestion
 from edgefuse.settings.region import RegionSettings
 from edgefuse.util import shape
 
-Measure = Literal["hottest", "coldest", "mean", "area"]
+Measure = Literal["hottest", "coldest", "mean", "area", "people"]
+AlarmKind = Literal["heat", "cold", "occupancy", "motion", "problem"]
 AlarmUnit = Literal["celsius", "fahrenheit", "counts"]
 
 
@@ -31,9 +33,10 @@ class AlarmSettings:
     )
     measure: Measure = field(
         default="hottest",
-        metadata={"help": "what to measure in the zone: hottest or coldest pixel, mean, or area (number of pixels beyond)"},
+        metadata={"help": "what to measure in the zone: hottest or coldest pixel, mean, area (number of pixels beyond) or people"},
     )
     pixels: int = field(default=1, metadata={"help": "for measure area: number of pixels beyond the threshold", "min": 1, "max": 10**8})
+    people: int = field(default=1, metadata={"help": "for measure people: raise at this many people or more", "min": 1, "max": 1000})
     zone: str = field(
         default="",
         metadata={"help": "WIDTHxHEIGHT+X+Y in infrared pixels or in percent, such as 50%x40%+25%+30%, or another shape as of a region"},
@@ -48,13 +51,22 @@ class AlarmSettings:
     cooldown: float = field(
         default=0.0, metadata={"help": "seconds after clearing before it can be raised again", "min": 0, "max": 86400.0}
     )
+    kind: AlarmKind | Literal["auto"] = field(
+        default="auto",
+        metadata={
+            "help": "what Home Assistant takes it for: heat, cold, occupancy, motion, problem, or what its name and measure suggest (auto)"
+        },
+    )
     hook: tuple[str, ...] = field(
         default=(), metadata={"help": "a program with arguments (no shell) that gets each event as JSON and in EDGEFUSE_* variables"}
     )
     hook_timeout: float = field(default=10.0, metadata={"help": "seconds after which the hook is killed", "min": 0.1, "max": 3600.0})
 
     def __post_init__(self) -> None:
-        if (self.above is None) == (self.below is None):
+        if self.measure == "people":
+            if self.above is not None or self.below is not None:
+                raise SettingsError("measure = 'people' takes no above or below; give people = 1")
+        elif (self.above is None) == (self.below is None):
             raise SettingsError("expected either above or below")
         if self.above is not None and self.unit == "celsius" and self.above < -273.15:
             raise SettingsError(f"above = {self.above:g}: expected at least -273.15 degrees Celsius")
@@ -62,11 +74,40 @@ class AlarmSettings:
             raise SettingsError(f"below = {self.below:g}: expected at least -273.15 degrees Celsius")
         shape.parse(self.zone)
 
+    @property
+    def key(self) -> str:
+        """The key of its value in events and reports: the unit, or "people"."""
+        return "people" if self.measure == "people" else self.unit
 
-def placed(alarms: Mapping[str, AlarmSettings], regions: Mapping[str, RegionSettings]) -> dict[str, AlarmSettings]:
-    """Return the alarms with the shape of their region as their zone. Raises SettingsError for an unknown region."""
+
+# words of a name that say what an alarm is for
+_WORDS: Mapping[str, AlarmKind] = {
+    **dict.fromkeys(("person", "persons", "people", "human", "visitor", "visitors", "occupancy", "presence"), "occupancy"),
+    **dict.fromkeys(("motion", "movement"), "motion"),
+    **dict.fromkeys(("fault", "failure", "problem", "out", "failed"), "problem"),
+    **dict.fromkeys(("frost", "freeze", "ice", "cold"), "cold"),
+}
+
+
+def kind(name: str, s: AlarmSettings) -> AlarmKind:
+    """Return what an alarm is: as its settings say, or as its name does, or its measure (an area is taken for somebody), or its side."""
+    if s.kind != "auto":
+        return s.kind
+    named = [_WORDS[word] for word in re.split(r"[_-]+", name.lower()) if word in _WORDS]
+    if named:
+        return named[0]
+    if s.measure in ("people", "area") and s.below is None:
+        return "occupancy"
+    return "cold" if s.above is None else "heat"
+
+
+def placed(alarms: Mapping[str, AlarmSettings], regions: Mapping[str, RegionSettings], detect: bool = False) -> dict[str, AlarmSettings]:
+    """Return the alarms with the shape of their region as their zone. detect: people are looked for. Raises SettingsError for an unknown
+    region, and for an alarm on people that nothing looks for."""
     made = {}
     for name, s in alarms.items():
+        if s.measure == "people" and not detect:
+            raise SettingsError(f"alarm.{name}: measure = 'people', but nothing looks for people; add [detect], or --detect")
         if s.region and s.zone:
             raise SettingsError(f"alarm.{name}: zone and region: give only one of them")
         if s.region and s.region not in regions:

@@ -41,16 +41,20 @@ class Settings:
 
 
 def load(
-    path: Path | None, environment: Mapping[str, str] = _NONE, given: Mapping[str, Mapping[str, Any]] = _NONE, source_required: bool = True
+    path: Path | None,
+    environment: Mapping[str, str] = _NONE,
+    given: Mapping[str, Mapping[str, Any]] = _NONE,
+    source_required: bool = True,
+    text: str | None = None,
 ) -> Settings:
     """Load the settings.
 
-    path: the file, if any. environment: as `os.environ`. given: table -> values, typed, from the command line. source_required: refuse
-    settings without a source. Raises SettingsError, which names file (or variable, or option), key and what was expected;
-    MissingDependencyError without msgspec.
+    path: the file, if any. text: what it is to contain, instead of what it contains. environment: as `os.environ`. given: table -> values,
+    typed, from the command line. source_required: refuse settings without a source. Raises SettingsError, which names file (or variable,
+    or option), key and what was expected; MissingDependencyError without msgspec.
     """
     _note_secrets(given)
-    file, lines = read(path) if path else ({}, {})
+    file, lines = read(path, text) if path else ({}, {})
     variables, names = _from_environment(environment, file)
     origins = {**lines, **names}
     merged: dict[str, Values] = {}
@@ -95,9 +99,12 @@ def _needed(kind: type[Any], values: Values) -> list[str]:
     return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING and f.name not in values]
 
 
-def read(path: Path) -> tuple[dict[str, Values], dict[str, str]]:
-    """Read a file. Returns its tables with checked values, and "run.model" -> its place in the file. Raises as `load`."""
-    text = _text(path)
+def read(path: Path, text: str | None = None) -> tuple[dict[str, Values], dict[str, str]]:
+    """Read a file, or `text` as if it were in it. Returns its tables with checked values, and "run.model" -> its place in the file.
+
+    Raises as `load`.
+    """
+    text = _text(path) if text is None else text
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as e:

@@ -95,13 +95,13 @@ class RunSettings:
     isotherm: float | None = field(
         default=None,
         metadata={
-            "help": "degrees Celsius from which the view highlight tints (default: what is far warmer than the rest)",
+            "help": "degrees from which the view highlight tints, in the unit of --unit (default: what is far warmer than the rest)",
             "min": -273.15,
             "max": 5000.0,
         },
     )
     overlay: tuple[OverlayPart, ...] = field(
-        default=(), metadata={"help": "draw these into the picture: scale, spots, regions, time, name; separated by commas"}
+        default=(), metadata={"help": "draw these into the picture: scale, spots, regions, people, time, name; separated by commas"}
     )
     camera_name: str = field(default="", metadata={"help": "name that the overlay name shows (default: the host name)"})
     save: str | None = field(default=None, metadata={"help": "write each fused frame to DIR/NAME.png"})

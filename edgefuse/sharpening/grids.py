@@ -1,7 +1,7 @@
 """The common part of a georeferenced cube and image, on two grids whose pixels nest, from any two grids and coordinate systems.
 
 Where the axes are parallel and a whole number of the image's pixels makes one of the cube's, the image is cropped, and the part of a pixel
-by which the grids differ becomes the offset of the point spread function. Otherwise the image is resampled (resampled.py).
+by which the grids differ becomes the offset of the point spread function. Otherwise the image is resampled (resampled_image.py).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgefuse.errors import CubeError
+from edgefuse.hyperspectral.crs import converter
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.sharpening.pair import Mask, Span
-from edgefuse.sharpening.places import converter
 from edgefuse.util.arrays import Float64Array
 
 _NODES = 16  # pixels of the cube between places that PROJ converts; between them the conversion is linear

@@ -16,7 +16,7 @@ from edgefuse.sharpening import bands, check, grids
 from edgefuse.sharpening.base import Options, Output, Scene, Sharpener
 from edgefuse.sharpening.grids import Common
 from edgefuse.sharpening.pair import Mask, Samples, Span, is_known
-from edgefuse.sharpening.resampled import Resampled, nearest
+from edgefuse.sharpening.resampled_image import Resampled, nearest
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from edgefuse.sharpening import clouds
 from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.border import trimmed
 from edgefuse.sharpening.clouds import Covered
-from edgefuse.sharpening.filled import Filled
+from edgefuse.sharpening.filled_image import Filled
 from edgefuse.sharpening.pair import Mask, Pair, Samples, ratio_of
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.registration import central_window, registered

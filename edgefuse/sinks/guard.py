@@ -12,7 +12,7 @@ from edgefuse.events import Event, OutputState
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.util.backoff import Backoff
-from edgefuse.util.worker import FaultLog
+from edgefuse.util.restarting_thread import FaultLog
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from edgefuse.ffmpeg.encoder_thread import captured_ns
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
 from edgefuse.util import files
-from edgefuse.util.parts import part_of, remove_abandoned_once
+from edgefuse.util.unfinished_files import part_of, remove_abandoned_once
 from edgefuse.util.uri import Uri
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from edgefuse.cameras.pairing import DEFAULT_SKEW_MS
 from edgefuse.errors import FrameError, SourceError
 from edgefuse.frames import Frame, FramePair
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.sources.videofile import Timed, VideoFile
+from edgefuse.sources.video_reader import Timed, VideoFile
 from edgefuse.util.uri import Uri, real
 
 _log = logging.getLogger(__name__)

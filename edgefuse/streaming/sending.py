@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edgefuse.ffmpeg import encoders
+from edgefuse.ffmpeg.hidden_argument import HiddenArgument
 from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming.address import Address
 
@@ -29,7 +30,8 @@ class StreamingJob:
         return True
 
     def outputs(self) -> list[str]:
-        return ["-progress", "pipe:1", "-stats_period", "0.5", "-nostats", "-flush_packets", "1", *self._to.options, self._to.url]
+        url = self._to.url if self._to.url == self._to.label else HiddenArgument(self._to.url)
+        return ["-progress", "pipe:1", "-stats_period", "0.5", "-nostats", "-flush_packets", "1", *self._to.options, url]
 
     def begin(self, encoder: str) -> None:
         self.encoder, self.connected, self._frames, self._rest = encoder, False, 0, b""

@@ -21,8 +21,8 @@ from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.vitals import Vitals
 from edgefuse.util import files
+from edgefuse.util.restarting_thread import FaultLog, Worker
 from edgefuse.util.uri import expand
-from edgefuse.util.worker import FaultLog, Worker
 
 log = logging.getLogger(__name__)
 

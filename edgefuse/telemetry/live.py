@@ -12,15 +12,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
+from edgefuse.calibration.registration import Calibration
+from edgefuse.detection.tracker import Track
 from edgefuse.errors import EdgeFuseError
 from edgefuse.events import Event
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
+from edgefuse.thermal.agc import Polarity
 from edgefuse.thermal.units import DegreeUnit
-from edgefuse.util.text import clean
-from edgefuse.util.worker import FaultLog
+from edgefuse.util.printable import clean
+from edgefuse.util.restarting_thread import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,35 @@ class Info:
     inputs: tuple[Path, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The people of the newest look. size: of its infrared frame, (width, height). time_ns: of that frame."""
+
+    tracks: tuple[Track, ...]
+    size: tuple[int, int]
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file of the recordings folder. begin_s: when it was begun, seconds since the epoch. open: it is being written."""
+
+    name: str
+    nbytes: int
+    begin_s: float
+    open: bool
+
+
+class Library(Protocol):
+    """The recordings of a run, as others see them."""
+
+    def kept(self) -> list[KeptFile]:
+        """Return all recordings, newest first. Raises OutputError where the folder can't be read."""
+
+    def open_kept(self, name: str) -> BinaryIO | None:
+        """Open a finished recording by its name; None where there is none of this name. Raises OSError where it can't be read."""
+
+
 class Live(Sink):
     """A run as seen by its attachments; safe from any thread. It is the last of the run's sinks, so a frame seen here has been written."""
 
@@ -56,7 +88,11 @@ class Live(Sink):
         self._on_event: list[Callable[[Event], None]] = []
         self._faults = FaultLog(log, "a frame watcher or listener")
         self.unit: DegreeUnit = "celsius"  # in which infrared temperatures are shown
+        self.calibration: Calibration | None = None  # of the infrared frames, as of the newest settings; likewise the polarity
+        self.polarity: Polarity = "auto"
+        self.sighting: Sighting | None = None  # None without [detect], and before the first look
         self.failing: Mapping[str, str] = {}  # outputs that are wanted and have not worked for 30 s -> why; replaced as a whole
+        self.library: Library | None = None  # of the recording, where there is one
         self._commands: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
 
     def write(self, fused: FusedFrame) -> None:

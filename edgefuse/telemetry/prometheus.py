@@ -101,6 +101,14 @@ def _regions(regions: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauge("edgefuse_region_faulty", "1 while the region cannot be measured", faults, "region")
 
 
+def _people(d: Mapping[str, Any]) -> Iterator[Metric]:
+    if d["people"] is not None:
+        yield _gauge("edgefuse_people", "People in the newest frame that was looked at", [((), d["people"])])
+    yield _counter("edgefuse_people_seen", "People seen so far: tracks", [((), d["people_so_far"])])
+    looks = {"done": d["looks"], "skipped": d["skipped"]}
+    yield _counter("edgefuse_people_looks", "Frames to be looked at for people, by outcome", _items(looks), "outcome")
+
+
 def _base(value: float, unit: Unit) -> float:
     """Return a value in Prometheus' unit of temperatures, degrees Celsius, or in counts."""
     return round(units.celsius_of(value, unit), 2)
@@ -219,6 +227,7 @@ def _counter(name: str, help_text: str, samples: Samples, *labels: str) -> Metri
 _PARTS: dict[str, Callable[[Any], Iterator[Metric]]] = {
     "thermal": _thermal,
     "region": _regions,
+    "detect": _people,
     "cameras": _cameras,
     "pairing": _pairing,
     "alarm": _alarms,

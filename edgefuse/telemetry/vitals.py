@@ -13,6 +13,8 @@ from edgefuse.board.throttling import read_throttling
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.report import process_age_s
 
+_GONE = ("starting", "frozen", "lost", "retrying")  # states of a camera without frames
+
 
 class Vitals:
     """Makes summaries at an interval; rates are since the previous one."""
@@ -41,8 +43,12 @@ class Vitals:
             "throttled": bool(read_throttling().now),
             **thermal(report),
             "regions": regions(report),
+            **people(report),
             "cameras": {m: c["state"] for m, c in report.get("cameras", {}).items()},
             "alarms": alarm_states(report),
+            "alarms_unavailable": unavailable_alarms(report),
+            "recording": (report.get("recording") or {}).get("state"),
+            "view": report.get("view"),
             "failing": dict(self._live.failing),
         }
 
@@ -74,6 +80,25 @@ def regions(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
+def people(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the number of people now and so far, and their tracks; nothing without [detect]."""
+    detect = report.get("detect")
+    return {key: detect[key] for key in ("people", "people_so_far", "tracks") if key in detect} if detect else {}
+
+
 def alarm_states(report: Mapping[str, Any]) -> dict[str, str]:
     """Return "quiet", "pending" or "raised" for each alarm."""
     return {name: alarm["state"] for name, alarm in (report.get("alarm") or {}).get("alarms", {}).items()}
+
+
+def unavailable_alarms(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return the alarms that can't work now, and why: no degrees, no infrared frames. While the shutter is closed they are only held."""
+    camera = (report.get("cameras") or {}).get("infrared") or {}
+    gone = f"the infrared camera is {camera['state']}" if camera.get("state") in _GONE else ""
+    closed = (report.get("thermal") or {}).get("state") == "calibrating"
+    why = {}
+    for name, alarm in (report.get("alarm") or {}).get("alarms", {}).items():
+        held = "" if closed or not alarm.get("held") else "the infrared camera gives no new picture"
+        if text := alarm.get("fault") or gone or held:
+            why[name] = text
+    return why

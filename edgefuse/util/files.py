@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgefuse.errors import InputError, OutputError
-from edgefuse.util.parts import part_name, part_of, remove_abandoned_once
+from edgefuse.util.unfinished_files import part_name, part_of, remove_abandoned_once
 
 _MESSAGES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",

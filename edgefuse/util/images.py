@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.util import jpeg, tiff
-from edgefuse.util.nativeio import native_stderr
+from edgefuse.util.native_stderr import native_stderr
 
 MAX_PIXELS = 1 << 26  # 64 megapixels: more than a camera of a Pi has; a file of a few kilobytes may declare a gigapixel
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp"})

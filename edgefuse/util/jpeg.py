@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.util.nativeio import native_stderr
+from edgefuse.util.native_stderr import native_stderr
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA

@@ -58,11 +58,13 @@ class Display:
 
 def make(
     view: str, options: ViewOptions, parts: Sequence[OverlayPart], name: str, live: bool, calibration: Calibration | None,
-    regions: Mapping[str, Shape] | None = None, unit: DegreeUnit = "celsius",
+    regions: Mapping[str, Shape] | None = None, unit: DegreeUnit = "celsius", people: MarkSource | None = None,
 ) -> Display | None:  # fmt: skip
-    """Return the display for settings; None where the fused picture is shown as it is. Raises SettingsError for an unknown view."""
+    """Return the display for settings; None where the fused picture is shown as it is. people: makes the marks of the part "people".
+    Raises SettingsError for an unknown view."""
     made: View = registry.get("edgefuse.views", view)(options)
-    marks = [partial(region_marks, places=regions, unit=unit)] if regions and "regions" in parts else []
+    marks: list[MarkSource] = [partial(region_marks, places=regions, unit=unit)] if regions and "regions" in parts else []
+    marks += [people] if people is not None and "people" in parts else []
     return Display(made, parts, name, live, calibration, marks, unit) if view != DEFAULT_VIEW or parts else None
 
 

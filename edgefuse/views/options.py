@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Literal
 
-OverlayPart = Literal["scale", "spots", "regions", "time", "name"]
+OverlayPart = Literal["scale", "spots", "regions", "people", "time", "name"]
 DEFAULT_VIEW = "fused"

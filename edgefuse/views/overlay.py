@@ -7,7 +7,7 @@ import numpy as np
 
 from edgefuse.thermal.levels import Levels
 from edgefuse.thermal.units import SIGNS, DegreeUnit, Unit, shown
-from edgefuse.views import text
+from edgefuse.views import draw_text
 from edgefuse.views.base import Picture
 from edgefuse.views.marks import Mark
 
@@ -18,9 +18,9 @@ class Overlay:
     """Draws into one picture, uint8, grey or BGR. Texts drawn later are moved from those drawn earlier."""
 
     def __init__(self, picture: Picture) -> None:
-        self._picture, self._capital = picture, text.height(picture)
+        self._picture, self._capital = picture, draw_text.height(picture)
         self._height, self._width = picture.shape[:2]
-        self._taken: list[text.Box] = []
+        self._taken: list[draw_text.Box] = []
 
     def scale(self, colours: Picture, levels: Levels | None, on_left: bool, unit: DegreeUnit = "celsius") -> None:
         """Draw a bar of the palette `colours`, uint8 (256, 3), with the values of its ends. Only for a BGR picture."""
@@ -79,5 +79,5 @@ class Overlay:
         """Write a time into the lower left corner."""
         self._put(words, 2, self._height - round(1.2 * self._capital))
 
-    def _put(self, words: str, x: int, y: int, anchor: text.Anchor = "left") -> None:
-        text.put(self._picture, words, x, y, anchor, self._taken)
+    def _put(self, words: str, x: int, y: int, anchor: draw_text.Anchor = "left") -> None:
+        draw_text.put(self._picture, words, x, y, anchor, self._taken)

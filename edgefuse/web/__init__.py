@@ -14,7 +14,7 @@ from edgefuse.events import Event
 from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.outputs import OutputState
-from edgefuse.util.worker import FaultLog, Worker
+from edgefuse.util.restarting_thread import FaultLog, Worker
 from edgefuse.web import address
 from edgefuse.web.places import Places
 

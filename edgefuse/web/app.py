@@ -1,4 +1,4 @@
-"""HTTP routes of the web page. No path names a file, bodies have a size limit, and slow work runs in threads."""
+"""HTTP routes of the web page. No path becomes a file's, bodies have a size limit, and slow work runs in threads."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
@@ -24,15 +24,16 @@ from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
 from edgefuse.web import address, page
 from edgefuse.web.access import AccessControl
+from edgefuse.web.edits import Edits, regions
 from edgefuse.web.places import Places
+from edgefuse.web.posted import body, disconnected, posted
+from edgefuse.web.recordings import Recordings
 from edgefuse.web.relay import BOUNDARY, Relay
 from edgefuse.web.state import State
 from edgefuse.web.views import NAMES, View, ViewRenderer
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-_MAX_BODY_BYTES = 1024  # bytes of a request's body
 _MAX_PICTURES = 4  # full pictures waiting to be encoded
 _COMMAND_TIMEOUT_S = 10.0  # seconds to wait for a command
 _STATE_CACHE_S = 0.9  # seconds that a state answer is reused for all who request it
@@ -50,6 +51,7 @@ class Site:
         self.renderer = ViewRenderer()
         self.relay = Relay(live, self.renderer, self._draw, settings.fps, settings.quality)
         self.sent_bytes = self.viewers_turned_away = 0
+        self.recordings = Recordings(live, settings.clients, self._count_sent)
         self._pictures = 0
         self._cached_state: tuple[float, bytes] = (-_STATE_CACHE_S, b"")
         self._state_lock = asyncio.Lock()
@@ -60,10 +62,12 @@ class Site:
         get: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/": self._page, "/stream.mjpg": self._stream, "/picture.png": self._picture, "/state.json": self._state_json,
             "/history.json": self._history, "/report.json": self._report, "/healthz": self._health, "/metrics": self._metrics,
+            "/moment.jpg": self._moment, "/regions.json": self._regions,
         }  # fmt: skip
         post = {"/record": self._record, "/view": self._choose_view, "/login": self._login}
-        routes = [Route(path, do, methods=["GET"]) for path, do in get.items()]
+        routes: list[BaseRoute] = [Route(path, do, methods=["GET"]) for path, do in get.items()]
         routes += [Route(path, do, methods=["POST"]) for path, do in post.items()]
+        routes += [*self.recordings.routes(), *Edits(self._live, self._do).routes()]
         made = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found, Exception: _server_error})
         made.router.redirect_slashes = False
         return made
@@ -73,6 +77,7 @@ class Site:
         while True:
             try:
                 await self._run_in(self._ask, self._sample)
+                await self._draw_moments()
             except Exception as e:
                 # the run may be closing; try again a second later
                 log.debug("the web page could not sample the run (%s: %s)", type(e).__name__, e)
@@ -81,9 +86,19 @@ class Site:
     def _sample(self) -> None:
         self._state.sample(self.sent_bytes)
 
+    async def _draw_moments(self) -> None:
+        """Draw the pictures of alarms that were raised since the last call."""
+        if self._state.moments.waiting:
+            report = await self._run_in(self._ask, self._live.report)
+            await self._run_in(self._draw, self._state.moments.draw, self.renderer, report.get("calibration"))
+
+    def _count_sent(self, nbytes: int) -> None:
+        self.sent_bytes += nbytes
+
     def close(self) -> None:
         """End all streams and stop the threads."""
         self.relay.close()
+        self.recordings.close()
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -134,6 +149,16 @@ class Site:
         name = f"edgefuse-{view.name}-{time.strftime('%Y%m%d-%H%M%S')}.png"
         return Response(made, media_type="image/png", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
+    async def _moment(self, request: Request) -> Response:
+        asked = request.query_params.get("id", "")
+        made = self._state.moments.jpeg(int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 10 else None
+        if made is None:
+            return PlainTextResponse("no such picture\n", 404)
+        return Response(made, media_type="image/jpeg")
+
+    async def _regions(self, _: Request) -> Response:
+        return JSONResponse(await self._run_in(self._draw, regions, self._live, self.renderer))
+
     async def _state_json(self, _: Request) -> Response:
         async with self._state_lock:
             if time.monotonic() - self._cached_state[0] >= _STATE_CACHE_S:
@@ -163,7 +188,7 @@ class Site:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _record(self, request: Request) -> Response:
-        on, status = await _posted(request, "on", bool)
+        on, status = await posted(request, "on", bool)
         if on is None:
             return PlainTextResponse('expected JSON: {"on": true} or {"on": false}\n', status)
         if "record" not in self._live.commands:
@@ -171,16 +196,16 @@ class Site:
         return await self._do("record", {"on": on})
 
     async def _choose_view(self, request: Request) -> Response:
-        name, status = await _posted(request, "view", str)
+        name, status = await posted(request, "view", str)
         if name is None:
             return PlainTextResponse('expected JSON: {"view": NAME}\n', status)
         return await self._do("view", {"view": name})
 
-    async def _do(self, command: str, arguments: Mapping[str, Any]) -> Response:
-        """Run a command and return its answer."""
+    async def _do(self, command: str, arguments: Mapping[str, Any], within_s: float = _COMMAND_TIMEOUT_S) -> Response:
+        """Run a command and return its answer, or after `within_s` seconds that there is none yet."""
         try:
             answer: Mapping[str, Any] = await asyncio.wait_for(
-                self._run_in(self._command, self._live.run_command, command, arguments), _COMMAND_TIMEOUT_S
+                self._run_in(self._command, self._live.run_command, command, arguments), within_s
             )
         except EdgeFuseError as e:
             return PlainTextResponse(f"{e}\n", 409)
@@ -190,11 +215,11 @@ class Site:
         return Response(json.dumps(dict(answer), default=str), media_type="application/json")
 
     async def _login(self, request: Request) -> Response:
-        body = await _body(request)
-        if body is None:
+        given_body = await body(request)
+        if given_body is None:
             return PlainTextResponse("request body too long\n", 413)
         try:
-            given = parse_qs(body.decode("ascii", "replace"), max_num_fields=4).get("token", [""])[0]
+            given = parse_qs(given_body.decode("ascii", "replace"), max_num_fields=4).get("token", [""])[0]
         except ValueError:
             given = ""
         if await self.app.is_token(given, request.scope["client"]):
@@ -212,9 +237,9 @@ class _MjpegStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        disconnected = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         try:
-            async with contextlib.aclosing(self._site.relay.stream(self._views, disconnected)) as stream:
+            async with contextlib.aclosing(self._site.relay.stream(self._views, gone)) as stream:
                 async for part in stream:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                     # returns once the network has accepted all of it, so that the next picture is the newest
@@ -222,39 +247,7 @@ class _MjpegStream(Response):
                     self._site.sent_bytes += len(part)
             await send({"type": "http.response.body", "body": f"--{BOUNDARY}--\r\n".encode()})
         finally:
-            disconnected.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _posted(request: Request, key: str, kind: type[T]) -> tuple[T | None, int]:
-    """Return the value of type `kind` from a posted JSON object with the one key `key`, and 200; for any other body None and the status."""
-    body = await _body(request)
-    try:
-        given = json.loads(body or b"")
-    except (ValueError, RecursionError):
-        given = None
-    value = given.get(key) if isinstance(given, dict) and given.keys() == {key} else None
-    # a cross-site form cannot send this content type without a preflight request
-    if request.headers.get("content-type") != "application/json" or not isinstance(value, kind):
-        return None, 400 if body is not None else 413
-    return value, 200
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the request's body, or None where it is too long."""
-    read = b""
-    try:
-        async for chunk in request.stream():
-            read += chunk
-            if len(read) > _MAX_BODY_BYTES:
-                return None
-    except ClientDisconnect:
-        return None
-    return read
+            gone.cancel()
 
 
 def _prometheus_text(live: Live) -> bytes:

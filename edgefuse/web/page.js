@@ -6,10 +6,10 @@ let chosenAt = -Infinity;
 const HISTORY = 300, STATE_MS = 1000, LATE_MS = 5000;
 
 // the view: a blend from -1 (visible) over 0 (fused) to 1 (infrared), or the map
-const view = {map: false, inputs: false, spots: true, paused: false};
+const view = {map: false, inputs: false, spots: true, paused: false, regions: false};
 const share = () => Number(blend.value) / 100;
 const named = name => name === "infrared" ? `infrared:${palette.value}` : name;
-const base = () => view.map ? "map" : Math.abs(share()) === 1 ? (share() < 0 ? "visible" : "infrared") : over() ? "fused" : "shown";
+const base = () => view.map ? "map" : Math.abs(share()) === 1 ? (share() < 0 ? "visible" : "infrared") : over() || view.regions ? "fused" : "shown";
 const over = () => view.map || share() === 0 || Math.abs(share()) === 1 ? null : share() < 0 ? "visible" : "infrared";
 function wanted() {
   const names = new Set([base()]);
@@ -114,6 +114,7 @@ function draw() {
     fit(canvas, first);
     stage.style.setProperty("--shape", `${first.width} / ${first.height}`);
     stage.style.setProperty("--ratio", first.width / first.height);
+    fitDrawing(first.width, first.height);
     pen.globalAlpha = 1;
     pen.drawImage(first, 0, 0);
     if (second) { pen.globalAlpha = Math.abs(share()); pen.drawImage(second, 0, 0); }
@@ -154,7 +155,7 @@ function say(text) { $("said").textContent = text; }
 function describe() {
   if (view.map) return "Map";
   const s = share();
-  if (s === 0) return chosen.value === "fused" ? "Fused" : `View ${chosen.value}`;
+  if (s === 0) return view.regions || chosen.value === "fused" ? "Fused" : `View ${chosen.value}`;
   if (Math.abs(s) === 1) return s < 0 ? "Visible" : "Infrared";
   return `Fused, ${Math.round(Math.abs(s) * 100)} % ${s < 0 ? "visible" : "infrared"}`;
 }
@@ -229,7 +230,8 @@ const keys = $("keys");
 $("help").addEventListener("click", () => keys.showModal());
 keys.addEventListener("close", () => { if (keys.contains(document.activeElement)) document.activeElement.blur(); });
 document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || keys.open || event.target === palette || event.target === chosen) return;
+  // keys of fields, of dialogs and of drawing are their own
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("dialog, select, textarea, input:not([type=range]), .own-keys")) return;
   const does = {
     1: () => look("visible"), 2: () => look("fused"), 3: () => look("infrared"), 4: () => look("map"),
     arrowleft: () => nudge(-10), arrowright: () => nudge(10),
@@ -241,7 +243,7 @@ document.addEventListener("keydown", event => {
     p: () => { palette.selectedIndex = (palette.selectedIndex + 1) % palette.length; palette.dispatchEvent(new Event("change")); },
     i: () => toggle("inputs"), t: () => toggle("spots"), f: full, s: () => $("snapshot").click(), r: () => $("record").click(),
     "?": () => keys.showModal(),
-    " ": () => { if (/BUTTON|A|INPUT/.test(event.target.tagName)) return true; toggle("paused"); },
+    " ": () => { if (/BUTTON|A|INPUT|SUMMARY/.test(event.target.tagName)) return true; toggle("paused"); },
   }[event.key.toLowerCase()];
   if (does && does() !== true) event.preventDefault();
 });
@@ -335,19 +337,21 @@ function show(s) {
   status(s.health.moving ? "live" : s.health.frames ? "bad" : "wait", s.health.moving ? `Live, ${number(s.sample?.fps, 1)} FPS` : s.health.frames ? "Stalled" : "Starting");
   $("about").textContent = [report.source, model.name && `${model.name} on ${model.runtime}`].filter(Boolean).join(" · ");
   warn(s.warnings);
+  alarms(s.alarms, s.moments);
   const causes = Object.entries(report.dropped_by_cause || {}).map(([cause, n]) => `${n} ${cause}`).join(", ");
   const thermal = report.thermal;
   rows($("states"), [
-    ...Object.entries(s.cameras).map(([m, c]) => [`${NAMES[m] || m} camera`, c.state + (c.fps ? `, ${c.fps.toFixed(1)} FPS` : "")]),
     ...(thermal ? [["Sensor", `${thermal.sensor || "raw"}, ${thermal.state}`]] : []),
-    ...(report.recording?.state ? [["Recording", `${report.recording.state}${report.recording.file ? `, ${report.recording.file}` : ""}`]] : []),
+    ...(report.recording?.state ? [["Recording", report.recording.state]] : []),
     ["Frames fused", (frames.fused ?? s.health.frames).toLocaleString("en")],
     ["Dropped", (frames.dropped || 0).toLocaleString("en") + (causes ? ` (${causes})` : "")],
     ["Peak memory", `${number(report.peak_resident_mb, 0)} MB`],
     ["Viewers", `${s.viewers} of ${s.viewers_most}, ${number(s.sample?.sent_mb_s, 2)} MB/s`],
     ["Version", report.edgefuse || ""],
   ]);
+  cameras(s.cameras);
   events(s.events);
+  reloaded(s.events);
   chosen.disabled = !s.commands.includes("view");
   // another viewer may have changed it; a report may be two seconds old
   if (report.view && report.view !== chosen.value && performance.now() - chosenAt > 3000 && document.activeElement !== chosen) { chosen.value = report.view; changed(); }
@@ -355,6 +359,36 @@ function show(s) {
   button.disabled = !may;
   button.title = may ? "Record (R)" : "Recording is not set up: add [recording] to the settings";
   if (may && report.recording?.state) record(report.recording.state === "recording");
+}
+const cameraStates = {live: "Live", held: "Late", calibrating: "Recalibrating", starting: "Starting", frozen: "Frozen", lost: "Gone", retrying: "Gone, trying again"};
+function cameras(list) {
+  $("cameras").hidden = !Object.keys(list).length;
+  const box = $("camera-list");
+  for (const [modality, c] of Object.entries(list)) {
+    let card = box.querySelector(`[data-camera="${modality}"]`);
+    if (!card) {
+      card = document.createElement("div");
+      card.className = "camera";
+      card.dataset.camera = modality;
+      card.append(document.createElement("h3"), document.createElement("dl"));
+      box.append(card);
+    }
+    const name = card.querySelector("h3");
+    name.textContent = `${NAMES[modality] || modality}: ${cameraStates[c.state] || c.state}`;
+    name.dataset.state = ["live", "held", "calibrating"].includes(c.state) ? "live" : "bad";
+    const {garbage, frozen, ...others} = c.dropped || {}, whole = n => (n || 0).toLocaleString("en");
+    const causes = list => Object.entries(list).filter(([, n]) => n).map(([cause, n]) => `${whole(n)} ${cause}`).join(", ");
+    rows(card.querySelector("dl"), [
+      ["Camera", c.camera || ""],
+      ["Rate", c.fps ? `${c.fps.toFixed(1)} FPS` : "–"],
+      ["Last frame", c.last_frame_s == null ? "none yet" : `${c.last_frame_s.toFixed(1)} s ago`],
+      ["Received, fused", `${whole(c.received)}, ${whole(c.fused)}`],
+      ["Damaged, frozen", `${whole(garbage)}, ${whole(frozen)}`],
+      ...(causes(others) ? [["Otherwise not fused", causes(others)]] : []),
+      ...(c.missed_by_driver ? [["Missed by the driver", whole(c.missed_by_driver)]] : []),
+      ...(causes(c.faults || {}) ? [["Reopened after", causes(c.faults)]] : []),
+    ]);
+  }
 }
 function events(list) {
   const text = JSON.stringify(list);

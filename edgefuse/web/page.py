@@ -1,4 +1,4 @@
-"""Serves page.html, page.css and page.js as one document, with a content security policy that allows nothing else."""
+"""Serves page.html, page.css and the scripts as one document, with a content security policy that allows nothing else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from starlette.responses import HTMLResponse, Response
 from edgefuse import registry
 from edgefuse.thermal import palettes
 
+_SCRIPTS = ("page.js", "alarms.js", "recordings.js", "settings.js", "regions.js", "calibration.js")  # in this order, as one script
+
 
 def _text(name: str) -> str:
     return files("edgefuse.web").joinpath(name).read_text("utf-8")
@@ -24,13 +26,13 @@ def _hash(text: str) -> str:
 
 def _policy(style: str, script: str = "") -> str:
     """Return the policy that allows only this style and this script, by their hashes, and pictures and data from the same origin."""
-    run = f"; script-src {_hash(script)}; connect-src 'self'; img-src 'self' blob: data:" if script else ""
+    run = f"; script-src {_hash(script)}; connect-src 'self'; img-src 'self' blob: data:; media-src 'self'" if script else ""
     return f"default-src 'none'; style-src {_hash(style)}{run}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 @lru_cache
 def _made() -> tuple[str, str]:
-    style, script = _text("page.css"), _text("page.js")
+    style, script = _text("page.css"), "".join(_text(name) for name in _SCRIPTS)
     options = "".join(f'<option value="{name}">{name}</option>' for name in palettes.NAMES)
     views = "".join(f'<option value="{escape(name)}">{escape(name)}</option>' for name in registry.names("edgefuse.views"))
     parts = {"@STYLE@": style, "@SCRIPT@": script, "@PALETTES@": options, "@VIEWS@": views}

@@ -14,6 +14,7 @@ from edgefuse.board import Throttling, read_throttling
 from edgefuse.board.state import temperature_c
 from edgefuse.events import Event
 from edgefuse.telemetry.live import Live
+from edgefuse.web.moments import Moments, alarms
 
 SAMPLES = 300  # seconds of history
 _EVENTS = 30
@@ -34,6 +35,7 @@ _REPORT_KEYS = (
     "recording",
     "alarm",
 )
+_CAMERA_KEYS = ("camera", "state", "fps", "last_frame_s", "received", "fused", "dropped", "missed_by_driver", "faults")
 
 
 class State:
@@ -49,10 +51,12 @@ class State:
         self._count, self._moved_at, self._sampled_at = 0, time.monotonic(), time.monotonic()
         self._sent = 0
         self._throttling, self._throttling_at = Throttling(), -_THROTTLING_S
+        self.moments = Moments(live)
         self._stop = live.listen(self._on_event)
 
     def close(self) -> None:
         self._stop()
+        self.moments.close()
 
     def _on_event(self, event: Event) -> None:
         with self._lock:
@@ -124,7 +128,7 @@ class State:
         with self._lock:
             sample = self._samples[-1] if self._samples else None
             events = list(self._events)
-        cameras = {m: {"state": c["state"], "fps": c["fps"]} for m, c in report.get("cameras", {}).items()}
+        cameras = {m: {key: c.get(key) for key in _CAMERA_KEYS} for m, c in report.get("cameras", {}).items()}
         newest = self._live.newest
         missing = newest[1].pair.missing if newest else None
         return {
@@ -132,6 +136,8 @@ class State:
             "sample": sample,
             "report": {key: report[key] for key in _REPORT_KEYS if key in report},
             "cameras": cameras,
+            "alarms": alarms(report),
+            "moments": self.moments.now(),
             "warnings": warnings(report, health, missing, self._throttling, sample),
             "events": [{"kind": e.kind, "name": e.name, "facts": dict(e.facts), "time_s": round(e.time_s, 1)} for e in reversed(events)],
             "commands": list(self._live.commands),

@@ -142,9 +142,29 @@ class ViewRenderer:
         }
 
     def _spot_facts(self, spot: Spot, size: tuple[int, int]) -> dict[str, float]:
-        x, y = (spot.x + 0.5) / size[0], (spot.y + 0.5) / size[1]
-        if self._calibration is not None:
-            # ignores lens distortion, so a mark may be off by that amount
-            there = registration.project(self._calibration.homography, np.array([[spot.x, spot.y]], np.float64))[0] + 0.5
-            x, y = (float(v) for v in there / self._calibration.visible_size)
-        return {"value": spot.value, "x": round(x, 4), "y": round(y, 4)}
+        x, y = self.place(spot.x, spot.y, size)
+        return {"value": spot.value, "x": x, "y": y}
+
+    def to_picture(self) -> NDArray[np.float64]:
+        """Return the homography, float64 (3, 3), from shares of the infrared frame's width and height to those of the fused picture.
+
+        Ignores lens distortion.
+        """
+        if self._calibration is None:
+            return np.eye(3)
+        (width, height), (across, down) = self._calibration.infrared_size, self._calibration.visible_size
+        # pixel 0 has its middle at 0, and its left edge at -0.5
+        pixels = np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1]], np.float64)
+        shares = np.array([[1 / across, 0, 0.5 / across], [0, 1 / down, 0.5 / down], [0, 0, 1]], np.float64)
+        return np.asarray(shares @ self._calibration.homography @ pixels, np.float64)
+
+    def place(self, x: int, y: int, size: tuple[int, int]) -> tuple[float, float]:
+        """Return where a pixel of an infrared frame of `size` is in the fused picture, as shares of its width and height.
+
+        Ignores lens distortion, so it may be off by that amount.
+        """
+        if self._calibration is None:
+            return round((x + 0.5) / size[0], 4), round((y + 0.5) / size[1], 4)
+        there = registration.project(self._calibration.homography, np.array([[x, y]], np.float64))[0] + 0.5
+        across, down = (float(v) for v in there / self._calibration.visible_size)
+        return round(across, 4), round(down, 4)

@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -16,6 +18,30 @@ from playwright.sync_api import Browser, Page, sync_playwright
 OUT = Path(__file__).resolve().parents[2] / "docs/images"
 SOURCE = "demo?scene=night&depth=16&frames=0"
 HISTORY_MS = 25_000  # so that the plots show a history
+SETTINGS = """\
+[run]
+source = "%s"
+
+[thermal]
+emissivity = 0.97   # painted walls and skin
+
+[region.door]
+shape = "12%%x30%%+30%%+45%%"
+
+[alarm.person_zone]  # somebody before the house
+above = 30
+measure = "area"
+pixels = 12
+duration = 0.2
+
+[recording]
+folder = "kept"
+segment_s = 8
+keep_free_mb = 0
+
+[web]
+listen = "127.0.0.1:0"
+"""
 
 
 def shots(browser: Browser, url: str, out: Path, everything: bool) -> None:
@@ -36,6 +62,7 @@ def shots(browser: Browser, url: str, out: Path, everything: bool) -> None:
     desktop = page(1440, 900, "light")
     desktop.wait_for_timeout(HISTORY_MS)
     save(desktop, "desktop")
+    panels(page, save, everything)
     phone = page(390, 844, "dark", touch=True)
     phone.select_option("#palette", "ironbow")
     phone.wait_for_timeout(1500)
@@ -57,10 +84,53 @@ def shots(browser: Browser, url: str, out: Path, everything: bool) -> None:
         save(page(320, 640, "light", touch=True), "narrow", whole=True)
 
 
+def panels(page: Callable[..., Page], save: Callable[..., None], everything: bool) -> None:
+    """Save the page with its panels open, and with a region being drawn, at 1280 and 390 pixels."""
+    for name, width, height, touch in (("wide", 1280, 900, False), ("tall", 390, 844, True)):
+        shown = page(width, height, "light", touch)
+        shown.wait_for_selector("#alarm-list .thumb")
+        shown.wait_for_timeout(1500)
+        if everything:
+            save(shown, f"{name}-top")
+        for panel in ("recordings", "regions", "settings", "calibration"):
+            shown.click(f"#{panel}-panel > summary")
+        shown.wait_for_selector("#settings-fields .setting")
+        shown.wait_for_timeout(1500)
+        if everything:
+            save(shown, f"{name}-panels", whole=True)
+        draw_region(shown)
+        if everything or not touch:
+            save(shown, f"{name}-region" if everything else "regions")
+        if everything:
+            shown.click("#alarm-list .thumb")
+            shown.wait_for_timeout(500)
+            save(shown, f"{name}-moment")
+
+
+def draw_region(shown: Page) -> None:
+    """Draw a polygon on the picture, up to its name."""
+    shown.click("[data-draw=polygon]")
+    box = shown.locator("#drawing").bounding_box()
+    assert box is not None
+    for x, y in ((0.55, 0.4), (0.85, 0.45), (0.8, 0.8), (0.5, 0.75)):
+        shown.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    shown.click("#draw-finish")
+    shown.fill("#region-name", "pavement")
+    shown.evaluate("document.getElementById('stage').scrollIntoView({block: 'start'})")
+    shown.wait_for_timeout(500)
+
+
 def main() -> None:
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
-    command = [sys.executable, "-m", "edgefuse", "run", "--source", SOURCE, "--web", "127.0.0.1:0"]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        take(Path(folder))
+
+
+def take(folder: Path) -> None:
+    """Run the demo in a folder, and take the pictures of its page."""
+    (folder / "edgefuse.toml").write_text(SETTINGS % SOURCE)
+    out = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else OUT
+    command = [sys.executable, "-m", "edgefuse", "run", "--config", "edgefuse.toml"]
+    run = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         assert run.stderr is not None
         url = next(found[1] for line in run.stderr if (found := re.search(r"web page on (\S+)", line)))

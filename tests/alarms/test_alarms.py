@@ -67,7 +67,10 @@ def test_an_alarm_emits_raised_and_cleared_events_with_facts() -> None:
         "state": "raised", "measure": "hottest", "celsius": 95.0, "above_celsius": 80, "x": 7, "y": 5, "zone": "8x8+4+2",
     }  # fmt: skip
     assert (cleared["celsius"], cleared["extreme_celsius"], cleared["lasted_s"]) == (70.0, 95.0, 1.0)
-    assert scene.state("stove") == {"state": "quiet", "held": False, "raised": 1, "celsius": 70.0, "fault": None}
+    assert scene.state("stove") == {
+        "state": "quiet", "held": False, "raised": 1, "celsius": 70.0, "fault": None, "kind": "heat", "measure": "hottest",
+        "above_celsius": 80, "pixels": None, "since_s": None,
+    }  # fmt: skip
     json.dumps([dict(e.facts) for e in scene.events])
 
 
@@ -99,7 +102,12 @@ def test_an_alarm_in_degrees_without_radiometry_reports_its_fault_once() -> None
     assert "counts, not degrees" in scene.state("hot")["fault"]
     assert scene.state("counts")["counts"] == 36315
     scene.show(90, 15)
-    assert scene.state("hot") == {"state": "raised", "held": False, "raised": 1, "celsius": 90.0, "fault": None}
+    told, raised = scene.state("hot"), scene.events[-1]
+    assert told.pop("since_s") == round(raised.time_s, 3)
+    assert told == {
+        "state": "raised", "held": False, "raised": 1, "celsius": 90.0, "fault": None, "kind": "heat", "measure": "hottest",
+        "above_celsius": 80, "pixels": None,
+    }  # fmt: skip
 
 
 def test_a_reused_infrared_frame_counts_once() -> None:

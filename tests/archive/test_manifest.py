@@ -8,7 +8,7 @@ import pytest
 
 from edgefuse.archive.manifest import NAME, Manifest, described
 from edgefuse.errors import OutputError
-from edgefuse.util.parts import part_of
+from edgefuse.util.unfinished_files import part_of
 
 
 def record(folder: Path, name: str = "a", **more: Any) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_an_absent_cluster_is_a_one_line_error(run: Run, tmp_path: Path) -> None
     fill(tmp_path, 1)
     # a scheduler that is about to start is waited for, here for a second
     code = (
-        "import sys; from edgefuse.archive import workers; workers._CONNECT_S = '1s';"
+        "import sys; from edgefuse.archive import executors; executors._CONNECT_S = '1s';"
         "from edgefuse.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(

@@ -14,7 +14,7 @@ import pytest
 
 import edgefuse
 from edgefuse.errors import FrameError
-from edgefuse.sources.recorded import RecordedSource
+from edgefuse.sources.record_raw import RecordedSource
 from tests.conftest import Run, one_line
 from tests.support.processes import killed, until
 

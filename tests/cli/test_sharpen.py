@@ -15,8 +15,8 @@ from edgefuse.sharpening.psf import Psf
 from edgefuse.util.arrays import Float32Array
 from tests.cli.sharpening import BLUNT, FEW, SHARP, WAVES, write, written
 from tests.conftest import Run, one_line
+from tests.hyperspectral.test_crs import UTM_AS_ENVI
 from tests.sharpening.scenes import image, low, psnr, scene, trend_only
-from tests.sharpening.test_places import UTM_AS_ENVI
 
 
 @pytest.fixture

@@ -121,8 +121,8 @@ def test_the_broker_keeps_devices_apart(fleet: tuple[Broker, Path]) -> None:
         one.publish("edgefuse/cam-1/telemetry", b"own")
         one.publish("edgefuse/cam-2/telemetry", b"forged")
         one.publish("edgefuse/cam-2/command", b"forged")
-        one.publish("homeassistant/sensor/cam-1/fps/config", b"own")
-        one.publish("homeassistant/sensor/cam-2/fps/config", b"forged")
+        one.publish("homeassistant/device/cam-1/config", b"own")
+        one.publish("homeassistant/device/cam-2/config", b"forged")
         parties["watcher"].publish("edgefuse/cam-1/command", b"forged")
         operator.publish("edgefuse/cam-2/command", b"asked")
         operator.publish("edgefuse/cam-1/state", b"forged")
@@ -137,7 +137,7 @@ def test_the_broker_keeps_devices_apart(fleet: tuple[Broker, Path]) -> None:
         assert one.heard == []
         assert {(t, p) for t, p, _ in two.heard} == {("edgefuse/cam-2/command", b"asked")}
         assert parties["watcher"].on("edgefuse/cam-1/telemetry") == [b"own"]
-        assert parties["homeassistant"].on("homeassistant/sensor/cam-1/fps/config") == [b"own"]
+        assert parties["homeassistant"].on("homeassistant/device/cam-1/config") == [b"own"]
     finally:
         for party in parties.values():
             party.close()
@@ -159,7 +159,7 @@ def test_a_device_runs_with_that_configuration(fleet: tuple[Broker, Path]) -> No
     mqtt = Mqtt(settings, Live(full_report), INFO)
     try:
         until(lambda: homeassistant.on("edgefuse/cam-1/telemetry"), lambda: f"telemetry: {mqtt.report()}")
-        until(lambda: homeassistant.on("homeassistant/camera/cam-1/picture/config"), "the picture's description")
+        until(lambda: homeassistant.on("homeassistant/device/cam-1/config"), "the device's description")
         homeassistant.publish("edgefuse/cam-1/command", b'{"command": "snapshot"}')
         until(lambda: homeassistant.on("edgefuse/cam-1/answer"), "an answer")
     finally:

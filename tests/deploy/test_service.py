@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,7 +32,35 @@ def test_it_starts_a_command_that_there_is() -> None:
 
 
 def test_its_settings_are_settings() -> None:
-    assert settings.load(DEPLOY / "edgefuse.toml").run.source
+    assert settings.load(DEPLOY / "edgefuse.toml", source_required=False).run.source == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "configured"),
+    [
+        ((DEPLOY / "edgefuse.toml").read_text() if DEPLOY.is_dir() else "", False),
+        ("", False),
+        ("[run]\n# source = 'demo'\n", False),
+        ('[run]\ncamera_name = "north"\n', False),
+        ("[run]\nsource = 'demo'\n", True),
+        ('run = {"camera" = ["visible=v4l2:0"]}\n', True),
+        ('  run.camera=["visible=v4l2:0"]\n', True),
+    ],
+)
+def test_before_it_is_configured_it_says_so_and_starts_nothing(tmp_path: Path, text: str, configured: bool) -> None:
+    program, option, script = shlex.split(_unit()["Service"]["ExecCondition"])
+    file = tmp_path / "edgefuse.toml"
+    file.write_text(text)
+    command = [
+        program,
+        option,
+        script.replace("/etc/edgefuse/edgefuse.toml, then", "THEN").replace("/etc/edgefuse/edgefuse.toml", str(file)),
+    ]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0 if configured else 1, "")
+    assert done.stdout.startswith("" if configured else "not configured: set source or camera in ")
+    named = subprocess.run(command, env={"PATH": os.environ["PATH"], "EDGEFUSE_RUN_SOURCE": "demo"}, check=False, timeout=60)
+    assert named.returncode == 0
 
 
 def test_it_is_watched_limited_and_comes_back() -> None:

@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -226,6 +226,35 @@ def encoder_killed(world: Any) -> list[Count]:
     return [around.recorded]
 
 
+@contextlib.contextmanager
+def _limited(world: Any, limit: int, value: int) -> Iterator[None]:
+    """Lower a limit of the run's process, which concerns it at its next call, and raise it again after the block."""
+    process = psutil.Process(world.process.pid)
+    before = process.rlimit(limit)
+    process.rlimit(limit, (value, before[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.rlimit(limit, before)
+
+
+def no_descriptors(world: Any) -> list[Count]:
+    """Every open, socket, accept and pipe fails for a moment, in which the encoder dies, too."""
+    with _limited(world, psutil.RLIMIT_NOFILE, 8):
+        encoder_killed(world)
+        time.sleep(world.rng.uniform(0.2, 2.0))
+    return _alive(world)
+
+
+def no_memory(world: Any) -> list[Count]:
+    """Every larger allocation fails for a moment, in which the encoder dies, too."""
+    with _limited(world, psutil.RLIMIT_AS, psutil.Process(world.process.pid).memory_info().vms):
+        encoder_killed(world)
+        time.sleep(world.rng.uniform(0.2, 2.0))
+    return _alive(world)
+
+
 def hanging_hooks(world: Any) -> list[Count]:
     around: Around = world.around
     hang = world.folder / "hook.hang"
@@ -259,6 +288,8 @@ FAULTS: dict[Callable[[Any], list[Count]], tuple[int, str]] = {
     hostile_clients: (3, "web"),
     recordings_disk_full: (2, "recording"),
     encoder_killed: (3, "recording"),
+    no_descriptors: (2, "recording"),
+    no_memory: (2, "recording"),
     hanging_hooks: (3, "alarm.hot"),
     tables_reloaded: (3, "alarm.hot"),
 }

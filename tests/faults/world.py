@@ -147,6 +147,15 @@ class World:
             return int(struct.unpack("<q", (self.folder / f"{sink}.count").read_bytes())[0])
         return 0
 
+    def tracebacks(self) -> int:
+        """Number of tracebacks in the log, beside those of workers that told of an error and went on (edgefuse/util/worker.py), and of
+        asyncio, which tells so that it can accept no connection for lack of descriptors."""
+        lines = self.log_tail(10**7).splitlines()
+        begins = [k for k, line in enumerate(lines) if line.strip().startswith("Traceback (most recent call last)")]
+        before = ("".join(lines[max(0, k - 3) : k]) for k in begins)
+        told = (" and goes on; error ", "During handling of the above", "direct cause of the following", "out of system resource")
+        return sum(not any(words in text for words in told) for text in before)
+
     def probed(self) -> int:
         return self.count("probe")
 

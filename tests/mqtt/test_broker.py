@@ -28,6 +28,13 @@ Watch = Callable[..., Watcher]
 BASE = "edgefuse/cam-1"
 
 
+def working_report() -> dict[str, Any]:
+    """Return a report whose cameras both work."""
+    report = full_report()
+    report["cameras"]["infrared"] = report["cameras"]["infrared"] | {"state": "live"}
+    return report
+
+
 @pytest.fixture
 def device() -> Iterator[Callable[..., Mqtt]]:
     made: list[Mqtt] = []
@@ -51,7 +58,7 @@ def answers(watcher: Watcher) -> list[dict[str, Any]]:
 
 
 def test_state_telemetry_and_events_have_their_own_topics(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
-    live, watcher = Live(full_report), watch(broker.port)
+    live, watcher = Live(working_report), watch(broker.port)
     mqtt = device(live, broker)
     connected(mqtt)
     live.emit(Event("alarm", "stove", {"state": "raised", "celsius": 91.5}))
@@ -77,23 +84,25 @@ def test_state_telemetry_and_events_have_their_own_topics(broker: Broker, watch:
 
 
 def test_state_alarms_and_discovery_are_retained_for_later_subscribers(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
-    live = Live(full_report)
+    live = Live(working_report)
     live.register_command("record", dict)
     connected(device(live, broker))
     live.emit(Event("alarm", "stove", {"state": "cleared", "celsius": 20.0}))
     first = watch(broker.port)
     until(lambda: any(b"cleared" in p for p in first.on(f"{BASE}/alarm/stove")), "the alarm's end")
     late = watch(broker.port)
-    until(lambda: late.on("homeassistant/switch/cam-1/record/config"), "the switch's description, retained")
+    until(lambda: late.on("homeassistant/device/cam-1/config"), "the device's description, retained")
     kept = {topic: payload for topic, payload, retained in late.heard if retained}
     assert kept[f"{BASE}/state"] == b"online"
     assert json.loads(kept[f"{BASE}/alarm/stove"])["state"] == "cleared"
     assert json.loads(kept[f"{BASE}/info"])["model"]["name"] == "mobilefuse-edge"
-    config = json.loads(kept["homeassistant/sensor/cam-1/fps/config"])
-    assert config["state_topic"] == f"{BASE}/telemetry"
-    assert "homeassistant/binary_sensor/cam-1/alarm_stove/config" in kept
+    components = json.loads(kept["homeassistant/device/cam-1/config"])["components"]
+    assert components["fps"]["state_topic"] == f"{BASE}/telemetry"
+    assert {"alarm_stove", "record", "camera_infrared"} <= components.keys()
+    assert json.loads(kept[f"{BASE}/control"]) == {"record": "OFF", "view": None}
+    assert json.loads(kept[f"{BASE}/alarm/odd"])["state"] == "unavailable"
     # telemetry, events and pictures are not retained
-    assert {t.split("/")[2] for t in kept if t.startswith(BASE)} == {"state", "info", "alarm"}
+    assert {t.split("/")[2] for t in kept if t.startswith(BASE)} == {"state", "info", "alarm", "control"}
 
 
 def test_alarms_added_or_removed_by_a_reload_update_home_assistant(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
@@ -105,10 +114,45 @@ def test_alarms_added_or_removed_by_a_reload_update_home_assistant(broker: Broke
             return report | {"alarm": {"alarms": dict.fromkeys(names, report["alarm"]["alarms"]["stove"])}}
 
     connected(device(Now(dict), broker))
-    topic = "homeassistant/binary_sensor/cam-1/alarm_{}/config".format
-    until(lambda: watcher.on(topic("stove")), "the stove's description")
+
+    def newest() -> dict[str, Any]:
+        told = watcher.on("homeassistant/device/cam-1/config")
+        return json.loads(told[-1])["components"] if told else {}
+
+    until(lambda: len(newest().get("alarm_stove", {})) > 1, "the stove's description")
     names[:] = ["door"]
-    until(lambda: watcher.on(topic("door")) and watcher.on(topic("stove"))[-1] == b"", "the door's description, and the stove's taken back")
+    until(lambda: len(newest().get("alarm_door", {})) > 1, "the door's description")
+    assert newest()["alarm_stove"] == {"platform": "binary_sensor"}
+
+
+def test_an_alarm_that_can_t_work_is_unavailable_until_it_can(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:
+    state, watcher = {"infrared": "live", "recording": "off"}, watch(broker.port)
+
+    class Now(Live):
+        def report(self) -> Mapping[str, Any]:
+            report = working_report()
+            report["cameras"]["infrared"]["state"] = state["infrared"]
+            return report | {"recording": {"state": state["recording"]}, "view": "edges"}
+
+    live = Now(dict)
+    connected(device(live, broker))
+
+    def last(topic: str) -> dict[str, Any]:
+        told = watcher.on(f"{BASE}/{topic}")
+        return json.loads(told[-1]) if told else {}
+
+    until(lambda: last("alarm/stove").get("state") == "raised", "the alarm's state")
+    state["infrared"] = "lost"
+    live.emit(Event("camera", "infrared", {"state": "lost"}))
+    until(lambda: last("alarm/stove")["state"] == "unavailable", "the alarm to be unavailable")
+    assert last("alarm/stove")["why"] == "the infrared camera is lost"
+    # an event that comes meanwhile doesn't hide it
+    live.emit(Event("alarm", "stove", {"state": "cleared", "celsius": 20.0}))
+    until(lambda: last("alarm/stove")["state"] == "unavailable" and b"cleared" in b"".join(watcher.on(f"{BASE}/alarm/stove")), "it again")
+    state |= {"infrared": "live", "recording": "recording"}
+    live.emit(Event("camera", "infrared", {"state": "live"}))
+    until(lambda: last("alarm/stove")["state"] == "raised", "the alarm to work again")
+    until(lambda: last("control") == {"record": "ON", "view": "edges"}, "the switch's state")
 
 
 def test_pictures_come_on_request_and_at_an_interval(broker: Broker, watch: Watch, device: Callable[..., Mqtt]) -> None:

@@ -1,100 +1,172 @@
-"""Tests of Home Assistant discovery: only known keys, and templates that match the telemetry."""
+"""Tests of Home Assistant discovery: the whole message, only known keys, and templates that match the telemetry."""
 
 from __future__ import annotations
 
 import json
-import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import edgefuse
 from edgefuse.mqtt import commands, discovery
+from edgefuse.settings import alarm
+from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.telemetry.live import Live
-from edgefuse.telemetry.vitals import Vitals
+from edgefuse.telemetry.vitals import Vitals, unavailable_alarms
 from edgefuse.thermal.units import DegreeUnit
 from tests.reports import full_report
 
 BASE = "edgefuse/cam-1"
-# keys per component, from https://www.home-assistant.io/integrations/mqtt/ and its pages for each component
-_ALL = {"name", "unique_id", "availability_topic", "device", "origin", "entity_category"}
+GOLDEN = Path(__file__).with_name("discovery.json")  # deploy/homeassistant/check.py lets Home Assistant read it
+FEATURES = discovery.Features(
+    (("stove", "heat"), ("frost", "cold"), ("person", "occupancy"), ("flame-out", "problem")), ("snapshot", "record", "reload", "view"),
+    "celsius", (("pipe", "celsius"),), ("visible", "infrared"),
+)  # fmt: skip
+# keys per platform, from https://www.home-assistant.io/integrations/mqtt/ and its pages for each
+_ALL = {"platform", "name", "unique_id", "entity_category"}
+_STATE = {"state_topic", "value_template", "device_class"}
 _KNOWN = {
-    "sensor": ({"state_topic"}, {"value_template", "unit_of_measurement", "device_class", "state_class"}),
-    "binary_sensor": (
-        {"state_topic"},
-        {"value_template", "device_class", "json_attributes_topic", "json_attributes_template"},
-    ),
+    "sensor": ({"state_topic"}, _STATE | {"unit_of_measurement", "state_class", "options"}),
+    "binary_sensor": ({"state_topic"}, _STATE | {"json_attributes_topic", "json_attributes_template", "availability", "availability_mode"}),
     "camera": ({"topic"}, set()),
-    "button": ({"command_topic"}, {"payload_press"}),
-    "switch": ({"command_topic"}, {"payload_on", "payload_off", "optimistic"}),
+    "button": ({"command_topic", "payload_press"}, set()),
+    "switch": ({"command_topic", "state_topic"}, _STATE | {"payload_on", "payload_off", "state_on", "state_off"}),
+    "select": ({"command_topic", "state_topic", "options"}, _STATE | {"command_template"}),
 }
-_CLASSES = {"data_size", "temperature", "problem", "heat"}
+_CLASSES = {"data_size", "temperature", "problem", "heat", "cold", "occupancy", "motion", "enum"}
 
 
-def made(unit: DegreeUnit = "celsius") -> dict[str, dict[str, object]]:
-    features = discovery.Features(("stove", "odd"), ("snapshot", "record", "reload"), unit, (("pipe", unit),))
-    payload_by_topic = discovery.configs(BASE, "cam-1", "mobilefuse-edge", features)
-    return {topic: dict(config) for topic, config in payload_by_topic.items()}
+def components(unit: DegreeUnit = "celsius") -> dict[str, dict[str, Any]]:
+    features = discovery.Features(FEATURES.alarms, FEATURES.commands, unit, (("pipe", unit),), FEATURES.cameras)
+    return discovery.components(BASE, "cam-1", features)
 
 
-def test_every_config_has_exactly_the_keys_of_its_component() -> None:
-    configs = made()
-    assert len({c["unique_id"] for c in configs.values()}) == len(configs) == 8 + 3 + 1 + 1 + 2 + 1 + 2 + 1
-    for topic, config in configs.items():
-        match = re.fullmatch(r"(\w+)/([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)/config", topic)
-        assert match, topic
-        needed, more = _KNOWN[match[1]]
-        assert needed <= config.keys() <= needed | more | _ALL, topic
+def rendered(template: str, value: Any) -> str:
+    jinja2 = pytest.importorskip("jinja2")
+    return str(jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(template).render(value_json=value, value=value))
+
+
+def test_the_message_is_the_one_that_home_assistant_has_read() -> None:
+    made = discovery.payload(BASE, "cam-1", "mobilefuse-edge", FEATURES, {})
+    assert discovery.topic("cam-1") == "device/cam-1/config"
+    text = json.dumps(made).replace(edgefuse.__version__, "VERSION")
+    assert json.loads(text) == json.loads(GOLDEN.read_text())
+
+
+def test_every_component_has_exactly_the_keys_of_its_platform() -> None:
+    made = components()
+    assert len({c["unique_id"] for c in made.values()}) == len(made) == 7 + 1 + 2 + 3 + 2 + 4 + 1 + 4
+    for key, config in made.items():
+        needed, more = _KNOWN[config["platform"]]
+        assert needed <= config.keys() <= needed | more | _ALL, key
         assert config.get("device_class", "heat") in _CLASSES
-        assert config["availability_topic"] == f"{BASE}/state"
-        assert config["device"]["identifiers"] == ["edgefuse_cam-1"]  # type: ignore[index]
-        json.dumps(config)
+        if config.get("device_class") == "enum":
+            assert config["options"]
+            assert not {"state_class", "unit_of_measurement"} & config.keys()
 
 
-def test_buttons_and_switches_send_accepted_commands() -> None:
-    sent = [v for c in made().values() for k, v in c.items() if k in ("payload_press", "payload_on", "payload_off")]
-    parsed = [commands.parse(str(p).encode()) for p in sent]
+def test_a_component_that_is_gone_is_taken_out_of_home_assistant() -> None:
+    before = {key: c["platform"] for key, c in components().items()}
+    told = discovery.payload(BASE, "cam-1", "m", discovery.Features(), before)["components"]
+    assert told["alarm_stove"] == {"platform": "binary_sensor"}
+    assert told["view"] == {"platform": "select"}
+    assert len(told["fps"]) > 1
+
+
+def test_buttons_switch_and_select_send_accepted_commands() -> None:
+    made = components()
+    sent = [str(v) for c in made.values() for k, v in c.items() if k in ("payload_press", "payload_on", "payload_off")]
+    sent.append(rendered(made["view"]["command_template"], "side-by-side"))
+    parsed = [commands.parse(p.encode()) for p in sent]
     assert [(c.name, dict(c.arguments)) for c in parsed] == [
-        ("snapshot", {}), ("record", {"on": True}), ("record", {"on": False}), ("reload", {}),
+        ("snapshot", {}), ("record", {"on": True}), ("record", {"on": False}), ("reload", {}), ("view", {"view": "side-by-side"}),
     ]  # fmt: skip
+    assert {"fused", "edges", "side-by-side"} <= set(made["view"]["options"])
 
 
 def test_templates_match_the_telemetry_that_is_sent() -> None:
-    jinja2 = pytest.importorskip("jinja2")
     telemetry = json.loads(json.dumps(Vitals(Live(full_report)).read()))
-    alarm = {"name": "stove", "state": "raised"}
     shown = {}
-    for topic, config in made().items():
+    for key, config in components().items():
+        value = {"alarm": {"state": "raised"}, "control": {"record": "ON", "view": "edges"}}
         if "value_template" in config:
-            value = alarm if "/alarm/" in str(config["state_topic"]) else telemetry
-            environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-            shown[topic.split("/")[2]] = environment.from_string(config["value_template"]).render(value_json=value)
+            told = next((v for topic, v in value.items() if f"/{topic}" in config["state_topic"]), telemetry)
+            shown[key] = rendered(config["value_template"], told)
     assert shown["frames_fused"] == "3"
     assert shown["hottest_celsius"] == "42.0"
     assert shown["infrared_state"] == "normal"
     assert shown["throttled"] == "OFF"
     assert shown["alarm_stove"] == "ON"
     assert shown["fps"] == "None"  # Home Assistant's word for unknown
+    assert (shown["camera_visible"], shown["camera_infrared"]) == ("live", "lost")
+    assert (shown["record"], shown["view"]) == ("ON", "edges")
+
+
+@pytest.mark.parametrize(
+    ("state", "told", "on"),
+    [("raised", "online", "ON"), ("cleared", "online", "OFF"), ("unavailable", "offline", "OFF"), ("fault", "offline", "OFF"),
+     ("ended", "offline", "OFF")],
+)  # fmt: skip
+def test_an_alarm_that_can_t_work_is_unavailable(state: str, told: str, on: str) -> None:
+    config = components()["alarm_frost"]
+    assert config["availability_mode"] == "all"
+    assert config["availability"][0] == {"topic": f"{BASE}/state"}
+    assert rendered(config["availability"][1]["value_template"], {"state": state}) == told
+    assert rendered(config["value_template"], {"state": state}) == on
+
+
+def test_alarms_that_can_t_work_and_why() -> None:
+    alarms = {"a": {"fault": None, "held": False}, "b": {"fault": "the camera gives counts", "held": False}}
+    report: dict[str, Any] = {"alarm": {"alarms": alarms}, "cameras": {"infrared": {"state": "live"}}, "thermal": {"state": "normal"}}
+    assert unavailable_alarms(report) == {"b": "the camera gives counts"}
+    for state in ("frozen", "lost", "retrying", "starting"):
+        report["cameras"]["infrared"]["state"] = state
+        assert unavailable_alarms(report)["a"] == f"the infrared camera is {state}"
+    report["cameras"]["infrared"]["state"] = "live"
+    alarms["a"]["held"] = True
+    assert unavailable_alarms(report)["a"] == "the infrared camera gives no new picture"
+    # a shutter that closes for a second is no failure
+    report["thermal"]["state"] = "calibrating"
+    assert unavailable_alarms(report) == {"b": "the camera gives counts"}
+    assert unavailable_alarms({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kind"),
+    [
+        ("stove", {"above": 80.0}, "heat"),
+        ("pipe", {"below": 2.0}, "cold"),
+        ("frost", {"below": 2.0}, "cold"),
+        ("garden", {"above": 30.0, "measure": "area"}, "occupancy"),
+        ("person_zone", {"above": 30.0}, "occupancy"),
+        ("motion-door", {"above": 30.0}, "motion"),
+        ("flame-out", {"below": 200.0}, "problem"),
+        ("flame-out", {"below": 200.0, "kind": "cold"}, "cold"),
+    ],
+)
+def test_the_class_of_an_alarm(name: str, given: dict[str, Any], kind: str) -> None:
+    assert alarm.kind(name, AlarmSettings(**given)) == kind
 
 
 def test_fahrenheit_keeps_the_entities_and_changes_their_unit_and_field() -> None:
-    celsius, fahrenheit = made(), made("fahrenheit")
+    celsius, fahrenheit = components(), components("fahrenheit")
     assert celsius.keys() == fahrenheit.keys()
-    hottest = fahrenheit["sensor/cam-1/hottest_celsius/config"]
+    hottest = fahrenheit["hottest_celsius"]
     assert hottest["unit_of_measurement"] == "°F"
-    assert "value_json.hottest_fahrenheit" in str(hottest["value_template"])
-    assert fahrenheit["sensor/cam-1/region_pipe_maximum/config"]["unit_of_measurement"] == "°F"
-    assert celsius["sensor/cam-1/region_pipe_maximum/config"]["unit_of_measurement"] == "°C"
+    assert "value_json.hottest_fahrenheit" in hottest["value_template"]
+    assert fahrenheit["region_pipe_maximum"]["unit_of_measurement"] == "°F"
+    assert celsius["region_pipe_maximum"]["unit_of_measurement"] == "°C"
     # the processor's own temperature stays as its key says
-    assert fahrenheit["sensor/cam-1/processor_celsius/config"]["unit_of_measurement"] == "°C"
+    assert fahrenheit["processor_celsius"]["unit_of_measurement"] == "°C"
 
 
 def test_a_regions_values_are_read_from_the_telemetry() -> None:
-    jinja2 = pytest.importorskip("jinja2")
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
-        str(made()["sensor/cam-1/region_pipe_mean/config"]["value_template"])
-    )
-    assert template.render(value_json={"regions": {"pipe": {"mean_celsius": 41.5}}}) == "41.5"
-    assert template.render(value_json={"regions": {}}) == template.render(value_json={}) == "None"
+    template = components()["region_pipe_mean"]["value_template"]
+    assert rendered(template, {"regions": {"pipe": {"mean_celsius": 41.5}}}) == "41.5"
+    assert rendered(template, {"regions": {}}) == rendered(template, {}) == "None"
 
 
-def test_a_command_that_is_not_accepted_has_no_button() -> None:
-    assert not any(t.startswith(("button/", "switch/")) for t in discovery.configs(BASE, "cam-1", "m", discovery.Features()))
+def test_a_command_that_is_not_accepted_has_no_entity() -> None:
+    made = discovery.components(BASE, "cam-1", discovery.Features())
+    assert not {"button", "switch", "select"} & {c["platform"] for c in made.values()}

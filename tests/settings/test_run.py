@@ -91,7 +91,7 @@ def test_options_that_are_not_given_keep_the_files_values(tmp_path: Path, monkey
     made = []
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "SILENT")
     monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    monkeypatch.setattr("edgefuse.cli.run.run", lambda s, as_json, _: made.append((s.run, as_json)) or 0)
+    monkeypatch.setattr("edgefuse.cli.run.run", lambda s, as_json, *_: made.append((s.run, as_json)) or 0)
     assert cli.main(["run", "--config", str(tmp_path / "f.toml"), "--save-format", "png", "--frames", "5"]) == 0
     assert cli.main(["run", "--config", str(tmp_path / "f.toml"), "--sink", "folder:b", "--sink", "folder:c", "--json"]) == 0
     assert made == [
@@ -157,7 +157,7 @@ WRONG = [
     ('view = ""', "view", "''", "a non-empty string"),
     ('palette = "iron"', "palette", "'iron'", "one of white-hot, black-hot, ironbow, rainbow"),
     ("isotherm = -300", "isotherm", "-300", "a number from -273.15 to 5000"),
-    ('overlay = ["clock"]', "overlay", "('clock',)", "a list of words of scale, spots, regions, time, name"),
+    ('overlay = ["clock"]', "overlay", "('clock',)", "a list of words of scale, spots, regions, people, time, name"),
     ("camera_name = 3", "camera_name", "3", "a string"),
     ("frames = nan", "frames", "nan", "a whole number"),
 ]

@@ -121,7 +121,7 @@ def test_a_cube_of_30_m_and_an_image_of_10_m_in_two_zones_of_utm(tmp_path: Path)
     truth = scene(210, 210)
     place = (10.0, 0.0, 705880.0, 0.0, -10.0, 5766420.0)
     picture = write(tmp_path / "s2.tif", image(truth), place, "EPSG:32632")
-    from edgefuse.sharpening.places import converter
+    from edgefuse.hyperspectral.crs import converter
 
     x, y = converter("EPSG:32632", "EPSG:32633")(np.array([(705880.0 + 400, 5766420.0 - 400)]))[0]
     corner = 30 * np.floor(x / 30), 30 * np.floor(y / 30)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -162,6 +165,21 @@ def test_damage_in_the_middle_is_told_where_it_is_and_shifts_nothing(tmp_path: P
     assert len(after) == 30
     assert max(apart(after)) <= 1 / 32
     assert "[h264" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("level", ["-8", "8", "48"])
+def test_damage_is_told_whatever_the_log_level_of_ffmpeg(tmp_path: Path, level: str) -> None:
+    good = film(tmp_path / "good.mp4", 40, 30, "-g", "10")
+    data = bytearray(good.read_bytes())
+    at = len(data) // 2
+    data[at : at + 40] = np.random.default_rng(0).integers(0, 256, 40, np.uint8).tobytes()
+    (tmp_path / "bad.mp4").write_bytes(data)
+    # OpenCV reads the level once in a process
+    code = "import sys; from edgefuse.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "run", "--source", "video:good.mp4,bad.mp4", "--runtime", "numpy", "--json"]
+    environment = os.environ | {"OPENCV_FFMPEG_LOGLEVEL": level}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False)
+    assert json.loads(done.stdout)["dropped_by_cause"]["damaged"] >= 1, done.stderr
 
 
 def raw(path: Path, form: str, frames: Callable[[int], NDArray[np.uint16]], *how: str) -> Path:

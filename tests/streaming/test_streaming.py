@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,6 +18,7 @@ from edgefuse.settings.stream import StreamSettings
 from edgefuse.streaming import Streaming
 from edgefuse.streaming.sending import StreamingJob
 from edgefuse.telemetry.live import Info, Live
+from edgefuse.util import compiled
 from tests.ffmpeg.pictures import fused, needs_ffmpeg, numbers, probe
 from tests.streaming.servers import GstServer, Listener, Publishing
 from tests.support.waiting import joined, until
@@ -120,6 +123,25 @@ def test_a_restarted_server_gets_the_stream_again(bench: Callable[..., Bench], c
         everything = caplog.text + repr([e.facts for e in b.told]) + repr(b.report)
         assert "S3c" not in everything
         assert f"rtsp://{server.place}" in everything
+
+
+def test_the_password_is_in_no_process_s_arguments(bench: Callable[..., Bench]) -> None:
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("needs /proc")
+    if compiled.library() is None:
+        pytest.skip("there is no compiled core; a warning says that the password can be seen")
+    secret = f"S3c-{os.getpid()}-ret"
+    with Publishing("me", secret) as server:
+        b = bench(url=f"rtsp://{server.place}", user="me", password=secret)
+        b.sent()
+        pid = b.streaming._encoder_thread.pid
+        shown = {}
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            # some end meanwhile
+            with contextlib.suppress(OSError):
+                shown[path.parent.name] = path.read_bytes()
+    assert b"-rtsp_transport" in shown[str(pid)]
+    assert [line for line in shown.values() if secret.encode() in line] == []
 
 
 def test_a_wrong_password_is_reported_but_not_shown(bench: Callable[..., Bench]) -> None:

@@ -12,9 +12,9 @@ from edgefuse.alarms.measure import Reading, read
 from edgefuse.frames import Frame, FramePair, Radiometry
 from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.thermal import degrees, units
-from edgefuse.thermal.corrected import Corrected
 from edgefuse.thermal.emission import Conditions
-from edgefuse.thermal.log import ThermalLog, thermal_text
+from edgefuse.thermal.emission_correction import Corrected
+from edgefuse.thermal.run_report import ThermalLog, thermal_text
 from edgefuse.thermal.spots import spots
 from edgefuse.util import shape
 

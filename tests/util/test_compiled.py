@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from edgefuse.util import compiled
+from tests.support.elf import protection
 
 HOOK = Path(__file__).resolve().parents[2] / "hatch_build.py"
 FUSE = (
@@ -33,6 +34,19 @@ def test_the_same_picture_without_it() -> None:
     found, picture = fused()
     assert found == str(compiled.library() is not None)
     assert fused(EDGEFUSE_COMPILED="0") == ["False", picture]
+
+
+def test_the_library_is_protected() -> None:
+    """Read from the library that is in use, as it was built for this checkout or for the wheel."""
+    if sys.platform != "linux" or sys.maxsize < 2**32:
+        pytest.skip("built without these flags for another system; read for 64 bits alone")
+    if compiled.library() is None:
+        pytest.skip("there is no compiled core")
+    found = protection(compiled.FILE)
+    assert not found.executable_stack
+    assert found.relro, "what the linker relocates must be read-only after loading (-z relro)"
+    assert found.now, "all addresses must be resolved when it is loaded (-z now)"
+    assert "__stack_chk_fail" in found.strings, "it must be built with the stack protector"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a library", b"\x7fELF"])

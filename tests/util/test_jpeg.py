@@ -8,7 +8,7 @@ import pytest
 
 from edgefuse.cameras.buffers import picture
 from edgefuse.util import jpeg
-from edgefuse.util.nativeio import native_stderr
+from edgefuse.util.native_stderr import native_stderr
 
 RNG = np.random.default_rng(0)
 SIZE = (320, 240)

@@ -15,7 +15,7 @@ from edgefuse.frames import FramePair
 from edgefuse.thermal.levels import Levels
 from edgefuse.thermal.units import DegreeUnit
 from edgefuse.util import shape
-from edgefuse.views import display, text
+from edgefuse.views import display, draw_text
 from edgefuse.views.base import ViewOptions
 from edgefuse.views.display import Display
 from edgefuse.views.fused import FusedView
@@ -36,7 +36,7 @@ GROUNDS = {
 
 def drawn(ground: np.ndarray, shown: str, x: int = 100, y: int = 100) -> np.ndarray:
     picture = ground.copy()
-    text.put(picture, shown, x, y)
+    draw_text.put(picture, shown, x, y)
     return picture
 
 
@@ -57,8 +57,8 @@ def test_text_at_320_x_240_is_large_and_stands_out_from_any_background(ground: s
 @pytest.mark.parametrize(("height", "capital"), [(240, 10), (480, 15), (1080, 34)])
 def test_capital_letters_have_the_height_that_they_should(height: int, capital: int) -> None:
     picture = np.zeros((height, 400), np.uint8)
-    assert text.height(picture) == capital
-    text.put(picture, "H", 20, height // 2)
+    assert draw_text.height(picture) == capital
+    draw_text.put(picture, "H", 20, height // 2)
     rows = np.flatnonzero((picture > 127).any(axis=1))
     assert abs(rows[-1] - rows[0] + 1 - capital) <= 1
 
@@ -66,17 +66,17 @@ def test_capital_letters_have_the_height_that_they_should(height: int, capital: 
 def test_text_is_moved_inside_the_picture_and_away_from_other_texts() -> None:
     picture, taken = np.zeros((240, 320), np.uint8), []
     for x, y in ((-50, -50), (900, 900), (0, 0), (0, 5), (0, 10)):
-        text.put(picture, "max 36.4 °C", x, y, taken=taken)
+        draw_text.put(picture, "max 36.4 °C", x, y, taken=taken)
     assert all(left >= 0 and top >= 0 and right <= 320 and bottom <= 240 for left, top, right, bottom in taken)
     for k, a in enumerate(taken):
         assert not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in taken[k + 1 :])
     tiny = np.zeros((8, 12), np.uint8)
-    text.put(tiny, "max 36.4 °C", 5, 5)
+    draw_text.put(tiny, "max 36.4 °C", 5, 5)
     assert tiny.any()
 
 
 def test_what_the_font_lacks() -> None:
-    assert text.plain("Süd \u22123.5 °C Hof\n東") == "Sud -3.5 °C Hof??"
+    assert draw_text.plain("Süd \u22123.5 °C Hof\n東") == "Sud -3.5 °C Hof??"
 
 
 def test_only_what_was_asked_for_is_drawn_and_the_inputs_stay() -> None:
@@ -111,7 +111,7 @@ def test_every_part_fits_every_view_and_size(name: str, size: tuple[int, int], c
 
 def test_the_scale_bar_shows_the_palette_and_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
-    monkeypatch.setattr(text, "put", lambda picture, shown, *more: texts.append(shown))
+    monkeypatch.setattr(draw_text, "put", lambda picture, shown, *more: texts.append(shown))
     colours = np.stack([np.arange(256)] * 3, axis=1).astype(np.uint8)
     cases: tuple[tuple[Levels | None, DegreeUnit, list[str]], ...] = (
         (Levels(-3.4, 36.6, True), "celsius", ["37 °C", "-3 °C"]), (Levels(20.04, 24.0, True), "celsius", ["24.0 °C", "20.0 °C"]),

@@ -1,11 +1,13 @@
-"""Fixtures: a page served on loopback for a run whose frames come from the test."""
+"""Fixtures: a page served on loopback for a run whose frames come from the test, and a real Chromium that opens it."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,3 +96,49 @@ def frames() -> list[FusedFrame]:
 
 def raw_pair(counts: np.ndarray[Any, Any], visible: np.ndarray[Any, Any], law: Radiometry | None = None) -> FramePair:
     return FramePair(Frame(visible, "visible", 1, "a"), Frame(counts, "infrared", 1, "a", law), 0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, from the system or from playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        if path is None and not Path(p.chromium.executable_path).exists():
+            pytest.skip("no Chromium: apt install chromium, or playwright install chromium")
+        chromium = p.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Callable[..., Any]]:
+    """`tab(url, **context)` opens a page and checks that it logs no errors."""
+    contexts, troubles = [], []
+
+    def make(url: str, **context: Any) -> Any:
+        contexts.append(browser.new_context(**context))
+        made = contexts[-1].new_page()
+        made.set_default_timeout(DEADLINE_S * 1000)
+        made.on("pageerror", lambda e: troubles.append(str(e)))
+        made.on("console", lambda m: troubles.append(m.text) if m.type == "error" and "Failed to load resource" not in m.text else None)
+        made.goto(url)
+        return made
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+@pytest.fixture(scope="session")
+def plain() -> FusedFrame:
+    """A frame with fused green, visible blue, and infrared from black to a hot spot of 40 degrees C at (width / 4, height / 2)."""
+    counts = np.full((96, 128), 29315, np.uint16)
+    counts[48, 32] = 31315
+    counts[10, 120] = 27315
+    visible, green = np.zeros((96, 128, 3), np.uint8), np.zeros((96, 128, 3), np.uint8)
+    visible[..., 0], green[..., 1] = 255, 255
+    return FusedFrame(
+        green, raw_pair(counts, visible, Radiometry("test", 0.01, -273.15)), {"blend": 2_000_000}, np.ones((12, 16), np.float32), 8
+    )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,80 +11,14 @@ import numpy as np
 import pytest
 
 from edgefuse.events import Event
-from edgefuse.frames import FusedFrame, Radiometry
+from edgefuse.frames import FusedFrame
 from tests.support.waiting import until
-from tests.web.conftest import DEADLINE_S, TOKEN, Served, raw_pair
+from tests.web.browsing import becomes, near
+from tests.web.conftest import TOKEN, Served
 
 pytest.importorskip("edgefuse.web.app")
-playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 Serve = Callable[..., Served]
-_WAIT_MS = DEADLINE_S * 1000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, from the system or from playwright."""
-    with playwright.sync_playwright() as p:
-        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        if path is None and not Path(p.chromium.executable_path).exists():
-            pytest.skip("no Chromium: apt install chromium, or playwright install chromium")
-        chromium = p.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def tab(browser: Any) -> Iterator[Callable[..., Any]]:
-    """`tab(url, **context)` opens a page and checks that it logs no errors."""
-    contexts, troubles = [], []
-
-    def make(url: str, **context: Any) -> Any:
-        contexts.append(browser.new_context(**context))
-        made = contexts[-1].new_page()
-        made.set_default_timeout(_WAIT_MS)
-        made.on("pageerror", lambda e: troubles.append(str(e)))
-        made.on("console", lambda m: troubles.append(m.text) if m.type == "error" and "Failed to load resource" not in m.text else None)
-        made.goto(url)
-        return made
-
-    yield make
-    for context in contexts:
-        context.close()
-    assert not troubles
-
-
-@pytest.fixture(scope="module")
-def plain() -> FusedFrame:
-    """A frame with fused green, visible blue, and infrared from black to a hot spot of 40 degrees C at (width / 4, height / 2)."""
-    counts = np.full((96, 128), 29315, np.uint16)
-    counts[48, 32] = 31315
-    counts[10, 120] = 27315
-    visible, green = np.zeros((96, 128, 3), np.uint8), np.zeros((96, 128, 3), np.uint8)
-    visible[..., 0], green[..., 1] = 255, 255
-    return FusedFrame(
-        green, raw_pair(counts, visible, Radiometry("test", 0.01, -273.15)), {"blend": 2_000_000}, np.ones((12, 16), np.float32), 8
-    )
-
-
-def colour(page: Any, selector: str = "#picture") -> list[int]:
-    """Return red, green and blue at the centre of a canvas."""
-    rgba = page.evaluate(
-        "s => { const c = document.querySelector(s); return [...c.getContext('2d').getImageData(c.width * .7, c.height * .7, 1, 1).data] }",
-        selector,
-    )
-    return [int(v) for v in rgba[:3]]
-
-
-def becomes(page: Any, expression: str) -> None:
-    """Wait until an expression is true, polling from outside, because the page's policy forbids eval."""
-    until(lambda: page.wait_for_timeout(20) or page.evaluate(expression), f"the page to have {expression}")
-
-
-def near(page: Any, expected: tuple[int, int, int], selector: str = "#picture") -> None:
-    until(
-        lambda: page.wait_for_timeout(20) or max(abs(a - b) for a, b in zip(colour(page, selector), expected, strict=True)) < 20,
-        f"{selector} to have the colour {expected}",
-    )
 
 
 def test_the_live_picture_and_the_slider_between_the_cameras(serve: Serve, tab: Any, plain: FusedFrame) -> None:
@@ -196,7 +128,10 @@ def test_states_warnings_events_and_plots(serve: Serve, tab: Any, plain: FusedFr
     page.wait_for_selector("#warnings:not([hidden])")
     assert page.text_content("#warnings") == "infrared camera: retrying"
     becomes(page, "document.getElementById('events').textContent.includes('alarm stove <b>: celsius 91.5')")
-    assert "live, 25.0 FPS" in page.text_content("#states")
+    visible, infrared = (page.text_content(f"[data-camera={name}]") for name in ("visible", "infrared"))
+    assert "Visible: Live" in visible
+    assert "25.0 FPS" in visible
+    assert "Infrared: Gone, trying again" in infrared
     becomes(page, "[...document.querySelectorAll('.plot path:nth-of-type(2)')].filter(p => p.getAttribute('d')).length >= 4")
     served.web._state._stalled_s = 0.0
     becomes(page, "document.getElementById('status').textContent === 'Stalled'")

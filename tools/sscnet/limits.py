@@ -1,6 +1,6 @@
 """Finds SSCNet's best possible result on one scene: `python -m tools.sscnet.limits --scene abu_airport_3 --steps 1000 [--places]`.
 
-The network is initialised on that scene alone (tools/sscnet/linear_start.py, or places.py) and then overfitted to it, on a random square in
+The network is initialised on that scene alone (linear_start.py, or cell_positions.py) and then overfitted to it, on a random square in
 every step. The squares begin at any pixel: a scene has fewer cells of 8 x 8 pixels than the latent has channels, and with a fixed grid the
 decoder would memorise them. Prints the PSNR of the scene's centre during training.
 """
@@ -17,7 +17,7 @@ import torch
 
 from tools import resumable_training
 from tools.data.cubes import load
-from tools.sscnet import linear_start, places
+from tools.sscnet import cell_positions, linear_start
 from tools.sscnet.mixing import Source
 from tools.sscnet.network import SPAN, SSCNet
 from tools.sscnet.train import PUBLIC, psnr
@@ -38,7 +38,7 @@ def overfit(args: argparse.Namespace) -> None:
     middle, rng = square(top, left), np.random.default_rng(args.seed)
     network = SSCNet(span=SPAN, places=args.places)
     crops = np.concatenate([Source([scene], [], SIZE).batch(8, np.random.default_rng(k)) for k in range(6)])
-    (places if args.places else linear_start).begin(network, crops)
+    (cell_positions if args.places else linear_start).begin(network, crops)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(paces(network), lr=args.rate, weight_decay=0.0, betas=(0.9, 0.99))
     for step in range(args.steps + 1):

@@ -26,7 +26,7 @@ SPAN = (-1.75, 2.25)  # outputs for the last sigmoid's 0 and 1, chosen so that t
 class SSCNet(nn.Module):
     """Autoencoder of cubes, float32 (N, bands, H, W) in [0, 1], H and W multiples of 8, with a latent (N, latent, H / 8, W / 8).
 
-    span: outputs for the sigmoid's 0 and 1. places: the encoder's input encodes the pixels' places (tools/sscnet/places.py).
+    span: outputs for the sigmoid's 0 and 1. places: the encoder's input encodes the pixels' places (tools/sscnet/cell_positions.py).
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from tools import resumable_training, training_loop
 from tools.data.cubes import Scene, load
 from tools.data.photographs import load as load_photographs
 from tools.mobilefuse.train import PUBLIC as PHOTOGRAPHS
-from tools.sscnet import linear_start, places
+from tools.sscnet import cell_positions, linear_start
 from tools.sscnet.mixing import MIXED, Source
 from tools.sscnet.network import SPAN, WIDTHS, SSCNet, macs_per_pixel, parameters, read
 from tools.sscnet.train import PUBLIC, psnr, score, whole
@@ -65,7 +65,7 @@ def made(args: argparse.Namespace, learned: list[Scene], source: Source) -> SSCN
     # two thirds of the crops are real
     sources = [source, real := Source(learned, [], CROP), real] if args.size == CROP else [Source(learned, [], CROP)]
     crops = np.concatenate([sources[k % len(sources)].batch(8, rng) for k in range(CROPS // 8)])
-    begin = places.begin if args.places else linear_start.begin
+    begin = cell_positions.begin if args.places else linear_start.begin
     print(f"what the start leaves of its transform: {begin(network, crops):.2f} dB", flush=True)
     return network
 
@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--latent", type=int, default=1024, help="latent channels (default: %(default)s, 2.53 bpppc as float32)")
     p.add_argument("--widths", type=int, nargs=8, default=list(WIDTHS), help="channels of the encoder's four layers and the decoder's four")
-    p.add_argument("--places", action="store_true", help="encode the pixels' places in the input (tools/sscnet/places.py)")
+    p.add_argument("--places", action="store_true", help="encode the pixels' places in the input (tools/sscnet/cell_positions.py)")
     p.add_argument("--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="scenes:DIR or hyspecnet:DIR[:easy|hard]")
     p.add_argument("--photographs", nargs="*", default=PHOTOGRAPHS, metavar="KIND:DIR", help="photographs for the mixed crops' textures")
     p.add_argument("--mixed", type=float, default=MIXED, help="share of mixed crops (default: %(default)s)")

@@ -1,11 +1,11 @@
 """`sscnet`: codec for hyperspectral cubes with SSCNet's pruned autoencoder, whose latent is coded losslessly.
 
 SSCNet is by La Grassa et al. (2022), pruned after Kumar and Mozaffari; its weights are computed from a linear transform
-(tools/sscnet/places.py). The rate is that of the entropy-coded latent: 8 bits per value before entropy coding (the published operating
-point, which counts them as float32), or fewer with a coarser step. A cube is scaled by a fixed peak, its spectral axis resampled to the
-network's and back, and patterns that encode each pixel's place are added to the encoder's input. A file is decoded with the weights that
-it names, also those of earlier versions. Encoded latents decode the same on every machine; the reconstructed samples may differ in the
-last bits, because the runtimes round differently.
+(tools/sscnet/cell_positions.py). The rate is that of the entropy-coded latent: 8 bits per value before entropy coding (the published
+operating point, which counts them as float32), or fewer with a coarser step. A cube is scaled by a fixed peak, its spectral axis
+resampled to the network's and back, and patterns that encode each pixel's place are added to the encoder's input. A file is decoded with
+the weights that it names, also those of earlier versions. Encoded latents decode the same on every machine; the reconstructed samples may
+differ in the last bits, because the runtimes round differently.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def patterns(bands: int) -> Float32Array:
 def with_place_patterns(cube: Float32Array) -> Float32Array:
     """Add to a cube (..., bands, rows, columns) the patterns of each pixel's place in its cell: the encoder's input.
 
-    Max pooling keeps the largest value but not its position; the patterns let the network keep it (tools/sscnet/places.py).
+    Max pooling keeps the largest value but not its position; the patterns let the network keep it (tools/sscnet/cell_positions.py).
     """
     bits = (np.arange(CELL) >> np.arange(3)[:, None]) & 1  # (3, 8)
     codes = patterns(cube.shape[-3]) * np.float32(PATTERN_SIZE)

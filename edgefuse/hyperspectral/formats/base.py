@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.util.files import appear, check_file, check_space, output_error
-from edgefuse.util.parts import part_of, remove_abandoned_once
+from edgefuse.util.unfinished_files import part_of, remove_abandoned_once
 
 Window = tuple[slice, slice, slice]  # rows, columns, bands; each with start and stop, without step
 

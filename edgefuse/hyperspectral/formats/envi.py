@@ -10,7 +10,7 @@ import numpy as np
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
-from edgefuse.hyperspectral.formats import envi_header, replacement
+from edgefuse.hyperspectral.formats import envi_header, replace_file_pair
 from edgefuse.hyperspectral.formats.flat import FlatReader, FlatSink, FlatSource, FlatWriter, Layout
 from edgefuse.util.files import is_file, output_error
 
@@ -133,7 +133,7 @@ class EnviSink(FlatSink):
         # not NAME.hdr, which may belong to NAME with another suffix
         self.header = path.with_name(path.name + ".hdr")
         try:
-            replacement.restore(path, self.header, header_of(path))
+            replace_file_pair.restore(path, self.header, header_of(path))
         except OSError as e:
             raise output_error(path, e) from None
         self._writer = FlatWriter(self.part, Layout(info.shape, np.dtype(info.dtype), envi_header.ORDERS[chosen]))
@@ -144,4 +144,4 @@ class EnviSink(FlatSink):
 
     def publish(self) -> None:
         old = None if (found := header_of(self.path)) == self.path else found
-        replacement.replace(self.part, self.path, self.header, self._text, old, old is not None and _shared(old, self.path))
+        replace_file_pair.replace(self.part, self.path, self.header, self._text, old, old is not None and _shared(old, self.path))

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError, OutputError
-from edgefuse.hyperspectral import bounded_json
+from edgefuse.hyperspectral import bounded_json, crs
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
-from edgefuse.hyperspectral.formats import enmap, geotiff_beside, tiff_pages
+from edgefuse.hyperspectral.formats import enmap, geotiff_sidecars, tiff_pages
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 from edgefuse.hyperspectral.formats.geotiff_bands import TiffBands, unkept
-from edgefuse.hyperspectral.formats.geotiff_waves import ENVI, spectral_fields, unread
+from edgefuse.hyperspectral.formats.geotiff_wavelengths import ENVI, spectral_fields, unread
 from edgefuse.util.files import output_error
 
 _CACHE_MB = 48  # GDAL's block cache; its default is a share of the machine's memory
@@ -74,7 +74,7 @@ class TiffSource(CubeSource):
             raise CubeError(f"{path}: a GeoTIFF holds one cube; omit --dataset")
         self._rasterio = library()
         self.path = path
-        self._xml, self._header = enmap.metadata_of(path), geotiff_beside.header_of(path)
+        self._xml, self._header = enmap.metadata_of(path), geotiff_sidecars.header_of(path)
         pages = tiff_pages.pages(path)
         try:
             with _quiet(self._rasterio):
@@ -98,7 +98,7 @@ class TiffSource(CubeSource):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        beside = (self._header, self._xml, *geotiff_beside.companions(self.path))
+        beside = (self._header, self._xml, *geotiff_sidecars.companions(self.path))
         return (self.path, *(p for p in beside if p is not None))
 
     def _of_envi_domain(self) -> list[str]:
@@ -109,7 +109,7 @@ class TiffSource(CubeSource):
         """Add what files beside the image say to `info`, and return what they have besides."""
         lost: list[str] = []
         if self._header is not None:
-            described = geotiff_beside.described(self._header, self.info)
+            described = geotiff_sidecars.described(self._header, self.info)
             if described is None:
                 _logger.warning("%s describes a cube of another shape than %s; ignoring it", self._header, self.path.name)
                 lost, self._header = [f"{self._header.name}, which describes a cube of another shape"], None
@@ -175,7 +175,9 @@ class TiffSink(CubeSink):
                 if georeference is not None:
                     options["transform"] = self._rasterio.Affine(*georeference.transform)
                     if georeference.crs:
-                        options["crs"] = self._rasterio.crs.CRS.from_string(georeference.crs)
+                        options["crs"] = crs.parsed(georeference.crs)
+                        if options["crs"] is None:
+                            raise ValueError(f"the coordinate system {georeference.crs[:60]} is not known to PROJ")
                 self._file = self._rasterio.open(
                     self.part, "w", driver="GTiff", height=height, width=width, count=bands, dtype=info.dtype.name, **options
                 )

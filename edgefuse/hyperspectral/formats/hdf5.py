@@ -1,6 +1,6 @@
 """HDF5 files through h5py: PRISMA products (`prisma`), else the dataset `cube` or the only one with three axes, such as netCDF's.
 
-The dataset's attribute `info` holds the metadata as JSON; without it `hdf5_meaning` reads what the file says.
+The dataset's attribute `info` holds the metadata as JSON; without it `hdf5_conventions` reads what the file says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError, MissingDependencyError
 from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import KINDS, CubeInfo
-from edgefuse.hyperspectral.formats import hdf5_meaning
+from edgefuse.hyperspectral.formats import hdf5_conventions
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 from edgefuse.hyperspectral.formats.hdf5_checks import Checked
 
@@ -139,7 +139,7 @@ class Hdf5Source(CubeSource):
     def _open(self, selected: Any) -> None:
         """Describe the dataset that is read."""
         checked = Checked(self.path, selected)
-        found = hdf5_meaning.read(self.path, self._file, selected)
+        found = hdf5_conventions.read(self.path, self._file, selected)
         text = selected.attrs.get("info")
         self.info = meaning(self.path, found.info.shape, found.info.dtype, text) if isinstance(text, str) else found.info
         self._name = "netCDF" if "_NCProperties" in self._file.attrs or self.path.suffix.lower() in (".nc", ".nc4") else "HDF5"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import FIELDS, CubeInfo
-from edgefuse.hyperspectral.formats import replacement
+from edgefuse.hyperspectral.formats import replace_file_pair
 from edgefuse.hyperspectral.formats.base import CubeSink, Window
 from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatSink, FlatSource, FlatWriter, Layout
 from edgefuse.util.files import check_space, is_file, output_error
@@ -112,7 +112,7 @@ class NpySink(FlatSink):
         super().__init__(path, info)
         head = npy_head(info)
         try:
-            replacement.restore(path, _sidecar(path), _sidecar(path))
+            replace_file_pair.restore(path, _sidecar(path), _sidecar(path))
         except OSError as e:
             raise output_error(path, e) from None
         self._writer = FlatWriter(self.part, Layout(info.shape, np.dtype(info.dtype), BIP, len(head)), head)
@@ -126,7 +126,7 @@ class NpySink(FlatSink):
     def publish(self) -> None:
         sidecar = _sidecar(self.path)
         text = f"{self._metadata_text}\n".encode() if self._metadata_text else None
-        replacement.replace(self.part, self.path, sidecar, text, sidecar if is_file(sidecar) else None)
+        replace_file_pair.replace(self.part, self.path, sidecar, text, sidecar if is_file(sidecar) else None)
 
 
 class NpzSource(FlatSource):

@@ -15,7 +15,7 @@ from edgefuse.hyperspectral.codec.sscnet import patterns, with_place_patterns
 from edgefuse.runtimes.golden import verify
 from tools.data.cubes import BANDS, load
 from tools.data.photographs import Photograph
-from tools.sscnet import export, linear_start, linear_transform, places, train_from_linear
+from tools.sscnet import cell_positions, export, linear_start, linear_transform, train_from_linear
 from tools.sscnet.mixing import Source
 from tools.sscnet.network import SPAN, SSCNet, read
 from tools.tests.sscnet.test_sscnet import WIDTHS, scenes  # noqa: F401
@@ -37,7 +37,7 @@ def test_told_its_places_the_network_computes_a_block_transform_and_otherwise_lo
     for told, first in ((True, 20), (False, 32)):
         # four materials at 64 places are 256 numbers, and these widths can hold them all
         network = SSCNet(latent=256, widths=(first, 48, 96, 256, 256, 64, 16, 4), span=SPAN, places=told)
-        (places if told else linear_start).begin(network, crops)
+        (cell_positions if told else linear_start).begin(network, crops)
         with torch.no_grad():
             psnr[told] = -10 * np.log10(float((network.eval()(x) - x).square().mean()))
     # the remaining error with places comes from the sigmoid, which is not exactly linear
