@@ -68,9 +68,13 @@ class ModelError(InputError):
 
 
 class OutputError(InputError):
-    """An output cannot be written. `full`: for lack of space, which may be temporary."""
+    """An output cannot be written.
+
+    `full`: for lack of space, which may be temporary. `place`: nothing can be written there, whatever it is; true where `full` is.
+    """
 
     full = False
+    place = False
 
 
 class MissingDependencyError(InputError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.formats import FORMATS, enmap, envi, geotiff_sidecars
+from edgefuse.util.files import is_file
 
 EFZ = ".efz"
 _UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")  # names that programs give to files that they still write
@@ -79,7 +81,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
         beside = [path.with_name(path.name + ".json")]
     elif suffix not in _OWN:
         beside = [envi.header_of(path)]
-    return (path, *(p for p in beside if p is not None and p != path and p.is_file()))
+    return (path, *(p for p in beside if p is not None and p != path and is_file(p)))
 
 
 def shared_by(path: Path) -> tuple[Path, ...]:
@@ -93,8 +95,10 @@ def shared_by(path: Path) -> tuple[Path, ...]:
 def group(paths: Iterable[Path]) -> Listing:
     """Group the files of one folder into cubes. Hidden files, and names that say that the file is not finished, are left out."""
     files = [p for p in paths if not p.name.startswith(".") and p.suffix.lower() not in _UNFINISHED]
-    regular = [p for p in files if p.is_file()]
-    listing = Listing(passed_over={p: "is not a regular file" for p in files if p not in set(regular) and not p.is_dir()})
+    regular = [p for p in files if is_file(p)]
+    others = set(files) - set(regular)
+    # not Path.is_dir, which raises an error for some names
+    listing = Listing(passed_over={p: "is not a regular file" for p in files if p in others and not os.path.isdir(p)})  # noqa: PTH112
     chosen, reasons = _envi(regular)
     for path in regular:
         suffix = path.suffix.lower()
@@ -130,7 +134,17 @@ def _envi(paths: list[Path]) -> tuple[set[Path], dict[Path, str]]:
 def _promised(header: Path) -> int:
     """Return the bytes of the samples by an ENVI header, or -1 if it can't be read."""
     try:
-        return envi.layout_of(header)[0].end
+        status = header.stat()
+    except OSError:
+        return -1
+    return _promised_by(header, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@functools.lru_cache(4096)
+def _promised_by(header: Path, *_state: int) -> int:
+    # a folder is listed again and again, and a header of megabytes takes seconds
+    try:
+        return envi.promised(header)
     except CubeError:
         return -1
 

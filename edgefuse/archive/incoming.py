@@ -102,8 +102,8 @@ class IncomingCubes:
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
-                    # gone meanwhile
-                    with contextlib.suppress(FileNotFoundError):
+                    # gone meanwhile, or a link that leads nowhere or in a circle
+                    with contextlib.suppress(OSError):
                         status = entry.stat()
                         states[entry.name] = status.st_size, status.st_mtime_ns, status.st_ino
         except OSError as e:

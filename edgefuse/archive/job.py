@@ -57,8 +57,8 @@ def renamed(name: str, form: str | None) -> str:
 def run(job: Job, beat: Beat | None = None) -> dict[str, Any]:
     """Run a job and return its record. Raises only for bugs in EdgeFuse.
 
-    The record's `state` is "done", "bad" (the source is unusable; `message` says why), "full" (no disk space for the target; try again
-    later) or "changed" (the source changed while it was read).
+    The record's `state` is "done", "bad" (the source is unusable, or with `place` nothing can be written; `message` says why), "full" (no
+    disk space for the target; try again later) or "changed" (the source changed while it was read).
 
     beat: progress callback with the bytes done and the total bytes.
     """
@@ -79,7 +79,7 @@ def run(job: Job, beat: Beat | None = None) -> dict[str, Any]:
             return record | {"state": "changed", "message": f"{job.source} changed while it was read"}
         primary, *secondary = (_target_facts(target, job.folder, beat) for target in job.targets)
     except OutputError as e:
-        return record | {"state": "full" if e.full else "bad", "message": str(e)}
+        return record | {"state": "full" if e.full else "bad", "message": str(e), **({"place": True} if e.place else {})}
     except EdgeFuseError as e:
         return record | {"message": str(e)}
     except OSError as e:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class Manifest:
         self._offsets[record["name"]] = offset
         target = record.get("target")
         if record["state"] == "done" and isinstance(target, dict) and isinstance(target.get("file"), str):
-            self._targets.add(target["file"])
+            self._targets.add(_folded(target["file"]))
 
     def record(self, name: str) -> dict[str, Any] | None:
         """Return the last record of a name, or None. Raises OSError."""
@@ -137,8 +138,11 @@ class Manifest:
             return False
 
     def taken(self, file: str) -> bool:
-        """Return whether `file`, a path relative to the folder, is the target of a record; another cube must not overwrite it."""
-        return file in self._targets
+        """Return whether `file`, a path relative to the folder, is the target of a record; another cube must not overwrite it.
+
+        Names that differ by case, or by how an accent is coded, are one: on some file systems they are one file.
+        """
+        return _folded(file) in self._targets
 
     def close(self) -> None:
         self._file.close()
@@ -148,6 +152,10 @@ class Manifest:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _without_digest(facts: dict[str, Any]) -> dict[str, Any]:

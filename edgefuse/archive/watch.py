@@ -8,6 +8,7 @@ manifest lists is complete.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 import time
@@ -23,7 +24,7 @@ from edgefuse.archive.compression import CompressionJob
 from edgefuse.archive.examination import Examiner
 from edgefuse.archive.grouping import EFZ
 from edgefuse.archive.incoming import IncomingCubes
-from edgefuse.archive.manifest import Manifest
+from edgefuse.archive.manifest import Manifest, sha256
 from edgefuse.archive.processes import LimitedPool, TaskError
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.hyperspectral.quality import Quality
@@ -41,8 +42,8 @@ Say = Callable[[str], None]
 class Counts:
     """Counters since the start.
 
-    bad: unusable cubes; set_aside: (name, reason) of the first 100. full: attempts that met a full disk. kept: originals that were to be
-    deleted, and stay as something in them would be lost; stayed: (name, reason) of the first 100.
+    bad: unusable cubes; set_aside: (name, reason) of the first 100. full: attempts at which nothing could be written, as on a full disk.
+    kept: originals that were to be deleted, and stay as something in them would be lost; stayed: (name, reason) of the first 100.
     """
 
     done: int = 0
@@ -134,25 +135,43 @@ class Watch:
         return CompressionJob("compress", path.name, path, self._unused_target(path.name), folder, self._quality)
 
     def _unused_target(self, name: str) -> Path:
-        """Return an unused target for the cube `name`; an earlier target of that name may be the only copy of its cube."""
-        number = 1
-        while self._manifest.taken(target := name + (f".{number}" if number > 1 else "") + EFZ):
-            number += 1
-        return self._manifest.folder / target
+        """Return an unused target for the cube `name`; an earlier target of that name may be the only copy of its cube.
+
+        So may a file that the manifest does not list: its line may be lost, or of another program.
+        """
+        return next(t for t in self._targets(name) if not self._manifest.taken(t.name) and not os.path.lexists(t))
+
+    def _targets(self, name: str) -> Iterator[Path]:
+        """Yield NAME.efz, NAME.2.efz, NAME.3.efz, ..."""
+        for number in itertools.count(1):
+            yield self._manifest.folder / (name + (f".{number}" if number > 1 else "") + EFZ)
+
+    def _take_over(self, name: str, record: dict[str, Any]) -> None:
+        """Put a new target in the place of a file of the same bytes that the manifest does not list: the same, as a kill left it."""
+        made = self._manifest.folder / record["target"]["file"]
+        for earlier in itertools.takewhile(lambda target: target != made, self._targets(name)):
+            with contextlib.suppress(OSError):
+                same = not self._manifest.taken(earlier.name) and earlier.stat().st_size == record["target"]["bytes"]
+                if same and sha256(earlier) == record["target"]["sha256"]:
+                    made.replace(earlier)
+                    record["target"]["file"] = earlier.name
+                    sync_folder(self._manifest.folder)
+                    return
 
     def _compress(self, path: Path, beat: Callable[[], None]) -> OutputError | None:
         """Compress one cube. Returns the error if the disk is full, else None."""
         record = self._record(path, beat)
         if record is None:
             return None
-        full: OutputError | None = OutputError(record["message"]) if record["state"] == "full" else None
+        full: OutputError | None = OutputError(record["message"]) if record["state"] == "full" or record.get("place") else None
         if record["state"] == "done":
+            self._take_over(path.name, record)
             if self._delete and (why := self._reason_to_keep(path, record)):
                 record["original"] = {"state": "kept", "message": why}
             try:
                 self._manifest.append(record)
             except OutputError as e:
-                if not e.full:
+                if not e.place:
                     raise
                 full = e
         if full is not None:
@@ -194,7 +213,7 @@ class Watch:
             reasons.append(f"it also has, which is not kept: {'; '.join(not_kept)}")
         if fills := [f"{fill['value']:.9g}" for fill in figures.get("likely_fills", [])]:
             reasons.append(f"{', '.join(fills)} may stand for missing samples: give --nodata VALUE, or --nodata auto")
-        return "; ".join(reasons)
+        return "; ".join([*reasons, *figures.get("doubts", [])])
 
     def _finish(self, path: Path, beat: Callable[[], None]) -> bool:
         """Dismiss a finished cube; where requested, delete it if it is unchanged, its copy is intact, and nothing in it is lost.
@@ -224,8 +243,8 @@ class Watch:
         self._in_use.pop(path, None)
         if not deleted:
             # the cube changed or its copy is damaged: compress it again
-            self._manifest.append({**record, "state": "stale"})
             self._incoming.undismiss(path)
+            self._note({**record, "state": "stale"})
             return False
         self.counts.deleted += 1
         return True
@@ -241,11 +260,21 @@ class Watch:
     def _keep(self, path: Path, record: dict[str, Any], why: str) -> None:
         """Leave an original where it is, with the reason in the manifest and the report."""
         if record.get("original") != (kept := {"state": "kept", "message": why}):
-            self._manifest.append({**record, "original": kept})
+            self._note({**record, "original": kept})
         self.counts.kept += 1
         if len(self.counts.stayed) < _MAX_LISTED:
             self.counts.stayed.append((path.name, why))
         self._say(f"{path.name} is not deleted: {why}")
+
+    def _note(self, record: dict[str, Any]) -> None:
+        """Append a record that can be made again: where nothing can be written now, it is, at the next start."""
+        try:
+            self._manifest.append(record)
+        except OutputError as e:
+            if not e.place:
+                raise
+            self._retry_at = time.monotonic() + _RETRY_FULL_S
+            self._say(f"{e}; the manifest does not have what became of {record['name']}")
 
     def _give_up(self, path: Path, why: str, move: bool) -> None:
         """Count an unusable cube and, with `move`, move its files to the folder `bad` under unused names."""
@@ -258,7 +287,7 @@ class Watch:
         try:
             self._manifest.append(record)
         except OutputError as e:
-            if not (e.full and move):
+            if not (e.place and move):
                 raise
             return
         self._incoming.dismiss(path)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import ModelError
 from edgefuse.frames import FramePair
 from edgefuse.fusion import colour
-from edgefuse.runtimes.onnx import import_onnxruntime
+from edgefuse.runtimes.onnx import checked, import_onnxruntime
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
@@ -56,7 +56,7 @@ class Peer:
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            data = path.read_bytes()
+            data = checked(path.read_bytes(), path)
         except OSError as e:
             raise ModelError(f"{path}: {e.strerror}; give a peer's .onnx file") from None
         try:

@@ -40,7 +40,8 @@ def compress_file(
 
     threads: tiles that are coded at a time; 0: as many as cores and memory allow. The file is the same for any number.
     choice: part of the cube, and its wavelengths; None: all as it is. nodata and likely fill values: `Quality.nodata`. The report names
-    likely fill values that are not declared as `likely_fills`, and a target that was missed with `allow_miss` as `missed`.
+    likely fill values that are not declared as `likely_fills`, a target that was missed with `allow_miss` as `missed`, and a peak with
+    which more may be lost than was meant in `doubts`.
 
     Raises CubeError (the cube, or a target that is not reached), OutputError (the target), SettingsError, EdgeFuseError if the written file
     does not decode to what was promised.
@@ -72,12 +73,12 @@ def compress_cube(
         verified = verify(source, info, temporary, quality, beat, threads) if check else None
         decode_s = time.perf_counter() - encoded
         size = temporary.stat().st_size
-        if verified is not None:
-            report_doubts(source.path, verified, quality)
+        doubts = [] if verified is None else report_doubts(source.path, verified, quality)
     report = {"cube": str(source.path), "format": source.form, "efz": str(target), "settings": quality.as_json()}
     figures = _figures(info, size, verified.measured if verified else None, encoded - began, decode_s if check else None)
     if verified is not None:
         figures |= {"missed": verified.missed} if verified.missed else {}
+        figures |= {"doubts": doubts} if doubts else {}
         figures |= {"likely_fills": [fill.as_json() for fill in verified.fills]} if verified.fills else {}
     return report | {"not_kept": list(source.unkept)} | figures
 

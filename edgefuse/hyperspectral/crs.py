@@ -12,6 +12,7 @@ import numpy as np
 
 from edgefuse.errors import CubeError, MissingDependencyError
 from edgefuse.util.arrays import Float64Array
+from edgefuse.util.native_stderr import native_stderr
 
 Converter = Callable[[Float64Array], Float64Array]
 """Converts coordinates (n, 2), x and y, from one system to another; infinite where there is no such point."""
@@ -38,7 +39,9 @@ def parsed(text: str) -> Any:
     # `from_string` recognises WKT only by a closing bracket at the end
     for parse in (CRS.from_string, CRS.from_wkt) if "[" in text else (CRS.from_string,):
         try:
-            return parse(text, morph_from_esri_dialect=True)
+            # GDAL writes what it does not understand to standard error
+            with native_stderr():
+                return parse(text, morph_from_esri_dialect=True)
         except Exception:  # rasterio raises many kinds for malformed JSON and PROJ strings
             continue
     return None

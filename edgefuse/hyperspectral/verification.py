@@ -123,8 +123,12 @@ def _missed(quality: Quality, measured: Spectral, bpppc: float) -> str:
     return ""
 
 
-def report_doubts(path: Path, result: Verified, quality: Quality) -> None:
-    """Log warnings of undeclared fill values, and of a peak that does not fit the samples. Raises CubeError for a missed target."""
+def report_doubts(path: Path, result: Verified, quality: Quality) -> list[str]:
+    """Log warnings of undeclared fill values, and of a peak that does not fit the samples. Raises CubeError for a missed target.
+
+    Returns why more may be lost than was meant, a sentence each: a reason to keep the original.
+    """
+    lost: list[str] = []
     if result.fills:
         _logger.warning(
             "%s: %s: likely a fill value that the file does not declare; it is kept exactly and does not count in the quality. "
@@ -139,7 +143,10 @@ def report_doubts(path: Path, result: Verified, quality: Quality) -> None:
             "%s: the largest sample is %.4g, but the peak of the PSNR is %.4g: %s. Give --peak in the samples' unit",
             path, result.magnitude, peak, "more is lost than the PSNR suggests" if ratio < 1 else effect,
         )  # fmt: skip
+        if clips or ratio < 1:
+            lost.append(f"its largest sample is {result.magnitude:.4g}, and the peak of the quality {peak:.4g}: give --peak")
     if result.missed:
         if not quality.allow_miss:
             raise CubeError(result.missed)
         _logger.warning("%s", result.missed)
+    return lost

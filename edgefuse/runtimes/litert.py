@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import MissingDependencyError, ModelError
+from edgefuse.runtimes import tflite_graph
 from edgefuse.runtimes.base import Arrays, Runtime
+from edgefuse.runtimes.graph import Limiter
 from edgefuse.util.native_stderr import native_stderr
 from edgefuse.zoo import Card, ModelFile
 
@@ -23,7 +25,8 @@ class LitertRuntime(Runtime):
     def __init__(self, card: Card, file: ModelFile, threads: int) -> None:
         interpreter, _ = _import()
         # the interpreter reads from this buffer as long as it lives
-        self._content = file.verified()
+        self._content, self._path = file.verified(), file.path
+        self._limiter = Limiter(file.path, tflite_graph.read, self._content)
         try:
             # suppress its start-up log; errors are raised as exceptions, too
             with native_stderr():
@@ -49,15 +52,24 @@ class LitertRuntime(Runtime):
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         shapes = {name: array.shape for name, array in inputs.items()}
         if shapes != self._shapes:
-            with native_stderr():
-                for name, index in self._inputs.items():
-                    self._interpreter.resize_tensor_input(index, shapes[name])
-                self._interpreter.allocate_tensors()
-            self._shapes = shapes
-        for name, index in self._inputs.items():
-            self._interpreter.set_tensor(index, inputs[name])
-        self._interpreter.invoke()
-        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+            self._limiter.check({str(index): shapes[name] for name, index in self._inputs.items()})
+        try:
+            if shapes != self._shapes:
+                self._resize(shapes)
+            for name, index in self._inputs.items():
+                self._interpreter.set_tensor(index, inputs[name])
+            self._interpreter.invoke()
+            return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+        except (ValueError, RuntimeError) as e:
+            sizes = ", ".join(map(str, shapes.values()))
+            raise ModelError(f"{self._path}: LiteRT can't run it on {sizes} ({str(e).splitlines()[0][:160]})") from e
+
+    def _resize(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        with native_stderr():
+            for name, index in self._inputs.items():
+                self._interpreter.resize_tensor_input(index, shapes[name])
+            self._interpreter.allocate_tensors()
+        self._shapes = shapes
 
 
 def _import() -> tuple[Any, str]:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import MissingDependencyError, ModelError
+from edgefuse.runtimes import onnx_graph
 from edgefuse.runtimes.base import Arrays, Runtime
+from edgefuse.runtimes.graph import Limiter
 from edgefuse.zoo import Card, ModelFile
 
 # of a tensor whose values are in another file: key of an entry in protobuf (field 1, 8 bytes)
@@ -35,11 +37,11 @@ class OnnxRuntime(Runtime):
         # spinning threads heat a Pi's cores without benefit
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        data, self._path = checked(file.verified(), file.path), file.path
+        self._limiter = Limiter(file.path, onnx_graph.read, data)
         try:
-            self._session = ort.InferenceSession(checked(file.verified(), file.path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as e:
-            if isinstance(e, ModelError):
-                raise
             raise ModelError(f"{file.path}: onnxruntime {ort.__version__} can't load it ({str(e).splitlines()[0][:160]})") from e
         self._outputs = [o.name for o in self._session.get_outputs()]
 
@@ -48,7 +50,12 @@ class OnnxRuntime(Runtime):
         return str(import_onnxruntime().__version__)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+        self._limiter.check({name: array.shape for name, array in inputs.items()})
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+        except Exception as e:  # its own types, which are not documented
+            sizes = ", ".join(str(array.shape) for array in inputs.values())
+            raise ModelError(f"{self._path}: onnxruntime can't run it on {sizes} ({str(e).splitlines()[0][:160]})") from e
 
 
 def checked(data: bytes, path: Path) -> bytes:

@@ -29,11 +29,16 @@ _MESSAGES = {
 }
 
 
+# the fault of the place, not of the file that is written there
+_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.EMFILE, errno.ENFILE)
+
+
 def output_error(path: Path | str, error: OSError) -> OutputError:
     """Convert `error` to a one-line OutputError: path, cause, remedy."""
     message = _MESSAGES.get(error.errno or 0, f"{error.strerror or error}; choose another place")
     converted = OutputError(f"cannot write {path}: {message}")
     converted.full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    converted.place = error.errno in _OF_THE_PLACE
     return converted
 
 
@@ -102,6 +107,14 @@ def _check_kind(path: Path | str) -> None:
         raise IsADirectoryError(errno.EISDIR, "is a folder")
     if not stat.S_ISREG(mode):
         raise OSError(errno.ENODEV, "is a device or a pipe")
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file, or a link to one, is at `path`; False where its name is too long, or nobody may look."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+    except (OSError, ValueError):
+        return False
 
 
 def unused(path: Path, sign: str = "-", number: int = 1) -> Path:

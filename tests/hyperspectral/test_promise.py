@@ -94,6 +94,10 @@ def test_a_peak_that_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCapt
     report = compress.compress_file(path, tmp_path / "a.efz", Quality(psnr=45))
     assert report["quality"]["psnr_db"] == "inf" or report["quality"]["psnr_db"] >= 45
     assert "Give --peak in the samples' unit" in caplog.text
+    # where more is lost than the figure suggests, an original stays
+    assert report.get("doubts", []) == (
+        [] if scale > 1 else [f"its largest sample is {cube.max():.4g}, and the peak of the quality 1: give --peak"]
+    )
     caplog.clear()
     report = compress.compress_file(path, tmp_path / "a.efz", Quality(psnr=45, peak=float(cube.max())))
     assert not caplog.text

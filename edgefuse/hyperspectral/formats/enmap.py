@@ -8,6 +8,7 @@ from typing import Any
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, finite
+from edgefuse.util.files import is_file
 
 _IMAGE, _XML = "-SPECTRAL_IMAGE", "-METADATA"
 _FIELDS = {"wavelengths": "wavelengthCenterOfBand", "fwhm": "FWHMOfBand", "gain": "GainOfBand", "offset": "OffsetOfBand"}
@@ -25,7 +26,7 @@ def metadata_of(image: Path) -> Path | None:
     """Return ...-METADATA.XML beside ...-SPECTRAL_IMAGE.TIF; None if the file is not an EnMAP image or has no metadata."""
     if name := metadata_name(image):
         for beside in (image.with_name(name), image.with_name(name[: -len(".XML")] + ".xml")):
-            if beside.is_file():
+            if is_file(beside):
                 return beside
     return None
 

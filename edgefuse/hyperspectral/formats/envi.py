@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import envi_header, replace_file_pair
 from edgefuse.hyperspectral.formats.flat import FlatReader, FlatSink, FlatSource, FlatWriter, Layout
-from edgefuse.util.files import output_error
+from edgefuse.util.files import is_file, output_error
 
 SAMPLES = ("", ".img", ".dat", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cube", ".envi", ".hsi")
 
@@ -18,11 +20,11 @@ SAMPLES = ("", ".img", ".dat", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cube", 
 def header_of(path: Path) -> Path | None:
     """Return the header of a samples' file (NAME.hdr or NAME.img.hdr, .hdr in any case), `path` if it is a header, or None."""
     if path.suffix.lower() == ".hdr":
-        return path if path.is_file() else None
+        return path if is_file(path) else None
     for name in (path.name, path.stem):
         for suffix in (".hdr", ".HDR", ".Hdr"):
             candidate = path.with_name(name + suffix)
-            if candidate != path and candidate.is_file():
+            if candidate != path and is_file(candidate):
                 return candidate
     return None
 
@@ -32,7 +34,7 @@ def samples_of(header: Path) -> Path | None:
     for suffix in SAMPLES:
         for variant in (suffix, suffix.upper()):
             candidate = header.with_name(header.stem + variant)
-            if candidate.is_file() and candidate != header:
+            if is_file(candidate) and candidate != header:
                 return candidate
     return None
 
@@ -40,7 +42,7 @@ def samples_of(header: Path) -> Path | None:
 def _shared(header: Path, path: Path) -> bool:
     """Return whether a header NAME.hdr may also be that of other samples than `path`: of NAME with another suffix."""
     names = {header.stem + variant for suffix in SAMPLES for variant in (suffix, suffix.upper())} - {path.name}
-    return any(header.with_name(name).is_file() for name in names)
+    return any(is_file(header.with_name(name)) for name in names)
 
 
 def layout_of(header: Path) -> tuple[Layout, CubeInfo]:
@@ -49,17 +51,34 @@ def layout_of(header: Path) -> tuple[Layout, CubeInfo]:
     return layout, info
 
 
-def _read(header: Path) -> tuple[Layout, CubeInfo, tuple[str, ...]]:
+def promised(header: Path) -> int:
+    """Return the bytes that the samples of a header have. Raises CubeError."""
+    with _named(header):
+        return envi_header.layout(envi_header.fields(_text(header))).end
+
+
+def _text(header: Path) -> bytes:
+    with open(header, "rb") as f:
+        return f.read(envi_header.LARGEST + 1)
+
+
+@contextmanager
+def _named(header: Path) -> Iterator[None]:
+    """Name the header in errors."""
     try:
-        with open(header, "rb") as f:
-            data = f.read(envi_header.LARGEST + 1)
-        fields = envi_header.fields(data)
-        layout = envi_header.layout(fields)
-        return layout, envi_header.info(fields, layout), envi_header.unkept(data, fields)
+        yield
     except OSError as e:
         raise CubeError(f"cannot read {header}: {e.strerror}") from None
     except CubeError as e:
         raise CubeError(f"{header}: {e}; correct the header") from None
+
+
+def _read(header: Path) -> tuple[Layout, CubeInfo, tuple[str, ...]]:
+    with _named(header):
+        data = _text(header)
+        fields = envi_header.fields(data)
+        layout = envi_header.layout(fields)
+        return layout, envi_header.info(fields, layout), envi_header.unkept(data, fields)
 
 
 class EnviSource(FlatSource):

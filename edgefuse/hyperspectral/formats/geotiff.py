@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -40,10 +42,27 @@ def library() -> Any:
 
 @contextmanager
 def _quiet(rasterio: Any) -> Iterator[None]:
-    """GDAL environment with a bounded cache and without warnings for cubes without a georeference."""
+    """GDAL environment with a bounded cache, and without warnings for cubes without a georeference.
+
+    A message of GDAL that quotes a damaged file may be no UTF-8; rasterio then writes a traceback to standard error, and goes on.
+    """
+    hooks = sys.excepthook, sys.unraisablehook
+
+    def raised(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if kind is not UnicodeDecodeError:
+            hooks[0](kind, error, trace)
+
+    def unraisable(found: sys.UnraisableHookArgs) -> None:
+        if found.exc_type is not UnicodeDecodeError:
+            hooks[1](found)
+
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        yield
+        sys.excepthook, sys.unraisablehook = raised, unraisable
+        try:
+            yield
+        finally:
+            sys.excepthook, sys.unraisablehook = hooks
 
 
 class TiffSource(CubeSource):

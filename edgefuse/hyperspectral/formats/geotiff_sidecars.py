@@ -7,6 +7,7 @@ from pathlib import Path
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import envi, envi_header
+from edgefuse.util.files import is_file
 
 _WORLD = (".tfw", ".TFW", ".tifw", ".tiffw", ".wld")
 
@@ -27,7 +28,7 @@ def header_of(path: Path) -> Path | None:
 def companions(path: Path) -> list[Path]:
     """Return the files beside a GeoTIFF that GDAL reads with it: metadata, an external mask, overviews, a world file."""
     names = [path.name + ending for ending in (".aux.xml", ".msk", ".ovr")] + [path.stem + ending for ending in _WORLD]
-    return [beside for name in names if (beside := path.with_name(name)).is_file()]
+    return [beside for name in names if is_file(beside := path.with_name(name))]
 
 
 def described(header: Path, info: CubeInfo) -> CubeInfo | None:

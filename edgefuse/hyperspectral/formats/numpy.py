@@ -21,21 +21,24 @@ from edgefuse.hyperspectral.cube import FIELDS, CubeInfo
 from edgefuse.hyperspectral.formats import replace_file_pair
 from edgefuse.hyperspectral.formats.base import CubeSink, Window
 from edgefuse.hyperspectral.formats.flat import BIP, FORTRAN, FlatReader, FlatSink, FlatSource, FlatWriter, Layout
-from edgefuse.util.files import check_space, output_error
+from edgefuse.util.files import check_space, is_file, output_error
 from edgefuse.util.spool import spool_folder
 
+_MAX_HEAD = 1 << 14  # bytes of a .npy header; NumPy takes at most 10,000 characters
 _MAX_JSON = 1 << 25  # maximum bytes of the metadata, of 4 bytes per character in a .npz
 
 
 def npy_layout(file: IO[bytes], name: object) -> Layout:
     """Read the layout from a .npy header. Raises CubeError unless the array is numeric and has three axes (or two: one band)."""
+    # NumPy reads as much as a header claims to have before it looks at it, up to 4 GB that a .npz may hold in a few megabytes
+    head = io.BytesIO(file.read(_MAX_HEAD))
     try:
-        version = npy.read_magic(file)
+        version = npy.read_magic(head)
         if version not in ((1, 0), (2, 0), (3, 0)):
             raise ValueError(f"version {version}")
         # version 3 differs from 2 only in the encoding of field names, which a cube lacks
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = read(head)
         if len(shape) == 2:
             shape = (*shape, 1)
         height, width, bands = shape
@@ -44,7 +47,7 @@ def npy_layout(file: IO[bytes], name: object) -> Layout:
         raise CubeError(f"{name}: {e}") from None
     except Exception as e:  # NumPy does not document its errors for hostile headers
         raise CubeError(f"{name} is not a NumPy file with a cube ({str(e)[:120]})") from None
-    return Layout((height, width, bands), dtype, FORTRAN if fortran else BIP, file.tell())
+    return Layout((height, width, bands), dtype, FORTRAN if fortran else BIP, head.tell())
 
 
 def npy_head(info: CubeInfo) -> bytes:
@@ -80,7 +83,7 @@ class NpySource(FlatSource):
             raise CubeError(f"{path}: a .npy file holds one array; omit --dataset")
         self.path = path
         sidecar = _sidecar(path)
-        self._metadata_path = sidecar if sidecar.is_file() else None
+        self._metadata_path = sidecar if is_file(sidecar) else None
         try:
             with open(path, "rb") as f:
                 layout = npy_layout(f, path)
@@ -123,7 +126,7 @@ class NpySink(FlatSink):
     def publish(self) -> None:
         sidecar = _sidecar(self.path)
         text = f"{self._metadata_text}\n".encode() if self._metadata_text else None
-        replace_file_pair.replace(self.part, self.path, sidecar, text, sidecar if sidecar.is_file() else None)
+        replace_file_pair.replace(self.part, self.path, sidecar, text, sidecar if is_file(sidecar) else None)
 
 
 class NpzSource(FlatSource):

@@ -92,6 +92,14 @@ def npz_text(path: Path) -> None:
         archive.writestr("info.npy", text.getvalue() + b"x" * 64)
 
 
+def npz_head(path: Path) -> None:
+    """An array whose .npy header claims 256 MB of text, which is there: NumPy reads it before it looks at it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("cube.npy", "w") as member:
+        member.write(b"\x93NUMPY\x02\x00" + struct.pack("<I", 1 << 28))
+        for piece in _zeros(1 << 28):
+            member.write(piece)
+
+
 def sidecar(path: Path) -> None:
     np.save(path, np.zeros((2, 3, 4), np.uint8))
     path.with_name(path.name + ".json").write_text('{"x":[' + ",".join(["{}"] * 5_000_000) + "]}")
@@ -114,6 +122,7 @@ BOMBS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "HDF5 chunk with a checksum": ("a.h5", lambda path: hdf5_chunk(path, 1 << 30, True)),
     "HDF5 chunk of the whole cube": ("a.h5", hdf5_large_chunk),
     "NPZ text": ("a.npz", npz_text),
+    "NPZ header": ("a.npz", npz_head),
     "NPY metadata": ("a.npy", sidecar),
     "ENVI header": ("a.img", envi),
 }

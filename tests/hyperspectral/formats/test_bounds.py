@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -180,3 +181,14 @@ def test_a_matlab_text_is_read_in_both_byte_orders(tmp_path: Path) -> None:
         with open_cube(path) as source:
             assert source[:].ravel(order="F").tolist() == [0, 1, 2, 3, 4, 5]
             assert source.info.metadata == {"a": "b"}
+
+
+def test_a_message_that_is_no_utf_8_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """GDAL quotes the text of a damaged file."""
+    path = Path(__file__).resolve().parents[4] / "shared/cases/attack/nonfinite_gain.tif"
+    if not path.is_file():
+        pytest.skip("../shared/cases is not here")
+    shutil.copy(path, tmp_path / "a.tif")
+    with pytest.raises(CubeError, match="not finite"):
+        open_cube(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""
