@@ -252,6 +252,29 @@ def reshaped(wanted: Sequence[int]) -> Sizes:
     return sizes
 
 
+def sliced(ranges: Mapping[int, slice]) -> Sizes:
+    """Size of a part of a tensor. ranges: by axis."""
+    if any(part.step == 0 for part in ranges.values()):
+        raise ValueError("a slice with steps of 0")
+
+    def sizes(given: Sequence[Shape]) -> Shape:
+        made = list(given[0])
+        for axis, part in ranges.items():
+            at = _axis(axis, given[0])
+            made[at] = len(range(*part.indices(given[0][at])))
+        return tuple(made)
+
+    return sizes
+
+
+def product(given: Sequence[Shape]) -> Shape:
+    """Size of a product of two matrices, or of stacks of them that are broadcast."""
+    first, second = given[:2]
+    if min(len(first), len(second)) < 2 or first[-1] != second[-2]:
+        raise ValueError(f"a product of tensors of {first} and {second}")
+    return (*broadcast([first[:-2], second[:-2]]), first[-2], second[-1])
+
+
 def resized(height: int, width: int) -> Sizes:
     """Size of a picture (n, height, width, channels) that is scaled to a fixed size."""
     return lambda given: (given[0][0], height, width, given[0][-1])

@@ -234,9 +234,106 @@ def _padding(node: _Node) -> Sizes:
     return graph.padded([a + b for a, b in zip(whole[:half], whole[half:], strict=True)])
 
 
+def _constants(node: _Node, name: str, index: int) -> tuple[int, ...] | None:
+    """Return whole numbers that are an attribute in older files and a constant input in newer ones; None if they are left out."""
+    given = node.numbers.get(name) or node.values(index)
+    return None if given is None else tuple(int(v) for v in given)
+
+
+def _reshaping(node: _Node) -> Sizes:
+    wanted = _constants(node, "shape", 1)
+    if wanted is None or node.number("allowzero", 0):
+        raise ValueError("Reshape: its shape is not known")
+
+    def sizes(given: Sequence[Shape]) -> Shape:
+        if any(n == 0 and k >= len(given[0]) for k, n in enumerate(wanted)):
+            raise ValueError(f"Reshape of {given[0]} to {wanted}")
+        # 0 keeps a size
+        return graph.reshaped([n or given[0][k] for k, n in enumerate(wanted)])(given)
+
+    return sizes
+
+
+def _flattening(node: _Node) -> Sizes:
+    axis = node.number("axis", 1)
+
+    def sizes(given: Sequence[Shape]) -> Shape:
+        if not -len(given[0]) <= axis <= len(given[0]):
+            raise ValueError(f"Flatten of {given[0]} at axis {axis}")
+        return math.prod(given[0][:axis]), math.prod(given[0][axis:])
+
+    return sizes
+
+
+def _squeezing(node: _Node) -> Sizes:
+    axes = _constants(node, "axes", 1)
+
+    def sizes(given: Sequence[Shape]) -> Shape:
+        rank = len(given[0])
+        chosen = {k for k, n in enumerate(given[0]) if n == 1} if axes is None else {a % rank for a in axes if -rank <= a < rank}
+        if (axes is not None and len(chosen) != len(axes)) or any(given[0][k] != 1 for k in chosen):
+            raise ValueError(f"Squeeze of {given[0]} along {axes}")
+        return tuple(n for k, n in enumerate(given[0]) if k not in chosen)
+
+    return sizes
+
+
+def _unsqueezing(node: _Node) -> Sizes:
+    axes = _constants(node, "axes", 1)
+    if axes is None or len(axes) > graph.MAX_RANK:
+        raise ValueError("Unsqueeze: its axes are not known")
+
+    def sizes(given: Sequence[Shape]) -> Shape:
+        rank = len(given[0]) + len(axes)
+        chosen = {a % rank for a in axes if -rank <= a < rank}
+        if len(chosen) != len(axes):
+            raise ValueError(f"Unsqueeze of {given[0]} along {axes}")
+        rest = iter(given[0])
+        return tuple(1 if k in chosen else next(rest) for k in range(rank))
+
+    return sizes
+
+
+def _slicing(node: _Node) -> Sizes:
+    starts, ends, axes, steps = (_constants(node, name, k) for k, name in enumerate(("starts", "ends", "axes", "steps"), 1))
+    if starts is None or ends is None:
+        raise ValueError("Slice: its range is not known")
+    axes, steps = axes or tuple(range(len(starts))), steps or (1,) * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) == len(set(axes)):
+        raise ValueError(f"Slice from {starts} to {ends} along {axes}")
+    return graph.sliced({axis: slice(*part) for axis, *part in zip(axes, starts, ends, steps, strict=True)})
+
+
+def _splitting(node: _Node) -> Sizes:
+    axis, count = node.number("axis", 0), len(node.outputs)
+    parts = _constants(node, "split", 1)
+    if parts is not None and (len(parts) != count or len(set(parts)) > 1):
+        raise ValueError("Split into parts of several sizes is not supported")
+
+    def sizes(given: Sequence[Shape]) -> Shape:
+        whole = given[0][axis] if -len(given[0]) <= axis < len(given[0]) else -1
+        if whole < 0 or whole % count or (parts is not None and parts[0] * count != whole):
+            raise ValueError(f"Split of {given[0]} into {count} parts along axis {axis}")
+        return graph.sliced({axis: slice(0, whole // count)})(given)
+
+    return sizes
+
+
+def _gemm(node: _Node) -> Sizes:
+    turned = bool(node.number("transA", 0)), bool(node.number("transB", 0))
+
+    def sizes(given: Sequence[Shape]) -> Shape:
+        if len(given) < 2 or len(given[0]) != 2 or len(given[1]) != 2:
+            raise ValueError(f"Gemm of {', '.join(map(str, given))}")
+        return graph.product([shape[::-1] if turn else shape for shape, turn in zip(given, turned, strict=False)])
+
+    return sizes
+
+
 _SAME = (
-    "Abs", "Ceil", "Clip", "DequantizeLinear", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu",
-    "Log", "Neg", "PRelu", "QuantizeLinear", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Softmax", "Softplus", "Sqrt", "Tanh",
+    "Abs", "Cast", "Ceil", "Clip", "DequantizeLinear", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Log", "Neg", "PRelu", "QuantizeLinear", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Softmax", "Softplus",
+    "Sqrt", "Tanh",
 )  # fmt: skip
 _BROADCAST = "Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "Sub", "Sum"
 _OPERATIONS: dict[str, Callable[[_Node], Sizes]] = {
@@ -250,10 +347,18 @@ _OPERATIONS: dict[str, Callable[[_Node], Sizes]] = {
     "Conv": _convolution,
     "DepthToSpace": lambda node: graph.rearranged(node.number("blocksize", 0), 1, True),
     "InstanceNormalization": lambda node: graph.same,
+    "Flatten": _flattening,
+    "Gemm": _gemm,
+    "MatMul": lambda node: graph.product,
     "Pad": _padding,
+    "Reshape": _reshaping,
     "Resize": _enlargement,
+    "Slice": _slicing,
     "SpaceToDepth": lambda node: graph.rearranged(node.number("blocksize", 0), 1, False),
+    "Split": _splitting,
+    "Squeeze": _squeezing,
     "Transpose": lambda node: graph.transposed(node.numbers.get("perm", ())),
+    "Unsqueeze": _unsqueezing,
 }
 
 

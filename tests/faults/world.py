@@ -148,7 +148,7 @@ class World:
         return 0
 
     def tracebacks(self) -> int:
-        """Number of tracebacks in the log, beside those of workers that told of an error and went on (edgefuse/util/worker.py), and of
+        """Number of tracebacks in the log, beside those of workers that told of an error and went on (edgefuse/util/restarting_thread.py), and of
         asyncio, which tells so that it can accept no connection for lack of descriptors."""
         lines = self.log_tail(10**7).splitlines()
         begins = [k for k, line in enumerate(lines) if line.strip().startswith("Traceback (most recent call last)")]

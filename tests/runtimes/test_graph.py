@@ -105,6 +105,52 @@ def test_a_sound_graph_makes_what_its_convolution_says() -> None:
         found.check({"x": (1, 2, 3200, 4100)}, 1 << 24)
 
 
+def whole(name: str, *values: int) -> bytes:
+    return tensor(name, (len(values),), struct.pack(f"<{len(values)}q", *values), 7)
+
+
+LAST = (1 << 63) - 1  # exporters write "to the end" so
+SHAPES = {
+    "Reshape": (node("Reshape", ("x", "n")), whole("n", 0, -1, 8), [(1, 2, 12, 8)], (1, 24, 8)),
+    "Flatten": (node("Flatten", ("x",), "y", number("axis", 2)), b"", [(1, 2, 12, 8)], (2, 96)),
+    "Squeeze": (node("Squeeze", ("x", "n")), whole("n", 0, -1), [(1, 2, 12, 1)], (2, 12)),
+    "Unsqueeze": (node("Unsqueeze", ("x", "n")), whole("n", 0, -1), [(2, 12)], (1, 2, 12, 1)),
+    "Slice": (node("Slice", ("x", "n", "m", "a", "s")), whole("n", 1, -4) + b"", [(1, 2, 12, 8)], (1, 1, 12, 2)),
+    "Split": (node("Split", ("x",), "y", number("axis", 1)), b"", [(1, 2, 12, 8)], (1, 2, 12, 8)),
+    "MatMul": (node("MatMul", ("x", "w")), tensor("w", (8, 3), floats(8, 3)), [(1, 2, 12, 8), (8, 3)], (1, 2, 12, 3)),
+    "Gemm": (node("Gemm", ("x", "w"), "y", number("transB", 1)), tensor("w", (3, 8), floats(3, 8)), [(4, 8), (3, 8)], (4, 3)),
+    "Cast": (node("Cast", ("x",), "y", number("to", 1)), b"", [(1, 2)], (1, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", SHAPES)
+def test_sizes_of_operations_that_detectors_end_with(op: str) -> None:
+    step, constant, given, made = SHAPES[op]
+    more = [whole("m", 2, LAST), whole("a", 1, 3), whole("s", 1, 2)] if op == "Slice" else []
+    found = onnx_graph.read(model(step, *([constant] if constant else []), *more))
+    assert found.steps[0].sizes(given) == made
+
+
+@pytest.mark.parametrize(
+    ("step", "constant", "says"),
+    [
+        (node("Reshape", ("x", "n")), whole("n", -1, -1), "a shape of"),
+        (node("Reshape", ("x", "n")), whole("n", 7), "as"),
+        (node("Reshape", ("x", "x")), b"", "not constants"),
+        (node("Squeeze", ("x", "n")), whole("n", 1), "Squeeze of"),
+        (node("Unsqueeze", ("x", "n")), whole("n", 9), "Unsqueeze of"),
+        (node("Slice", ("x", "n", "n", "n", "z")), whole("n", 0) + b"", "steps of 0"),
+        (node("Flatten", ("x",), "y", number("axis", 5)), b"", "at axis 5"),
+        (node("Split", ("x",), "y", number("axis", 5)), b"", "along axis 5"),
+        (node("MatMul", ("x", "n")), whole("n", 3), "a product of"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(step: bytes, constant: bytes, says: str) -> None:
+    more = [whole("z", 0)] if b"Slice" in step else []
+    with pytest.raises(ValueError, match=says):
+        onnx_graph.read(model(step, *([constant] if constant else []), *more)).check({"x": (1, 2, 12, 8)}, 1 << 30)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_onnx_graphs_are_refused(name: str) -> None:
     data, says = HOSTILE[name]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgefuse.util.arrays import Float64Array
 
-MULTIPLES, QUOTIENTS, CORRECTED = 3, 4, 6  # kinds of a band, after those of predictive_coder.py; 5 is in relative.py
+MULTIPLES, QUOTIENTS, CORRECTED = 3, 4, 6  # kinds of a band, after those of prediction_plan.py; 5 is in relative.py
 _FEWEST = 64  # samples of a band below which a grid takes more bytes than it saves
 _SAMPLED = 4096  # values of a band in which a grid is looked for
 _LEAST_STEP = 16  # of a grid, in rounding errors

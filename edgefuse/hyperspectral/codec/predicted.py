@@ -20,7 +20,7 @@ from edgefuse.hyperspectral.codec import entropy_coder, exact, number_grids, pre
 from edgefuse.hyperspectral.codec.extremes import extremes
 from edgefuse.hyperspectral.codec.number_grids import CORRECTED, MOST_CORRECTED, MULTIPLES, QUOTIENTS, Grid, Steps
 from edgefuse.hyperspectral.codec.outliers import Fill, Suspicion, find, suspected
-from edgefuse.hyperspectral.codec.predictive_coder import FLOATS, SIGNED, UNSIGNED, Skipped, Words
+from edgefuse.hyperspectral.codec.prediction_plan import FLOATS, SIGNED, UNSIGNED, Skipped, Words
 from edgefuse.hyperspectral.codec.words_apart import Area
 from edgefuse.util.arrays import Float64Array, Int32Array
 

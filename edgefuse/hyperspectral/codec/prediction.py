@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import entropy_coder, exact
-from edgefuse.hyperspectral.codec.predictive_coder import FLOATS, UNSIGNED, Plan, Skipped, Words
+from edgefuse.hyperspectral.codec.prediction_plan import FLOATS, UNSIGNED, Plan, Skipped, Words
 from edgefuse.util.arrays import Float64Array, Int32Array
 
 _HEAD = struct.Struct("<B5BB3I")  # dropped bits, taps, whether all bands share their weights, bytes of shifts, bias and weights

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 from edgefuse.hyperspectral.codec.entropy_tables import tables
-
-if TYPE_CHECKING:
-    from edgefuse.hyperspectral.codec.predictive_coder import Plan, Skipped, Words
+from edgefuse.hyperspectral.codec.prediction_plan import Plan, Skipped, Words
 
 _WHOLE, _SLOW, _LEVELS, _SPECTRAL, _USUAL = 1 << 15, 60, 160, 32, 40
 _TOP, _LARGEST = 1 << 30, 1 << 28

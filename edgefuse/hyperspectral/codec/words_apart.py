@@ -12,7 +12,7 @@ import numpy as np
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral.codec import exact, masks
-from edgefuse.hyperspectral.codec.predictive_coder import Skipped, Words
+from edgefuse.hyperspectral.codec.prediction_plan import Skipped, Words
 
 _AREA = struct.Struct("<I")  # bytes of the mask; the value and the mask follow
 _SINGLES = struct.Struct("<II")  # single words, bytes of their positions
