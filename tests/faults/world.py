@@ -148,8 +148,11 @@ class World:
         return 0
 
     def tracebacks(self) -> int:
-        """Number of tracebacks in the log, beside those of workers that told of an error and went on (edgefuse/util/restarting_thread.py), and of
-        asyncio, which tells so that it can accept no connection for lack of descriptors."""
+        """Number of tracebacks in the log.
+
+        Not counted: those of threads that report an error and go on (edgefuse/util/restarting_thread.py), and those of asyncio where it can
+        accept no connection for lack of descriptors.
+        """
         lines = self.log_tail(10**7).splitlines()
         begins = [k for k, line in enumerate(lines) if line.strip().startswith("Traceback (most recent call last)")]
         before = ("".join(lines[max(0, k - 3) : k]) for k in begins)
