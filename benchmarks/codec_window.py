@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edgefuse.hyperspectral.codec import spectral_edge
 from edgefuse.hyperspectral.codec.base import Target
-from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.efz_source import EfzSource
 
 PLACES = (0, 0), (700, 900), (968, 968), (1936, 1936), (1000, 30)

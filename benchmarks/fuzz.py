@@ -185,7 +185,7 @@ _COMPLAINTS: list[logging.LogRecord] = []
 @cache
 def _page(token: bool) -> Any:
     import edgefuse
-    from edgefuse.web import places
+    from edgefuse.web import connection_limits
     from tests.web.conftest import TOKEN, Served
 
     class Ears(logging.Handler):
@@ -194,7 +194,7 @@ def _page(token: bool) -> Any:
                 _COMPLAINTS.append(record)
 
     logging.getLogger().addHandler(Ears())
-    places.WRONG_S = 0.0  # delay after a wrong token
+    connection_limits.WRONG_S = 0.0  # delay after a wrong token
     page = Served(token=TOKEN if token else None)
     with edgefuse.open_source("demo?size=96x80&frames=1&scene=day&depth=16") as source, edgefuse.load("blend-classic") as fuser:
         if pair := source.read():

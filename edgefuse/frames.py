@@ -30,9 +30,10 @@ class Correction(Protocol):
 class Radiometry:
     """Meaning of a raw infrared frame's counts.
 
-    sensor: its name (`edgefuse.thermal.sensors`). scale, offset: apparent degrees Celsius = counts * scale + offset; scale is None where
-    the conversion is unknown. state: "calibrating" while the shutter is closed for flat-field correction, "frozen" where the picture is
-    unchanged for longer (`edgefuse.thermal.ffc`). correction: for emissivity and surroundings; None: temperatures are apparent ones.
+    sensor: its name (`edgefuse.thermal.supported_cameras`). scale, offset: apparent degrees Celsius = counts * scale + offset;
+    scale is None where the conversion is unknown. state: "calibrating" while the shutter is closed for flat-field correction, "frozen"
+    where the picture is unchanged for longer (`edgefuse.thermal.ffc`). correction: for emissivity and surroundings; None: temperatures
+    are apparent ones.
     """
 
     sensor: str

@@ -25,10 +25,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "edgefuse.cameras": {
         "picamera2": "edgefuse.cameras.picamera2:PiCamera",
         "v4l2": "edgefuse.cameras.v4l2:V4l2Camera",
-        "rtsp": "edgefuse.cameras.stream:StreamCamera",
-        "rtsps": "edgefuse.cameras.stream:StreamCamera",
-        "http": "edgefuse.cameras.stream:StreamCamera",
-        "https": "edgefuse.cameras.stream:StreamCamera",
+        "rtsp": "edgefuse.cameras.network_stream:StreamCamera",
+        "rtsps": "edgefuse.cameras.network_stream:StreamCamera",
+        "http": "edgefuse.cameras.network_stream:StreamCamera",
+        "https": "edgefuse.cameras.network_stream:StreamCamera",
     },
     "edgefuse.runtimes": {
         "onnx": "edgefuse.runtimes.onnx:OnnxRuntime",

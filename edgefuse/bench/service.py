@@ -38,7 +38,7 @@ from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.people import People
 from edgefuse.telemetry.report import Telemetry
 from edgefuse.telemetry.vitals import Vitals
-from edgefuse.thermal import sensors
+from edgefuse.thermal import supported_cameras
 from edgefuse.views import display
 from edgefuse.views.base import ViewOptions
 from edgefuse.views.options import OverlayPart
@@ -102,7 +102,7 @@ class _Service:
         self._fuser = stack.enter_context(load(model, threads=1, steady=True, calibration=calibration))
         self.model = f"{self._fuser.card.name} {self._fuser.choice.precision} on {self._fuser.choice.name}"
         self._fuser.display = display.make(_VIEW, ViewOptions(), _OVERLAY, "", True, calibration)
-        self._sensor, self._pairing = sensors.get("lepton"), Pairing[TrackedFrame](round(DEFAULT_SKEW_MS * 1e6))
+        self._sensor, self._pairing = supported_cameras.get("lepton"), Pairing[TrackedFrame](round(DEFAULT_SKEW_MS * 1e6))
         self._ledgers = {"visible": FrameLedger(), "infrared": FrameLedger()}
         self._telemetry, self._renderer = Telemetry(), ViewRenderer()
         info = Info("bench", FPS, False, {})

@@ -1,6 +1,6 @@
 """`v4l2:VENDOR:PRODUCT` or `v4l2:/dev/videoN`, `?size=160x120&format=Y16&fps=9&sensor=NAME`: a USB camera through the kernel.
 
-A known thermal camera (edgefuse.thermal.sensors) is set to its raw counts; any other camera to a picture format.
+A known thermal camera (edgefuse.thermal.supported_cameras) is set to its raw counts; any other camera to a picture format.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgefuse.cameras.v4l2_devices import Device, Mode, devices
 from edgefuse.cameras.v4l2_stream import Raw, Stream
 from edgefuse.errors import CameraError, FrameError, SettingsError
 from edgefuse.frames import Frame, Modality
-from edgefuse.thermal import sensors
+from edgefuse.thermal import supported_cameras
 from edgefuse.util.uri import Uri, real, size
 
 _DEFAULT_SIZE = (640, 480)
@@ -45,7 +45,7 @@ class V4l2Camera(Camera):
 
     def __init__(
         self, target: str, label: str, modality: Modality, size: tuple[int, int] | None = None, fourcc: str | None = None,
-        fps: float | None = None, sensor: sensors.Sensor | None = None,
+        fps: float | None = None, sensor: supported_cameras.Sensor | None = None,
     ) -> None:  # fmt: skip
         """target: a USB id VENDOR:PRODUCT, or a device path. Parameters that are None are chosen from what the device offers."""
         self.modality, self.label = modality, label
@@ -64,7 +64,7 @@ class V4l2Camera(Camera):
             raise SettingsError(
                 f"{uri.text}: expected a USB id VENDOR:PRODUCT in hex (lsusb shows them), such as v4l2:1e4e:0100, or v4l2:/dev/videoN"
             )
-        sensor = sensors.get(uri.options["sensor"]) if "sensor" in uri.options else None
+        sensor = supported_cameras.get(uri.options["sensor"]) if "sensor" in uri.options else None
         if sensor is not None and modality == "visible":
             raise SettingsError(f"{uri.text}: a visible camera has no thermal sensor; leave out sensor=")
         return cls(
@@ -158,7 +158,7 @@ class V4l2Camera(Camera):
                 f"{self.label} gives {size[0]}x{size[1]} {given}, not {wanted[0]}x{wanted[1]} {fourcc}; it offers {offered_modes(modes)}",
             )
         if self._sensor is None and fourcc in COUNTS:
-            self._sensor = sensors.get("generic-16")
+            self._sensor = supported_cameras.get("generic-16")
         self.raw = fourcc in COUNTS or (self._sensor is not None and bool(self._sensor.layouts))
         make = unpadded if self._sensor is not None and fourcc != "MJPG" else picture
         self._make = lambda data: make(data, size, fourcc, line)
@@ -170,7 +170,12 @@ class V4l2Camera(Camera):
 
 
 def choose(
-    modes: Sequence[Mode], sensor: sensors.Sensor | None, fourcc: str | None, size: tuple[int, int] | None, modality: Modality, label: str
+    modes: Sequence[Mode],
+    sensor: supported_cameras.Sensor | None,
+    fourcc: str | None,
+    size: tuple[int, int] | None,
+    modality: Modality,
+    label: str,
 ) -> tuple[str, tuple[int, int]]:
     """Return the format and size to request: as given, the rest from what the device offers. Raises CameraError ("format")."""
     layouts = [(n.fourcc, n[:2]) for n in sensor.layouts] if sensor else []
@@ -195,9 +200,9 @@ def offered_modes(modes: Sequence[Mode]) -> str:
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "") or "nothing"
 
 
-def sensor_of(device: Device) -> sensors.Sensor | None:
+def sensor_of(device: Device) -> supported_cameras.Sensor | None:
     """Return the thermal sensor behind a device, or None if unknown."""
-    identified = (sensors.identify(device.usb, m.width, m.height, m.fourcc) for m in device.modes)
+    identified = (supported_cameras.identify(device.usb, m.width, m.height, m.fourcc) for m in device.modes)
     return next((s for s in identified if s is not None), None)
 
 

@@ -83,7 +83,7 @@ def _is_efz(head: bytes) -> bool:
 
 
 def _efz(path: Path) -> dict[str, Any]:
-    from edgefuse.hyperspectral.compressed import Compressed
+    from edgefuse.hyperspectral.compressed_reader import Compressed
 
     with Compressed(path) as efz:
         size, info = path.stat().st_size, efz.info

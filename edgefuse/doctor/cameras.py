@@ -13,7 +13,7 @@ from edgefuse.doctor.finding import Finding
 from edgefuse.doctor.host import Host
 from edgefuse.doctor.power import is_pi
 from edgefuse.doctor.probe import run_probe
-from edgefuse.thermal import sensors
+from edgefuse.thermal import supported_cameras
 
 # video nodes of a Pi's own codec, image processor and receivers; these belong to libcamera
 _PLATFORM = ("bcm2835", "unicam", "rp1-cfe", "pispbe", "rpi-", "rpivid")
@@ -39,7 +39,7 @@ def camera_findings(host: Host, devices: Sequence[Device], usb: Sequence[str]) -
     findings = [_camera(d) for d in cameras] + _errors(host, errors)
     seen = {d.usb for d in devices}
     for plugged in dict.fromkeys(usb):
-        sensor = sensors.identify(plugged, None, None, None)
+        sensor = supported_cameras.identify(plugged, None, None, None)
         if sensor is not None and plugged not in seen:
             what = f"{sensor.title}, USB {plugged}, is plugged in, but no driver took it"
             findings.append(Finding("camera", "warn", what, host.sudo("modprobe uvcvideo")))
@@ -51,7 +51,7 @@ def camera_findings(host: Host, devices: Sequence[Device], usb: Sequence[str]) -
 
 
 def _camera(d: Device) -> Finding:
-    thermal = next((s for m in d.modes if (s := sensors.identify(d.usb, m.width, m.height, m.fourcc)) is not None), None)
+    thermal = next((s for m in d.modes if (s := supported_cameras.identify(d.usb, m.width, m.height, m.fourcc)) is not None), None)
     kind = f"thermal ({thermal.title})" if thermal else "visible, or not known to be thermal"
     shown = _modes_to_show(d.modes)
     more = f" and {len(d.modes) - len(shown)} more modes" if len(d.modes) > len(shown) else ""

@@ -1,6 +1,6 @@
 /* Computes the blending map in closed form; gives the same bits as closed_form_map.py, which explains what is computed. */
 
-#include "../util/unfused.h"
+#include "../util/no_fused_multiply_add.h"
 
 #include "boxes.h"
 

@@ -1,6 +1,6 @@
 /* Finds where a picture loses the infrared frame's contrast; gives the same bits as lost_contrast.py, which explains what is computed. */
 
-#include "../util/unfused.h"
+#include "../util/no_fused_multiply_add.h"
 
 #include "../util/native.h"
 

@@ -20,8 +20,8 @@ from edgefuse.fusion.colour import FLOOR
 from edgefuse.fusion.method import Method, MethodResult
 from edgefuse.fusion.options import Colour
 from edgefuse.fusion.outputs import Outputs
-from edgefuse.fusion.steady import Steady
 from edgefuse.fusion.targets import TargetBlend
+from edgefuse.fusion.temporal_smoothing import Steady
 from edgefuse.runtimes import Choice
 
 _ALMOST_ALL = 0.99  # the visible frame's share where the infrared frame shows nothing

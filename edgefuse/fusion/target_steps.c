@@ -1,6 +1,6 @@
 /* Computes the mask of targets and blends them; gives the same bits as target_steps.py. targets.py explains what is computed. */
 
-#include "../util/unfused.h"
+#include "../util/no_fused_multiply_add.h"
 
 #include "boxes.h"
 

@@ -17,7 +17,7 @@ from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral import formats
 from edgefuse.hyperspectral.array import AnyCube, AnyPath, check_numbers, opened, path_of
 from edgefuse.hyperspectral.compress import compress_cube, decompress_file
-from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import CubeSource, Window
 from edgefuse.hyperspectral.quality import AUTO, Quality

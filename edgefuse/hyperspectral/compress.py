@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from edgefuse.errors import CubeError, InputError, SettingsError
 from edgefuse.hyperspectral.codec.base import Target, codec
-from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold
 from edgefuse.hyperspectral.efz_source import EfzSource
 from edgefuse.hyperspectral.fills import likely_fills, named

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.util.blas import one_blas_thread
 

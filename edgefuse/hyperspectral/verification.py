@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, EdgeFuseError
-from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.fills import FillFinder, LikelyFill, named
 from edgefuse.hyperspectral.formats.base import CubeSource

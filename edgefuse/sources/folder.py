@@ -1,7 +1,7 @@
 """`folder:DIR`, `folder:VISIBLE,INFRARED` or `folder:DIR?visible=NAME&infrared=NAME`: image files, paired by name.
 
-`folder:DIR` finds the two folders in DIR by the layouts of public datasets (`edgefuse.sources.layouts`). Only image files are used, in
-natural order (frame2 before frame10). A frame without a partner, or with more than one, raises FrameError at its position, so that it
+`folder:DIR` finds the two folders in DIR by the layouts of public datasets (`edgefuse.sources.dataset_layouts`). Only image files are used,
+in natural order (frame2 before frame10). A frame without a partner, or with more than one, raises FrameError at its position, so that it
 is reported and counted and the others are still read.
 """
 
@@ -19,7 +19,7 @@ from edgefuse.errors import FrameError, SettingsError, SourceError
 from edgefuse.frames import Frame, FramePair, Modality, Radiometry
 from edgefuse.sources import radiometric_jpeg
 from edgefuse.sources.base import Source, SourceInfo
-from edgefuse.sources.layouts import PairFiles, find, given
+from edgefuse.sources.dataset_layouts import PairFiles, find, given
 from edgefuse.util import images
 from edgefuse.util.uri import Uri, real
 

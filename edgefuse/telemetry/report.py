@@ -11,7 +11,7 @@ from typing import Any
 
 from edgefuse.errors import FrameError
 from edgefuse.frames import Frame, FusedFrame
-from edgefuse.thermal.run_report import ThermalLog, thermal_text
+from edgefuse.thermal.temperature_report import ThermalLog, thermal_text
 from edgefuse.util.latency import Latency
 
 BANDWIDTH_FPS = 30  # rate assumed in the paper's Table V

@@ -1,4 +1,4 @@
-"""Thermal cameras: raw layouts and temperatures (`sensors`), gain control (`agc`), shutter pauses (`ffc`), palettes (`palettes`)."""
+"""Thermal cameras: buffers and temperatures (`supported_cameras`), gain control (`agc`), shutter pauses (`ffc`), palettes (`palettes`)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.frames import Frame, SensorState
-from edgefuse.thermal import sensors
+from edgefuse.thermal import supported_cameras
 
 STILL_S = 0.4  # shorter than any correction, longer than the repeats of a 9 Hz sensor read at 30 Hz
 FROZEN_S = 4.0  # longer than any correction
@@ -23,7 +23,7 @@ FROZEN_S = 4.0  # longer than any correction
 def can_stall(frame: Frame) -> bool:
     """Return whether identical frames like this one mean a closed shutter: counts of a sensor that has one."""
     law = frame.radiometry
-    return law is not None and frame.data.dtype == np.uint16 and sensors.has_shutter(law.sensor)
+    return law is not None and frame.data.dtype == np.uint16 and supported_cameras.has_shutter(law.sensor)
 
 
 class StallWatch:

@@ -16,7 +16,7 @@ from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.util.restarting_thread import FaultLog, Worker
 from edgefuse.web import address
-from edgefuse.web.places import Places
+from edgefuse.web.connection_limits import Places
 
 if TYPE_CHECKING:
     from edgefuse.telemetry.live import Info

@@ -17,8 +17,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edgefuse.web import address, places
-from edgefuse.web.places import Places
+from edgefuse.web import address, connection_limits
+from edgefuse.web.connection_limits import Places
 
 _COOKIE_S = 30 * 86400
 _LONGEST = 2048  # longest path with query, in bytes
@@ -103,7 +103,7 @@ class AccessControl:
         """Whether this is the token; a wrong one is answered after WRONG_S or more, which slows down guessing. client: who offers it."""
         if self._token is not None and hmac.compare_digest(offered.encode("utf-8", "replace"), self._token):
             return True
-        await self._places.refuse(client, places.WRONG_S)
+        await self._places.refuse(client, connection_limits.WRONG_S)
         return False
 
     def login_redirect(self) -> Response:

@@ -24,8 +24,8 @@ from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
 from edgefuse.web import address, page
 from edgefuse.web.access import AccessControl
+from edgefuse.web.connection_limits import Places
 from edgefuse.web.edits import Edits, regions
-from edgefuse.web.places import Places
 from edgefuse.web.posted import body, disconnected, posted
 from edgefuse.web.recordings import Recordings
 from edgefuse.web.relay import BOUNDARY, Relay

@@ -11,7 +11,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edgefuse.web.places import Places
+from edgefuse.web.connection_limits import Places
 
 HEAD_BYTES = 16384  # bytes of a request line and its headers
 _SLOW_S, _SLOWEST_S = 0.05, 4.0  # a request that comes in pieces is read less and less often, so that its bytes cost little

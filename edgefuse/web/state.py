@@ -14,7 +14,7 @@ from edgefuse.board import Throttling, read_throttling
 from edgefuse.board.state import temperature_c
 from edgefuse.events import Event
 from edgefuse.telemetry.live import Live
-from edgefuse.web.moments import Moments, alarms
+from edgefuse.web.alarm_moments import Moments, alarms
 
 SAMPLES = 300  # seconds of history
 _EVENTS = 30

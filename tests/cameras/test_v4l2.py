@@ -22,7 +22,7 @@ from edgefuse.cameras.v4l2_devices import Device, Mode
 from edgefuse.cameras.v4l2_stream import Raw
 from edgefuse.errors import CameraError, FrameError, SourceError
 from edgefuse.frames import Frame
-from edgefuse.thermal import sensors
+from edgefuse.thermal import supported_cameras
 
 LEPTON = Device("/dev/video2", "PureThermal 3", "1e4e:0100", "uvcvideo", "usb-1", True,
                 (Mode("Y16", 160, 120, 9.0), Mode("Y16", 160, 122, 9.0), Mode("UYVY", 160, 120, 9.0)))  # fmt: skip
@@ -178,7 +178,7 @@ def test_errors_at_the_start(there: list[Device], monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_the_requested_format(device: Device, sensor: str | None, fourcc: Any, size: Any, modality: Any, chosen: Any) -> None:
-    assert choose(device.modes, sensors.get(sensor) if sensor else None, fourcc, size, modality, "it") == chosen
+    assert choose(device.modes, supported_cameras.get(sensor) if sensor else None, fourcc, size, modality, "it") == chosen
 
 
 def test_the_only_attached_pair_is_detected(there: list[Device]) -> None:

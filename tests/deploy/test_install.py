@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefuse.thermal import sensors
+from edgefuse.thermal import supported_cameras
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 pytestmark = pytest.mark.skipif(not DEPLOY.is_dir(), reason="deploy/ is not beside these tests; they run in a checkout")
@@ -57,5 +57,5 @@ def test_the_rules_name_every_known_sensor() -> None:
     rules = re.findall(
         r'idVendor\}=="(\w+)", ATTRS\{idProduct\}=="(\w+)", ENV\{EDGEFUSE_CAMERA\}="([\w-]+)"', (DEPLOY / "70-edgefuse.rules").read_text()
     )
-    known = {(*usb.split(":"), sensor.name) for sensor in sensors.SENSORS for usb in sensor.usb_ids}
+    known = {(*usb.split(":"), sensor.name) for sensor in supported_cameras.SENSORS for usb in sensor.usb_ids}
     assert set(rules) == known

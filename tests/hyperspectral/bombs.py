@@ -138,7 +138,7 @@ def declared(data: bytes) -> int:
 
 def decode(path: str) -> str:
     """Decode a file tile by tile, as every command does, and say how many tiles came out."""
-    from edgefuse.hyperspectral.compressed import Compressed
+    from edgefuse.hyperspectral.compressed_reader import Compressed
 
     with Compressed(Path(path)) as compressed:
         came = sum(1 for _ in compressed.tiles())

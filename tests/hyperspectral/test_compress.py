@@ -13,7 +13,7 @@ from edgefuse.archive.compression import CompressionJob
 from edgefuse.archive.job import run as run_job
 from edgefuse.errors import CubeError, EdgeFuseError, InputError
 from edgefuse.hyperspectral import compress
-from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.quality import Quality

@@ -12,7 +12,7 @@ import edgefuse
 from edgefuse.cli.main import main
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral import compress
-from edgefuse.hyperspectral.compressed import Compressed
+from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.fills import likely_fills
 from edgefuse.hyperspectral.formats import create_cube, open_cube

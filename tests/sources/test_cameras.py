@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefuse.cameras import stream
+from edgefuse.cameras import network_stream
 from edgefuse.cameras.base import Camera
 from edgefuse.cameras.camera_thread import Patience
 from edgefuse.errors import CameraError, SettingsError
@@ -268,8 +268,8 @@ def test_a_still_picture_of_a_network_camera_is_no_fault(visible: MjpegServer, i
 
 
 def test_a_silent_camera_is_held_then_reopened(visible: MjpegServer, infrared: MjpegServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "_SILENT_S", 1.5)
-    monkeypatch.setattr(stream, "_low_latency", stream._FfmpegOptions(f"{stream._FFMPEG}|timeout;1500000"))
+    monkeypatch.setattr(network_stream, "_SILENT_S", 1.5)
+    monkeypatch.setattr(network_stream, "_low_latency", network_stream._FfmpegOptions(f"{network_stream._FFMPEG}|timeout;1500000"))
     with running(visible, infrared) as live:
         live.more()
         infrared.mode = "stall"

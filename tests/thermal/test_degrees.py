@@ -14,8 +14,8 @@ from edgefuse.settings.alarm import AlarmSettings
 from edgefuse.thermal import degrees, units
 from edgefuse.thermal.emission import Conditions
 from edgefuse.thermal.emission_correction import Corrected
-from edgefuse.thermal.run_report import ThermalLog, thermal_text
 from edgefuse.thermal.spots import spots
+from edgefuse.thermal.temperature_report import ThermalLog, thermal_text
 from edgefuse.util import shape
 
 METAL = Conditions(0.3, 20.0)

@@ -7,7 +7,7 @@ import pytest
 
 from edgefuse.errors import FrameError
 from edgefuse.frames import Frame
-from edgefuse.thermal import sensors
+from edgefuse.thermal import supported_cameras
 from edgefuse.thermal.spots import spots
 
 RNG = np.random.default_rng(0)
@@ -23,12 +23,12 @@ def tc001(celsius: float = 22.0) -> np.ndarray:
 @pytest.mark.parametrize("shift", [16, 512, 20 * 512, 96 * 512, 192 * 512, 383 * 512, 17, 511, -16, -512, -30 * 512])
 def test_a_tc001_out_of_step_is_refused(shift: int) -> None:
     with pytest.raises(FrameError, match="out of step"):
-        sensors.get("tc001").decode(np.roll(tc001(), -shift))
+        supported_cameras.get("tc001").decode(np.roll(tc001(), -shift))
 
 
 @pytest.mark.parametrize("celsius", [-20, 0, 22, 60, 120, 149])
 def test_a_tc001_in_step_gives_degrees(celsius: float) -> None:
-    decoded = sensors.get("tc001").decode(tc001(celsius))
+    decoded = supported_cameras.get("tc001").decode(tc001(celsius))
     hottest = (spots(Frame(decoded.counts, "infrared", 0, "f", decoded.radiometry)) or (None, None))[1]
     assert hottest is not None
     assert hottest.value == pytest.approx(celsius, abs=0.5)
@@ -37,7 +37,7 @@ def test_a_tc001_in_step_gives_degrees(celsius: float) -> None:
 def test_counts_beyond_the_narrow_range_have_no_degrees() -> None:
     buffer = tc001()
     buffer[192 * 256 * 2 :].view("<u2")[1000:1100] = round((442.7 + 273.15) * 64)
-    assert sensors.get("tc001").decode(buffer).radiometry.scale is None
+    assert supported_cameras.get("tc001").decode(buffer).radiometry.scale is None
 
 
 def lepton(base: int, header: bool, tlinear: int = 1) -> np.ndarray:
@@ -52,7 +52,7 @@ def lepton(base: int, header: bool, tlinear: int = 1) -> np.ndarray:
 @pytest.mark.parametrize("header", [True, False])
 def test_a_leptons_telemetry_may_come_first(base: int, header: bool) -> None:
     linear = base > 20000
-    decoded = sensors.get("lepton").decode(lepton(base, header, int(linear)))
+    decoded = supported_cameras.get("lepton").decode(lepton(base, header, int(linear)))
     assert decoded.counts.shape == (120, 160)
     assert abs(float(np.median(decoded.counts)) - base) < 2
     assert decoded.telemetry is not None

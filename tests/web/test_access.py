@@ -9,7 +9,7 @@ import pytest
 from tests.web.conftest import TOKEN, Served
 
 pytest.importorskip("uvicorn")
-places = pytest.importorskip("edgefuse.web.places")
+places = pytest.importorskip("edgefuse.web.connection_limits")
 Serve = Callable[..., Served]
 _EVERYTHING = ("/", "/stream.mjpg", "/picture.png", "/state.json", "/history.json", "/report.json", "/healthz", "/metrics", "/nothing")
 

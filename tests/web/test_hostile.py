@@ -19,7 +19,7 @@ from tests.web import hostile
 from tests.web.conftest import DEADLINE_S, TOKEN, Served
 
 connection = pytest.importorskip("edgefuse.web.connection")
-places = pytest.importorskip("edgefuse.web.places")
+places = pytest.importorskip("edgefuse.web.connection_limits")
 Serve = Callable[..., Served]
 _GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 

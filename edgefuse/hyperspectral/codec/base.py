@@ -15,7 +15,7 @@ from edgefuse import registry
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import tile
-from edgefuse.hyperspectral.codec.in_order import in_order
+from edgefuse.hyperspectral.codec.parallel_tiles import in_order
 from edgefuse.hyperspectral.cube import can_hold
 from edgefuse.hyperspectral.quality import LIMITS
 

@@ -13,8 +13,8 @@ The size of that error is coded as its length in bits, with a binary adaptive ra
 (1/4, 1/4, 1/2) of the probabilities of three models, by the errors of the neighbours and of the two bands before, by the proportion of
 these two, and by the band's usual error. The two bits after the leading one and the sign have models, too; lower bits are raw.
 
-Samples that are stored elsewhere (words_apart.py) are skipped: a decoder knows them before. The compiled coder (predictive_coder.c) and the
-Python one (predictive_coder_python.py) write the same bytes.
+Samples that are stored elsewhere (separate_words.py) are skipped: a decoder knows them before. The compiled coder (predictive_coder.c) and
+the Python one (predictive_coder_python.py) write the same bytes.
 """
 
 from __future__ import annotations

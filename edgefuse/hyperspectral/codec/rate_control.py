@@ -12,8 +12,8 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import tile
 from edgefuse.hyperspectral.codec.base import Target
 from edgefuse.hyperspectral.codec.cube_tiles import CubeTiles
-from edgefuse.hyperspectral.codec.in_order import in_order
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
+from edgefuse.hyperspectral.codec.parallel_tiles import in_order
 from edgefuse.hyperspectral.codec.tile import Payload, Prepared
 
 LOSSLESS_STEP = 1.5  # quantiser step of integers below which lossless coding may take fewer bytes

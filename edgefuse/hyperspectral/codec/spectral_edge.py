@@ -22,7 +22,7 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import base, tile
 from edgefuse.hyperspectral.codec.base import Array, Cube, Target, sizes_of
 from edgefuse.hyperspectral.codec.cube_tiles import CubeTiles
-from edgefuse.hyperspectral.codec.in_order import in_order
+from edgefuse.hyperspectral.codec.parallel_tiles import in_order
 from edgefuse.hyperspectral.codec.rate_control import LOSSLESS_STEP, RateControl
 from edgefuse.hyperspectral.codec.tile import Payload
 from edgefuse.hyperspectral.cube import peak_of

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgefuse import runtimes, zoo
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import apart, base, entropy_coder, samples, tile
+from edgefuse.hyperspectral.codec import base, entropy_coder, samples, separate_samples, tile
 from edgefuse.hyperspectral.codec.base import Cube, Target, sizes_of
 from edgefuse.hyperspectral.cube import peak_of
 from edgefuse.hyperspectral.spectral_axis import resampled
@@ -298,7 +298,7 @@ class Decoder(base.Decoder):
             else:
                 samples.fill(out, np.ascontiguousarray(spectra, np.float64), np.zeros(shape[2]), self._peak, *tile.limits(out.dtype))
         if size:
-            apart.restore(out, view[_HEAD.size : begin], shape[:2], self.missing, self._reader.version)
+            separate_samples.restore(out, view[_HEAD.size : begin], shape[:2], self.missing, self._reader.version)
         return out.reshape(shape)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import apart, exact, infill, near_lossless, predicted
+from edgefuse.hyperspectral.codec import exact, infill, near_lossless, predicted_tile, separate_samples
 from edgefuse.hyperspectral.codec.extremes import extremes
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
 from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers, Suspicion, find, suspected
@@ -22,7 +22,7 @@ _EMPTY, _LOSSY, _NEAR_LOSSLESS, _LOSSLESS, _EXACT, _PREDICTED = range(6)
 
 
 class Apart(NamedTuple):
-    """Samples of a tile that are not coded with the others: missing ones, fill values, outliers (apart.py)."""
+    """Samples of a tile that are not coded with the others: missing ones, fill values, outliers (separate_samples.py)."""
 
     mask: NDArray[np.bool_]
     """(h * w, B)"""
@@ -87,7 +87,7 @@ def _missing(pixels: Array, nodata: float | None, low: Array, high: Array, numbe
 
 
 def _apart(pixels: Array, missing: Mask, found: Outliers | None, height: int, width: int) -> Apart:
-    section, version = apart.encode(pixels, missing, found, height, width)
+    section, version = separate_samples.encode(pixels, missing, found, height, width)
     return Apart(missing | found.mask if found else missing, section, version)
 
 
@@ -118,10 +118,10 @@ def exact_payload(tile: Prepared) -> Payload:
 
 def bits_payload(samples: Array, nodata: float | None) -> Payload:
     """Return the payload of a tile (h, w, B) of floats or 32-bit integers with every bit: NaN payloads, -0.0, missing samples."""
-    if (data := predicted.encode(samples, nodata)) is not None:
-        return Payload(_HEAD.pack(_PREDICTED, 0) + data, predicted.VERSION)
+    if (data := predicted_tile.encode(samples, nodata)) is not None:
+        return Payload(_HEAD.pack(_PREDICTED, 0) + data, predicted_tile.VERSION)
     pixels = np.ascontiguousarray(samples).reshape(-1, samples.shape[2])
-    return Payload(_HEAD.pack(_EXACT, 0) + exact.encode(pixels), apart.VERSION)
+    return Payload(_HEAD.pack(_EXACT, 0) + exact.encode(pixels), separate_samples.VERSION)
 
 
 def bounded_payload(samples: Array, nodata: float | None, error: float, relative: bool) -> Payload:
@@ -129,13 +129,13 @@ def bounded_payload(samples: Array, nodata: float | None, error: float, relative
 
     relative: `error` is a share of each sample's magnitude. Exact where that is no longer.
     """
-    encode = predicted.encode_relative if relative else predicted.encode_within
+    encode = predicted_tile.encode_relative if relative else predicted_tile.encode_within
     data = encode(samples, nodata, error)
     if data is None:
         return bits_payload(samples, nodata)
-    if predicted.may_be_shorter_exactly(samples, nodata) and (bits := predicted.encode(samples, nodata)) is not None:
+    if predicted_tile.may_be_shorter_exactly(samples, nodata) and (bits := predicted_tile.encode(samples, nodata)) is not None:
         data = min(data, bits, key=len)
-    return Payload(_HEAD.pack(_PREDICTED, 0) + data, predicted.VERSION)
+    return Payload(_HEAD.pack(_PREDICTED, 0) + data, predicted_tile.VERSION)
 
 
 def unit(tile: Prepared) -> int:
@@ -148,7 +148,7 @@ def _near(tile: Prepared, bound: int) -> bytes:
 
 
 def _payload(tile: Prepared, kind: int, data: bytes) -> Payload:
-    version = apart.VERSION if kind in (_LOSSLESS, _EXACT) else tile.apart.version if tile.apart else efz.PLAIN_VERSION
+    version = separate_samples.VERSION if kind in (_LOSSLESS, _EXACT) else tile.apart.version if tile.apart else efz.PLAIN_VERSION
     return Payload(_HEAD.pack(kind, len(tile.section)) + tile.section + data, version)
 
 
@@ -170,7 +170,7 @@ def decode(
         raise InputError("a tile is truncated")
     kind, size = _HEAD.unpack_from(payload)
     begin = _HEAD.size + size
-    most = _PREDICTED if version >= predicted.VERSION else _EXACT if version >= apart.VERSION else _NEAR_LOSSLESS
+    most = _PREDICTED if version >= predicted_tile.VERSION else _EXACT if version >= separate_samples.VERSION else _NEAR_LOSSLESS
     if begin > len(payload) or kind > most or (kind == _NEAR_LOSSLESS and bound is None):
         raise InputError("a tile is damaged")
     # views, because a copy of a payload may take a fourth of the memory that decoding may take
@@ -182,7 +182,7 @@ def decode(
     elif kind == _EXACT:
         out = exact.decode(view[begin:], (shape[0] * shape[1], shape[2]), dtype)
     elif kind == _PREDICTED:
-        out = predicted.decode(view[begin:], shape, dtype)
+        out = predicted_tile.decode(view[begin:], shape, dtype)
     elif kind in (_NEAR_LOSSLESS, _LOSSLESS):
         if dtype.name not in INTEGERS:
             raise InputError("a tile is damaged")
@@ -191,7 +191,7 @@ def decode(
     else:
         out = np.zeros((shape[0] * shape[1], shape[2]), dtype)
     if size:
-        apart.restore(out, view[_HEAD.size : begin], shape[:2], missing_value(dtype, nodata), version)
+        separate_samples.restore(out, view[_HEAD.size : begin], shape[:2], missing_value(dtype, nodata), version)
     return out.reshape(shape)
 
 

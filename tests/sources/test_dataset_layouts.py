@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from edgefuse.errors import FrameError, SettingsError, SourceError
 from edgefuse.sources import open_source
 from edgefuse.sources.base import Source
+from edgefuse.sources.dataset_layouts import LAYOUTS
 from edgefuse.sources.file_names import camera_and_name, match_names
-from edgefuse.sources.layouts import LAYOUTS
 
 VISIBLE, INFRARED = np.full((6, 8, 3), 200, np.uint8), np.full((6, 8), 90, np.uint8)
 

@@ -2,7 +2,7 @@
 
 Bands are coded as the bits of their floats, as integers, or as numbers on a grid (number_grids.py). A tile within an absolute error is one
 on a grid of twice that step; within a relative error, see relative.py. Samples that a grid does not give back, and areas of one value, such
-as missing samples, are stored apart (words_apart.py).
+as missing samples, are stored apart (separate_words.py).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral.codec import entropy_coder, exact, number_grids, prediction, predictive_coder, relative, words_apart
+from edgefuse.hyperspectral.codec import entropy_coder, exact, number_grids, prediction, predictive_coder, relative, separate_words
 from edgefuse.hyperspectral.codec.extremes import extremes
 from edgefuse.hyperspectral.codec.number_grids import CORRECTED, MOST_CORRECTED, MULTIPLES, QUOTIENTS, Grid, Steps
 from edgefuse.hyperspectral.codec.outliers import Fill, Suspicion, find, suspected
 from edgefuse.hyperspectral.codec.prediction_plan import FLOATS, SIGNED, UNSIGNED, Skipped, Words
-from edgefuse.hyperspectral.codec.words_apart import Area
+from edgefuse.hyperspectral.codec.separate_words import Area
 from edgefuse.util.arrays import Float64Array, Int32Array
 
 VERSION = 4  # of the format
@@ -163,11 +163,11 @@ def _encoded(pixels: Array, height: int, width: int, odd: _Apart, grids: list[St
     if skipped is not None:
         singles &= ~skipped
     apart = int(singles.sum())
-    if apart > min(words_apart.MOST_SINGLES, 0.03 if held is not None else 1) * pixels.size + _FEW:
+    if apart > min(separate_words.MOST_SINGLES, 0.03 if held is not None else 1) * pixels.size + _FEW:
         return None
     if apart or skipped is not None:
         skipped = singles if skipped is None else skipped | singles
-    section = words_apart.encode(source, odd.areas, singles, height, width)
+    section = separate_words.encode(source, odd.areas, singles, height, width)
     coded_kinds = np.where(kinds > UNSIGNED, SIGNED, kinds).astype(np.int32)
     plan = prediction.plan(words, height, width, coded_kinds, skipped)
     corrections = entropy_coder.encode_exact(np.concatenate(tables)[None, :, None]) if tables else b""
@@ -220,7 +220,7 @@ def decode(data: bytes | memoryview, shape: tuple[int, int, int], dtype: np.dtyp
     grids = _grids(data[ends[2] : ends[3]], kinds, dtype)
     plan, rest = prediction.from_bytes(data[ends[4] :], np.where(kinds > UNSIGNED, SIGNED, kinds).astype(np.int32), item)
     out = np.zeros((height * width, bands), f"u{item}")
-    skipped = words_apart.decode(data[ends[0] : ends[1]], out, height, width)
+    skipped = separate_words.decode(data[ends[0] : ends[1]], out, height, width)
     predictive_coder.decode(rest, out, height, width, plan, skipped)
     _to_samples(out, grids, dtype, skipped, data[ends[3] : ends[4]])
     return out.view(dtype)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from edgefuse.frames import Frame, Radiometry, SensorState
-from edgefuse.thermal.run_report import ThermalLog, thermal_text
+from edgefuse.thermal.temperature_report import ThermalLog, thermal_text
 
 S = 10**9
 

@@ -1,6 +1,6 @@
 """Section of a predicted tile with the words that are stored apart: areas of one value, such as missing samples, and single words.
 
-Its form is that of apart.py's version 3, but values are bit patterns, and they are known before the other samples are decoded.
+Its form is that of separate_samples.py's version 3, but values are bit patterns, and they are known before the other samples are decoded.
 """
 
 from __future__ import annotations

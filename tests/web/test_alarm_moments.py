@@ -17,7 +17,7 @@ from edgefuse.telemetry.live import Info
 from tests.support.waiting import until
 from tests.web.conftest import Served
 
-moments = pytest.importorskip("edgefuse.web.moments")
+moments = pytest.importorskip("edgefuse.web.alarm_moments")
 Serve = Callable[..., Served]
 
 

@@ -23,7 +23,7 @@ from edgefuse.cameras.base import Camera
 from edgefuse.cameras.clock import StreamClock
 from edgefuse.errors import CameraError, FrameError
 from edgefuse.frames import Frame, Modality
-from edgefuse.thermal import sensors
+from edgefuse.thermal import supported_cameras
 from edgefuse.util.uri import Uri
 
 # TCP loses no packets. The format is known from the first key frame, for which a camera may take 10 s and more: probing ends there,
@@ -72,7 +72,7 @@ class StreamCamera(Camera):
 
     OPTIONS = ("sensor",)
 
-    def __init__(self, url: str, label: str, modality: Modality, sensor: sensors.Sensor | None = None) -> None:
+    def __init__(self, url: str, label: str, modality: Modality, sensor: supported_cameras.Sensor | None = None) -> None:
         """label: the URL without credentials."""
         self.modality, self.label = modality, label
         self._url, self._sensor = url, sensor
@@ -83,7 +83,7 @@ class StreamCamera(Camera):
 
     @classmethod
     def from_uri(cls, uri: Uri, modality: Modality) -> Self:
-        sensor = sensors.get(uri.options["sensor"]) if "sensor" in uri.options else None
+        sensor = supported_cameras.get(uri.options["sensor"]) if "sensor" in uri.options else None
         return cls(uri.targets[0], uri.text, modality, sensor)
 
     def identity(self) -> str:
@@ -147,7 +147,7 @@ class StreamCamera(Camera):
 
     def _frame(self, data: NDArray[Any], time_ns: int) -> Frame:
         if self._sensor is None and data.dtype == np.uint16 and self.modality == "infrared":
-            self._sensor = sensors.get("generic-16")
+            self._sensor = supported_cameras.get("generic-16")
         if self._sensor is None:
             return Frame(data, self.modality, time_ns, "")
         decoded = self._sensor.decode(data)

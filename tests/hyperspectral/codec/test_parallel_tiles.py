@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from edgefuse.hyperspectral.codec.in_order import in_order
+from edgefuse.hyperspectral.codec.parallel_tiles import in_order
 
 LONG_S = 30.0
 

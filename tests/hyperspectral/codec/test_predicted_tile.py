@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import edgefuse
 from edgefuse.errors import EdgeFuseError, SettingsError
 from edgefuse.hyperspectral import verification
-from edgefuse.hyperspectral.codec import number_grids, predicted, spectral_edge
+from edgefuse.hyperspectral.codec import number_grids, predicted_tile, spectral_edge
 from edgefuse.hyperspectral.codec.relative import Cells
 from edgefuse.util import compiled
 from tests.hyperspectral.codec.test_exact_types import bits, odd
@@ -123,7 +123,7 @@ def test_a_smooth_float_scene_is_shorter_than_its_differences() -> None:
     rng = np.random.default_rng(1)
     cube = (mixed((48, 48, 12), "float64", 2) * rng.uniform(0.5, 1.5, 12)).astype(np.float32)
     cube *= (1 + 0.05 * np.sin(np.arange(48) / 9)[:, None, None]).astype(np.float32)
-    differences = predicted.exact.encode(cube.reshape(-1, 12))
+    differences = predicted_tile.exact.encode(cube.reshape(-1, 12))
     assert len(spectral_edge.encode(cube, max_error=0)) < 0.9 * len(differences)
 
 
@@ -136,7 +136,7 @@ def test_random_bits_need_no_version_4() -> None:
 
 
 def test_the_payload_is_refused_in_older_versions_and_beyond_its_size() -> None:
-    data = predicted.encode(mixed((12, 12, 4), "float32"), None)
+    data = predicted_tile.encode(mixed((12, 12, 4), "float32"), None)
     assert data is not None
     from edgefuse.errors import InputError
     from edgefuse.hyperspectral.codec import tile

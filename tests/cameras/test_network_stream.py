@@ -178,7 +178,7 @@ def test_ffmpegs_timestamps_are_used_for_16_bit_nut(serve_raw: Callable[..., str
     command = ["ffmpeg", "-loglevel", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=9", "-pix_fmt", "gray16le",
                "-c:v", "rawvideo", "-frames:v", "40", "-f", "nut", "pipe:1"]  # fmt: skip
     sent = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=SECONDS).stdout
-    monkeypatch.setattr("edgefuse.cameras.stream.time", Arrivals(9))
+    monkeypatch.setattr("edgefuse.cameras.network_stream.time", Arrivals(9))
     got = frames(opened(f"infrared={serve_raw(sent, lambda k: b'', 20)}"), 24)
     assert {f.data.dtype for f in got} == {np.dtype(np.uint16)}
     assert {f.data.shape for f in got} == {(120, 160)}

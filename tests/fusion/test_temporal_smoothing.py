@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefuse.fusion.steady import SLOWEST, Steady
+from edgefuse.fusion.temporal_smoothing import SLOWEST, Steady
 from edgefuse.util.arrays import UInt8Array
 from tests.fusion.pairs import noisy, random
 
