@@ -163,9 +163,21 @@ cd /
 new="$VERSIONS/$(date +%Y%m%d-%H%M%S)-$$"
 old=$(current)
 finished='' switching=''
+# keep the version before, for --rollback, and no other
+tidy() {
+    if [ -n "$old" ] && [ "$old" != "$new" ]; then keep_for_rollback "$old"; fi
+    kept=$(previous)
+    for folder in "$VERSIONS"/*/; do
+        folder=${folder%/}
+        [ -L "$folder" ] || [ "$folder" = "$new" ] || [ "$folder" = "$kept" ] || rm -rf "$folder"
+    done
+}
 finish() {
     trap '' HUP INT TERM
-    [ -z "$finished" ] || return 0
+    if [ -n "$finished" ]; then
+        tidy
+        return 0
+    fi
     # interrupted, or not READY
     if [ -n "$old" ] && [ -n "$switching" ]; then
         switch_to "$old"
@@ -311,13 +323,7 @@ if running && [ -n "$start" ] && ! restarted; then
     fail "it is installed, but gets no frame through; the lines above say why: edit $SETTINGS/edgefuse.toml, then sudo systemctl restart edgefuse"
 fi
 finished=yes
-# keep the version before, for --rollback
-if [ -n "$old" ] && [ "$old" != "$new" ]; then keep_for_rollback "$old"; fi
-kept=$(previous)
-for folder in "$VERSIONS"/*/; do
-    folder=${folder%/}
-    [ -L "$folder" ] || [ "$folder" = "$new" ] || [ "$folder" = "$kept" ] || rm -rf "$folder"
-done
+tidy
 echo "$("$LINK/bin/edgefuse" --version | head -n 1) is installed; settings: $SETTINGS/edgefuse.toml; log: journalctl -u edgefuse"
 if ! grep -Eq '^[^#]*(source|camera)[^[:alnum:]_#]*=' "$SETTINGS/edgefuse.toml"; then
     echo "it is not configured yet: set source or camera in $SETTINGS/edgefuse.toml, then: sudo systemctl restart edgefuse"

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
 from edgefuse.errors import ModelError
 
 Shape = tuple[int, ...]
@@ -24,6 +22,7 @@ MAX_ELEMENTS = 1 << 30  # that a step may take and make
 MAX_CONSTANT = 1 << 28  # elements that all steps of constants make, which libraries compute when they load a graph
 # of the numbers of a convolution or a pooling
 MAX_KERNEL, MAX_STRIDE, MAX_DILATION, MAX_PADDING, MAX_CHANNELS, MAX_BLOCK = 1024, 64, 256, 1024, 1 << 16, 16
+_ALWAYS_FREE = 1 << 22  # bytes that any process may still allocate
 MAX_SCALE = 16.0  # of an enlargement, per axis
 
 
@@ -49,12 +48,15 @@ class Graph:
         self._check(dict(self.constants), MAX_CONSTANT)
         self._check({**self.constants, **self.fixed}, math.inf)
 
-    def check(self, inputs: Mapping[str, Shape], available: int) -> None:
-        """Raise ValueError if a step on inputs of these shapes takes too much memory, or more than `available` bytes."""
-        self._check({**self.constants, **inputs}, math.inf, available)
+    def check(self, inputs: Mapping[str, Shape], available: float = math.inf) -> int:
+        """Return the most elements that a step on inputs of these shapes takes and makes.
 
-    def _check(self, shapes: dict[str, Shape], most_in_all: float, available: float = math.inf) -> None:
-        in_all = 0
+        Raises ValueError if a step takes too much memory, or more than `available` bytes.
+        """
+        return self._check({**self.constants, **inputs}, math.inf, available)
+
+    def _check(self, shapes: dict[str, Shape], most_in_all: float, available: float = math.inf) -> int:
+        in_all = largest = 0
         for step in self.steps:
             names = [name for name in step.inputs if name]
             if not all(name in shapes for name in names):
@@ -65,11 +67,12 @@ class Graph:
                 raise ValueError(f"{step.name} makes a tensor of {made}")
             size = math.prod(made) * len(step.outputs)
             elements = size + sum(map(math.prod, given))
-            in_all += size
+            in_all, largest = in_all + size, max(largest, elements)
             # an element takes at least a byte
             if elements > MAX_ELEMENTS or elements > available or in_all > most_in_all:
                 raise ValueError(f"{step.name} takes and makes {elements} numbers, from {', '.join(map(str, given))} to {made}")
             shapes |= dict.fromkeys(step.outputs, made)
+        return largest
 
 
 class Limiter:
@@ -89,7 +92,10 @@ class Limiter:
         if inputs == self._for:
             return
         try:
-            self._graph.check(inputs, int(psutil.virtual_memory().available))
+            if self._graph.check(inputs) > _ALWAYS_FREE:
+                from edgefuse.board.free_memory import free_memory  # psutil takes 1 MB, which small networks need not pay for
+
+                self._graph.check(inputs, free_memory())
         except ValueError as e:
             raise ModelError(f"{self._path}: {e}; that is more than memory, or this program, allows") from None
         self._for = inputs

@@ -37,7 +37,7 @@ _DECODERS = ("sscnet-decoder", "sscnet-decoder-1")
 # cells on each side that a cell's samples depend on: the current decoder has no filter across cells
 _REACH = {"sscnet-decoder-1": 2}
 # samples of a tile, and rows and columns of the cells that are decoded at a time: few samples allow little memory
-_ALL_CELLS, _MANY_CELLS, _FEW_CELLS, _FEW_WITH_REACH = (1 << 22, (16, 16)), (1 << 20, (4, 16)), (2, 4), (2, 8)
+_ALL_CELLS, _MANY_CELLS, _FEW_CELLS, _FEW_WITH_REACH = (1 << 22, (16, 16)), (1 << 20, (2, 8)), (1, 4), (2, 8)
 _SIDE = 128  # side of a tile in pixels: the patch size of HySpecNet-11k
 _HEAD = struct.Struct("<BI")  # step of the latent (0: all samples missing), bytes of the mask
 _MAX_STEP = 128
