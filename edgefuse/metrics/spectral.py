@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 _BLOCK = 1 << 16  # samples compared at a time
+_SQUARABLE = 1e-100, 1e100  # peaks whose errors are squared as they are
 _SQUARED_OVERFLOWS = 1e150  # magnitude
 
 
@@ -44,6 +45,8 @@ class SpectralScore:
 
     def __init__(self, bands: int, peak: float, nodata: float | None = None) -> None:
         self._peak, self._nodata = peak, nodata
+        # in which errors are squared: those of huge or tiny floats would overflow or vanish
+        self._unit = 1.0 if _SQUARABLE[0] <= peak <= _SQUARABLE[1] or not 0 < peak < math.inf else peak
         self._squares, self._counts = np.zeros(bands), np.zeros(bands, np.int64)
         self._largest = self._angles = self.magnitude = 0.0  # magnitude: of the largest sample of the reference
         self._pixels = 0
@@ -63,7 +66,8 @@ class SpectralScore:
             self._block(x[at : at + step], y[at : at + step], None if skipped is None else skipped[at : at + step])
 
     def _block(self, counts: Array, decoded: Array, skipped: Array | None) -> None:
-        x, y = counts.astype(np.float64), decoded.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # of signalling NaN
+            x, y = counts.astype(np.float64), decoded.astype(np.float64)
         used = np.isfinite(x)
         if skipped is not None:
             used &= ~skipped
@@ -72,7 +76,8 @@ class SpectralScore:
         with np.errstate(invalid="ignore"):
             x, error = np.where(used, x, 0.0), np.where(used, y - x, 0.0)
         self.magnitude = max(self.magnitude, float(x.max(initial=0.0)), -float(x.min(initial=0.0)))
-        self._squares += np.einsum("pb,pb->b", error, error)
+        scaled = error if self._unit == 1.0 else error / self._unit
+        self._squares += np.einsum("pb,pb->b", scaled, scaled)
         self._counts += used.sum(0)
         # np.maximum, unlike max(), propagates a NaN in the decoded cube
         self._largest = float(np.maximum(self._largest, np.abs(error).max(initial=0.0)))
@@ -86,10 +91,10 @@ class SpectralScore:
         with np.errstate(divide="ignore", invalid="ignore"):
             band_mse = self._squares / self._counts
         worst = int(np.nanargmax(band_mse)) if np.isfinite(band_mse).any() else 0
-        mean = total / samples if samples else math.nan
+        mean, peak = total / samples if samples else math.nan, self._peak / self._unit
         return Spectral(
-            _psnr(mean, self._peak), math.sqrt(mean), self._largest if samples else math.nan,
-            self._angles / self._pixels if self._pixels else math.nan, worst, _psnr(float(band_mse[worst]), self._peak),
+            _psnr(mean, peak), math.sqrt(mean) * self._unit, self._largest if samples else math.nan,
+            self._angles / self._pixels if self._pixels else math.nan, worst, _psnr(float(band_mse[worst]), peak),
             self._peak, samples,
         )  # fmt: skip
 
@@ -108,7 +113,10 @@ def angles(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _psnr(mean_square: float, peak: float) -> float:
-    return math.inf if mean_square == 0 else 10 * math.log10(peak * peak / mean_square)
+    if mean_square == 0:
+        return math.inf
+    ratio = peak * peak / mean_square
+    return 10 * math.log10(ratio) if ratio else -math.inf
 
 
 def compare(reference: Array, decoded: Array, peak: float, nodata: float | None = None) -> Spectral:

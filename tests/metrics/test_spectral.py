@@ -83,3 +83,20 @@ def test_pieces_give_what_the_whole_gives(seed: int, cuts: list[int]) -> None:
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="expected two"):
         compare(CUBE, CUBE[:1], 1.0)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e300])
+def test_huge_and_tiny_samples_are_compared_as_others_are(size: float) -> None:
+    reference = np.random.default_rng(0).uniform(0.5, 1, (8, 8, 3))
+    decoded = reference * 1.001
+    usual = compare(reference, decoded, 1.0)
+    scaled = compare(reference * size, decoded * size, size)
+    assert scaled.psnr_db == pytest.approx(usual.psnr_db, abs=1e-6)
+    assert scaled.rmse == pytest.approx(usual.rmse * size, rel=1e-9)
+    assert scaled.worst_band_psnr_db == pytest.approx(usual.worst_band_psnr_db, abs=1e-6)
+
+
+def test_errors_that_no_number_holds_and_signalling_nan_are_no_fault() -> None:
+    assert compare(np.array([[[1.0]]]), np.array([[[1e300]]]), 1.0).psnr_db == -np.inf
+    signalling = np.array([0xFF812345, 0x3F800000], np.uint32).view(np.float32).reshape(1, 2, 1)
+    assert compare(signalling, signalling, 1.0).psnr_db == np.inf
