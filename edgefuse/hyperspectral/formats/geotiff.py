@@ -86,6 +86,9 @@ class TiffSource(CubeSource):
                     self.info = self.info.like(nodata=self._missing)
                 self.palette = self._bands.palette
                 self.unkept = (*unkept(self._bands, pages, self._missing), *self._of_envi_domain(), *self._of_beside())
+        except SystemError:
+            # of rasterio before 1.4, which does not go on after such a message
+            raise CubeError(f"{path} is not a readable GeoTIFF (GDAL's message quotes bytes that are no text)") from None
         except (self._rasterio.errors.RasterioError, ValueError, OSError) as e:
             raise CubeError(f"{path} is not a readable GeoTIFF ({str(e)[:160]})") from None
 

@@ -189,6 +189,6 @@ def test_a_message_that_is_no_utf_8_says_nothing(tmp_path: Path, capfd: pytest.C
     if not path.is_file():
         pytest.skip("../shared/cases is not here")
     shutil.copy(path, tmp_path / "a.tif")
-    with pytest.raises(CubeError, match="not finite"):
+    with pytest.raises(CubeError, match=r"not finite|quotes bytes that are no text"):
         open_cube(tmp_path / "a.tif")
     assert capfd.readouterr().err == ""
