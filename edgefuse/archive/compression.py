@@ -16,7 +16,7 @@ from edgefuse.archive.manifest import Beat
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import compress
 from edgefuse.hyperspectral.formats import open_cube
-from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.formats.base import CubeSource, WrappedSource
 from edgefuse.hyperspectral.labels import labels_of
 from edgefuse.hyperspectral.quality import Quality
 
@@ -58,20 +58,12 @@ class CompressionJob:
             return compress.compress_cube(_Reporting(source, beat) if beat else source, self.target, quality, beat=beat)
 
 
-class _Reporting(CubeSource):
+class _Reporting(WrappedSource):
     """A cube that reports each read as progress."""
 
     def __init__(self, source: CubeSource, beat: Beat) -> None:
-        self._source, self._beat = source, beat
-        self.info, self.path, self.unkept, self.palette = source.info, source.path, source.unkept, source.palette
-
-    @property
-    def form(self) -> str:
-        return self._source.form
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return self._source.files
+        super().__init__(source)
+        self._beat = beat
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
         samples = self._source.read(rows, columns, bands)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.cube import finite
-from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.formats.base import CubeSource, WrappedSource
 
 _MOST_BYTES = 1 << 22  # of a file of wavelengths
 
@@ -32,13 +32,12 @@ class Choice:
         return PartSource(source, self)
 
 
-class PartSource(CubeSource):
+class PartSource(WrappedSource):
     """The chosen part of the cube `source`."""
 
     def __init__(self, source: CubeSource, choice: Choice) -> None:
         """Raises SettingsError for an empty window, CubeError for wavelengths that do not fit."""
-        self._source = source
-        self.path, self.unkept, self.palette = source.path, source.unkept, source.palette
+        super().__init__(source)
         info = source.info
         if choice.wavelengths is not None:
             info = info.like(wavelengths=_fitting(read_wavelengths(choice.wavelengths), info.shape[2], choice.wavelengths), fwhm=None)
@@ -48,14 +47,6 @@ class PartSource(CubeSource):
         if min(s.stop - s.start for s in (rows, columns, bands)) < 1:
             raise SettingsError(f"{source.path} has {' x '.join(map(str, source.shape))} rows, columns and bands: the window is empty")
         self.info = info.part(rows, columns, bands)
-
-    @property
-    def form(self) -> str:
-        return self._source.form
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return self._source.files
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
         moved = (slice(s.start + n, s.stop + n) for s, n in zip((rows, columns, bands), self._first, strict=True))

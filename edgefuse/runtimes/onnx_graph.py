@@ -35,7 +35,7 @@ _LARGEST = (1 << 31) - 1  # of a number of an attribute that has no range of its
 class _Constant(NamedTuple):
     shape: Shape
     values: tuple[float, ...] | None
-    """Of a small tensor of whole numbers or floats."""
+    """Whole numbers or floats of a small tensor; None of a larger one."""
 
 
 class _Node(NamedTuple):

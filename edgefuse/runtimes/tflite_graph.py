@@ -57,7 +57,7 @@ class _Tensor:
     shape: Shape
     constant: bool
     values: tuple[int, ...]
-    """Of a small constant of whole numbers."""
+    """Whole numbers of a small constant; empty otherwise."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral.codec import entropy_coder, exact, number_grids, prediction, predictive_coder, relative, separate_words
+from edgefuse.hyperspectral.codec import (
+    entropy_coder,
+    exact,
+    number_grids,
+    prediction,
+    predictive_coder,
+    relative,
+    separate_words,
+    single_samples,
+)
 from edgefuse.hyperspectral.codec.extremes import extremes
 from edgefuse.hyperspectral.codec.number_grids import CORRECTED, MOST_CORRECTED, MULTIPLES, QUOTIENTS, Grid, Steps
 from edgefuse.hyperspectral.codec.outliers import Fill, Suspicion, find, suspected
@@ -163,7 +172,7 @@ def _encoded(pixels: Array, height: int, width: int, odd: _Apart, grids: list[St
     if skipped is not None:
         singles &= ~skipped
     apart = int(singles.sum())
-    if apart > min(separate_words.MOST_SINGLES, 0.03 if held is not None else 1) * pixels.size + _FEW:
+    if apart > min(single_samples.MOST_SHARE, 0.03 if held is not None else 1) * pixels.size + _FEW:
         return None
     if apart or skipped is not None:
         skipped = singles if skipped is None else skipped | singles

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import entropy_coder, exact, masks
+from edgefuse.hyperspectral.codec import entropy_coder, exact, masks, single_samples
 from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers
+from edgefuse.hyperspectral.codec.single_samples import taken
 
 _PER_BAND, _SHARED, _AREAS = range(3)
 _AREA = struct.Struct("<BI")  # whether the area's value follows (else it is missing), bytes of the mask
-_SINGLES = struct.Struct("<II")  # single samples, bytes of their positions
 _MAX_AREAS = 8  # missing samples, three values that are not finite, fill values
-# limits of the number of single samples, above what an encoder writes: a share of the samples, and so many besides
-_MOST_SINGLES, _FEW_SINGLES = 0.25, 1024
 VERSION = 3  # of the format, for sections that start with _AREAS
 
 
@@ -36,10 +34,8 @@ def encode(pixels: Array, missing: Mask, outliers: Outliers | None, height: int,
         value, data = np.array([fill.value], pixels.dtype), masks.encode(fill.mask, height, width)
         areas.append(_AREA.pack(True, len(data)) + exact.values(value) + data)
     section = bytes([_AREAS, len(areas)]) + b"".join(areas)
-    if outliers and outliers.singles.any():
-        places = np.flatnonzero(outliers.singles)
-        positions = exact.values(np.diff(places, prepend=0).astype(np.uint32))
-        section += _SINGLES.pack(len(places), len(positions)) + positions + exact.values(pixels.ravel()[places])
+    if outliers:
+        section += single_samples.encode(pixels, outliers.singles)
     return section, VERSION
 
 
@@ -56,28 +52,14 @@ def restore(out: Array, section: bytes | memoryview, size: tuple[int, int], miss
         raise InputError("a tile is damaged")
     at = 2
     for _ in range(section[1]):
-        valued, length = _AREA.unpack(_taken(section, at, _AREA.size))
+        valued, length = _AREA.unpack(taken(section, at, _AREA.size))
         at += _AREA.size
-        value = exact.from_values(_taken(section, at, out.dtype.itemsize), 1, out.dtype)[0] if valued else missing
+        value = exact.from_values(taken(section, at, out.dtype.itemsize), 1, out.dtype)[0] if valued else missing
         at += out.dtype.itemsize * bool(valued)
-        out[masks.decode(_taken(section, at, length), shape)] = value
+        out[masks.decode(taken(section, at, length), shape)] = value
         at += length
-    if at == len(section):
-        return
-    count, length = _SINGLES.unpack(_taken(section, at, _SINGLES.size))
-    at += _SINGLES.size
-    if count > out.size * _MOST_SINGLES + _FEW_SINGLES:
-        raise InputError("a tile is damaged")
-    places = np.cumsum(exact.from_values(_taken(section, at, length), count, np.dtype(np.uint32)), dtype=np.int64)
-    if count and places[-1] >= out.size:
-        raise InputError("a tile is damaged")
-    out.reshape(-1)[places] = exact.from_values(section[at + length :], count, out.dtype)
-
-
-def _taken(section: bytes | memoryview, at: int, size: int) -> bytes | memoryview:
-    if at + size > len(section):
-        raise InputError("a tile is truncated")
-    return section[at : at + size]
+    if at < len(section):
+        single_samples.restore(out, section, at)
 
 
 def _mask(data: bytes | memoryview, shape: tuple[int, int, int], version: int) -> NDArray[np.bool_]:

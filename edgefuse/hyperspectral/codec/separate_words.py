@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from edgefuse.errors import InputError
-from edgefuse.hyperspectral.codec import exact, masks
+from edgefuse.hyperspectral.codec import masks, single_samples
 from edgefuse.hyperspectral.codec.prediction_plan import Skipped, Words
+from edgefuse.hyperspectral.codec.single_samples import taken
 
 _AREA = struct.Struct("<I")  # bytes of the mask; the value and the mask follow
-_SINGLES = struct.Struct("<II")  # single words, bytes of their positions
 _MOST_AREAS = 8
-MOST_SINGLES, _FEW_SINGLES = 0.25, 1024  # limits of the number of single words: a share of all, and so many besides
 
 
 class Area(NamedTuple):
@@ -34,10 +33,8 @@ def encode(words: Words, areas: list[Area], singles: Skipped | None, height: int
     for area in areas:
         mask = masks.encode(area.mask, height, width)
         section += _AREA.pack(len(mask)) + area.word.to_bytes(words.dtype.itemsize, "little") + mask
-    if singles is not None and singles.any():
-        places = np.flatnonzero(singles)
-        positions = exact.values(np.diff(places, prepend=0).astype(np.uint32))
-        section += _SINGLES.pack(len(places), len(positions)) + positions + exact.values(words.ravel()[places])
+    if singles is not None:
+        section += single_samples.encode(words, singles)
     return bytes([len(areas)]) + section if section else b""
 
 
@@ -50,27 +47,13 @@ def decode(section: bytes | memoryview, out: Words, height: int, width: int) -> 
         raise InputError("a tile is damaged")
     at, item = 1, out.dtype.itemsize
     for _ in range(section[0]):
-        (length,) = _AREA.unpack(_taken(section, at, _AREA.size))
+        (length,) = _AREA.unpack(taken(section, at, _AREA.size))
         at += _AREA.size
-        word = int.from_bytes(_taken(section, at, item), "little")
-        mask = masks.decode(_taken(section, at + item, length), (height, width, out.shape[1]))
+        word = int.from_bytes(taken(section, at, item), "little")
+        mask = masks.decode(taken(section, at + item, length), (height, width, out.shape[1]))
         out[mask] = word
         skipped |= mask
         at += item + length
     if at < len(section):
-        count, length = _SINGLES.unpack(_taken(section, at, _SINGLES.size))
-        at += _SINGLES.size
-        if count > out.size * MOST_SINGLES + _FEW_SINGLES:
-            raise InputError("a tile is damaged")
-        places = np.cumsum(exact.from_values(_taken(section, at, length), count, np.dtype(np.uint32)), dtype=np.int64)
-        if count and places[-1] >= out.size:
-            raise InputError("a tile is damaged")
-        out.reshape(-1)[places] = exact.from_values(section[at + length :], count, out.dtype)
-        skipped.reshape(-1)[places] = True
+        skipped.reshape(-1)[single_samples.restore(out, section, at)] = True
     return skipped
-
-
-def _taken(section: bytes | memoryview, at: int, size: int) -> bytes | memoryview:
-    if at + size > len(section):
-        raise InputError("a tile is truncated")
-    return section[at : at + size]

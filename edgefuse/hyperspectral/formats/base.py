@@ -85,6 +85,22 @@ class CubeSource(ABC):
         self.close()
 
 
+class WrappedSource(CubeSource):
+    """A cube that is read through another one, which its owner closes: the same file, with other samples or metadata."""
+
+    def __init__(self, source: CubeSource) -> None:
+        self._source = source
+        self.info, self.path, self.unkept, self.palette = source.info, source.path, source.unkept, source.palette
+
+    @property
+    def form(self) -> str:
+        return self._source.form
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self._source.files
+
+
 class CubeSink(ABC):
     """A cube that is written in windows, in any order; windows never written hold zero or the no-data value.
 
