@@ -132,7 +132,11 @@ def test_states_warnings_events_and_plots(serve: Serve, tab: Any, plain: FusedFr
     assert page.text_content("#warnings") == "infrared camera: retrying"
     becomes(page, "document.getElementById('events').textContent.includes('alarm stove <b>: celsius 91.5')")
     told = [text[len("00:00:00") :] for text in page.locator("#events li").all_text_contents()]
-    assert told == ["Recording: recording, file a.mp4", "Person zone raised: 268 pixels up to 36.1\u00a0°C", "alarm stove <b>: celsius 91.5"]
+    assert told == [
+        "Recording: recording, file a.mp4",
+        "Person zone raised: 268 pixels up to 36.1\u00a0°C",
+        "alarm stove <b>: celsius 91.5",
+    ]
     visible, infrared = (page.text_content(f"[data-camera={name}]") for name in ("visible", "infrared"))
     assert "Visible: Live" in visible
     assert "25.0 FPS" in visible
