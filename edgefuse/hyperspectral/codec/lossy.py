@@ -228,7 +228,27 @@ class Analysis:
         if best:
             return best[1]
         # the vectors of this basis may already exceed the size
-        return min(smallest[1], self.at(self.most_step), key=lambda encoded: len(encoded.to_bytes()))
+        return self._with_fewer_vectors(size, fit.basis.step, smallest[1])
+
+    def _with_fewer_vectors(self, size: int, step: float, smallest: Lossy) -> Lossy:
+        """Encode in at most `size` bytes with a step above `step`, whose basis has fewer vectors.
+
+        smallest: what took the fewest bytes so far. In as few bytes as possible if `size` can't be reached.
+        """
+        best = min(smallest, self.at(self.most_step), key=lambda encoded: len(encoded.to_bytes()))
+        if len(best.to_bytes()) > size:
+            return best
+        exceeds, fits = step, self.most_step
+        for _ in range(_TRIES):
+            middle = float(np.sqrt(exceeds * fits))
+            encoded = self.at(middle)
+            if len(encoded.to_bytes()) > size:
+                exceeds = middle
+                continue
+            best, fits = encoded, middle
+            if len(best.to_bytes()) >= size * (1 - _TOLERANCE):
+                break
+        return best
 
     def with_error(self, error: float) -> Lossy | None:
         """Encode with a mean squared error of at most `error` (squared units of the cube), and close to it; None if it can't be reached."""

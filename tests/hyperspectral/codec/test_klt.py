@@ -8,7 +8,7 @@ import pytest
 from edgefuse.hyperspectral.codec import entropy_coder, entropy_tables, klt, rate_model, wavelet
 from edgefuse.hyperspectral.codec.lossy import Analysis
 from edgefuse.util.arrays import Float64Array
-from tests.hyperspectral.cubes import mixed
+from tests.hyperspectral.cubes import mixed, scene
 
 
 def cost(covariances: Float64Array, turn: Float64Array) -> float:
@@ -73,3 +73,13 @@ def test_only_the_first_components_have_local_covariances() -> None:
     assert np.array_equal(few.variances, np.einsum("mkk->mk", every.leading))
     assert few.counts.sum() == 16 * 12
     assert rate_model.local(coefficients[..., :0], 2, 3).variances.shape == (1, 0)
+
+
+def test_a_rate_is_used_where_vectors_take_most_of_it() -> None:
+    """With as many bands as pixels the vectors of a step that seems right exceed the size; a coarser one is searched for."""
+    cube = scene((12, 12, 300)).astype(np.int32)
+    analysis = Analysis(cube.reshape(-1, 300), 12, 12)
+    size = cube.size // 8
+    encoded = analysis.within(size)
+    assert size * 0.5 <= len(encoded.to_bytes()) <= size
+    assert analysis.error(encoded) < 50  # the noise has a variance of 25
