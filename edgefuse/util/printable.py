@@ -7,6 +7,8 @@ from typing import Any
 
 from edgefuse.util.uri import safe
 
+_PIECE = 1 << 12  # characters
+
 
 def printable(text: str, keep: str = "") -> str:
     """Return `text` with control characters, line breaks and other unprintable characters escaped as in Python, but for those in `keep`."""
@@ -33,7 +35,9 @@ def plain(text: str, keep_lines: bool = False) -> str:
     if text.isprintable():
         return text
     kept = text.replace("\r\n", "\n").replace("\r", "\n") if keep_lines else text
-    return "".join(c if c.isprintable() or (keep_lines and c == "\n") else " " for c in kept)
+    # in pieces, as a list of all characters takes eight times the text
+    pieces = (kept[at : at + _PIECE] for at in range(0, len(kept), _PIECE))
+    return "".join("".join(c if c.isprintable() or (keep_lines and c == "\n") else " " for c in piece) for piece in pieces)
 
 
 def clean(value: Any) -> Any:
