@@ -89,4 +89,4 @@ def main(arguments: Sequence[str] | None = None, supervised: bool = False) -> in
 
 
 def entry() -> NoReturn:
-    sys.exit(main(supervised=True))
+    supervisor.leave(main(supervised=True))

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from edgefuse.board.limits import usable_cores
 from edgefuse.cli.pipes import PIPE
@@ -36,6 +37,7 @@ _STALL_WALL_S = 1800.0
 _POLL_S = 1.0
 _END_S = 10.0  # a killed process may take so long to end
 _PR_SET_PDEATHSIG = 1
+_supervises = False  # whether this process has a child that does the work
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     Raises CubeError where a file makes the command crash or hang, EdgeFuseError where the system kills it. Where no process can be started,
     runs the command in this one.
     """
+    global _supervises
     if not sys.platform.startswith("linux"):
         return _command(args)
     sys.stdout.flush()
@@ -68,12 +71,22 @@ def run(args: argparse.Namespace) -> int:
         heartbeat.connect(writing)
         return _command(args)
     os.close(writing)
+    _supervises = True
     child = _Child(pid, reading)
     try:
         with _interrupts(child):
             return child.result()
     finally:
         child.clean_up(getattr(args, "out", ""))
+
+
+def leave(code: int) -> NoReturn:
+    """End this process; where a child did the work, without the interpreter's shutdown, which takes tens of milliseconds."""
+    if _supervises:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _command(args: argparse.Namespace) -> int:
