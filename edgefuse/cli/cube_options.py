@@ -19,6 +19,9 @@ def add_options(p: argparse.ArgumentParser, nodata: bool = True) -> None:
     p.add_argument(
         "--wavelengths", metavar="FILE", help="text file with the wavelength of each band in nm, instead of those in the cube (all bands)"
     )
+    p.add_argument(
+        "--references", action="store_true", help="reflectance, by the dark and white references beside the cube (Specim, Headwall)"
+    )
     p.add_argument("--orthorectify", action="store_true", help="read the cube on its map's grid, by the lookup table in EMIT's granules")
     add_part(p)
 
@@ -48,7 +51,7 @@ def choice(args: argparse.Namespace, nodata: bool = True) -> Choice:
     waves: Path | None = expand(args.wavelengths) if args.wavelengths else None
     return Choice(
         dataset=args.dataset, axes=args.axes, nodata=args.nodata if nodata else None, wavelengths=waves, window=args.window,
-        bands=args.bands, orthorectify=args.orthorectify,
+        bands=args.bands, orthorectify=args.orthorectify, references=args.references,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ class DecodedCube:
 def open_cube(
     path: AnyPath, dataset: str | None = None, header: AnyPath | None = None, *, axes: str | None = None,
     nodata: float | str | None = None, wavelengths: Sequence[float] | None = None, window: tuple[slice, slice] | None = None,
-    bands: slice | None = None, orthorectify: bool = False,
+    bands: slice | None = None, orthorectify: bool = False, references: bool = False,
 ) -> CubeSource:  # fmt: skip
     """Open a cube file without reading it: `cube[10:20, :, 5]` reads a part, `cube[:]` all. `compress` and `sharpen` take it, too.
 
@@ -54,6 +54,7 @@ def open_cube(
         wavelengths: of all bands of the file in nanometres, instead of its own.
         window: rows and columns, as slices without step, such as (slice(100, 164), slice(200, 264)). Default: all.
         bands: bands likewise.
+        references: read it as reflectance, by the dark and white references beside it (Specim, Headwall).
         orthorectify: read it on its map's grid, by the lookup table (GLT) that EMIT's granules have.
 
     Returns:
@@ -67,7 +68,7 @@ def open_cube(
     choice = Choice(
         dataset=dataset, axes=None if axes is None else parsed(axes), nodata=None if nodata is None else str(nodata),
         wavelengths=None if wavelengths is None else tuple(map(float, wavelengths)), window=window, bands=bands,
-        orthorectify=orthorectify,
+        orthorectify=orthorectify, references=references,
     )  # fmt: skip
     return choice.of(choice.opened(path_of(path), None if header is None else path_of(header)), owned=True)
 

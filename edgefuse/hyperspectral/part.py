@@ -28,7 +28,8 @@ class Choice:
 
     dataset: name of the array in it. axes: the cube's axis of each axis in the file (formats/axes.py). nodata: value of missing samples as
     text, or "auto". wavelengths: one a band in nanometres, or a file with them. window (rows, columns), bands: slices as Python's, without
-    step; None: all. orthorectify: on the map's grid, by the file's lookup table.
+    step; None: all. orthorectify: on the map's grid, by the file's lookup table. references: as
+    reflectance, by the dark and white references beside it (formats/references.py).
     """
 
     dataset: str | None = None
@@ -38,6 +39,7 @@ class Choice:
     window: tuple[slice, slice] | None = None
     bands: slice | None = None
     orthorectify: bool = False
+    references: bool = False
 
     @property
     def given(self) -> bool:
@@ -47,10 +49,12 @@ class Choice:
     def opened(self, path: Path, header: Path | None = None) -> CubeSource:
         """Open a file; `of` then gives the chosen part. Raises CubeError, MissingDependencyError."""
         source = open_cube(path, self.dataset, header, self.axes)
-        if not self.orthorectify:
-            return source
         try:
-            return source.orthorectified()
+            if self.references:
+                from edgefuse.hyperspectral.formats.references import ReflectanceSource
+
+                source = ReflectanceSource(source)
+            return source.orthorectified() if self.orthorectify else source
         except BaseException:
             source.close()
             raise
@@ -76,7 +80,7 @@ class Choice:
             waves = (str(waves), hashlib.sha256(repr(read_wavelengths(waves)).encode()).hexdigest()[:16])  # type: ignore[assignment]
         spans = {"window": self.window, "bands": None if self.bands is None else (self.bands,)}
         fields: dict[str, Any] = {"dataset": self.dataset, "axes": self.axes, "nodata": self.nodata, "wavelengths": waves}
-        fields |= {"orthorectify": True if self.orthorectify else None}
+        fields |= {name: True for name in ("orthorectify", "references") if getattr(self, name)}
         fields |= {name: None if span is None else [[s.start, s.stop] for s in span] for name, span in spans.items()}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items() if value is not None}
 
