@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgefuse.cli import cube_options, pipes
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, InputError
-from edgefuse.util import images
+from edgefuse.util import heartbeat, images
 from edgefuse.util.printable import plain
 from edgefuse.util.uri import expand
 
@@ -42,13 +42,14 @@ def add(commands: Any) -> None:
     cube_options.add_options(p)
     p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
     p.add_argument("--json", action="store_true", help="print JSON")
-    p.set_defaults(command=command)
+    p.set_defaults(command=command, opens_cubes=True)
 
 
 def command(args: argparse.Namespace) -> int:
     with log_lines(), pipes.source(args.file) as path:
         facts = describe(path, cube_options.choice(args), expand(args.header) if args.header else None)
     facts["file"] = args.file
+    heartbeat.finished()
     print(json.dumps(facts, indent=1, allow_nan=False) if args.json else as_text(facts))
     return 0
 

@@ -16,12 +16,13 @@ from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold
 from edgefuse.hyperspectral.efz_source import EfzSource
 from edgefuse.hyperspectral.formats import create_cube
-from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.formats.base import CubeSource, ReportingSource
 from edgefuse.hyperspectral.part import ALL, Choice, declared
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.hyperspectral.threads import tiles_at_a_time
 from edgefuse.hyperspectral.verification import Beat, report_doubts, verify
 from edgefuse.metrics.spectral import Spectral
+from edgefuse.util import heartbeat
 from edgefuse.util.blas import one_blas_thread
 from edgefuse.util.files import appearing, check_file
 
@@ -47,7 +48,8 @@ def compress_file(
     """
     chosen = choice or ALL
     with chosen.opened(path, header) as source:
-        return compress_cube(chosen.of(source), target, quality, check, beat, threads) | {"cube": str(path)}
+        part = ReportingSource(chosen.of(source), heartbeat.beat)
+        return compress_cube(part, target, quality, check, beat, threads) | {"cube": str(path)}
 
 
 @one_blas_thread()

@@ -9,7 +9,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from edgefuse.errors import MissingDependencyError
+from edgefuse.errors import EdgeFuseError, MissingDependencyError
 from edgefuse.events import Event
 from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
@@ -61,7 +61,13 @@ class Web:
         self._faults = FaultLog(log, "the web page")
         self._sock = self._listen()
         self._worker = Worker("edgefuse-web", self._run, self._faults)
-        self._worker.start()
+        try:
+            self._worker.start()
+        except EdgeFuseError:
+            self._state.close()
+            if self._sock is not None:
+                self._sock.close()  # else the address would stay in use
+            raise
 
     @property
     def url(self) -> str:

@@ -19,6 +19,7 @@ from edgefuse.web.views import View, ViewRenderer
 log = logging.getLogger(__name__)
 
 BOUNDARY = "edgefuse"
+_RETRY_S = 0.5
 
 
 class Relay:
@@ -77,7 +78,16 @@ class Relay:
             self._parts, self._joined = {}, {}
         self._frame_ready.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._encode_loop())
+            self._task = asyncio.get_running_loop().create_task(self._encode())
+
+    async def _encode(self) -> None:
+        """Encode while there are viewers, whatever fails."""
+        while self._viewers and not self._closing:
+            try:
+                await self._encode_loop()
+            except Exception as e:
+                log.warning("the web page's pictures failed (%s: %s) and go on", type(e).__name__, e)
+                await asyncio.sleep(_RETRY_S)
 
     async def _encode_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -111,7 +121,7 @@ class Relay:
     async def _make(self, count: int, fused: FusedFrame, views: set[View]) -> None:
         done = self._parts if count == self._count else {}
         try:
-            made = await asyncio.get_running_loop().run_in_executor(self._pool, self._encode, count, fused, views - done.keys())
+            made = await asyncio.get_running_loop().run_in_executor(self._pool, self._made, count, fused, views - done.keys())
         except Exception as e:
             # the next frame may work
             log.warning("the web page can't show %s (%s: %s)", fused.name, type(e).__name__, e)
@@ -123,7 +133,7 @@ class Relay:
         for _, wake in self._viewers.values():
             wake.set()
 
-    def _encode(self, count: int, fused: FusedFrame, views: set[View]) -> dict[View, bytes]:
+    def _made(self, count: int, fused: FusedFrame, views: set[View]) -> dict[View, bytes]:
         spots = self._studio.spots(fused, self._live.unit)
         facts = json.dumps({"frame": count, "name": fused.name, "map": fused.decided_map is not None, **spots})
         return {view: part(self._studio.jpeg(fused, view, self._quality), str(view), facts) for view in views}

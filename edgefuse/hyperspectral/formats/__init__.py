@@ -10,6 +10,7 @@ from edgefuse import registry
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
+from edgefuse.util import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +99,9 @@ def open_cube(path: Path, dataset: str | None = None, header: Path | None = None
         raise CubeError(f"{path}: its format ({form}) says which axis the bands are; omit --axes")
     if axes is not None and form in _NAMED_AXES:
         more["axes"] = axes
-    source: CubeSource = registry.get("edgefuse.cube_sources", form)(path, dataset, **more)
+    reader = registry.get("edgefuse.cube_sources", form)
+    with heartbeat.opening(path):
+        source: CubeSource = reader(path, dataset, **more)
     if axes is None or form in _NAMED_AXES:
         return source
     from edgefuse.hyperspectral.formats.axes import AxesSource
