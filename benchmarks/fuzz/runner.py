@@ -26,6 +26,7 @@ declares, where its memory depends on them. Raises EdgeFuseError for an input th
 MEMORY = 64 << 20  # bytes that an input may take, besides 16 for each sample that it declares (docs/reference/limits.md)
 _SAMPLE_BYTES = 16
 _MEASURED_S = 0.002  # processor time from which the memory of an input is looked at: 64 MB can't be written in less
+_IMPORT_S = 5.0  # processor time that the first input may take besides
 _MOST_SHOWN = 20
 _LONGEST_MESSAGE = 4000
 
@@ -118,17 +119,18 @@ def feed_all(target: Target, seeds: range, tally: Tally, folder: Path) -> None:
     """Feed an input per seed in this process."""
     rng, messages, logger = random.Random(), _Messages(), logging.getLogger("edgefuse")
     logger.addHandler(messages)
-    logger.propagate = False
+    logger.propagate, propagates = False, logger.propagate
     tally.seed = seeds.start
-    with contextlib.suppress(Exception):
-        # imports what it needs
-        target.feed(random.Random(seeds.start), folder)
-    memory = _Memory()
 
     def alarm(number: int, frame: object) -> None:
         raise _TooSlow
 
     before = signal.signal(signal.SIGPROF, alarm)
+    signal.setitimer(signal.ITIMER_PROF, target.limit + _IMPORT_S)
+    with contextlib.suppress(Exception, _TooSlow):
+        # imports what it needs
+        target.feed(random.Random(seeds.start), folder)
+    memory = _Memory()
     # nothing of an input outlives it; a collection in the middle of one would make it look slow
     gc.disable()
     began = time.process_time()
@@ -148,6 +150,7 @@ def feed_all(target: Target, seeds: range, tally: Tally, folder: Path) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
         logger.removeHandler(messages)
+        logger.propagate = propagates
         gc.enable()
         tally.seconds += time.process_time() - began
 
