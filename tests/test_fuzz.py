@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import warnings
 from pathlib import Path
 
 import pytest
@@ -30,13 +32,33 @@ def one_of_each(rng: random.Random, folder: Path) -> int:
     return 0
 
 
+def test_a_warning_is_a_finding_even_where_all_exceptions_are_caught(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def feed(rng: random.Random, folder: Path) -> int:
+        with contextlib.suppress(Exception):
+            warnings.warn("shown to the user", stacklevel=1)
+        return 0
+
+    tally = runner.Tally.shared()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        runner.feed_all(runner.Target(feed), range(2), tally, tmp_path)
+    assert "seed 1: UserWarning: shown to the user" in capsys.readouterr().out
+    assert (tally.findings, tally.taken) == (2, 2)
+
+
 def seed_of(kind: int) -> int:
     return next(seed for seed in range(100) if random.Random(seed).randrange(5) == kind)
 
 
 @pytest.mark.parametrize(
     ("kind", "found"),
-    [(0, ""), (1, "ValueError: not of the tree"), (2, "takes more than 0.05 s"), (3, "took 100 MB of memory; 64 MB are allowed"), (4, "")],
+    [
+        (0, ""),
+        (1, "ValueError: not of the tree"),
+        (2, "takes more than 0.05 s"),
+        (3, "MB of memory; 64 MB are allowed for 0 samples"),
+        (4, ""),
+    ],
 )
 def test_a_finding_is_told_with_its_seed(
     kind: int, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ import resource
 import signal
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ class _TooSlow(BaseException):
 
 
 class _Messages(logging.Handler):
-    """Formats every log message as a user's handler would, and drops it; the first that can't be formatted is kept."""
+    """Formats every log message as a user's handler would, and drops it. `error`: what is wrong with one, or a Python warning."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +92,10 @@ class _Messages(logging.Handler):
             text, self.error = "", f"a log message can't be formatted: {record.msg!r} % {record.args!r}: {e}"
         if len(text) > _LONGEST_MESSAGE:
             self.error = f"a log message of {len(text)} characters: {text[:200]}"
+
+    def warn(self, message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+        """In place of `warnings.showwarning`: a user would see it."""
+        self.error = f"{category.__name__}: {message}"
 
 
 class _Memory:
@@ -125,12 +130,14 @@ def feed_all(target: Target, seeds: range, tally: Tally, folder: Path) -> None:
     def alarm(number: int, frame: object) -> None:
         raise _TooSlow
 
+    # not the filter "error": code that catches every exception would hide warnings
+    warnings.showwarning, shows = messages.warn, warnings.showwarning
     before = signal.signal(signal.SIGPROF, alarm)
     signal.setitimer(signal.ITIMER_PROF, target.limit + _IMPORT_S)
     with contextlib.suppress(Exception, _TooSlow):
         # imports what it needs
         target.feed(random.Random(seeds.start), folder)
-    memory = _Memory()
+    memory, messages.error = _Memory(), ""
     # nothing of an input outlives it; a collection in the middle of one would make it look slow
     gc.disable()
     began = time.process_time()
@@ -150,7 +157,7 @@ def feed_all(target: Target, seeds: range, tally: Tally, folder: Path) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
         logger.removeHandler(messages)
-        logger.propagate = propagates
+        logger.propagate, warnings.showwarning = propagates, shows
         gc.enable()
         tally.seconds += time.process_time() - began
 
