@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from edgefuse.archive import grouping, job
 from edgefuse.archive.grouping import EFZ, PassedOver
 from edgefuse.archive.manifest import Beat
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import compress
 from edgefuse.hyperspectral.formats import open_cube
-from edgefuse.hyperspectral.formats.base import CubeSource, WrappedSource
+from edgefuse.hyperspectral.formats.base import CubeSource, ReportingSource
 from edgefuse.hyperspectral.labels import labels_of
 from edgefuse.hyperspectral.quality import Quality
 
@@ -55,20 +53,8 @@ class CompressionJob:
             return compress.decompress_file(self.source, self.target, self.form, beat=beat)
         with open_cube(self.source) as source:
             quality = _kept_exactly(source, self.quality)
-            return compress.compress_cube(_Reporting(source, beat) if beat else source, self.target, quality, beat=beat)
-
-
-class _Reporting(WrappedSource):
-    """A cube that reports each read as progress."""
-
-    def __init__(self, source: CubeSource, beat: Beat) -> None:
-        super().__init__(source)
-        self._beat = beat
-
-    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        samples = self._source.read(rows, columns, bands)
-        self._beat(0, self.nbytes)
-        return samples
+            reporting = ReportingSource(source, lambda: beat(0, source.nbytes)) if beat else source
+            return compress.compress_cube(reporting, self.target, quality, beat=beat)
 
 
 def _kept_exactly(source: CubeSource, quality: Quality) -> Quality:

@@ -13,6 +13,7 @@ from edgefuse.cli import pipes, windows
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.hyperspectral.threads import HELP as THREADS_HELP
+from edgefuse.util import heartbeat
 from edgefuse.util.printable import printable
 from edgefuse.util.uri import expand
 
@@ -50,7 +51,7 @@ def add(commands: Any) -> None:
     p.add_argument("--wavelengths", metavar="FILE", help="text file with the wavelength of each band in nm, instead of those in the cube")
     p.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="decode and measure (default: yes)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command)
+    p.set_defaults(command=command, opens_cubes=True)
 
 
 def add_quality(p: argparse.ArgumentParser) -> None:
@@ -105,6 +106,7 @@ def show(report: dict[str, Any], as_json: bool, reads: str, writes: str) -> None
         for text in (reads, writes):
             if text == pipes.PIPE and Path(report[key]).stem in ("stdin", "stdout"):
                 report[key] = pipes.PIPE
+    heartbeat.finished()
     print(json.dumps(report, indent=1) if as_json else as_text(report), file=sys.stderr if writes == pipes.PIPE else sys.stdout)
 
 

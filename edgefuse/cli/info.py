@@ -12,7 +12,7 @@ from typing import Any
 from edgefuse.cli import pipes
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, InputError
-from edgefuse.util import images
+from edgefuse.util import heartbeat, images
 from edgefuse.util.printable import plain
 from edgefuse.util.uri import expand
 
@@ -37,13 +37,14 @@ def add(commands: Any) -> None:
     p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
     p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
     p.add_argument("--json", action="store_true", help="print JSON")
-    p.set_defaults(command=command)
+    p.set_defaults(command=command, opens_cubes=True)
 
 
 def command(args: argparse.Namespace) -> int:
     with log_lines(), pipes.source(args.file) as path:
         facts = describe(path, args.dataset, expand(args.header) if args.header else None)
     facts["file"] = args.file
+    heartbeat.finished()
     print(json.dumps(facts, indent=1, allow_nan=False) if args.json else as_text(facts))
     return 0
 

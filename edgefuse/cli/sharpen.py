@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import SettingsError
+from edgefuse.util import heartbeat
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ examples:
   edgefuse sharpen low.npy image.npy sharp.npy --truth high.npy
   edgefuse sharpen cube.img image.img sharp.img --model csakd-student --tile 128     the paper's network: ratio 4, 4 bands or more
 """
+_STALL_S = 900.0  # of processor time; preparing a scene reports nothing
 
 
 def add(commands: Any) -> None:
@@ -48,7 +50,7 @@ def add(commands: Any) -> None:
     p.add_argument("--truth", metavar="CUBE", help="the true sharp cube, for PSNR, SAM, ERGAS, RMSE, SSIM and UQI")
     p.add_argument("--threads", metavar="N", type=int, default=0, help="threads (default: the number of cores)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command)
+    p.set_defaults(command=command, opens_cubes=True)
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
@@ -79,6 +81,7 @@ def command(args: argparse.Namespace) -> int:
     files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *more)
     _refuse_same(files)
     progress: list[Progress] = []
+    heartbeat.working(_STALL_S)
 
     def tell(scene: Scene) -> None:
         line = f"{scene.count} tiles, {scene.tile_s:.3f} s each: about {scene.count * scene.tile_s:.0f} s on one core"
@@ -94,6 +97,7 @@ def command(args: argparse.Namespace) -> int:
         finally:
             for p in progress:
                 p.close()
+    heartbeat.finished()
     report["peak_resident_mb"] = round(peak_resident_bytes() / 1e6, 1)
     print(json.dumps(report, indent=1) if args.json else as_text(report))
     return 0

@@ -79,7 +79,8 @@ def compress(
     """Compress a hyperspectral cube. Without `bpppc`, `psnr`, `max_error` and `relative_error` it is lossless, to the bit.
 
     Args:
-        cube: an array (H, W, B) of integers or floats, the path of a cube file, or an open cube. NaN and infinities are missing samples.
+        cube: an array (H, W, B) of integers or floats, an xarray.DataArray, the path of a cube file, or an open cube. NaN and infinities
+            are missing samples.
         out: the .efz file to write, atomically. Without it the bytes are returned.
         bpppc: maximum bits per pixel and band, such as 0.25.
         psnr: minimum PSNR in dB over the valid samples, such as 45.

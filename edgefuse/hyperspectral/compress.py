@@ -17,12 +17,13 @@ from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold
 from edgefuse.hyperspectral.efz_source import EfzSource
 from edgefuse.hyperspectral.fills import likely_fills, named
 from edgefuse.hyperspectral.formats import create_cube, open_cube
-from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.formats.base import CubeSource, ReportingSource
 from edgefuse.hyperspectral.part import Choice
 from edgefuse.hyperspectral.quality import AUTO, Quality
 from edgefuse.hyperspectral.threads import tiles_at_a_time
 from edgefuse.hyperspectral.verification import Beat, report_doubts, verify
 from edgefuse.metrics.spectral import Spectral
+from edgefuse.util import heartbeat
 from edgefuse.util.blas import one_blas_thread
 from edgefuse.util.files import appearing, check_file
 
@@ -47,7 +48,7 @@ def compress_file(
     does not decode to what was promised.
     """
     with open_cube(path, dataset, header) as source:
-        part = choice.of(source) if choice else source
+        part = ReportingSource(choice.of(source) if choice else source, heartbeat.beat)
         return compress_cube(part, target, quality, check, beat, threads) | {"cube": str(path)}
 
 

@@ -9,6 +9,7 @@ from edgefuse import registry
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
+from edgefuse.util import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +85,9 @@ def open_cube(path: Path, dataset: str | None = None, header: Path | None = None
             if f.read(len(_CLASSIC)) == _CLASSIC:
                 raise CubeError(f"{path} is netCDF of the classic format, which is not read; convert it: nccopy -k nc4 OLD NEW")
         raise CubeError(f"{path} is not a cube in a supported format ({', '.join(FORMATS)}), and has no ENVI header beside it")
-    source: CubeSource = registry.get("edgefuse.cube_sources", form)(path, dataset, **({"header": header} if header else {}))
+    reader = registry.get("edgefuse.cube_sources", form)
+    with heartbeat.opening(path):
+        source: CubeSource = reader(path, dataset, **({"header": header} if header else {}))
     return source
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -99,6 +100,19 @@ class WrappedSource(CubeSource):
     @property
     def files(self) -> tuple[Path, ...]:
         return self._source.files
+
+
+class ReportingSource(WrappedSource):
+    """A cube that calls `report` after each read."""
+
+    def __init__(self, source: CubeSource, report: Callable[[], None]) -> None:
+        super().__init__(source)
+        self._report = report
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
+        samples = self._source.read(rows, columns, bands)
+        self._report()
+        return samples
 
 
 class CubeSink(ABC):
