@@ -16,6 +16,7 @@ from edgefuse.errors import CameraError, FrameError, InputError
 from edgefuse.frames import Frame, SensorState
 from edgefuse.thermal.ffc import FROZEN_S, StallWatch, can_stall
 from edgefuse.util.backoff import Backoff
+from edgefuse.util.restarting_thread import FaultLog, Worker
 
 State = Literal["starting", "live", "held", "calibrating", "frozen", "lost", "retrying"]
 GONE: frozenset[State] = frozenset({"starting", "frozen", "lost", "retrying"})  # states in which a camera gives no frames to fuse
@@ -76,7 +77,7 @@ class CameraThread:
         self._last_error, self._announced = "", False
         self._stall_watch = StallWatch(frozen_s=self._patience.frozen)
         self._opened = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"edgefuse-{camera.modality}", daemon=True)
+        self._worker = Worker(f"edgefuse-{camera.modality}", self._run, FaultLog(_log, f"{camera.modality} camera {camera.label}"))
 
     @property
     def state(self) -> State:
@@ -99,8 +100,8 @@ class CameraThread:
         return self._format
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread. Raises EdgeFuseError where the system gives none."""
+        self._worker.start()
 
     def announce(self) -> None:
         """Log failures from now on; until then the caller of `start` reports them."""
@@ -129,13 +130,13 @@ class CameraThread:
     def stop(self) -> None:
         """Ask the thread to end; `close` waits for it."""
         self._stop.set()
+        self._worker.end()
         self.camera.interrupt()
 
     def close(self, wait_s: float = _JOIN_TIMEOUT_S) -> None:
         """Stop and drop frames that were not taken ("stopped"). A thread that hangs in a driver is abandoned after `wait_s`."""
         self.stop()
-        if self._thread.ident is not None:
-            self._thread.join(wait_s)
+        self._worker.join(wait_s)
         for ticket in self.take():
             ticket.settle("stopped")
 

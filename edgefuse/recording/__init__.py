@@ -33,6 +33,7 @@ __all__ = ["Recording"]
 
 _FLUSH_S, _FLUSH_MOST_S = 3.0, 10.0  # seconds for FFmpeg's last fragment: without progress, and in all
 _CLOSE_S = 1.8  # seconds for the recorders after that; all in all less than the unit's TimeoutStopSec
+_UNDO_S = 1.0  # seconds for ending a thread that has nothing to write yet
 
 
 class Recording:
@@ -51,17 +52,23 @@ class Recording:
         if any(os.path.realpath(path) == os.path.realpath(p) for p in info.inputs):
             raise OutputError(f"--recordings {path} is an input of this run; choose another folder")
         limit = round(s.keep_gb * 1e9)
-        self._settings, self._live = s, live
-        self._folder = Folder(path, Limits(limit, s.keep_days * 86400), round(s.keep_free_mb * 1e6))
-        self._trigger = Trigger(s.mode, s.after_s)
-        self._recorder = Recorder(self._folder, self._trigger, s.before_s, s.segment_s, round(s.buffer_mb * 1e6), limit // 4, self._emit)
-        self._job = RecordingJob(s, self._trigger, self._recorder, self._emit)
-        self._encoder_thread = EncoderThread("recording", self._job, info.fps)
-        facts = {"source": info.source, "fps": info.fps}
-        self._raw = RawRecorder(self._folder, self._wanted, s.segment_s, limit // 4, facts, self._emit) if s.raw else None
-        self._closed = False
-        self._recorder.start()
-        self._encoder_thread.start()
+        self._settings, self._live, self._closed = s, live, False
+        with contextlib.ExitStack() as undo:
+            self._folder = Folder(path, Limits(limit, s.keep_days * 86400), round(s.keep_free_mb * 1e6))
+            undo.callback(self._folder.close)  # a folder that stays locked could not be recorded into again
+            self._trigger = Trigger(s.mode, s.after_s)
+            before, buffer = s.before_s, round(s.buffer_mb * 1e6)
+            self._recorder = Recorder(self._folder, self._trigger, before, s.segment_s, buffer, limit // 4, self._emit)
+            self._job = RecordingJob(s, self._trigger, self._recorder, self._emit)
+            self._encoder_thread = EncoderThread("recording", self._job, info.fps)
+            facts = {"source": info.source, "fps": info.fps}
+            self._raw = RawRecorder(self._folder, self._wanted, s.segment_s, limit // 4, facts, self._emit) if s.raw else None
+            if self._raw:
+                undo.callback(self._raw.close, _UNDO_S)
+            self._recorder.start()
+            undo.callback(self._recorder.close, _UNDO_S)
+            self._encoder_thread.start()
+            undo.pop_all()
         if self._folder.recovered:
             self._emit({"state": "recovered", "files": self._folder.recovered})
         self._ends = [live.watch(self._on_frame), live.listen(self._on_event)]

@@ -105,7 +105,12 @@ class Calibrator:
                 return
             self._state, pairs = "estimating", self._pairs
         # not in this thread, which writes the frames
-        threading.Thread(target=self._estimate, args=(pairs,), name="edgefuse-calibrate", daemon=True).start()
+        try:
+            threading.Thread(target=self._estimate, args=(pairs,), name="edgefuse-calibrate", daemon=True).start()
+        except (RuntimeError, MemoryError) as e:
+            with self._lock:
+                self._pairs = []
+                self._fail(f"no thread could be started ({e}); try again")
 
     def _usable(self, pair: FramePair) -> bool:
         """Whether both frames are new, and the sensor's shutter open."""

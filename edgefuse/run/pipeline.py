@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from edgefuse.errors import FrameError
+from edgefuse.errors import EdgeFuseError, FrameError
 from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.fusion.fuser import Fuser
 from edgefuse.sinks.base import Sink
@@ -31,6 +31,7 @@ T = TypeVar("T")
 _QUEUE_LENGTH = 2  # pairs and fused frames in the queues: enough to hide a slow read, few enough for 1 GB of memory
 _QUEUE_LENGTH_LIVE = 1  # each queued frame adds a frame interval of latency
 _POLL_S = 0.02  # poll interval while the source is replaced
+_RETRY_S = 0.1  # until a source is read again after an unexpected error
 
 
 class Pipeline:
@@ -49,7 +50,7 @@ class Pipeline:
         self._pause_requested, self._paused, self._ended = False, False, threading.Event()
         self._stop = False  # set by a signal handler, so it takes no lock
         self._failures: list[BaseException] = []
-        self._faults = FaultLog(log, "fusion")
+        self._faults = FaultLog(log, "the run")
 
     def _size_queues(self) -> None:
         self._pairs.maxsize = self._frames.maxsize = _QUEUE_LENGTH_LIVE if self._source.info.live else _QUEUE_LENGTH
@@ -111,7 +112,11 @@ class Pipeline:
                 self._pairs.task_done()
                 del item  # free the pair's memory while waiting for the next; likewise below
                 if on_frame:
-                    on_frame()
+                    try:
+                        on_frame()
+                    except Exception as e:  # its output may be gone, say
+                        if not self._goes_on(e):
+                            raise
         finally:
             self._ended.set()
             self.stop()
@@ -135,31 +140,67 @@ class Pipeline:
                 if self._pause_requested:
                     self._wait_paused()
                     continue
-                begin = time.perf_counter_ns()
-                item: FramePair | FrameError | None
                 try:
-                    item = self._source.read()
-                except FrameError as e:
-                    item = e
-                if item is None:
-                    if self._pause_requested:
-                        continue
-                    break
+                    if not self._read_one():
+                        if self._pause_requested:
+                            continue
+                        break
+                except Exception as e:
+                    if not self._goes_on(e):
+                        raise
+                    self._ended.wait(_RETRY_S)
+                    continue
                 count += 1
-                if isinstance(item, FramePair):
-                    item = self.adjust(item)
-                    self._telemetry.read(item.nbytes, time.perf_counter_ns() - begin)
-                    if item.missing != "infrared":
-                        self._telemetry.infrared(item.infrared)
-                if old := self._enqueue(self._pairs, item):
-                    self._drop(old, "overrun", "newer frames came before it could be fused")
-                del item, old
         except BaseException as e:
             self._failures.append(e)
         finally:
             self._pairs.put(None)
 
+    def _read_one(self) -> bool:
+        """Read a pair and queue it. Returns False at the source's end."""
+        begin = time.perf_counter_ns()
+        item: FramePair | FrameError | None
+        try:
+            item = self._source.read()
+        except FrameError as e:
+            item = e
+        if item is None:
+            return False
+        if isinstance(item, FramePair):
+            try:
+                item = self.adjust(item)
+                self._telemetry.read(item.nbytes, time.perf_counter_ns() - begin)
+                if item.missing != "infrared":
+                    self._telemetry.infrared(item.infrared)
+            except Exception as e:
+                if not self._goes_on(e):
+                    raise
+                self._drop(item, "failed", f"it can't be read ({type(e).__name__}: {e})")
+                return True
+        if old := self._enqueue(self._pairs, item):
+            self._drop(old, "overrun", "newer frames came before it could be fused")
+        return True
+
+    def _goes_on(self, error: Exception) -> bool:
+        """Whether the run goes on after this error, which is logged and counted then.
+
+        A live run outlives a moment without memory, say, but not what a source or a sink reports as its end. If the moment lasts, the
+        watchdog, which frames written feed, restarts the service.
+        """
+        if not self._source.info.live or isinstance(error, EdgeFuseError):
+            return False
+        self._faults.note(error)
+        return True
+
     def _fuse(self, item: FramePair | FrameError) -> None:
+        try:
+            self._fuse_one(item)
+        except Exception as e:
+            # a pair that could not even be counted
+            if not self._goes_on(e):
+                raise
+
+    def _fuse_one(self, item: FramePair | FrameError) -> None:
         if isinstance(item, FrameError):
             self._telemetry.lost(item)
             return
@@ -173,7 +214,6 @@ class Pipeline:
             self._telemetry.lost(e)
             self._source.settle(item, e.cause)
         except Exception as e:
-            # a live run outlives a moment without memory; if it lasts, the watchdog, which frames written feed, restarts the service
             if not self._source.info.live:
                 raise
             self._faults.note(e)
@@ -209,8 +249,14 @@ class Pipeline:
         while (fused := self._frames.get()) is not None:
             with self._exchange_lock:
                 pass
-            with self._writing:
-                self._write_frame(fused)
+            try:
+                with self._writing:
+                    self._write_frame(fused)
+            except Exception as e:
+                # what follows the sinks: counting it, and settling with the cameras
+                if not self._goes_on(e):
+                    self._failures.append(e)
+                    self.stop()
             self._frames.task_done()
             del fused
 
@@ -223,8 +269,9 @@ class Pipeline:
             for sink in self._sinks:
                 sink.write(fused)
         except BaseException as e:
-            self._failures.append(e)
-            self.stop()
+            if not (isinstance(e, Exception) and not isinstance(e, OSError) and self._goes_on(e)):
+                self._failures.append(e)
+                self.stop()
             self._drop(fused.pair, "unwritten", f"it was fused but not written: {e}")
         else:
             self._telemetry.fused(fused, time.perf_counter_ns() - begin)

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 
@@ -48,38 +48,48 @@ def reload_on_hangup(reload: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGHUP, previous)
 
 
-def notify(state: str) -> None:
-    """Notify systemd (sd_notify(3)); does nothing unless it started us as Type=notify."""
+def notify(state: str) -> bool:
+    """Notify systemd (sd_notify(3)); does nothing unless it started us as Type=notify. Returns False where it could not be told."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            # a full socket must not block the run
-            s.setblocking(False)
-            s.connect("\0" + address[1:] if address[0] == "@" else address)
-            s.send(state.encode())
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+                # a full socket must not block the run
+                s.setblocking(False)
+                s.connect("\0" + address[1:] if address[0] == "@" else address)
+                s.send(state.encode())
+        except OSError:
+            return False
+    return True
 
 
 class Heartbeat:
-    """Sends READY at the first written frame, then the watchdog notification, at most once a second, while more frames are written."""
+    """Sends READY at the first written frame, then the watchdog notification, at most once a second, while more frames are written.
+
+    What can't be sent, for lack of a descriptor or because systemd is busy, is sent a second later: without READY systemd would end the
+    service.
+    """
 
     INTERVAL_S = 1.0
 
     def __init__(self) -> None:
         self._frames, self._notified_at = 0, -math.inf
+        self._ready_sent = False
         self._lock = threading.Lock()  # makes sending READY atomic
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Notify systemd of a reload. Before the first frame nothing is sent, because READY follows with it."""
         with self._lock:
-            ready = self._frames > 0
+            ready = self._ready_sent
         if ready:
             notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             yield
         finally:
             if ready:
-                notify("READY=1")
+                with self._lock:
+                    self._ready_sent = notify("READY=1")
 
     def beat(self, frames: int, failing: Iterable[str] = ()) -> None:
         """Report progress. frames: written by every sink so far, so that a frozen source or lost frames do not count.
@@ -90,6 +100,7 @@ class Heartbeat:
         now = time.monotonic()
         if frames > self._frames and now - self._notified_at >= self.INTERVAL_S:
             with self._lock:
-                ready = "" if self._frames else "READY=1\n"
-                notify(f"{ready}WATCHDOG=1\nSTATUS={'; '.join((f'{frames} frames fused', *failing))}")
-                self._frames, self._notified_at = frames, now
+                ready = "" if self._ready_sent else "READY=1\n"
+                self._notified_at = now
+                if notify(f"{ready}WATCHDOG=1\nSTATUS={'; '.join((f'{frames} frames fused', *failing))}"):
+                    self._frames, self._ready_sent = frames, True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -11,14 +12,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import edgefuse
-from edgefuse.errors import OutputError, SettingsError
+from edgefuse.errors import EdgeFuseError, SettingsError
 from edgefuse.events import Event, OutputState
 from edgefuse.frames import FramePair
 from edgefuse.sources.base import Source
 from edgefuse.sources.rawfile import RawWriter
 from edgefuse.util import files
 from edgefuse.util.backoff import Backoff
+from edgefuse.util.restarting_thread import FaultLog, Worker
 from edgefuse.util.uri import Uri, safe
+
+log = logging.getLogger(__name__)
 
 EXTENSION = ".efr"
 _QUEUE_LENGTH = 8  # pairs in the queue
@@ -48,8 +52,8 @@ class RecordedSource(Source):
         self._failure: Exception | None = None
         self._backoff = Backoff()
         self._writer = self._open()
-        self._thread: threading.Thread | None = threading.Thread(target=self._write, name="edgefuse-record-raw", daemon=True)
-        self._thread.start()
+        self._worker: Worker | None = Worker("edgefuse-record-raw", self._write, FaultLog(log, "the raw recording"))
+        self._worker.start()
 
     @classmethod
     def from_uri(cls, uri: Uri) -> Self:
@@ -114,10 +118,10 @@ class RecordedSource(Source):
 
     def finish(self) -> None:
         """Finish the file without closing the source. Raises OutputError on failure."""
-        if self._thread is not None:
+        if self._worker is not None:
             self._pairs.put(None)
-            self._thread.join()
-            self._thread = None
+            self._worker.join(threading.TIMEOUT_MAX)
+            self._worker = None
             # _RESERVE leaves space for the file's end; after a failure the writer is closed already
             self._writer.close(self.dropped)
             if self._failure is not None and not self._keep_going:
@@ -143,7 +147,7 @@ class RecordedSource(Source):
         if self._keep_going and self._failure is None:
             self._faults += 1
             self._emit(Event("sink", self._path.name, {"state": "set aside", "error": str(e)}))
-            with contextlib.suppress(OutputError):
+            with contextlib.suppress(EdgeFuseError, OSError):
                 self._writer.close(self.dropped)
         self._failure = e
         self._backoff.failed()

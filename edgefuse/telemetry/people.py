@@ -18,6 +18,7 @@ from edgefuse import detection
 from edgefuse.calibration.registration import Calibration, project
 from edgefuse.detection import Detection, DetectorOptions, Look
 from edgefuse.detection.tracker import Track, Tracker
+from edgefuse.errors import EdgeFuseError
 from edgefuse.events import Event
 from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.settings.detect import DetectSettings
@@ -57,7 +58,11 @@ class People:
         self._newest: Sighting | None = None
         self._faults = FaultLog(log, "the detection of people")
         self._worker = Worker("edgefuse-people", self._run, self._faults)
-        self._worker.start()
+        try:
+            self._worker.start()
+        except EdgeFuseError:
+            self._detector.close()
+            raise
         self._end = live.watch(self._on_frame)
 
     def _on_frame(self, count: int, fused: FusedFrame) -> None:

@@ -9,14 +9,14 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from edgefuse.errors import MissingDependencyError
+from edgefuse.errors import EdgeFuseError, MissingDependencyError
 from edgefuse.events import Event
 from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.util.restarting_thread import FaultLog, Worker
 from edgefuse.web import address
-from edgefuse.web.connection_limits import Places
+from edgefuse.web.connection_limits import ConnectionLimits
 
 if TYPE_CHECKING:
     from edgefuse.telemetry.live import Info
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _END_S = 4.0
-# connections beyond two per viewer: loading pages, Prometheus scrapes, and strangers, who wait for a refusal rather than come again
+# connections beyond two per viewer: page loads, Prometheus scrapes, and clients that wait for a refusal
 _EXTRA_CONNECTIONS = 256
 
 
@@ -61,7 +61,13 @@ class Web:
         self._faults = FaultLog(log, "the web page")
         self._sock = self._listen()
         self._worker = Worker("edgefuse-web", self._run, self._faults)
-        self._worker.start()
+        try:
+            self._worker.start()
+        except EdgeFuseError:
+            self._state.close()
+            if self._sock is not None:
+                self._sock.close()  # else the address would stay in use
+            raise
 
     @property
     def url(self) -> str:
@@ -124,9 +130,9 @@ class Web:
 
     async def _serve(self, sock: socket.socket) -> None:
         asyncio.get_running_loop().set_exception_handler(self._note)
-        places = Places(2 * self._s.clients + _EXTRA_CONNECTIONS)
-        site = self._site = self._app.Site(self._s, self._live, self._state, self._port, places)
-        server = self._connection.server(site.app, places)
+        limits = ConnectionLimits(2 * self._s.clients + _EXTRA_CONNECTIONS)
+        site = self._site = self._app.Site(self._s, self._live, self._state, self._port, limits)
+        server = self._connection.server(site.app, limits)
         watch = asyncio.create_task(site.watch())
         end = asyncio.create_task(self._end(site, server))
         self._serving = True

@@ -19,13 +19,14 @@ from edgefuse.web.views import View, ViewRenderer
 log = logging.getLogger(__name__)
 
 BOUNDARY = "edgefuse"
+_RETRY_S = 0.5
 
 
 class Relay:
     """Encodes frames for all viewers. Lives in one event loop; `pool` has one thread, which draws."""
 
     def __init__(self, live: Live, renderer: ViewRenderer, pool: Executor, fps: float, quality: int) -> None:
-        self._live, self._studio, self._pool, self._interval_s, self._quality = live, renderer, pool, 1 / fps, quality
+        self._live, self._renderer, self._pool, self._interval_s, self._quality = live, renderer, pool, 1 / fps, quality
         self._viewers: dict[object, tuple[tuple[View, ...], asyncio.Event]] = {}
         self._count = 0  # of the frame in the parts
         self._parts: dict[View, bytes] = {}
@@ -77,7 +78,16 @@ class Relay:
             self._parts, self._joined = {}, {}
         self._frame_ready.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._encode_loop())
+            self._task = asyncio.get_running_loop().create_task(self._encode())
+
+    async def _encode(self) -> None:
+        """Encode while there are viewers, whatever fails."""
+        while self._viewers and not self._closing:
+            try:
+                await self._encode_loop()
+            except Exception as e:
+                log.warning("the web page's pictures failed (%s: %s) and go on", type(e).__name__, e)
+                await asyncio.sleep(_RETRY_S)
 
     async def _encode_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -106,12 +116,12 @@ class Relay:
         finally:
             end()
             with contextlib.suppress(RuntimeError):
-                self._pool.submit(self._studio.forget)
+                self._pool.submit(self._renderer.forget)
 
     async def _make(self, count: int, fused: FusedFrame, views: set[View]) -> None:
         done = self._parts if count == self._count else {}
         try:
-            made = await asyncio.get_running_loop().run_in_executor(self._pool, self._encode, count, fused, views - done.keys())
+            made = await asyncio.get_running_loop().run_in_executor(self._pool, self._made, count, fused, views - done.keys())
         except Exception as e:
             # the next frame may work
             log.warning("the web page can't show %s (%s: %s)", fused.name, type(e).__name__, e)
@@ -123,10 +133,10 @@ class Relay:
         for _, wake in self._viewers.values():
             wake.set()
 
-    def _encode(self, count: int, fused: FusedFrame, views: set[View]) -> dict[View, bytes]:
-        spots = self._studio.spots(fused, self._live.unit)
+    def _made(self, count: int, fused: FusedFrame, views: set[View]) -> dict[View, bytes]:
+        spots = self._renderer.spots(fused, self._live.unit)
         facts = json.dumps({"frame": count, "name": fused.name, "map": fused.decided_map is not None, **spots})
-        return {view: part(self._studio.jpeg(fused, view, self._quality), str(view), facts) for view in views}
+        return {view: part(self._renderer.jpeg(fused, view, self._quality), str(view), facts) for view in views}
 
 
 def part(jpeg: bytes, view: str, facts: str) -> bytes:

@@ -114,7 +114,7 @@ def test_a_camera_that_waits_for_a_key_frame_stops_at_once() -> None:
         time.sleep(0.5)
         begin = time.monotonic()
         feed.close()
-        assert not feed._thread.is_alive()
+        assert not feed._worker.alive
         # well before the next key frame, whatever the processor does
         assert time.monotonic() - begin < KEY_S - 2
         assert not feed.faults

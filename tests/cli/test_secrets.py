@@ -1,17 +1,23 @@
-"""Planted secrets are in none of a run's outputs: terminal, log, report, page, metrics, raw files, telemetry, errors."""
+"""Planted secrets are in none of a run's outputs: terminal, log, report, page, metrics, files, telemetry, MQTT, errors, ps."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import Run, one_line
+from tests.mqtt.broker import MOSQUITTO, Broker, Watcher
+from tests.streaming.servers import Publishing
 from tests.support.processes import killed
 from tests.support.waiting import free_port, until
 
@@ -51,12 +57,21 @@ def test_no_error_about_a_camera_shows_its_password(run: Run, sign: str) -> None
 
 @pytest.mark.slow
 def test_no_output_of_a_run_shows_a_secret(tmp_path: Path) -> None:
+    """Walks everything that a run with all tables gives away: also what `ps` shows of its children, and what a broker hears."""
     for package in ("uvicorn", "paho", "prometheus_client"):
         pytest.importorskip(package)
     port, token = free_port(), "SECRET-web-token-0123"
     (tmp_path / "password").write_text("SECRET-mqtt'pass\n")
-    (tmp_path / "a.toml").write_text(
-        f"""[run]
+    (tmp_path / "broker").mkdir()
+    with contextlib.ExitStack() as stack:
+        url, heard = "mqtt://me@127.0.0.1:1", None
+        if MOSQUITTO:
+            broker = Broker(tmp_path / "broker")
+            stack.callback(broker.stop)
+            heard = Watcher(broker.port)
+            stack.callback(heard.close)
+            url = f"mqtt://me@127.0.0.1:{broker.port}"
+        text = f"""[run]
 source = "demo?frames=0&size=96x80&fps=20"
 record_raw = "raw.efr"
 report = "report.json"
@@ -64,21 +79,37 @@ report = "report.json"
 listen = "127.0.0.1:{port}"
 token = "{token}"
 [mqtt]
-url = "mqtt://me@127.0.0.1:1"
+url = "{url}"
 password_file = "password"
+interval = 0.2
 [telemetry]
 file = "lines"
 interval = 0.2
 """
-    )
-    command = [sys.executable, "-m", "edgefuse", "run", "--config", "a.toml"]
-    with (tmp_path / "log").open("w") as log:
+        video_server = None
+        if shutil.which("ffmpeg"):
+            video_server = stack.enter_context(Publishing("me", "SECRET stream#1"))
+            text += f"""[recording]
+folder = "recordings"
+segment_s = 2.0
+[stream]
+url = "rtsp://{video_server.place}"
+user = "me"
+password = "SECRET stream#1"
+"""
+        (tmp_path / "a.toml").write_text(text)
+        command = [sys.executable, "-m", "edgefuse", "run", "--config", "a.toml"]
+        log = stack.enter_context((tmp_path / "log").open("w"))
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=os.environ)
+        stack.callback(killed, process)
 
-        def get(path: str) -> bytes:
-            asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {token}"})
-            with urllib.request.urlopen(asked, timeout=10) as answer:
-                return bytes(answer.read())
+        def get(path: str, with_token: str = token) -> bytes:
+            asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {with_token}"})
+            try:
+                with urllib.request.urlopen(asked, timeout=30) as answer:
+                    return bytes(answer.read())
+            except urllib.error.HTTPError as e:
+                return bytes(e.read())
 
         def served() -> bool:
             try:
@@ -86,17 +117,28 @@ interval = 0.2
             except OSError:
                 return False
 
-        try:
-            until(served, "the page")
-            until(lambda: (tmp_path / "lines").exists(), "telemetry")
-            pages = [get(path) for path in ("/", "/report.json", "/state.json", "/history.json", "/metrics")]
-            command_lines = [Path(f"/proc/{process.pid}/cmdline").read_bytes(), Path(f"/proc/{process.pid}/status").read_bytes()]
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
-        finally:
-            killed(process)
-    shown = subprocess.run([*command[:3], "config", "show", "a.toml"], cwd=tmp_path, capture_output=True, check=True, timeout=120).stdout
-    written = [(tmp_path / name).read_bytes() for name in ("log", "raw.efr", "report.json", "lines")]
-    for data in (*pages, *command_lines, shown, *written):
-        assert data
-        assert PLANTED.encode() not in data
+        until(served, "the page")
+        until(lambda: (tmp_path / "lines").exists(), "telemetry")
+        if heard:
+            until(lambda: [topic for topic, _, _ in heard.heard if topic.endswith("/config")], "Home Assistant's discovery")
+            heard.publish("edgefuse/broken", b"x")
+            until(lambda: [topic for topic, _, _ in heard.heard if topic.endswith("/telemetry")], "telemetry at the broker")
+        if video_server:
+            until(lambda: video_server.packets, "the stream")
+        paths = ("/", "/report.json", "/state.json", "/history.json", "/metrics", "/healthz", "/regions.json", "/recordings.json", "/none")
+        pages = [get(path) for path in paths] + [get("/report.json", with_token="wrong-token-012345")]
+        processes = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+        assert len(processes) > 1 or video_server is None
+        seen = [Path(f"/proc/{pid}/{name}").read_bytes() for pid in processes for name in ("cmdline", "status")]
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        messages = [topic.encode() + b" " + payload for topic, payload, _ in heard.heard] if heard else []
+    for arguments in (["config", "show", "a.toml"], ["config", "check", "a.toml"], ["doctor"]):
+        done = subprocess.run([*command[:3], *arguments], cwd=tmp_path, capture_output=True, check=False, timeout=300)
+        seen.append(done.stdout + done.stderr)
+    written = [path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file() and path.name not in ("a.toml", "password")]
+    assert (tmp_path / "report.json").exists()
+    for data in (*pages, *seen, *messages, *written):
+        assert PLANTED.encode() not in data, data[:2000]
+        assert b"stream#1" not in data, data[:2000]
+        assert b"stream%231" not in data, data[:2000]

@@ -5,13 +5,18 @@
    SHIM_KIND     write, fsync, rename, open, unlink, fork or memory
    SHIM_NTH      which call fails, from 1; 0: none
    SHIM_ERRNO    its error
-   SHIM_LOG      a log to append to, instead: records of a line of text and, for written data, the data. */
+   SHIM_LOG      a log to append to, instead: records of a line of text and, for written data, the data.
+
+   With SHIM_STEERED in place of root, kind, number and error, SHIM_COUNT is a `struct steered`, which a test changes while the first
+   process that loaded this runs: calls of that process alone count, for any file, and of these kinds besides: thread, socket, connect,
+   allocation (of any size). */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +24,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -27,13 +33,23 @@
 
 enum { LARGE = 1 << 17 }; /* bytes of an allocation that is counted: smaller ones are Python's own, in their millions */
 
-static struct { volatile int64_t calls, failures; } *shared;
+struct steered {
+    volatile int64_t calls, failures;
+    volatile int64_t process;    /* whose calls count; 0 until the first process has loaded this */
+    volatile int64_t nth, error; /* which call fails, from 1, and with what; 0: none */
+    volatile char kind[16];
+};
+
+static struct steered *shared; /* without SHIM_STEERED its first two fields alone */
 static const char *root, *kind;
 static int64_t nth;
-static int failure, logged = -1, started;
+static int failure, logged = -1, started, steered;
 static __thread int inside;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+/* a child's calls do not count */
+static void leave(void) { steered = 0, shared = NULL; }
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -51,6 +67,13 @@ __attribute__((constructor)) static void begin(void)
             syscall(SYS_close, fd);
         }
     }
+    if (shared && getenv("SHIM_STEERED")) {
+        const int64_t own = getpid();
+        __sync_bool_compare_and_swap(&shared->process, 0, own);
+        steered = started = shared->process == own;
+        if (!steered) shared = NULL;
+        pthread_atfork(NULL, NULL, leave);
+    }
 }
 
 static int below(const char *path) { return root && path && strncmp(path, root, strlen(root)) == 0 && path[strlen(root)] == '/'; }
@@ -59,6 +82,7 @@ static int below(const char *path) { return root && path && strncmp(path, root, 
 static int whole(int folder, const char *path, char *out)
 {
     char start[PATH_MAX], link[64];
+    if (steered) return 1;
     if (!path || !root) return 0;
     if (path[0] == '/') snprintf(out, PATH_MAX, "%s", path);
     else {
@@ -74,6 +98,7 @@ static int whole(int folder, const char *path, char *out)
 static int path_of(int fd, char *out)
 {
     char link[64];
+    if (steered) return 1;
     if (!root) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     const ssize_t n = readlink(link, out, PATH_MAX - 1);
@@ -85,6 +110,13 @@ static int path_of(int fd, char *out)
 /* whether this call is the one that fails */
 static int fails(const char *what)
 {
+    if (steered) {
+        if (!shared->nth || strcmp((const char *)shared->kind, what)) return 0;
+        if (__sync_add_and_fetch(&shared->calls, 1) != shared->nth) return 0;
+        __sync_add_and_fetch(&shared->failures, 1);
+        errno = (int)shared->error;
+        return 1;
+    }
     if (!shared || !kind || strcmp(kind, what)) return 0;
     if (__sync_add_and_fetch(&shared->calls, 1) != nth) return 0;
     __sync_add_and_fetch(&shared->failures, 1);
@@ -252,13 +284,34 @@ int mkdirat(int folder, const char *path, mode_t mode) { return made(folder, pat
 pid_t fork(void) { return fails("fork") ? -1 : REAL(fork)(); }
 pid_t vfork(void) { return fails("fork") ? -1 : REAL(fork)(); }
 
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*work)(void *), void *with)
+{
+    static __typeof__(&pthread_create) real;
+    if (!real) real = REAL(pthread_create);
+    return fails("thread") ? errno : real(thread, how, work, with);
+}
+
+/* whatever makes a descriptor that is not of a file */
+int socket(int family, int type, int protocol) { return fails("socket") ? -1 : (int)syscall(SYS_socket, family, type, protocol); }
+int socketpair(int family, int type, int protocol, int ends[2])
+{
+    return fails("socket") ? -1 : (int)syscall(SYS_socketpair, family, type, protocol, ends);
+}
+int accept4(int fd, struct sockaddr *from, socklen_t *size, int flags)
+{
+    return fails("socket") ? -1 : (int)syscall(SYS_accept4, fd, from, size, flags);
+}
+int pipe2(int ends[2], int flags) { return fails("socket") ? -1 : (int)syscall(SYS_pipe2, ends, flags); }
+int epoll_create1(int flags) { return fails("socket") ? -1 : (int)syscall(SYS_epoll_create1, flags); }
+int connect(int fd, const struct sockaddr *to, socklen_t size) { return fails("connect") ? -1 : (int)syscall(SYS_connect, fd, to, size); }
+
 /* allocations: those of glibc, which dlsym itself needs before it is done */
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 static int out_of_memory(size_t size)
 {
-    if (size < LARGE || !started || inside) return 0;
+    if (!started || inside || (size < LARGE && !(steered && shared->nth))) return 0;
     inside = 1;
-    const int found = fails("memory");
+    const int found = (size >= LARGE && fails("memory")) || (steered && fails("allocation"));
     inside = 0;
     return found;
 }

@@ -25,6 +25,7 @@ import cv2
 import psutil
 
 from tests.mqtt.broker import MOSQUITTO, NEEDED, Broker, Watcher
+from tests.streaming.servers import Publishing
 from tests.support.processes import killed
 from tests.support.waiting import free_port
 from tests.web import hostile
@@ -58,8 +59,10 @@ class Around:
             mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(self.records)]
             self.small_disk = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False, timeout=120).returncode == 0
             self.tables["recording"] = {"folder": str(self.records), "segment_s": 2.0, "keep_gb": 0.0015, "keep_free_mb": 0.2}
+            self.video_server = Publishing("u", "p")
+            self.tables["stream"] = {"url": f"rtsp://{self.video_server.place}", "user": "u", "password": "p"}
         else:
-            self.missing["recording"] = "FFmpeg is not installed (apt-get install ffmpeg)"
+            self.missing["recording"] = self.missing["stream"] = "FFmpeg is not installed (apt-get install ffmpeg)"
         script = f"[ -e {folder}/hook.hang ] && sleep 60; echo $EDGEFUSE_STATE >> {folder}/hooks"
         self.tables["alarm.hot"] = {
             "above": 40000.0, "unit": "counts", "hysteresis": 100.0, "duration": 0.0,
@@ -71,6 +74,8 @@ class Around:
         if self.broker:
             self.watcher.close()
             self.broker.stop()
+        if "stream" in self.tables:
+            self.video_server.close()
         if self.small_disk:
             subprocess.run(["umount", "-l", str(self.records)], check=True, timeout=120)
 
@@ -82,6 +87,11 @@ class Around:
         """Number of frames as the web page reports it; 0 if it does not answer."""
         return int(self._get("/healthz").get("frames", 0))
 
+    def report(self) -> dict[str, Any]:
+        """The run's report as the web page gives it; empty if it does not answer."""
+        report: dict[str, Any] = self._get("/report.json")
+        return report
+
     def recorded(self) -> int:
         """A number that grows with the recordings in the folder, because numbers of recordings are never reused."""
         found = [0]
@@ -90,6 +100,10 @@ class Around:
                 nbytes = path.stat().st_size
                 found.append((int(path.name.split("-")[1]) * 10**9 + nbytes) if nbytes else 0)
         return max(found)
+
+    def streamed(self) -> int:
+        """Number of packets that the video server received."""
+        return self.video_server.packets
 
     def hooked(self) -> int:
         """Number of hooks that succeeded. Heats and cools the scene, so that more alarms follow."""
@@ -146,10 +160,12 @@ class Around:
         return ""
 
 
-def _alive(world: Any) -> list[Count]:
+def alive(world: Any) -> list[Count]:
     """Return the counts that grow while everything that is attached works."""
     around: Around = world.around
-    counts = {"mqtt": around.told, "web": around.served, "recording": around.recorded, "alarm.hot": around.hooked}
+    counts = {
+        "mqtt": around.told, "web": around.served, "recording": around.recorded, "stream": around.streamed, "alarm.hot": around.hooked,
+    }  # fmt: skip
     return [count for table, count in counts.items() if table in around.tables]
 
 
@@ -239,12 +255,20 @@ def _limited(world: Any, limit: int, value: int) -> Iterator[None]:
             process.rlimit(limit, before)
 
 
+def video_server_lost(world: Any) -> list[Count]:
+    around: Around = world.around
+    around.video_server.cut()
+    time.sleep(world.rng.uniform(0, 1.0))
+    around.video_server.down = False
+    return [around.streamed]
+
+
 def no_descriptors(world: Any) -> list[Count]:
     """Every open, socket, accept and pipe fails for a moment, in which the encoder dies, too."""
     with _limited(world, psutil.RLIMIT_NOFILE, 8):
         encoder_killed(world)
         time.sleep(world.rng.uniform(0.2, 2.0))
-    return _alive(world)
+    return alive(world)
 
 
 def no_memory(world: Any) -> list[Count]:
@@ -252,7 +276,7 @@ def no_memory(world: Any) -> list[Count]:
     with _limited(world, psutil.RLIMIT_AS, psutil.Process(world.process.pid).memory_info().vms):
         encoder_killed(world)
         time.sleep(world.rng.uniform(0.2, 2.0))
-    return _alive(world)
+    return alive(world)
 
 
 def hanging_hooks(world: Any) -> list[Count]:
@@ -278,7 +302,7 @@ def tables_reloaded(world: Any) -> list[Count]:
         world.settings[table] = around.tables[table]
     world.write_settings()
     world.reload()
-    return _alive(world)
+    return alive(world)
 
 
 FAULTS: dict[Callable[[Any], list[Count]], tuple[int, str]] = {
@@ -288,6 +312,7 @@ FAULTS: dict[Callable[[Any], list[Count]], tuple[int, str]] = {
     hostile_clients: (3, "web"),
     recordings_disk_full: (2, "recording"),
     encoder_killed: (3, "recording"),
+    video_server_lost: (2, "stream"),
     no_descriptors: (2, "recording"),
     no_memory: (2, "recording"),
     hanging_hooks: (3, "alarm.hot"),

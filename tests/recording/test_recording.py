@@ -211,3 +211,19 @@ def test_closing_twice_and_before_the_first_frame(bench: Callable[..., Bench]) -
     b.recording.close()
     assert b.files() == []
     assert b.accounted()["recorded"] == 0
+
+
+@pytest.mark.parametrize("part", ["recorder.Recorder", "EncoderThread"])
+def test_a_recording_without_a_thread_leaves_its_folder_to_the_next(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def start(self: object) -> None:
+        raise EdgeFuseError("no thread could be started")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"edgefuse.recording.{part}.start", start)
+        with pytest.raises(EdgeFuseError, match="no thread"):
+            bench(raw=True)
+    b = bench(raw=True)
+    b.give(3)
+    assert b.accounted()["recorded"] == 3

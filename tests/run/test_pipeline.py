@@ -163,3 +163,53 @@ def test_the_queues_are_bounded() -> None:
 
     Pipeline(source, Halves(), [Kept(hook=slow)], Telemetry(), 40).run()  # type: ignore[arg-type]
     assert max(ahead) <= 9
+
+
+class Moments(Pairs):
+    """A live source that is out of memory at some of its reads."""
+
+    def __init__(self, count: int, out_of_memory: tuple[int, ...]) -> None:
+        super().__init__(count)
+        self.info = replace(self.info, live=True)
+        self._out = out_of_memory
+
+    def read(self) -> FramePair | None:
+        if self.reads in self._out:
+            self.reads += 1
+            raise MemoryError
+        return super().read()
+
+
+class Counting(Telemetry):
+    """Has no memory for the third frame."""
+
+    def fused(self, frame: FusedFrame, write_ns: int) -> None:
+        if frame.pair.index == 3:
+            raise MemoryError
+        super().fused(frame, write_ns)
+
+
+def test_a_live_run_outlives_a_moment_without_memory_in_every_thread(caplog: pytest.LogCaptureFixture) -> None:
+    def full(fused: FusedFrame) -> None:
+        if fused.pair.index == 5:
+            raise MemoryError
+
+    seen: list[int] = []
+
+    def on_frame() -> None:
+        seen.append(1)
+        if len(seen) == 2:
+            raise MemoryError
+
+    sink = Kept(hook=full)
+    Pipeline(Moments(8, (1, 4)), Halves(), [sink], Counting()).run(on_frame)  # type: ignore[arg-type]
+    assert "7" in sink.names
+    assert not {"1", "4", "5"} & set(sink.names)
+    assert caplog.text.count("the run failed (MemoryError") == 1
+
+
+def test_a_recorded_run_ends_without_memory() -> None:
+    source = Moments(8, (1,))
+    source.info = replace(source.info, live=False)
+    with pytest.raises(MemoryError):
+        Pipeline(source, Halves(), [Kept()], Telemetry()).run()  # type: ignore[arg-type]

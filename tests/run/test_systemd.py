@@ -98,3 +98,20 @@ def test_a_missing_systemd_socket_is_no_error(systemd: socket.socket, monkeypatc
         Heartbeat().beat(1)
     monkeypatch.delenv("NOTIFY_SOCKET")
     Heartbeat().beat(1)
+
+
+def test_ready_is_sent_until_it_arrives(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it systemd ends the service after two minutes."""
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{systemd.getsockname()}-absent")
+    monkeypatch.setattr(Heartbeat, "INTERVAL_S", 0.0)
+    heartbeat = Heartbeat()
+    heartbeat.beat(1)
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
+    heartbeat.beat(1)
+    assert systemd.recv(1000).startswith(b"READY=1\nWATCHDOG=1\n")
+    with heartbeat.reloading():
+        assert systemd.recv(1000).startswith(b"RELOADING=1\n")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{systemd.getsockname()}-absent")
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
+    heartbeat.beat(2)
+    assert systemd.recv(1000).startswith(b"READY=1\nWATCHDOG=1\n")

@@ -19,7 +19,7 @@ from edgefuse.sources.base import Source, SourceInfo
 from edgefuse.sources.rawfile import RawWriter
 from edgefuse.sources.record_raw import RecordedSource
 from tests.sources.test_rawfile import same
-from tests.support.waiting import signalled
+from tests.support.waiting import signalled, until
 
 
 class Few(Source):
@@ -193,3 +193,31 @@ def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.efr")
     with pytest.raises(SourceError, match=r"a\.efr is not a file; give one made by --record-raw"):
         edgefuse.open_source(f"replay:{tmp_path / 'a.efr'}")
+
+
+def test_an_error_of_any_kind_does_not_end_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that can be neither written nor closed for a moment is followed by another."""
+    from edgefuse.util import backoff
+
+    monkeypatch.setattr(backoff, "FIRST_S", 0.0)
+    failing = [True]
+    closed, written = RawWriter.close, RawWriter.write
+
+    def close(self: RawWriter, dropped: int = 0) -> None:
+        closed(self, dropped)
+        if failing[0]:
+            raise MemoryError
+
+    def write(self: RawWriter, pair: FramePair, pack: bool = True) -> None:
+        if failing[0]:
+            raise MemoryError
+        written(self, pair, pack)
+
+    monkeypatch.setattr(RawWriter, "close", close)
+    monkeypatch.setattr(RawWriter, "write", write)
+    with RecordedSource(Few(1000, live=True), tmp_path / "a.efr", keep_going=True) as source:
+        source.read()
+        until(lambda: source.facts["dropped"], "the failure")
+        failing[0] = False
+        until(lambda: source.read() and source.facts["pairs"], "pairs in the next file")
+        source.close()
