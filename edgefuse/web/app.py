@@ -25,7 +25,7 @@ from edgefuse.telemetry.live import Live
 from edgefuse.util.printable import escaped
 from edgefuse.web import address, page
 from edgefuse.web.access import AccessControl
-from edgefuse.web.connection_limits import Places
+from edgefuse.web.connection_limits import ConnectionLimits
 from edgefuse.web.edits import Edits, regions
 from edgefuse.web.posted import body, disconnected, posted
 from edgefuse.web.recordings import Recordings
@@ -44,7 +44,7 @@ _STATE_CACHE_S = 0.9  # seconds that a state answer is reused for all who reques
 class Site:
     """The page's routes for one run. All coroutines run in one event loop."""
 
-    def __init__(self, settings: WebSettings, live: Live, state: State, port: int, places: Places) -> None:
+    def __init__(self, settings: WebSettings, live: Live, state: State, port: int, limits: ConnectionLimits) -> None:
         self._s, self._live, self._state = settings, live, state
         # separate threads for drawing, reports and commands, so that none delays the others
         self._draw, self._ask, self._command = self._pools = [
@@ -58,7 +58,7 @@ class Site:
         self._cached_state: tuple[float, bytes] = (-_STATE_CACHE_S, b"")
         self._state_lock = asyncio.Lock()
         token = address.token(settings)
-        self.app = AccessControl(self._routes(), address.host_names(settings), token, port, page.login(), places)
+        self.app = AccessControl(self._routes(), address.host_names(settings), token, port, page.login(), limits)
 
     def _routes(self) -> Starlette:
         get: dict[str, Callable[[Request], Awaitable[Response]]] = {
