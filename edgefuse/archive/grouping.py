@@ -16,6 +16,7 @@ EFZ = ".efz"
 _UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")  # names that programs give to files that they still write
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _OWN = {suffix for form, suffixes in FORMATS.items() if form not in ("envi", "netcdf") for suffix in suffixes}
+_ONE_BY_ONE = ".jp2", ".j2k", ".vrt"  # formats that are read, but not as each file of an archive
 _MAX_NAMED = 100
 
 
@@ -176,4 +177,6 @@ def _reason(path: Path) -> str:
         return "is an ENVI header without samples"
     if suffix == EFZ:
         return "is compressed already"
+    if suffix in _ONE_BY_ONE:
+        return "may be one band of a cube, or name other files; compress it, or its folder, with `edgefuse compress`"
     return "has no ENVI header beside it" if suffix in envi.SAMPLES else "is in no supported format"

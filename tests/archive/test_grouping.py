@@ -74,8 +74,9 @@ def test_a_header_that_can_not_be_read_is_the_samples_fault(tmp_path: Path) -> N
 def test_what_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "folder.npy").mkdir()
     listing = filled(
-        tmp_path, a__img=b"x", b__hdr=HEADER, c__efz=b"", notes__txt=b"", d__npy=b"", _hidden=b"", e__npy__part=b"", f__nc=b"CDF\1"
-    )
+        tmp_path, a__img=b"x", b__hdr=HEADER, c__efz=b"", notes__txt=b"", d__npy=b"", _hidden=b"", e__npy__part=b"", f__nc=b"CDF\1",
+        T32_B02__jp2=b"",
+    )  # fmt: skip
     assert list(cubes(listing)) == ["d.npy"]
     assert passed(listing) == {
         "a.img": "has no ENVI header beside it",
@@ -84,6 +85,7 @@ def test_what_is_none_is_named(tmp_path: Path) -> None:
         "notes.txt": "is in no supported format",
         "_hidden": "has no ENVI header beside it",
         "f.nc": "is in no supported format",
+        "T32_B02.jp2": "may be one band of a cube, or name other files; compress it, or its folder, with `edgefuse compress`",
     }
 
 
