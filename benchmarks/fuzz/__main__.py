@@ -95,8 +95,7 @@ def main() -> int:
     args = _parsed()
     if args.memory:
         resource.setrlimit(resource.RLIMIT_AS, (args.memory << 20, args.memory << 20))
-    # a Python warning would be shown to the user
-    warnings.simplefilter("error")
+    warnings.simplefilter("always")
     until = 0.0
     if args.until:
         hour, minute = map(int, args.until.split(":"))

@@ -13,6 +13,7 @@ import resource
 import signal
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ declares, where its memory depends on them. Raises EdgeFuseError for an input th
 MEMORY = 64 << 20  # bytes that an input may take, besides 16 for each sample that it declares (docs/reference/limits.md)
 _SAMPLE_BYTES = 16
 _MEASURED_S = 0.002  # processor time from which the memory of an input is looked at: 64 MB can't be written in less
+_IMPORT_S = 5.0  # processor time that the first input may take besides
 _MOST_SHOWN = 20
 _LONGEST_MESSAGE = 4000
 
@@ -77,7 +79,7 @@ class _TooSlow(BaseException):
 
 
 class _Messages(logging.Handler):
-    """Formats every log message as a user's handler would, and drops it; the first that can't be formatted is kept."""
+    """Formats every log message as a user's handler would, and drops it. `error`: what is wrong with one, or a Python warning."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,6 +92,10 @@ class _Messages(logging.Handler):
             text, self.error = "", f"a log message can't be formatted: {record.msg!r} % {record.args!r}: {e}"
         if len(text) > _LONGEST_MESSAGE:
             self.error = f"a log message of {len(text)} characters: {text[:200]}"
+
+    def warn(self, message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+        """In place of `warnings.showwarning`: a user would see it."""
+        self.error = f"{category.__name__}: {message}"
 
 
 class _Memory:
@@ -118,17 +124,20 @@ def feed_all(target: Target, seeds: range, tally: Tally, folder: Path) -> None:
     """Feed an input per seed in this process."""
     rng, messages, logger = random.Random(), _Messages(), logging.getLogger("edgefuse")
     logger.addHandler(messages)
-    logger.propagate = False
+    logger.propagate, propagates = False, logger.propagate
     tally.seed = seeds.start
-    with contextlib.suppress(Exception):
-        # imports what it needs
-        target.feed(random.Random(seeds.start), folder)
-    memory = _Memory()
 
     def alarm(number: int, frame: object) -> None:
         raise _TooSlow
 
+    # not the filter "error": code that catches every exception would hide warnings
+    warnings.showwarning, shows = messages.warn, warnings.showwarning
     before = signal.signal(signal.SIGPROF, alarm)
+    signal.setitimer(signal.ITIMER_PROF, target.limit + _IMPORT_S)
+    with contextlib.suppress(Exception, _TooSlow):
+        # imports what it needs
+        target.feed(random.Random(seeds.start), folder)
+    memory, messages.error = _Memory(), ""
     # nothing of an input outlives it; a collection in the middle of one would make it look slow
     gc.disable()
     began = time.process_time()
@@ -148,6 +157,7 @@ def feed_all(target: Target, seeds: range, tally: Tally, folder: Path) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
         logger.removeHandler(messages)
+        logger.propagate, warnings.showwarning = propagates, shows
         gc.enable()
         tally.seconds += time.process_time() - began
 

@@ -13,9 +13,9 @@ from edgefuse.archive.grouping import EFZ, PassedOver
 from edgefuse.archive.manifest import Beat
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import compress
-from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource, ReportingSource
 from edgefuse.hyperspectral.labels import labels_of
+from edgefuse.hyperspectral.part import ALL, Choice
 from edgefuse.hyperspectral.quality import Quality
 
 Verb = Literal["compress", "decompress"]
@@ -27,6 +27,7 @@ class CompressionJob:
     """`Job` that compresses a cube or decompresses an .efz file.
 
     target: file to write. quality: compression target. form: format to decompress into, a name in `FORMATS`; None: by the suffix.
+    choice: what of the cube's file is compressed.
     """
 
     verb: Verb
@@ -36,6 +37,7 @@ class CompressionJob:
     folder: Path
     quality: Quality
     form: str | None = None
+    choice: Choice = ALL
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -43,7 +45,8 @@ class CompressionJob:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"verb": self.verb, **(self.quality.as_json() if self.verb == "compress" else {"format": self.form})}
+        chosen = {"choice": self.choice.as_json()} if self.choice.given else {}
+        return {"verb": self.verb, **(self.quality.as_json() if self.verb == "compress" else {"format": self.form}), **chosen}
 
     def files(self) -> list[Path]:
         return list(grouping.files_of(self.source)) if self.verb == "compress" else [self.source]
@@ -51,7 +54,7 @@ class CompressionJob:
     def make(self, beat: Beat | None) -> dict[str, Any]:
         if self.verb == "decompress":
             return compress.decompress_file(self.source, self.target, self.form, beat=beat)
-        with open_cube(self.source) as source:
+        with self.choice.of(self.choice.opened(self.source), owned=True) as source:
             quality = _kept_exactly(source, self.quality)
             reporting = ReportingSource(source, lambda: beat(0, source.nbytes)) if beat else source
             return compress.compress_cube(reporting, self.target, quality, beat=beat)
@@ -66,11 +69,17 @@ def _kept_exactly(source: CubeSource, quality: Quality) -> Quality:
 
 
 def plan(
-    verb: Verb, folder: Path, out: Path, quality: Quality, form: str | None = None, passed_over: Callable[[str, str], None] | None = None
+    verb: Verb,
+    folder: Path,
+    out: Path,
+    quality: Quality,
+    form: str | None = None,
+    passed_over: Callable[[str, str], None] | None = None,
+    choice: Choice | None = None,
 ) -> list[CompressionJob]:
     """Return a job for each cube (or .efz file) below `folder`, with the same tree below `out`. Raises CubeError if there are none.
 
-    passed_over: called with the name of each other file, and why it is none.
+    choice: what of each cube's file is compressed. passed_over: called with the name of each other file, and why it is none.
     """
     jobs = []
     for _, paths in grouping.below(folder, out):
@@ -79,7 +88,7 @@ def plan(
             name = str(path.relative_to(folder))
             if verb == "compress" and path in listing.cubes:
                 # keep the suffix: a.img and a.npy are two cubes
-                jobs.append(CompressionJob(verb, name, path, out / (name + EFZ), out, quality, form))
+                jobs.append(CompressionJob(verb, name, path, out / (name + EFZ), out, quality, form, choice or ALL))
             elif verb == "decompress" and path.suffix.lower() == EFZ and not path.name.startswith("."):
                 jobs.append(CompressionJob(verb, name, path, out / job.renamed(name[: -len(EFZ)], form), out, quality, form))
             elif verb == "compress" and passed_over is not None and path in listing.passed_over:

@@ -28,7 +28,7 @@ def _golden(file: Path) -> Any:
     return pytest.param(file, id=file.stem, marks=() if file.stem in QUICK else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("file", map(_golden, sorted(GOLDEN.glob("*.efz"))))
+@pytest.mark.parametrize("file", [_golden(file) for file in sorted(GOLDEN.glob("*.efz"))])
 def test_golden_files_are_decoded_to_the_same_bits(file: Path) -> None:
     expected = np.load(file.with_suffix(".npy"))
     made = plain_decoder.decode(file.read_bytes())

@@ -56,7 +56,7 @@ def local(coefficients: Int32Array, levels: int, leading: int) -> Local:
     result = Local(np.empty((len(nonempty), count)), np.empty((len(nonempty), leading, leading)), np.empty(len(nonempty)))
     for i, parts in enumerate(nonempty):
         samples_of_block = sum(map(len, parts))
-        products = sum(p.T @ p for p in parts) / samples_of_block
+        products = np.asarray(sum(p.T @ p for p in parts) / samples_of_block)
         result.variances[i], result.leading[i] = np.diagonal(products), products[:leading, :leading]
         result.counts[i] = samples_of_block
     return result

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.util.files import appear, check_file, check_space, output_error
 from edgefuse.util.unfinished_files import part_of, remove_abandoned_once
@@ -38,6 +39,10 @@ class CubeSource(ABC):
     def masked(self) -> CubeSource:
         """Return the same file anew, with the band `likely_alpha` as a mask instead of a band."""
         raise NotImplementedError
+
+    def orthorectified(self) -> CubeSource:
+        """Return the cube on a map's grid, by the file's lookup table; closing it closes the file. Raises CubeError without one."""
+        raise CubeError(f"{self.path} has no table for orthorectification, as EMIT's granules have")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -22,7 +22,7 @@ from edgefuse.util.printable import plain
 
 # these limits keep the parsing of a header within 64 MB; 65535 bands with five values of 10 characters each take 3.3 MB
 LARGEST = 1 << 22  # maximum bytes of a header
-_MAX_SIGNS = {"\n": 1 << 19, "\r": 1 << 19, ",": 1 << 19, "=": 1 << 15}
+_MAX_SIGNS = {"\n": 1 << 19, "\r": 1 << 19, ",": 3 << 17, "=": 1 << 15}
 _MAX_NAME = 200  # characters of a field's name
 _MAX_SIDE = 1 << 31
 _MAX_BANDS = 65535  # maximum: metadata of each band is held in memory

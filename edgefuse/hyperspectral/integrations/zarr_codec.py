@@ -14,7 +14,7 @@ from edgefuse.errors import InputError
 from edgefuse.hyperspectral.integrations.chunk_codec import ChunkCodec, decode
 
 
-class SpectralEdgeCodec(ArrayBytesCodec):
+class SpectralEdgeCodec(ArrayBytesCodec):  # type: ignore[misc]
     """spectral-edge as the serializer of an array. Lossless without options; options: those of `ChunkCodec`. Give it no compressors."""
 
     is_fixed_size = False

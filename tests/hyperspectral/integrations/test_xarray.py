@@ -16,10 +16,18 @@ from edgefuse.hyperspectral.array import ArraySource
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from tests.hyperspectral.cubes import mixed
 
-xarray = pytest.importorskip("xarray", reason="needs edgefuse[xarray]")
+pytestmark = pytest.mark.slow  # importing xarray takes seconds
+xarray: Any = None
 
 SHAPE = 30, 20, 6
 UTM = Georeference((30.0, 0.0, 400_000.0, 0.0, -30.0, 5_000_000.0), "EPSG:32633")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imported() -> None:
+    """Import xarray for the tests, but not where none of them is run."""
+    global xarray
+    xarray = pytest.importorskip("xarray", reason="needs edgefuse[xarray]")
 
 
 def described(cube: Any, **fields: Any) -> ArraySource:
@@ -231,7 +239,6 @@ def test_what_is_no_efz_file_is_an_error_in_a_line(tmp_path: Path) -> None:
         xarray.open_dataset(b"EFZ", engine="edgefuse")
 
 
-@pytest.mark.slow
 def test_importing_edgefuse_does_not_import_xarray_or_zarr() -> None:
     code = "import sys, edgefuse, edgefuse.hyperspectral.api; print(*sorted({'xarray', 'pandas', 'zarr', 'numcodecs'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
