@@ -55,6 +55,45 @@ def test_no_error_about_a_camera_shows_its_password(run: Run, sign: str) -> None
     assert f"pa{sign}" not in done.stderr
 
 
+def settings(port: int, token: str, url: str, video_server: Publishing | None) -> str:
+    """Return settings with all tables that send or write something; those that need FFmpeg only with a video server."""
+    text = f"""[run]
+source = "demo?frames=0&size=96x80&fps=20"
+record_raw = "raw.efr"
+report = "report.json"
+[web]
+listen = "127.0.0.1:{port}"
+token = "{token}"
+[mqtt]
+url = "{url}"
+password_file = "password"
+interval = 0.2
+[telemetry]
+file = "lines"
+interval = 0.2
+"""
+    if video_server:
+        text += f"""[recording]
+folder = "recordings"
+segment_s = 2.0
+[stream]
+url = "rtsp://{video_server.place}"
+user = "me"
+password = "SECRET stream#1"
+"""
+    return text
+
+
+def get(port: int, path: str, token: str) -> bytes:
+    """Return the answer of the page to a request with a token, whatever its status."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as e:
+        return bytes(e.read())
+
+
 @pytest.mark.slow
 def test_no_output_of_a_run_shows_a_secret(tmp_path: Path) -> None:
     """Walks everything that a run with all tables gives away: also what `ps` shows of its children, and what a broker hears."""
@@ -71,49 +110,18 @@ def test_no_output_of_a_run_shows_a_secret(tmp_path: Path) -> None:
             heard = Watcher(broker.port)
             stack.callback(heard.close)
             url = f"mqtt://me@127.0.0.1:{broker.port}"
-        text = f"""[run]
-source = "demo?frames=0&size=96x80&fps=20"
-record_raw = "raw.efr"
-report = "report.json"
-[web]
-listen = "127.0.0.1:{port}"
-token = "{token}"
-[mqtt]
-url = "{url}"
-password_file = "password"
-interval = 0.2
-[telemetry]
-file = "lines"
-interval = 0.2
-"""
         video_server = None
         if shutil.which("ffmpeg"):
             video_server = stack.enter_context(Publishing("me", "SECRET stream#1"))
-            text += f"""[recording]
-folder = "recordings"
-segment_s = 2.0
-[stream]
-url = "rtsp://{video_server.place}"
-user = "me"
-password = "SECRET stream#1"
-"""
-        (tmp_path / "a.toml").write_text(text)
+        (tmp_path / "a.toml").write_text(settings(port, token, url, video_server))
         command = [sys.executable, "-m", "edgefuse", "run", "--config", "a.toml"]
         log = stack.enter_context((tmp_path / "log").open("w"))
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=os.environ)
         stack.callback(killed, process)
 
-        def get(path: str, with_token: str = token) -> bytes:
-            asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {with_token}"})
-            try:
-                with urllib.request.urlopen(asked, timeout=30) as answer:
-                    return bytes(answer.read())
-            except urllib.error.HTTPError as e:
-                return bytes(e.read())
-
         def served() -> bool:
             try:
-                return bool(get("/report.json"))
+                return bool(get(port, "/report.json", token))
             except OSError:
                 return False
 
@@ -126,7 +134,7 @@ password = "SECRET stream#1"
         if video_server:
             until(lambda: video_server.packets, "the stream")
         paths = ("/", "/report.json", "/state.json", "/history.json", "/metrics", "/healthz", "/regions.json", "/recordings.json", "/none")
-        pages = [get(path) for path in paths] + [get("/report.json", with_token="wrong-token-012345")]
+        pages = [get(port, path, token) for path in paths] + [get(port, "/report.json", "wrong-token-012345")]
         processes = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
         assert len(processes) > 1 or video_server is None
         seen = [Path(f"/proc/{pid}/{name}").read_bytes() for pid in processes for name in ("cmdline", "status")]
