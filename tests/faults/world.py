@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import psutil
 
 from tests.faults.around import Around
 from tests.support.processes import killed
@@ -231,11 +232,16 @@ class World:
         return max((ns - since.get(thread, 0) for thread, ns in self._waited_ns().items()), default=0) / 1e9
 
     def _waited_ns(self) -> dict[str, int]:
-        """Return, for each thread of the process, how long it was ready to run and waited for a processor, where the kernel tells."""
-        waited = {}
-        for path in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat") if self.process else ():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                waited[path.parent.name] = int(path.read_text().split()[1])
+        """Return, for each thread of the process and its children, how long it was ready to run and waited for a processor, where the
+        kernel tells."""
+        waited: dict[str, int] = {}
+        if self.process is None:
+            return waited
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in (self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children())):
+                for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
+                    with contextlib.suppress(OSError, IndexError, ValueError):
+                        waited[path.parent.name] = int(path.read_text().split()[1])
         return waited
 
     def log_tail(self, lines: int = 15) -> str:
