@@ -26,7 +26,7 @@ TELEMETRY: dict[str, Any] = {
     "fps": 9.0, "frames_fused": 3, "frames_dropped": 1, "resident_mb": 80.5, "processor_celsius": 51.2, "throttled": False,
     "infrared_state": "normal", "hottest_celsius": 42.0, "coldest_celsius": -3.5,
     "regions": {"pipe": {"mean_celsius": 20.5, "minimum_celsius": 18.0, "maximum_celsius": 25.0}},
-    "cameras": {"visible": "live", "infrared": "lost"}, "failing": {"mqtt": "no broker"},
+    "cameras": {"visible": "live", "infrared": "lost"}, "failing": {"mqtt": "no broker"}, "people": 2, "people_so_far": 7,
 }  # fmt: skip
 ALARMS = {"stove": "raised", "frost": "cleared", "person": "unavailable", "flame-out": "fault"}
 # component -> what Home Assistant is to show
@@ -35,16 +35,25 @@ EXPECTED = {
     "coldest_celsius": "-3.5", "infrared_state": "normal", "camera_visible": "live", "camera_infrared": "lost", "region_pipe_mean": "20.5",
     "region_pipe_minimum": "18.0", "region_pipe_maximum": "25.0", "throttled": "off", "output": "on", "alarm_stove": "on",
     "alarm_frost": "off", "alarm_person": "unavailable", "alarm_flame-out": "unavailable", "record": "on", "view": "edges",
+    "people": "2", "people_so_far": "7", "picture": "idle", "snapshot": "unknown", "reload": "unknown",
 }  # fmt: skip
+# what a component says that its entity must show
+ATTRIBUTES = ("device_class", "unit_of_measurement", "state_class", "options")
+
+
+async def settled(true: Callable[[], Any]) -> bool:
+    """Wait until something is true; returns False after DEADLINE_S."""
+    for _ in range(int(DEADLINE_S * 10)):
+        if true():
+            return True
+        await asyncio.sleep(0.1)
+    return False
 
 
 async def until(true: Callable[[], Any], what: str) -> None:
     """Wait until something is true. Exits after DEADLINE_S."""
-    for _ in range(int(DEADLINE_S * 10)):
-        if true():
-            return
-        await asyncio.sleep(0.1)
-    sys.exit(f"{what}: not within {DEADLINE_S:g} s")
+    if not await settled(true):
+        sys.exit(f"{what}: not within {DEADLINE_S:g} s")
 
 
 async def start(folder: Path, host: str, port: int) -> core.HomeAssistant:
@@ -103,8 +112,12 @@ async def check(host: str, port: int, message: Path) -> int:
 
         await until(lambda: all(shown(key) for key in components), "an entity for each component")
         client.publish(f"{BASE}/telemetry", json.dumps(TELEMETRY), 1)
-        await until(lambda: shown("fps").state == "9.0", "the telemetry")
-        wrong = report(components, shown)
+        await settled(lambda: all(shown(key).state == EXPECTED.get(key) for key in components))
+        wrong = report(components, shown) + surplus(entities, set(ids.values()))
+        client.publish(f"{BASE}/telemetry", json.dumps({**TELEMETRY, "people": None}), 1)
+        await until(lambda: shown("people").state == "unavailable", "an unknown number of people to be unavailable")
+        print(f"people unknown: {shown('people').state}, so far {shown('people_so_far').state}, frame rate {shown('fps').state}")
+        wrong += shown("people_so_far").state != "7" or shown("fps").state != "9.0"
         devices = [d for d in device_registry.async_get(hass).devices.values() if ("mqtt", "edgefuse_cam-1") in d.identifiers]
         print(f"devices: {[(d.name, d.manufacturer, d.model, d.sw_version) for d in devices]}")
         wrong += len(devices) != 1
@@ -127,16 +140,27 @@ async def check(host: str, port: int, message: Path) -> int:
 
 def report(components: dict[str, Any], shown: Callable[[str], core.State | None]) -> int:
     """Print each entity as Home Assistant shows it. Returns the number of differences."""
-    wrong = 0
+    wrong = len(components.keys() ^ EXPECTED.keys())
     for key, one in components.items():
         state = shown(key)
         assert state is not None
-        expected, kind = EXPECTED.get(key, state.state), one.get("device_class")
-        right = state.state == expected and state.attributes.get("device_class") == kind
-        wrong += not right
-        unit = state.attributes.get("unit_of_measurement", "")
-        print(f"{'ok   ' if right else 'WRONG'} {state.entity_id:45} {state.state:>12} {unit:7} {kind or ''}")
+        has = state.attributes
+        differ = [f"{name} is {has.get(name)!r}" for name in ATTRIBUTES if name in one and has.get(name) != one[name]]
+        if "device_class" not in one and has.get("device_class"):
+            differ.append(f"device_class is {has['device_class']!r}")
+        if state.state != EXPECTED.get(key):
+            differ.append(f"expected {EXPECTED.get(key)!r}")
+        wrong += bool(differ)
+        unit, kind = has.get("unit_of_measurement", ""), has.get("device_class", "")
+        print(f"{'WRONG' if differ else 'ok   '} {state.entity_id:45} {state.state:>12} {unit:7} {kind:12} {'; '.join(differ)}")
     return wrong
+
+
+def surplus(entities: entity_registry.EntityRegistry, expected: set[str]) -> int:
+    """Return the number of entities of MQTT that Home Assistant has made and that nobody asked for."""
+    made = {e.unique_id for e in entities.entities.values() if e.platform == "mqtt"}
+    print(f"{len(made)} entities in the registry, {len(expected)} components; surplus: {sorted(made - expected) or 'none'}")
+    return len(made - expected)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def counts(cache: Path, added: Path, count: list[str] | None) -> list[str]:
         if twin(cache, script, "pairs", frames) or twin(cache, script, "run", frames, here):
             return ["outputs: the models don't run on this machine"]
         files = [str(script), str(frames), *(str(TABLE.with_name(n)) for n in ("ifcnn.py", "instructions.py"))]
-        counted = f"--models {' '.join(count)}" if count else f"--most 3 --models {' '.join(QUICK)}"
+        counted = f"--models {' '.join(count)}" if count else f"--most 5 --models {' '.join(QUICK)}"
         if count and "ifcnn" in count:
             files.append(str(PEER))
             counted += f" --peer {PEER.name}"

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from edgefuse.archive import grouping, job
 from edgefuse.archive.grouping import EFZ, PassedOver
 from edgefuse.archive.manifest import Beat
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import compress
-from edgefuse.hyperspectral.formats import open_cube
-from edgefuse.hyperspectral.formats.base import CubeSource, WrappedSource
+from edgefuse.hyperspectral.formats.base import CubeSource, ReportingSource
 from edgefuse.hyperspectral.labels import labels_of
+from edgefuse.hyperspectral.part import ALL, Choice
 from edgefuse.hyperspectral.quality import Quality
 
 Verb = Literal["compress", "decompress"]
@@ -29,6 +27,7 @@ class CompressionJob:
     """`Job` that compresses a cube or decompresses an .efz file.
 
     target: file to write. quality: compression target. form: format to decompress into, a name in `FORMATS`; None: by the suffix.
+    choice: what of the cube's file is compressed.
     """
 
     verb: Verb
@@ -38,6 +37,7 @@ class CompressionJob:
     folder: Path
     quality: Quality
     form: str | None = None
+    choice: Choice = ALL
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -45,7 +45,8 @@ class CompressionJob:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"verb": self.verb, **(self.quality.as_json() if self.verb == "compress" else {"format": self.form})}
+        chosen = {"choice": self.choice.as_json()} if self.choice.given else {}
+        return {"verb": self.verb, **(self.quality.as_json() if self.verb == "compress" else {"format": self.form}), **chosen}
 
     def files(self) -> list[Path]:
         return list(grouping.files_of(self.source)) if self.verb == "compress" else [self.source]
@@ -53,22 +54,10 @@ class CompressionJob:
     def make(self, beat: Beat | None) -> dict[str, Any]:
         if self.verb == "decompress":
             return compress.decompress_file(self.source, self.target, self.form, beat=beat)
-        with open_cube(self.source) as source:
+        with self.choice.of(self.choice.opened(self.source), owned=True) as source:
             quality = _kept_exactly(source, self.quality)
-            return compress.compress_cube(_Reporting(source, beat) if beat else source, self.target, quality, beat=beat)
-
-
-class _Reporting(WrappedSource):
-    """A cube that reports each read as progress."""
-
-    def __init__(self, source: CubeSource, beat: Beat) -> None:
-        super().__init__(source)
-        self._beat = beat
-
-    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        samples = self._source.read(rows, columns, bands)
-        self._beat(0, self.nbytes)
-        return samples
+            reporting = ReportingSource(source, lambda: beat(0, source.nbytes)) if beat else source
+            return compress.compress_cube(reporting, self.target, quality, beat=beat)
 
 
 def _kept_exactly(source: CubeSource, quality: Quality) -> Quality:
@@ -80,11 +69,17 @@ def _kept_exactly(source: CubeSource, quality: Quality) -> Quality:
 
 
 def plan(
-    verb: Verb, folder: Path, out: Path, quality: Quality, form: str | None = None, passed_over: Callable[[str, str], None] | None = None
+    verb: Verb,
+    folder: Path,
+    out: Path,
+    quality: Quality,
+    form: str | None = None,
+    passed_over: Callable[[str, str], None] | None = None,
+    choice: Choice | None = None,
 ) -> list[CompressionJob]:
     """Return a job for each cube (or .efz file) below `folder`, with the same tree below `out`. Raises CubeError if there are none.
 
-    passed_over: called with the name of each other file, and why it is none.
+    choice: what of each cube's file is compressed. passed_over: called with the name of each other file, and why it is none.
     """
     jobs = []
     for _, paths in grouping.below(folder, out):
@@ -93,7 +88,7 @@ def plan(
             name = str(path.relative_to(folder))
             if verb == "compress" and path in listing.cubes:
                 # keep the suffix: a.img and a.npy are two cubes
-                jobs.append(CompressionJob(verb, name, path, out / (name + EFZ), out, quality, form))
+                jobs.append(CompressionJob(verb, name, path, out / (name + EFZ), out, quality, form, choice or ALL))
             elif verb == "decompress" and path.suffix.lower() == EFZ and not path.name.startswith("."):
                 jobs.append(CompressionJob(verb, name, path, out / job.renamed(name[: -len(EFZ)], form), out, quality, form))
             elif verb == "compress" and passed_over is not None and path in listing.passed_over:

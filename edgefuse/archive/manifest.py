@@ -13,7 +13,7 @@ import io
 import json
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,35 @@ def described(path: Path, digest: bool = True, beat: Beat | None = None) -> dict
     return facts | {"sha256": sha256(path, beat)} if digest else facts
 
 
+class Index:
+    """Where the last record of each name is, and the targets that they have: not the records, as a manifest grows for years."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[str, int] = {}
+        """Offset of the line of each name's last record."""
+        self.torn = False
+        """Whether the last line has no end."""
+        self._targets: set[str] = set()
+
+    def read(self, lines: Iterable[bytes]) -> None:
+        """Read a whole manifest; lines that are no records are passed over."""
+        offset = 0
+        for line in lines:
+            if (record := parse_record(line)) is not None:
+                self.add(record, offset)
+            offset, self.torn = offset + len(line), not line.endswith(b"\n")
+
+    def add(self, record: Mapping[str, Any], offset: int) -> None:
+        self.offsets[record["name"]] = offset
+        target = record.get("target")
+        if record["state"] == "done" and isinstance(target, dict) and isinstance(target.get("file"), str):
+            self._targets.add(_folded(target["file"]))
+
+    def taken(self, file: str) -> bool:
+        """Return whether a file is the target of a record. Names that differ by case, or by how an accent is coded, are one."""
+        return _folded(file) in self._targets
+
+
 class Manifest:
     """Manifest of a folder, locked by one process at a time. A context manager."""
 
@@ -68,38 +97,22 @@ class Manifest:
         except OSError as e:
             self._file.close()
             raise output_error(self.path, e) from None
-        self._offsets: dict[str, int] = {}
-        self._targets: set[str] = set()
-        self._truncated = False
-        self._load()
-        remove_abandoned(folder, deep=True)
-
-    def _load(self) -> None:
-        # keep only the offsets of lines in memory: the file grows for years
+        self._index = Index()
         self._file.seek(0)
-        offset = 0
-        for line in io.BufferedReader(io.FileIO(self._file.fileno(), closefd=False), 1 << 16):
-            if (record := _parse_record(line)) is not None:
-                self._index(record, offset)
-            offset, self._truncated = offset + len(line), not line.endswith(b"\n")
-
-    def _index(self, record: dict[str, Any], offset: int) -> None:
-        self._offsets[record["name"]] = offset
-        target = record.get("target")
-        if record["state"] == "done" and isinstance(target, dict) and isinstance(target.get("file"), str):
-            self._targets.add(_folded(target["file"]))
+        self._index.read(io.BufferedReader(io.FileIO(self._file.fileno(), closefd=False), 1 << 16))
+        remove_abandoned(folder, deep=True)
 
     def record(self, name: str) -> dict[str, Any] | None:
         """Return the last record of a name, or None. Raises OSError."""
-        if name not in self._offsets:
+        if name not in self._index.offsets:
             return None
         with open(self.path, "rb") as f:
-            f.seek(self._offsets[name])
-            return _parse_record(f.readline())
+            f.seek(self._index.offsets[name])
+            return parse_record(f.readline())
 
     def append(self, record: dict[str, Any]) -> None:
         """Append a line and sync it to disk. On failure removes the line and raises OutputError."""
-        line = (b"\n" if self._truncated else b"") + json.dumps(record, allow_nan=False).encode() + b"\n"
+        line = (b"\n" if self._index.torn else b"") + json.dumps(record, allow_nan=False).encode() + b"\n"
         end = os.fstat(self._file.fileno()).st_size
         try:
             if self._file.write(line) != len(line):
@@ -109,8 +122,8 @@ class Manifest:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file.fileno(), end)
             raise output_error(self.path, e) from None
-        self._index(record, end + self._truncated)
-        self._truncated = False
+        self._index.add(record, end + self._index.torn)
+        self._index.torn = False
 
     def done(self, name: str, files: list[Path], settings: dict[str, Any]) -> bool:
         """Return whether `name` is done with these settings, its source files are unchanged, and its targets exist."""
@@ -123,26 +136,19 @@ class Manifest:
                 and [_without_digest(f) for f in record["source"]] == [described(f, digest=False) for f in files]
                 and self.intact(record)
             )
-        except (KeyError, TypeError, AttributeError, OSError):
+        except (KeyError, TypeError, AttributeError, OSError, ValueError):
             return False
 
     def intact(self, record: dict[str, Any], read: bool = False, beat: Beat | None = None) -> bool:
         """Return whether a record's targets exist with the recorded size; read: also compare their digests."""
-        try:
-            return all(
-                (path := self.folder / target["file"]).stat().st_size == target["bytes"]
-                and (not read or sha256(path, beat) == target["sha256"])
-                for target in (record["target"], *record.get("beside", ()))
-            )
-        except (OSError, KeyError, TypeError):
-            return False
+        return intact(record, self.folder, read, beat)
 
     def taken(self, file: str) -> bool:
         """Return whether `file`, a path relative to the folder, is the target of a record; another cube must not overwrite it.
 
         Names that differ by case, or by how an accent is coded, are one: on some file systems they are one file.
         """
-        return _folded(file) in self._targets
+        return self._index.taken(file)
 
     def close(self) -> None:
         self._file.close()
@@ -154,6 +160,17 @@ class Manifest:
         self.close()
 
 
+def intact(record: Mapping[str, Any], folder: Path, read: bool = False, beat: Beat | None = None) -> bool:
+    """Return whether the targets of a record of the manifest in `folder` exist with the recorded size; read: also compare their digests."""
+    try:
+        return all(
+            (path := folder / target["file"]).stat().st_size == target["bytes"] and (not read or sha256(path, beat) == target["sha256"])
+            for target in (record["target"], *record.get("beside", ()))
+        )
+    except (OSError, KeyError, TypeError, ValueError):  # ValueError: a name that no file can have
+        return False
+
+
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
@@ -162,7 +179,7 @@ def _without_digest(facts: dict[str, Any]) -> dict[str, Any]:
     return {k: facts[k] for k in ("file", "bytes", "mtime_ns")}
 
 
-def _parse_record(line: bytes) -> dict[str, Any] | None:
+def parse_record(line: bytes) -> dict[str, Any] | None:
     """Parse a line; None if it is truncated or no record."""
     with contextlib.suppress(ValueError, RecursionError):
         record = json.loads(line)

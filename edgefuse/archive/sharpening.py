@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from edgefuse.archive import grouping, job
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.formats.envi import SAMPLES
+from edgefuse.hyperspectral.part import ALL, Choice
 from edgefuse.sharpening.files import Files, sharpen_file
 
 JOB_BYTES = 500_000_000
@@ -28,7 +29,8 @@ class SharpeningJob:
     """`Job` that sharpens a cube.
 
     target: cube to write. how: keywords of `sharpen_file`, JSON-serialisable. uncertain: also write the uncertainty beside the target.
-    fault: why the cube has no image; `make` then raises CubeError with this message.
+    fault: why the cube has no image; `make` then raises CubeError with this message. choices: what of the cube's and the image's file is
+    meant.
     """
 
     name: str
@@ -40,6 +42,7 @@ class SharpeningJob:
     uncertain: bool = False
     threads: int = 1
     fault: str = ""
+    choices: tuple[Choice, Choice] = (ALL, ALL)
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -49,7 +52,8 @@ class SharpeningJob:
     @property
     def settings(self) -> dict[str, Any]:
         how = {("model" if k == "name" else k): v for k, v in self.how.items()}
-        return {"verb": "sharpen", **how, "uncertainty": self.uncertain}
+        chosen = {name: choice.as_json() for name, choice in zip(("cube", "image"), self.choices, strict=True) if choice.given}
+        return {"verb": "sharpen", **how, "uncertainty": self.uncertain, **({"choices": chosen} if chosen else {})}
 
     def files(self) -> list[Path]:
         return [] if self.fault else [*grouping.files_of(self.source), *grouping.files_of(self.image)]
@@ -58,7 +62,7 @@ class SharpeningJob:
         if self.fault:
             raise CubeError(self.fault)
         files = Files(self.source, self.image, *self.targets)
-        report = sharpen_file(files, **self.how, threads=self.threads, beat=beat)
+        report = sharpen_file(files, **self.how, choices=self.choices, threads=self.threads, beat=beat)
         return {k: v for k, v in report.items() if k not in ("cube", "image", "out")}
 
 
@@ -70,8 +74,9 @@ class Plan(NamedTuple):
 
 
 def plan(
-    folder: Path, images: Path | None, out: Path, how: Mapping[str, Any], uncertain: bool = False, threads: int = 1, form: str | None = None
-) -> Plan:
+    folder: Path, images: Path | None, out: Path, how: Mapping[str, Any], uncertain: bool = False, threads: int = 1,
+    form: str | None = None, choices: tuple[Choice, Choice] = (ALL, ALL),
+) -> Plan:  # fmt: skip
     """Return a job for each cube below `folder`, with the same tree below `out`. Raises CubeError if there is no pair.
 
     images: folder of the images; every cube file in `folder` is then a cube and every one in `images` an image, whatever its name.
@@ -107,7 +112,7 @@ def plan(
                 several = f"{path}: {len(candidates)} images for this cube ({names}); leave one"
                 fault = several if candidates else f"{path} has no image beside it"
             image = candidates[0] if candidates else path
-            jobs.append(SharpeningJob(name, path, image, out / job.renamed(name, form), out, how, uncertain, threads, fault))
+            jobs.append(SharpeningJob(name, path, image, out / job.renamed(name, form), out, how, uncertain, threads, fault, choices))
     passed_over += [str(p) for unpaired in images_by_key.values() for p in unpaired]
     return Plan(jobs, sorted(passed_over))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -81,9 +82,7 @@ class PiCamera(Camera):
                 raise CameraError("format", f"{self.label} {fault}")
             controls = {"FrameRate": self.fps, **self._controls.values}
             camera.configure(camera.create_video_configuration(main=wanted, controls=controls, buffer_count=4))
-            given = tuple(camera.camera_configuration()["main"]["size"])
-            if given != self._size:
-                raise CameraError("format", f"{self.label} gives {given[0]}x{given[1]}, not {self._size[0]}x{self._size[1]}; set size=")
+            _check_given(self.label, camera.camera_configuration()["main"], wanted)
             camera.start()
         except (RuntimeError, ValueError, OSError) as e:
             _close(camera)
@@ -114,6 +113,16 @@ class PiCamera(Camera):
         if self._camera is not None:
             _close(self._camera)
             self._camera = None
+
+
+def _check_given(label: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise CameraError where libcamera has changed size or format, as it does for what a camera doesn't have."""
+    width, height = given["size"]
+    if (width, height) != wanted["size"]:
+        raise CameraError("format", f"{label} gives {width}x{height}, not {wanted['size'][0]}x{wanted['size'][1]}; set size=")
+    if given["format"] != wanted["format"]:
+        # a webcam gives YUYV or MJPEG, which would be taken for BGR
+        raise CameraError("format", f"{label} gives {given['format']}, not {wanted['format']}; read a USB camera with v4l2:")
 
 
 def _close(camera: Any) -> None:

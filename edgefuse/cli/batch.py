@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from edgefuse.cli import cube_options
 from edgefuse.cli import sharpen as one_pair
 from edgefuse.cli.compress import add_quality
 from edgefuse.cli.progress import Progress, log_lines
@@ -35,6 +36,7 @@ DIR/a/scene.img becomes OUT/a/scene.img.efz. Lossless without --bpppc, --psnr or
 examples:
   edgefuse batch compress cubes archive --bpppc 0.25
   edgefuse batch compress cubes archive --max-error 0 --jobs 2
+  edgefuse batch compress cubes archive --dataset reflectance --axes bands,rows,columns
   edgefuse batch compress cubes archive --dask tcp://head:8786
 """
 _DECOMPRESS = """\
@@ -69,7 +71,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     verbs = p.add_subparsers(metavar="VERB", required=True)
     for do, what, epilog, options in (
-        (compress, "each cube into an .efz file", _COMPRESS, add_quality),
+        (compress, "each cube into an .efz file", _COMPRESS, _compressing),
         (decompress, "each .efz file back into a cube", _DECOMPRESS, _decompressing),
         (sharpen, "each cube by its image", _SHARPEN, _sharpening),
     ):
@@ -88,6 +90,11 @@ def add(commands: Any) -> None:
         v.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler whose workers do the jobs (needs edgefuse[dask])")
         v.add_argument("--json", action="store_true", help="print the report as JSON")
         v.set_defaults(command=do)
+
+
+def _compressing(p: argparse.ArgumentParser) -> None:
+    add_quality(p)
+    cube_options.add_options(p, nodata=False)
 
 
 def _decompressing(p: argparse.ArgumentParser) -> None:
@@ -109,7 +116,7 @@ def compress(args: argparse.Namespace) -> int:
     quality = Quality.from_options(vars(args))
     folder, out = _folders(args)
     passed = PassedOver()
-    jobs = compression.plan("compress", folder, out, quality, passed_over=passed.add)
+    jobs = compression.plan("compress", folder, out, quality, passed_over=passed.add, choice=cube_options.choice(args, nodata=False))
     return _run(args, "compressing", jobs, out, more={"passed_over": passed.as_json()})
 
 
@@ -131,7 +138,7 @@ def sharpen(args: argparse.Namespace) -> int:
     how = one_pair.options(args)
     sharpener(args.model)
     threads = args.threads or 1
-    jobs, passed = sharpening.plan(folder, images, out, how, args.uncertainty, threads, args.format)
+    jobs, passed = sharpening.plan(folder, images, out, how, args.uncertainty, threads, args.format, one_pair.choices(args))
     return _run(args, "sharpening", jobs, out, sharpening.JOB_BYTES, threads, {"passed_over": passed})
 
 

@@ -9,10 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from edgefuse.cli import pipes, windows
+from edgefuse.cli import cube_options, pipes
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.hyperspectral.threads import HELP as THREADS_HELP
+from edgefuse.util import heartbeat
 from edgefuse.util.printable import printable
 from edgefuse.util.uri import expand
 
@@ -30,7 +31,7 @@ examples:
   edgefuse compress scene.tif scene.efz --psnr 45 --json
   edgefuse compress scene.img scene.efz --psnr 45 --nodata=-9999
   edgefuse compress scene.img part.efz --window 100:164,200:264 --bands 10:90
-  edgefuse compress scene.npy scene.efz --wavelengths nm.txt
+  edgefuse compress scene.npy scene.efz --wavelengths nm.txt --axes bands,rows,columns
   ssh pi cat scene.npy | edgefuse compress - - --bpppc 0.1 > scene.efz
 """
 
@@ -43,14 +44,12 @@ def add(commands: Any) -> None:
     p.add_argument("cube", metavar="CUBE", help="the cube's file; - reads it from a pipe")
     p.add_argument("out", metavar="OUT.efz", help="the file to write; - writes it to a pipe")
     add_quality(p)
-    p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
     p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
     p.add_argument("--threads", metavar="N", type=int, default=0, help=THREADS_HELP)
-    windows.add_options(p)
-    p.add_argument("--wavelengths", metavar="FILE", help="text file with the wavelength of each band in nm, instead of those in the cube")
+    cube_options.add_options(p, nodata=False)
     p.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="decode and measure (default: yes)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command)
+    p.set_defaults(command=command, opens_cubes=True)
 
 
 def add_quality(p: argparse.ArgumentParser) -> None:
@@ -67,7 +66,6 @@ def add_quality(p: argparse.ArgumentParser) -> None:
 
 def command(args: argparse.Namespace) -> int:
     from edgefuse.hyperspectral.compress import compress_file
-    from edgefuse.hyperspectral.part import Choice
 
     quality = Quality.from_options(vars(args))
     progress = Percent("compressing")
@@ -75,8 +73,8 @@ def command(args: argparse.Namespace) -> int:
         pipes.refuse_same(path, out, "OUT")
         try:
             header = expand(args.header) if args.header else None
-            choice = Choice(args.window, args.bands, expand(args.wavelengths) if args.wavelengths else None)
-            report = compress_file(path, out, quality, args.dataset, header, args.check, progress.update, args.threads, choice)
+            choice = cube_options.choice(args, nodata=False)
+            report = compress_file(path, out, quality, choice, header, args.check, progress.update, args.threads)
         finally:
             progress.close()
     show(report, args.json, args.cube, args.out)
@@ -105,6 +103,7 @@ def show(report: dict[str, Any], as_json: bool, reads: str, writes: str) -> None
         for text in (reads, writes):
             if text == pipes.PIPE and Path(report[key]).stem in ("stdin", "stdout"):
                 report[key] = pipes.PIPE
+    heartbeat.finished()
     print(json.dumps(report, indent=1) if as_json else as_text(report), file=sys.stderr if writes == pipes.PIPE else sys.stdout)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from edgefuse.cli import pipes, windows
+from edgefuse.cli import cube_options, pipes
 from edgefuse.cli.compress import Percent, show
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import SettingsError
@@ -34,10 +34,10 @@ def add(commands: Any) -> None:
     p.add_argument("out", metavar="OUT", help="the cube's file; - writes it to a pipe")
     p.add_argument("--format", choices=tuple(FORMATS), help="output format (default: by the suffix, ENVI without one, npy for a pipe)")
     p.add_argument("--keep-intact", action="store_true", help="write the intact tiles of a damaged file; the rest is zero or no data")
-    windows.add_options(p)
+    cube_options.add_part(p)
     p.add_argument("--threads", metavar="N", type=int, default=0, help=THREADS_HELP)
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command)
+    p.set_defaults(command=command, opens_cubes=True)
 
 
 def command(args: argparse.Namespace) -> int:

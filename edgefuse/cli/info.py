@@ -7,14 +7,17 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgefuse.cli import pipes
+from edgefuse.cli import cube_options, pipes
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, InputError
-from edgefuse.util import images
+from edgefuse.util import heartbeat, images
 from edgefuse.util.printable import plain
 from edgefuse.util.uri import expand
+
+if TYPE_CHECKING:
+    from edgefuse.hyperspectral.part import Choice
 
 _EPILOG = """\
 Supports cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF), .efz files, raw recordings (.efr), calibrations (.toml), images, and models
@@ -23,6 +26,8 @@ Supports cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF), .efz files, raw 
 examples:
   edgefuse info scene.hdr
   edgefuse info scene.efz --json
+  edgefuse info archive                                     the cubes in a folder
+  edgefuse info counts.npy --axes bands,rows,columns
   edgefuse info PRS_L2D_STD_20200101.he5 --dataset "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/PIXEL_L2_ERR_MATRIX"
 """
 _LISTED = 6  # longest list that is printed whole
@@ -33,26 +38,34 @@ def add(commands: Any) -> None:
         "info", help="describe a file", description="Describe a cube, a compressed cube, a recording, a calibration, an image or a model.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    p.add_argument("file", metavar="FILE", help="the file; - reads it from a pipe")
-    p.add_argument("--dataset", metavar="NAME", help="which array of a .npz, .mat or HDF5 file (default: cube, or the only one)")
+    p.add_argument("file", metavar="FILE", help="the file, or a folder of cubes; - reads a file from a pipe")
+    cube_options.add_options(p)
     p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
     p.add_argument("--json", action="store_true", help="print JSON")
-    p.set_defaults(command=command)
+    p.set_defaults(command=command, opens_cubes=True)
 
 
 def command(args: argparse.Namespace) -> int:
     with log_lines(), pipes.source(args.file) as path:
-        facts = describe(path, args.dataset, expand(args.header) if args.header else None)
+        facts = describe(path, cube_options.choice(args), expand(args.header) if args.header else None)
     facts["file"] = args.file
+    heartbeat.finished()
     print(json.dumps(facts, indent=1, allow_nan=False) if args.json else as_text(facts))
     return 0
 
 
-def describe(path: Path, dataset: str | None = None, header: Path | None = None) -> dict[str, Any]:
-    """Describe a file: its `kind`, and the facts of that kind. Raises InputError for an unknown file."""
+def describe(path: Path, choice: Choice, header: Path | None = None) -> dict[str, Any]:
+    """Describe a file or a folder: its `kind`, and the facts of that kind. Raises InputError for an unknown file.
+
+    choice: for a cube, what of it is described.
+    """
+    from edgefuse.hyperspectral.formats import band_folder
+
     try:
         if path.is_dir():
-            return _model(path)
+            if (path / "card.toml").exists():
+                return _model(path)
+            return _cube(path, choice, header) if choice.given or band_folder.is_one(path) else _folder(path)
         with open(path, "rb") as f:
             head = f.read(16)
     except OSError as e:
@@ -64,18 +77,31 @@ def describe(path: Path, dataset: str | None = None, header: Path | None = None)
         (path.suffix.lower() in images.EXTENSIONS - {".tif", ".tiff"}, lambda: _image(path)),
     ]
     for recognised, describe in kinds:
-        if recognised and header is None:
+        if recognised and header is None and not choice.given:
             return describe()
-    return _cube(path, dataset, header)
+    return _cube(path, choice, header)
 
 
-def _cube(path: Path, dataset: str | None, header: Path | None) -> dict[str, Any]:
-    from edgefuse.hyperspectral.formats import open_cube
-
-    with open_cube(path, dataset, header) as source:
+def _cube(path: Path, choice: Choice, header: Path | None) -> dict[str, Any]:
+    with choice.of(choice.opened(path, header), owned=True) as source:
         size = sum(f.stat().st_size for f in source.files)
         facts = {"kind": "cube", "file": str(path), "format": source.form, "files": [str(f) for f in source.files], "bytes": size}
         return facts | source.info.as_json() | ({"not_kept": list(source.unkept)} if source.unkept else {})
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    """List the cubes of a folder. Raises InputError if it holds none."""
+    from edgefuse.archive import grouping
+
+    listing = grouping.group(sorted(path.iterdir()))
+    if not listing.cubes:
+        raise InputError(f"{path} is a folder without cubes and without a model's card.toml; give a file, or the folder of cubes")
+    cubes = [
+        f"{cube.path.name} ({', '.join(f.name for f in cube.files[1:])})" if cube.files[1:] else cube.path.name
+        for cube in listing.cubes.values()
+    ]
+    others = [f"{other.name} {why}" for other, why in listing.passed_over.items()]
+    return {"kind": "folder", "file": str(path), "cubes": cubes} | ({"other_files": others} if others else {})
 
 
 def _is_efz(head: bytes) -> bool:

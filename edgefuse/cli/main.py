@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import edgefuse
+from edgefuse.cli import supervisor
 from edgefuse.errors import EdgeFuseError, SettingsError
 from edgefuse.util.printable import line
 
@@ -65,14 +66,14 @@ def parser() -> Parser:
     return top
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
+def main(arguments: Sequence[str] | None = None, supervised: bool = False) -> int:
+    """Run the command line and return the exit code. supervised: run commands that open cubes in a child process, ended if it hangs."""
     # silence OpenCV and its FFmpeg, whose errors we report ourselves in one line
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         args = parser().parse_args(arguments)
-        code: int = args.command(args)
+        code: int = supervisor.run(args) if supervised and getattr(args, "opens_cubes", False) else args.command(args)
         sys.stdout.flush()
     except EdgeFuseError as e:
         print(f"edgefuse: {line(str(e))}", file=sys.stderr)
@@ -88,4 +89,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def entry() -> NoReturn:
-    sys.exit(main())
+    sys.exit(main(supervised=True))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgefuse.errors import CubeError, SettingsError
+from edgefuse.util import heartbeat
 from edgefuse.util.files import output_error
 from edgefuse.util.spool import spool_folder
 from edgefuse.util.uri import expand
@@ -31,7 +32,9 @@ def source(text: str, suffix: str = "") -> Iterator[Path]:
         path = folder / f"stdin{suffix}"
         try:
             with open(path, "wb") as f:
-                shutil.copyfileobj(sys.stdin.buffer, f, _PIECE)
+                while piece := sys.stdin.buffer.read(_PIECE):
+                    f.write(piece)
+                    heartbeat.beat()
                 empty = f.tell() == 0
         except OSError as e:
             raise output_error(folder, e) from None
@@ -52,6 +55,7 @@ def target(text: str, suffix: str) -> Iterator[Path]:
         path = folder / f"stdout{suffix}"
         yield path
         sys.stdout.flush()
+        heartbeat.finished()
         with open(path, "rb") as f:
             shutil.copyfileobj(f, sys.stdout.buffer, _PIECE)
         sys.stdout.buffer.flush()
@@ -64,6 +68,7 @@ def _scratch() -> Iterator[Path]:
     except OSError as e:
         raise output_error(spool_folder(), e) from None
     with folder as name:
+        heartbeat.leaves(Path(name))
         yield Path(name)
 
 

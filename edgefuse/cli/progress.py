@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from edgefuse.util import heartbeat
 from edgefuse.util.printable import line, lines
 
 _WIDTH = 24
@@ -25,6 +26,7 @@ class Progress:
         self._drawn_at = 0.0
 
     def update(self, done: int, note: str = "") -> None:
+        heartbeat.beat()
         now = time.monotonic()
         last = done == self._total
         if not self._shown or (now - self._drawn_at < _INTERVAL_S and not last):

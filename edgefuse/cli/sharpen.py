@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgefuse.cli import cube_options
 from edgefuse.cli.progress import Progress, log_lines
 from edgefuse.errors import SettingsError
+from edgefuse.util import heartbeat
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
+    from edgefuse.hyperspectral.part import Choice
     from edgefuse.sharpening.base import Scene
 
 _EPILOG = """\
@@ -29,6 +32,7 @@ examples:
   edgefuse sharpen low.npy image.npy sharp.npy --truth high.npy
   edgefuse sharpen cube.img image.img sharp.img --model csakd-student --tile 128     the paper's network: ratio 4, 4 bands or more
 """
+_STALL_S = 900.0  # of processor time; preparing a scene reports nothing
 
 
 def add(commands: Any) -> None:
@@ -48,7 +52,7 @@ def add(commands: Any) -> None:
     p.add_argument("--truth", metavar="CUBE", help="the true sharp cube, for PSNR, SAM, ERGAS, RMSE, SSIM and UQI")
     p.add_argument("--threads", metavar="N", type=int, default=0, help="threads (default: the number of cores)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command)
+    p.set_defaults(command=command, opens_cubes=True)
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
@@ -59,6 +63,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
         "--psf", metavar="W|auto", default="1", help="full width at half maximum of the cube's point spread, in its pixels (default: 1)"
     )
     p.add_argument("--no-register", action="store_true", help="do not search for a shift of up to 2 pixels")
+    cube_options.add_options(p)
+    cube_options.add_file_options(p, "image")
     p.add_argument("--coarse", action="store_true", help="faster, at a loss of about half a decibel")
     p.add_argument("--report", action="store_true", help="read OUT back and compare it with the cube")
 
@@ -67,8 +73,13 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keyword arguments of `sharpen_file`. Raises SettingsError."""
     if not 0 <= args.threads <= 256:
         raise SettingsError(f"--threads {args.threads}: expected a whole number from 1 to 256")
-    how = {"name": args.model, "fwhm": _width(args.psf), "register": not args.no_register, "tile": args.tile}
+    how: dict[str, Any] = {"name": args.model, "fwhm": _width(args.psf), "register": not args.no_register, "tile": args.tile}
     return how | {"coarse": args.coarse, "report": args.report}
+
+
+def choices(args: argparse.Namespace) -> tuple[Choice, Choice]:
+    """Return what of the cube and of the image is meant."""
+    return cube_options.choice(args), cube_options.image_choice(args)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -79,6 +90,7 @@ def command(args: argparse.Namespace) -> int:
     files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *more)
     _refuse_same(files)
     progress: list[Progress] = []
+    heartbeat.working(_STALL_S)
 
     def tell(scene: Scene) -> None:
         line = f"{scene.count} tiles, {scene.tile_s:.3f} s each: about {scene.count * scene.tile_s:.0f} s on one core"
@@ -89,11 +101,17 @@ def command(args: argparse.Namespace) -> int:
     with log_lines():
         try:
             report = sharpen_file(
-                files, **options(args), threads=args.threads, tell=tell, beat=lambda done, total: progress[0].update(done, "tiles")
+                files,
+                **options(args),
+                choices=choices(args),
+                threads=args.threads,
+                tell=tell,
+                beat=lambda done, total: progress[0].update(done, "tiles"),
             )
         finally:
             for p in progress:
                 p.close()
+    heartbeat.finished()
     report["peak_resident_mb"] = round(peak_resident_bytes() / 1e6, 1)
     print(json.dumps(report, indent=1) if args.json else as_text(report))
     return 0

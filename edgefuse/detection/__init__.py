@@ -9,11 +9,16 @@ from edgefuse.errors import ModelError, SettingsError
 __all__ = ["TASK", "Detection", "Detector", "DetectorOptions", "Look", "check", "open_detector"]
 
 TASK = "detection"  # of the model cards that can be named as a detector
-_GROUP = "edgefuse.detectors"
+_GROUP, _RUNTIMES = "edgefuse.detectors", "edgefuse.runtimes"
 
 
 def check(options: DetectorOptions) -> None:
-    """Check that a detector can be opened, without loading a model. Raises SettingsError, ModelError, MissingDependencyError."""
+    """Check that a detector can be opened, without loading a model. Raises SettingsError, ModelError, MissingDependencyError.
+
+    An unknown runtime is refused with any detector, also with one that needs none.
+    """
+    if options.runtime != "auto" and not registry.known(_RUNTIMES, options.runtime):
+        raise SettingsError(f"detect.runtime = {options.runtime!r}: unknown; choose from auto, {', '.join(registry.names(_RUNTIMES))}")
     if not registry.known(_GROUP, options.name):
         from edgefuse.detection import network
 

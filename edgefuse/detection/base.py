@@ -94,10 +94,10 @@ class Detector(ABC):
         """Release its resources; safe to call twice."""
 
 
-def distinct(found: Sequence[Detection], most_overlap: float) -> list[Detection]:
+def distinct(detections: Sequence[Detection], most_overlap: float) -> list[Detection]:
     """Return the detections by falling score, without those that overlap a better one by more than `most_overlap`."""
     kept: list[Detection] = []
-    for one in sorted(found, key=lambda d: -d.score):
+    for one in sorted(detections, key=lambda d: -d.score):
         if all(one.overlap(better) <= most_overlap for better in kept):
             kept.append(one)
     return kept

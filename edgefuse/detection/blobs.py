@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.util.arrays import UInt8Array
+from edgefuse.util.arrays import Float64Array, UInt8Array
 
 WIDEST = 400  # pixels of the working picture; a wider frame is halved until it fits
 _LEVELS = 16  # thresholds, between a median level of the picture and its hottest
@@ -26,8 +26,6 @@ _MOST = 200  # regions that are compared with one another
 _SAME = 0.6  # overlap from which regions of two thresholds are one
 _NOISE = 4.0  # levels, added to the ring's standard deviation
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
 class Blobs:
@@ -35,14 +33,14 @@ class Blobs:
     difference: mean of the box minus the ring's, levels. contrast: that / (the ring's standard deviation + 4). support: number of other
     thresholds at which nearly the same region stands alone."""
 
-    left: Floats
-    top: Floats
-    width: Floats
-    height: Floats
-    fill: Floats
-    difference: Floats
-    contrast: Floats
-    support: Floats
+    left: Float64Array
+    top: Float64Array
+    width: Float64Array
+    height: Float64Array
+    fill: Float64Array
+    difference: Float64Array
+    contrast: Float64Array
+    support: Float64Array
 
     def __len__(self) -> int:
         return len(self.left)
@@ -86,13 +84,13 @@ def find(picture: UInt8Array) -> Blobs:
     return Blobs(chosen[0], chosen[1], chosen[2], chosen[3], fill, difference[kept], contrast[kept], support)
 
 
-def _regions(picture: UInt8Array) -> tuple[Floats, ...]:
+def _regions(picture: UInt8Array) -> tuple[Float64Array, ...]:
     """Return left, top, width, height, area and threshold's number of all components that may be a person."""
     rows, columns = picture.shape
     histogram = np.bincount(picture[::2, ::2].reshape(-1), minlength=256)
     lowest = int(np.searchsorted(np.cumsum(histogram), _COOLEST * histogram.sum()))
     highest = int(picture.max(initial=0))
-    found = [np.zeros((0, 6))]
+    components = [np.zeros((0, 6))]
     # closer together where it is cooler, because clothes are little warmer than what is behind them
     steps = np.linspace(0, 1, _LEVELS + 2)[1:-1] ** 2
     thresholds = np.unique((lowest + (highest - lowest) * steps).round().astype(int))
@@ -103,17 +101,17 @@ def _regions(picture: UInt8Array) -> tuple[Floats, ...]:
         upright = (height >= _ASPECT[0] * width) & (height <= _ASPECT[1] * width) & (area >= _FILL * width * height)
         fits = (height >= _SHORTEST) & (width >= _NARROWEST) & (height < 0.95 * rows) & (width < 0.95 * columns)
         chosen = stats[upright & fits]
-        found.append(np.column_stack([chosen, np.full(len(chosen), float(number))]))
-    return tuple(np.concatenate(found).T)
+        components.append(np.column_stack([chosen, np.full(len(chosen), float(number))]))
+    return tuple(np.concatenate(components).T)
 
 
-def _box_sum(sums: NDArray[np.float64], box: list[NDArray[np.intp]]) -> Floats:
+def _box_sum(sums: Float64Array, box: list[NDArray[np.intp]]) -> Float64Array:
     left, top, right, bottom = box
-    total: Floats = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    total: Float64Array = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
     return total
 
 
-def _support(box: list[Floats], level: Floats) -> Floats:
+def _support(box: list[Float64Array], level: Float64Array) -> Float64Array:
     """Return for each region the number of other thresholds at which one overlaps it by `_SAME` or more."""
     same = overlaps(box) >= _SAME
     support = np.zeros(len(level))
@@ -122,12 +120,12 @@ def _support(box: list[Floats], level: Floats) -> Floats:
     return support
 
 
-def overlaps(box: list[Floats]) -> Floats:
+def overlaps(box: list[Float64Array]) -> Float64Array:
     """Return the intersection over union of each two boxes (left, top, width, height), (N, N)."""
     left, top, width, height = box
     across = np.minimum.outer(left + width, left + width) - np.maximum.outer(left, left)
     down = np.minimum.outer(top + height, top + height) - np.maximum.outer(top, top)
     shared = np.maximum(0, across) * np.maximum(0, down)
     area = width * height
-    union: Floats = np.add.outer(area, area) - shared
+    union: Float64Array = np.add.outer(area, area) - shared
     return np.asarray(shared / np.maximum(1e-9, union))

@@ -99,14 +99,14 @@ def people(outputs: Mapping[str, NDArray[Any]], layout: str, several: bool, leas
     if boxes.shape != (1, count, 4) or scores.shape != (1, count) or classes.shape != (1, count):
         shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in outputs.items())
         raise ModelError(f"model {model}: its outputs are {shapes}; expected boxes (1, N, 4), scores (1, N) and classes (1, N)")
-    found = []
+    detections = []
     for box, score, kind in zip(boxes[0][:, _ORDERS[layout]], scores[0], classes[0], strict=True):
         if not (np.isfinite(box).all() and score >= least) or round(float(kind)) != _PERSON:
             continue
         left, top, right, bottom = np.clip(box, 0.0, 1.0).tolist()
         if left < right and top < bottom:
-            found.append(Detection(left, top, right, bottom, min(1.0, float(score))))
-    return distinct(found, _MOST_OVERLAP)
+            detections.append(Detection(left, top, right, bottom, min(1.0, float(score))))
+    return distinct(detections, _MOST_OVERLAP)
 
 
 def _contract(card: Card) -> tuple[Tensor, Tensor, bool]:

@@ -65,16 +65,16 @@ class _Open:
         ahead = max(0.0, (time_ns - self.seen_ns) / 1e9)
         return _shifted(self.box, self.speed[0] * ahead, self.speed[1] * ahead)
 
-    def follow(self, found: Detection, time_ns: int, aspect: float) -> None:
+    def follow(self, detection: Detection, time_ns: int, aspect: float) -> None:
         before, seconds = self.predicted(time_ns), max(1e-3, (time_ns - self.seen_ns) / 1e9)
-        (x, y), (old_x, old_y) = found.centre, self.box.centre
+        (x, y), (old_x, old_y) = detection.centre, self.box.centre
         gain = 1.0 if self.looks == 1 else _FOLLOW_SPEED
         now = (x - old_x) / seconds, (y - old_y) / seconds
         self.speed = tuple((1 - gain) * v + gain * n for v, n in zip(self.speed, now, strict=True))  # type: ignore[assignment]
-        self.box = _mixed(before, found, _FOLLOW)
+        self.box = _mixed(before, detection, _FOLLOW)
         self.looks, self.missed, self.seen_ns = self.looks + 1, 0, time_ns
-        self.mean_score += (found.score - self.mean_score) / min(self.looks, 8)
-        height = max(1e-6, found.bottom - found.top)
+        self.mean_score += (detection.score - self.mean_score) / min(self.looks, 8)
+        height = max(1e-6, detection.bottom - detection.top)
         self.moved = max(self.moved, math.hypot((x - self.origin[0]) * aspect, y - self.origin[1]) / height)
 
 
@@ -88,14 +88,14 @@ class Tracker:
         self._aspect, self._last_ns = 1.0, 0
         self.confirmed = 0  # tracks reported so far
 
-    def update(self, found: Sequence[Detection], time_ns: int, aspect: float = 1.0) -> list[Track]:
+    def update(self, detections: Sequence[Detection], time_ns: int, aspect: float = 1.0) -> list[Track]:
         """Take the detections of a look and return the tracks, oldest first. time_ns: of the frame, rising. aspect: width / height of the
         frame, because boxes are in shares of both."""
         self._aspect = aspect
         if time_ns - self._last_ns > _LONGEST_S * 1e9 or time_ns < self._last_ns:
             self._open = []
         self._last_ns = time_ns
-        left = dict(enumerate(found))
+        left = dict(enumerate(detections))
         waiting = {n: track.predicted(time_ns) for n, track in enumerate(self._open)}
         for _, n, k in sorted(self._pairs(waiting, left), reverse=True):
             if n in waiting and k in left:
@@ -107,12 +107,12 @@ class Tracker:
         self._open += [_Open(one, time_ns, time_ns, one.centre, one.score) for one in left.values()]
         return [self._reported(t) for t in self._open if self._is_person(t)]
 
-    def _pairs(self, waiting: dict[int, Detection], found: dict[int, Detection]) -> list[tuple[float, int, int]]:
+    def _pairs(self, waiting: dict[int, Detection], detections: dict[int, Detection]) -> list[tuple[float, int, int]]:
         """Return (likeness, track, detection) of all that may belong together."""
         pairs = []
         for n, box in waiting.items():
             height = max(1e-6, box.bottom - box.top)
-            for k, one in found.items():
+            for k, one in detections.items():
                 if (overlap := box.overlap(one)) >= _LEAST_OVERLAP:
                     pairs.append((1 + overlap, n, k))
                     continue

@@ -39,31 +39,31 @@ class WarmBlobs(Detector):
 
     def detect(self, look: Look) -> Sequence[Detection]:
         picture = blobs.working_picture(look.infrared)
-        found = blobs.find(picture)
-        if not len(found):
+        regions = blobs.find(picture)
+        if not len(regions):
             return ()
-        score = _shape_score(found)
+        score = _shape_score(regions)
         examined = np.argsort(-score, kind="stable")[:_EXAMINED]
-        found, score = _taken(found, examined), score[examined]
-        score = score * _ramp(silhouette.likeness(picture, found).astype(np.float64), *_LIKENESS)
+        regions, score = _taken(regions, examined), score[examined]
+        score = score * _ramp(silhouette.likeness(picture, regions).astype(np.float64), *_LIKENESS)
         least = self.options.score * _WEAK
         people = []
         rows, columns = picture.shape
-        for n in _separate(found, score, least):
-            left, top = found.left[n] / columns, found.top[n] / rows
+        for n in _separate(regions, score, least):
+            left, top = regions.left[n] / columns, regions.top[n] / rows
             one = Detection(
-                float(left), float(top), float(left + found.width[n] / columns), float(top + found.height[n] / rows), float(score[n])
+                float(left), float(top), float(left + regions.width[n] / columns), float(top + regions.height[n] / rows), float(score[n])
             )
             if _temperate(look.fused.pair.infrared, one):
                 people.append(one)
         return people
 
 
-def _shape_score(found: Blobs) -> NDArray[np.float64]:
-    aspect = np.exp(-0.5 * (np.log(found.height / found.width / _ASPECT) / _ASPECT_SPREAD) ** 2)
-    fill = np.exp(-0.5 * ((found.fill - _FILL) / _FILL_SPREAD) ** 2)
-    contrast = np.clip(found.contrast / _CONTRAST, 0, 1) * _ramp(found.difference, *_DIFFERENCE)
-    score: NDArray[np.float64] = aspect * fill * contrast * np.clip(_SUPPORT[0] + _SUPPORT[1] * found.support, 0, 1)
+def _shape_score(regions: Blobs) -> NDArray[np.float64]:
+    aspect = np.exp(-0.5 * (np.log(regions.height / regions.width / _ASPECT) / _ASPECT_SPREAD) ** 2)
+    fill = np.exp(-0.5 * ((regions.fill - _FILL) / _FILL_SPREAD) ** 2)
+    contrast = np.clip(regions.contrast / _CONTRAST, 0, 1) * _ramp(regions.difference, *_DIFFERENCE)
+    score: NDArray[np.float64] = aspect * fill * contrast * np.clip(_SUPPORT[0] + _SUPPORT[1] * regions.support, 0, 1)
     return score
 
 
@@ -71,21 +71,21 @@ def _ramp(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.fl
     return np.clip((values - low) / (high - low), 0, 1)
 
 
-def _taken(found: Blobs, which: NDArray[np.intp]) -> Blobs:
-    return Blobs(*(getattr(found, name)[which] for name in Blobs.__slots__))
+def _taken(regions: Blobs, which: NDArray[np.intp]) -> Blobs:
+    return Blobs(*(getattr(regions, name)[which] for name in Blobs.__slots__))
 
 
-def _separate(found: Blobs, score: NDArray[np.float64], least: float) -> list[int]:
+def _separate(regions: Blobs, score: NDArray[np.float64], least: float) -> list[int]:
     """Return the regions of at least that score, the likely and the large first, without those that share half of the smaller box with one
     before."""
     kept: list[int] = []
-    area = found.width * found.height
+    area = regions.width * regions.height
     # a person's head and legs stand out more than the whole, which is preferred where it is nearly as likely
     for n in np.argsort(-score * np.sqrt(area), kind="stable").tolist():
         if score[n] < least:
             continue
-        across = np.minimum(found.left + found.width, found.left[n] + found.width[n]) - np.maximum(found.left, found.left[n])
-        down = np.minimum(found.top + found.height, found.top[n] + found.height[n]) - np.maximum(found.top, found.top[n])
+        across = np.minimum(regions.left + regions.width, regions.left[n] + regions.width[n]) - np.maximum(regions.left, regions.left[n])
+        down = np.minimum(regions.top + regions.height, regions.top[n] + regions.height[n]) - np.maximum(regions.top, regions.top[n])
         shared = np.maximum(0, across) * np.maximum(0, down) / np.minimum(area, area[n])
         if not (shared[kept] >= _INSIDE).any():
             kept.append(n)

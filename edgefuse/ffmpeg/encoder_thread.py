@@ -35,7 +35,7 @@ _MIN_STEP_NS = 1_000_000
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 2.0  # with a trial of the encoder and its first output, back within five seconds
 _CHEAP_RETRY_S = 0.5  # where FFmpeg could not even be started
 _RETRY_ENCODERS = 3  # failures in a row after which the encoders are tried again: a driver may have stopped working
-_FINISH_S = 4.0  # seconds for FFmpeg to finish a video, but the last
+_FINISH_S, _FINISH_MOST_S = 4.0, 12.0  # seconds for FFmpeg to finish a video, but the last: without progress, and in all
 _STEADY_S = 4.0  # seconds of frames without a failure after which the trouble is over
 
 
@@ -84,7 +84,7 @@ class EncoderThread:
         self._frames: deque[tuple[NDArray[np.uint8], int]] = deque()
         self._lock = threading.Condition()
         self._closing = False
-        self._finish_s = _FINISH_S
+        self._finish_s, self._finish_most_s = _FINISH_S, _FINISH_MOST_S
         self.offered, self.dropped, self.lost, self.refused, self.restarts = 0, 0, 0, 0, 0
         self.trouble: str | None = None
         self.pid: int | None = None
@@ -120,13 +120,13 @@ class EncoderThread:
             self._frames.append((fused.data, captured_ns(fused)))
             self._lock.notify()
 
-    def close(self, timeout_s: float) -> None:
-        """Encode queued frames and let FFmpeg finish within `timeout_s`; safe to call twice."""
+    def close(self, idle_s: float, most_s: float) -> None:
+        """Encode queued frames and let FFmpeg finish, with progress at least every `idle_s`, within `most_s`; safe to call twice."""
         with self._lock:
-            self._closing, self._finish_s = True, timeout_s
+            self._closing, self._finish_s, self._finish_most_s = True, idle_s, most_s
             self._lock.notify()
         self._worker.end()
-        self._worker.join(timeout_s + 1)
+        self._worker.join(most_s + 1)
 
     def _run(self) -> None:
         while True:
@@ -199,7 +199,7 @@ class EncoderThread:
             return
         process, self._process, self.pid = self._process, None, None
         try:
-            process.finish(self._finish_s)
+            process.finish(self._finish_s, self._finish_most_s)
         except (EdgeFuseError, OSError) as e:
             self._report_error(f"FFmpeg {e}")
         self._count_lost()

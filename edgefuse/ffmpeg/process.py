@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
+import psutil
+
 from edgefuse.errors import EdgeFuseError
 from edgefuse.ffmpeg.encoders import NotStartedError
 from edgefuse.ffmpeg.hidden_argument import without_hidden
 from edgefuse.util.uri import safe
 
 _NICE = 5  # niceness: cameras and fusion have priority
+_STEP_S = 0.1  # between two looks at a process that is to finish
 _STDERR_BYTES = 2000  # bytes of standard error that are kept
 
 
@@ -108,29 +111,42 @@ class FFmpegProcess:
             self._stderr = (self._stderr + data)[-_STDERR_BYTES:]
         return bool(data)
 
-    def finish(self, timeout_s: float) -> None:
-        """Close the input and wait up to `timeout_s` for the process to finish. Raises FFmpegError where it fails."""
-        until = time.monotonic() + timeout_s
+    def finish(self, idle_s: float, most_s: float) -> None:
+        """Close the input and wait for the process to finish. Raises FFmpegError where it fails, for `idle_s` neither writes nor takes
+        processor time, or needs over `most_s`."""
+        until = time.monotonic() + most_s
+        used, stuck_at = self._processor_s(), time.monotonic() + idle_s
+        open_ = {self._out, self._err}
         try:
             self._in.close()
-            open_ = {self._out, self._err}
-            while open_:
-                ready = self._events.select(max(0.0, until - time.monotonic()))
-                if not ready and time.monotonic() >= until:
-                    raise FFmpegError(f"did not finish in {timeout_s:g} s")
+            while open_ or self._process.poll() is None:
+                ready = self._events.select(_STEP_S) if open_ else []
+                if not open_:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(_STEP_S)
                 for key, _ in ready:
                     file: IO[bytes] = key.fileobj  # type: ignore[assignment]
                     if not self._read(file):
                         self._events.unregister(file)
                         open_.discard(file)
-            try:
-                code = self._process.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                raise FFmpegError(f"did not finish in {timeout_s:g} s") from None
-            if code:
+                # a busy machine makes it slow; only one that does nothing is stuck
+                now, before, used = time.monotonic(), used, self._processor_s()
+                if ready or used > before:
+                    stuck_at = now + idle_s
+                if now >= min(stuck_at, until):
+                    raise FFmpegError(f"did not finish in {most_s if now >= until else idle_s:g} s")
+            if self._process.returncode:
                 raise FFmpegError(self._ended())
         finally:
             self.kill()
+
+    def _processor_s(self) -> float:
+        """Return the processor time that the process has taken, in seconds; 0 where it is gone."""
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
 
     def kill(self) -> None:
         """Kill the process; safe to call twice."""

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, SettingsError
-from edgefuse.hyperspectral import formats
 from edgefuse.hyperspectral.array import AnyCube, AnyPath, check_numbers, opened, path_of
 from edgefuse.hyperspectral.compress import compress_cube, decompress_file
 from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo
+from edgefuse.hyperspectral.formats.axes import parsed
 from edgefuse.hyperspectral.formats.base import CubeSource, Window
+from edgefuse.hyperspectral.part import Choice
 from edgefuse.hyperspectral.quality import AUTO, Quality
 from edgefuse.hyperspectral.threads import tiles_at_a_time
 
@@ -37,22 +38,39 @@ class DecodedCube:
     lost: tuple[Window, ...] = ()
 
 
-def open_cube(path: AnyPath, dataset: str | None = None, header: AnyPath | None = None) -> CubeSource:
-    """Open a cube file without reading it: `cube[10:20, :, 5]` reads a part, `cube[:]` all.
+def open_cube(
+    path: AnyPath, dataset: str | None = None, header: AnyPath | None = None, *, axes: str | None = None,
+    nodata: float | str | None = None, wavelengths: Sequence[float] | None = None, window: tuple[slice, slice] | None = None,
+    bands: slice | None = None, orthorectify: bool = False, references: bool = False,
+) -> CubeSource:  # fmt: skip
+    """Open a cube file without reading it: `cube[10:20, :, 5]` reads a part, `cube[:]` all. `compress` and `sharpen` take it, too.
 
     Args:
         path: ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF-4 or .efz, of which only the tiles that a window touches are decoded.
         dataset: name of the array in the file, for .npz, .mat and HDF5.
         header: path of the ENVI header, if it is not beside the samples.
+        axes: order of the axes in a .npy, .npz, .mat, HDF5 or netCDF file that does not say so, as "bands,rows,columns".
+        nodata: value of missing samples, instead of the file's own; "auto": the likeliest fill value, if none is declared.
+        wavelengths: of all bands of the file in nanometres, instead of its own.
+        window: rows and columns, as slices without step, such as (slice(100, 164), slice(200, 264)). Default: all.
+        bands: bands likewise.
+        references: read it as reflectance, by the dark and white references beside it (Specim, Headwall).
+        orthorectify: read it on its map's grid, by the lookup table (GLT) that EMIT's granules have.
 
     Returns:
         The open cube, a context manager with `.shape`, `.dtype` and `.info`.
 
     Raises:
-        CubeError: the file is not a cube, or is damaged.
+        CubeError: the file is not a cube, or is damaged, or `nodata` or `wavelengths` do not fit it.
+        SettingsError: axes that are none, an empty window.
         MissingDependencyError: its format needs a package; the message has the pip command.
     """
-    return formats.open_cube(path_of(path), dataset, None if header is None else path_of(header))
+    choice = Choice(
+        dataset=dataset, axes=None if axes is None else parsed(axes), nodata=None if nodata is None else str(nodata),
+        wavelengths=None if wavelengths is None else tuple(map(float, wavelengths)), window=window, bands=bands,
+        orthorectify=orthorectify, references=references,
+    )  # fmt: skip
+    return choice.of(choice.opened(path_of(path), None if header is None else path_of(header)), owned=True)
 
 
 @overload
@@ -79,7 +97,8 @@ def compress(
     """Compress a hyperspectral cube. Without `bpppc`, `psnr`, `max_error` and `relative_error` it is lossless, to the bit.
 
     Args:
-        cube: an array (H, W, B) of integers or floats, the path of a cube file, or an open cube. NaN and infinities are missing samples.
+        cube: an array (H, W, B) of integers or floats, an xarray.DataArray, the path of a cube file, or an open cube. NaN and infinities
+            are missing samples.
         out: the .efz file to write, atomically. Without it the bytes are returned.
         bpppc: maximum bits per pixel and band, such as 0.25.
         psnr: minimum PSNR in dB over the valid samples, such as 45.

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,11 @@ from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.util.uri import expand
 
+if TYPE_CHECKING:
+    from xarray import DataArray
+
 AnyPath = str | os.PathLike[str]
-AnyCube = NDArray[Any] | CubeSource | AnyPath
+AnyCube = Union[NDArray[Any], CubeSource, AnyPath, "DataArray"]
 
 
 class ArraySource(CubeSource):
@@ -64,6 +67,13 @@ def opened(
             raise SettingsError(f"dataset={dataset!r} names an array of a file, and {name} is an array")
         yield ArraySource(cube, name, nodata, wavelengths)
         return
+    if _of_xarray(cube):
+        from edgefuse.hyperspectral.integrations.data_array import source_of
+
+        if dataset is not None or wavelengths is not None:
+            raise SettingsError(f"dataset and wavelengths are not for xarray's arrays; {name} has its own coordinates")
+        yield source_of(cube, name)
+        return
     if nodata is not None or wavelengths is not None:
         raise SettingsError(f"nodata and wavelengths are for arrays; {name} has its own metadata")
     if isinstance(cube, CubeSource):
@@ -73,6 +83,11 @@ def opened(
             yield source
     else:
         raise CubeError(f"{name} is {type(cube).__name__}; give a NumPy array, the path of a cube file, or what open_cube returned")
+
+
+def _of_xarray(cube: object) -> bool:
+    """Return whether a cube is one of xarray's objects, without importing xarray."""
+    return any(base.__module__.partition(".")[0] == "xarray" for base in type(cube).__mro__)
 
 
 def path_of(path: AnyPath) -> Path:

@@ -13,16 +13,16 @@ from typing import Any, BinaryIO
 from edgefuse.errors import CubeError, InputError, SettingsError
 from edgefuse.hyperspectral.codec.base import Target, codec
 from edgefuse.hyperspectral.compressed_reader import Compressed
-from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold
+from edgefuse.hyperspectral.cube import CubeInfo, can_hold
 from edgefuse.hyperspectral.efz_source import EfzSource
-from edgefuse.hyperspectral.fills import likely_fills, named
-from edgefuse.hyperspectral.formats import create_cube, open_cube
-from edgefuse.hyperspectral.formats.base import CubeSource
-from edgefuse.hyperspectral.part import Choice
-from edgefuse.hyperspectral.quality import AUTO, Quality
+from edgefuse.hyperspectral.formats import create_cube
+from edgefuse.hyperspectral.formats.base import CubeSource, ReportingSource
+from edgefuse.hyperspectral.part import ALL, Choice, declared
+from edgefuse.hyperspectral.quality import Quality
 from edgefuse.hyperspectral.threads import tiles_at_a_time
 from edgefuse.hyperspectral.verification import Beat, report_doubts, verify
 from edgefuse.metrics.spectral import Spectral
+from edgefuse.util import heartbeat
 from edgefuse.util.blas import one_blas_thread
 from edgefuse.util.files import appearing, check_file
 
@@ -33,21 +33,22 @@ _MAX_LISTED = 1000  # lost tiles in a report
 
 
 def compress_file(
-    path: Path, target: Path, quality: Quality, dataset: str | None = None, header: Path | None = None, check: bool = True,
-    beat: Beat | None = None, threads: int = 1, choice: Choice | None = None,
+    path: Path, target: Path, quality: Quality, choice: Choice | None = None, header: Path | None = None, check: bool = True,
+    beat: Beat | None = None, threads: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Compress a cube file and return the report. `target` is written atomically and, with `check`, only after it was decoded and measured.
 
     threads: tiles that are coded at a time; 0: as many as cores and memory allow. The file is the same for any number.
-    choice: part of the cube, and its wavelengths; None: all as it is. nodata and likely fill values: `Quality.nodata`. The report names
+    choice: what of the file is meant; None: all as it is. nodata and likely fill values: `Quality.nodata`. The report names
     likely fill values that are not declared as `likely_fills`, a target that was missed with `allow_miss` as `missed`, and a peak with
     which more may be lost than was meant in `doubts`.
 
     Raises CubeError (the cube, or a target that is not reached), OutputError (the target), SettingsError, EdgeFuseError if the written file
     does not decode to what was promised.
     """
-    with open_cube(path, dataset, header) as source:
-        part = choice.of(source) if choice else source
+    chosen = choice or ALL
+    with chosen.opened(path, header) as source:
+        part = ReportingSource(chosen.of(source), heartbeat.beat)
         return compress_cube(part, target, quality, check, beat, threads) | {"cube": str(path)}
 
 
@@ -62,7 +63,7 @@ def compress_cube(
     if source.unkept:
         _logger.warning("%s also has, which is not kept: %s", source.path, "; ".join(source.unkept))
     check_file(target)
-    info = _described(source, quality)
+    info = declared(source, quality.nodata)
     with appearing(target) as temporary:
         began = time.perf_counter()
         with open(temporary, "wb") as f:
@@ -81,20 +82,6 @@ def compress_cube(
         figures |= {"doubts": doubts} if doubts else {}
         figures |= {"likely_fills": [fill.as_json() for fill in verified.fills]} if verified.fills else {}
     return report | {"not_kept": list(source.unkept)} | figures
-
-
-def _described(source: CubeSource, quality: Quality) -> CubeInfo:
-    """Return the cube's metadata, with the no-data value that was asked for. Raises CubeError if no sample can be it."""
-    nodata = quality.nodata_value
-    if quality.nodata == AUTO and source.info.nodata is None and (fills := likely_fills(source)):
-        nodata = as_nodata(fills[0].value)
-        _logger.warning("%s: %s taken for missing", source.path, named(fills[:1]))
-    if nodata is None:
-        return source.info
-    info = source.info.like(nodata=nodata)
-    if not can_hold(info.dtype, info.nodata):
-        raise CubeError(f"{source.path}: samples of type {info.dtype} can't be {nodata:g}, so none is missing; omit --nodata")
-    return info
 
 
 def decompress_window(

@@ -43,6 +43,11 @@ class EfzSource(CubeSource):
             raise CubeError(f"{path}: its index is damaged, so windows can't be read; decode all of it: edgefuse decompress --keep-intact")
         self._offsets = offsets
 
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of a tile, which is what is decoded at once."""
+        return self._efz.header.largest_tile
+
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
         header = self._efz.header
         out = np.empty([s.stop - s.start for s in (rows, columns, bands)], self.dtype)

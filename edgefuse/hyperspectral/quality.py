@@ -27,6 +27,16 @@ NODATA_HELP = "for cubes: value of missing samples, as --nodata=-9999, instead o
 ALLOW_MISS_HELP = "for cubes: keep a file that misses --bpppc or --psnr, with a warning instead of an error"
 
 
+def nodata_of(text: str | None) -> float | None:
+    """Return the value of missing samples that a user named; None for none, and for "auto". Raises SettingsError for any other text."""
+    if text is None or text == AUTO:
+        return None
+    try:
+        return as_nodata(text)
+    except ValueError:
+        raise SettingsError(f"--nodata {text}: expected a number or {AUTO}") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
     """Target of a compression: at most one of bpppc, psnr, max_error, relative_error; none is lossless. Raises SettingsError.
@@ -61,12 +71,7 @@ class Quality:
     @property
     def nodata_value(self) -> float | None:
         """Value of missing samples that was asked for; None for none, and for "auto". Raises SettingsError for any other text."""
-        if self.nodata is None or self.nodata == AUTO:
-            return None
-        try:
-            return as_nodata(self.nodata)
-        except ValueError:
-            raise SettingsError(f"--nodata {self.nodata}: expected a number or {AUTO}") from None
+        return nodata_of(self.nodata)
 
     @property
     def bound(self) -> float | None:

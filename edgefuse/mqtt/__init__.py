@@ -24,6 +24,7 @@ from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.vitals import Vitals, alarm_states, unavailable_alarms
+from edgefuse.util.printable import escaped, line
 from edgefuse.util.restarting_thread import FaultLog, Worker
 
 __all__ = ["Mqtt"]
@@ -159,7 +160,7 @@ class Mqtt:
         regions = tuple((name, r["unit"] or self._live.unit) for name, r in (report.get("region") or {}).items())
         alarms = (report.get("alarm") or {}).get("alarms", {})
         kinds = tuple((name, alarm.get("kind", "heat")) for name, alarm in alarms.items())
-        return discovery.Features(kinds, taken, self._live.unit, regions, tuple(report.get("cameras") or ()))
+        return discovery.Features(kinds, taken, self._live.unit, regions, tuple(report.get("cameras") or ()), people="detect" in report)
 
     def _publish_states(self) -> None:
         """Publish what changed of the controls, and the alarms that began or ceased to be able to work."""
@@ -223,7 +224,7 @@ class Mqtt:
         states, why = alarm_states(report), unavailable_alarms(report)
         self._announced = self._features()
         now = round(time.time(), 3)
-        messages = [Message("event", "info", _json(self._facts()), retain=True)]
+        messages = [Message("event", "info", _json(escaped(self._facts())), retain=True)]
         messages.append(Message("event", "control", _json(_control(report)), retain=True))
         for name, state in states.items():
             facts: dict[str, Any] = {"name": name, "state": "raised" if state == "raised" else "cleared"}
@@ -269,7 +270,7 @@ class Mqtt:
             else:
                 answer = self._live.run_command(command.name, command.arguments)
         except EdgeFuseError as e:
-            self._refuse(command.name, command.id, str(e), "failed")
+            self._refuse(command.name, command.id, line(str(e)), "failed")
         except Exception as e:
             # a failing command must not end telemetry
             self._faults.note(e)

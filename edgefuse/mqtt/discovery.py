@@ -37,7 +37,7 @@ class Features:
     """What a device has to be discovered.
 
     alarms: names and device classes. commands: those accepted over MQTT. unit: of its temperatures. regions: names and units.
-    cameras: their modalities.
+    cameras: their modalities. people: whether people are counted.
     """
 
     alarms: tuple[tuple[str, str], ...] = ()
@@ -45,6 +45,7 @@ class Features:
     unit: DegreeUnit = "celsius"
     regions: tuple[tuple[str, str], ...] = ()
     cameras: tuple[str, ...] = ()
+    people: bool = False
 
 
 def topic(device: str) -> str:
@@ -95,6 +96,10 @@ def components(base: str, device: str, features: Features) -> dict[str, Componen
         template = f"{{{{ (value_json.cameras | default({{}})).get('{modality}') }}}}"
         add("sensor", f"camera_{modality}", f"{modality.capitalize()} camera", **telemetry, value_template=template, device_class="enum",
             options=list(CAMERA_STATES))  # fmt: skip
+    if features.people:
+        add("sensor", "people", "People", **telemetry, **_people(base), unit_of_measurement="people", state_class="measurement")
+        add("sensor", "people_so_far", "People so far", **telemetry, value_template="{{ value_json.people_so_far | default(none) }}",
+            unit_of_measurement="people", state_class="total_increasing")  # fmt: skip
     for name, unit in features.regions:
         for statistic in ("mean", "minimum", "maximum"):
             template = f"{{{{ (value_json.regions | default({{}})).get('{name}', {{}}).get('{statistic}_{unit}') }}}}"
@@ -113,6 +118,16 @@ def components(base: str, device: str, features: Features) -> dict[str, Componen
     for key, (platform, title, more) in _commands(base, features.commands).items():
         add(platform, key, title, **more)
     return made
+
+
+def _people(base: str) -> Component:
+    """Return the templates of the number of people: unavailable while it isn't known, which is not zero."""
+    known = "{{ 'online' if value_json.people is number else 'offline' }}"
+    return {
+        "value_template": "{{ value_json.people | default(none) }}",
+        "availability": [{"topic": f"{base}/state"}, {"topic": f"{base}/telemetry", "value_template": known}],
+        "availability_mode": "all",
+    }
 
 
 def _alarm(base: str, name: str) -> Component:

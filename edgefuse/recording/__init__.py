@@ -31,7 +31,8 @@ from edgefuse.util.uri import expand
 
 __all__ = ["Recording"]
 
-_CLOSE_S, _FLUSH_S = 4.8, 3.0  # seconds for closing in total, and of these for FFmpeg's last fragment
+_FLUSH_S, _FLUSH_MOST_S = 3.0, 10.0  # seconds for FFmpeg's last fragment: without progress, and in all
+_CLOSE_S = 1.8  # seconds for the recorders after that; all in all less than the unit's TimeoutStopSec
 _UNDO_S = 1.0  # seconds for ending a thread that has nothing to write yet
 
 
@@ -116,8 +117,8 @@ class Recording:
             self._live.library = None
         for end in self._ends:
             end()
+        self._encoder_thread.close(_FLUSH_S, _FLUSH_MOST_S)
         until = time.monotonic() + _CLOSE_S
-        self._encoder_thread.close(_FLUSH_S)
         self._recorder.close(max(0.5, until - time.monotonic()))
         if self._raw:
             self._raw.close(max(0.5, until - time.monotonic()))

@@ -15,6 +15,7 @@ from edgefuse.util import shape
 Measure = Literal["hottest", "coldest", "mean", "area", "people"]
 AlarmKind = Literal["heat", "cold", "occupancy", "motion", "problem"]
 AlarmUnit = Literal["celsius", "fahrenheit", "counts"]
+_COUNTED: Mapping[str, Measure] = {"people": "people", "pixels": "area"}  # setting -> the measure that it belongs to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,10 @@ class AlarmSettings:
                 raise SettingsError("measure = 'people' takes no above or below; give people = 1")
         elif (self.above is None) == (self.below is None):
             raise SettingsError("expected either above or below")
+        # a number that this measure does not use would only seem to have an effect
+        for key, value in (("people", self.people), ("pixels", self.pixels)):
+            if value != 1 and self.measure != (needed := _COUNTED[key]):
+                raise SettingsError(f"{key} = {value} needs measure = '{needed}', and measure is '{self.measure}'; remove one of them")
         if self.above is not None and self.unit == "celsius" and self.above < -273.15:
             raise SettingsError(f"above = {self.above:g}: expected at least -273.15 degrees Celsius")
         if self.below is not None and self.unit == "celsius" and self.below < -273.15:

@@ -18,6 +18,7 @@ from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.cube import CubeInfo, peak_of
 from edgefuse.hyperspectral.formats import create_cube, open_cube
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
+from edgefuse.hyperspectral.part import ALL, Choice
 from edgefuse.metrics.sharpening import SharpeningScore
 from edgefuse.metrics.windows import WindowScore
 from edgefuse.sharpening import check
@@ -71,16 +72,18 @@ class _Typed:
 
 def sharpen_file(
     files: Files, name: str = "sharpen-edge", fwhm: float | None = 1.0, register: bool = True, tile: int | None = None, threads: int = 0,
-    coarse: bool = False, report: bool = False, tell: Tell | None = None, beat: Beat | None = None,
+    coarse: bool = False, report: bool = False, choices: tuple[Choice, Choice] = (ALL, ALL), tell: Tell | None = None,
+    beat: Beat | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write `files.out` and return the report. tile: side in the image's pixels. report: also measure consistency with the cube.
+    choices: what of the cube's and of the image's file is meant.
 
     Raises CubeError (inputs), OutputError (outputs), SettingsError, MissingDependencyError.
     """
     kind = sharpener(name)
     with ExitStack() as stack:
-        cube, image = (stack.enter_context(open_cube(path)) for path in (files.cube, files.image))
-        image = stack.enter_context(check.with_mask(image))
+        cube, image = (stack.enter_context(c.opened(path)) for c, path in zip(choices, (files.cube, files.image), strict=True))
+        cube, image = choices[0].of(cube), choices[1].of(stack.enter_context(check.with_mask(image)))
         inputs = ready(cube, image)
         mask = read_mask(stack.enter_context(open_cube(files.mask)), image.shape) if files.mask else None
         truth = stack.enter_context(open_cube(files.truth)) if files.truth else None

@@ -58,6 +58,7 @@ LAYOUTS = (
     Layout("KAIST", "images/set*/V*/visible", "images/set*/V*/lwir"),
     Layout("FLIR ADAS 1", "rgb", "thermal_8_bit", warning=_UNREGISTERED),
     Layout("FLIR ADAS 1", "{split}/rgb", "{split}/thermal_8_bit", warning=_UNREGISTERED),
+    Layout("FLIR ADAS 1", "video/rgb", "video/thermal_8_bit", warning=_UNREGISTERED),
     Layout("FLIR ADAS 2", "video_rgb_test/data", "video_thermal_test/data", "rgb_to_thermal_vid_map.json", _UNREGISTERED),
     Layout("FLIR ADAS 2", "images_rgb_{split}/data", "images_thermal_{split}/data", "rgb_to_thermal_vid_map.json", _UNREGISTERED),
 )

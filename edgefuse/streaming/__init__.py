@@ -65,7 +65,7 @@ class Streaming:
         """Send queued frames and disconnect; safe to call twice."""
         if not self._closed:
             self._end()
-            self._encoder_thread.close(_CLOSE_S)
+            self._encoder_thread.close(_CLOSE_S, _CLOSE_S)
             self._closed = True
 
     def _on_frame(self, count: int, fused: FusedFrame) -> None:

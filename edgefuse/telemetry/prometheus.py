@@ -13,8 +13,10 @@ from edgefuse.board.state import temperature_c
 from edgefuse.errors import MissingDependencyError
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.report import process_age_s
+from edgefuse.telemetry.vitals import unavailable_people
 from edgefuse.thermal import units
 from edgefuse.thermal.units import Unit
+from edgefuse.util.printable import escaped
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -33,7 +35,7 @@ def exposition(live: Live) -> bytes:
         raise MissingDependencyError("prometheus_client", "/metrics", "'edgefuse[metrics]'") from None
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(RunCollector(live.report()))
+    registry.register(RunCollector(escaped(live.report())))
     return generate_latest(registry)
 
 
@@ -47,6 +49,8 @@ class RunCollector:
         yield from _run(self._report)
         for part, metrics in _PARTS.items():
             if values := self._report.get(part):
+                if part == "detect" and unavailable_people(self._report):
+                    values = {**values, "people": None}
                 yield from metrics(values)
 
 

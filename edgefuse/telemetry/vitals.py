@@ -12,6 +12,7 @@ from edgefuse.board.state import temperature_c
 from edgefuse.board.throttling import read_throttling
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.report import process_age_s
+from edgefuse.util.printable import clean, line
 
 _GONE = ("starting", "frozen", "lost", "retrying")  # states of a camera without frames
 
@@ -49,7 +50,7 @@ class Vitals:
             "alarms_unavailable": unavailable_alarms(report),
             "recording": (report.get("recording") or {}).get("state"),
             "view": report.get("view"),
-            "failing": dict(self._live.failing),
+            "failing": clean(self._live.failing),
         }
 
     def _count(self, report: Mapping[str, Any]) -> None:
@@ -81,9 +82,29 @@ def regions(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def people(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the number of people now and so far, and their tracks; nothing without [detect]."""
+    """Return the people now (number, None where it isn't known, and why; tracks) and the number so far; nothing without [detect]."""
     detect = report.get("detect")
-    return {key: detect[key] for key in ("people", "people_so_far", "tracks") if key in detect} if detect else {}
+    if not detect:
+        return {}
+    why = unavailable_people(report)
+    return {
+        "people": None if why else detect.get("people"),
+        "people_unavailable": why or None,
+        "people_so_far": detect.get("people_so_far"),
+        "tracks": [] if why else detect.get("tracks"),
+    }
+
+
+def unavailable_people(report: Mapping[str, Any]) -> str:
+    """Return why nobody knows how many people there are now, or "": no infrared frames, or frames that are not looked at."""
+    detect = report.get("detect") or {}
+    if fault := detect.get("fault") or detect.get("error"):
+        return line(fault)
+    if gone := _gone(report):
+        return gone
+    if ((report.get("output_states") or {}).get("detection") or {}).get("failing"):
+        return "the infrared frames are not looked at"
+    return "no infrared frame was looked at yet" if detect.get("people") is None else ""
 
 
 def alarm_states(report: Mapping[str, Any]) -> dict[str, str]:
@@ -92,13 +113,22 @@ def alarm_states(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def unavailable_alarms(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the alarms that can't work now, and why: no degrees, no infrared frames. While the shutter is closed they are only held."""
-    camera = (report.get("cameras") or {}).get("infrared") or {}
-    gone = f"the infrared camera is {camera['state']}" if camera.get("state") in _GONE else ""
+    """Return the alarms that can't work now, and why: no degrees, no infrared frames, nobody who looks for people.
+
+    While the shutter is closed they are only held.
+    """
+    gone, nobody_knows = _gone(report), unavailable_people(report)
     closed = (report.get("thermal") or {}).get("state") == "calibrating"
     why = {}
     for name, alarm in (report.get("alarm") or {}).get("alarms", {}).items():
         held = "" if closed or not alarm.get("held") else "the infrared camera gives no new picture"
-        if text := alarm.get("fault") or gone or held:
-            why[name] = text
+        unseen = nobody_knows if alarm.get("measure") == "people" else ""
+        if text := alarm.get("fault") or gone or unseen or held:
+            why[name] = line(text)
     return why
+
+
+def _gone(report: Mapping[str, Any]) -> str:
+    """Return what is wrong with an infrared camera that gives no frames, or ""."""
+    state = ((report.get("cameras") or {}).get("infrared") or {}).get("state")
+    return f"the infrared camera is {state}" if state in _GONE else ""

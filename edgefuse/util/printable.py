@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgefuse.util.uri import safe
+
+_PIECE = 1 << 12  # characters
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -33,15 +35,26 @@ def plain(text: str, keep_lines: bool = False) -> str:
     if text.isprintable():
         return text
     kept = text.replace("\r\n", "\n").replace("\r", "\n") if keep_lines else text
-    return "".join(c if c.isprintable() or (keep_lines and c == "\n") else " " for c in kept)
+    # in pieces, as a list of all characters takes eight times the text
+    pieces = (kept[at : at + _PIECE] for at in range(0, len(kept), _PIECE))
+    return "".join("".join(c if c.isprintable() or (keep_lines and c == "\n") else " " for c in piece) for piece in pieces)
 
 
 def clean(value: Any) -> Any:
-    """Return JSON values with the texts in them as `line` does it; keys stay."""
+    """Return JSON values with the texts in them as `line` does it, and keys as `printable` does it."""
+    return _converted(value, line)
+
+
+def escaped(value: Any) -> Any:
+    """Return JSON values with the texts and keys in them as `printable` does it."""
+    return _converted(value, printable)
+
+
+def _converted(value: Any, convert: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return line(value)
+        return convert(value)
     if isinstance(value, Mapping):
-        return {key: clean(item) for key, item in value.items()}
+        return {printable(key) if isinstance(key, str) else key: _converted(item, convert) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [clean(item) for item in value]
+        return [_converted(item, convert) for item in value]
     return value

@@ -16,7 +16,7 @@ from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.util.restarting_thread import FaultLog, Worker
 from edgefuse.web import address
-from edgefuse.web.connection_limits import Places
+from edgefuse.web.connection_limits import ConnectionLimits
 
 if TYPE_CHECKING:
     from edgefuse.telemetry.live import Info
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _END_S = 4.0
-# connections beyond two per viewer: loading pages, Prometheus scrapes, and strangers, who wait for a refusal rather than come again
+# connections beyond two per viewer: page loads, Prometheus scrapes, and clients that wait for a refusal
 _EXTRA_CONNECTIONS = 256
 
 
@@ -130,9 +130,9 @@ class Web:
 
     async def _serve(self, sock: socket.socket) -> None:
         asyncio.get_running_loop().set_exception_handler(self._note)
-        places = Places(2 * self._s.clients + _EXTRA_CONNECTIONS)
-        site = self._site = self._app.Site(self._s, self._live, self._state, self._port, places)
-        server = self._connection.server(site.app, places)
+        limits = ConnectionLimits(2 * self._s.clients + _EXTRA_CONNECTIONS)
+        site = self._site = self._app.Site(self._s, self._live, self._state, self._port, limits)
+        server = self._connection.server(site.app, limits)
         watch = asyncio.create_task(site.watch())
         end = asyncio.create_task(self._end(site, server))
         self._serving = True

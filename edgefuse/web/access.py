@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgefuse.web import address, connection_limits
-from edgefuse.web.connection_limits import Places
+from edgefuse.web.connection_limits import ConnectionLimits
 
 _COOKIE_S = 30 * 86400
 _LONGEST = 2048  # longest path with query, in bytes
@@ -38,10 +38,12 @@ _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors
 class AccessControl:
     """ASGI middleware that checks each request before it reaches the application."""
 
-    def __init__(self, app: ASGIApp, names: frozenset[str], token: str | None, port: int, login: Response, places: Places) -> None:
+    def __init__(
+        self, app: ASGIApp, names: frozenset[str], token: str | None, port: int, login: Response, limits: ConnectionLimits
+    ) -> None:
         """names: allowed Host names (`address.host_names`). token: None disables the check. login: response for a browser without a
-        token. places: of the server's connections; they delay the answers to refused requests."""
-        self._app, self._names, self._login, self._places = app, names, login, places
+        token. limits: of the server's connections; they delay the answers to refused requests."""
+        self._app, self._names, self._login, self._limits = app, names, login, limits
         self._token = token.encode() if token else None
         self._cookie = f"edgefuse-{port}"
         self._pass = hmac.new(self._token, b"edgefuse web cookie", hashlib.sha256).hexdigest() if self._token else ""
@@ -62,7 +64,7 @@ class AccessControl:
         if answer is None:
             answer = await self._authenticate(scope, headers)
         elif scope["type"] == "http":
-            await self._places.refuse(scope["client"])
+            await self._limits.refuse(scope["client"])
         await (answer or self._app)(scope, receive, guarded)
 
     def _refuse(self, scope: MutableMapping[str, Any], headers: Headers) -> Response | None:
@@ -94,7 +96,7 @@ class AccessControl:
             if not await self.is_token(offered, scope["client"]):
                 return _text_response(401, "wrong token", {"WWW-Authenticate": "Bearer"})
             return self.login_redirect() if scope["path"] == "/" and kind.lower() != "bearer" else None
-        await self._places.refuse(scope["client"])
+        await self._limits.refuse(scope["client"])
         if scope["path"] == "/":
             return self._login
         return _text_response(401, "a token is needed: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
@@ -103,7 +105,7 @@ class AccessControl:
         """Whether this is the token; a wrong one is answered after WRONG_S or more, which slows down guessing. client: who offers it."""
         if self._token is not None and hmac.compare_digest(offered.encode("utf-8", "replace"), self._token):
             return True
-        await self._places.refuse(client, connection_limits.WRONG_S)
+        await self._limits.refuse(client, connection_limits.WRONG_S)
         return False
 
     def login_redirect(self) -> Response:

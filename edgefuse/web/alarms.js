@@ -31,6 +31,16 @@ function momentText(m) {
   const extreme = m.extreme == null ? "" : `, ${m.below == null ? "at most" : "at least"} ${amount(m.extreme, m.unit)}`;
   return `${title(m.name)}: ${limit(m)} from ${clock(m.begin_s)}${m.end_s ? ` to ${clock(m.end_s)}${extreme}` : ""}`;
 }
+// an event of the run: of an alarm a sentence, of all else its state and its facts
+function eventText(event) {
+  const {state, ...facts} = event.facts, unit = [...Object.keys(UNITS), "people"].find(name => facts[name] != null);
+  if (event.kind === "alarm" && unit && (state === "raised" || state === "cleared")) {
+    const lasted = facts.lasted_s == null ? "" : ` after ${Math.round(facts.lasted_s)}\u00a0s`;
+    return `${title(event.name)} ${state}${lasted}: ${measured({measure: facts.measure, pixels: facts.pixels, unit, value: facts[unit]})}`;
+  }
+  const told = [...(state == null ? [] : [state]), ...Object.entries(facts).map(([key, value]) => `${key} ${value}`)].join(", ");
+  return `${event.kind === event.name ? title(event.kind) : `${event.kind} ${event.name}`}${told ? `: ${told}` : ""}`;
+}
 let announced = "";
 function alarms(list, moments) {
   const active = list.filter(a => a.state === "raised" || a.unavailable);

@@ -22,12 +22,14 @@ from starlette.types import Receive, Scope, Send
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
 from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
+from edgefuse.util.printable import escaped
 from edgefuse.web import address, page
 from edgefuse.web.access import AccessControl
-from edgefuse.web.connection_limits import Places
+from edgefuse.web.connection_limits import ConnectionLimits
 from edgefuse.web.edits import Edits, regions
 from edgefuse.web.posted import body, disconnected, posted
 from edgefuse.web.recordings import Recordings
+from edgefuse.web.refusal import refusal
 from edgefuse.web.relay import BOUNDARY, Relay
 from edgefuse.web.state import State
 from edgefuse.web.views import NAMES, View, ViewRenderer
@@ -42,7 +44,7 @@ _STATE_CACHE_S = 0.9  # seconds that a state answer is reused for all who reques
 class Site:
     """The page's routes for one run. All coroutines run in one event loop."""
 
-    def __init__(self, settings: WebSettings, live: Live, state: State, port: int, places: Places) -> None:
+    def __init__(self, settings: WebSettings, live: Live, state: State, port: int, limits: ConnectionLimits) -> None:
         self._s, self._live, self._state = settings, live, state
         # separate threads for drawing, reports and commands, so that none delays the others
         self._draw, self._ask, self._command = self._pools = [
@@ -56,7 +58,7 @@ class Site:
         self._cached_state: tuple[float, bytes] = (-_STATE_CACHE_S, b"")
         self._state_lock = asyncio.Lock()
         token = address.token(settings)
-        self.app = AccessControl(self._routes(), address.host_names(settings), token, port, page.login(), places)
+        self.app = AccessControl(self._routes(), address.host_names(settings), token, port, page.login(), limits)
 
     def _routes(self) -> Starlette:
         get: dict[str, Callable[[Request], Awaitable[Response]]] = {
@@ -112,7 +114,7 @@ class Site:
         try:
             views = tuple(dict.fromkeys(View.parse(text) for text in request.query_params.get("view", "fused").split(",", len(NAMES))))
         except ValueError as e:
-            return PlainTextResponse(f"{e}\n", 400)
+            return refusal(e, 400)
         if request.method == "HEAD":
             return Response(media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         # draw with the run's calibration, which may change with a reload
@@ -133,7 +135,7 @@ class Site:
             if not 0 <= share <= 1:
                 raise ValueError("share: expected a number from 0 to 1")
         except ValueError as e:
-            return PlainTextResponse(f"{e}\n", 400)
+            return refusal(e, 400)
         newest = self._live.newest
         if newest is None:
             return PlainTextResponse("no frame yet\n", 503, {"Retry-After": "1"})
@@ -143,7 +145,7 @@ class Site:
         try:
             made = await self._run_in(self._draw, self.renderer.png, newest[1], view, over, share)
         except ValueError as e:
-            return PlainTextResponse(f"{e}\n", 409)
+            return refusal(e, 409)
         finally:
             self._pictures -= 1
         name = f"edgefuse-{view.name}-{time.strftime('%Y%m%d-%H%M%S')}.png"
@@ -174,17 +176,17 @@ class Site:
 
     async def _report(self, _: Request) -> Response:
         report = await self._run_in(self._ask, self._live.report)
-        return Response(json.dumps(report, default=str), media_type="application/json")
+        return Response(json.dumps(escaped(report), default=str), media_type="application/json")
 
     async def _health(self, _: Request) -> Response:
-        health = self._state.health()
+        health = escaped(self._state.health())
         return JSONResponse(health, 200 if health["ok"] else 503)
 
     async def _metrics(self, _: Request) -> Response:
         try:
             text = await self._run_in(self._ask, _prometheus_text, self._live)
         except MissingDependencyError as e:
-            return PlainTextResponse(f"{e}\n", 501)
+            return refusal(e, 501)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _record(self, request: Request) -> Response:
@@ -208,7 +210,7 @@ class Site:
                 self._run_in(self._command, self._live.run_command, command, arguments), within_s
             )
         except EdgeFuseError as e:
-            return PlainTextResponse(f"{e}\n", 409)
+            return refusal(e, 409)
         except TimeoutError:
             return PlainTextResponse("no answer yet; look at the page's state\n", 504)
         self._cached_state = (-_STATE_CACHE_S, b"")

@@ -11,7 +11,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edgefuse.web.connection_limits import Places
+from edgefuse.web.connection_limits import ConnectionLimits
 
 HEAD_BYTES = 16384  # bytes of a request line and its headers
 _SLOW_S, _SLOWEST_S = 0.05, 4.0  # a request that comes in pieces is read less and less often, so that its bytes cost little
@@ -24,11 +24,10 @@ SEND_BUFFER = 65536  # small kernel buffer (Linux doubles it), so that a slow re
 class Connection(H11Protocol):
     """uvicorn's connection with the limits that it leaves to a proxy.
 
-    Where there are more than `places.most` connections, one that is being refused, or waits without a whole request, is closed; if there
-    is none, the new one.
+    Beyond `limits.most` connections, one whose request is being refused or incomplete is closed, or, if there is none, the new one.
     """
 
-    places: Places  # shared by all of a server's connections
+    limits: ConnectionLimits  # shared by all of a server's connections
 
     _slow_s = _SLOW_S
     _slow: asyncio.TimerHandle | None = None
@@ -39,7 +38,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         # any data that does not fit the kernel's buffer pauses the writer at once
         transport.set_write_buffer_limits(high=0)
-        self.places.enter(self, self.client, len(self.connections))
+        self.limits.add(self, self.client, len(self.connections))
         if not transport.is_closing():
             self._update_deadline()
 
@@ -67,8 +66,8 @@ class Connection(H11Protocol):
         """The other end's IP address."""
         return self.client[0] if self.client else ""
 
-    def leave(self) -> None:
-        """Close at once."""
+    def close_now(self) -> None:
+        """Close without waiting for data to be sent."""
         self._stop_deadline()
         self.transport.abort()
 
@@ -89,7 +88,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
-        self.places.gone(self, self.client)
+        self.limits.remove(self, self.client)
         for timer in (self._write_deadline, self._slow):
             if timer is not None:
                 timer.cancel()
@@ -112,19 +111,19 @@ class Connection(H11Protocol):
             self._stop_deadline()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
-            self.places.waiting[self] = None
+            self.limits.waiting[self] = None
 
     def _stop_deadline(self) -> None:
         """Cancel the deadline."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self.places.waiting.pop(self, None)
+        self.limits.waiting.pop(self, None)
 
 
-def limited(places: Places) -> type[Connection]:
-    """Return a connection class for one server with these places."""
-    return type("Connection", (Connection,), {"places": places})
+def limited(limits: ConnectionLimits) -> type[Connection]:
+    """Return a connection class for one server with these limits."""
+    return type("Connection", (Connection,), {"limits": limits})
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -142,13 +141,13 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def server(app: Any, places: Places) -> uvicorn.Server:
+def server(app: Any, limits: ConnectionLimits) -> uvicorn.Server:
     """Return a quiet uvicorn server without the features that the page does not use; run it with `serve(sockets=[...])`."""
     # uvicorn logs clients' mistakes; our own errors are logged where they are answered
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
     return uvicorn.Server(
         uvicorn.Config(
-            app, http=limited(places), ws="none", loop="asyncio", lifespan="off", interface="asgi3", log_config=None, access_log=False,
+            app, http=limited(limits), ws="none", loop="asyncio", lifespan="off", interface="asgi3", log_config=None, access_log=False,
             proxy_headers=False, server_header=False, h11_max_incomplete_event_size=HEAD_BYTES, timeout_keep_alive=int(REQUEST_S),
             timeout_graceful_shutdown=1, backlog=_WAITING,
         )

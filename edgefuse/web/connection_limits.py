@@ -1,7 +1,7 @@
-"""Places for connections, and a pace for refusals, so that strangers take neither places nor processor time from those with the token.
+"""Limits the number of connections and the rate of refusals, so that clients without the token cannot block those with it.
 
-A connection whose request is refused waits for its answer the longer, the more its address was refused lately. It needs no processor
-meanwhile, and is the first to go where there is no place.
+The answer to a refused request is delayed; the more requests of an address were refused lately, the longer. A delayed answer costs no
+processor time, and its connection is the first to be closed when there are too many.
 """
 
 from __future__ import annotations
@@ -19,71 +19,68 @@ _RATE_OF_ALL, _BURST_OF_ALL = 20.0, 200.0
 _ADDRESSES = 1024  # addresses remembered at most
 
 
-class Guest(Protocol):
-    """A connection, as far as places are concerned."""
+class LimitedConnection(Protocol):
+    """What the limits need of a connection: its address, and a way to close it."""
 
     @property
     def address(self) -> str:
         """The other end's IP address."""
 
-    def leave(self) -> None:
-        """Close at once."""
+    def close_now(self) -> None:
+        """Close without waiting for data to be sent."""
 
 
-class Places:
-    """The connections of one server: those that wait for their request to be whole, and those that wait for a refusal.
-
-    For one event loop.
-    """
+class ConnectionLimits:
+    """Connections of one server that may be closed: with an incomplete request, or with a delayed refusal. For one event loop."""
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         """most: largest number of connections. clock: monotonic seconds."""
         self.most, self._clock = most, clock
-        self.waiting: dict[Guest, None] = {}  # the longest waiting first
-        self._refused: dict[Guest, asyncio.Future[None]] = {}  # likewise
-        self._by_peer: dict[tuple[str, int], Guest] = {}
+        self.waiting: dict[LimitedConnection, None] = {}  # the longest waiting first
+        self._refused: dict[LimitedConnection, asyncio.Future[None]] = {}  # likewise
+        self._by_peer: dict[tuple[str, int], LimitedConnection] = {}
         self._free_at: dict[str, float] = {}  # address, "" for all together -> when the next answer is free of delay
 
-    def enter(self, guest: Guest, peer: tuple[str, int] | None, count: int) -> None:
-        """Take in a new connection. count: all connections, it included; beyond `most`, one has to leave."""
+    def add(self, connection: LimitedConnection, peer: tuple[str, int] | None, count: int) -> None:
+        """Register a new connection. count: all connections with this one; beyond `most`, one is closed."""
         if peer:
-            self._by_peer[peer] = guest
+            self._by_peer[peer] = connection
         if count > self.most:
-            self._victim(guest).leave()
+            self._to_close(connection).close_now()
 
-    def gone(self, guest: Guest, peer: tuple[str, int] | None) -> None:
+    def remove(self, connection: LimitedConnection, peer: tuple[str, int] | None) -> None:
         """Forget a closed connection."""
-        self.waiting.pop(guest, None)
-        if peer and self._by_peer.get(peer) is guest:
+        self.waiting.pop(connection, None)
+        if peer and self._by_peer.get(peer) is connection:
             del self._by_peer[peer]
-        if (answer := self._refused.pop(guest, None)) and not answer.done():
+        if (answer := self._refused.pop(connection, None)) and not answer.done():
             answer.set_result(None)
 
-    def _victim(self, newest: Guest) -> Guest:
-        """Return who leaves: of the address with most strangers the longest refused, else the longest waiting; without any, the newest."""
-        strangers = [guest for guest in (*self._refused, *self.waiting) if guest is not newest]
-        if not strangers:
+    def _to_close(self, newest: LimitedConnection) -> LimitedConnection:
+        """Return the longest refused, else longest waiting connection of the address with most of them; without any, the newest."""
+        candidates = [connection for connection in (*self._refused, *self.waiting) if connection is not newest]
+        if not candidates:
             return newest
-        address, _ = Counter(guest.address for guest in strangers).most_common(1)[0]
-        return next(guest for guest in strangers if guest.address == address)
+        address, _ = Counter(connection.address for connection in candidates).most_common(1)[0]
+        return next(connection for connection in candidates if connection.address == address)
 
     async def refuse(self, peer: tuple[str, int] | None, least_s: float = 0.0) -> None:
         """Wait as long as the answer to a refused request is to be delayed. least_s: seconds."""
         delay_s = min(_LONGEST_S, max(least_s, self._delay_s(peer[0] if peer else "")))
-        guest = self._by_peer.get(peer) if peer else None
+        connection = self._by_peer.get(peer) if peer else None
         if delay_s <= 0:
             return
-        if guest is None or guest in self._refused:
+        if connection is None or connection in self._refused:
             await asyncio.sleep(delay_s)
             return
         loop = asyncio.get_running_loop()
-        answer = self._refused[guest] = loop.create_future()
+        answer = self._refused[connection] = loop.create_future()
         timer = loop.call_later(delay_s, _finish, answer)
         try:
             await answer
         finally:
             timer.cancel()
-            self._refused.pop(guest, None)
+            self._refused.pop(connection, None)
 
     def _delay_s(self, address: str) -> float:
         now = self._clock()

@@ -100,10 +100,10 @@ def _outline(fused: FusedFrame | None, text: str) -> list[tuple[float, float]]:
         return []
     width, height = fused.pair.infrared.size
     if isinstance(place, Zone):
-        found = place.slices((height, width))
-        if found is None:
+        bounds = place.slices((height, width))
+        if bounds is None:
             return []
-        rows, columns = found
+        rows, columns = bounds
         left, right = columns.start / width, columns.stop / width
         top, bottom = rows.start / height, rows.stop / height
         return [(left, top), (right, top), (right, bottom), (left, bottom)]

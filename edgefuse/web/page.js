@@ -398,8 +398,7 @@ function events(list) {
     const item = document.createElement("li"), time = document.createElement("time"), when = new Date(event.time_s * 1000);
     time.dateTime = when.toISOString();
     time.textContent = when.toLocaleTimeString([], {hour12: false});
-    const told = Object.entries(event.facts).map(([key, value]) => `${key} ${value}`).join(", ");
-    item.append(time, `${event.kind} ${event.name}${told ? `: ${told}` : ""}`);
+    item.append(time, eventText(event));
     return item;
   }));
 }

@@ -20,6 +20,7 @@ from edgefuse.errors import EdgeFuseError
 from edgefuse.telemetry.live import KeptFile, Live
 from edgefuse.web.posted import disconnected
 from edgefuse.web.ranges import Version
+from edgefuse.web.refusal import refusal
 
 _LISTED = 50  # recordings listed where nothing else is asked for
 _MOST_LISTED = 5000
@@ -52,7 +53,7 @@ class Recordings:
         try:
             kept = await self._run(library.kept)
         except EdgeFuseError as e:
-            return PlainTextResponse(f"{e}\n", 500)
+            return refusal(e, 500)
         listed = [_facts(one) for one in kept[: int(count)]]
         return JSONResponse({"kept": True, "count": len(kept), "bytes": sum(one.nbytes for one in kept), "recordings": listed})
 
@@ -68,7 +69,7 @@ class Recordings:
         except OSError as e:
             return PlainTextResponse(f"the recording can't be read: {e.strerror}\n", 500)
         except EdgeFuseError as e:
-            return PlainTextResponse(f"{e}\n", 500)
+            return refusal(e, 500)
         finally:
             # a part that is sent keeps the place and the file
             if not isinstance(answer, _FileResponse):

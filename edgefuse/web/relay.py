@@ -26,7 +26,7 @@ class Relay:
     """Encodes frames for all viewers. Lives in one event loop; `pool` has one thread, which draws."""
 
     def __init__(self, live: Live, renderer: ViewRenderer, pool: Executor, fps: float, quality: int) -> None:
-        self._live, self._studio, self._pool, self._interval_s, self._quality = live, renderer, pool, 1 / fps, quality
+        self._live, self._renderer, self._pool, self._interval_s, self._quality = live, renderer, pool, 1 / fps, quality
         self._viewers: dict[object, tuple[tuple[View, ...], asyncio.Event]] = {}
         self._count = 0  # of the frame in the parts
         self._parts: dict[View, bytes] = {}
@@ -116,7 +116,7 @@ class Relay:
         finally:
             end()
             with contextlib.suppress(RuntimeError):
-                self._pool.submit(self._studio.forget)
+                self._pool.submit(self._renderer.forget)
 
     async def _make(self, count: int, fused: FusedFrame, views: set[View]) -> None:
         done = self._parts if count == self._count else {}
@@ -134,9 +134,9 @@ class Relay:
             wake.set()
 
     def _made(self, count: int, fused: FusedFrame, views: set[View]) -> dict[View, bytes]:
-        spots = self._studio.spots(fused, self._live.unit)
+        spots = self._renderer.spots(fused, self._live.unit)
         facts = json.dumps({"frame": count, "name": fused.name, "map": fused.decided_map is not None, **spots})
-        return {view: part(self._studio.jpeg(fused, view, self._quality), str(view), facts) for view in views}
+        return {view: part(self._renderer.jpeg(fused, view, self._quality), str(view), facts) for view in views}
 
 
 def part(jpeg: bytes, view: str, facts: str) -> bytes:

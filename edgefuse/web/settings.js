@@ -64,12 +64,17 @@ function buildSettings() {
   }
   $("settings-fields").replaceChildren(...groups.values());
 }
+// the help of the command line and the settings file, without what has no meaning on a page
+function explained(help) {
+  const text = help.replace(/ \(docs\/[^)]*\)/, "").replace("; separated by commas", "").replace("the unit of --unit", "the unit of the temperatures");
+  return text[0].toUpperCase() + text.slice(1);
+}
 function settingField(one) {
   const id = `setting-${one.key.replaceAll(".", "-")}`, label = labelOf(one.key.split(".").at(-1));
   const box = document.createElement("div"), help = document.createElement("small");
   box.className = "setting";
   help.id = `${id}-help`;
-  help.textContent = one.fixed ? `Set by ${one.fixed}, which has precedence over the file.` : one.help;
+  help.textContent = one.fixed ? `Set by ${one.fixed}, which has precedence over the file.` : explained(one.help);
   const off = Boolean(one.fixed || told.trouble);
   if (one.kind === "words") {
     const group = document.createElement("div");

@@ -14,6 +14,7 @@ from edgefuse.board import Throttling, read_throttling
 from edgefuse.board.state import temperature_c
 from edgefuse.events import Event
 from edgefuse.telemetry.live import Live
+from edgefuse.util.printable import escaped
 from edgefuse.web.alarm_moments import Moments, alarms
 
 SAMPLES = 300  # seconds of history
@@ -131,7 +132,7 @@ class State:
         cameras = {m: {key: c.get(key) for key in _CAMERA_KEYS} for m, c in report.get("cameras", {}).items()}
         newest = self._live.newest
         missing = newest[1].pair.missing if newest else None
-        return {
+        made = {
             "health": health,
             "sample": sample,
             "report": {key: report[key] for key in _REPORT_KEYS if key in report},
@@ -142,6 +143,9 @@ class State:
             "events": [{"kind": e.kind, "name": e.name, "facts": dict(e.facts), "time_s": round(e.time_s, 1)} for e in reversed(events)],
             "commands": list(self._live.commands),
         }
+        # names of files and texts of other machines may hold control characters
+        facts: dict[str, Any] = escaped(made)
+        return facts
 
 
 def warnings(

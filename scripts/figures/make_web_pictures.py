@@ -81,12 +81,13 @@ def shots(browser: Browser, url: str, out: Path, everything: bool) -> None:
             context.close()
         save(page(1440, 900, "dark"), "dark", whole=True)
         save(page(820, 1180, "light", touch=True), "tablet", whole=True)
+        save(page(360, 740, "light", touch=True), "small", whole=True)
         save(page(320, 640, "light", touch=True), "narrow", whole=True)
 
 
 def panels(page: Callable[..., Page], save: Callable[..., None], everything: bool) -> None:
-    """Save the page with its panels open, and with a region being drawn, at 1280 and 390 pixels."""
-    for name, width, height, touch in (("wide", 1280, 900, False), ("tall", 390, 844, True)):
+    """Save the page with its panels open, and with a region being drawn, at 1280 and 360 pixels."""
+    for name, width, height, touch in (("wide", 1280, 900, False), ("tall", 360, 740, True)):
         shown = page(width, height, "light", touch)
         shown.wait_for_selector("#alarm-list .thumb")
         shown.wait_for_timeout(1500)

@@ -107,6 +107,7 @@ def test_an_area_equals_comparing_degrees_pixel_by_pixel(
 @given(GRIDS, st.sampled_from(["hottest", "coldest", "mean", "area"]), st.floats(-50, 400), st.floats(0, 50), st.booleans())
 @pytest.mark.filterwarnings("error")
 def test_no_reading_is_both_beyond_and_back(counts: np.ndarray, measure: str, threshold: float, hysteresis: float, over: bool) -> None:
-    s = AlarmSettings(**{"above" if over else "below": threshold}, measure=measure, hysteresis=hysteresis, pixels=3)  # type: ignore[arg-type]
+    pixels = 3 if measure == "area" else 1
+    s = AlarmSettings(**{"above" if over else "below": threshold}, measure=measure, hysteresis=hysteresis, pixels=pixels)  # type: ignore[arg-type]
     reading = read(frame(counts), s, parse(""))
     assert isinstance(reading, str) or not (reading.beyond and reading.back)

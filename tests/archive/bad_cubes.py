@@ -93,3 +93,17 @@ def endless(path: Path) -> Path:
     text = "ENVI\nsamples = 100000\nlines = 100000\nbands = 50\ndata type = 12\ninterleave = bsq\n"
     path.with_name(path.name + ".hdr").write_text(text)
     return path
+
+
+def hanging(path: Path) -> Path:
+    """An HDF5 file whose attribute lies in a heap with free space of no size, which HDF5 steps over for ever. Needs h5py."""
+    import h5py
+
+    with h5py.File(path, "w", libver="earliest") as file:
+        cube = file.create_dataset("cube", data=samples(SHAPE), chunks=SHAPE)
+        cube.attrs.create("info", '{"a": 1}', dtype=h5py.string_dtype())
+    data = bytearray(path.read_bytes())
+    # behind the heap's header (16 bytes) and the text's (16 and 8): number, count of references, reserved, size
+    struct.pack_into("<HHIQ", data, data.index(b"GCOL") + 40, 0, 0, 0, 0)
+    path.write_bytes(data)
+    return path

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from edgefuse.archive.manifest import NAME, Manifest, described
 from edgefuse.errors import OutputError
 from edgefuse.util.unfinished_files import part_of
+from tests.archive.hostile_manifest import check_folder, check_lines
 
 
 def record(folder: Path, name: str = "a", **more: Any) -> dict[str, Any]:
@@ -96,3 +98,22 @@ def test_a_place_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     with pytest.raises(OutputError, match="manifest"):
         Manifest(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["a\0b", "\ud800", "x" * 300, 5, None])
+def test_a_record_of_a_file_that_can_not_be_is_not_done(tmp_path: Path, file: Any) -> None:
+    made = record(tmp_path)
+    for target in ({**made["target"], "file": file}, {**made["target"], "file": "a.efz"}):
+        line = made | {"target": target, "beside": [{**target, "file": file}]}
+        (tmp_path / NAME).write_text(json.dumps(line) + "\n")
+        with Manifest(tmp_path) as m:
+            assert not m.done("a", [tmp_path / "src"], {"max_error": 0})
+            assert not m.intact(line)
+            assert not m.intact(line, read=True)
+
+
+def test_made_manifests_say_what_was_written(tmp_path: Path) -> None:
+    for seed in range(300):
+        check_lines(random.Random(seed), tmp_path)
+    for seed in range(5):
+        check_folder(random.Random(seed), tmp_path)

@@ -1,4 +1,4 @@
-"""Malformed calibration files and point files from a seed, for the tests and in large numbers for benchmarks/fuzz.py."""
+"""Malformed calibration files and point files from a seed, for the tests and in large numbers for benchmarks/fuzz."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Malformed calibration and point files; `python benchmarks/fuzz.py calibration` tries many more."""
+"""Malformed calibration and point files; `python -m benchmarks.fuzz calibration` tries many more."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ class Picamera2:
     cameras: ClassVar[list[dict[str, Any]]] = []
     busy = silent = gone = False
     given: tuple[int, int] | None = None
+    webcam = ""
 
     # what a Camera Module 3 offers (picamera2's camera_controls): least, most, default
     camera_controls: ClassVar[dict[str, tuple[Any, Any, Any]]] = {
@@ -87,6 +88,8 @@ class Picamera2:
                 assert type(value) is int
         if Picamera2.given:
             self.main["size"] = Picamera2.given
+        if Picamera2.webcam:
+            self.main["format"] = Picamera2.webcam
 
     def camera_configuration(self) -> dict[str, Any]:
         return {"main": self.main}
@@ -163,6 +166,7 @@ def test_a_timeout_is_none_and_a_failing_camera_is_gone(monkeypatch: pytest.Monk
     [
         ("busy", True, "busy", r"can't be opened \(Failed to acquire camera: Device or resource busy\); close the program that uses it"),
         ("given", (64, 64), "format", "gives 64x64, not 64x48"),
+        ("webcam", "YUYV", "format", "gives YUYV, not RGB888; read a USB camera with v4l2:"),
         ("cameras", [], "missing", r"libcamera has no such camera \(attached: none"),
         ("cameras", [{"Num": 0, "Model": "ov5647"}], None, ""),
     ],

@@ -169,7 +169,8 @@ def test_two_hundred_bad_files_among_fifty_good_ones(folder: Path) -> None:
     bad = [*bad_cubes.truncated(incoming), *bad_cubes.wrong_headers(incoming)]
     bad += [bad_cubes.endless(incoming / f"endless{n}.img") for n in range(2)]
     bad += [bad_cubes.bomb(incoming / f"bomb{n}.tif", 400) for n in range(5)]
-    for name in ("segv.mat", "hang.h5", "nonfinite_gain.tif"):
+    bad += [bad_cubes.hanging(incoming / f"hanging{n}.h5") for n in range(3)]
+    for name in ("segv.mat", "nonfinite_gain.tif"):
         for n in range(3 if (ATTACKS / name).is_file() else 0):
             bad.append(incoming / f"attack{n}_{name}")
             shutil.copy(ATTACKS / name, bad[-1])

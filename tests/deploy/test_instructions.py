@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -18,16 +19,20 @@ TABLE = ROOT / "benchmarks/instructions.json"
 pytestmark = pytest.mark.skipif(not TABLE.is_file(), reason="benchmarks/ is not beside these tests; they run in a checkout")
 
 
-@pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    folder = ROOT / "deploy/emulate"
-    monkeypatch.syspath_prepend(str(folder))
-    spec = importlib.util.spec_from_file_location("check", folder / "check.py")
+def load(monkeypatch: pytest.MonkeyPatch, path: Path) -> ModuleType:
+    """Import a script by its path, with its folder on the search path."""
+    monkeypatch.syspath_prepend(str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return load(monkeypatch, ROOT / "deploy/emulate/check.py")
 
 
 def test_it_has_ifcnn_the_closed_form_and_the_networks_but_the_ablations() -> None:
@@ -60,6 +65,12 @@ def test_a_count_above_the_table_is_told(check: ModuleType) -> None:
     assert "m onnx int8 640x480 network takes 0.00 million, 4.0 % above the table (with 2; the table has 1)" in line
     (line,) = check.worse({key: row}, {})
     assert "not in the table; count it with --count m" in line
+
+
+def test_what_other_processes_do_meanwhile_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = load(monkeypatch, TABLE.with_suffix(".py")).count(lambda: time.sleep(0.02), 3)
+    assert counted["repetitions"] == 3
+    assert counted["instructions"] < 10_000_000
 
 
 def test_the_documentation_shows_it() -> None:

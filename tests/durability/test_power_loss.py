@@ -1,12 +1,17 @@
-"""Power cuts at every moment of a batch and of a watched folder, on two kinds of file system (replay.py)."""
+"""Power cuts at every moment of each command that writes cubes, on two kinds of file system (replay.py).
+
+benchmarks/power_cuts.py does the same with the system's own file systems.
+"""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgefuse.hyperspectral.codec import spectral_edge
 from tests.durability import archives, replay, shim
 from tests.durability.test_faults import COMMANDS
 
@@ -67,6 +72,77 @@ def test_after_a_power_cut_the_same_command_goes_on(tmp_path: Path) -> None:
         assert archives.torn(folder / "out") == []
         assert archives.lost(folder, originals) == []
         assert {name for name, r in archives.records(folder / "out").items() if r["state"] == "done"} | set(originals) == set(originals)
+
+
+# what compress and decompress write, from what, and where
+SINGLE = {
+    "compress": ("in/a.npy", ["out/a.efz"], COMMANDS["compress"]),
+    "decompress": ("in/a.efz", ["out/a.npy"], COMMANDS["decompress"]),
+    "decompress ENVI": ("in/a.efz", ["out/a.img", "out/a.img.hdr"], ["decompress", "in/a.efz", "out/a.img"]),
+}
+
+
+def _overwritten(tmp_path: Path, what: str, old: bool) -> tuple[dict[str, bytes], list[replay.Step], list[dict[str, bytes]]]:
+    """Run `what` once: all files before, what was done, and the outputs that may be there: those of an older cube or none, the new ones.
+
+    old: whether files of an older cube are overwritten.
+    """
+    source, names, arguments = SINGLE[what]
+    root, log, library = (tmp_path / "x").resolve(), tmp_path / "log", shim.compiled(tmp_path)
+    (root / "in").mkdir(parents=True)
+    rng = np.random.default_rng(5)
+    versions: list[dict[str, bytes]] = [{}]
+    for shape in [(20, 16, 8), (24, 20, 16)] if old else [(24, 20, 16)]:
+        cube = rng.integers(0, 900, shape).astype(np.uint16)
+        np.save(root / "in/a.npy", cube)
+        if source.endswith(".efz"):
+            (root / source).write_bytes(spectral_edge.encode(cube, max_error=0))
+        before = {name: (root / name).read_bytes() for name in (source, *versions[-1])}
+        log.unlink(missing_ok=True)
+        ended = shim.run(library, root, arguments, log=log)
+        assert ended.code == 0, ended.said
+        versions.append({name: (root / name).read_bytes() for name in names})
+    text = log.read_bytes().replace(f"\t{root}/".encode(), b"\t").replace(f"\t{root}\t".encode(), b"\t.\t")
+    return before, replay.parsed(text), versions[-2:]
+
+
+def _check_single(tmp_path: Path, what: str, old: bool, careless: bool, tries: int) -> tuple[int, set[bool]]:
+    """Cut the power at each moment of `what`; return the number of cuts, and whether the new output was there."""
+    before, steps, (former, new) = _overwritten(tmp_path, what, old)
+    source, (primary, *_), _ = SINGLE[what]
+    points, seen = 0, set()
+    for end in range(len(steps) + 1):
+        for seed in range(tries):
+            files = replay.crashed(before, steps, end, careless, random.Random(end * 1000 + seed))
+            where = f"{what}, after {end} of {len(steps)} steps ({steps[end - 1] if end else 'none'}), order {seed}: {sorted(files)}"
+            assert files[source] == before[source], where
+            # without its samples a header is no cube
+            there = {name: files[name] for name in new if name in files} if primary in files else {}
+            assert there in (former, new) or (old and not there and _aside(files, former)), where
+            assert end < len(steps) or there == new, where
+            points += 1
+            seen.add(there == new)
+    return points, seen
+
+
+def _aside(files: dict[str, bytes], former: dict[str, bytes]) -> bool:
+    """Whether the older cube is there under its other name, whole, while two files are replaced."""
+    return len(former) == 2 and sorted(former.values()) == sorted(data for name, data in files.items() if "edgefuse-old" in name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("careless", [False, True], ids=["ordered", "careless"])
+@pytest.mark.parametrize("old", [False, True], ids=["new", "overwritten"])
+@pytest.mark.parametrize("what", SINGLE)
+def test_a_single_file_is_there_whole_or_as_it_was(tmp_path: Path, what: str, old: bool, careless: bool) -> None:
+    points, seen = _check_single(tmp_path, what, old, careless, 4 * TRIES)
+    assert points >= 300, points
+    assert seen == {False, True}
+
+
+def test_compress_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
+    """One kind of the series above."""
+    assert _check_single(tmp_path, "compress", False, True, TRIES)[1] == {False, True}
 
 
 def test_the_model_loses_what_was_not_synced() -> None:

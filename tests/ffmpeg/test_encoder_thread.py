@@ -68,7 +68,7 @@ def pump(job: ToFiles) -> Iterator[EncoderThread]:
     pump = EncoderThread("test", job, 10.0)
     pump.start()
     yield pump
-    pump.close(30)
+    pump.close(30, 60)
 
 
 def _offer(pump: EncoderThread, frame: FusedFrame) -> None:
@@ -87,7 +87,7 @@ def test_frames_of_another_size_or_time_begin_a_new_video(job: ToFiles, pump: En
     # the source restarted, as a looping replay does
     for k in range(12, 16):
         _offer(pump, fused(k, k * 100_000_000, (128, 64)))
-    pump.close(30)
+    pump.close(30, 60)
     assert [numbers(f) for f in job.files] == [[*range(5)], [*range(5, 9)], [*range(9, 12)], [*range(12, 16)]]
     assert (pump.offered, pump.dropped, pump.restarts, job.began, job.ended) == (16, 0, 0, 4, 4)
     assert job.failures == []
@@ -107,7 +107,7 @@ def test_a_killed_encoder_is_replaced(job: ToFiles, pump: EncoderThread) -> None
     assert pump.pid != first
     assert (pump.restarts, len(job.failures)) == (1, 1)
     assert "FFmpeg died of signal 9" in job.failures[0]
-    pump.close(30)
+    pump.close(30, 60)
     assert pump.offered == k
     # this job does not know what FFmpeg has output
     assert pump.offered == pump.lost + pump.dropped + pump.refused
@@ -128,7 +128,7 @@ def test_a_full_queue_blocks_nobody(job: ToFiles, pump: EncoderThread) -> None:
     for k in range(2000):
         pump.offer(fused(0, k * 10_000_000))
     assert len(pump._frames) <= 8
-    pump.close(30)
+    pump.close(30, 60)
     assert pump.offered == 2000 == pump.dropped + pump.lost
     assert pump.dropped > 0
 
@@ -154,7 +154,7 @@ def test_ffmpeg_is_ended_after_a_while_without_frames(job: ToFiles, pump: Encode
 def test_jittering_times_stay_in_order(job: ToFiles, pump: EncoderThread) -> None:
     for k, time_ms in enumerate((0, 100, 100, 90, 200)):
         _offer(pump, fused(k, time_ms * 1_000_000))
-    pump.close(30)
+    pump.close(30, 60)
     assert numbers(job.files[0]) == [0, 1, 2, 3, 4]
 
 
@@ -212,7 +212,7 @@ def test_encoding_is_back_after_a_moment_without_resources(
     assert calls[0] > 3
     assert pump._worker.alive
     assert len(job.failures) == 1
-    pump.close(30)
+    pump.close(30, 60)
     assert pump.offered == k == pump.lost + pump.dropped
     if where != "edgefuse.ffmpeg.frames":
         monkeypatch.undo()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -21,7 +23,7 @@ def test_data_of_any_size_passes_through() -> None:
     child = FFmpegProcess(["cat"], got.append)
     data = os.urandom(3_000_000)
     child.send(memoryview(data), 30)
-    child.finish(30)
+    child.finish(30, 30)
     assert b"".join(got) == data
 
 
@@ -30,9 +32,39 @@ def test_a_process_that_reads_nothing_times_out() -> None:
     with pytest.raises(FFmpegError, match=r"takes no frames for 0.3 s"):
         child.send(bytes(1_000_000), 0.3)
     with pytest.raises(FFmpegError, match=r"did not finish in 0.3 s"):
-        child.finish(0.3)
+        child.finish(0.3, 60)
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
+
+
+def test_a_slow_process_that_works_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = FFmpegProcess(_python("import sys, time; sys.stdin.read(); time.sleep(1)"), lambda data: None)
+    used = itertools.count()
+    # a busy machine may starve a real one for any time
+    monkeypatch.setattr(child, "_processor_s", lambda: float(next(used)))
+    child.finish(0.3, 60)
+
+
+def test_a_process_that_works_for_ever_is_ended() -> None:
+    child = FFmpegProcess(_python("while True: pass"), lambda data: None)
+    with pytest.raises(FFmpegError, match=r"did not finish in 0.5 s"):
+        child.finish(60, 0.5)
+
+
+def test_processor_time_tells_work_from_waiting() -> None:
+    busy, idle = FFmpegProcess(_python("while True: pass"), lambda data: None), FFmpegProcess(["cat"], lambda data: None)
+    begin = busy._processor_s()
+    until(lambda: busy._processor_s() > begin + 0.1, "processor time of a busy process")
+
+    def stands_still() -> bool:
+        used = idle._processor_s()
+        time.sleep(0.2)
+        return idle._processor_s() == used
+
+    until(stands_still, "processor time of an idle process to stand still")
+    busy.kill()
+    idle.kill()
+    assert idle._processor_s() == 0.0
 
 
 def test_its_last_error_lines_are_reported_without_secrets() -> None:
@@ -58,19 +90,19 @@ def test_much_error_output_neither_blocks_nor_accumulates() -> None:
         _python("import sys; [sys.stderr.write('x' * 99 + '\\n') for k in range(20000)]; sys.stdin.read()"), lambda data: None
     )
     child.send(bytes(200_000), 30)
-    child.finish(30)
+    child.finish(30, 30)
 
 
 def test_a_nonzero_exit_code_is_a_failure() -> None:
     child = FFmpegProcess(_python("import sys; sys.stdin.read(); sys.exit(3)"), lambda data: None)
     with pytest.raises(FFmpegError, match="ended with code 3"):
-        child.finish(30)
+        child.finish(30, 30)
 
 
 def test_ctrl_c_does_not_reach_it() -> None:
     child = FFmpegProcess(["cat"], lambda data: None)
     assert os.getpgid(child.pid) != os.getpgid(0)
-    child.finish(30)
+    child.finish(30, 30)
 
 
 def test_a_missing_program() -> None:

@@ -1,4 +1,4 @@
-"""Damaged and malicious `.efz` files from a seed, for the tests and in large numbers (200,000) for benchmarks/fuzz.py."""
+"""Damaged and malicious `.efz` files from a seed, for the tests and in large numbers (200,000) for benchmarks/fuzz."""
 
 from __future__ import annotations
 

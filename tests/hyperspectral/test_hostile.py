@@ -1,4 +1,4 @@
-"""Malicious `.efz` files: some of those from benchmarks/fuzz.py, and cases that it has found."""
+"""Malicious `.efz` files: some of those from benchmarks/fuzz, and cases that it has found."""
 
 from __future__ import annotations
 

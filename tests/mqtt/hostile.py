@@ -1,4 +1,4 @@
-"""Malformed command payloads from a seed, for the tests and in large numbers for benchmarks/fuzz.py.
+"""Malformed command payloads from a seed, for the tests and in large numbers for benchmarks/fuzz.
 
 rng = random.Random(seed); check(payload(rng))
 """

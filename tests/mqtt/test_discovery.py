@@ -18,16 +18,16 @@ from edgefuse.thermal.units import DegreeUnit
 from tests.reports import full_report
 
 BASE = "edgefuse/cam-1"
-GOLDEN = Path(__file__).with_name("discovery.json")  # deploy/homeassistant/check.py lets Home Assistant read it
+GOLDEN = Path(__file__).with_name("discovery.json")  # scripts/check_home_assistant.py lets Home Assistant read it
 FEATURES = discovery.Features(
     (("stove", "heat"), ("frost", "cold"), ("person", "occupancy"), ("flame-out", "problem")), ("snapshot", "record", "reload", "view"),
-    "celsius", (("pipe", "celsius"),), ("visible", "infrared"),
+    "celsius", (("pipe", "celsius"),), ("visible", "infrared"), people=True,
 )  # fmt: skip
 # keys per platform, from https://www.home-assistant.io/integrations/mqtt/ and its pages for each
 _ALL = {"platform", "name", "unique_id", "entity_category"}
 _STATE = {"state_topic", "value_template", "device_class"}
 _KNOWN = {
-    "sensor": ({"state_topic"}, _STATE | {"unit_of_measurement", "state_class", "options"}),
+    "sensor": ({"state_topic"}, _STATE | {"unit_of_measurement", "state_class", "options", "availability", "availability_mode"}),
     "binary_sensor": ({"state_topic"}, _STATE | {"json_attributes_topic", "json_attributes_template", "availability", "availability_mode"}),
     "camera": ({"topic"}, set()),
     "button": ({"command_topic", "payload_press"}, set()),
@@ -38,7 +38,7 @@ _CLASSES = {"data_size", "temperature", "problem", "heat", "cold", "occupancy", 
 
 
 def components(unit: DegreeUnit = "celsius") -> dict[str, dict[str, Any]]:
-    features = discovery.Features(FEATURES.alarms, FEATURES.commands, unit, (("pipe", unit),), FEATURES.cameras)
+    features = discovery.Features(FEATURES.alarms, FEATURES.commands, unit, (("pipe", unit),), FEATURES.cameras, people=True)
     return discovery.components(BASE, "cam-1", features)
 
 
@@ -56,7 +56,7 @@ def test_the_message_is_the_one_that_home_assistant_has_read() -> None:
 
 def test_every_component_has_exactly_the_keys_of_its_platform() -> None:
     made = components()
-    assert len({c["unique_id"] for c in made.values()}) == len(made) == 7 + 1 + 2 + 3 + 2 + 4 + 1 + 4
+    assert len({c["unique_id"] for c in made.values()}) == len(made) == 7 + 1 + 2 + 2 + 3 + 2 + 4 + 1 + 4
     for key, config in made.items():
         needed, more = _KNOWN[config["platform"]]
         assert needed <= config.keys() <= needed | more | _ALL, key
@@ -114,6 +114,33 @@ def test_an_alarm_that_can_t_work_is_unavailable(state: str, told: str, on: str)
     assert config["availability"][0] == {"topic": f"{BASE}/state"}
     assert rendered(config["availability"][1]["value_template"], {"state": state}) == told
     assert rendered(config["value_template"], {"state": state}) == on
+
+
+@pytest.mark.parametrize(("people", "told"), [(0, "online"), (3, "online"), (None, "offline")])
+def test_an_unknown_number_of_people_is_unavailable(people: int | None, told: str) -> None:
+    config = components()["people"]
+    assert config["availability_mode"] == "all"
+    assert config["availability"][0] == {"topic": f"{BASE}/state"}
+    assert rendered(config["availability"][1]["value_template"], {"people": people}) == told
+    assert rendered(config["value_template"], {"people": people}) == str(people)
+    # before [detect] was in the settings of the run
+    assert rendered(config["availability"][1]["value_template"], {}) == "offline"
+
+
+def test_only_a_run_that_counts_people_has_their_entities() -> None:
+    assert not {"people", "people_so_far"} & discovery.components(BASE, "cam-1", discovery.Features()).keys()
+
+
+def test_alarms_on_people_can_t_work_while_nobody_looks() -> None:
+    alarms = {"a": {"fault": None, "held": False, "measure": "people"}, "b": {"fault": None, "held": False, "measure": "hottest"}}
+    report: dict[str, Any] = {"alarm": {"alarms": alarms}, "cameras": {"infrared": {"state": "live"}}}
+    report["detect"] = {"people": 1, "fault": None}
+    assert unavailable_alarms(report) == {}
+    report["detect"]["fault"] = "the model\nfailed"
+    assert unavailable_alarms(report) == {"a": "the model\\nfailed"}
+    report["detect"] = {"people": 1, "fault": None}
+    report["output_states"] = {"detection": {"failing": True}}
+    assert unavailable_alarms(report) == {"a": "the infrared frames are not looked at"}
 
 
 def test_alarms_that_can_t_work_and_why() -> None:

@@ -1,4 +1,4 @@
-"""Graphs for each runtime with any of their numbers at an extreme, for benchmarks/fuzz.py."""
+"""Graphs for each runtime with any of their numbers at an extreme, for benchmarks/fuzz."""
 
 from __future__ import annotations
 

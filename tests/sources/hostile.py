@@ -1,4 +1,4 @@
-"""Malformed raw recordings (docs/reference/raw.md) from a seed, for the tests and in large numbers for benchmarks/fuzz.py."""
+"""Malformed raw recordings (docs/reference/raw.md) from a seed, for the tests and in large numbers for benchmarks/fuzz."""
 
 from __future__ import annotations
 

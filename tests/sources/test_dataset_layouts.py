@@ -77,6 +77,10 @@ TREES = {
     "KAIST, one set": (["V000/visible/I00000.jpg"], ["V000/lwir/I00000.jpg"], ["V000_I00000"], "KAIST (V*/visible with V*/lwir, 1 folder)"),
     "KAIST, one video": (["visible/I00000.jpg"], ["lwir/I00000.jpg"], ["I00000"], "KAIST (visible with lwir)"),
     "FLIR ADAS 1": (["train/RGB/FLIR_00001.jpg"], ["train/thermal_8_bit/FLIR_00001.jpeg"], ["FLIR_00001"], "FLIR ADAS 1 (train/RGB with"),
+    "FLIR ADAS 1, the video": (
+        ["video/RGB/FLIR_video_00001.jpg"], ["video/thermal_8_bit/FLIR_video_00001.jpeg"], ["FLIR_video_00001"],
+        "FLIR ADAS 1 (video/RGB with video/thermal_8_bit)",
+    ),
     "FLIR ADAS 1, aligned": (
         ["JPEGImages/FLIR_00002_RGB.jpg", "JPEGImages/FLIR_00010_RGB.jpg"],
         ["JPEGImages/FLIR_00002_PreviewData.jpeg", "JPEGImages/FLIR_00010_PreviewData.jpeg"],
@@ -114,7 +118,7 @@ def test_each_layout_is_found_and_said(tmp_path: Path, name: str) -> None:
     source = open_source(f"folder:{tmp_path}")
     assert source.info.layout.startswith(said)
     assert source.info.pairs == len(names)
-    assert ("not registered" in source.info.warning) == (name == "FLIR ADAS 1")
+    assert ("not registered" in source.info.warning) == (name in ("FLIR ADAS 1", "FLIR ADAS 1, the video"))
     found, lost = read(source)
     assert (sorted(found), lost) == (sorted(names), [])
 

@@ -1,4 +1,4 @@
-"""Malformed raw recordings; `python benchmarks/fuzz.py replay` tries many more."""
+"""Malformed raw recordings; `python -m benchmarks.fuzz replay` tries many more."""
 
 from __future__ import annotations
 

@@ -73,16 +73,23 @@ def test_telemetry_and_metrics_have_the_number_of_people() -> None:
     live = Live(dict)
     made = People(DetectSettings(), live, RECORDING)
     report = {**full_report(), "detect": made.report()}
-    assert vitals.people(report) == {"people": None, "people_so_far": 0, "tracks": []}
+    gone = {"people": None, "people_unavailable": "the infrared camera is lost", "people_so_far": 0, "tracks": []}
+    assert vitals.people(report) == gone
+    report["cameras"]["infrared"]["state"] = "live"
+    assert vitals.people(report) == {**gone, "people_unavailable": "no infrared frame was looked at yet"}
     walk(live, 40, people=2)
     report["detect"] = made.report()
     made.close()
-    assert vitals.people(report)["people"] == 2
+    assert (vitals.people(report)["people"], vitals.people(report)["people_unavailable"]) == (2, None)
     assert vitals.people(full_report()) == {}
     text = exposition(Live(lambda: report)).decode()
     assert "edgefuse_people 2.0" in text
     assert "edgefuse_people_seen_total 2.0" in text
     assert 'edgefuse_people_looks_total{outcome="done"} 10.0' in text
+    # a camera that is gone shows nobody, which is not zero
+    report["cameras"]["infrared"]["state"] = "lost"
+    assert vitals.people(report) == {**gone, "people_so_far": 2}
+    assert "edgefuse_people " not in exposition(Live(lambda: report)).decode()
 
 
 def events(zone: str, people: int) -> list[dict[str, Any]]:
@@ -116,6 +123,25 @@ def test_an_alarm_on_people_needs_detection_and_no_threshold() -> None:
         AlarmSettings(measure="people", above=1)
     with pytest.raises(SettingsError, match="the overlay shows people, but nothing looks for them; add --detect"):
         build.display(Settings(RunSettings(source="demo", overlay=("people",))), None, live=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"above": 40.0, "people": 3}, "people = 3 needs measure = 'people', and measure is 'hottest'"),
+        ({"above": 40.0, "pixels": 9}, "pixels = 9 needs measure = 'area', and measure is 'hottest'"),
+        ({"measure": "people", "pixels": 9}, "pixels = 9 needs measure = 'area', and measure is 'people'"),
+    ],
+)
+def test_a_number_that_an_alarm_does_not_use_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        AlarmSettings(**given)
+
+
+def test_an_unknown_runtime_is_refused_also_where_the_detector_needs_none() -> None:
+    People.check(DetectSettings(runtime="numpy"))
+    with pytest.raises(SettingsError, match="detect\\.runtime = 'tensorrt': unknown; choose from auto, onnx"):
+        People.check(DetectSettings(runtime="tensorrt"))
 
 
 def test_an_alarm_without_a_look_is_neither_raised_nor_faulty() -> None:

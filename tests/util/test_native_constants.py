@@ -9,7 +9,14 @@ from types import ModuleType
 import pytest
 
 import edgefuse
-from edgefuse.hyperspectral.codec import entropy_coder_python, entropy_coder_v1_python, entropy_tables, subbands, wavelet
+from edgefuse.hyperspectral.codec import (
+    entropy_coder_python,
+    entropy_coder_v1_python,
+    entropy_tables,
+    range_coder_python,
+    subbands,
+    wavelet,
+)
 from edgefuse.sharpening import covariance
 from edgefuse.util import compiled
 
@@ -34,7 +41,8 @@ def numbers(source: str) -> dict[str, int]:
     [
         ("entropy_coder.h", entropy_tables, "ONE"),
         ("entropy_coder.h", subbands, "PAD"),
-        ("entropy_coder.h", entropy_coder_python, "LEVELS SYMBOLS SLOW ONE"),
+        ("entropy_coder.h", entropy_coder_python, "LEVELS SYMBOLS ONE"),
+        ("range_coder.h", range_coder_python, "WHOLE SLOW"),
         ("entropy_coder.c", entropy_coder_python, "TABLES BITS PLAIN MORE EMPTY SURE BEGUN"),
         ("entropy_coder_v1.c", entropy_coder_v1_python, "INPUTS SLOTS FLAGS BITS LONGEST LEARN WARM FIRST_WEIGHT"),
     ],

@@ -13,7 +13,7 @@ from edgefuse.cli.progress import log_lines
 from edgefuse.events import Event
 from edgefuse.telemetry.live import Live
 from edgefuse.util import secrets
-from edgefuse.util.printable import clean, line, lines
+from edgefuse.util.printable import clean, escaped, line, lines
 
 # escape, bell, C1's control sequence introducer, line separators, right-to-left override
 HOSTILE = "cam\x1b[2J\x07\x9b31m\u2028fake: ok\n\r\u202eend"
@@ -29,6 +29,7 @@ def test_control_characters_are_shown_escaped() -> None:
     assert line(HOSTILE) == "cam\\x1b[2J\\x07\\x9b31m\\u2028fake: ok\\n\\r\\u202eend"
     assert line("grün 日本 it's \\") == "grün 日本 it's \\"
     assert clean({"name": [HOSTILE, 3, None]}) == {"name": [line(HOSTILE), 3, None]}
+    assert escaped({HOSTILE: (HOSTILE, 3, True)}) == {line(HOSTILE): [line(HOSTILE), 3, True]}
 
 
 def test_events_and_the_log_are_clean() -> None:

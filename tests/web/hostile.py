@@ -1,4 +1,4 @@
-"""Generator of malformed HTTP requests, reproducible from a seed, and a client that sends them. Also used by benchmarks/fuzz.py."""
+"""Generator of malformed HTTP requests, reproducible from a seed, and a client that sends them. Also used by benchmarks/fuzz."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from tests.web.conftest import TOKEN, Served
 
 pytest.importorskip("uvicorn")
-places = pytest.importorskip("edgefuse.web.connection_limits")
+connection_limits = pytest.importorskip("edgefuse.web.connection_limits")
 Serve = Callable[..., Served]
 _EVERYTHING = ("/", "/stream.mjpg", "/picture.png", "/state.json", "/history.json", "/report.json", "/healthz", "/metrics", "/nothing")
 
@@ -35,7 +35,7 @@ def test_cross_site_requests_are_refused(serve: Serve) -> None:
 
 
 def test_every_route_needs_the_token(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "WRONG_S", 0.01)
+    monkeypatch.setattr(connection_limits, "WRONG_S", 0.01)
     page = serve(token=TOKEN)
     for path in _EVERYTHING:
         status, body = page.get(path)
@@ -62,7 +62,7 @@ def test_programs_send_the_token_and_browsers_a_cookie_that_does_not_reveal_it(s
 
 
 def test_the_login_form(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "WRONG_S", 0.01)
+    monkeypatch.setattr(connection_limits, "WRONG_S", 0.01)
     page = serve(token=TOKEN)
     form = {"Content_Type": "application/x-www-form-urlencoded"}
     with page.ask("POST", "/login", f"token={TOKEN}".encode(), **form) as answer:

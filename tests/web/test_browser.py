@@ -124,10 +124,19 @@ def test_states_warnings_events_and_plots(serve: Serve, tab: Any, plain: FusedFr
     served.feed([plain])
     served.facts["cameras"] = {"visible": {"state": "live", "fps": 25.0}, "infrared": {"state": "retrying", "fps": None}}
     served.live.emit(Event("alarm", "stove <b>", {"celsius": 91.5}))
+    spot = {"state": "raised", "measure": "area", "celsius": 36.15, "above_celsius": 30, "x": 3, "y": 4, "pixels": 268}
+    served.live.emit(Event("alarm", "person_zone", spot))
+    served.live.emit(Event("recording", "recording", {"state": "recording", "file": "a.mp4"}))
     page = tab(served.web.url)
     page.wait_for_selector("#warnings:not([hidden])")
     assert page.text_content("#warnings") == "infrared camera: retrying"
     becomes(page, "document.getElementById('events').textContent.includes('alarm stove <b>: celsius 91.5')")
+    told = [text[len("00:00:00") :] for text in page.locator("#events li").all_text_contents()]
+    assert told == [
+        "Recording: recording, file a.mp4",
+        "Person zone raised: 268 pixels up to 36.1\u00a0°C",
+        "alarm stove <b>: celsius 91.5",
+    ]
     visible, infrared = (page.text_content(f"[data-camera={name}]") for name in ("visible", "infrared"))
     assert "Visible: Live" in visible
     assert "25.0 FPS" in visible

@@ -61,6 +61,22 @@ def test_changes_are_forwarded_and_a_refusal_is_one_sentence(serve: Serve) -> No
     assert len(asked) == 2
 
 
+def test_a_refusal_has_no_control_characters(serve: Serve) -> None:
+    page = serve()
+
+    def refuse(given: Any) -> dict[str, Any]:
+        raise SettingsError(f"{next(iter(given.get('values') or [given.get('view')]))}: no such name")
+
+    for command in ("change", "view"):
+        page.live.register_command(command, refuse)
+    expected = (409, "region.a\\r\\n\\x1b[2J: no such name\n")
+    assert post(page, "/settings", {"digest": "", "values": {"region.a\r\n\x1b[2J": 1}}) == expected
+    assert post(page, "/view", {"view": "region.a\r\n\x1b[2J"}) == expected
+    status, text = page.get("/picture.png?view=a%0Ab%1B")
+    assert status == 400
+    assert text[:-1].decode().isprintable()
+
+
 @pytest.mark.parametrize(
     ("path", "body"), [("/settings", {"digest": "", "values": {}}), ("/calibration", {"do": "start", "distance_m": None})]
 )

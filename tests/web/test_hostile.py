@@ -19,7 +19,7 @@ from tests.web import hostile
 from tests.web.conftest import DEADLINE_S, TOKEN, Served
 
 connection = pytest.importorskip("edgefuse.web.connection")
-places = pytest.importorskip("edgefuse.web.connection_limits")
+connection_limits = pytest.importorskip("edgefuse.web.connection_limits")
 Serve = Callable[..., Served]
 _GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -134,8 +134,8 @@ def test_no_path_is_a_file(serve: Serve, path: str) -> None:
 def test_malformed_requests_are_rejected_and_others_still_served(
     serve: Serve, frames: list[FusedFrame], token: str | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "WRONG_S", 0.0)
-    monkeypatch.setattr(places, "_LONGEST_S", 0.0)
+    monkeypatch.setattr(connection_limits, "WRONG_S", 0.0)
+    monkeypatch.setattr(connection_limits, "_LONGEST_S", 0.0)
     caplog.set_level(logging.INFO)
     page = serve(token=token)
     asked: list[object] = []
@@ -265,7 +265,7 @@ def test_hundreds_of_hostile_connections_do_not_keep_out_who_has_the_token(serve
 
 def test_wrong_tokens_are_answered_ever_later_and_never_more_than_twenty_a_second_in_all() -> None:
     now = [100.0]
-    kept = places.Places(300, lambda: now[0])
+    kept = connection_limits.ConnectionLimits(300, lambda: now[0])
     delays = [kept._delay_s("10.0.0.1") for _ in range(200)]
     assert delays[:50] == [0.0] * 50
     assert delays == sorted(delays)
@@ -276,28 +276,28 @@ def test_wrong_tokens_are_answered_ever_later_and_never_more_than_twenty_a_secon
     for k in range(5000):
         kept._delay_s(f"10.1.{k // 250}.{k % 250}")
     assert kept._delay_s("10.0.0.3") == pytest.approx(30.0, abs=0.1)
-    assert len(kept._free_at) <= places._ADDRESSES + 2
+    assert len(kept._free_at) <= connection_limits._ADDRESSES + 2
     now[0] += 100
     assert kept._delay_s("10.0.0.1") == 0.0
 
 
-class _Guest:
+class _Client:
     def __init__(self, address: str) -> None:
         self.address, self.left = address, False
 
-    def leave(self) -> None:
+    def close_now(self) -> None:
         self.left = True
 
 
-def test_who_has_to_leave_is_of_the_address_with_most_strangers() -> None:
-    kept = places.Places(4)
-    first, *many = _Guest("10.0.0.1"), *(_Guest("10.0.0.9") for _ in range(3))
-    for guest in (first, *many):
-        kept.waiting[guest] = None
-    newest = _Guest("10.0.0.2")
-    kept.enter(newest, ("10.0.0.2", 1), 5)
+def test_a_connection_of_the_address_with_most_refused_ones_is_closed() -> None:
+    kept = connection_limits.ConnectionLimits(4)
+    first, *many = _Client("10.0.0.1"), *(_Client("10.0.0.9") for _ in range(3))
+    for connection in (first, *many):
+        kept.waiting[connection] = None
+    newest = _Client("10.0.0.2")
+    kept.add(newest, ("10.0.0.2", 1), 5)
     assert [g.left for g in (first, *many, newest)] == [False, True, False, False, False]
     # where nobody waits, everybody else has shown the token
-    alone = places.Places(1)
-    alone.enter(newest, ("10.0.0.2", 1), 2)
+    alone = connection_limits.ConnectionLimits(1)
+    alone.add(newest, ("10.0.0.2", 1), 2)
     assert newest.left

@@ -7,7 +7,7 @@
 #endif
 
 /* as in entropy_coder_python.py */
-enum { TABLES = 3, MODELS = LEVELS * LEVELS, BITS = 256, PLAIN = 10, MORE = 22, EMPTY = 160, SURE = 32700, BEGUN = 5, WHOLE = 1 << 15 };
+enum { TABLES = 3, MODELS = LEVELS * LEVELS, BITS = 256, PLAIN = 10, MORE = 22, EMPTY = 160, SURE = 32700, BEGUN = 5 };
 
 /* eight lanes, vectorised if the compiler supports it */
 typedef int16_t V __attribute__((vector_size(16)));
@@ -22,14 +22,10 @@ static const V PLACES[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14,
 static const V FLOOR[2] = {{15, 14, 13, 12, 11, 10, 9, 8}, {7, 6, 5, 4, 3, 2, 1, 0}}; /* keeps every symbol's probability above zero */
 
 typedef struct {
+    RangeCoder r;
     const Tables *t;
-    uint8_t *begin, *front, *back, *end; /* range-coded bytes grow from the front, raw bits from the back */
-    uint64_t low, pool;
-    int64_t waiting;                     /* pending bytes of 255 that a carry may still change */
-    uint32_t range, code;
-    int started, pooled, overflow;
     uint16_t dither;
-    uint8_t cache, seen[TABLES][MODELS];
+    uint8_t seen[TABLES][MODELS];
     Slot bits[BITS];
     Model models[TABLES][MODELS];
 } Coder;
@@ -40,83 +36,11 @@ typedef struct {
     uint16_t bounds[SYMBOLS + 1]; /* cumulative bounds of the symbols, descending from WHOLE to 0 */
 } Guess;
 
-static void shift_out(Coder *c)
-{
-    const int carry = (int)(c->low >> 32);
-    if (carry || (uint32_t)c->low < 0xff000000u) {
-        if (c->started) {
-            if (c->back - c->front <= c->waiting) c->overflow = 1;
-            else {
-                *c->front++ = (uint8_t)(c->cache + carry);
-                for (; c->waiting; c->waiting--) *c->front++ = (uint8_t)(255 + carry);
-            }
-        }
-        c->started = 1;
-        c->waiting = 0;
-        c->cache = (uint8_t)(c->low >> 24);
-    } else if (c->started) c->waiting++;
-    else {
-        c->started = 1;
-        c->cache = 255;
-    }
-    c->low = (uint32_t)c->low << 8;
-}
-
-/* narrow the range to from..to of WHOLE */
-INLINE void put(Coder *c, uint32_t from, uint32_t to)
-{
-    const uint32_t part = c->range >> 15;
-    c->low += (uint64_t)part * from;
-    c->range = to == WHOLE ? c->range - part * from : part * (to - from);
-    while (c->range < 1u << 24) {
-        c->range <<= 8;
-        shift_out(c);
-    }
-}
-
-INLINE uint32_t peek(const Coder *c)
-{
-    const uint32_t v = c->code / (c->range >> 15);
-    return v < WHOLE - 1 ? v : WHOLE - 1;
-}
-
-INLINE void take(Coder *c, uint32_t from, uint32_t to)
-{
-    const uint32_t part = c->range >> 15;
-    c->code -= part * from;
-    c->range = to == WHOLE ? c->range - part * from : part * (to - from);
-    while (c->range < 1u << 24) {
-        c->range <<= 8;
-        c->code = c->code << 8 | (c->front < c->end ? *c->front++ : 0);
-    }
-}
-
-INLINE uint32_t code_plain(Coder *c, const int encode, int count, uint32_t bits)
-{
-    if (encode) {
-        c->pool |= (uint64_t)bits << c->pooled;
-        c->pooled += count;
-        for (; c->pooled >= 8; c->pooled -= 8) {
-            if (c->back <= c->front) c->overflow = 1; else *--c->back = (uint8_t)c->pool;
-            c->pool >>= 8;
-        }
-        return bits;
-    }
-    for (; c->pooled < count; c->pooled += 8) c->pool |= (uint64_t)(c->back > c->begin ? *--c->back : 0) << c->pooled;
-    bits = (uint32_t)(c->pool & ((1u << count) - 1));
-    c->pool >>= count;
-    c->pooled -= count;
-    return bits;
-}
-
 INLINE int code_slot(Coder *c, const int encode, int bit, int context)
 {
     Slot *s = c->bits + context;
-    uint32_t p = s->p >> 1;
-    p = p < 32 ? 32 : p > WHOLE - 32 ? WHOLE - 32 : p;
-    if (!encode) bit = peek(c) < p;
-    if (encode) put(c, bit ? 0 : p, bit ? p : WHOLE); else take(c, bit ? 0 : p, bit ? p : WHOLE);
-    learn_slot(c->t, s, bit);
+    bit = code_bit(&c->r, encode, bit, s->p >> 1);
+    learn_slot(c->t->rate, s, bit);
     return bit;
 }
 
@@ -149,13 +73,13 @@ INLINE void learn(Coder *c, const Guess *g, int symbol)
 INLINE int code_symbol(Coder *c, const int encode, const Guess *g, int symbol)
 {
     if (!encode) {
-        const V at = (V){0} + (int16_t)peek(c);
+        const V at = (V){0} + (int16_t)peek(&c->r);
         const V above = -((V)(at < g->v[0]) + (V)(at < g->v[1]));
         uint64_t sums[2];
         memcpy(sums, &above, sizeof sums);
         symbol = (int)(((sums[0] + sums[1]) * 0x0001000100010001ull) >> 48);
     }
-    if (encode) put(c, g->bounds[symbol + 1], g->bounds[symbol]); else take(c, g->bounds[symbol + 1], g->bounds[symbol]);
+    code_share(&c->r, encode, g->bounds[symbol + 1], g->bounds[symbol]);
     learn(c, g, symbol);
     return symbol;
 }
@@ -173,7 +97,7 @@ INLINE int32_t code_magnitude(Coder *c, const int encode, const Guess *g, int32_
     const uint32_t rest = (uint32_t)(v - PLAIN + 2);
     for (int i = 0; i < least(length, 2); i++)
         whole = whole << 1 | (uint32_t)code_slot(c, encode, rest >> (length - 1 - i) & 1, 128 + (length * 2 + i) * 2 + (i ? (int)(whole & 1) : 0));
-    if (length > 2) whole = whole << (length - 2) | code_plain(c, encode, length - 2, rest & ((1u << (length - 2)) - 1));
+    if (length > 2) whole = whole << (length - 2) | code_plain(&c->r, encode, length - 2, rest & ((1u << (length - 2)) - 1));
     return (int32_t)whole + PLAIN - 2;
 }
 
@@ -228,7 +152,7 @@ INLINE int32_t code_band(Coder *c, const int encode, const Job *job, const Band 
             }
             value = code_magnitude(c, encode, &g, value);
             if (value) {
-                negative = (int)code_plain(c, encode, 1, (uint32_t)negative);
+                negative = (int)code_plain(&c->r, encode, 1, (uint32_t)negative);
                 if (!encode) out[x * apart] = sample_of(job, b, value, negative);
             }
             q[x] = (uint16_t)least(value, 65535);
@@ -254,33 +178,13 @@ INLINE int any_in(const Job *job, const Band *b, int32_t k)
 static void begin(Coder *c, const int encode, const Job *job)
 {
     c->t = job->tables;
-    c->range = 0xffffffffu;
-    c->begin = c->front = job->bytes;
-    c->end = c->back = job->bytes + job->size;
+    open_coder(&c->r, encode, job->bytes, job->size);
     for (int i = 0; i < BITS; i++) c->bits[i].p = 32768;
     for (int k = 0; k < TABLES; k++) for (int i = 0; i < MODELS; i++) {
         const int expected = k == 0 ? i / 8 : k == 1 ? i % LEVELS : (i / LEVELS + i % LEVELS) / 2 + 1;
         memcpy(c->models[k] + i, c->t->first + least(expected, LEVELS - 1) * SYMBOLS, sizeof(Model));
         c->seen[k][i] = BEGUN;
     }
-    if (!encode) for (int i = 0; i < 4; i++) c->code = c->code << 8 | (c->front < c->end ? *c->front++ : 0);
-}
-
-/* write the shortest byte string within the range, whatever follows it, then the raw bits; returns the total bytes */
-static int64_t finish(Coder *c)
-{
-    int rest = 24;
-    uint64_t mask = (1u << 24) - 1;
-    while (((c->low + mask) & ~mask) + mask >= c->low + c->range) {
-        rest -= 8;
-        mask >>= 8;
-    }
-    c->low = (c->low + mask) & ~mask;
-    for (int i = 32; i >= rest; i -= 8) shift_out(c);
-    if (c->pooled) code_plain(c, 1, 8 - c->pooled, 0);
-    if (c->overflow) return -1;
-    memmove(c->front, c->back, (size_t)(c->end - c->back));
-    return (c->front - c->begin) + (c->end - c->back);
 }
 
 /* encoding: returns the bytes written; -1: buffer too small, -2: out of memory. Decoding: returns 0 or -2 */
@@ -293,7 +197,7 @@ INLINE int64_t code(const int encode, const Job *job)
     Magnitudes m = {memory, memory + job->room, memory + 2 * job->room};
     if (c && memory && job->band_count <= MOST_BANDS) {
         begin(c, encode, job);
-        for (int32_t k = 0; k < job->planes && !c->overflow; k++) {
+        for (int32_t k = 0; k < job->planes && !c->r.overflow; k++) {
             memset(m.now, 0, (size_t)job->room * sizeof *memory);
             for (int32_t i = 0; i < job->band_count; i++) {
                 const Band *b = job->bands + i;
@@ -307,7 +211,7 @@ INLINE int64_t code(const int encode, const Job *job)
             m.last = m.now;
             m.now = oldest;
         }
-        done = encode ? finish(c) : 0;
+        done = encode ? finish(&c->r) : 0;
     }
     free(memory);
     free(c);

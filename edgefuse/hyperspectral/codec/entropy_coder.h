@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 
-#include "../../util/native.h"
+#include "range_coder.h"
 
 /* as in entropy_coder.py */
-enum { PAD = 2, MOST_BANDS = 32, ONE = 256, LEVELS = 24, SYMBOLS = 16, SLOW = 60, TILE = 64 };
+enum { PAD = 2, MOST_BANDS = 32, ONE = 256, LEVELS = 24, SYMBOLS = 16, TILE = 64 };
 
 typedef struct {
     const int16_t *stretch, *first;
@@ -31,20 +31,11 @@ typedef struct {
     int32_t height, width, planes, band_count, scale /* in 65536ths, in addition to gain */, lambda, bias, exact;
 } Job;
 
-/* adaptive bit model: probability of a 1 in 65536ths, and update count */
-typedef struct { uint16_t p, n; } Slot;
-
 /* padded magnitudes of the current plane and of the two previous ones */
 typedef struct { uint16_t *now, *last, *before; } Magnitudes;
 
 INLINE int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 INLINE int32_t level_of(const Tables *t, int32_t v) { return least(t->level[least(v, 4095)], LEVELS - 1); }
-
-INLINE void learn_slot(const Tables *t, Slot *s, int bit)
-{
-    s->p = (uint16_t)(s->p + (((-bit & 65535) - (int32_t)s->p) * (int32_t)t->rate[s->n] >> 15));
-    s->n = (uint16_t)(s->n + (s->n < SLOW));
-}
 
 INLINE int32_t sample_of(const Job *job, const Band *b, int32_t value, int negative)
 {

@@ -7,38 +7,30 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgefuse.hyperspectral.codec.entropy_tables import tables
+from edgefuse.hyperspectral.codec.range_coder_python import WHOLE, RangeCoder
 from edgefuse.hyperspectral.codec.subbands import PAD, Band, bands
 from edgefuse.util.arrays import Int32Array
 
-ONE, EMPTY, BITS, SLOW = 256, 160, 256, 60
+ONE, EMPTY, BITS = 256, 160, 256
 LEVELS, SYMBOLS, TABLES = 24, 16, 3
 PLAIN = 10  # magnitudes below this have a symbol each; larger ones are coded as an exponent and mantissa bits
 MORE = 22  # largest exponent beyond that of the last symbol
 SURE, BEGUN = 32700, 5  # upper limit of a probability in 32768ths, and the initial update count of a model
 # adaptation shift by update count: an update moves a model by 2^-shift of its error
 PACES = [1, 2, 2, 2, 3, 3, 3, 3, 3, *[4] * 13, *[5] * 22, 6]
-_WHOLE = 1 << 15
 
 Magnitudes = tuple[list[int], list[int], list[int]]
 """Padded magnitudes of the current plane and of the two previous ones."""
 
 
-class _Coder:
-    """Range coder with its context models. Decodes `source` if given, else encodes."""
+class _Coder(RangeCoder):
+    """Range coder with the models of a magnitude, by context."""
 
     def __init__(self, source: bytes | None) -> None:
+        super().__init__(source)
         shared = tables()
-        self.cost, self.rate, self.level, first = (t.tolist() for t in (shared.cost, shared.rate, shared.level, shared.first))
-        self.encodes, self.source = source is None, source or b""
-        self.at, self.back = 0, len(self.source)  # read positions in `source`: range-coded bytes from the front, raw bits from the back
-        self.low, self.range, self.code = 0, 0xFFFFFFFF, 0
-        self.written = 0  # bytes of output so far; the unbounded integer `low` holds them and the range's lower end
-        self.plain = bytearray()
-        self.pool, self.pooled = 0, 0
-        if not self.encodes:
-            for _ in range(4):
-                self.code = self.code << 8 | self._next()
-        self.bit_p, self.bit_n = [32768] * BITS, [0] * BITS
+        self.cost, self.level, first = (t.tolist() for t in (shared.cost, shared.level, shared.first))
+        self.slots = [[32768, 0] for _ in range(BITS)]
         expected = [
             [i // 8 for i in range(LEVELS * 8)],
             [i % LEVELS for i in range(LEVELS**2)],
@@ -50,84 +42,25 @@ class _Coder:
         self.dither = 0
         self.index: Sequence[int] = ()
 
-    def _next(self) -> int:
-        byte = self.source[self.at] if self.at < len(self.source) else 0
-        self.at += 1
-        return byte
-
-    def _narrow(self, begin: int, end: int) -> None:
-        part = self.range >> 15
-        if self.encodes:
-            self.low += part * begin
-        else:
-            self.code = (self.code - part * begin) & 0xFFFFFFFF
-        self.range = self.range - part * begin if end == _WHOLE else part * (end - begin)
-        while self.range < 1 << 24:
-            self.range <<= 8
-            if self.encodes:
-                self.low <<= 8
-                self.written += 1
-            else:
-                self.code = (self.code << 8 & 0xFFFFFFFF) | self._next()
-
-    def _peek(self) -> int:
-        return min(_WHOLE - 1, self.code // (self.range >> 15))
-
-    def finish(self) -> bytes:
-        shift = 24
-        while True:
-            mask = (1 << shift) - 1
-            first = (self.low + mask) & ~mask
-            if first + mask < self.low + self.range:
-                break
-            shift -= 8
-        if self.pooled:
-            self.plains(8 - self.pooled, 0)
-        front = (first >> shift).to_bytes(self.written + 4 - shift // 8, "big")
-        return front + bytes(reversed(self.plain))
-
-    def plains(self, count: int, bits: int) -> int:
-        """Code `count` raw bits, without a model."""
-        if self.encodes:
-            self.pool |= bits << self.pooled
-            self.pooled += count
-            while self.pooled >= 8:
-                self.plain.append(self.pool & 255)
-                self.pool >>= 8
-                self.pooled -= 8
-            return bits
-        while self.pooled < count:
-            if self.back > 0:
-                self.back -= 1
-                self.pool |= self.source[self.back] << self.pooled
-            self.pooled += 8
-        bits = self.pool & ((1 << count) - 1)
-        self.pool >>= count
-        self.pooled -= count
-        return bits
-
     def slot(self, context: int, bit: int) -> int:
         """Code a bit with the adaptive probability of `context`."""
-        p = min(_WHOLE - 32, max(32, self.bit_p[context] >> 1))
-        if not self.encodes:
-            bit = int(self._peek() < p)
-        self._narrow(0 if bit else p, p if bit else _WHOLE)
-        self.bit_p[context] += ((65535 if bit else 0) - self.bit_p[context]) * self.rate[self.bit_n[context]] >> 15
-        self.bit_n[context] = min(SLOW, self.bit_n[context] + 1)
+        slot = self.slots[context]
+        bit = self.bit(bit, slot[0] >> 1)
+        self.learn(slot, bit)
         return bit
 
     def guess(self) -> list[int]:
         """Return the cumulative bounds of the symbols, descending, as the weighted mean of the three models."""
         a, b, d = (models[i] for models, i in zip(self.models, self.index, strict=True))
         halves = (y + (x - y >> 1) for x, y in zip(a, b, strict=True))
-        return [_WHOLE, *(z + (x - z >> 1) + SYMBOLS - 1 - i for i, (x, z) in enumerate(zip(halves, d, strict=True)))]
+        return [WHOLE, *(z + (x - z >> 1) + SYMBOLS - 1 - i for i, (x, z) in enumerate(zip(halves, d, strict=True)))]
 
     def symbol(self, bounds: list[int], symbol: int) -> int:
         """Code a symbol and update the models."""
         if not self.encodes:
-            target = self._peek()
+            target = self.peek()
             symbol = sum(target < bound for bound in bounds[1:])
-        self._narrow(bounds[symbol + 1], bounds[symbol])
+        self.share(bounds[symbol + 1], bounds[symbol])
         # dithered rounding: with plain truncation small probabilities would never decay
         self.dither = (self.dither + 0x9E37) & 0xFFFF
         for models, seen, i in zip(self.models, self.seen, self.index, strict=True):
@@ -158,7 +91,7 @@ class _Coder:
     def cheapest(self, bounds: list[int], v: int, nearest: int, lam: int, bias: int) -> int:
         """Return which of 0, 1 and 2 has the lowest rate-distortion cost for a magnitude v that rounds to `nearest` (1 or 2)."""
         bit_cost = self.cost
-        cost0 = v * v * 256 + lam * bit_cost[_WHOLE - 1 - bounds[1] >> 3]
+        cost0 = v * v * 256 + lam * bit_cost[WHOLE - 1 - bounds[1] >> 3]
         cost1 = (v - ONE - bias) ** 2 * 256 + lam * (64 + bit_cost[bounds[1] - bounds[2] >> 3])
         cost2 = (1 << 63) - 1
         if nearest == 2:

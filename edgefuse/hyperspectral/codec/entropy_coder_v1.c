@@ -37,7 +37,7 @@ INLINE int get_slot(Coder *c, int context)
 {
     Slot *s = c->bits + context;
     const int bit = get(c, s->p < 32 ? 32 : s->p > 65504 ? 65504 : s->p);
-    learn_slot(c->t, s, bit);
+    learn_slot(c->t->rate, s, bit);
     return bit;
 }
 
@@ -63,7 +63,7 @@ INLINE void learn(Coder *c, Guess *g, int bit)
     for (int i = 0; i < INPUTS; i++) {
         const int32_t w = g->w[i] + ((g->st[i] * miss + 2048) >> 12);
         g->w[i] = w > 131071 ? 131071 : w < -131072 ? -131072 : w;
-        learn_slot(c->t, g->slot[i], bit);
+        learn_slot(c->t->rate, g->slot[i], bit);
     }
 }
 

@@ -14,22 +14,43 @@ from numpy.typing import NDArray
 from edgefuse.util.arrays import Float64Array
 
 _MIN_PIXELS = 4096  # the covariance uses at least this many pixels, if available, and at least an eighth of them
-_MAX_ROTATED = 40  # only the first components are rotated
+MAX_ROTATED = 40  # only the first components are rotated
 _MAX_ITERATIONS = 10
 _MAX_ANGLE, _DAMPING = 0.5, 0.05  # limit of an angle per iteration; damping for pairs whose variances are equal everywhere
 _MIN_STEP_FACTOR, _MIN_GAIN = 0.1, 1e-3  # smallest step-size factor of the line search; smallest gain of an iteration in nats per pixel
+_ROUNDING = 1e-11  # smallest variance of a component, as a share of the largest one
 _FLOOR = 0.08  # in squared steps, added to variances: those far below it cost no bits
 
 
 def principal(pixels: NDArray[np.generic]) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return mean (B,), descending variances (B,) and principal components (B, B), as columns, of finite pixels (n, B)."""
+    """Return mean (B,), descending variances (B,) and principal components (B, K), as columns, of finite pixels (n, B).
+
+    K is at most the number of pixels that are looked at, and of bands; the variances beyond are 0.
+    """
     count = len(pixels)
     stride = max(1, count // max(_MIN_PIXELS, count // 8))
     sampled = pixels[sample_indices(count, stride)].astype(np.float32)
     mean = sampled.mean(0, dtype=np.float64)
     sampled -= mean.astype(np.float32)
+    if len(sampled) < sampled.shape[1]:
+        return mean, *_principal_of_few(sampled)
     values, vectors = np.linalg.eigh((sampled.T @ sampled).astype(np.float64) / len(sampled))
     return mean, np.maximum(values[::-1], 0), vectors[:, ::-1]
+
+
+def _principal_of_few(centred: NDArray[np.float32]) -> tuple[Float64Array, Float64Array]:
+    """Return variances (B,) and components (B, K) of fewer pixels (n, B) than bands: their products (n, n) have the same eigenvalues.
+
+    The covariance (B, B) of thousands of bands would take hundreds of megabytes, and minutes.
+    """
+    count, bands = centred.shape
+    pixels = centred.astype(np.float64)
+    values, weights = np.linalg.eigh(pixels @ pixels.T)
+    # a component below the samples' rounding has no direction
+    kept = np.flatnonzero(values > _ROUNDING * values[-1])[::-1]
+    variances = np.zeros(bands)
+    variances[: len(kept)] = values[kept] / count
+    return variances, (pixels.T @ weights[:, kept]) / np.sqrt(values[kept])
 
 
 def sample_indices(count: int, stride: int) -> NDArray[np.intp]:
@@ -41,17 +62,16 @@ def sample_indices(count: int, stride: int) -> NDArray[np.intp]:
 def rotation(covariances: Float64Array, counts: Float64Array, step: float) -> Float64Array:
     """Return the rotation (K, K) of the components that minimises the bits for local `covariances` (m, K, K) at quantiser step `step`.
 
-    counts: (m,), samples of each covariance.
+    K is at most `MAX_ROTATED`. counts: (m,), samples of each covariance.
 
     Newton's method on the angles of all pairs simultaneously. For a pair with variances a and b and covariance x in a block of weight w,
     the gradient is 2 sum w x (1 / a - 1 / b), and the curvature near the minimum is 2 sum w (a / b + b / a - 2).
     """
-    total, size = covariances.shape[1], min(covariances.shape[1], _MAX_ROTATED)
-    result = np.eye(total)
+    size = covariances.shape[1]
     if size < 2 or not len(covariances):
-        return result
+        return np.eye(size)
     identity = np.eye(size, dtype=np.float32)
-    c = (covariances[:, :size, :size] / step**2).astype(np.float32) + np.float32(_FLOOR) * identity
+    c = (covariances / step**2).astype(np.float32) + np.float32(_FLOOR) * identity
     weights, accumulated, factor = (counts / counts.sum()).astype(np.float32), identity, 1.0
     for _ in range(_MAX_ITERATIONS):
         variances = np.einsum("mkk->mk", c)
@@ -72,8 +92,7 @@ def rotation(covariances: Float64Array, counts: Float64Array, step: float) -> Fl
         c, accumulated, factor = rotated, accumulated @ update, min(1.0, 1.5 * factor)
     # restore orthonormality, lost to single-precision rounding
     basis, triangle = np.linalg.qr(accumulated.astype(np.float64))
-    result[:size, :size] = basis * np.sign(np.diag(triangle))
-    return result
+    return np.asarray(basis * np.sign(np.diag(triangle)))
 
 
 def _mean_log_variance(variances: NDArray[np.float32], weights: NDArray[np.float32]) -> float:

@@ -102,15 +102,13 @@ class Lossy:
 
 
 class _Measurement(NamedTuple):
-    """Wavelet coefficients of the principal components and their local covariances."""
+    """Wavelet coefficients of the principal components and their local statistics."""
 
     coefficients: Int32Array
     """(h, w, K), in 256ths of `step`."""
     step: float
-    covariances: Float64Array
-    """(m, K, K), in the cube's units."""
-    counts: Float64Array
-    """(m,), coefficients of each block."""
+    local: rate_model.Local
+    """Their variances and covariances, in the cube's units."""
 
 
 @dataclass(frozen=True)
@@ -186,11 +184,11 @@ class Analysis:
             step = max(target, self.least_step)
             measurement = self._measure(step)
             steps = step * np.geomspace(1 / 8, 8, 49)
-            diagonals = np.einsum("mkk->mk", measurement.covariances)
+            local = measurement.local
             target = float(
-                np.exp(np.interp(-size, -rate_model.size(diagonals, measurement.counts, steps, self.pixels.size), np.log(steps)))
+                np.exp(np.interp(-size, -rate_model.size(local.variances, local.counts, steps, self.pixels.size), np.log(steps)))
             )
-            if self._count(target) <= diagonals.shape[1]:
+            if self._count(target) <= local.variances.shape[1]:
                 break
         fit = self._fit(target)
         target = fit.step_for(size * (1 - _TOLERANCE / 2), target)
@@ -230,7 +228,27 @@ class Analysis:
         if best:
             return best[1]
         # the vectors of this basis may already exceed the size
-        return min(smallest[1], self.at(self.most_step), key=lambda encoded: len(encoded.to_bytes()))
+        return self._with_fewer_vectors(size, fit.basis.step, smallest[1])
+
+    def _with_fewer_vectors(self, size: int, step: float, smallest: Lossy) -> Lossy:
+        """Encode in at most `size` bytes with a step above `step`, whose basis has fewer vectors.
+
+        smallest: what took the fewest bytes so far. In as few bytes as possible if `size` can't be reached.
+        """
+        best = min(smallest, self.at(self.most_step), key=lambda encoded: len(encoded.to_bytes()))
+        if len(best.to_bytes()) > size:
+            return best
+        exceeds, fits = step, self.most_step
+        for _ in range(_TRIES):
+            middle = float(np.sqrt(exceeds * fits))
+            encoded = self.at(middle)
+            if len(encoded.to_bytes()) > size:
+                exceeds = middle
+                continue
+            best, fits = encoded, middle
+            if len(best.to_bytes()) >= size * (1 - _TOLERANCE):
+                break
+        return best
 
     def with_error(self, error: float) -> Lossy | None:
         """Encode with a mean squared error of at most `error` (squared units of the cube), and close to it; None if it can't be reached."""
@@ -273,9 +291,9 @@ class Analysis:
         return total / count + (1 / 12 if integer and not rounded else 0)
 
     def sizes(self, steps: Float64Array) -> Float64Array:
-        """Estimate the bytes (n,) of the tile at `steps` (n,) from local covariances."""
-        measurement = self._measure(max(float(steps.min()), self.least_step))
-        return rate_model.size(np.einsum("mkk->mk", measurement.covariances), measurement.counts, steps, self.pixels.size)
+        """Estimate the bytes (n,) of the tile at `steps` (n,) from local variances."""
+        local = self._measure(max(float(steps.min()), self.least_step)).local
+        return rate_model.size(local.variances, local.counts, steps, self.pixels.size)
 
     def guessed(self, size: int) -> float:
         """Estimate the step that gives `size` bytes from the components' variances alone."""
@@ -296,16 +314,20 @@ class Analysis:
         measurement = self._measure(step)
         step = max(step, self.least_step)
         count = self._count(step)
-        covariances = measurement.covariances[:, :count, :count] / step**2
-        rotation = klt.rotation(covariances, measurement.counts, 1.0)
+        rotated = min(count, klt.MAX_ROTATED)
+        local, squared = measurement.local, self.variances[:count]
+        covariances = local.leading[:, :rotated, :rotated] / step**2
+        rotation = klt.rotation(covariances, local.counts, 1.0)
         variances = np.einsum("ki,mki->mi", rotation, covariances @ rotation)
-        deviations = np.sqrt(np.square(rotation).T @ self.variances[:count])
+        variances = np.concatenate([variances, local.variances[:, rotated:count] / step**2], 1)
+        deviations = np.sqrt(np.concatenate([np.square(rotation).T @ squared[:rotated], squared[rotated:]]))
         order = np.argsort(-deviations, kind="stable")
         # drop components whose benefit is below the cost of their vector
         min_benefit = vector_bits(len(self.vectors), len(self.pixels), deviations / step) + _MIN_BENEFIT * len(self.pixels)
-        worthwhile = rate_model.worth(variances, measurement.counts) > min_benefit
+        worthwhile = rate_model.worth(variances, local.counts) > min_benefit
         order = order[worthwhile[order]]
-        basis = quantised(self.mean, self.vectors[:, :count] @ rotation[:, order], deviations[order], len(self.pixels), step)
+        vectors = np.concatenate([self.vectors[:, :rotated] @ rotation, self.vectors[:, rotated:count]], 1)[:, order]
+        basis = quantised(self.mean, vectors, deviations[order], len(self.pixels), step)
         # project the measured principal components onto the basis: the rest is negligible
         matrix = (self.vectors[:, : measurement.coefficients.shape[2]].T @ projection(basis)) * (measurement.step / step)
         precise = step <= _PRECISE * self.least_step
@@ -325,7 +347,7 @@ class Analysis:
     def _measure(self, step: float) -> _Measurement:
         """Return the measurement of at least the principal components that `step` needs, from the cache if possible."""
         count = self._count(step)
-        if self._measured is None or self._measured.covariances.shape[1] < count or self._measured.step > _REMEASURE * step:
+        if self._measured is None or self._measured.local.variances.shape[1] < count or self._measured.step > _REMEASURE * step:
             matrix = self.vectors[:, :count] * (ONE / step)
             components, largest = scores(self.pixels, matrix, self.mean @ matrix, step <= _PRECISE * self.least_step)
             if largest > _MEASURED_RANGE:
@@ -333,6 +355,7 @@ class Analysis:
                 return self._measure(self.least_step)
             coefficients = components.reshape(self.height, self.width, count)
             wavelet.transform(coefficients, self.levels)
-            covariances, counts = rate_model.covariances(coefficients, self.levels) if count else (np.zeros((1, 0, 0)), np.ones(1))
-            self._measured = _Measurement(coefficients, step, covariances * step**2, counts)
+            local = rate_model.local(coefficients, self.levels, klt.MAX_ROTATED)
+            in_units = local._replace(variances=local.variances * step**2, leading=local.leading * step**2)
+            self._measured = _Measurement(coefficients, step, in_units)
         return self._measured

@@ -81,13 +81,13 @@ def decode(
 def _weights(residual: Int32Array) -> Int32Array:
     """Return the prediction weights (B, 4) of residuals (B, n), by regularised least squares."""
     sampled = residual[:, :: max(1, residual.shape[1] // 4096)].astype(np.float64)
-    gram = sampled @ sampled.T
     weights = np.zeros((len(residual), _PREDICTORS), np.int32)
     for band in range(1, len(residual)):
-        before = np.arange(band - 1, max(-1, band - 1 - _PREDICTORS), -1)
-        normal = gram[np.ix_(before, before)]
+        # the nearest band first; the products are integers below 2^53, which are exact in any order
+        before = sampled[max(0, band - _PREDICTORS) : band][::-1]
+        normal = before @ before.T
         normal += np.eye(len(before)) * (1e-6 * np.trace(normal) + 1)
-        weights[band, : len(before)] = np.rint(np.clip(np.linalg.solve(normal, gram[before, band]), -4, 4) * _WEIGHT_ONE)
+        weights[band, : len(before)] = np.rint(np.clip(np.linalg.solve(normal, before @ sampled[band]), -4, 4) * _WEIGHT_ONE)
     return weights
 
 

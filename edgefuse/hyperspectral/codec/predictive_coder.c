@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "../../util/native.h"
+#include "range_coder.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
@@ -21,91 +21,22 @@ typedef struct {
     int32_t lines, length, bands, item, dropped, taps[5];
 } Predicted;
 
-enum { MARGIN = 64, WHOLE = 1 << 15, SLOW = 60, LEVELS = 160, NODES = 64, SPECTRAL = 32, USUAL = 40, TOP = 1 << 30, LARGEST = 1 << 28, PAST = 2 };
+enum { MARGIN = 64, LEVELS = 160, NODES = 64, SPECTRAL = 32, USUAL = 40, TOP = 1 << 30, LARGEST = 1 << 28, PAST = 2 };
 enum { FLOATS, SIGNED, UNSIGNED };
 
-typedef struct { uint16_t p, n; } Slot; /* probability of a 1 in 65536ths, and update count */
-
 typedef struct {
-    uint8_t *begin, *front, *back, *end; /* range-coded bytes grow from the front, raw bits from the back */
-    uint64_t low, pool;
-    int64_t waiting;
-    uint32_t range, code;
-    int started, pooled, overflow;
-    uint8_t cache;
+    RangeCoder r;
     const uint16_t *rate;
     Slot all[LEVELS][NODES], near[LEVELS / 2 * SPECTRAL][NODES], usual[LEVELS * USUAL][NODES], signs[27], mantissa[64][16][4];
 } Coder;
 
-static void shift_out(Coder *c)
-{
-    const int carry = (int)(c->low >> 32);
-    if (carry || (uint32_t)c->low < 0xff000000u) {
-        if (c->started) {
-            if (c->back - c->front <= c->waiting) c->overflow = 1;
-            else {
-                *c->front++ = (uint8_t)(c->cache + carry);
-                for (; c->waiting; c->waiting--) *c->front++ = (uint8_t)(255 + carry);
-            }
-        }
-        c->started = 1;
-        c->waiting = 0;
-        c->cache = (uint8_t)(c->low >> 24);
-    } else if (c->started) c->waiting++;
-    else {
-        c->started = 1;
-        c->cache = 255;
-    }
-    c->low = (uint32_t)c->low << 8;
-}
-
-/* code a bit whose probability of being 1 is p of WHOLE */
-INLINE int code_bit(Coder *c, const int encode, int bit, uint32_t p)
-{
-    p = p < 32 ? 32 : p > WHOLE - 32 ? WHOLE - 32 : p;
-    const uint32_t part = (c->range >> 15) * p;
-    if (!encode) bit = c->code < part;
-    if (bit) c->range = part;
-    else {
-        if (encode) c->low += part; else c->code -= part;
-        c->range -= part;
-    }
-    while (c->range < 1u << 24) {
-        c->range <<= 8;
-        if (encode) shift_out(c);
-        else c->code = c->code << 8 | (c->front < c->end ? *c->front++ : 0);
-    }
-    return bit;
-}
-
-INLINE void learn(const Coder *c, Slot *s, int bit)
-{
-    s->p = (uint16_t)(s->p + (((-bit & 65535) - (int32_t)s->p) * (int32_t)c->rate[s->n] >> 15));
-    s->n = (uint16_t)(s->n + (s->n < SLOW));
-}
-
 /* code up to 64 raw bits, the lowest 32 first */
-INLINE uint64_t code_plain(Coder *c, const int encode, int count, uint64_t bits)
+INLINE uint64_t code_word(Coder *c, const int encode, int count, uint64_t bits)
 {
     uint64_t whole = 0;
     for (int at = 0; count > 0; at += 32, count -= 32) {
         const int n = count > 32 ? 32 : count;
-        const uint64_t mask = (1ull << n) - 1;
-        uint64_t part = bits >> at & mask;
-        if (encode) {
-            c->pool |= part << c->pooled;
-            c->pooled += n;
-            for (; c->pooled >= 8; c->pooled -= 8) {
-                if (c->back <= c->front) c->overflow = 1; else *--c->back = (uint8_t)c->pool;
-                c->pool >>= 8;
-            }
-        } else {
-            for (; c->pooled < n; c->pooled += 8) c->pool |= (uint64_t)(c->back > c->begin ? *--c->back : 0) << c->pooled;
-            part = c->pool & mask;
-            c->pool >>= n;
-            c->pooled -= n;
-        }
-        whole |= part << at;
+        whole |= (uint64_t)code_plain(&c->r, encode, n, (uint32_t)(bits >> at & ((1ull << n) - 1))) << at;
     }
     return whole;
 }
@@ -185,10 +116,10 @@ INLINE int code_length(Coder *c, const int encode, Slot *a, Slot *b, Slot *d, in
     int node = 1;
     for (int i = 5; i >= 0; i--) {
         const uint32_t p = ((uint32_t)a[node].p + b[node].p + 2 * (uint32_t)d[node].p) >> 3;
-        const int bit = code_bit(c, encode, length >> i & 1, p);
-        learn(c, a + node, bit);
-        learn(c, b + node, bit);
-        learn(c, d + node, bit);
+        const int bit = code_bit(&c->r, encode, length >> i & 1, p);
+        learn_slot(c->rate, a + node, bit);
+        learn_slot(c->rate, b + node, bit);
+        learn_slot(c->rate, d + node, bit);
         node = node * 2 + bit;
     }
     return node - NODES;
@@ -215,7 +146,7 @@ INLINE void code_error(Coder *c, const int encode, const Pixel *at, const Pixel 
     int length = encode ? length_of(*size) : 0;
     const int symbol = code_length(c, encode, c->all[clipped(all, LEVELS - 1)], c->near[clipped(near, LEVELS / 2 - 1) * SPECTRAL + spectral],
         c->usual[clipped(all, LEVELS - 1) * USUAL + usual], length > 63 ? 63 : length);
-    length = symbol < 63 ? symbol : 63 + (int)code_plain(c, encode, 1, length > 63);
+    length = symbol < 63 ? symbol : 63 + (int)code_plain(&c->r, encode, 1, length > 63);
     if (!length) {
         *size = 0;
         return;
@@ -225,14 +156,14 @@ INLINE void code_error(Coder *c, const int encode, const Pixel *at, const Pixel 
     Slot *slots = c->mantissa[symbol][clipped(4 * length - all + 8, 15)];
     for (int i = 0; i < modelled; i++) {
         Slot *s = slots + v;
-        const int bit = code_bit(c, encode, (int)(*size >> (length - 2 - i) & 1), s->p >> 1);
-        learn(c, s, bit);
+        const int bit = code_bit(&c->r, encode, (int)(*size >> (length - 2 - i) & 1), s->p >> 1);
+        learn_slot(c->rate, s, bit);
         v = v * 2 + (uint64_t)bit;
     }
-    if (rest) v = v << rest | code_plain(c, encode, rest, *size & ones(rest));
+    if (rest) v = v << rest | code_word(c, encode, rest, *size & ones(rest));
     Slot *s = c->signs + (at->signs[b - 1] + 1) * 9 + (w->signs[b] + 1) * 3 + n->signs[b] + 1;
-    *negative = code_bit(c, encode, *negative, s->p >> 1);
-    learn(c, s, *negative);
+    *negative = code_bit(&c->r, encode, *negative, s->p >> 1);
+    learn_slot(c->rate, s, *negative);
     *size = v;
 }
 
@@ -279,23 +210,6 @@ INLINE void code_pixel(Coder *c, const int encode, const Predicted *job, const P
     }
 }
 
-/* write the shortest byte string within the range, then the raw bits; returns the total bytes, -1 if the buffer is too small */
-static int64_t finish(Coder *c)
-{
-    int rest = 24;
-    uint64_t mask = (1u << 24) - 1;
-    while (((c->low + mask) & ~mask) + mask >= c->low + c->range) {
-        rest -= 8;
-        mask >>= 8;
-    }
-    c->low = (c->low + mask) & ~mask;
-    for (int i = 32; i >= rest; i -= 8) shift_out(c);
-    if (c->pooled) code_plain(c, 1, 8 - c->pooled, 0);
-    if (c->overflow) return -1;
-    memmove(c->front, c->back, (size_t)(c->end - c->back));
-    return (c->front - c->begin) + (c->end - c->back);
-}
-
 /* encoding: returns the bytes written; -1: buffer too small, -2: out of memory. Decoding: returns 0 or -2 */
 INLINE int64_t code(const int encode, const Predicted *job)
 {
@@ -309,18 +223,15 @@ INLINE int64_t code(const int encode, const Predicted *job)
         const Pixel zero = {memory.values + MARGIN, memory.sizes + PAST, memory.signs + PAST};
         const Pixel first[2] = {moved(zero, 1, bands), moved(zero, 1 + job->length, bands)};
         c->rate = job->rate;
-        c->range = 0xffffffffu;
-        c->begin = c->front = job->bytes;
-        c->end = c->back = job->bytes + job->size;
+        open_coder(&c->r, encode, job->bytes, job->size);
         for (Slot *s = &c->all[0][0]; s < (Slot *)(c->mantissa + 64); s++) s->p = 32768;
-        if (!encode) for (int i = 0; i < 4; i++) c->code = c->code << 8 | (c->front < c->end ? *c->front++ : 0);
-        for (int y = 0; y < job->lines && !c->overflow; y++) for (int x = 0; x < job->length; x++) {
+        for (int y = 0; y < job->lines && !c->r.overflow; y++) for (int x = 0; x < job->length; x++) {
             const Pixel at = moved(first[y & 1], x, bands), up = moved(first[~y & 1], x, bands);
             const Pixel w = x ? moved(at, -1, bands) : y ? up : zero, n = y ? up : w;
             const Pixel nw = x && y ? moved(up, -1, bands) : n, ne = y && x + 1 < job->length ? moved(up, 1, bands) : n;
             code_pixel(c, encode, job, &at, &w, &n, &nw, &ne, y * job->line_step + x * job->pixel_step, means);
         }
-        done = encode ? finish(c) : 0;
+        done = encode ? finish(&c->r) : 0;
     }
     free(means);
     free(memory.signs);

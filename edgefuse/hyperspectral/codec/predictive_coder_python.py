@@ -4,58 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from edgefuse.hyperspectral.codec.entropy_tables import tables
 from edgefuse.hyperspectral.codec.prediction_plan import Plan, Skipped, Words
+from edgefuse.hyperspectral.codec.range_coder_python import RangeCoder
 
-_WHOLE, _SLOW, _LEVELS, _SPECTRAL, _USUAL = 1 << 15, 60, 160, 32, 40
+_LEVELS, _SPECTRAL, _USUAL = 160, 32, 40
 _TOP, _LARGEST = 1 << 30, 1 << 28
 Key = tuple[int, ...]
 
 
-class _Coder:
-    """Binary range coder with its models. Decodes `source` if given, else encodes."""
+class _Coder(RangeCoder):
+    """Range coder with the models of a prediction error, by context."""
 
     def __init__(self, source: bytes | None) -> None:
-        self.encodes, self.source = source is None, source or b""
-        self.at, self.back = 0, len(self.source)  # read positions: range-coded bytes from the front, raw bits from the back
-        self.low, self.range, self.code, self.written = 0, 0xFFFFFFFF, 0, 0
-        self.plain, self.pool, self.pooled = bytearray(), 0, 0
-        self.rate: list[int] = tables().rate.tolist()
+        super().__init__(source)
         self.slots: defaultdict[Key, list[int]] = defaultdict(lambda: [32768, 0])
-        if not self.encodes:
-            for _ in range(4):
-                self.code = self.code << 8 | self._next()
-
-    def _next(self) -> int:
-        byte = self.source[self.at] if self.at < len(self.source) else 0
-        self.at += 1
-        return byte
-
-    def bit(self, bit: int, p: int) -> int:
-        """Code a bit whose probability of being 1 is p in 32768ths."""
-        part = (self.range >> 15) * min(_WHOLE - 32, max(32, p))
-        if not self.encodes:
-            bit = int(self.code < part)
-        if bit:
-            self.range = part
-        else:
-            if self.encodes:
-                self.low += part
-            else:
-                self.code -= part
-            self.range -= part
-        while self.range < 1 << 24:
-            self.range <<= 8
-            if self.encodes:
-                self.low <<= 8
-                self.written += 1
-            else:
-                self.code = (self.code << 8 & 0xFFFFFFFF) | self._next()
-        return bit
-
-    def learn(self, slot: list[int], bit: int) -> None:
-        slot[0] += ((65535 if bit else 0) - slot[0]) * self.rate[slot[1]] >> 15
-        slot[1] = min(_SLOW, slot[1] + 1)
 
     def modelled(self, key: Key, bit: int) -> int:
         slot = self.slots[key]
@@ -73,45 +35,6 @@ class _Coder:
                 self.learn(slot, bit)
             node = node * 2 + bit
         return node - 64
-
-    def plains(self, count: int, bits: int) -> int:
-        """Code up to 64 raw bits, the lowest 32 first."""
-        whole = at = 0
-        while count > 0:
-            n = min(count, 32)
-            part = bits >> at & (1 << n) - 1
-            if self.encodes:
-                self.pool |= part << self.pooled
-                self.pooled += n
-                while self.pooled >= 8:
-                    self.plain.append(self.pool & 255)
-                    self.pool >>= 8
-                    self.pooled -= 8
-            else:
-                while self.pooled < n:
-                    if self.back > 0:
-                        self.back -= 1
-                        self.pool |= self.source[self.back] << self.pooled
-                    self.pooled += 8
-                part = self.pool & (1 << n) - 1
-                self.pool >>= n
-                self.pooled -= n
-            whole |= part << at
-            at += 32
-            count -= 32
-        return whole
-
-    def finish(self) -> bytes:
-        shift = 24
-        while True:
-            mask = (1 << shift) - 1
-            first = (self.low + mask) & ~mask
-            if first + mask < self.low + self.range:
-                break
-            shift -= 8
-        if self.pooled:
-            self.plains(8 - self.pooled, 0)
-        return (first >> shift).to_bytes(self.written + 4 - shift // 8, "big") + bytes(reversed(self.plain))
 
 
 def level_of(v: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,12 +16,25 @@ _MIN_BLOCK_SIDE = 4  # minimum side of a block in coefficients
 _MAX_BLOCKS = 8, 4  # maximum blocks per side in the finest and the second finest subbands; coarser subbands are one block
 
 
-def covariances(coefficients: Int32Array, levels: int) -> tuple[Float64Array, Float64Array]:
-    """Return the local covariances of wavelet coefficients, per block.
+class Local(NamedTuple):
+    """Local statistics of wavelet coefficients, per block; the rest of the covariances (m, K, K) would take hundreds of megabytes."""
 
-    coefficients: (h, w, K), in 256ths of a step. Returns covariances (m, K, K) in squared steps and the coefficients of each (m,).
+    variances: Float64Array
+    """(m, K)"""
+    leading: Float64Array
+    """(m, L, L), covariances of the first components."""
+    counts: Float64Array
+    """(m,), coefficients of each block."""
+
+
+def local(coefficients: Int32Array, levels: int, leading: int) -> Local:
+    """Return the local statistics of wavelet coefficients (h, w, K) in 256ths of a step, in squared steps.
+
+    leading: number of components whose covariances are returned, K at most.
     """
     height, width, count = coefficients.shape
+    if not count:
+        return Local(np.zeros((1, 0)), np.zeros((1, 0, 0)), np.ones(1))
     subbands = bands(height, width, levels)[0]
     blocks: dict[tuple[int, int, int], list[NDArray[np.float32]]] = {}
     for i, band in enumerate(subbands):
@@ -36,9 +51,15 @@ def covariances(coefficients: Int32Array, levels: int) -> tuple[Float64Array, Fl
             for column in range(side):
                 block = rows[:, band.width * column // side : band.width * (column + 1) // side].reshape(-1, count)
                 blocks.setdefault((min(from_finest, len(_MAX_BLOCKS)), row, column), []).append(block)
-    sums = [(sum(p.T @ p for p in parts), sum(map(len, parts))) for parts in blocks.values()]
-    nonempty = [(c, n) for c, n in sums if n]
-    return np.array([c / n for c, n in nonempty], np.float64).reshape(-1, count, count), np.array([n for _, n in nonempty], np.float64)
+    leading = min(leading, count)
+    nonempty = [parts for parts in blocks.values() if any(map(len, parts))]
+    result = Local(np.empty((len(nonempty), count)), np.empty((len(nonempty), leading, leading)), np.empty(len(nonempty)))
+    for i, parts in enumerate(nonempty):
+        samples_of_block = sum(map(len, parts))
+        products = np.asarray(sum(p.T @ p for p in parts) / samples_of_block)
+        result.variances[i], result.leading[i] = np.diagonal(products), products[:leading, :leading]
+        result.counts[i] = samples_of_block
+    return result
 
 
 def bits(variances: Float64Array, counts: Float64Array, steps: Float64Array) -> Float64Array:

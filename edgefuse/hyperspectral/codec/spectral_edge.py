@@ -40,8 +40,11 @@ def _check_target(target: Target, dtype: np.dtype[np.generic]) -> None:
     if target.relative_error is not None and dtype.name in tile.INTEGERS:
         raise InputError(f"relative_error is for floats and integers of 32 bits, and these are {dtype.name}; give max_error")
     target.check_ranges()
-    if target.max_error and dtype.name in tile.INTEGERS and (target.max_error > _MAX_COUNTS or target.max_error % 1):
-        raise InputError(f"max_error is {target.max_error}; give whole counts, {_MAX_COUNTS} at most")
+    if target.max_error and dtype.name in tile.INTEGERS:
+        if target.max_error % 1:
+            raise InputError(f"max_error is {target.max_error:g}, and the samples are {dtype.name}; give whole counts, such as 2")
+        if target.max_error > _MAX_COUNTS:
+            raise InputError(f"max_error is {target.max_error:g}, and the samples are {dtype.name}; give {_MAX_COUNTS} at most")
 
 
 def _squared_error(target: Target, dtype: np.dtype[np.generic]) -> float:

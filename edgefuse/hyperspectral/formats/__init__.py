@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,12 @@ from edgefuse import registry
 from edgefuse.errors import CubeError, SettingsError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource
+from edgefuse.util import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from edgefuse.hyperspectral.formats.hdf5_conventions import Order
 
 __all__ = [
     "FORMATS",
@@ -35,6 +39,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "hdf5": (".h5", ".hdf5", ".he5"),
     "netcdf": (".nc", ".nc4"),
 }
+_ARRAYS, _NAMED_AXES = ("npy", "npz", "mat"), ("hdf5", "netcdf")  # formats whose axes may be in any order
 _HEAD = 1024
 _SIGNATURES = (
     (b"EFZ\x1a", "efz"),
@@ -44,6 +49,9 @@ _SIGNATURES = (
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
+    (b"\0\0\0\x0cjP  ", "jpeg2000"),
+    (b"\xff\x4f\xff\x51", "jpeg2000"),
+    (b"<VRTDataset", "vrt"),
 )
 # of other formats, which no ENVI samples are called
 _OTHERS = {
@@ -73,19 +81,36 @@ def detect(path: Path) -> str | None:
     return "envi" if header_of(path) else None
 
 
-def open_cube(path: Path, dataset: str | None = None, header: Path | None = None) -> CubeSource:
+def open_cube(path: Path, dataset: str | None = None, header: Path | None = None, axes: Order | None = None) -> CubeSource:
     """Open a cube file, which slices like an array (H, W, B). Raises CubeError, MissingDependencyError.
 
-    dataset: name of the array in the file (.npz, .mat, HDF5). header: path of an ENVI header that is not beside its samples.
+    path: also a folder with one file a band (band_folder.py). dataset: name of the array in the file (.npz, .mat, HDF5), or side of the
+    pixels in a folder of bands. header: path of an ENVI header that is not beside its samples. axes: the cube's axis of each axis in the
+    file (axes.py), for NumPy, MATLAB, HDF5 and netCDF.
     """
-    form = "envi" if header else detect(path)
+    form = "bands" if os.path.isdir(path) else "envi" if header else detect(path)  # noqa: PTH112 (is_dir raises for some names)
     if form is None:
         with open(path, "rb") as f:
             if f.read(len(_CLASSIC)) == _CLASSIC:
                 raise CubeError(f"{path} is netCDF of the classic format, which is not read; convert it: nccopy -k nc4 OLD NEW")
         raise CubeError(f"{path} is not a cube in a supported format ({', '.join(FORMATS)}), and has no ENVI header beside it")
-    source: CubeSource = registry.get("edgefuse.cube_sources", form)(path, dataset, **({"header": header} if header else {}))
-    return source
+    more: dict[str, object] = {"header": header} if header else {}
+    if axes is not None and form not in (*_ARRAYS, *_NAMED_AXES):
+        raise CubeError(f"{path}: its format ({form}) says which axis the bands are; omit --axes")
+    if axes is not None and form in _NAMED_AXES:
+        more["axes"] = axes
+    reader = registry.get("edgefuse.cube_sources", form)
+    with heartbeat.opening(path):
+        source: CubeSource = reader(path, dataset, **more)
+    if axes is None or form in _NAMED_AXES:
+        return source
+    from edgefuse.hyperspectral.formats.axes import AxesSource
+
+    try:
+        return AxesSource(source, axes)
+    except BaseException:
+        source.close()
+        raise
 
 
 def by_name(name: str | Path) -> str:

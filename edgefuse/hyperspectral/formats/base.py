@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.util.files import appear, check_file, check_space, output_error
 from edgefuse.util.unfinished_files import part_of, remove_abandoned_once
@@ -37,6 +39,10 @@ class CubeSource(ABC):
     def masked(self) -> CubeSource:
         """Return the same file anew, with the band `likely_alpha` as a mask instead of a band."""
         raise NotImplementedError
+
+    def orthorectified(self) -> CubeSource:
+        """Return the cube on a map's grid, by the file's lookup table; closing it closes the file. Raises CubeError without one."""
+        raise CubeError(f"{self.path} has no table for orthorectification, as EMIT's granules have")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -99,6 +105,19 @@ class WrappedSource(CubeSource):
     @property
     def files(self) -> tuple[Path, ...]:
         return self._source.files
+
+
+class ReportingSource(WrappedSource):
+    """A cube that calls `report` after each read."""
+
+    def __init__(self, source: CubeSource, report: Callable[[], None]) -> None:
+        super().__init__(source)
+        self._report = report
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
+        samples = self._source.read(rows, columns, bands)
+        self._report()
+        return samples
 
 
 class CubeSink(ABC):

@@ -18,8 +18,12 @@ from edgefuse.hyperspectral.cube import PER_BAND, CubeInfo, as_nodata, finite
 from edgefuse.hyperspectral.formats import envi_map_info
 from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ, Layout
 from edgefuse.hyperspectral.wavelengths import converted, is_unknown, scale_of
+from edgefuse.util.printable import plain
 
-LARGEST = 1 << 23  # maximum bytes of a header
+# these limits keep the parsing of a header within 64 MB; 65535 bands with five values of 10 characters each take 3.3 MB
+LARGEST = 1 << 22  # maximum bytes of a header
+_MAX_SIGNS = {"\n": 1 << 19, "\r": 1 << 19, ",": 3 << 17, "=": 1 << 15}
+_MAX_NAME = 200  # characters of a field's name
 _MAX_SIDE = 1 << 31
 _MAX_BANDS = 65535  # maximum: metadata of each band is held in memory
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
@@ -40,6 +44,8 @@ class _Parsed(NamedTuple):
     """Names of fields that are there more than once."""
     unclosed: str = ""
     """Name of the field whose brace is never closed."""
+    nameless: tuple[str, ...] = ()
+    """Lines that are no fields: without "=", or without a name before it."""
 
 
 def _parsed(data: bytes) -> _Parsed:
@@ -49,6 +55,9 @@ def _parsed(data: bytes) -> _Parsed:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
+    for sign, most in _MAX_SIGNS.items():
+        if text.count(sign) > most:
+            raise CubeError(f"the header has more than {most} times {sign!r}")
     # not splitlines, which also splits at characters that a value may contain
     first, *lines = re.split("\r\n|\r|\n", text.replace("\0", ""))
     if first.strip().upper() != "ENVI":
@@ -66,11 +75,15 @@ def _fields(text: list[str], nested: bool) -> _Parsed:
     """Parse the lines after the first. nested: braces within braces belong to the value."""
     lines = iter(text)
     parsed = _Parsed({}, set())
+    nameless: list[str] = []
     for line in lines:
-        if line.lstrip().startswith(";") or "=" not in line:
+        if line.lstrip().startswith(";"):
             continue
         key, _, value = line.partition("=")
-        key, value = " ".join(key.lower().split()), value.strip()
+        key, value = " ".join(plain(key[: _MAX_NAME + 1]).lower().split()), value.strip()
+        if not key or len(key) > _MAX_NAME or "=" not in line:
+            nameless += [line] if line.strip() else []
+            continue
         if value.startswith("{"):
             parts: list[str] = []
             continuation: str | None = value
@@ -85,13 +98,15 @@ def _fields(text: list[str], nested: bool) -> _Parsed:
                 continuation = next(lines, None)
             if continuation is None:
                 return parsed._replace(unclosed=key)
-            value = "\n".join(parts)[1:].strip()
+            value = "\n".join(parts)[1:]
+        # so that it is read as it will be written
+        value = plain(value, keep_lines=True).strip()
         if key in parsed.fields:
             if key in _LAYOUT and parsed.fields[key].lower() != value.lower():
                 raise CubeError(f"{key} is there twice, as {parsed.fields[key][:40]!r} and {value[:40]!r}")
             parsed.repeated.add(key)
         parsed.fields[key] = value
-    return parsed
+    return parsed._replace(nameless=tuple(nameless))
 
 
 def _closing(line: str, opened: int, nested: bool) -> tuple[int | None, int]:
@@ -107,10 +122,12 @@ def _closing(line: str, opened: int, nested: bool) -> tuple[int | None, int]:
 
 def unkept(data: bytes, header: Mapping[str, str]) -> tuple[str, ...]:
     """Return the contents of a header or a sample file that are neither fields nor samples, as texts."""
-    lines = data.decode("latin-1").splitlines()
-    lost = ["comments in its header"] if any(line.lstrip().startswith(";") for line in lines) else []
-    if twice := sorted(_parsed(data).repeated):
+    lost = ["comments in its header"] if re.search(rb"(?:^|[\r\n])[ \t\f\v]*;", data) else []
+    parsed = _parsed(data)
+    if twice := sorted(parsed.repeated):
         lost.append(f"fields that its header has more than once: {', '.join(twice[:8])}")
+    if parsed.nameless:
+        lost.append(f"{len(parsed.nameless)} lines of its header that are no fields")
     if offset := _integer(header, "header offset", 0, 1 << 62, 0):
         lost.append(f"{offset} bytes before its samples")
     return tuple(lost)
@@ -165,7 +182,11 @@ def info(header: Mapping[str, str], lay: Layout) -> CubeInfo:
     scale = _unit(remaining, lay.shape[2])
     if scale is not None:
         take("wavelengths", "wavelength", lambda text: tuple(v * scale for v in _floats(text)))
-        take("fwhm", "fwhm", lambda text: tuple(v * scale for v in _floats(text)))
+        if "wavelength" not in remaining:
+            take("fwhm", "fwhm", lambda text: tuple(v * scale for v in _floats(text)))
+        elif "fwhm" in remaining:
+            # their unit is that of the text, and could be written only once
+            _logger.warning("ignoring 'fwhm' of an ENVI header beside wavelengths that are ignored")
         if "wavelengths" in known:
             remaining.pop("wavelength units", None)
     take("band_names", "band names", lambda text: tuple(name.strip() for name in text.split(",")))
@@ -174,9 +195,9 @@ def info(header: Mapping[str, str], lay: Layout) -> CubeInfo:
     take("offset", "data offset values", _floats)
     if "gain" not in known and (factor := remaining.get("reflectance scale factor")):
         # also stays in `metadata`, from which it is written back
-        try:
-            known["gain"] = finite((1 / float(factor),)) * lay.shape[2]
-        except (ValueError, ZeroDivisionError):
+        if (gain := _inverse(factor)) is not None:
+            known["gain"] = (gain,) * lay.shape[2]
+        else:
             _logger.warning("ignoring 'reflectance scale factor' of an ENVI header: %s", factor[:100])
     if "map info" in remaining:
         try:
@@ -184,6 +205,14 @@ def info(header: Mapping[str, str], lay: Layout) -> CubeInfo:
         except (ValueError, OverflowError) as e:
             _logger.warning("'map info' of an ENVI header gives no georeference: %s", str(e)[:100])
     return CubeInfo(lay.shape, lay.dtype, **known, metadata=remaining)
+
+
+def _inverse(factor: str) -> float | None:
+    """Return the gain of a `reflectance scale factor`; None if it is not a number that has one."""
+    try:
+        return finite((1 / float(factor),))[0]
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def _unit(header: Mapping[str, str], bands: int) -> float | None:
@@ -212,14 +241,14 @@ def text(cube: CubeInfo, interleave: str) -> str:
         "samples": width, "lines": height, "bands": bands, "header offset": 0, "file type": kind, "data type": number,
         "interleave": interleave, "byte order": int(sys.byteorder == "big"),
     }  # fmt: skip
-    extra = {k: v for k, v in cube.metadata.items() if _writable(k, v)}
+    extra = {k: _closed(v) for k, v in cube.metadata.items() if _writable(k)}
     lines = ["ENVI", *(f"{k} = {v}" for k, v in required.items())]
     if cube.wavelengths or cube.fwhm:
         lines.append("wavelength units = Nanometers")
         extra.pop("wavelength units", None)
     for key, values in (("wavelength", cube.wavelengths), ("fwhm", cube.fwhm), ("data offset values", cube.offset)):
         lines += _list(key, values)
-    if not (cube.gain and "reflectance scale factor" in extra):
+    if cube.gain and set(cube.gain) != {_inverse(extra.get("reflectance scale factor", ""))}:
         lines += _list("data gain values", cube.gain)
     if cube.band_names:
         lines += _list("band names", [re.sub(r"[,{}\s]+", " ", name).strip() for name in cube.band_names])
@@ -238,9 +267,14 @@ def text(cube: CubeInfo, interleave: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _writable(key: str, value: str) -> bool:
+def _writable(key: str) -> bool:
     plain = key == " ".join(key.lower().split()) and key not in _LAYOUT and key.isprintable() and not re.search(r"[=;{}]", key)
-    return plain and bool(key) and _balanced(value) and not value.startswith("{")
+    return plain and 0 < len(key) <= _MAX_NAME
+
+
+def _closed(value: str) -> str:
+    """Return a field's value; with parentheses for braces where braces would not end it where it ends."""
+    return value if _balanced(value) and not value.startswith("{") else value.translate(str.maketrans("{}", "()"))
 
 
 def _balanced(value: str) -> bool:

@@ -68,17 +68,19 @@ def _quiet(rasterio: Any) -> Iterator[None]:
 class TiffSource(CubeSource):
     """A GeoTIFF, or any TIFF that GDAL can read. Pages of one size and type are bands; masked pixels hold the no-data value."""
 
+    DRIVER, KIND = "GTiff", "GeoTIFF"  # GDAL's only driver that may open the file; its name in messages
+
     def __init__(self, path: Path, dataset: str | None = None, alpha: int = 0) -> None:
         """alpha: number of the band to use as alpha band if the file declares none; 0: none."""
         if dataset is not None:
-            raise CubeError(f"{path}: a GeoTIFF holds one cube; omit --dataset")
+            raise CubeError(f"{path}: a {self.KIND} holds one cube; omit --dataset")
         self._rasterio = library()
         self.path = path
         self._xml, self._header = enmap.metadata_of(path), geotiff_sidecars.header_of(path)
-        pages = tiff_pages.pages(path)
+        pages = self._pages()
         try:
             with _quiet(self._rasterio):
-                self._bands = TiffBands(self._rasterio, path, pages, alpha)
+                self._bands = TiffBands(self._rasterio, path, pages, alpha, self.DRIVER)
                 self.likely_alpha = self._bands.likely_alpha
                 self.info = self._read_info()
                 self._missing = self._bands.missing(self.info)
@@ -88,12 +90,15 @@ class TiffSource(CubeSource):
                 self.unkept = (*unkept(self._bands, pages, self._missing), *self._of_envi_domain(), *self._of_beside())
         except SystemError:
             # of rasterio before 1.4, which does not go on after such a message
-            raise CubeError(f"{path} is not a readable GeoTIFF (GDAL's message quotes bytes that are no text)") from None
+            raise CubeError(f"{path} is not a readable {self.KIND} (GDAL's message quotes bytes that are no text)") from None
         except (self._rasterio.errors.RasterioError, ValueError, OSError) as e:
-            raise CubeError(f"{path} is not a readable GeoTIFF ({str(e)[:160]})") from None
+            raise CubeError(f"{path} is not a readable {self.KIND} ({str(e)[:160]})") from None
 
     def masked(self) -> TiffSource:
-        return TiffSource(self.path, alpha=self.likely_alpha)
+        return type(self)(self.path, alpha=self.likely_alpha)
+
+    def _pages(self) -> list[tiff_pages.Page]:
+        return tiff_pages.pages(self.path)
 
     @property
     def form(self) -> str:

@@ -64,14 +64,14 @@ class BandDescription:
 class TiffBands:
     """Bands of a TIFF file in the order of its pages. first: rasterio's dataset of the first page; descriptions: one of each band."""
 
-    def __init__(self, rasterio: Any, path: Path, pages: list[Page], alpha: int = 0) -> None:
-        """alpha: number of the band to use as alpha band if the file declares none; 0: none.
+    def __init__(self, rasterio: Any, path: Path, pages: list[Page], alpha: int = 0, driver: str = "GTiff") -> None:
+        """alpha: number of the band to use as alpha band if the file declares none; 0: none. driver: of GDAL, the only one that is tried.
 
         Raises CubeError for bands of several types, rasterio's errors for other faults.
         """
         self._rasterio, self._path = rasterio, path
         # allow no other driver: a hostile .tif may be a GDAL dataset description that refers to URLs
-        self.first = _checked(path, rasterio.open(os.fspath(path), driver="GTiff"))
+        self.first = _checked(path, rasterio.open(os.fspath(path), driver=driver))
         self._open: OrderedDict[int, Any] = OrderedDict()
         if len(set(self.first.dtypes)) != 1:
             raise CubeError(f"{path}: its bands have several types ({', '.join(sorted(set(self.first.dtypes)))}); convert them to one")

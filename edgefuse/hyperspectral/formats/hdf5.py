@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError, MissingDependencyError
 from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import KINDS, CubeInfo
-from edgefuse.hyperspectral.formats import hdf5_conventions
+from edgefuse.hyperspectral.formats import hdf5_conventions, orthorectified
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 from edgefuse.hyperspectral.formats.hdf5_checks import Checked
 
@@ -115,18 +115,20 @@ def meaning(path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], text:
 class Hdf5Source(CubeSource):
     """A cube in an HDF5 file: a dataset or a PRISMA product."""
 
-    def __init__(self, path: Path, dataset: str | None = None) -> None:
+    def __init__(self, path: Path, dataset: str | None = None, axes: hdf5_conventions.Order | None = None) -> None:
+        """axes: the cube's axis of each axis of the dataset; None: as the file says."""
         from edgefuse.hyperspectral.formats import prisma
 
         self.path, self._file = path, opened(path)
+        self._described: hdf5_conventions.Meaning | None = None
         self._parts: list[tuple[Checked, tuple[int, int, int], list[int]]]
         try:
-            if dataset is None and (product := prisma.read(path, self._file)):
+            if dataset is None and axes is None and (product := prisma.read(path, self._file)):
                 self._name, self.info = product.name, product.info
                 self._parts = [(Checked(path, data), order, numbers) for data, order, numbers in product.parts]
                 self.unkept = unkept(self._file, [data.name.strip("/") for data, _, _ in product.parts])
             else:
-                self._open(choose(path, cubes(self._file), dataset))
+                self._open(choose(path, cubes(self._file), dataset), axes)
             if self._file.userblock_size:
                 self.unkept = (*self.unkept, f"{self._file.userblock_size} bytes before its HDF5 data")
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as e:
@@ -136,16 +138,28 @@ class Hdf5Source(CubeSource):
             self.close()
             raise
 
-    def _open(self, selected: Any) -> None:
+    def _open(self, selected: Any, axes: hdf5_conventions.Order | None) -> None:
         """Describe the dataset that is read."""
         checked = Checked(self.path, selected)
-        described = hdf5_conventions.read(self.path, self._file, selected)
+        described = hdf5_conventions.read(self.path, self._file, selected, axes)
         text = selected.attrs.get("info")
         self.info = meaning(self.path, described.info.shape, described.info.dtype, text) if isinstance(text, str) else described.info
         self._name = "netCDF" if "_NCProperties" in self._file.attrs or self.path.suffix.lower() in (".nc", ".nc4") else "HDF5"
         self._parts = [(checked, described.order, list(range(described.info.shape[2])))]
-        known = _OWN_ATTRIBUTES if described.attributes is None else described.attributes
-        self.unkept = unkept(self._file, [selected.name.strip("/")], described.variables, known)
+        self._described = described
+        self.unkept = self._unkept()
+
+    def _unkept(self, variables: Collection[str] = (), attributes: Collection[str] = ()) -> tuple[str, ...]:
+        """Describe what is not read of the file; variables, attributes: names that are, besides those of the metadata."""
+        described = self._described
+        names = [part.dataset.name.strip("/") for part, _, _ in self._parts]
+        known = _OWN_ATTRIBUTES if described is None or described.attributes is None else described.attributes
+        return unkept(self._file, names, {*(described.variables if described else ()), *variables}, {*known, *attributes})
+
+    def orthorectified(self) -> CubeSource:
+        table = orthorectified.LookupTable(self.path, self._file)
+        place = orthorectified.PLACE if table.georeference else ()
+        return orthorectified.OrthorectifiedSource(self, table, self._unkept(orthorectified.TABLES, place))
 
     @property
     def form(self) -> str:

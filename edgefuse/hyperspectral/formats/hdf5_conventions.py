@@ -56,11 +56,14 @@ class Meaning:
     attributes: set[str] | None = None
 
 
-def read(path: Path, file: Any, dataset: Any) -> Meaning:
-    """Read the metadata of a dataset with three axes. Raises CubeError, and h5py's errors for a damaged file."""
+def read(path: Path, file: Any, dataset: Any, axes: Order | None = None) -> Meaning:
+    """Read the metadata of a dataset with three axes. Raises CubeError, and h5py's errors for a damaged file.
+
+    axes: the cube's axis of each axis in the file; None: as the file says.
+    """
     names = _axis_names(dataset)
     vectors = Vectors(path, file)
-    order = _order(path, dataset, names, vectors)
+    order = axes or _order(path, dataset, names, vectors)
     shape = tuple(dataset.shape[order.index(axis)] for axis in (ROWS, COLUMNS, BANDS))
     dtype = unsigned(dataset)
     meaning = Meaning(order, CubeInfo((shape[0], shape[1], shape[2]), dtype))

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import tempfile
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -33,12 +34,7 @@ def npy_layout(file: IO[bytes], name: object) -> Layout:
     # NumPy reads as much as a header claims to have before it looks at it, up to 4 GB that a .npz may hold in a few megabytes
     head = io.BytesIO(file.read(_MAX_HEAD))
     try:
-        version = npy.read_magic(head)
-        if version not in ((1, 0), (2, 0), (3, 0)):
-            raise ValueError(f"version {version}")
-        # version 3 differs from 2 only in the encoding of field names, which a cube lacks
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(head)
+        shape, fortran, dtype = _array_header(head)
         if len(shape) == 2:
             shape = (*shape, 1)
         height, width, bands = shape
@@ -48,6 +44,20 @@ def npy_layout(file: IO[bytes], name: object) -> Layout:
     except Exception as e:  # NumPy does not document its errors for hostile headers
         raise CubeError(f"{name} is not a NumPy file with a cube ({str(e)[:120]})") from None
     return Layout((height, width, bands), dtype, FORTRAN if fortran else BIP, head.tell())
+
+
+def _array_header(head: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read a .npy header: shape, whether in Fortran's order, dtype. Raises whatever NumPy raises for a hostile one."""
+    version = npy.read_magic(head)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"version {version}")
+    # version 3 differs from 2 only in the encoding of field names, which a cube lacks
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    with warnings.catch_warnings():
+        # NumPy parses the header as Python, which warns of what a stranger wrote, and of headers that Python 2 wrote
+        warnings.simplefilter("ignore")
+        shape, fortran, dtype = read(head)
+    return shape, fortran, dtype
 
 
 def npy_head(info: CubeInfo) -> bytes:
@@ -187,8 +197,7 @@ class NpzSource(FlatSource):
         with archive.open(members["info"]) as f:
             data = io.BytesIO(f.read())
         try:
-            version = npy.read_magic(data)
-            shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(data)
+            shape, _, dtype = _array_header(data)
         except Exception as e:  # NumPy does not document its errors for hostile headers
             raise ValueError(f"array 'info': {e}") from None
         text = data.read()

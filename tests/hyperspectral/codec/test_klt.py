@@ -8,7 +8,7 @@ import pytest
 from edgefuse.hyperspectral.codec import entropy_coder, entropy_tables, klt, rate_model, wavelet
 from edgefuse.hyperspectral.codec.lossy import Analysis
 from edgefuse.util.arrays import Float64Array
-from tests.hyperspectral.cubes import mixed
+from tests.hyperspectral.cubes import mixed, scene
 
 
 def cost(covariances: Float64Array, turn: Float64Array) -> float:
@@ -50,3 +50,36 @@ def test_components_that_are_worth_nothing_are_left_out() -> None:
     few, many = analysis.at(60.0), analysis.at(1.0)
     assert 1 <= len(few.basis.numbers) < 10 < len(many.basis.numbers) <= 30
     assert (rate_model.worth(np.array([[0.01, 0.05], [0.02, 9.0]]), np.array([50.0, 50.0])) > 1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 39])
+def test_few_pixels_have_the_principal_components_of_their_covariance(count: int) -> None:
+    pixels = np.random.default_rng(count).normal(0, 1, (count, 40)) @ np.diag(np.linspace(9, 1, 40))
+    mean, variances, vectors = klt.principal(pixels)
+    covariance = np.cov(pixels.T, bias=True)
+    assert len(variances) == 40
+    assert vectors.shape == (40, count - 1)  # the mean takes one dimension
+    np.testing.assert_allclose(variances, np.linalg.eigvalsh(covariance)[::-1].clip(0), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose((vectors * variances[: count - 1]) @ vectors.T, covariance, atol=1e-4)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(count - 1), atol=1e-9)
+    np.testing.assert_allclose(mean, pixels.mean(0), rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_first_components_have_local_covariances() -> None:
+    coefficients = np.random.default_rng(0).integers(-9999, 9999, (16, 12, 7)).astype(np.int32)
+    every, few = rate_model.local(coefficients, 2, 7), rate_model.local(coefficients, 2, 3)
+    assert few.leading.shape == (len(few.counts), 3, 3)
+    assert np.array_equal(few.leading, every.leading[:, :3, :3])
+    assert np.array_equal(few.variances, np.einsum("mkk->mk", every.leading))
+    assert few.counts.sum() == 16 * 12
+    assert rate_model.local(coefficients[..., :0], 2, 3).variances.shape == (1, 0)
+
+
+def test_a_rate_is_used_where_vectors_take_most_of_it() -> None:
+    """With as many bands as pixels the vectors of a step that seems right exceed the size; a coarser one is searched for."""
+    cube = scene((12, 12, 300)).astype(np.int32)
+    analysis = Analysis(cube.reshape(-1, 300), 12, 12)
+    size = cube.size // 8
+    encoded = analysis.within(size)
+    assert size * 0.5 <= len(encoded.to_bytes()) <= size
+    assert analysis.error(encoded) < 50  # the noise has a variance of 25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgefuse.util import compiled
 from tests.hyperspectral.cubes import mixed
 
 SHAPE = (64, 64, 24)
+SHARED = Path(__file__).resolve().parents[4] / "shared/data/hsi"
 OUTLIERS = {
     "hot": (np.uint16, lambda x: x.__setitem__((40, 40, 10), 65535)),
     "some hot": (np.int16, lambda x: x.__setitem__(((3, 9, 30, 31, 50), (60, 2, 41, 41, 17), (5, 6, 5, 9, 5)), 32767)),
@@ -85,13 +87,14 @@ def scenes() -> dict[str, Any]:
             "noise": mixed((32, 32, 8), noise=900.0)}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", scenes())
-def test_more_rate_never_costs_quality(name: str) -> None:
-    cube = scenes()[name]
+RATES = (0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64)
+
+
+def check_more_rate_never_costs_quality(cube: Any) -> None:
     # where lossless fits, lossless it is; a lossy code may happen to be exact, and a little smaller
     fits = len(spectral_edge.encode(cube, max_error=0)) if cube.dtype.kind in "iu" and cube.dtype.itemsize <= 2 else np.inf
     before = np.inf
-    for rate in (0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64):
+    for rate in RATES:
         if rate < 0.5 and cube.size < 20000:
             continue
         data = spectral_edge.encode(cube, bpppc=float(rate))
@@ -101,6 +104,20 @@ def test_more_rate_never_costs_quality(name: str) -> None:
         assert now == 0 or 8 * fits > rate * cube.size, rate
         before = now
     assert before == 0
+
+
+@pytest.mark.parametrize("name", scenes())
+def test_more_rate_never_costs_quality(name: str) -> None:
+    check_more_rate_never_costs_quality(scenes()[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(SHARED.glob("*.npz")) or [None], ids=lambda path: path.stem if path else "none")
+def test_more_rate_never_costs_quality_of_real_scenes(path: Path | None) -> None:
+    if path is None:
+        pytest.skip("../shared/data/hsi is not here")
+    with np.load(path) as file:
+        check_more_rate_never_costs_quality(np.ascontiguousarray(file["cube"]))
 
 
 def test_a_mask_that_bands_share_is_coded_once() -> None:

@@ -105,9 +105,12 @@ def sidecar(path: Path) -> None:
     path.with_name(path.name + ".json").write_text('{"x":[' + ",".join(["{}"] * 5_000_000) + "]}")
 
 
-def envi(path: Path) -> None:
+def envi(path: Path, header: bytes = b"ENVI\n" + b"\n" * (1 << 24)) -> None:
     path.write_bytes(bytes(24))
-    path.with_name(path.name + ".hdr").write_bytes(b"ENVI\n" + b"\n" * (1 << 24))
+    path.with_name(path.name + ".hdr").write_bytes(header)
+
+
+_ENVI = b"ENVI\nsamples = 3\nlines = 4\nbands = 1\ndata type = 12\ninterleave = bsq\n"
 
 
 BOMBS: dict[str, tuple[str, Callable[[Path], None]]] = {
@@ -125,6 +128,9 @@ BOMBS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "NPZ header": ("a.npz", npz_head),
     "NPY metadata": ("a.npy", sidecar),
     "ENVI header": ("a.img", envi),
+    "ENVI header of lines": ("a.img", lambda path: envi(path, _ENVI + b"some\n" * 800_000)),
+    "ENVI header of fields": ("a.img", lambda path: envi(path, _ENVI + b"".join(b"%d = 1\n" % k for k in range(300_000)))),
+    "ENVI header of values": ("a.img", lambda path: envi(path, _ENVI + b"wavelength = {" + b"1," * 2_000_000 + b"}\n")),
 }
 
 

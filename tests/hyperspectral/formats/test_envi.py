@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats import create_cube, envi_header, envi_map_info, open_cube
 from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ
 from tests.hyperspectral.cubes import described, samples
-from tests.hyperspectral.mutate import HEADER, mutations, survive
+from tests.hyperspectral.mutate import HEADER, check_header, hostile_header, mutations, survive
 
 SHAPE = (4, 3, 5)  # rows, columns, bands
 PLAIN = "ENVI\nsamples = 3\nlines = 4\nbands = 5\ndata type = 12\ninterleave = bsq\n"
@@ -211,3 +212,94 @@ def test_a_cube_that_shrinks_while_it_is_read_is_told(tmp_path: Path) -> None:
 
 def test_mutated_headers_are_read_or_told() -> None:
     survive(mutations(HEADER, 3000, seed=1))
+
+
+def written(header: str) -> tuple[CubeInfo, CubeInfo, str]:
+    """Return the metadata of a header, those of the header that is written from them, and that header's text."""
+    found = envi_header.fields(header.encode())
+    info = envi_header.info(found, envi_header.layout(found))
+    text = envi_header.text(info, "bsq")
+    again = envi_header.fields(text.encode())
+    return info, envi_header.info(again, envi_header.layout(again)), text
+
+
+@pytest.mark.parametrize("factor", ["10000", "0", "-inf", "7_0"])
+def test_a_gain_is_written_beside_a_factor_that_says_another(factor: str) -> None:
+    gain = (0.5, 0.25, 0.5, 0.5, 0.5)
+    info, again, text = written(f"{PLAIN}data gain values = {{0.5, 0.25, 0.5, 0.5, 0.5}}\nreflectance scale factor = {factor}\n")
+    assert info.gain == again.gain == gain
+    assert f"reflectance scale factor = {factor}" in text
+
+
+def test_a_factor_is_written_as_it_is() -> None:
+    info, again, text = written(PLAIN + "reflectance scale factor = 10000\n")
+    assert info.gain == again.gain == (1e-4,) * 5
+    assert "data gain values" not in text
+
+
+def test_the_unit_of_wavelengths_that_stay_as_text_stays(caplog: pytest.LogCaptureFixture) -> None:
+    """FWHM in nanometres beside wavelengths in micrometres would be read a thousand times too large."""
+    info, again, text = written(
+        PLAIN + "wavelength units = Micrometers\nwavelength = {0.4, 0.5, 0.6, 0.7}\nfwhm = {0.01, 0.01, 0.01, 0.01, 0.01}\n"
+    )
+    assert "4 values for 5 bands" in caplog.text
+    assert (info.wavelengths, info.fwhm) == (again.wavelengths, again.fwhm) == (None, None)
+    assert "wavelength units = Micrometers" in text
+    assert "fwhm = {0.01, 0.01, 0.01, 0.01, 0.01}" in text
+
+
+@pytest.mark.parametrize(("unit", "kept"), [("{{a}, {b}}", "(a), (b)"), ("a}", "a)"), ("{a {b} c}", "a {b} c")])
+def test_a_value_with_braces_is_kept(unit: str, kept: str) -> None:
+    """Without their unit, the wavelengths would be read as nanometres."""
+    info, again, _ = written(f"{PLAIN}wavelength units = {unit}\nwavelength = {{1, 2, 3, 4, 5}}\n")
+    assert info.wavelengths is again.wavelengths is None
+    assert again.metadata["wavelength units"] == kept
+    assert again.metadata["wavelength"] == "1, 2, 3, 4, 5"
+
+
+def test_control_characters_are_blanks_before_a_value_is_read() -> None:
+    """Otherwise a list that is no number would become one when it is written."""
+    info, again, _ = written(PLAIN + "fwhm = {\x0110, 10, 10, 10, 10}\nsome\x01 name = a\x02 b\n")
+    assert info.fwhm == again.fwhm == (10.0,) * 5
+    assert info.metadata["some name"] == again.metadata["some name"] == "a  b"
+
+
+def test_lines_that_are_no_fields_are_named() -> None:
+    header = (PLAIN + "= 5\nsome words\n\n  \nsensor type = x\n").encode()
+    found = envi_header.fields(header)
+    assert "" not in found
+    assert found["sensor type"] == "x"
+    assert envi_header.unkept(header, found) == ("2 lines of its header that are no fields",)
+    assert envi_header.unkept(b"ENVI\n \t; comment\n", {}) == ("comments in its header",)
+
+
+@pytest.mark.parametrize(
+    "more", [b"\n" * 600_000, b"\r\n" * 600_000, b"x = {" + b"1," * 600_000 + b"}", b"a = 1\n" * 40_000, b"x = " + b" " * (1 << 22)]
+)
+def test_a_header_of_too_many_parts_is_refused(more: bytes) -> None:
+    with pytest.raises(CubeError, match=r"the header has (more than \d+ times '|\d+ bytes; the maximum is 4194304)"):
+        envi_header.fields(PLAIN.encode() + more)
+
+
+def test_a_header_of_the_most_bands_is_read() -> None:
+    """One value a line, as some programs write them."""
+    bands = 65535
+    lists = {"wavelength": "0.400123", "fwhm": "0.010012", "band names": "Band of an imager", "data gain values": "1.0e-4"}
+    text = PLAIN.replace("= 5", f"= {bands}") + "".join(
+        f"{name} = {{\n" + ",\n".join([value] * bands) + "}\n" for name, value in lists.items()
+    )
+    found = envi_header.fields(text.encode())
+    info = envi_header.info(found, envi_header.layout(found))
+    assert info.wavelengths == (pytest.approx(400.123),) * bands
+    assert info.gain == (1e-4,) * bands
+
+
+def test_made_headers_mean_the_same_when_they_are_written() -> None:
+    accepted = 0
+    for seed in range(400):
+        try:
+            check_header(hostile_header(random.Random(seed)))
+            accepted += 1
+        except CubeError:
+            pass
+    assert 100 < accepted < 350

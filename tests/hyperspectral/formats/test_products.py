@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -181,6 +182,25 @@ def test_npy_of_either_order_and_of_no_numbers(tmp_path: Path) -> None:
         np.save(tmp_path / "b.npy", bad, allow_pickle=True)
         with pytest.raises(CubeError, match=r"b\.npy"):
             open_cube(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize(
+    ("shape", "accepted"), [("(5L, 4L, 3L)", True), ("(5, 4, 3or 1)", False), ("(5, 4, 0x3in x)", False), ("'\\d'", False)]
+)
+def test_no_warning_of_how_a_npy_header_was_written(tmp_path: Path, shape: str, accepted: bool) -> None:
+    """NumPy parses it as Python, and warns of Python 2."""
+    cube = samples((5, 4, 3), "<i4")
+    head = f"\x93NUMPY\x01\0v\0{{'descr': '<i4', 'fortran_order': False, 'shape': {shape}, }}".ljust(127) + "\n"
+    (tmp_path / "a.npy").write_bytes(head.encode("latin-1") + cube.tobytes())
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        if accepted:
+            with open_cube(tmp_path / "a.npy") as source:
+                assert np.array_equal(source[:], cube)
+        else:
+            with pytest.raises(CubeError, match=r"a\.npy is not a NumPy file with a cube"):
+                open_cube(tmp_path / "a.npy")
+    assert not shown
 
 
 def test_a_lie_beside_a_cube_is_told(tmp_path: Path) -> None:
