@@ -144,8 +144,9 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
     from edgefuse.run.session import RunSession, model_facts
     from edgefuse.run.systemd import Heartbeat, notify, stop_on_signals
     from edgefuse.telemetry.report import as_text
-    from edgefuse.util.memory import release_unused
+    from edgefuse.util.memory import release_unused, share_heap
 
+    share_heap()
     telemetry_lines = given.tables.get("telemetry")
     # with --telemetry - standard output has only the lines
     out = sys.stderr if telemetry_lines and telemetry_lines.file == "-" else sys.stdout

@@ -33,6 +33,7 @@ _JUMP_NS = 10_000_000_000  # a larger gap starts a new video
 _BACKWARD_NS = 1_000_000_000  # a larger step back starts a new video; a smaller one is jitter
 _MIN_STEP_NS = 1_000_000
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 2.0  # with a trial of the encoder and its first output, back within five seconds
+_CHEAP_RETRY_S = 0.5  # where FFmpeg could not even be started
 _RETRY_ENCODERS = 3  # failures in a row after which the encoders are tried again: a driver may have stopped working
 _FINISH_S, _FINISH_MOST_S = 4.0, 12.0  # seconds for FFmpeg to finish a video, but the last: without progress, and in all
 _STEADY_S = 4.0  # seconds of frames without a failure after which the trouble is over
@@ -135,10 +136,10 @@ class EncoderThread:
             try:
                 self._step(frame)
             except EdgeFuseError as e:
-                self._failed(str(e), frame is not None)
+                self._failed(str(e), frame is not None, isinstance(e, encoders.NotStartedError))
             except Exception as e:  # whatever the error, FFmpeg is started anew
                 self._faults.note(e)
-                self._failed(f"{type(e).__name__}: {e}", frame is not None)
+                self._failed(f"{type(e).__name__}: {e}", frame is not None, isinstance(e, MemoryError))
             del frame
         self._finish()
 
@@ -203,12 +204,13 @@ class EncoderThread:
             self._report_error(f"FFmpeg {e}")
         self._count_lost()
 
-    def _failed(self, why: str, with_frame: bool) -> None:
-        """Schedule a retry with exponential back-off."""
+    def _failed(self, why: str, with_frame: bool, soon: bool) -> None:
+        """Schedule a retry with exponential back-off. soon: but in half a second at most, because the attempt costs little."""
         process, self._process, self.pid = self._process, None, None
         self._failures += 1
         self.restarts += process is not None
-        self._retry_at = time.monotonic() + self._backoff.next_wait_s()
+        wait_s = self._backoff.next_wait_s()
+        self._retry_at = time.monotonic() + (min(wait_s, _CHEAP_RETRY_S) if soon else wait_s)
         if self._failures % _RETRY_ENCODERS == 0:
             encoders.forget_results()
         if process:

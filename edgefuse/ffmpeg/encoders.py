@@ -21,6 +21,10 @@ _WORKED: set[tuple[str, tuple[int, int]]] = set()
 _FAILED_UNTIL: dict[tuple[str, tuple[int, int]], float] = {}
 
 
+class NotStartedError(InputError):
+    """The system gave no process, descriptor or memory for FFmpeg: nothing ran, so trying again soon costs little."""
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """An FFmpeg encoder, by its FFmpeg name."""
@@ -90,5 +94,5 @@ def _works(name: str, size: tuple[int, int]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     except OSError as e:
-        raise InputError(f"{command[0]} can't be started: {e.strerror}") from None
+        raise NotStartedError(f"{command[0]} can't be started: {e.strerror}") from None
     return done.returncode == 0

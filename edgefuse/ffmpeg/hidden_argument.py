@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from edgefuse.errors import InputError
+from edgefuse.ffmpeg.encoders import NotStartedError
 from edgefuse.util import compiled
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _replaces(program: str) -> bool:
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as e:
         # for lack of processes, say; it is tried again
-        raise InputError(f"{program} can't be started: {e.strerror if isinstance(e, OSError) else 'no answer'}") from None
+        raise NotStartedError(f"{program} can't be started: {e.strerror if isinstance(e, OSError) else 'no answer'}") from None
     if done.returncode < 0 or done.returncode == 127:
         raise InputError(f"{program} can't be started: its trial ended with {done.returncode}")
     return done.returncode == 0

@@ -13,6 +13,7 @@ from typing import IO
 import psutil
 
 from edgefuse.errors import EdgeFuseError
+from edgefuse.ffmpeg.encoders import NotStartedError
 from edgefuse.ffmpeg.hidden_argument import without_hidden
 from edgefuse.util.uri import safe
 
@@ -23,6 +24,10 @@ _STDERR_BYTES = 2000  # bytes of standard error that are kept
 
 class FFmpegError(EdgeFuseError):
     """The process ended, or accepts no more input."""
+
+
+class FFmpegNotStartedError(FFmpegError, NotStartedError):
+    """The process could not be started."""
 
 
 class FFmpegProcess:
@@ -40,7 +45,7 @@ class FFmpegProcess:
                 shown, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True, env=environment
             )
         except OSError as e:
-            raise FFmpegError(f"{command[0]} can't be started: {e.strerror}") from None
+            raise FFmpegNotStartedError(f"{command[0]} can't be started: {e.strerror}") from None
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICE)
         self._in, self._out, self._err = (f for f in (self._process.stdin, self._process.stdout, self._process.stderr) if f)
@@ -54,7 +59,7 @@ class FFmpegProcess:
         except OSError as e:
             # no descriptor for the selector, say: leave no process behind
             self.kill()
-            raise FFmpegError(f"can't be watched: {e.strerror}") from None
+            raise FFmpegNotStartedError(f"can't be watched: {e.strerror}") from None
 
     @property
     def pid(self) -> int:

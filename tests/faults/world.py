@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import psutil
 
 from tests.faults.around import Around
 from tests.support.processes import killed
@@ -110,8 +111,8 @@ class World:
         return False
 
     def _hear(self, word: str, within_s: float) -> None:
-        deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline:
+        begin, waited = time.monotonic(), self._waited_ns()
+        while time.monotonic() - begin - self._delay_s(waited) < within_s:
             self.alive()
             if self.heard(word):
                 return
@@ -218,8 +219,7 @@ class World:
             left = [k for k in left if grow[k]() <= before[k]]
             took = time.monotonic() - begin
             if not left or took > within_s:
-                now = self._waited_ns()
-                took -= max((ns - waited.get(thread, 0) for thread, ns in now.items()), default=0) / 1e9
+                took -= self._delay_s(waited)
                 if not left:
                     return took
             if took > within_s:
@@ -227,12 +227,21 @@ class World:
                 raise Broken(f"no recovery within {within_s:g} s: {still}\n{self.log_tail()}")
             time.sleep(0.02)
 
+    def _delay_s(self, since: dict[str, int]) -> float:
+        """Return for how many seconds the most delayed thread was ready and waited for a processor, since `_waited_ns` gave `since`."""
+        return max((ns - since.get(thread, 0) for thread, ns in self._waited_ns().items()), default=0) / 1e9
+
     def _waited_ns(self) -> dict[str, int]:
-        """Return, for each thread of the process, how long it was ready to run and waited for a processor, where the kernel tells."""
-        waited = {}
-        for path in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat") if self.process else ():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                waited[path.parent.name] = int(path.read_text().split()[1])
+        """Return, for each thread of the process and its children, how long it was ready to run and waited for a processor, where the
+        kernel tells."""
+        waited: dict[str, int] = {}
+        if self.process is None:
+            return waited
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in (self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children())):
+                for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
+                    with contextlib.suppress(OSError, IndexError, ValueError):
+                        waited[path.parent.name] = int(path.read_text().split()[1])
         return waited
 
     def log_tail(self, lines: int = 15) -> str:

@@ -222,3 +222,34 @@ def test_encoding_is_back_after_a_moment_without_resources(
 def test_the_wait_for_the_next_attempt_leaves_time_to_be_back_within_five_seconds() -> None:
     # the trial of an encoder and FFmpeg's first fragment take up to two seconds
     assert encoder_thread._LAST_RETRY_S <= 2.0
+
+
+@pytest.mark.parametrize(("error", "code", "most_s"), [("Popen", errno.EMFILE, 0.5), ("died", 0, 2.0)])
+def test_what_could_not_be_started_is_tried_again_soon(
+    job: ToFiles, monkeypatch: pytest.MonkeyPatch, error: str, code: int, most_s: float
+) -> None:
+    """However long the lack lasted; a server that is gone is asked less and less often, because FFmpeg's start costs much."""
+
+    def fails(*_: object, **__: object) -> None:
+        if code:
+            raise OSError(code, os.strerror(code))
+        raise encoder_thread.EdgeFuseError("the server is gone")
+
+    if error == "Popen":
+        monkeypatch.setattr("edgefuse.ffmpeg.encoders.subprocess.run", fails)
+        encoders.forget_results()
+    else:
+        monkeypatch.setattr(encoder_thread.encoders, "choose", fails)
+    now = [100.0]
+    monkeypatch.setattr(encoder_thread.time, "monotonic", lambda: now[0])
+    pump = EncoderThread("test", job, 10.0)
+    waits = []
+    for k in range(6):
+        try:
+            pump._step((np.zeros((8, 8), np.uint8), k * 10**8))
+        except encoder_thread.EdgeFuseError as e:
+            pump._failed(str(e), True, isinstance(e, encoders.NotStartedError))
+        waits.append(pump._retry_at - now[0])
+        now[0] = pump._retry_at
+    assert waits[-1] == pytest.approx(most_s)
+    assert pump.lost == 6
