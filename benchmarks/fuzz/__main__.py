@@ -38,7 +38,7 @@ def fuzz(target: str, inputs: int, first: int, folder: Path, until: float = 0.0,
     tree = counts.tree() if record else ""
 
     def note() -> None:
-        if record:
+        if record and done:
             sanitizers = "address+undefined" if target in _COMPILED else "none"
             counts.note(counts.Run(target, first, done, tally.findings, sanitizers, tree, counts.today()), record)
 

@@ -254,7 +254,7 @@ def text(cube: CubeInfo, interleave: str) -> str:
         lines += _list("band names", [re.sub(r"[,{}\s]+", " ", name).strip() for name in cube.band_names])
     if cube.nodata is not None:
         lines.append(f"data ignore value = {cube.nodata!r}")
-    if cube.georeference and not envi_map_info.matches(extra, cube.georeference):
+    if cube.georeference and not envi_map_info.matches(cube.metadata, cube.georeference):
         lines += envi_map_info.lines(cube.georeference)
         for key in envi_map_info.KEYS:
             extra.pop(key, None)

@@ -257,6 +257,13 @@ def test_a_value_with_braces_is_kept(unit: str, kept: str) -> None:
     assert again.metadata["wavelength"] == "1, 2, 3, 4, 5"
 
 
+def test_a_coordinate_system_with_braces_keeps_the_grid() -> None:
+    """Seed 35839 of the fuzz tests: without a system, such a grid counts pixels and lies nowhere."""
+    info, again, _ = written(PLAIN + "map info = {Arbitrary, 1, 1, 0, 0, 1, 1}\ncoordinate system string = {{a}, {b}}\n")
+    assert info.georeference is not None
+    assert again.georeference == Georeference(info.georeference.transform, "(a), (b)")
+
+
 def test_control_characters_are_blanks_before_a_value_is_read() -> None:
     """Otherwise a list that is no number would become one when it is written."""
     info, again, _ = written(PLAIN + "fwhm = {\x0110, 10, 10, 10, 10}\nsome\x01 name = a\x02 b\n")
