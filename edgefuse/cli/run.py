@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import Field, fields
 from pathlib import Path
@@ -25,6 +25,7 @@ from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
     from edgefuse.fusion.fuser import Fuser
+    from edgefuse.run.session import RunSession
 
 _EPILOG = """\
 sources (docs/reference/sources.md):
@@ -189,12 +190,17 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
         print(text if as_json else lines(as_text(report)), file=out)
     if failures:
         raise failures[0]
+    _check_losses(running, report)
+    return 0
+
+
+def _check_losses(running: RunSession, report: Mapping[str, Any]) -> None:
+    """Raise SourceError if pairs were not fused. A live source always drops some, which is not an error where others were fused."""
+    telemetry = running.telemetry
     lost = telemetry.frames_dropped
-    # a live source always drops some frames, which is not an error
     if lost and (not running.source.info.live or telemetry.frames_fused == 0):
         rest = f" (and {lost - 1} more; --report lists them)" if lost > 1 else ""
         raise SourceError(f"{lost} of {report['frames']['in']} pairs of {report['source']} not fused: {telemetry.first_loss}{rest}")
-    return 0
 
 
 @contextmanager

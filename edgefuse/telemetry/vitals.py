@@ -96,8 +96,13 @@ def people(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unavailable_people(report: Mapping[str, Any]) -> str:
-    """Return why nobody knows how many people there are now, or "": no infrared frames, or frames that are not looked at."""
-    detect = report.get("detect") or {}
+    """Return why nobody knows how many people there are now, or "": no infrared frames, or frames that are not looked at.
+
+    "", too, for a report without [detect], where nobody asks.
+    """
+    detect = report.get("detect")
+    if not detect:
+        return ""
     if fault := detect.get("fault") or detect.get("error"):
         return line(fault)
     if gone := _gone(report):

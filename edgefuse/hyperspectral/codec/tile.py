@@ -14,7 +14,7 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import exact, infill, near_lossless, predicted_tile, separate_samples
 from edgefuse.hyperspectral.codec.extremes import extremes
 from edgefuse.hyperspectral.codec.lossy import Analysis, Lossy
-from edgefuse.hyperspectral.codec.outliers import Array, Mask, Outliers, Suspicion, find, suspected
+from edgefuse.hyperspectral.codec.outliers import MAX_MAGNITUDE, Array, Mask, Outliers, Suspicion, find, suspected
 
 INTEGERS = "uint8", "int8", "uint16", "int16"  # types that can be coded near-lossless
 _HEAD = struct.Struct("<BI")  # kind of payload, bytes of the section of samples that are coded apart
@@ -55,7 +55,7 @@ class Prepared(NamedTuple):
 def prepared(cube: Array, nodata: float | None, outliers: bool = True) -> Prepared:
     """Prepare the samples `cube` (h, w, B) of a tile. Samples equal to `nodata` and NaN are missing. Raises InputError.
 
-    outliers: look for finite samples that are far from all others, to code them apart.
+    outliers: look for finite samples that are far from all others, to code them apart. Those too large for the transform always are.
     """
     height, width, bands = cube.shape
     pixels = np.ascontiguousarray(cube).reshape(-1, bands)
@@ -67,7 +67,7 @@ def prepared(cube: Array, nodata: float | None, outliers: bool = True) -> Prepar
         rest = infill.filled(pixels, missing if numbers else missing | ~np.isfinite(pixels), width)
         low, high = extremes(rest)
     kinds = suspected(rest, low, high) if np.isfinite(low).all() and np.isfinite(high).all() else Suspicion()
-    if not outliers:
+    if not outliers and _largest(rest, low, high) <= MAX_MAGNITUDE:
         kinds = Suspicion(False, False)
     found = find(pixels, missing, kinds, numbers) if any(kinds) or not numbers else None
     if found is None:
@@ -75,6 +75,14 @@ def prepared(cube: Array, nodata: float | None, outliers: bool = True) -> Prepar
     missing = np.zeros(pixels.shape, bool) if missing is None else missing
     separate = _apart(pixels, missing, found, height, width)
     return Prepared(infill.filled(pixels, separate.mask, width), height, width, separate)
+
+
+def _largest(pixels: Array, low: Array, high: Array) -> float:
+    """Return the largest magnitude of the finite samples (n, B), whose extremes by band are `low` and `high`."""
+    largest = max(-float(low.min()), float(high.max()))
+    if math.isfinite(largest):
+        return largest
+    return float(np.abs(pixels, out=np.zeros(pixels.shape), where=np.isfinite(pixels)).max())
 
 
 def _missing(pixels: Array, nodata: float | None, low: Array, high: Array, numbers: bool) -> Mask | None:

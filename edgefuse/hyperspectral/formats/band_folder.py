@@ -73,7 +73,8 @@ class BandFolderSource(CubeSource):
             raise CubeError(f"cannot list {e.filename}: {e.strerror}") from None
         if not _LEAST <= len(bands) <= _MOST:
             raise CubeError(
-                f"{path} is a folder with {len(bands)} files of single bands (NAME_B01.tif, ...); give a file, or such a folder"
+                f"cannot read {path}: it is a folder with {len(bands)} files of single bands (NAME_B01.tif, ...); "
+                "give a file, or a folder of such files"
             )
         self._sources: list[CubeSource] = []
         try:

@@ -273,8 +273,8 @@ def _writable(key: str) -> bool:
 
 
 def _closed(value: str) -> str:
-    """Return a field's value; with parentheses for braces where braces would not end it where it ends."""
-    return value if _balanced(value) and not value.startswith("{") else value.translate(str.maketrans("{}", "()"))
+    """Return a field's value; in one line, and with parentheses for braces, where braces would not end it where it ends."""
+    return value if _balanced(value) and not value.startswith("{") else value.translate(str.maketrans("{}\n", "() "))
 
 
 def _balanced(value: str) -> bool:

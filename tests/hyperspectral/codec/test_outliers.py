@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,19 @@ def test_bright_targets_stay_with_the_others() -> None:
     cube: Any = mixed(SHAPE)
     cube[30, 30] = cube[30, 30] * 8
     assert spectral_edge.encode(cube, bpppc=1.0)[4] == 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("others", [(), (np.inf,), (np.nan, -np.inf)])
+def test_samples_too_large_for_the_transform_are_coded_apart_at_any_rate(others: tuple[float, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cube = (rng.integers(-1000, 1000, (32, 33, 4)) * 1e-4).astype(np.float32)
+    for value in (3e38, *others):
+        cube[tuple(rng.integers(0, cube.shape))] = value
+    apart = ~(np.abs(cube) < 1)
+    file = io.BytesIO()
+    # 4 bits make the coder compare with a tile whose outliers are not coded apart
+    spectral_edge.encode_to(file, cube, spectral_edge.Target(bpppc=4.0), nodata=None, about={})
+    back = spectral_edge.decode(file.getvalue())
+    assert np.array_equal(back[apart], cube[apart], equal_nan=True)
+    assert np.abs(back[~apart] - cube[~apart]).max() < 0.05
