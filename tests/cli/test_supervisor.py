@@ -50,8 +50,9 @@ def describe(path, dataset, header):
             heartbeat.beat()
             time.sleep(0.3)
     if what == "wait":
-        print(os.getpid(), flush=True)
         try:
+            # the test interrupts once it has read this
+            print(os.getpid(), flush=True)
             time.sleep(1e6)
         finally:
             print("cleaned", flush=True)
