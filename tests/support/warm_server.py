@@ -30,7 +30,7 @@ def main() -> None:
 
 def _import_all() -> None:
     """Import all modules of EdgeFuse, but not the libraries that are imported on first use: a fork lacks onnxruntime's threads, but would
-    wait for them at its end."""
+    wait for them at its end, and the modules for xarray and Zarr import these, which makes each fork slower."""
     import edgefuse
     from edgefuse.cli.main import main as command
 
@@ -38,11 +38,11 @@ def _import_all() -> None:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
         command(["--version"])
     for module in pkgutil.walk_packages(edgefuse.__path__, "edgefuse."):
-        if not module.name.endswith(".__main__"):
+        if not module.name.endswith(".__main__") and ".integrations" not in module.name:
             # a module of an extra that is not installed, or the compiled core, which is no module
             with contextlib.suppress(ImportError):
                 importlib.import_module(module.name)
-    assert "onnxruntime" not in sys.modules
+    assert not sys.modules.keys() & {"onnxruntime", "xarray", "zarr", "pandas"}
 
 
 def _become(job: dict[str, Any]) -> None:
