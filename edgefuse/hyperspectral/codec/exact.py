@@ -108,4 +108,5 @@ def _shuffled(words: NDArray[np.generic]) -> bytes:
 
 def _plain(data: bytes | memoryview, itemsize: int) -> NDArray[np.unsignedinteger]:
     parts = np.frombuffer(data, np.uint8).reshape(itemsize, -1)
-    return np.ascontiguousarray(parts.T).view(f"<u{itemsize}").ravel().astype(f"u{itemsize}", copy=False)
+    # a copy also of a single word: the file's bytes may lie at any address, and compiled code reads whole words
+    return np.array(parts.T, order="C").view(f"<u{itemsize}").ravel().astype(f"u{itemsize}", copy=False)

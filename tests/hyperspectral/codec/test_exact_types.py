@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import edgefuse
-from edgefuse.hyperspectral.codec import spectral_edge
+from edgefuse.hyperspectral.codec import exact, spectral_edge
 from tests.hyperspectral.cubes import mixed
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/data/hsi"
@@ -77,3 +77,13 @@ def test_shared_float_scenes() -> None:
             found += 1
             assert np.array_equal(bits(edgefuse.decompress(edgefuse.compress(cube))), bits(cube)), path.name
     assert found
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("offset", range(4))
+def test_words_are_aligned_wherever_the_file_s_bytes_lie(count: int, offset: int) -> None:
+    wanted = np.arange(7, 7 + count, dtype=np.int32)
+    stored = bytes(offset) + exact.values(wanted)
+    words = exact.from_values(memoryview(stored)[offset:], count, np.dtype(np.int32))
+    assert words.flags.aligned
+    assert np.array_equal(words, wanted)
