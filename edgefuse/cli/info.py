@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgefuse.cli import cube_options, pipes
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, InputError
-from edgefuse.util import heartbeat, images
+from edgefuse.util import heartbeat
 from edgefuse.util.printable import plain
 from edgefuse.util.uri import expand
 
@@ -60,6 +60,7 @@ def describe(path: Path, choice: Choice, header: Path | None = None) -> dict[str
     choice: for a cube, what of it is described.
     """
     from edgefuse.hyperspectral.formats import band_folder
+    from edgefuse.util import images  # imports OpenCV, which other commands do without
 
     try:
         if path.is_dir():
@@ -142,6 +143,8 @@ def _calibration(path: Path) -> dict[str, Any]:
 
 
 def _image(path: Path) -> dict[str, Any]:
+    from edgefuse.util import images
+
     try:
         data = images.read(path)
     except ValueError as e:

@@ -35,6 +35,12 @@ def test_output_into_a_closed_pipe_is_no_error() -> None:
     assert done.stderr == ""
 
 
+def test_parsing_a_command_line_does_without_opencv() -> None:
+    code = "import sys; from edgefuse.cli.main import parser; parser(); print(sorted({'cv2', 'onnxruntime', 'h5py'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
 def test_import_loads_only_numpy() -> None:
     code = "import sys, edgefuse; print(sorted(m for m in ('cv2', 'onnxruntime', 'ai_edge_litert', 'psutil', 'numpy') if m in sys.modules))"
     assert (
