@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,7 @@ class Trial:
         with mounted(self._image, self._mount, self.kind):
             self._inputs()
         subprocess.run(["cp", "--sparse=always", str(self._image), str(self._before)], check=True)
-        with serving(self._served, self._image) as server:
+        with closing(Server(self._served, self._image)) as server:
             # from before the mount, which marks the file system as one whose journal must be replayed
             server.recording = self.recording
             with mounted(server.path, self._mount, self.kind):
@@ -146,15 +146,6 @@ class Trial:
         if not path.exists():
             return [f"{path.name} is not there after the end"] if done else []
         return [] if not archives.lost(out, self.originals) else [f"{path.name} is not whole"]
-
-
-@contextmanager
-def serving(where: Path, image: Path) -> Iterator[Server]:
-    server = Server(where, image)
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from edgefuse.errors import EdgeFuseError
-from edgefuse.util.child_process import signal_name
+from edgefuse.util.child_process import processor_s, signal_name
 
 _PRELOAD = ("edgefuse.archive.job", "edgefuse.hyperspectral.compress", "edgefuse.hyperspectral.codec.spectral_edge")
 _START_S = 120.0  # a process may take so long to start
@@ -176,7 +176,7 @@ class _Process:
 
     def _result(self, limits: Limits) -> dict[str, Any]:
         began = last = time.monotonic()
-        used = self._cpu_s()
+        used = processor_s(self._process.pid or 0)
         while True:
             if not wait([self._connection], min(1.0, limits.stall_s)):
                 now = time.monotonic()
@@ -184,7 +184,7 @@ class _Process:
                     raise TaskError(f"it was not done within {limits.total_s:.0f} s, the limit")
                 if now - last > limits.stall_s:
                     raise TaskError(f"it hung: no progress within {limits.stall_s:.0f} s")
-                if limits.cpu_s and self._cpu_s() - used > limits.cpu_s:
+                if limits.cpu_s and processor_s(self._process.pid or 0) - used > limits.cpu_s:
                     raise TaskError(f"it hung: no progress within {limits.cpu_s:.0f} s of processor time")
                 continue
             answer = json.loads(self._connection.recv_bytes())
@@ -195,19 +195,9 @@ class _Process:
             elif "error" in answer:
                 raise TaskError(answer["error"])
             else:
-                last, used = time.monotonic(), self._cpu_s()
+                last, used = time.monotonic(), processor_s(self._process.pid or 0)
                 if last - began > limits.total_s:
                     raise TaskError(f"it was not done within {limits.total_s:.0f} s, the limit")
-
-    def _cpu_s(self) -> float:
-        """Return the processor time of the process so far, in seconds."""
-        import psutil
-
-        try:
-            times = psutil.Process(self._process.pid).cpu_times()
-        except psutil.Error:
-            return 0.0
-        return float(times.user + times.system)
 
     def _death(self) -> TaskError:
         name = signal_name(self._process.exitcode or 0)

@@ -18,7 +18,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -26,7 +25,7 @@ from edgefuse.board.limits import usable_cores
 from edgefuse.cli.pipes import PIPE
 from edgefuse.errors import CubeError, EdgeFuseError
 from edgefuse.util import heartbeat
-from edgefuse.util.child_process import message, signal_name
+from edgefuse.util.child_process import message, processor_s, signal_name
 from edgefuse.util.unfinished_files import remove_abandoned
 from edgefuse.util.uri import expand
 
@@ -144,7 +143,7 @@ class _Child:
     def result(self) -> int:
         """Wait for the end and return the exit code. Raises EdgeFuseError where there is none."""
         limit: _Limit | None = _Limit(STALL_S * usable_cores(), float("inf"))
-        used, text = self._cpu_s(), b""
+        used, text = processor_s(self.pid), b""
         while True:
             began = time.monotonic()
             if select.select([self.pipe], [], [], _POLL_S)[0]:
@@ -153,14 +152,14 @@ class _Child:
                 *whole, text = (text + data).split(b"\n")
                 for line in whole:
                     limit = self._told(message(line), limit)
-                used, self._waited_s = self._cpu_s(), 0.0
+                used, self._waited_s = processor_s(self.pid), 0.0
                 continue
             # a time that this process was stopped does not count
             self._waited_s += min(time.monotonic() - began, 2 * _POLL_S)
             if self._interrupts and self._waited_s > _END_S:
                 self._kill()
                 return 130
-            if limit is not None and ((late := self._waited_s > limit.wall_s) or self._cpu_s() - used > limit.cpu_s):
+            if limit is not None and ((late := self._waited_s > limit.wall_s) or processor_s(self.pid) - used > limit.cpu_s):
                 self._kill()
                 raise self._hung(limit, late)
 
@@ -230,11 +229,3 @@ class _Child:
             shutil.rmtree(path, ignore_errors=True)
         if out not in ("", PIPE):
             remove_abandoned(expand(out).parent)
-
-    def _cpu_s(self) -> float:
-        """Return the processor time of the child so far, in seconds; 0 where /proc can't be read."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        except (OSError, IndexError, ValueError):
-            return 0.0

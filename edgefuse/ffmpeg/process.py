@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
-import psutil
-
 from edgefuse.errors import EdgeFuseError
 from edgefuse.ffmpeg.encoders import NotStartedError
 from edgefuse.ffmpeg.hidden_argument import without_hidden
+from edgefuse.util.child_process import processor_s
 from edgefuse.util.uri import safe
 
 _NICE = 5  # niceness: cameras and fusion have priority
@@ -115,7 +114,7 @@ class FFmpegProcess:
         """Close the input and wait for the process to finish. Raises FFmpegError where it fails, for `idle_s` neither writes nor takes
         processor time, or needs over `most_s`."""
         until = time.monotonic() + most_s
-        used, stuck_at = self._processor_s(), time.monotonic() + idle_s
+        used, stuck_at = processor_s(self.pid), time.monotonic() + idle_s
         open_ = {self._out, self._err}
         try:
             self._in.close()
@@ -130,7 +129,7 @@ class FFmpegProcess:
                         self._events.unregister(file)
                         open_.discard(file)
                 # a busy machine makes it slow; only one that does nothing is stuck
-                now, before, used = time.monotonic(), used, self._processor_s()
+                now, before, used = time.monotonic(), used, processor_s(self.pid)
                 if ready or used > before:
                     stuck_at = now + idle_s
                 if now >= min(stuck_at, until):
@@ -139,14 +138,6 @@ class FFmpegProcess:
                 raise FFmpegError(self._ended())
         finally:
             self.kill()
-
-    def _processor_s(self) -> float:
-        """Return the processor time that the process has taken, in seconds; 0 where it is gone."""
-        try:
-            times = psutil.Process(self._process.pid).cpu_times()
-        except psutil.Error:
-            return 0.0
-        return float(times.user + times.system)
 
     def kill(self) -> None:
         """Kill the process; safe to call twice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -127,6 +128,7 @@ def test_an_ended_command_leaves_no_temporary_folder(tmp_path: Path) -> None:
 
 def _child_of(process: subprocess.Popen[str]) -> int:
     assert process.stdout is not None
+    assert select.select([process.stdout], [], [], DEADLINE_S)[0], f"waited {DEADLINE_S:g} s for the child's number"
     return int(process.stdout.readline())
 
 

@@ -10,7 +10,9 @@ import time
 
 import pytest
 
+from edgefuse.ffmpeg import process
 from edgefuse.ffmpeg.process import FFmpegError, FFmpegProcess
+from edgefuse.util.child_process import processor_s
 from tests.support.waiting import until
 
 
@@ -41,7 +43,7 @@ def test_a_slow_process_that_works_is_waited_for(monkeypatch: pytest.MonkeyPatch
     child = FFmpegProcess(_python("import sys, time; sys.stdin.read(); time.sleep(1)"), lambda data: None)
     used = itertools.count()
     # a busy machine may starve a real one for any time
-    monkeypatch.setattr(child, "_processor_s", lambda: float(next(used)))
+    monkeypatch.setattr(process, "processor_s", lambda pid: float(next(used)))
     child.finish(0.3, 60)
 
 
@@ -53,18 +55,18 @@ def test_a_process_that_works_for_ever_is_ended() -> None:
 
 def test_processor_time_tells_work_from_waiting() -> None:
     busy, idle = FFmpegProcess(_python("while True: pass"), lambda data: None), FFmpegProcess(["cat"], lambda data: None)
-    begin = busy._processor_s()
-    until(lambda: busy._processor_s() > begin + 0.1, "processor time of a busy process")
+    begin = processor_s(busy.pid)
+    until(lambda: processor_s(busy.pid) > begin + 0.1, "processor time of a busy process")
 
     def stands_still() -> bool:
-        used = idle._processor_s()
+        used = processor_s(idle.pid)
         time.sleep(0.2)
-        return idle._processor_s() == used
+        return processor_s(idle.pid) == used
 
     until(stands_still, "processor time of an idle process to stand still")
     busy.kill()
     idle.kill()
-    assert idle._processor_s() == 0.0
+    assert processor_s(idle.pid) == 0.0
 
 
 def test_its_last_error_lines_are_reported_without_secrets() -> None:

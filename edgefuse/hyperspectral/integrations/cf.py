@@ -28,7 +28,7 @@ class Description(NamedTuple):
 
     dims: tuple[str, str, str]
     attributes: dict[str, Any]
-    """Of the variable, as a file stores it: `_FillValue`, `scale_factor`, ... are not applied yet."""
+    """Attributes of the variable as a file stores it: `_FillValue`, `scale_factor`, ... are not applied yet."""
     coordinates: dict[str, Coordinate]
     texts: dict[str, str]
     """Attributes of the dataset."""

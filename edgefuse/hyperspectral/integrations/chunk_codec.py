@@ -15,7 +15,7 @@ from edgefuse.hyperspectral import efz
 from edgefuse.hyperspectral.codec import spectral_edge
 from edgefuse.hyperspectral.codec.base import Target
 from edgefuse.hyperspectral.cube import can_hold, peak_of
-from edgefuse.hyperspectral.quality import LIMITS
+from edgefuse.hyperspectral.quality import LIMITS, TARGETS
 from edgefuse.util.blas import one_blas_thread
 
 Array = NDArray[Any]
@@ -45,7 +45,7 @@ class ChunkCodec:
     """Value of missing samples, which come back exactly. NaN always does."""
 
     def __post_init__(self) -> None:
-        given = [name for name in ("max_error", "relative_error", "psnr", "bpppc") if getattr(self, name) is not None]
+        given = [name for name in TARGETS if getattr(self, name) is not None]
         if len(given) > 1:
             raise SettingsError(f"{' and '.join(given)} exclude each other; give only one, or none for lossless")
         for name in given:
