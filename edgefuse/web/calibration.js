@@ -7,7 +7,14 @@ async function calibration() {
     const answer = await fetch("/calibration.json");
     if (!answer.ok) throw new Error((await answer.text()).trim());
     showCalibration(await answer.json());
-  } catch (error) { $("calibration-said").textContent = error.message; }
+  } catch (error) {
+    $("calibration-said").textContent = error.message;
+    if ($("calibration-start").disabled) followCalibration(); // one lost answer doesn't end what is under way
+  }
+}
+function followCalibration() {
+  clearTimeout(calibrationTimer);
+  calibrationTimer = setTimeout(calibration, 500);
 }
 function showCalibration(now) {
   const busy = ["collecting", "estimating"].includes(now.state), done = now.state === "done";
@@ -21,7 +28,7 @@ function showCalibration(now) {
     $("calibration-said").textContent = `Look whether the orange edges lie on the picture's. Saving ${now.replaces ? "replaces" : "makes"} ${now.file}.`;
     if (calibrationShown !== now.placed) { calibrationShown = now.placed; $("calibration-picture").src = `/calibration.png?${Date.now()}`; }
   }
-  if (busy) calibrationTimer = setTimeout(calibration, 500);
+  if (busy) followCalibration();
 }
 async function calibrate(what) {
   const distance = Number($("calibration-distance").value) || null;
