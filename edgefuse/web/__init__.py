@@ -20,6 +20,7 @@ from edgefuse.web.connection_limits import ConnectionLimits
 
 if TYPE_CHECKING:
     from edgefuse.telemetry.live import Info
+    from edgefuse.web.acceptor import Acceptor
     from edgefuse.web.app import Site
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,9 @@ class Web:
         self.check(settings)
         host, self._port = address.split(settings.listen)
         self._secured = address.token(settings) is not None
-        from edgefuse.web import app, connection, state
+        from edgefuse.web import acceptor, app, connection, state
 
-        self._app, self._connection = app, connection
+        self._acceptor, self._app, self._connection = acceptor, app, connection
         self._s, self._live, self._host = settings, live, host
         self._state = state.State(live, info.fps)
         self._site: Site | None = None
@@ -133,12 +134,15 @@ class Web:
         limits = ConnectionLimits(2 * self._s.clients + _EXTRA_CONNECTIONS)
         site = self._site = self._app.Site(self._s, self._live, self._state, self._port, limits)
         server = self._connection.server(site.app, limits)
+        acceptor = self._acceptor.Acceptor(sock, lambda: self._connection.protocol(server), limits, site.app.credentials)
         watch = asyncio.create_task(site.watch())
-        end = asyncio.create_task(self._end(site, server))
+        end = asyncio.create_task(self._end(site, server, acceptor))
+        acceptor.start()
         self._serving = True
         try:
-            await server.serve(sockets=[sock])
+            await server.serve(sockets=[])
         finally:
+            acceptor.close()
             site.close()
             for task in (watch, end):
                 task.cancel()
@@ -149,9 +153,10 @@ class Web:
         """Count an error of the event loop, such as a connection that can't be accepted for lack of descriptors."""
         self._faults.note(context.get("exception") or RuntimeError(context.get("message", "unknown")))
 
-    async def _end(self, site: Site, server: Any) -> None:
+    async def _end(self, site: Site, server: Any, acceptor: Acceptor) -> None:
         """End the MJPEG streams, which have no end of their own, before the server waits for them."""
         while not self._closing.is_set():
             await asyncio.sleep(0.1)
+        acceptor.close()
         site.relay.close()
         server.should_exit = True

@@ -18,8 +18,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgefuse.web import address, connection_limits
+from edgefuse.web.acceptor import Credentials
 from edgefuse.web.connection_limits import ConnectionLimits
 
+_REFUSED = frozenset((401, 403, 421))
 _COOKIE_S = 30 * 86400
 _LONGEST = 2048  # longest path with query, in bytes
 _HEADER_BYTES, _HEADER_COUNT = 16384, 100
@@ -47,6 +49,7 @@ class AccessControl:
         self._token = token.encode() if token else None
         self._cookie = f"edgefuse-{port}"
         self._pass = hmac.new(self._token, b"edgefuse web cookie", hashlib.sha256).hexdigest() if self._token else ""
+        self.credentials = Credentials(self._token, (self._cookie, self._pass)) if self._token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,6 +60,8 @@ class AccessControl:
                 headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
                 own = {name for name, _ in headers}
                 headers.extend(h for h in (*_HEADERS, _NO_CONTENT) if h[0] not in own)
+                if message["status"] in _REFUSED and self._limits.delays(scope["client"][0] if scope["client"] else ""):
+                    headers.append((b"connection", b"close"))  # the next attempt then waits in the acceptor, where it costs little
             await send(message)
 
         headers = Headers(scope=scope)

@@ -142,13 +142,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server(app: Any, limits: ConnectionLimits) -> uvicorn.Server:
-    """Return a quiet uvicorn server without the features that the page does not use; run it with `serve(sockets=[...])`."""
+    """Return a quiet uvicorn server without the features that the page does not use; run it with `serve(sockets=[])`, and accept its
+    connections with an Acceptor."""
     # uvicorn logs clients' mistakes; our own errors are logged where they are answered
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
-    return uvicorn.Server(
-        uvicorn.Config(
-            app, http=limited(limits), ws="none", loop="asyncio", lifespan="off", interface="asgi3", log_config=None, access_log=False,
-            proxy_headers=False, server_header=False, h11_max_incomplete_event_size=HEAD_BYTES, timeout_keep_alive=int(REQUEST_S),
-            timeout_graceful_shutdown=1, backlog=_WAITING,
-        )
-    )  # fmt: skip
+    return uvicorn.Server(uvicorn.Config(
+        app, http=limited(limits), ws="none", loop="asyncio", lifespan="off", interface="asgi3", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False, h11_max_incomplete_event_size=HEAD_BYTES, timeout_keep_alive=int(REQUEST_S),
+        timeout_graceful_shutdown=1,
+    ))  # fmt: skip
+
+
+def protocol(server: uvicorn.Server) -> asyncio.Protocol:
+    """Return the protocol of a new connection of this server."""
+    made: asyncio.Protocol = server.config.http_protocol_class(config=server.config, server_state=server.server_state, app_state={})
+    return made

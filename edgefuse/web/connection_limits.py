@@ -39,6 +39,7 @@ class ConnectionLimits:
         self.waiting: dict[LimitedConnection, None] = {}  # the longest waiting first
         self._refused: dict[LimitedConnection, asyncio.Future[None]] = {}  # likewise
         self._by_peer: dict[tuple[str, int], LimitedConnection] = {}
+        self._excused: set[tuple[str, int]] = set()  # their next refusal has been delayed already
         self._free_at: dict[str, float] = {}  # address, "" for all together -> when the next answer is free of delay
 
     def add(self, connection: LimitedConnection, peer: tuple[str, int] | None, count: int) -> None:
@@ -51,6 +52,8 @@ class ConnectionLimits:
     def remove(self, connection: LimitedConnection, peer: tuple[str, int] | None) -> None:
         """Forget a closed connection."""
         self.waiting.pop(connection, None)
+        if peer:
+            self._excused.discard(peer)
         if peer and self._by_peer.get(peer) is connection:
             del self._by_peer[peer]
         if (answer := self._refused.pop(connection, None)) and not answer.done():
@@ -66,7 +69,10 @@ class ConnectionLimits:
 
     async def refuse(self, peer: tuple[str, int] | None, least_s: float = 0.0) -> None:
         """Wait as long as the answer to a refused request is to be delayed. least_s: seconds."""
-        delay_s = min(_LONGEST_S, max(least_s, self._delay_s(peer[0] if peer else "")))
+        if peer in self._excused:
+            self._excused.remove(peer)
+            return
+        delay_s = self.delay_s(peer[0] if peer else "", least_s)
         connection = self._by_peer.get(peer) if peer else None
         if delay_s <= 0:
             return
@@ -81,6 +87,22 @@ class ConnectionLimits:
         finally:
             timer.cancel()
             self._refused.pop(connection, None)
+
+    def excuse(self, peer: tuple[str, int]) -> None:
+        """Answer the next refused request of a connection at once, because it was delayed before."""
+        self._excused.add(peer)
+
+    def delays(self, address: str) -> bool:
+        """Whether an answer to a refused request of this address would be delayed now."""
+        now = self._clock()
+        return _LONGEST_S > 0 and any(
+            self._free_at.get(key, 0.0) - now > burst / rate
+            for key, rate, burst in ((address, _RATE, _BURST), ("", _RATE_OF_ALL, _BURST_OF_ALL))
+        )
+
+    def delay_s(self, address: str, least_s: float = 0.0) -> float:
+        """Return by how many seconds the answer to one more refused request of this address is to be delayed. least_s: seconds."""
+        return min(_LONGEST_S, max(least_s, self._delay_s(address)))
 
     def _delay_s(self, address: str) -> float:
         now = self._clock()
