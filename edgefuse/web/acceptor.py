@@ -134,11 +134,7 @@ class Acceptor:
         if len(self._held) >= _HELD:
             self._drop(next(iter(self._held)))
         self._held[held] = None
-        held.timer = self._loop.call_at(held.until, self._drop, held)
         self._look(held)
-
-    def _await_bytes(self, held: _Held) -> None:
-        self._loop.add_reader(held.sock, self._look, held)
 
     def _look(self, held: _Held) -> None:
         """Hand a connection with the token over; let one whose request is complete wait for its refusal."""
@@ -147,7 +143,8 @@ class Acceptor:
         try:
             data = held.sock.recv(_LOOKED_AT, socket.MSG_PEEK)
         except BlockingIOError:
-            self._await_bytes(held)
+            self._set_timer(held, held.until, self._drop)
+            self._loop.add_reader(held.sock, self._look, held)
             return
         except OSError:
             data = b""
@@ -161,6 +158,8 @@ class Acceptor:
         elif self._loop.time() + held.pause_s < held.until:
             self._set_timer(held, self._loop.time() + held.pause_s, self._look)
             held.pause_s *= 2
+        else:
+            self._set_timer(held, held.until, self._drop)
 
     def _refuse(self, held: _Held) -> None:
         """Answer a request whose refusal has been delayed long enough; the page's form for the token is the HTTP server's to show."""

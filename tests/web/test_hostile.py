@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.web import hostile
 from tests.web.conftest import DEADLINE_S, TOKEN, Served
 
 connection = pytest.importorskip("edgefuse.web.connection")
+acceptor = pytest.importorskip("edgefuse.web.acceptor")
 connection_limits = pytest.importorskip("edgefuse.web.connection_limits")
 Serve = Callable[..., Served]
 _GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -301,3 +303,87 @@ def test_a_connection_of_the_address_with_most_refused_ones_is_closed() -> None:
     alone = connection_limits.ConnectionLimits(1)
     alone.add(newest, ("10.0.0.2", 1), 2)
     assert newest.left
+
+
+@pytest.fixture
+def debt(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """A page to which every address has sent so many wrong tokens that further refusals are delayed by 0.3 s."""
+    monkeypatch.setattr(connection_limits, "WRONG_S", 0.0)
+    monkeypatch.setattr(connection_limits.ConnectionLimits, "delays", lambda limits, address: True)
+    monkeypatch.setattr(connection_limits.ConnectionLimits, "delay_s", lambda limits, address, least_s=0.0: 0.3)
+    return serve(token=TOKEN)
+
+
+def _parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return a list that gets what the HTTP server reads from now on."""
+    read: list[bytes] = []
+    receive = connection.Connection.data_received
+
+    def noted(self: Any, data: bytes) -> None:
+        read.append(data)
+        receive(self, data)
+
+    monkeypatch.setattr(connection.Connection, "data_received", noted)
+    return read
+
+
+def test_an_address_in_debt_is_refused_without_parsing_its_requests(debt: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = _parsed(monkeypatch)
+    began = time.monotonic()
+    status, text = debt.get("/healthz", Authorization="Bearer wrong")
+    assert (status, text) == (401, b"wrong token, or no token.\n")
+    assert time.monotonic() - began >= 0.3
+    assert debt.get("/report.json")[0] == 401
+    assert not read
+
+
+def test_the_token_is_found_wherever_it_is_given_while_its_address_is_in_debt(debt: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = _parsed(monkeypatch)
+    cookie = debt.ask("GET", f"/?token={TOKEN}")
+    with cookie:
+        assert cookie.status == 303
+        given = cookie.headers["Set-Cookie"].partition(";")[0]
+    for path, headers in (
+        ("/healthz", {"Authorization": f"bearer  {TOKEN}"}),
+        (f"/healthz?x=1&token={TOKEN}", {}),
+        ("/healthz", {"Cookie": given}),
+    ):
+        assert debt.get(path, **headers)[0] in (200, 503), (path, headers)
+    with debt.ask("POST", "/login", f"token={TOKEN}".encode()) as login:
+        assert login.status == 303
+    assert len(read) >= 5
+
+
+def test_a_person_without_the_token_sees_the_form_for_it_while_the_address_is_in_debt(debt: Served) -> None:
+    assert b"<form" in debt.get("/")[1]
+
+
+def test_a_connection_of_an_address_in_debt_that_sends_no_request_is_closed(debt: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor, "_SILENT_S", 0.3)
+    for begin in (b"", b"GET", _GET):
+        with socket.create_connection(debt.address) as sock:
+            sock.sendall(begin)
+            assert ended(sock)
+
+
+def test_more_held_connections_than_there_are_places_close_the_oldest(debt: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor, "_HELD", 2)
+    with contextlib.ExitStack() as stack:
+        first, *_ = [stack.enter_context(socket.create_connection(debt.address)) for _ in range(3)]
+        assert ended(first)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"GET / HTTP/1.1\r\nAuthorization: Bearer a+b/c=\r\n\r\n", True),
+        (b"GET /?token=a%2Bb%2fc%3D HTTP/1.1\r\n\r\n", True),
+        (b"POST /login HTTP/1.1\r\n\r\ntoken=a%2bb%2Fc%3d", True),
+        (b"GET / HTTP/1.1\r\nCookie: x=1; edgefuse-80=cafe; y=2\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nAuthorization: Bearer a+b/c\r\n\r\n", False),
+        (b"GET /a+b/c= HTTP/1.1\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+def test_credentials_are_found_in_the_bytes_of_a_request(data: bytes, found: bool) -> None:
+    assert acceptor.Credentials(b"a+b/c=", ("edgefuse-80", "cafe")).within(data) is found
