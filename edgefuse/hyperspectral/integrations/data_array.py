@@ -18,7 +18,7 @@ from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.hyperspectral.formats.hdf5_conventions import BANDS, COLUMNS, ROWS, role_of
-from edgefuse.hyperspectral.integrations.cf import MAPPING
+from edgefuse.hyperspectral.cf import MAPPING
 from edgefuse.hyperspectral.wavelengths import converted, scale_of
 
 _PACKING = "dtype", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"
