@@ -30,8 +30,8 @@ _ROLES = (
     (ROWS, "y|yc|rows?|lines?|scans?|northing|lat|latitude|downtrack|along|atrack|track|height|frames?"),
 )
 _NAMED = [(role, re.compile(f"{_EDGE}(?:{words}){_END}", re.IGNORECASE)) for role, words in _ROLES]
-_WAVELENGTHS = re.compile(r"(?:^|_)(?:wavelengths?|wl|wvl|central_wavelengths?|center_wavelengths?)(?:$|_)", re.IGNORECASE)
-_FWHM = re.compile(r"(?:^|_)fwhm(?:$|_)|bandwidths?$", re.IGNORECASE)
+WAVELENGTHS = re.compile(r"(?:^|_)(?:wavelengths?|wl|wvl|central_wavelengths?|center_wavelengths?)(?:$|_)", re.IGNORECASE)
+FWHM = re.compile(r"(?:^|_)fwhm(?:$|_)|bandwidths?$", re.IGNORECASE)
 _GOOD = re.compile(r"^good_(?:wavelengths|bands)$|^bbl$", re.IGNORECASE)
 _NODATA = "_FillValue", "missing_value", "Data_Ignore_Value"
 _PACKING = "scale_factor", "add_offset", "Scale_Factor", "_Unsigned"
@@ -111,7 +111,7 @@ def _order(path: Path, dataset: Any, names: Sequence[str], vectors: Vectors) -> 
     if roles.count(BANDS) == 1:
         bands = roles.index(BANDS)
     else:
-        counts = {len(v) for name, v in vectors.items() if _WAVELENGTHS.search(name.rpartition("/")[2])}
+        counts = {len(v) for name, v in vectors.items() if WAVELENGTHS.search(name.rpartition("/")[2])}
         fitting = [axis for axis in range(3) if dataset.shape[axis] in counts]
         bands = fitting[0] if len(fitting) == 1 else 2
         if bands != 2:
@@ -168,7 +168,7 @@ def _spectral(path: Path, dataset: Any, axis: int, vectors: Vectors, meaning: Me
     """Return wavelengths and FWHM of the bands, and note the variables that they are from."""
     count = dataset.shape[axis]
     coordinate = hdf5_grid.scale(dataset, axis)
-    name = vectors.nearest(_WAVELENGTHS, count, str(dataset.name), coordinate)
+    name = vectors.nearest(WAVELENGTHS, count, str(dataset.name), coordinate)
     fields: dict[str, Any] = {}
     if name:
         unit = next(
@@ -185,7 +185,7 @@ def _spectral(path: Path, dataset: Any, axis: int, vectors: Vectors, meaning: Me
             meaning.variables.add(name)
             for doubt in waves.doubts:
                 _logger.warning("%s: %s", path, doubt)
-            width = vectors.nearest(_FWHM, count, str(dataset.name), coordinate)
+            width = vectors.nearest(FWHM, count, str(dataset.name), coordinate)
             if width and np.isfinite(values := vectors.read(width)).all():
                 fields["fwhm"] = tuple(float(v) * waves.scale for v in values)
                 meaning.variables.add(width)

@@ -21,8 +21,8 @@ from xarray.core import indexing
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.array import path_of
-from edgefuse.hyperspectral.efz_source import EfzSource
 from edgefuse.hyperspectral.cf import CUBE, described
+from edgefuse.hyperspectral.efz_source import EfzSource
 
 Key = tuple[int | slice, ...]
 
