@@ -57,7 +57,7 @@ def check(given: Settings) -> Path:
     if s.report:
         files.check_target(expand(s.report))
     _quality(s, cubes)
-    if (waves := cubes.choice().wavelengths) is not None:
+    if isinstance(waves := cubes.choice().wavelengths, Path):
         read_wavelengths(waves)
     return folder
 

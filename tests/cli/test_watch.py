@@ -208,7 +208,7 @@ def test_what_of_each_cube_is_compressed_is_a_setting(run: Run, folder: Path) ->
     np.savez(folder / "in/a.npz", counts=first.transpose(2, 0, 1), dark=second)
     (folder / "waves.txt").write_text(" ".join(str(400 + 10 * n) for n in range(8)))
     table = (
-        'dataset = "counts"\naxes = "bands,rows,columns"\nwavelengths = "waves.txt"\nwindow = "4:20,:16"\nbands = "2:6"\nnodata = "-1"\n'
+        'dataset = "counts"\naxes = "bands,rows,columns"\nwavelengths = "waves.txt"\nwindow = "4:20,:16"\nbands = "2:6"\nnodata = "65535"\n'
     )
     (folder / "a.toml").write_text(f'[run]\nsource = "cubes:in"\nsave = "out"\n\n[cubes]\n{table}')
     report = json.loads(run("run", "--config", "a.toml", "--json").stdout)
@@ -217,7 +217,7 @@ def test_what_of_each_cube_is_compressed_is_a_setting(run: Run, folder: Path) ->
     found = read_efz(folder / "out/a.npz.efz")
     np.testing.assert_array_equal(found.data, first[4:20, :16, 2:6])
     assert found.info.wavelengths == (420, 430, 440, 450)
-    assert found.info.nodata == -1
+    assert found.info.nodata == 65535
     assert json.loads(run("run", "--config", "a.toml", "--json").stdout)["cubes"]["already_done"] == 1
     again = run("run", "--config", "a.toml", "--bands", "2:7", "--json")
     assert json.loads(again.stdout)["cubes"]["done"] == 1  # another choice is another job

@@ -148,7 +148,8 @@ class Hdf5Source(CubeSource):
             described.variables.update((hdf5_checks.text_of(selected.attrs.get("coordinates")) or "").split())
         else:
             self.info = described.info
-        self._name = "netCDF" if "_NCProperties" in self._file.attrs or self.path.suffix.lower() in (".nc", ".nc4") else "HDF5"
+        is_netcdf = "_NCProperties" in self._file.attrs or self.path.suffix.lower() in (".nc", ".nc4")
+        self._name = described.program or ("netCDF" if is_netcdf else "HDF5")
         self._parts = [(checked, described.order, list(range(described.info.shape[2])))]
         self._described = described
         self.unkept = self._unkept()

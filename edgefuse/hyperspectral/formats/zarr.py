@@ -212,8 +212,8 @@ class ZarrSource(CubeSource):
             unit = str(found.attributes.get("units", ""))
             degrees.append(unit.startswith("degree"))
             grids.append(cf.regular(self._values(found).astype(np.float64) * cf.metres_of(unit, system)))
-        if len(grids) == 2 and grids[0] and grids[1]:
-            (top, e), (left, a) = grids
+        if len(grids) == 2 and (rows := grids[0]) is not None and (columns := grids[1]) is not None:
+            (top, e), (left, a) = rows, columns
             return Georeference((a, 0.0, left, 0.0, e, top), system or ("EPSG:4326" if all(degrees) else ""))
         try:
             c, a, b, f, d, e = finite(str(mapping["GeoTransform"]).split())
