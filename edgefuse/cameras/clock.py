@@ -13,6 +13,7 @@ _GAPS = 64  # number of arrivals averaged for the interval, accurate to 0.5 %
 _GROWTH = 1.01  # factor per frame, so that a longer interval is followed
 _REGULAR = 1.6  # in intervals; a longer gap means a skipped frame
 _TOLERANCE = 0.05  # relative difference allowed between a window's halves
+_RECOVERY_NS = 60_000_000_000  # without a sign of a wrong clock, until the timestamps are used again
 _MOST_BAD, _BAD_SHARE = 2, 0.1  # timestamps of a window that may be missing or not later than the one before
 
 
@@ -22,7 +23,8 @@ class StreamClock:
     A frame arrives late by the network's delay, never early, so the smallest difference over the last frames relates the two clocks and
     removes jitter. The smallest latency remains, because no receiver can measure it. A frame without a timestamp, or with one that isn't
     later than the one before (packets were lost, the camera restarted its clock), comes one interval after the one before. A stream in
-    which that is common, or whose timestamps run at another speed, is timed by smoothed arrival times: cameras are regular, networks delay.
+    which that is common, or whose timestamps run at another speed, is timed by smoothed arrival times until a minute after the last sign
+    of it: cameras are regular, networks delay.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,7 @@ class StreamClock:
         self._captured: int | None = None
         self._first_arrival: int | None = None
         self._arrival = 0
+        self._doubted: int | None = None  # last arrival with a sign of a wrong clock
         self._gaps: deque[int] = deque(maxlen=_GAPS)
         self._evened: int | None = None
         self.reliable = True
@@ -52,7 +55,8 @@ class StreamClock:
         known = self._accept(stream_ns, arrival_ns)
         bad = sum(self._bad)
         if (bad > _MOST_BAD and bad > _BAD_SHARE * len(self._bad)) or self._drifts():
-            self.reliable = False
+            self._doubted = arrival_ns
+        self.reliable = self._doubted is None or arrival_ns - self._doubted > _RECOVERY_NS
         evened = self._even(arrival_ns)
         if not self.reliable:
             made = evened

@@ -64,6 +64,22 @@ def test_timestamps_at_another_speed_are_found_in_spite_of_jitter(fps: int, spee
     assert not clock.reliable
 
 
+def test_a_clock_that_is_right_again_is_used_again() -> None:
+    """A receiver without processor time for some seconds looks like a wrong clock; its stream is not timed by arrivals for good."""
+    rng = np.random.default_rng(0)
+    truth = [START + k * 100 * MS for k in range(1200)]
+    late = [min(max(k - 200, 0), 30) * 20 * MS if k < 300 else 0 for k in range(1200)]
+    arrival = [t + wait + round(rng.uniform(1, 30) * MS) for t, wait in zip(truth, late, strict=True)]
+    clock = StreamClock()
+    was, made = [], []
+    for t, a in zip(truth, arrival, strict=True):
+        made.append(clock.capture_ns(t - START, a))
+        was.append(clock.reliable)
+    assert not all(was[200:400])
+    assert all(was[1100:])
+    assert np.ptp(np.array(made[1100:]) - np.array(truth[1100:])) < MS
+
+
 def test_settled_after_a_second() -> None:
     clock = StreamClock()
     assert not clock.settled
