@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError, MissingDependencyError
 from edgefuse.hyperspectral import cf
 from edgefuse.hyperspectral.cube import KINDS, CubeInfo, Georeference, as_nodata, can_hold, finite
-from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.formats.base import CubeSource, Window
 from edgefuse.hyperspectral.formats.hdf5_conventions import BANDS, COLUMNS, FWHM, ROWS, WAVELENGTHS, Order, role_of
 from edgefuse.hyperspectral.formats.zarr_nodes import CheckedChunks, Node, attributes_of_group, nodes
 from edgefuse.hyperspectral.wavelengths import converted
@@ -25,6 +25,7 @@ _STRUCTURE = {
     "_ARRAY_DIMENSIONS", "_FillValue", "missing_value", "scale_factor", "add_offset", "grid_mapping", "coordinates", "fill_value",
 }  # fmt: skip
 _MOST_VALUES = 1 << 24  # of a coordinate
+_STRIP_BYTES = 1 << 26  # of rows that are kept for the next window in them
 _logger = logging.getLogger(__name__)
 
 
@@ -49,6 +50,8 @@ class ZarrSource(CubeSource):
         self._used = {self._node.name}
         self._order = axes or self._axes()
         self.info = self._described()
+        self._place: tuple[int, ...] = ()  # rows and bands of the last window
+        self._strip: NDArray[Any] | None = None
         others = [name for name in self._nodes if name not in self._used]
         rest = f" and {len(others) - 8} more" if len(others) > 8 else ""
         self.unkept = (f"other arrays: {', '.join(others[:8])}{rest}",) if others else ()
@@ -232,7 +235,19 @@ class ZarrSource(CubeSource):
         return samples
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
-        window = rows, columns, bands
+        # a cube is compressed tile by tile along its rows, and zarr unpacks the chunks that a window touches anew for each
+        place = rows.start, rows.stop, bands.start, bands.stop
+        if place != self._place:
+            self._place, self._strip = place, None
+            return self._samples((rows, columns, bands))
+        size = (rows.stop - rows.start) * self.shape[1] * (bands.stop - bands.start) * self.dtype.itemsize
+        if size > _STRIP_BYTES:
+            return self._samples((rows, columns, bands))
+        if self._strip is None:
+            self._strip = self._samples((rows, slice(0, self.shape[1]), bands))
+        return self._strip[:, columns].copy()
+
+    def _samples(self, window: Window) -> NDArray[Any]:
         samples = self._take(self._chunks, self._array, tuple(window[axis] for axis in self._order))
         return np.ascontiguousarray(samples.transpose(np.argsort(self._order)), self.dtype)
 

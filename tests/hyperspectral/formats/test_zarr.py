@@ -128,6 +128,19 @@ def test_arrays_without_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_windows_along_the_same_rows_unpack_them_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("zarr")
+    with open_cube(by_hand(tmp_path / "s")) as source:
+        reads: list[Any] = []
+        samples_of = source._samples  # type: ignore[attr-defined]
+        monkeypatch.setattr(source, "_samples", lambda window: reads.append(window) or samples_of(window))
+        for rows in (slice(0, 4), slice(4, 7)):
+            for column in range(6):
+                np.testing.assert_array_equal(source[rows, column : column + 1], samples(SHAPE, np.int16)[rows, column : column + 1])
+        assert len(reads) == 4  # the first window of the rows, then all of them
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
