@@ -132,6 +132,14 @@ def test_an_error_of_a_tile_ends_the_others(target: dict[str, Any], monkeypatch:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgefuse-tile")]
 
 
+@pytest.mark.parametrize("asked", [50.0, 56.0, 65.0, 80.0])
+def test_a_psnr_is_met_from_above_and_closely(asked: float) -> None:
+    cube = mixed((64, 64, 40), noise=40.0)
+    made = spectral_edge.decode(spectral_edge.encode(cube, psnr=asked)).astype(float)
+    reached = 10 * np.log10(1e8 / np.square(made - cube).mean())
+    assert asked <= reached < asked + 0.1
+
+
 def test_a_first_tile_without_detail_does_not_spoil_the_rate_of_the_others() -> None:
     cube = scene((40, 40, 8))
     plain = spectral_edge.encode_to(io.BytesIO(), cube, spectral_edge.Target(bpppc=2.0), side=20)
