@@ -86,7 +86,8 @@ def encode_to(
     tiles = CubeTiles(cube, header, nodata)
 
     def all_tiles(payload: Callable[[int], Payload]) -> Generator[Payload, None, None]:
-        return in_order(payload, range(header.count), min(threads, header.count))
+        most = min(threads, header.count)
+        return in_order(payload, range(header.count), most, waiting=most)
 
     if words:
         return _write(stream, header, all_tiles(lambda number: _payload_of_words(tiles.samples(number), nodata, target)), progress)
