@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING, TypeAlias
 
-# argparse has no public name for what `add_subparsers` returns
-Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
+if TYPE_CHECKING:
+    import argparse
+
+# argparse has no public name for what `add_subparsers` returns, and at run time it takes no parameter
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
