@@ -31,7 +31,6 @@ _POLL_S = 0.5
 _JOIN_TIMEOUT_S = 6.0
 
 
-@dataclass(frozen=True, slots=True)
 class StateChange(TypedDict):
     """A change of a camera's state. after_s: seconds since the thread began."""
 
@@ -56,6 +55,7 @@ class CameraReport(TypedDict):
     last_state_changes: list[StateChange]
 
 
+@dataclass(frozen=True, slots=True)
 class Patience:
     """Time limits in seconds.
 
