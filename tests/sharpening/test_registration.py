@@ -13,8 +13,8 @@ from tests.sharpening.scenes import image, low, scene
 @pytest.mark.parametrize(("dy", "dx", "fwhm"), [(0.0, 0.0, 1.0), (0.5, 0.5, 1.0), (-1.5, 1.0, 0.8), (1.0, -0.5, 1.5)])
 def test_shift_and_width_are_found(dy: float, dx: float, fwhm: float) -> None:
     cube = scene(96, 120)
-    measured = registered(Pair(low(cube, Psf(4, fwhm, dy, dx)), image(cube), Psf(4)), width=True)
-    assert measured == Psf(4, fwhm, dy, dx)
+    found = registered(Pair(low(cube, Psf(4, fwhm, dy, dx)), image(cube), Psf(4)), width=True)
+    assert found == Psf(4, fwhm, dy, dx)
 
 
 def test_noise_moves_nothing() -> None:
