@@ -12,17 +12,17 @@ from pathlib import Path
 from edgefuse.archive import grouping
 from edgefuse.archive.grouping import Cube, Listing
 from edgefuse.errors import CubeError, EdgeFuseError
-from edgefuse.hyperspectral.formats import open_cube
+from edgefuse.hyperspectral.part import ALL, Choice
 
 SETTLE_S, PATIENCE_S, PARTS_S = 2.0, 60.0, 600.0
 
 FileStates = tuple[tuple[str, int, int, int], ...]  # per file: name, bytes, modification time (ns), inode
 
 
-def problem_of(path: Path) -> str:
-    """Return why a cube can't be opened, or an empty string."""
+def problem_of(path: Path, choice: Choice = ALL) -> str:
+    """Return why what is chosen of a cube can't be opened, or an empty string."""
     try:
-        open_cube(path).close()
+        choice.of(choice.opened(path), owned=True).close()
     except EdgeFuseError as e:
         return str(e)
     return ""

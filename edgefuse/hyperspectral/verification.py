@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgefuse.errors import CubeError, EdgeFuseError
 from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.fills import FillFinder, LikelyFill, named
-from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.formats.base import CubeSource, Window
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.metrics.spectral import Spectral, SpectralScore
 
@@ -46,22 +47,31 @@ def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, bea
     """Decode the file at `path`, and compare it with the cube `source`.
 
     info: metadata of the cube, with the no-data value that was asked for. Raises EdgeFuseError if the file can't be decoded, or a sample
-    that must come back exactly does not. A target that is not reached is reported in `missed`. threads: tiles that are decoded at a time.
+    that must come back exactly does not. A target that is not reached is reported in `missed`. threads: tiles that are decoded
+    and compared at a time.
     """
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
-    score = SpectralScore(info.shape[2], quality.peak or peak_of(info.dtype), nodata)
-    finder, covered = FillFinder(nodata), 0
-    with Compressed(path) as efz:
-        for window, samples in efz.tiles(threads):
+    peak, reading = quality.peak or peak_of(info.dtype), threading.Lock()
+
+    def compared(window: Window, samples: NDArray[Any]) -> tuple[SpectralScore, FillFinder, int]:
+        with reading:
             reference = source.read(*window)
-            fills = finder.add(reference)
-            score.add(reference, samples, fills)
-            _check_exact(reference, samples, nodata, fills, quality.bound == 0, source.path)
-            _check_error(reference, samples, nodata, quality, source.path)
-            covered += samples.size
+        score, finder = SpectralScore(info.shape[2], peak, nodata), FillFinder(nodata)
+        fills = finder.add(reference)
+        score.add(reference, samples, fills)
+        _check_exact(reference, samples, nodata, fills, quality.bound == 0, source.path)
+        _check_error(reference, samples, nodata, quality, source.path)
+        return score, finder, samples.nbytes
+
+    score, finder, covered = SpectralScore(info.shape[2], peak, nodata), FillFinder(nodata), 0
+    with Compressed(path) as efz:
+        for tile_score, tile_finder, nbytes in efz.each(compared, threads, waiting=threads):
+            score.include(tile_score)
+            finder.include(tile_finder)
+            covered += nbytes
             if beat is not None:
-                beat(source.nbytes + covered * samples.itemsize, 2 * source.nbytes)
-        if efz.lost or covered * source.dtype.itemsize != source.nbytes:
+                beat(source.nbytes + covered, 2 * source.nbytes)
+        if efz.lost or covered != source.nbytes:
             raise EdgeFuseError(f"{source.path}: the written file can't be decoded completely; the disk may be failing")
     measured = score.result()
     missed = _missed(quality, measured, 8 * path.stat().st_size / math.prod(info.shape))
