@@ -74,9 +74,9 @@ def cubes(folder: Path, count: int = 2) -> dict[str, bytes]:
     """Small cubes in `folder`, and the bytes of each one's samples file."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(3)
-    found = {}
+    contents = {}
     for k in range(count):
         path = folder / f"{'abcdef'[k]}.npy"
         np.save(path, rng.integers(0, 900, (24, 20 + k, 16)).astype(np.uint16))
-        found[path.name] = path.read_bytes()
-    return found
+        contents[path.name] = path.read_bytes()
+    return contents

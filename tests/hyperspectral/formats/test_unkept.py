@@ -264,9 +264,9 @@ def test_a_classification_stays_one(tmp_path: Path) -> None:
 def test_class_maps_are_recognised(name: str, dtype: Any, bands: int, says: str, tmp_path: Path) -> None:
     np.save(tmp_path / name, samples((6, 5, bands), dtype))
     with open_cube(tmp_path / name) as source:
-        found = labels_of(source)
-        assert says in found
-        assert bool(found) == bool(says)
+        class_labels = labels_of(source)
+        assert says in class_labels
+        assert bool(class_labels) == bool(says)
 
 
 def test_a_compression_warns_and_reports(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
