@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
     cube_options.add_options(p, nodata=False)
     p.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="decode and measure (default: yes)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command, opens_cubes=True)
+    p.set_defaults(command=command)
 
 
 def add_quality(p: argparse.ArgumentParser) -> None:
