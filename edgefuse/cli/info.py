@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
     cube_options.add_options(p)
     p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
     p.add_argument("--json", action="store_true", help="print JSON")
-    p.set_defaults(command=command, opens_cubes=True)
+    p.set_defaults(command=command)
 
 
 def command(args: argparse.Namespace) -> int:

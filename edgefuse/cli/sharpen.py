@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
     p.add_argument("--truth", metavar="CUBE", help="the true sharp cube, for PSNR, SAM, ERGAS, RMSE, SSIM and UQI")
     p.add_argument("--threads", metavar="N", type=int, default=0, help="threads (default: the number of cores)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command, opens_cubes=True)
+    p.set_defaults(command=command)
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
@@ -90,6 +90,9 @@ def command(args: argparse.Namespace) -> int:
     more = (_optional(p) for p in (args.uncertainty, args.truth, args.mask))
     files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *more)
     _refuse_same(files)
+    for path in (files.out, files.uncertainty):
+        if path is not None:
+            heartbeat.writes(path)
     progress: list[Progress] = []
     began: list[float] = []
     heartbeat.working(_STALL_S)

@@ -71,7 +71,7 @@ def run(given: Settings, as_json: bool) -> int:
     """Run the command. Returns 0, or raises OutputError, or after the report CubeError where cubes were unusable."""
     import logging
 
-    from edgefuse.archive.incoming import PARTS_S, PATIENCE_S, SETTLE_S, IncomingCubes
+    from edgefuse.archive.incoming import CLOSED_S, PARTS_S, PATIENCE_S, SETTLE_S, IncomingCubes
     from edgefuse.archive.manifest import Manifest
     from edgefuse.archive.watch import Watch, events
     from edgefuse.run.systemd import notify, stop_on_signals
@@ -86,7 +86,7 @@ def run(given: Settings, as_json: bool) -> int:
         stack.enter_context(log_lines())
         manifest = stack.enter_context(Manifest(out))
         pool, examiner = _pools(cubes, choice, stack)
-        waits = (SETTLE_S, PATIENCE_S, PARTS_S) if cubes.watch else (0.0, 0.0, 0.0)
+        waits = (SETTLE_S, PATIENCE_S, PARTS_S, CLOSED_S) if cubes.watch else (0.0, 0.0, 0.0, 0.0)
         incoming = IncomingCubes(folder, *waits, examiner)
         watch = Watch(incoming, manifest, quality, cubes.delete_originals, say, pool, examiner, choice)
 

@@ -59,8 +59,8 @@ def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, bea
         score, finder = SpectralScore(info.shape[2], peak, nodata), FillFinder(nodata)
         fills = finder.add(reference)
         score.add(reference, samples, fills)
-        _check_exact(reference, samples, nodata, fills, quality.bound == 0, source.path)
-        _check_error(reference, samples, nodata, quality, source.path)
+        if wrong := difference(reference, samples, nodata, quality.bound, quality.relative_error, fills):
+            raise EdgeFuseError(f"{source.path}: {wrong}; nothing was written. Please report this")
         return score, finder, samples.nbytes
 
     score, finder, covered = SpectralScore(info.shape[2], peak, nodata), FillFinder(nodata), 0
@@ -78,38 +78,35 @@ def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, bea
     return Verified(measured, finder.result(), score.magnitude, f"{source.path}: {missed}" if missed else "")
 
 
-def _check_exact(
-    reference: NDArray[Any], decoded: NDArray[Any], nodata: float | None, fills: NDArray[np.bool_] | None, lossless: bool, path: Path
-) -> None:
-    """Raise EdgeFuseError unless missing samples, infinities and fill values are equal; all samples, if `lossless`."""
-    if lossless:
+def difference(
+    reference: NDArray[Any], decoded: NDArray[Any], nodata: float | None, max_error: float | None, relative_error: float | None,
+    fills: NDArray[np.bool_] | None = None,
+) -> str:  # fmt: skip
+    """Return how decoded samples differ from what was asked for, empty if they do not. Both arrays have one shape and type.
+
+    max_error: 0: all bits are the same; None: no bound. relative_error: as a share of a sample's magnitude; None: no bound. Missing samples
+    (`nodata`), infinities, NaN and `fills` (True where a sample is kept as it is) come back exactly.
+    """
+    other = "the decoded cube differs from the original"
+    if max_error == 0:
         # bits, because NaN differs from itself, and 0.0 equals -0.0
-        equal = np.array_equal(_bits(reference), _bits(decoded))
-    else:
-        exact = np.zeros(reference.shape, bool) if nodata is None else reference == nodata
-        if reference.dtype.kind == "f":
-            exact |= ~np.isfinite(reference)
-        if fills is not None:
-            exact |= fills
-        equal = not exact.any() or np.array_equal(reference[exact], decoded[exact], equal_nan=reference.dtype.kind == "f")
-    if not equal:
-        raise EdgeFuseError(f"{path}: the decoded cube differs from the original; nothing was written. Please report this")
-
-
-def _check_error(reference: NDArray[Any], decoded: NDArray[Any], nodata: float | None, quality: Quality, path: Path) -> None:
-    """Raise EdgeFuseError if a valid sample errs by more than what was asked for."""
-    if not quality.bound and quality.relative_error is None:
-        return
-    valid = np.ones(reference.shape, bool) if nodata is None else reference != nodata
+        return "" if np.array_equal(_bits(reference), _bits(decoded)) else other
+    missing = np.zeros(reference.shape, bool) if nodata is None else reference == nodata
     if reference.dtype.kind == "f":
-        valid &= np.isfinite(reference)
-    wanted = reference[valid].astype(np.float64)
-    errors = np.abs(decoded[valid].astype(np.float64) - wanted)
-    allowed = quality.bound if quality.relative_error is None else quality.relative_error * np.abs(wanted)
+        missing |= ~np.isfinite(reference)
+    exact = missing if fills is None else missing | fills
+    if exact.any() and not np.array_equal(reference[exact], decoded[exact], equal_nan=reference.dtype.kind == "f"):
+        return other
+    if max_error is None and relative_error is None:
+        return ""
+    wanted = reference[~missing].astype(np.float64)
+    errors = np.abs(decoded[~missing].astype(np.float64) - wanted)
+    allowed = max_error if relative_error is None else relative_error * np.abs(wanted)
     # a sample that is NaN now does not hold the bound
-    if not (errors <= allowed).all():
-        worst, limit = float(errors.max()), f"{quality.bound:g}" if quality.relative_error is None else f"{quality.relative_error:g} of it"
-        raise EdgeFuseError(f"{path}: a decoded sample is off by {worst:g}, allowed are {limit}; nothing was written. Please report this")
+    if (errors <= allowed).all():
+        return ""
+    limit = f"{max_error:g}" if relative_error is None else f"{relative_error:g} of it"
+    return f"a decoded sample is off by {float(errors.max()):g}, allowed are {limit}"
 
 
 def _bits(samples: NDArray[Any]) -> NDArray[Any]:
