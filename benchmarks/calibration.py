@@ -81,18 +81,18 @@ def measure(pair: FramePair, other: FramePair, seed: int, crop: bool) -> Result:
     begin = time.perf_counter()
     why: str | None
     try:
-        found = estimate(views([FramePair(pair.visible, Frame(moved, "infrared", 0, pair.name), 0)]))
+        fit = estimate(views([FramePair(pair.visible, Frame(moved, "infrared", 0, pair.name), 0)]))
     except EdgeFuseError as e:
         return Result(pair.name, *[float("nan")] * 3, False, float("nan"), 0.0, time.perf_counter() - begin, str(e))
-    seconds, why = time.perf_counter() - begin, found.doubt
+    seconds, why = time.perf_counter() - begin, fit.doubt
     ends = corners((moved.shape[1], moved.shape[0]))
     whole = views([pair])
     published, _, _ = refine(whole, np.eye(3))
     apart = np.hypot(*(project(published, corners((width, height))) - corners((width, height))).T)
     witness = shared(whole[0], published) > shared(whole[0], np.eye(3))
-    off, beyond = (np.hypot(*(project(found.homography, ends) - project(h, ends)).T) for h in (truth, published @ truth))
+    off, beyond = (np.hypot(*(project(fit.homography, ends) - project(h, ends)).T) for h in (truth, published @ truth))
     return Result(
-        pair.name, float(off.mean()), float(beyond.mean()), float(apart.mean()), witness, found.error_px, found.agreement, seconds, why
+        pair.name, float(off.mean()), float(beyond.mean()), float(apart.mean()), witness, fit.error_px, fit.agreement, seconds, why
     )
 
 

@@ -146,11 +146,11 @@ def measure(cube: NDArray[Any], rates: list[float], passes: int) -> dict[str, An
                 "encode_s": ours_in, "peer_encode_s": peer_in, "decode_s": ours_out, "peer_decode_s": peer_out,
             }
         )  # fmt: skip
-    found: dict[str, Any] = {"shape": cube.shape, "rates": rows, "pca_front": [p[:2] for p in front], "j2k_front": j2k_front(x)}
-    found["sscnet"] = learned(cube, x, [r for r in rates if r < 0.4])
+    figures: dict[str, Any] = {"shape": cube.shape, "rates": rows, "pca_front": [p[:2] for p in front], "j2k_front": j2k_front(x)}
+    figures["sscnet"] = learned(cube, x, [r for r in rates if r < 0.4])
     if cube.dtype.kind in "iu":
-        found["lossless"] = lossless(cube)
-    return found
+        figures["lossless"] = lossless(cube)
+    return figures
 
 
 def learned(cube: NDArray[Any], x: Float64Array, rates: list[float]) -> list[dict[str, float]]:
@@ -173,11 +173,11 @@ def table(results: dict[str, Any], rates: list[float]) -> str:
         + " | lossless: JPEG 2000 | ours | 5 counts |"
     ]  # fmt: skip
     lines.append("|---" * (2 * len(rates) + 5) + "|")
-    for name, found in results.items():
-        rows = [r for r in found["rates"] if r["asked"] in rates]
-        cells = [name, "x".join(map(str, found["shape"]))] + [f"{r['gain']:+.2f}" for r in rows]
+    for name, figures in results.items():
+        rows = [r for r in figures["rates"] if r["asked"] in rates]
+        cells = [name, "x".join(map(str, figures["shape"]))] + [f"{r['gain']:+.2f}" for r in rows]
         cells += [f"{r['encode_s'] / r['peer_encode_s']:.2f} / {r['decode_s'] / r['peer_decode_s']:.2f}" for r in rows]
-        exact = found.get("lossless", {})
+        exact = figures.get("lossless", {})
         cells += [f"{exact[n]:.2f}" if n in exact else "" for n in ("JPEG 2000", "spectral-edge, 0 counts", "spectral-edge, 5 counts")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -190,15 +190,15 @@ def draw(results: dict[str, Any], file: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(14, 5), layout="constrained")
-    for i, (name, found) in enumerate(results.items()):
+    for i, (name, figures) in enumerate(results.items()):
         colour = f"C{i % 10}"
-        left.plot(*zip(*((r["bpppc"], r["psnr"]) for r in found["rates"]), strict=True), "o-", color=colour, label=name)
-        left.plot(*zip(*found["pca_front"], strict=True), "--", color=colour, lw=1)
-        left.plot(*zip(*found["j2k_front"], strict=True), ":", color=colour, lw=1)
-        left.plot([p["rate"] for p in found["sscnet"]], [p["psnr"] for p in found["sscnet"]], "*", color=colour, ms=8)
-        mega = np.prod(found["shape"]) / 1e6
-        right.plot([r["bpppc"] for r in found["rates"]], [mega / r["encode_s"] for r in found["rates"]], "o-", color=colour)
-        right.plot([r["bpppc"] for r in found["rates"]], [mega / r["peer_encode_s"] for r in found["rates"]], "--", color=colour, lw=1)
+        left.plot(*zip(*((r["bpppc"], r["psnr"]) for r in figures["rates"]), strict=True), "o-", color=colour, label=name)
+        left.plot(*zip(*figures["pca_front"], strict=True), "--", color=colour, lw=1)
+        left.plot(*zip(*figures["j2k_front"], strict=True), ":", color=colour, lw=1)
+        left.plot([p["rate"] for p in figures["sscnet"]], [p["psnr"] for p in figures["sscnet"]], "*", color=colour, ms=8)
+        mega = np.prod(figures["shape"]) / 1e6
+        right.plot([r["bpppc"] for r in figures["rates"]], [mega / r["encode_s"] for r in figures["rates"]], "o-", color=colour)
+        right.plot([r["bpppc"] for r in figures["rates"]], [mega / r["peer_encode_s"] for r in figures["rates"]], "--", color=colour, lw=1)
     left.set(xscale="log", xlim=(0.02, 4), xlabel="bits per pixel and band", ylabel="PSNR, dB")
     left.set_title("spectral-edge (line), PCA + JPEG 2000 (dashes), JPEG 2000 per band (dots), sscnet (stars)", fontsize=9)
     figure.legend(fontsize=7, loc="outside right upper")
@@ -220,8 +220,8 @@ def main() -> None:
         cube = np.load(file)["cube"]
         if cube.ndim == 4:
             cube = np.concatenate(list(cube), axis=1)
-        found = results[file.stem] = measure(cube, args.rates, args.passes)
-        for r in found["rates"]:
+        figures = results[file.stem] = measure(cube, args.rates, args.passes)
+        for r in figures["rates"]:
             ratios = r["encode_s"] / r["peer_encode_s"], r["decode_s"] / r["peer_decode_s"]
             print(
                 f"{file.stem:16s} {r['bpppc']:.4f} bpppc {r['psnr']:6.2f} dB, gain {r['gain']:+.2f}; encode {r['encode_s'] * 1e3:4.0f} ms "
@@ -230,16 +230,16 @@ def main() -> None:
             )
         if args.json:
             args.json.write_text(json.dumps(results, indent=1) + "\n")
-        if "lossless" in found:
-            print(f"{file.stem:16s} lossless, bpppc: " + ", ".join(f"{k} {v:.2f}" for k, v in found["lossless"].items()), flush=True)
+        if "lossless" in figures:
+            print(f"{file.stem:16s} lossless, bpppc: " + ", ".join(f"{k} {v:.2f}" for k, v in figures["lossless"].items()), flush=True)
     for i, rate in enumerate(args.rates):
-        rows = [found["rates"][i] for found in results.values()]
+        rows = [figures["rates"][i] for figures in results.values()]
         gains = [r["gain"] for r in rows]
         encode, decode = (np.median([r[f"{d}_s"] / r[f"peer_{d}_s"] for r in rows]) for d in ("encode", "decode"))
         print(
             f"{rate} bpppc: gain {np.mean(gains):+.2f} dB (worst {min(gains):+.2f}), encode {encode:.2f}, decode {decode:.2f} of the peer's"
         )
-    exact = [found["lossless"] for found in results.values() if "lossless" in found]
+    exact = [figures["lossless"] for figures in results.values() if "lossless" in figures]
     if exact:
         mean = {name: float(np.mean([e[name] for e in exact])) for name in exact[0]}
         print("lossless, mean bpppc: " + ", ".join(f"{k} {v:.2f}" for k, v in mean.items()))

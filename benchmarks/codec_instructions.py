@@ -44,8 +44,8 @@ def main() -> int:
     for rate in args.rates:
         encode, data = count(lambda r=rate: spectral_edge.encode(cube, bpppc=r))  # type: ignore[misc]
         decode, made = count(lambda d=data: spectral_edge.decode(d))  # type: ignore[misc]
-        found = {"bpppc": round(8 * len(data) / cube.size, 4), "encode": encode // pixels, "decode": decode // pixels}
-        print(json.dumps(found | {"decoded": _digest(made)}), flush=True)
+        figures = {"bpppc": round(8 * len(data) / cube.size, 4), "encode": encode // pixels, "decode": decode // pixels}
+        print(json.dumps(figures | {"decoded": _digest(made)}), flush=True)
         if args.out:
             args.out.mkdir(exist_ok=True)
             (args.out / f"{rate}.efz").write_bytes(data)

@@ -78,8 +78,8 @@ def main() -> int:
         compress = run("compress", str(folder / "cube.img"), str(folder / "cube.efz"), *target)
         decompress = run("decompress", str(folder / "cube.efz"), str(folder / "back.img"))
         size = (folder / "cube.efz").stat().st_size
-        found = {"shape": shape, "bytes": 2 * int(np.prod(shape)), "efz": size, "bpppc": round(8 * size / int(np.prod(shape)), 4)}
-        print(json.dumps(found | {"compress": compress, "decompress": decompress}))
+        figures = {"shape": shape, "bytes": 2 * int(np.prod(shape)), "efz": size, "bpppc": round(8 * size / int(np.prod(shape)), 4)}
+        print(json.dumps(figures | {"compress": compress, "decompress": decompress}))
     return 0 if max(compress["most_mb"], decompress["most_mb"]) <= args.most else 1
 
 

@@ -100,11 +100,11 @@ def near(one: Detection, other: Detection) -> float:
     return 1 / max(1.0, away) if alike else 0.0
 
 
-def matched(found: Sequence[Detection], true: Sequence[Detection], least: float, likeness: Likeness) -> tuple[int, int, int]:
+def matched(detected: Sequence[Detection], true: Sequence[Detection], least: float, likeness: Likeness) -> tuple[int, int, int]:
     """Return (right, wrong, true boxes) of a frame. least: likeness from which a detection is right."""
     free = dict(enumerate(true))
     right = wrong = 0
-    for one in sorted(found, key=lambda d: -d.score):
+    for one in sorted(detected, key=lambda d: -d.score):
         best = max(free, key=lambda k: likeness(free[k], one), default=None)
         if best is not None and likeness(free[best], one) >= least:
             right += counts(free.pop(best))
@@ -125,25 +125,25 @@ def rates(results: Sequence[tuple[int, int, int]]) -> dict[str, float | int]:
 
 
 def stills(scenes: Iterator[Scene], options: DetectorOptions, deformed: bool = False) -> dict[str, Any]:
-    found: list[tuple[list[Detection], list[Detection]]] = []
+    pairs: list[tuple[list[Detection], list[Detection]]] = []
     with_detector = detection.open_detector(options)
     for _, picture, true in scenes:
         people = [d for d in with_detector.detect(look(picture, ToGrey())) if d.score >= options.score]
-        found.append((people, true))
+        pairs.append((people, true))
     if deformed:
-        return {"frames": len(found), "near": rates([matched(f, t, 1.0, near) for f, t in found])}
-    return {"frames": len(found), **{f"overlap {o}": rates([matched(f, t, o, Detection.overlap) for f, t in found]) for o in OVERLAPS}}
+        return {"frames": len(pairs), "near": rates([matched(f, t, 1.0, near) for f, t in pairs])}
+    return {"frames": len(pairs), **{f"overlap {o}": rates([matched(f, t, o, Detection.overlap) for f, t in pairs]) for o in OVERLAPS}}
 
 
 def video(scene: str, size: tuple[int, int], options: DetectorOptions, frames: int = 200, every: int = 4) -> dict[str, Any]:
     detector, tracker, grey = detection.open_detector(options), Tracker(options.score), ToGrey()
-    found: list[tuple[list[Detection], list[Detection]]] = []
+    pairs: list[tuple[list[Detection], list[Detection]]] = []
     for number, (_, picture, true) in enumerate(demo(scene, size, every, frames)):
         seen = look(picture, grey, number * every)
         tracks = tracker.update(detector.detect(seen), seen.fused.pair.infrared.time_ns, size[0] / size[1])
-        found.append(([t.box for t in tracks], true))
-    return {"frames": len(found), "tracks": tracker.confirmed,
-            **{f"overlap {o}": rates([matched(f, t, o, Detection.overlap) for f, t in found]) for o in OVERLAPS}}  # fmt: skip
+        pairs.append(([t.box for t in tracks], true))
+    return {"frames": len(pairs), "tracks": tracker.confirmed,
+            **{f"overlap {o}": rates([matched(f, t, o, Detection.overlap) for f, t in pairs]) for o in OVERLAPS}}  # fmt: skip
 
 
 def parts(shared: Path | None, options: DetectorOptions) -> dict[str, Callable[[], dict[str, Any]]]:

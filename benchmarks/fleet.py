@@ -184,17 +184,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for link in links:
             link.recv()
         connected_s = wait(lambda: sum(ear.online.values()) == args.devices)
-        found: dict[str, Any] = {"devices": args.devices, "all_connected": connected_s is not None, "broker_idle_mb": round(idle_mb, 1)}
+        figures: dict[str, Any] = {"devices": args.devices, "all_connected": connected_s is not None, "broker_idle_mb": round(idle_mb, 1)}
         time.sleep(2)
-        found["steady"] = steady(ear, broker, args.seconds)
+        figures["steady"] = steady(ear, broker, args.seconds)
         broker.stop()
         ear.online.clear()
         time.sleep(OUTAGE_S)
         broker.start()
         back_s = wait(lambda: sum(ear.online.values()) == args.devices)
-        found["outage"] = {"seconds": OUTAGE_S, "all_back_after_s": None if back_s is None else round(back_s, 2)}
+        figures["outage"] = {"seconds": OUTAGE_S, "all_back_after_s": None if back_s is None else round(back_s, 2)}
         time.sleep(5)
-        found["steady_again"] = steady(ear, broker, args.seconds)
+        figures["steady_again"] = steady(ear, broker, args.seconds)
         reports = []
         for link, process in zip(links, children, strict=True):
             link.send("stop")
@@ -203,7 +203,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         settle(ear)
         ear.watcher.close()
         broker.stop()
-    return found | account(ear, reports)
+    return figures | account(ear, reports)
 
 
 def account(ear: Ear, reports: list[dict[str, Any]]) -> dict[str, Any]:
@@ -261,12 +261,12 @@ def main() -> int:
     if MOSQUITTO is None:
         print(f"fleet: {NEEDED}", file=sys.stderr)
         return 2
-    found = measure(args)
-    print(json.dumps(found, indent=1) if args.json else text(found))
+    figures = measure(args)
+    print(json.dumps(figures, indent=1) if args.json else text(figures))
     good = (
-        found["all_connected"]
-        and found["outage"]["all_back_after_s"] is not None
-        and found["messages"]["missing"] <= found["messages"]["unsent"]
+        figures["all_connected"]
+        and figures["outage"]["all_back_after_s"] is not None
+        and figures["messages"]["missing"] <= figures["messages"]["unsent"]
     )
     return 0 if good else 3
 

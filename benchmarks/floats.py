@@ -49,7 +49,7 @@ def lossless(cube: Cube) -> dict[str, int]:
     """Return the bytes of each lossless codec."""
     planes, item = bands_first(cube), cube.dtype.itemsize
     blosc = {"typesize": item, "level": 9, "compressor": "zstd"}
-    found = {
+    figures = {
         "zstd -19, byte shuffle": len(imagecodecs.zstd_encode(shuffled(cube, False), level=19)),
         "zstd -19, bit shuffle": len(imagecodecs.zstd_encode(shuffled(cube, True), level=19)),
         "Blosc2 zstd 9, byte shuffle": len(imagecodecs.blosc2_encode(planes.tobytes(), shuffle="shuffle", **blosc)),
@@ -58,7 +58,7 @@ def lossless(cube: Cube) -> dict[str, int]:
         "zfp": len(imagecodecs.zfp_encode(planes)),
         "pcodec": len(imagecodecs.pcodec_encode(planes, level=12)),
     }
-    return found | {"edgefuse": len(exactly(cube))}
+    return figures | {"edgefuse": len(exactly(cube))}
 
 
 def exactly(cube: Cube) -> bytes:
@@ -82,19 +82,19 @@ def within(cube: Cube, error: float, relative: bool) -> dict[str, int]:
     data = spectral_edge.encode(cube, **{name: error})
     if not held(bands_first(spectral_edge.decode(data))):
         raise AssertionError("the bound does not hold")
-    found = {"edgefuse": len(data)}
+    figures = {"edgefuse": len(data)}
     if relative:
         for precision in range(9, 32) if cube.dtype.itemsize == 4 else range(14, 64, 2):
             made = fpzip.compress(planes, precision=precision, order="C")
             if held(fpzip.decompress(made, order="C")):
-                return found | {"fpzip": len(made)}
-        return found
+                return figures | {"fpzip": len(made)}
+        return figures
     setting = error
     while not held(imagecodecs.sz3_decode(made := imagecodecs.sz3_encode(planes, mode="abs", abs=setting), planes.shape, planes.dtype)):
         setting *= 0.99
-    found["SZ3"] = len(made)
-    found["zfp"] = len(imagecodecs.zfp_encode(planes, level=error, mode="accuracy"))
-    return found
+    figures["SZ3"] = len(made)
+    figures["zfp"] = len(imagecodecs.zfp_encode(planes, level=error, mode="accuracy"))
+    return figures
 
 
 def made_up() -> Iterator[tuple[str, Cube]]:

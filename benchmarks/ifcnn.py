@@ -28,16 +28,16 @@ from edgefuse.errors import EdgeFuseError, MissingDependencyError
 
 def contestants(names: list[str]) -> dict[str, edgefuse.Fuser]:
     """Load the fusion models of these names on every available runtime and precision, with one thread."""
-    found = {}
+    by_model = {}
     for card in (c for c in zoo.cards() if c.name in names):
         if card.task == "fusion" and not card.files:
-            found[card.name] = edgefuse.load(str(card.folder), threads=1)
+            by_model[card.name] = edgefuse.load(str(card.folder), threads=1)
         for file in card.files if card.task == "fusion" else ():
             try:
-                found[f"{card.name} {file.runtime} {file.precision}"] = edgefuse.load(str(card.folder), file.runtime, file.precision, 1)
+                by_model[f"{card.name} {file.runtime} {file.precision}"] = edgefuse.load(str(card.folder), file.runtime, file.precision, 1)
             except MissingDependencyError as e:
                 print(f"left out: {e}", file=sys.stderr)
-    return found
+    return by_model
 
 
 def measure(works: dict[str, Callable[[], object]], count: int) -> dict[str, dict[str, object]]:
@@ -98,9 +98,9 @@ def main() -> int:
     if args.json:
         print(json.dumps(report, indent=1))
         return 0
-    for title, found in (("network alone, 256 x 256", network), ("end to end, 640 x 480, colour", end_to_end)):
+    for title, by_model in (("network alone, 256 x 256", network), ("end to end, 640 x 480, colour", end_to_end)):
         print(f"{title}{'':{46 - len(title)}}median ms   ratio   (quartiles)")
-        for name, f in sorted(found.items(), key=lambda item: item[1]["median_ms"]):
+        for name, f in sorted(by_model.items(), key=lambda item: item[1]["median_ms"]):
             print(f"  {name:44s}{f['median_ms']:9.2f}{f['ratio']:8.2f}   ({f['ratio_quartiles'][0]:.2f} to {f['ratio_quartiles'][1]:.2f})")
     print(f"default model: {key}")
     return 0

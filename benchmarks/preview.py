@@ -101,7 +101,7 @@ def main() -> int:
     env = os.environ | {"EDGEFUSE_WEB_CLIENTS": str(given.clients + given.stalled)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=env)
     assert process.stderr is not None
-    port = next(int(found[1]) for line in process.stderr if (found := re.search(r"web page on http://127.0.0.1:(\d+)/", line)))
+    port = next(int(match[1]) for line in process.stderr if (match := re.search(r"web page on http://127.0.0.1:(\d+)/", line)))
     run = psutil.Process(process.pid)
     try:
         while frames(port)[0] < 50:

@@ -97,16 +97,16 @@ def run(scene: str, minutes: float, folder: Path, link: Link | None = None) -> d
 
 def wrong(report: dict[str, Any]) -> list[str]:
     """Return what is not as it has to be."""
-    found = []
+    lines = []
     for name, camera in report["cameras"].items():
         if camera["received"] != camera["fused"] + sum(camera["dropped"].values()):
-            found.append(f"{name}: {camera['received']} received, {camera['fused']} fused, {camera['dropped']} dropped")
+            lines.append(f"{name}: {camera['received']} received, {camera['fused']} fused, {camera['dropped']} dropped")
         if camera["faults"] or camera["dropped"].get("frozen"):
-            found.append(f"{name}: faults {camera['faults']}, dropped {camera['dropped']}")
+            lines.append(f"{name}: faults {camera['faults']}, dropped {camera['dropped']}")
         states = {change["state"] for change in camera["last_state_changes"]} - {"live", "held"}
         if states:
-            found.append(f"{name}: was {', '.join(sorted(states))}")
-    return found
+            lines.append(f"{name}: was {', '.join(sorted(states))}")
+    return lines
 
 
 def main() -> int:

@@ -45,9 +45,9 @@ def steps(visible: tuple[int, int], infrared: tuple[int, int]) -> dict[str, Call
 
     def filled() -> Any:
         frame = next(turns)
-        found = invalid.mask(frame)
-        assert found is not None
-        return fill(frame, found)
+        invalid_pixels = invalid.mask(frame)
+        assert invalid_pixels is not None
+        return fill(frame, invalid_pixels)
 
     return {
         "gain control": lambda: agc(counts),

@@ -94,8 +94,8 @@ def scored(truth: Float32Array, made: Float32Array, edge: int) -> dict[str, floa
     inner = slice(edge, -edge or None)
     score = SharpeningScore(truth.shape[2], 1.0, RATIO)
     score.add(truth[inner, inner], made[inner, inner])
-    found = score.result()
-    return {"psnr": found.psnr_db, "sam": found.sam_degrees, "ergas": found.ergas, "rmse": found.rmse}
+    figures = score.result()
+    return {"psnr": figures.psnr_db, "sam": figures.sam_degrees, "ergas": figures.ergas, "rmse": figures.rmse}
 
 
 def measured(truth: Float32Array, bands: int, noise: float | None, shift: int, coarse: bool, kernel: Kernel | None) -> dict[str, Any]:
@@ -148,10 +148,10 @@ def main() -> None:
     own = {}
     for folder, names in (k.split("=") for k in args.kernel):
         own |= dict.fromkeys(names.split(","), kernel_network.from_card(zoo.read_card(Path(folder)), MANY - 1))
-    found: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for bands in args.bands:
         for condition in args.conditions:
-            rows = found[f"{bands} bands, {condition}"] = {}
+            rows = figures[f"{bands} bands, {condition}"] = {}
             for path in args.cubes:
                 truth = loaded(path)
                 rows[path.stem] = measured(truth, bands, *CONDITIONS[condition], args.coarse, own.get(path.stem) if bands < MANY else None)
@@ -159,7 +159,7 @@ def main() -> None:
                 if names:
                     print_table(f"{bands} bands, {condition}, {group}", {n: rows[n] for n in names})
     if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def print_table(title: str, rows: dict[str, Any]) -> None:

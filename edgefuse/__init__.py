@@ -1,6 +1,6 @@
 """EdgeFuse: fuses a visible and a thermal camera's pictures, and compresses and sharpens hyperspectral cubes, on a Raspberry Pi.
 
-Importing this package imports NumPy alone; everything else is imported when first used.
+Importing this package imports no other; each name is imported when it is first used.
 
     >>> import edgefuse
     >>> with edgefuse.open_source("demo?frames=1") as source:
@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgefuse.errors import CubeError, EdgeFuseError, FrameError, InputError, SettingsError, SourceError
-from edgefuse.frames import Frame, FramePair, FusedFrame
 
 if TYPE_CHECKING:
+    from edgefuse.frames import Frame, FramePair, FusedFrame
     from edgefuse.fusion.api import fuse
     from edgefuse.fusion.fuser import Fuser, load
     from edgefuse.hyperspectral.api import DecodedCube, compress, decompress, open_cube, read_efz
@@ -39,6 +39,9 @@ if not TYPE_CHECKING:  # a type checker would take every name for one of ours
         "CubeInfo": "edgefuse.hyperspectral.cube",
         "CubeSource": "edgefuse.hyperspectral.formats.base",
         "DecodedCube": "edgefuse.hyperspectral.api",
+        "Frame": "edgefuse.frames",
+        "FramePair": "edgefuse.frames",
+        "FusedFrame": "edgefuse.frames",
         "Fuser": "edgefuse.fusion.fuser",
         "Sink": "edgefuse.sinks",
         "Source": "edgefuse.sources",

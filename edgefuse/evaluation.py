@@ -286,5 +286,5 @@ def _rank(evaluation: Evaluation, tallies: Sequence[_Tally], samples: int) -> No
 def _as_visible(fused: Image, visible: Image) -> Image:
     if visible.ndim == 2:
         return luma(fused)
-    converted: Any = fused if fused.ndim == 3 else cv2.cvtColor(fused, cv2.COLOR_GRAY2BGR)
+    converted: Image = fused if fused.ndim == 3 else cv2.cvtColor(fused, cv2.COLOR_GRAY2BGR)
     return converted

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+Facts = Mapping[str, object]  # JSON values with units in the keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Event:
 
     kind: str
     name: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     time_s: float = field(default_factory=time.time)
 
 

@@ -68,6 +68,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vrt": "edgefuse.hyperspectral.formats.vrt:VrtSource",
         "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
         "netcdf": "edgefuse.hyperspectral.formats.hdf5:Hdf5Source",
+        "zarr": "edgefuse.hyperspectral.formats.zarr:ZarrSource",
         "efz": "edgefuse.hyperspectral.efz_source:EfzSource",
     },
     "edgefuse.cube_sinks": {
@@ -76,6 +77,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "npz": "edgefuse.hyperspectral.formats.numpy:NpzSink",
         "mat": "edgefuse.hyperspectral.formats.matlab:MatSink",
         "tiff": "edgefuse.hyperspectral.formats.geotiff:TiffSink",
+        "cog": "edgefuse.hyperspectral.formats.geotiff_cog:CogSink",
         "hdf5": "edgefuse.hyperspectral.formats.hdf5:Hdf5Sink",
         "netcdf": "edgefuse.hyperspectral.formats.netcdf:NetcdfSink",
     },

@@ -165,6 +165,6 @@ def surplus(entities: entity_registry.EntityRegistry, expected: set[str]) -> int
 
 if __name__ == "__main__":
     given_host, _, given_port = sys.argv[1].rpartition(":")
-    found = asyncio.run(check(given_host, int(given_port), Path(sys.argv[2] if len(sys.argv) > 2 else "tests/mqtt/discovery.json")))
-    print(f"{found} differences")
-    sys.exit(bool(found))
+    differences = asyncio.run(check(given_host, int(given_port), Path(sys.argv[2] if len(sys.argv) > 2 else "tests/mqtt/discovery.json")))
+    print(f"{differences} differences")
+    sys.exit(bool(differences))

@@ -1,4 +1,4 @@
-"""The layout: which package may import which, limits of file and function length, and that CONTRIBUTING.md's map is complete."""
+"""The layout: which package imports which, the length of files and functions, how often `Any` is named, and CONTRIBUTING.md's map."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors frames events",
     )
 )
+# how often a package may name `Any` apart from arrays' types: for objects of libraries without types, for plugins, and for what a file of
+# somebody else holds before it is checked. What modules tell each other has a dataclass, a TypedDict or `Facts`
+MOST_ANY = {
+    "archive": 55, "calibration": 15, "cameras": 15, "cli": 47, "doctor": 8, "evaluation": 1, "hyperspectral": 190, "metrics": 1,
+    "mqtt": 20, "registry": 2, "run": 13, "runtimes": 21, "settings": 58, "sharpening": 19,
+    "sources": 6, "thermal": 1, "util": 5, "web": 8, "zoo": 11,
+}  # fmt: skip
 MOST_MODULES_AT_ROOT, MOST_LINES, MOST_LINES_OF_A_FUNCTION = 8, 400, 60
 
 
@@ -46,13 +53,13 @@ FACE = "edgefuse"  # re-exports names of lower rows on first use, and holds the 
 @cache
 def imports(module: str) -> frozenset[str]:
     """Return the project's modules that a module imports anywhere, also those imported only for type checking."""
-    found = set()
+    targets = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {name if (name := f"{node.module}.{alias.name}") in MODULES else node.module for alias in node.names}
+            targets |= {name if (name := f"{node.module}.{alias.name}") in MODULES else node.module for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return frozenset(found & MODULES.keys() - {module, FACE})
+            targets |= {alias.name for alias in node.names}
+    return frozenset(targets & MODULES.keys() - {module, FACE})
 
 
 def row(module: str) -> int:
@@ -104,6 +111,25 @@ def test_modules_and_functions_stay_short() -> None:
                 n = (node.end_lineno or node.lineno) - node.lineno + 1
                 long += [f"{name}: {node.name} has {n} lines"] if n > MOST_LINES_OF_A_FUNCTION else []
     assert not long
+
+
+def count_any(node: ast.AST, of_array: bool = False) -> int:
+    """Count the uses of `Any`, without those that are an array's element type or shape."""
+    if isinstance(node, ast.Subscript):
+        name = getattr(node.value, "attr", getattr(node.value, "id", ""))
+        return count_any(node.slice, of_array or name in ("NDArray", "ndarray", "dtype", "floating"))
+    own = isinstance(node, ast.Name) and node.id == "Any" and not of_array
+    return own + sum(count_any(child, of_array) for child in ast.iter_child_nodes(node))
+
+
+def test_packages_do_not_name_any_more_often() -> None:
+    counts: dict[str, int] = {}
+    for module, path in MODULES.items():
+        if module != FACE:
+            package = module.split(".")[1]
+            counts[package] = counts.get(package, 0) + count_any(ast.parse(path.read_text()))
+    more = {package: n for package, n in counts.items() if n > MOST_ANY.get(package, 0)}
+    assert not more, f"give these a type, or raise MOST_ANY with a reason: {more}"
 
 
 @pytest.mark.skipif(not CONTRIBUTING.is_file(), reason="an installed package has no CONTRIBUTING.md beside it")

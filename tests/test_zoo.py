@@ -188,10 +188,10 @@ def test_what_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_file_with_another_digest_is_refused(tmp_path: Path) -> None:
     read = read_card(put(tmp_path, card()))
     (tmp_path / "m.npz").write_bytes(WEIGHTS + b"!")
-    found = hashlib.sha256(WEIGHTS + b"!").hexdigest()
+    digest = hashlib.sha256(WEIGHTS + b"!").hexdigest()
     with pytest.raises(ModelError) as caught:
         read.files[0].verified()
-    assert str(caught.value).startswith(f"{tmp_path}/m.npz: sha256 is {found[:12]}..., card.toml says {DIGEST[:12]}...; ")
+    assert str(caught.value).startswith(f"{tmp_path}/m.npz: sha256 is {digest[:12]}..., card.toml says {DIGEST[:12]}...; ")
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:

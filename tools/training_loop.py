@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parents[1]
+from tools.command_line import ROOT
 
 
 def add_options(p: argparse.ArgumentParser, steps: int, batch: int, rate: float, every: int, threads: int) -> None:
@@ -31,6 +31,18 @@ def add_options(p: argparse.ArgumentParser, steps: int, batch: int, rate: float,
     p.add_argument("--every", type=int, default=every, help="steps between validations and checkpoints")
     p.add_argument("--stop-after", type=int, metavar="STEP", help="end after the checkpoint at this step; the run can be resumed")
     p.add_argument("--threads", type=int, default=threads)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Set the seed and the number of threads."""
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+
+
+def settings(args: argparse.Namespace, seconds: float) -> dict[str, object]:
+    """Return the options that decide a run's outcome, and how long it took, for result.json."""
+    names = [name for name in ("steps", "batch", "size", "rate", "seed") if name in args]
+    return {name: getattr(args, name) for name in names} | {"seconds": round(seconds)}
 
 
 def share_of_rate(step: int, steps: int, warm: int, fall: float) -> float:

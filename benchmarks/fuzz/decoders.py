@@ -40,12 +40,12 @@ def feed_all(target: str, seeds: range, tally: Tally, folder: Path) -> None:
     program, cases = _built(folder)
     first, before = seeds.start, resource.getrusage(resource.RUSAGE_CHILDREN)
     while first < seeds.stop:
-        done, found = _run(program, MODES[target], cases, first, seeds.stop - first)
+        done, failure = _run(program, MODES[target], cases, first, seeds.stop - first)
         first += done
-        tally.taken += done - bool(found)
+        tally.taken += done - bool(failure)
         tally.seed = first - 1
-        if found:
-            tally.find(f"seed {first - 1}:\n{found}")
+        if failure:
+            tally.find(f"seed {first - 1}:\n{failure}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     tally.seconds += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

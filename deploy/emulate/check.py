@@ -114,8 +114,8 @@ def install(root: Root, cache: Path, wheel: Path) -> Path:
 def compiler_in(root: Path) -> str:
     """Return the path of a C compiler in a root, or an empty string."""
     folders = (root / name for name in ("usr/bin", "usr/local/bin", "bin"))
-    found = (path for folder in folders for path in folder.glob("*") if COMPILER.fullmatch(path.name))
-    return next((f"/{path.relative_to(root)}" for path in found), "")
+    compilers = (path for folder in folders for path in folder.glob("*") if COMPILER.fullmatch(path.name))
+    return next((f"/{path.relative_to(root)}" for path in compilers), "")
 
 
 @contextlib.contextmanager

@@ -160,8 +160,8 @@ def compile_for_guest(root: Path, folder: Path) -> None:
 
 def twins(cache: Path) -> None:
     """Install the same versions of the guest's packages for this machine's Python, to compare the results of both architectures."""
-    found = importlib.metadata.distributions(path=[str(cache / "root" / SITE)])
-    pinned = sorted(f"{d.metadata['Name']}=={d.version}" for d in found)
+    distributions = importlib.metadata.distributions(path=[str(cache / "root" / SITE)])
+    pinned = sorted(f"{d.metadata['Name']}=={d.version}" for d in distributions)
     shutil.rmtree(cache / "twins", ignore_errors=True)
     options = ("-qq", "--disable-pip-version-check", "--root-user-action=ignore", "--no-deps", "--only-binary=:all:")
     sh(sys.executable, "-m", "pip", "install", *options, "--target", cache / "twins", *pinned)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 from edgefuse.alarms import hook, measure
 from edgefuse.alarms.hook import Call, Hooks
@@ -20,6 +20,7 @@ from edgefuse.frames import Frame, FusedFrame
 from edgefuse.settings.alarm import AlarmSettings, kind
 from edgefuse.telemetry.live import Info, Live, Sighting
 from edgefuse.telemetry.outputs import OutputState
+from edgefuse.telemetry.report_types import AlarmReport, AlarmsReport
 from edgefuse.thermal.ffc import StallWatch, can_stall
 from edgefuse.util import shape
 
@@ -80,7 +81,7 @@ class Alarms:
             return False
         return (self._watch.update(frame.data, frame.time_ns, law.state) if can_stall(frame) else law.state) != "normal"
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> AlarmsReport:
         """Return, for each alarm: state ("quiet", "pending", "raised"), held, raise count, newest value, and why it cannot be evaluated."""
         with self._lock:
             alarms = {name: alarm.report() for name, alarm in self._alarms.items()}
@@ -152,7 +153,7 @@ class _Alarm:
 
     def _event(self, change: Change, reading: Reading, frame: Frame) -> Event:
         s = self.settings
-        facts: dict[str, Any] = {"state": change, "measure": s.measure, s.key: reading.value, **self._limit()}
+        facts: dict[str, object] = {"state": change, "measure": s.measure, s.key: reading.value, **self._limit()}
         facts |= {
             k: v
             for k, v in (
@@ -173,17 +174,19 @@ class _Alarm:
         self._raised_at = event.time_s if change == "raised" else None
         return event
 
-    def _limit(self) -> dict[str, Any]:
+    def _limit(self) -> dict[str, object]:
         s = self.settings
         if s.measure == "people":
             return {"at_least_people": s.people}
         return {f"above_{s.unit}": s.above} if s.above is not None else {f"below_{s.unit}": s.below}
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> AlarmReport:
         state = "raised" if self._state.raised else "pending" if self._state.pending else "quiet"
         s, newest = self.settings, self._newest
-        return {
+        # the keys of the value and of its limit depend on the unit
+        facts: dict[str, object] = {
             "state": state, "held": self._held, "raised": self._count, s.key: newest.value if newest else None,
             "fault": self._fault or None, "kind": kind(self._name, s), "measure": s.measure, **self._limit(),
             "pixels": newest.pixels if newest else None, "since_s": None if self._raised_at is None else round(self._raised_at, 3),
         }  # fmt: skip
+        return cast(AlarmReport, facts)

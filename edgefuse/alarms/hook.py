@@ -11,11 +11,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgefuse.errors import SettingsError
+from edgefuse.events import Facts
 from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Call:
 
     argv: tuple[str, ...]
     timeout_s: float
-    facts: Mapping[str, Any]
+    facts: Facts
 
 
 def check_program(argv: Sequence[str], where: str) -> None:

@@ -47,9 +47,9 @@ def read(frame: Frame, s: AlarmSettings, place: Shape) -> Reading | str:
     if isinstance(picked, str):
         return picked
     counts, alive, left, top = picked
-    found = shape.area(place, frame.data.shape)
-    if s.measure == "area" and found is not None and found.pixels < s.pixels:
-        return f"the zone has {found.pixels} pixels, the alarm needs {s.pixels} beyond"
+    area = shape.area(place, frame.data.shape)
+    if s.measure == "area" and area is not None and area.pixels < s.pixels:
+        return f"the zone has {area.pixels} pixels, the alarm needs {s.pixels} beyond"
     over = s.above is not None
     threshold = s.above if s.above is not None else s.below if s.below is not None else 0.0
     release = threshold - s.hysteresis if over else threshold + s.hysteresis
@@ -72,15 +72,15 @@ def count_people(tracks: Sequence[Track], size: tuple[int, int], s: AlarmSetting
     """Count the people whose middle is in the alarm's zone. size: of the infrared frame, (width, height). Returns a reading, or the reason
     why there is none."""
     width, height = size
-    found = shape.area(place, (height, width))
-    if found is None:
+    area = shape.area(place, (height, width))
+    if area is None:
         return f"the zone lies outside the infrared frame of {width}x{height} pixels"
     inside: list[tuple[int, int]] = []
     for track in tracks:
         x, y = (min(max(0, int(share * side)), side - 1) for share, side in zip(track.box.centre, size, strict=True))
-        row, column = y - found.rows.start, x - found.columns.start
-        within = 0 <= row < found.rows.stop - found.rows.start and 0 <= column < found.columns.stop - found.columns.start
-        if within and (found.mask is None or found.mask[row, column]):
+        row, column = y - area.rows.start, x - area.columns.start
+        within = 0 <= row < area.rows.stop - area.rows.start and 0 <= column < area.columns.stop - area.columns.start
+        if within and (area.mask is None or area.mask[row, column]):
             inside.append((x, y))
     x_first, y_first = inside[0] if inside else (None, None)
     return Reading(float(len(inside)), x_first, y_first, None, len(inside) >= s.people, len(inside) < s.people)

@@ -13,14 +13,15 @@ from edgefuse.archive.incoming import problem_of
 from edgefuse.archive.processes import LimitedPool, Limits, TaskError
 from edgefuse.errors import EdgeFuseError
 from edgefuse.hyperspectral.formats import detect
+from edgefuse.hyperspectral.part import ALL, Choice
 
 _BYTES_PER_S = 5_000_000  # a file that is read whole when it is opened gets more time
 _WALL_S, _CPU_S = 30.0, 5.0
 _LIBRARIES = {"tiff": "rasterio", "hdf5": "h5py", "netcdf": "h5py"}
 
 
-def examine(path: Path, beat: Callable[..., None]) -> dict[str, Any]:
-    """Return under "problem" why a cube can't be opened, or an empty string."""
+def examine(path: Path, choice: Choice, beat: Callable[..., None]) -> dict[str, Any]:
+    """Return under "problem" why what is chosen of a cube can't be opened, or an empty string."""
     try:
         library = _LIBRARIES.get(detect(path) or "")
         if library:
@@ -29,7 +30,7 @@ def examine(path: Path, beat: Callable[..., None]) -> dict[str, Any]:
             beat()
     except (ImportError, EdgeFuseError):
         pass
-    return {"problem": problem_of(path)}
+    return {"problem": problem_of(path, choice)}
 
 
 class Examiner:
@@ -38,8 +39,9 @@ class Examiner:
     Called with a path, returns why it can't be opened, an empty string if it can, None if that is not known yet.
     """
 
-    def __init__(self, pool: LimitedPool, memory_bytes: int) -> None:
-        self._pool, self._memory_bytes = pool, memory_bytes
+    def __init__(self, pool: LimitedPool, memory_bytes: int, choice: Choice = ALL) -> None:
+        """choice: what is read of the cubes."""
+        self._pool, self._memory_bytes, self._choice = pool, memory_bytes, choice
         self._running: dict[Path, Future[dict[str, Any]]] = {}
         self._again: set[Path] = set()
         self._began: dict[Path, float] = {}
@@ -52,7 +54,7 @@ class Examiner:
     def __call__(self, path: Path) -> str | None:
         future = self._running.get(path)
         if future is None:
-            self._running[path] = self._pool.submit(examine, path, limits=self._limits(path))
+            self._running[path] = self._pool.submit(examine, path, self._choice, limits=self._limits(path))
             return None
         if future.running() or future.done():
             self._began.setdefault(path, time.monotonic())

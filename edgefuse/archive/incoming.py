@@ -11,18 +11,19 @@ from pathlib import Path
 
 from edgefuse.archive import grouping
 from edgefuse.archive.grouping import Cube, Listing
+from edgefuse.archive.open_files import open_for_writing
 from edgefuse.errors import CubeError, EdgeFuseError
-from edgefuse.hyperspectral.formats import open_cube
+from edgefuse.hyperspectral.part import ALL, Choice
 
-SETTLE_S, PATIENCE_S, PARTS_S = 2.0, 60.0, 600.0
+SETTLE_S, PATIENCE_S, PARTS_S, CLOSED_S = 2.0, 60.0, 600.0, 20.0
 
 FileStates = tuple[tuple[str, int, int, int], ...]  # per file: name, bytes, modification time (ns), inode
 
 
-def problem_of(path: Path) -> str:
-    """Return why a cube can't be opened, or an empty string."""
+def problem_of(path: Path, choice: Choice = ALL) -> str:
+    """Return why what is chosen of a cube can't be opened, or an empty string."""
     try:
-        open_cube(path).close()
+        choice.of(choice.opened(path), owned=True).close()
     except EdgeFuseError as e:
         return str(e)
     return ""
@@ -33,6 +34,7 @@ class _CubeState:
     state: FileStates
     since: float
     closed: set[str]  # names of its files for which a close or move event arrived
+    changed: bool  # since it was seen first
     problem: str | None = None  # why the cube can't be opened in this state; empty: it can; None: not known yet
     dismissed: bool = False
 
@@ -44,6 +46,7 @@ class IncomingCubes:
     settle_s: a cube counts as complete after this time without a change, unless a close or move event says so earlier.
     patience_s: a cube that can't be opened is given up after this time without a change.
     parts_s: a cube waits so long without a change for a file that usually comes with it, such as an EnMAP image's XML.
+    closed_s: replaces patience_s for a cube that came in one piece: it never changed, and no program has a file of it open for writing.
     examine: returns why a cube can't be opened, an empty string if it can, None if that is not known yet.
     """
 
@@ -51,6 +54,7 @@ class IncomingCubes:
     settle_s: float = SETTLE_S
     patience_s: float = PATIENCE_S
     parts_s: float = PARTS_S
+    closed_s: float = PATIENCE_S
     examine: Callable[[Path], str | None] = problem_of
     _seen: dict[Path, _CubeState] = field(default_factory=dict)
     _closed: set[str] = field(default_factory=set)
@@ -83,16 +87,26 @@ class IncomingCubes:
                 seen.problem = self.examine(path)
             if seen.problem == "":
                 complete.append(path)
-            elif seen.problem and now - seen.since >= self.patience_s:
+            elif seen.problem and self._will_not_come(cube, seen, now - seen.since):
                 given_up.append((path, seen.problem))
         return complete, given_up
+
+    def _will_not_come(self, cube: Cube, seen: _CubeState, unchanged_s: float) -> bool:
+        """Return whether what an unusable cube may lack has had its time to come."""
+        if unchanged_s >= self.patience_s or seen.changed or unchanged_s < self.closed_s:
+            return unchanged_s >= self.patience_s
+        try:
+            return all(open_for_writing(file) is False for file in cube.files)
+        except OSError:
+            return False
 
     def _updated(self, cube: Cube, now: float, closed: set[str]) -> _CubeState:
         """Return the state of a cube, begun anew if a file of it changed."""
         seen, state = self._seen.get(cube.path), self._state(cube)
         if seen is None or seen.state != state:
             same = set(state) & set(seen.state) if seen else set()
-            seen = self._seen[cube.path] = _CubeState(state, now, {name for name, *_ in same if seen and name in seen.closed})
+            closed_before = {name for name, *_ in same if seen and name in seen.closed}
+            seen = self._seen[cube.path] = _CubeState(state, now, closed_before, changed=seen is not None)
         seen.closed |= {name for name, *_ in state if name in closed}
         return seen
 

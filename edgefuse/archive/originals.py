@@ -7,15 +7,14 @@ one that the manifest has. Otherwise, and after a kill, it gets its name back.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 
 from edgefuse.archive.manifest import Beat, sha256
+from edgefuse.archive.open_files import open_for_writing
 from edgefuse.util.files import unused
 
 _ASIDE = re.compile(r"\.edgefuse-aside-[0-9a-f]{12}\.(.+)", re.DOTALL)
@@ -81,15 +80,5 @@ def _put_back(hidden: Path, path: Path) -> None:
 
 def _check_unused(path: Path) -> None:
     """Raise InUseError if a process has the file open for writing; where the system can't tell, say nothing."""
-    with open(path, "rb") as f:
-        with contextlib.suppress(OSError):
-            # a process that opens the file now would make the system send SIGIO, which ends this one
-            fcntl.fcntl(f, fcntl.F_SETSIG, signal.SIGURG)
-        try:
-            fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except BlockingIOError:
-            raise InUseError(f"{path.name} is open for writing in another program") from None
-        except OSError:
-            return
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    if open_for_writing(path):
+        raise InUseError(f"{path.name} is open for writing in another program")

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -23,7 +24,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from edgefuse.errors import EdgeFuseError
-from edgefuse.util.child_process import processor_s, signal_name
+from edgefuse.util.child_process import signal_name
+from edgefuse.util.stall import Limit, Stall
 
 _PRELOAD = ("edgefuse.archive.job", "edgefuse.hyperspectral.compress", "edgefuse.hyperspectral.codec.spectral_edge")
 _START_S = 120.0  # a process may take so long to start
@@ -54,6 +56,11 @@ class Limits:
     stall_s: float
     total_s: float
     cpu_s: float = 0.0
+
+    @property
+    def stall(self) -> Limit:
+        """What may pass between two reports of progress."""
+        return Limit(self.cpu_s or math.inf, self.stall_s)
 
 
 class LimitedPool(Executor):
@@ -175,17 +182,13 @@ class _Process:
             raise self._death() from None
 
     def _result(self, limits: Limits) -> dict[str, Any]:
-        began = last = time.monotonic()
-        used = processor_s(self._process.pid or 0)
+        began, stall = time.monotonic(), Stall(self._process.pid or 0)
         while True:
-            if not wait([self._connection], min(1.0, limits.stall_s)):
-                now = time.monotonic()
-                if now - began > limits.total_s:
+            if not stall.wait(self._connection.fileno(), min(1.0, limits.stall_s)):
+                if time.monotonic() - began > limits.total_s:
                     raise TaskError(f"it was not done within {limits.total_s:.0f} s, the limit")
-                if now - last > limits.stall_s:
-                    raise TaskError(f"it hung: no progress within {limits.stall_s:.0f} s")
-                if limits.cpu_s and processor_s(self._process.pid or 0) - used > limits.cpu_s:
-                    raise TaskError(f"it hung: no progress within {limits.cpu_s:.0f} s of processor time")
+                if exceeded := stall.exceeds(limits.stall):
+                    raise TaskError(f"it hung: no progress within {exceeded}")
                 continue
             answer = json.loads(self._connection.recv_bytes())
             if "log" in answer:
@@ -195,8 +198,8 @@ class _Process:
             elif "error" in answer:
                 raise TaskError(answer["error"])
             else:
-                last, used = time.monotonic(), processor_s(self._process.pid or 0)
-                if last - began > limits.total_s:
+                stall.reported()
+                if time.monotonic() - began > limits.total_s:
                     raise TaskError(f"it was not done within {limits.total_s:.0f} s, the limit")
 
     def _death(self) -> TaskError:

@@ -27,6 +27,7 @@ from edgefuse.archive.incoming import IncomingCubes
 from edgefuse.archive.manifest import Manifest, sha256
 from edgefuse.archive.processes import LimitedPool, TaskError
 from edgefuse.errors import EdgeFuseError, OutputError
+from edgefuse.hyperspectral.part import ALL, Choice
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.files import make_folder, output_error, sync_folder, unused
 from edgefuse.util.unfinished_files import remove_abandoned
@@ -62,12 +63,14 @@ class Watch:
     """Watches one folder: `run` works until `stop`."""
 
     def __init__(
-        self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, say: Say, pool: LimitedPool, examiner: Examiner
-    ) -> None:
+        self, incoming: IncomingCubes, manifest: Manifest, quality: Quality, delete: bool, say: Say, pool: LimitedPool, examiner: Examiner,
+        choice: Choice = ALL,
+    ) -> None:  # fmt: skip
         """delete: delete an original after its copy was decoded and read back from disk. say: receives messages for the user.
 
-        pool: compresses the cubes, one at a time. examiner: that of `incoming`.
+        pool: compresses the cubes, one at a time. examiner: that of `incoming`. choice: what of each cube is compressed.
         """
+        self._choice = choice
         self._incoming, self._manifest, self._quality, self._delete, self._say = incoming, manifest, quality, delete, say
         self._pool, self._examiner = pool, examiner
         self._wake = threading.Event()
@@ -132,7 +135,7 @@ class Watch:
 
     def _job(self, path: Path) -> CompressionJob:
         folder = self._manifest.folder
-        return CompressionJob("compress", path.name, path, self._unused_target(path.name), folder, self._quality)
+        return CompressionJob("compress", path.name, path, self._unused_target(path.name), folder, self._quality, choice=self._choice)
 
     def _unused_target(self, name: str) -> Path:
         """Return an unused target for the cube `name`; an earlier target of that name may be the only copy of its cube.

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict, cast
 
 from edgefuse.errors import SettingsError
 from edgefuse.zoo import Card
+
+
+class CaseFacts(TypedDict):
+    """A `Case` as JSON values."""
+
+    model: str
+    runtime: str
+    precision: str | None
+    threads: int
+    size: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +35,13 @@ class Case:
         """Description for people, without threads and size."""
         return " ".join(part for part in (self.model, "" if self.runtime == "auto" else self.runtime, self.precision) if part)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_json(self) -> CaseFacts:
+        return cast(CaseFacts, asdict(self))
 
     @staticmethod
-    def from_json(raw: Mapping[str, Any]) -> Case:
-        return Case(**{**raw, "size": tuple(raw["size"])})
+    def from_json(raw: CaseFacts) -> Case:
+        width, height = raw["size"]
+        return Case(raw["model"], raw["runtime"], raw["precision"], raw["threads"], (width, height))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from edgefuse.bench import plots
+from edgefuse.bench.report_types import Comparison, Report, Row
 from edgefuse.bench.text_report import context, doubts, name_of, threads_of
 
 _STYLE = """
@@ -48,7 +48,7 @@ th:first-child, td:first-child { text-align: left; } th { color: var(--soft); fo
 """
 
 
-def as_html(report: Mapping[str, Any]) -> str:
+def as_html(report: Report) -> str:
     """Render a report of `edgefuse.bench.report`."""
     rows = [(k, row) for k, row in enumerate((r for r in report["cases"] if r["status"] == "ok"), 1)]
     parts = [_head(report), _warning(report)]
@@ -82,7 +82,7 @@ def _section(title: str, said: str, content: str, kind: str = "") -> str:
     return f'<section class="{kind}"><h2>{escape(title)}</h2>{said}{content}</section>\n' if content else ""
 
 
-def _head(report: Mapping[str, Any]) -> str:
+def _head(report: Report) -> str:
     plan, count = report["plan"], len(report["cases"])
     how = f"each figure from at least {plan['min_s']:g} s and {plan['min_frames']} frames, after a warm-up of {plan['warmup_s']:g} s"
     what = f"{count} case{'s' if count != 1 else ''}, {how}" if count else "in turn with a peer"
@@ -91,7 +91,7 @@ def _head(report: Mapping[str, Any]) -> str:
     return f'<h1>EdgeFuse on {board}</h1>\n<p class="soft">edgefuse {escape(report["edgefuse"])}, {when}; {escape(what)}.</p>\n'
 
 
-def _warning(report: Mapping[str, Any]) -> str:
+def _warning(report: Report) -> str:
     problems = ["The measurement was interrupted and is incomplete."] if report["interrupted"] else []
     problems += [f"{name_of(row)} failed: {row['error']}" for row in report["cases"] if row["status"] != "ok"]
     problems += [*report["left_out"], *doubts(report)]
@@ -106,7 +106,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "
     return f'<div class="wide"><table class="{kind}">{head}{body}</table></div>'
 
 
-def _figures(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
+def _figures(rows: Sequence[tuple[int, Row]]) -> str:
     quantiles = ("p50", "p90", "p95", "p99", "min", "max")
     headings = (
         "", "FPS", *quantiles, "+-", "network p50", "network p99", "import ms", "load ms", "first ms", "peak MB", "own MB", "file kB",
@@ -128,7 +128,7 @@ def _figures(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
     return _table(headings, lines)
 
 
-def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
+def _bandwidth(rows: Sequence[Row]) -> str:
     lines = []
     for size, row in {row["size"]: row for row in rows}.items():
         for key, link in row["bandwidth_mb_s"].items():
@@ -138,11 +138,11 @@ def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(("", "upload", "download"), lines)
 
 
-def _comparison(report: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def _comparison(report: Report, row: Comparison) -> str:
     models = row.get("models", {})
     charts = "".join(
-        f"<h3>{title}: peer {row[path]['peer']['median_ms']:.2f} ms</h3>{plots.ratios(row[path], models)}"
-        for path, title in (("end_to_end", "End to end"), ("network", "Network alone"))
+        f"<h3>{title}: peer {by_contestant['peer']['median_ms']:.2f} ms</h3>{plots.ratios(by_contestant, models)}"
+        for by_contestant, title in ((row["end_to_end"], "End to end"), (row["network"], "Network alone"))
     )
     said = f"{report['peer']['file']}, {report['peer']['bytes'] / 1e6:.2f} MB. {row['rounds']} rounds in turn; dark: their quartiles."
     return _section(f"Times faster than the peer, {row['size']}, {threads_of(row)}", said, charts)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from edgefuse.bench.cases import Case
 from edgefuse.bench.measure import recorded
 from edgefuse.bench.peer import Peer
+from edgefuse.bench.report_types import ComparisonFacts, Contestant, ContestantModel
 from edgefuse.bench.statistics import UNCERTAIN, finite, uncertainty
 from edgefuse.frames import FramePair
 
@@ -27,6 +27,7 @@ MAX_EXTENSION = 3
 Clock = Callable[[], float]
 Works = Mapping[str, Callable[[], object]]
 Times = Mapping[str, Sequence[float]]
+OnRound = Callable[[Mapping[str, float]], None]
 
 
 def clock_for(threads: int) -> Clock:
@@ -59,13 +60,13 @@ def rounds(works: Works, clock: Clock) -> Iterator[dict[str, float]]:
         names.reverse()
 
 
-def figures(times: Times) -> dict[str, dict[str, Any]]:
+def figures(times: Times) -> dict[str, Contestant]:
     """Return by contestant: median and quartiles in ms, the ratio to the peer (above 1: faster than the peer), and its quartiles.
 
     uncertainty: relative uncertainty of the ratio.
     """
     peer = np.asarray(times[PEER])
-    by_contestant: dict[str, dict[str, Any]] = {}
+    by_contestant: dict[str, Contestant] = {}
     for name, spent in times.items():
         ms = np.asarray(spent)
         ratios = peer / ms
@@ -89,8 +90,8 @@ def known(times: Times) -> bool:
 
 
 def compare_with_peer(
-    path: Path, cases: Sequence[Case], pair: FramePair, least: int, min_secs: float, on_round: Callable[[Any], None] = lambda _: None
-) -> dict[str, Any]:
+    path: Path, cases: Sequence[Case], pair: FramePair, least: int, min_secs: float, on_round: OnRound = lambda _: None
+) -> ComparisonFacts:
     """Measure the peer in `path` against `cases`, all of one size and thread count: network alone and end to end.
 
     It takes at least `least` rounds, as many as the peer needs for `min_secs` end to end, and up to three times as many until every ratio
@@ -106,7 +107,8 @@ def compare_with_peer(
         f"end_to_end/{PEER}": lambda: peer.end_to_end(pair),
         f"network/{PEER}": lambda: peer.network(inputs),
     }
-    models, fusers = {}, []
+    models: dict[str, ContestantModel] = {}
+    fusers = []
     for case in cases:
         fuser, network = recorded(case, pair)
         fusers.append(fuser)

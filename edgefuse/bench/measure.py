@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edgefuse import registry, runtimes, zoo
 from edgefuse.bench.cases import Case
 from edgefuse.bench.cpu_contention import CpuContention
+from edgefuse.bench.report_types import Golden, Row, StageTime, Timing
 from edgefuse.bench.statistics import summary
 from edgefuse.frames import Frame, FramePair
 from edgefuse.fusion.fuser import Fuser
@@ -90,7 +91,7 @@ def _network(fuser: Fuser, recorder: Recorder) -> Callable[[], object] | None:
     return lambda: recorder.run(inputs)
 
 
-def measure(case: Case, pair: FramePair, plan: Plan, golden: bool = False) -> dict[str, Any]:
+def measure(case: Case, pair: FramePair, plan: Plan, golden: bool = False) -> Row:
     """Measure a case and return its row, with units in the keys. golden: also verify the golden pair. Raises loading errors."""
     cv2.setNumThreads(case.threads)
     card = zoo.find(case.model)
@@ -120,7 +121,7 @@ def measure(case: Case, pair: FramePair, plan: Plan, golden: bool = False) -> di
     if network is not None:
         _timed(network, plan.warmup / 2, 1)
         alone = _timed(network, plan.min_secs, plan.frames)
-    row: dict[str, Any] = {
+    row: Row = {
         "runtime": choice.name,
         "version": choice.version,
         "precision": choice.precision,
@@ -149,7 +150,7 @@ def _ms(begin: float, end: float) -> float:
     return round((end - begin) * 1000, 3)
 
 
-def _timed(work: Callable[[], object], seconds: float, frames: int) -> dict[str, Any]:
+def _timed(work: Callable[[], object], seconds: float, frames: int) -> Timing:
     """Return `statistics.summary` of at least `frames` calls over at least `seconds`."""
     spent, begins = array("q"), array("q")
     clock = time.perf_counter_ns
@@ -163,12 +164,12 @@ def _timed(work: Callable[[], object], seconds: float, frames: int) -> dict[str,
     return summary(spent, begins)
 
 
-def _stages(totals_ns: dict[str, int], frames: int) -> dict[str, dict[str, float]]:
+def _stages(totals_ns: dict[str, int], frames: int) -> dict[str, StageTime]:
     whole = sum(totals_ns.values()) or 1
     return {name: {"mean_ms": round(ns / frames / 1e6, 6), "share": round(ns / whole, 4)} for name, ns in totals_ns.items()}
 
 
-def _facts(card: zoo.Card, choice: Choice, bytes_in: int, bytes_out: int, size: tuple[int, int]) -> dict[str, Any]:
+def _facts(card: zoo.Card, choice: Choice, bytes_in: int, bytes_out: int, size: tuple[int, int]) -> Row:
     file, per_pixel = choice.file, card.cost.get("macs_per_pixel")
     return {
         "file": None if file is None else {"name": file.path.name, "bytes": file.path.stat().st_size, "sha256": file.sha256},
@@ -180,7 +181,7 @@ def _facts(card: zoo.Card, choice: Choice, bytes_in: int, bytes_out: int, size: 
     }
 
 
-def _golden(card: zoo.Card, choice: Choice) -> dict[str, Any]:
+def _golden(card: zoo.Card, choice: Choice) -> Golden:
     if choice.file is None:
         return {"status": "ok", "difference": None, "note": "a closed form has no golden pair"}
     (result,) = verify(card, choice.name, choice.precision)

@@ -7,13 +7,14 @@ channel gets luma / 255; uint8 is unscaled. The values do not affect the time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from edgefuse.errors import ModelError
 from edgefuse.frames import FramePair
@@ -22,7 +23,12 @@ from edgefuse.runtimes.onnx import checked, import_onnxruntime
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
-_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(uint8)": np.uint8}
+_DTYPES: dict[str, DTypeLike] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
 _INFRARED = ("infrared", "thermal", "ir", "lwir", "fir", "inf")
 _VISIBLE = ("visible", "vis", "vi", "rgb", "color", "colour")
 
@@ -35,7 +41,7 @@ class Port:
     layout: str
     channels: int
     size: tuple[int, int] | None
-    dtype: Any
+    dtype: DTypeLike
 
     def __str__(self) -> str:
         size = "any size" if self.size is None else f"{self.size[0]} x {self.size[1]}"
@@ -123,7 +129,15 @@ def prepare(image: NDArray[Any], port: Port) -> NDArray[Any]:
     return np.ascontiguousarray(planes[None], port.dtype)
 
 
-def _ports(path: Path, inputs: list[Any]) -> tuple[Port, Port]:
+class Input(Protocol):
+    """A model's input as onnxruntime describes it: a free side is a name or None."""
+
+    name: str
+    shape: Sequence[int | str | None]
+    type: str
+
+
+def _ports(path: Path, inputs: Sequence[Input]) -> tuple[Port, Port]:
     """Return (the visible frame's input, the infrared frame's), by their names, else in the model's order."""
     if len(inputs) != 2:
         names = ", ".join(i.name for i in inputs)
@@ -141,7 +155,7 @@ def _says(name: str, words: tuple[str, ...]) -> bool:
     return any(part in words for part in parts)
 
 
-def _port(path: Path, name: str, shape: list[Any], kind: str) -> Port:
+def _port(path: Path, name: str, shape: Sequence[int | str | None], kind: str) -> Port:
     wanted = "a peer's inputs are pictures, (1, C, H, W) or (1, H, W, C) with one or three channels, float or uint8"
     description = f"{path}: input {name} is {kind} of {tuple(shape)}"
     if kind not in _DTYPES or len(shape) != 4 or (isinstance(shape[0], int) and shape[0] != 1):
@@ -152,10 +166,10 @@ def _port(path: Path, name: str, shape: list[Any], kind: str) -> Port:
         layout, channels, height, width = "NHWC", shape[3], shape[1], shape[2]
     else:
         raise ModelError(f"{description}; {wanted}")
-    fixed = isinstance(height, int) and isinstance(width, int)
-    if not fixed and (isinstance(height, int) or isinstance(width, int)):
+    fixed = (width, height) if isinstance(height, int) and isinstance(width, int) else None
+    if fixed is None and (isinstance(height, int) or isinstance(width, int)):
         raise ModelError(f"{description}; both sides must be free, or both fixed")
-    return Port(name, layout, channels, (width, height) if fixed else None, _DTYPES[kind])
+    return Port(name, layout, channels, fixed, _DTYPES[kind])
 
 
 def _first_line(error: Exception) -> str:

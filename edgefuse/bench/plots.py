@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
+from edgefuse.bench.report_types import Contestant, ContestantModel, Row, StageTime
 from edgefuse.bench.text_report import name_of
+from edgefuse.util.arrays import Float64Array
 
-Row = Mapping[str, Any]
 # colour number (--c0 ... of the page) for each runtime and stage; others are grey
 RUNTIMES = {"onnx": 0, "litert": 1, "numpy": 2, "closed form": 3}
 STAGES = {"prepare": 5, "network": 6, "map": 7, "targets": 3, "blend": 8, "colour": 8}
@@ -44,7 +45,7 @@ class LogAxis:
         marks = "".join(f'<span style="left:{self(t):.2%}">{t:g}</span>' for t in self.ticks)
         return f'<div class="axis">{marks}</div><div class="unit">{escape(unit)}, logarithmic</div>'
 
-    def edges(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def edges(self) -> Float64Array:
         """Logarithms of the bins' edges."""
         return np.linspace(self._low, self._high, _BINS + 1)
 
@@ -57,17 +58,17 @@ def colour_of(row: Row) -> int:
     return RUNTIMES.get(row["runtime"], _OTHER)
 
 
-def latencies(rows: Sequence[tuple[int, Row]], path: str) -> str:
+def latencies(rows: Sequence[tuple[int, Row]], path: Literal["end_to_end", "network"]) -> str:
     """Render a strip per row with the distribution of latencies, and marks at p50 (thick), p95 and p99. rows: with their numbers."""
-    shown = [(k, row) for k, row in rows if row[path] is not None]
+    shown = [(k, row, timing) for k, row in rows if (timing := row[path]) is not None]
     if not shown:
         return ""
-    axis = LogAxis([row[path]["latency_ms"][end] for _, row in shown for end in ("min", "max")])
+    axis = LogAxis([timing["latency_ms"][end] for _, _, timing in shown for end in ("min", "max")])
     parts = []
-    for k, row in shown:
-        ms = row[path]["latency_ms"]
+    for k, row, timing in shown:
+        ms = timing["latency_ms"]
         text = f"{ms['p50']:.2f} ms <small>p95 {ms['p95']:.2f}, p99 {ms['p99']:.2f}</small>"
-        parts.append(_strip(k, row, text, _density(axis, row[path]["distribution_ms"]) + _marks(axis, ms)))
+        parts.append(_strip(k, row, text, _density(axis, timing["distribution_ms"]) + _marks(axis, ms)))
     return "".join(parts) + axis.html("milliseconds per frame")
 
 
@@ -143,13 +144,13 @@ def stages(rows: Sequence[tuple[int, Row]]) -> str:
     return "".join(parts)
 
 
-def _piece(stage: str, part: Mapping[str, float]) -> str:
+def _piece(stage: str, part: StageTime) -> str:
     style = f"width:{part['share']:.2%};background:var(--c{STAGES.get(stage, _OTHER)})"
     text = f"{part['share']:.0%}" if part["share"] >= 0.1 else ""
     return f'<span style="{style}" title="{escape(stage)} {part["mean_ms"]:.3f} ms">{text}</span>'
 
 
-def ratios(figures: Mapping[str, Mapping[str, Any]], models: Mapping[str, Mapping[str, Any]]) -> str:
+def ratios(figures: Mapping[str, Contestant], models: Mapping[str, ContestantModel]) -> str:
     """Render the ratios to the peer with the quartiles of the rounds."""
     shown = sorted(((n, f) for n, f in figures.items() if n != "peer"), key=lambda item: -float(item[1]["ratio"]))
     if not shown:
@@ -158,7 +159,7 @@ def ratios(figures: Mapping[str, Mapping[str, Any]], models: Mapping[str, Mappin
     parts = []
     for name, f in shown:
         low, high = f["ratio_quartiles"]
-        colour = RUNTIMES.get(models.get(name, {}).get("runtime", ""), _OTHER)
+        colour = RUNTIMES.get(models[name]["runtime"] if name in models else "", _OTHER)
         text = f"{f['ratio']:.1f} x <small>{low:.1f} to {high:.1f}; {f['median_ms']:.2f} ms</small>"
         shapes = (
             f'<line class="grid" x1="{1000 * axis(1):.1f}" x2="{1000 * axis(1):.1f}" y1="0" y2="20"/>'

@@ -6,19 +6,21 @@ import hashlib
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+import edgefuse
 from edgefuse.bench.cpu_contention import CROWDED
+from edgefuse.bench.report_types import BoardFacts, Chosen, Report, StateFacts
 from edgefuse.bench.session import Session
 from edgefuse.bench.statistics import UNCERTAIN
 from edgefuse.board import State, read_board, read_libraries
 
 
-def report(session: Session, peer: Path | None = None, tuned: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def report(session: Session, peer: Path | None = None, tuned: list[Chosen] | None = None) -> Report:
     """Return the report. peer: the file that was measured too. tuned: the choices of `edgefuse.bench.tune`, by model."""
     libraries = read_libraries()
-    results: dict[str, Any] = {
-        "edgefuse": libraries["edgefuse"],
+    results: Report = {
+        "edgefuse": edgefuse.__version__,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "interrupted": session.interrupted,
         "board": _board(),
@@ -44,12 +46,12 @@ def report(session: Session, peer: Path | None = None, tuned: list[dict[str, Any
     return results
 
 
-def _board() -> dict[str, Any]:
+def _board() -> BoardFacts:
     board = read_board()
-    return asdict(board) | {"name": board.name, "dot_product": board.processor.dot_product}
+    return cast(BoardFacts, asdict(board) | {"name": board.name, "dot_product": board.processor.dot_product})
 
 
-def _state(state: State) -> dict[str, Any]:
+def _state(state: State) -> StateFacts:
     bits = state.throttling
     words = {"now": list(bits.now), "since_boot": list(bits.since_boot), "disagree": bits.disagree, "text": str(bits)}
-    return asdict(state) | {"throttling": asdict(bits) | words}
+    return cast(StateFacts, asdict(state) | {"throttling": asdict(bits) | words})

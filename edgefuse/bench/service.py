@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TypedDict, TypeVar, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse.alarms import Alarms
 from edgefuse.calibration.registration import Calibration, centred_homography
@@ -37,8 +38,10 @@ from edgefuse.telemetry.jsonlines import append
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.people import People
 from edgefuse.telemetry.report import Telemetry
+from edgefuse.telemetry.report_types import Report
 from edgefuse.telemetry.vitals import Vitals
 from edgefuse.thermal import supported_cameras
+from edgefuse.util.arrays import UInt8Array
 from edgefuse.views import display
 from edgefuse.views.base import ViewOptions
 from edgefuse.views.options import OverlayPart
@@ -67,7 +70,22 @@ STAGES = {
 }
 
 
-def measure(frames: int, visible: tuple[int, int] = VISIBLE, model: str = "mobilefuse-edge") -> dict[str, Any]:
+T = TypeVar("T")
+
+
+class ServiceReport(TypedDict):
+    """What `measure` found. visible, infrared: sizes in pixels."""
+
+    model: str
+    visible: list[int]
+    infrared: list[int]
+    frames: int
+    stages_ms: dict[str, float]
+    sum_ms: float
+    p95_ms: float
+
+
+def measure(frames: int, visible: tuple[int, int] = VISIBLE, model: str = "mobilefuse-edge") -> ServiceReport:
     """Return the median milliseconds of each stage and of their sum over `frames` frames, 1 or more, on one thread.
 
     visible: its size; the infrared camera is a Lepton with Y16 160x120. Raises MeasurementError where the two cameras' frames make no pair.
@@ -106,7 +124,7 @@ class _Service:
         self._ledgers = {"visible": FrameLedger(), "infrared": FrameLedger()}
         self._telemetry, self._renderer = Telemetry(), ViewRenderer()
         info = Info("bench", FPS, False, {})
-        self._alarmed, self._watched = Live(self._telemetry.report), Live(self._telemetry.report)
+        self._alarmed, self._watched = Live(self._report), Live(self._report)
         alarms = Alarms({"hot": AlarmSettings(above=200.0)}, self._alarmed, info)
         stack.callback(alarms.close)
         people = People(DetectSettings(every=1), self._watched, info)
@@ -116,11 +134,14 @@ class _Service:
         self._pipe = (self._lines.parent / "frames").open("wb", buffering=0)
         stack.callback(self._pipe.close)
 
+    def _report(self) -> Report:
+        return cast(Report, self._telemetry.report())
+
     def frame(self, number: int) -> dict[str, float]:
         """Process a frame of both cameras. Returns nanoseconds by stage."""
         spent: dict[str, float] = {}
 
-        def timed(stage: str, work: Callable[[], Any], share: float = 1.0) -> Any:
+        def timed(stage: str, work: Callable[[], T], share: float = 1.0) -> T:
             begin = time.perf_counter_ns()
             made = work()
             spent[stage] = (time.perf_counter_ns() - begin) * share
@@ -147,7 +168,7 @@ class _Service:
         self._telemetry.fused(fused, 0)
         return spent
 
-    def _infrared(self, buffer: np.ndarray[Any, Any], time_ns: int) -> Frame:
+    def _infrared(self, buffer: UInt8Array, time_ns: int) -> Frame:
         decoded = self._sensor.decode(buffers.unpadded(buffer, INFRARED, "Y16", 0))
         return Frame(decoded.counts, "infrared", time_ns, "bench", decoded.radiometry)
 
@@ -182,21 +203,21 @@ class _Service:
         append(self._lines, text.encode(), 10**7, 1)
 
 
-def _camera_buffers(visible: tuple[int, int]) -> tuple[list[Any], list[Any]]:
+def _camera_buffers(visible: tuple[int, int]) -> tuple[list[UInt8Array], list[UInt8Array]]:
     """Return the buffers that the two cameras would give: JPEG files, and little-endian counts, each as flat uint8."""
     jpegs, counts = [], []
     with open_source(f"demo?scene=night&depth=16&frames={_DRAWN}&size={visible[0]}x{visible[1]}") as source:
         while (pair := source.read()) is not None:
-            encoded: Any = cv2.imencode(".jpg", pair.visible.data, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+            encoded: UInt8Array = cv2.imencode(".jpg", pair.visible.data, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
             jpegs.append(encoded.reshape(-1))
-            small: Any = cv2.resize(pair.infrared.data, INFRARED, interpolation=cv2.INTER_AREA)
+            small: NDArray[np.uint16] = cv2.resize(pair.infrared.data, INFRARED, interpolation=cv2.INTER_AREA)
             counts.append(small.astype("<u2").view(np.uint8).reshape(-1))
     return jpegs, counts
 
 
-def as_text(report: Mapping[str, Any]) -> str:
+def as_text(report: ServiceReport) -> str:
     """Format `measure`'s report as a table."""
-    sizes = " and ".join("x".join(map(str, report[m])) for m in ("visible", "infrared"))
+    sizes = " and ".join("x".join(map(str, size)) for size in (report["visible"], report["infrared"]))
     lines = [
         f"service    {report['model']}, {sizes}, one thread, median of {report['frames']} frames",
         " " * 11 + "stage".ljust(12) + "      ms",

@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, cast
 
 from edgefuse.bench.cases import Case
 from edgefuse.bench.cpu_contention import CROWDED, crowding
 from edgefuse.bench.interleaved import figures
 from edgefuse.bench.measure import Plan, write_pair
+from edgefuse.bench.report_types import Comparison, ComparisonFacts, Row
 from edgefuse.bench.statistics import UNCERTAIN
-from edgefuse.bench.subprocess_case import DiedError, run_isolated
+from edgefuse.bench.subprocess_case import DiedError, PlanValues, Task, run_isolated
 from edgefuse.board import State, read_processor, read_state
 from edgefuse.board.throttling import between
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
@@ -45,8 +46,8 @@ class Session:
 
     plan: Plan
     cooldown: float = 0.0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -72,8 +73,8 @@ class Session:
             on_progress(f"{case.label}, {case.threads} thread{'s' if case.threads > 1 else ''}, {_by(case.size)}")
             self.rows.append(self._row(case, golden))
 
-    def _row(self, case: Case, golden: bool) -> dict[str, Any]:
-        best: dict[str, Any] | None = None
+    def _row(self, case: Case, golden: bool) -> Row:
+        best: Row | None = None
         for attempt in range(1, ATTEMPTS + 1):
             row = self._once(case, golden) | {"attempts": attempt}
             if best is None or len(row["doubts"]) < len(best["doubts"]):
@@ -84,22 +85,28 @@ class Session:
         assert best is not None
         return best
 
-    def _once(self, case: Case, golden: bool) -> dict[str, Any]:
+    def _once(self, case: Case, golden: bool) -> Row:
         before = self.after
-        row: dict[str, Any] = {
+        row: Row = {
             "model": case.model, "runtime": case.runtime, "precision": case.precision, "threads": case.threads, "size": _by(case.size),
             "status": "ok", "error": None,
         }  # fmt: skip
-        task = {"do": "measure", "case": case.as_json(), "pair": str(self._pair(case.size)), "plan": asdict(self.plan), "golden": golden}
+        task: Task = {
+            "do": "measure",
+            "case": case.as_json(),
+            "pair": str(self._pair(case.size)),
+            "plan": cast(PlanValues, asdict(self.plan)),
+            "golden": golden,
+        }
         try:
-            row |= run_isolated(task, case.threads)
+            row |= cast(Row, run_isolated(task, case.threads))
         except EdgeFuseError as e:
             row |= {"status": "failed", "error": str(e)}
         row["throttled"] = self._throttled_since(before)
         row["doubts"] = self._doubts(row) if row["status"] == "ok" else []
         return row
 
-    def _doubts(self, row: Mapping[str, Any]) -> list[str]:
+    def _doubts(self, row: Row) -> list[str]:
         """Return why the row cannot be trusted; empty where it can."""
         reasons = _slowed(row)
         busy = row["other_processes_cores"]
@@ -108,8 +115,8 @@ class Session:
                 f"{row['threads']} thread{'s' if row['threads'] > 1 else ''} had to share {self._usable} cores with"
                 f" other processes, which kept {busy or 0:.1f} of them busy"
             )
-        for path in ("end_to_end", "network"):
-            reasons += [] if row[path] is None else uncertain(row[path]["uncertainty"], path.replace("_", " "))
+        for timing, what in ((row["end_to_end"], "end to end"), (row["network"], "network")):
+            reasons += [] if timing is None else uncertain(timing["uncertainty"], what)
         return reasons
 
     def compare_with_peer(self, peer: Path, cases: Sequence[Case], least: int, on_progress: OnProgress = lambda _: None) -> None:
@@ -133,23 +140,27 @@ class Session:
             on_progress(f"round {len(next(iter(times.values())))}")
 
         on_progress("loading")
-        task = {
+        task: Task = {
             "do": "compare", "peer": str(peer), "cases": [c.as_json() for c in cases], "pair": str(self._pair(size)), "rounds": least,
             "min_secs": self.plan.min_secs,
         }  # fmt: skip
-        facts: dict[str, Any] = {}
+        facts: ComparisonFacts = {}
         try:
-            facts = run_isolated(task, threads, add)
+            facts = cast(ComparisonFacts, run_isolated(task, threads, add))
         finally:
             # after an interruption the rounds so far count
             if times:
-                row: dict[str, Any] = {"size": _by(size), "threads": threads, "rounds": len(next(iter(times.values())))} | facts
-                for path in ("network", "end_to_end"):
-                    row[path] = figures({n.partition("/")[2]: ms for n, ms in times.items() if n.startswith(f"{path}/")})
-                row["throttled"] = self._throttled_since(before)
+                network, end_to_end = (
+                    figures({n.partition("/")[2]: ms for n, ms in times.items() if n.startswith(f"{path}/")})
+                    for path in ("network", "end_to_end")
+                )
+                row: Comparison = {
+                    "size": _by(size), "threads": threads, "rounds": len(next(iter(times.values()))), **facts, "network": network,
+                    "end_to_end": end_to_end, "throttled": self._throttled_since(before), "doubts": [],
+                }  # fmt: skip
                 row["doubts"] = _slowed(row) + [
-                    doubt for path in ("network", "end_to_end") for name, f in row[path].items()
-                    for doubt in uncertain(f["uncertainty"], f"{name} {path.replace('_', ' ')}, the ratio")
+                    doubt for path, by_contestant in (("network", network), ("end to end", end_to_end)) for name, f in by_contestant.items()
+                    for doubt in uncertain(f["uncertainty"], f"{name} {path}, the ratio")
                 ]  # fmt: skip
                 self.comparisons.append(row)
 
@@ -167,7 +178,7 @@ class Session:
         return path
 
 
-def _slowed(row: Mapping[str, Any]) -> list[str]:
+def _slowed(row: Row | Comparison) -> list[str]:
     return [f"the board was throttled: {', '.join(row['throttled'])}"] if row["throttled"] else []
 
 

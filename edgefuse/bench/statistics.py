@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgefuse.bench.report_types import Timing
 
 BLOCKS = 10
 MIN_VALUES = 5  # least number of values for a spread
@@ -21,7 +22,7 @@ UNCERTAIN = 0.05
 PERCENTILES = (50, 90, 95, 99)
 
 
-def summary(spent_ns: Sequence[int], begin_ns: Sequence[int]) -> dict[str, Any]:
+def summary(spent_ns: Sequence[int], begin_ns: Sequence[int]) -> Timing:
     """Summarise consecutive calls: count, duration, FPS, latencies in ms, relative uncertainty of median and mean.
 
     spent_ns: duration of each call. begin_ns: start of each call. The ends of n calls span n - 1 intervals.
@@ -40,7 +41,7 @@ def summary(spent_ns: Sequence[int], begin_ns: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def blocks(spent: NDArray[np.float64], middle: Callable[..., Any]) -> NDArray[np.float64]:
+def blocks(spent: NDArray[np.float64], middle: Callable[[NDArray[np.float64]], np.floating]) -> NDArray[np.float64]:
     """Return `middle` (median or mean) of each of ten consecutive blocks, fewer where there are fewer values."""
     return np.array([middle(block) for block in np.array_split(spent, min(BLOCKS, len(spent)))])
 

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypedDict
 
 from edgefuse import errors
+from edgefuse.bench.cases import CaseFacts
 from edgefuse.errors import EdgeFuseError
 from edgefuse.util.child_process import message, signal_name
 
@@ -25,12 +26,38 @@ _CAUSES = {
 }
 
 
+OnEvent = Callable[[Mapping[str, float]], None]
+
+
+class PlanValues(TypedDict):
+    """`edgefuse.bench.measure.Plan`."""
+
+    warmup: float
+    min_secs: float
+    frames: int
+
+
+class Task(TypedDict, total=False):
+    """What the process is to do (`do`: measure, version or compare), and what with."""
+
+    do: str
+    case: CaseFacts
+    pair: str
+    plan: PlanValues
+    golden: bool
+    runtime: str
+    peer: str
+    cases: list[CaseFacts]
+    rounds: int
+    min_secs: float
+
+
 class DiedError(EdgeFuseError):
     """The process ended without a result."""
 
 
-def run_isolated(task: Mapping[str, Any], threads: int, on_event: Callable[[Any], None] = lambda _: None) -> Any:
-    """Run `task` in a child process with `threads` threads for linear algebra, and return its result.
+def run_isolated(task: Task, threads: int, on_event: OnEvent = lambda _: None) -> object:
+    """Run `task` in a child process with `threads` threads for linear algebra, and return its result, JSON values.
 
     Raises the child's error, or DiedError. The child is ended together with this call, also by Ctrl-C.
     """

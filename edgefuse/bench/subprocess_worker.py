@@ -6,26 +6,26 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from edgefuse.bench.subprocess_case import OnEvent, Task
 from edgefuse.errors import EdgeFuseError
 from edgefuse.util.child_process import answers
 
 
-def _measure(task: dict[str, Any], _: Callable[[Any], None]) -> Any:
+def _measure(task: Task, _: OnEvent) -> object:
     from edgefuse.bench.cases import Case
     from edgefuse.bench.measure import Plan, measure, read_pair
 
     return measure(Case.from_json(task["case"]), read_pair(Path(task["pair"])), Plan(**task["plan"]), task["golden"])
 
 
-def _version(task: dict[str, Any], _: Callable[[Any], None]) -> Any:
+def _version(task: Task, _: OnEvent) -> object:
     from edgefuse import registry
 
     return registry.get("edgefuse.runtimes", task["runtime"]).version()
 
 
-def _compare(task: dict[str, Any], on_event: Callable[[Any], None]) -> Any:
+def _compare(task: Task, on_event: OnEvent) -> object:
     from edgefuse.bench.cases import Case
     from edgefuse.bench.interleaved import compare_with_peer
     from edgefuse.bench.measure import read_pair
@@ -34,7 +34,7 @@ def _compare(task: dict[str, Any], on_event: Callable[[Any], None]) -> Any:
     return compare_with_peer(Path(task["peer"]), cases, read_pair(Path(task["pair"])), task["rounds"], task["min_secs"], on_event)
 
 
-_TASKS = {"measure": _measure, "version": _version, "compare": _compare}
+_TASKS: dict[str, Callable[[Task, OnEvent], object]] = {"measure": _measure, "version": _version, "compare": _compare}
 
 
 def main() -> None:

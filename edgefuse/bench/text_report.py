@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+from edgefuse.bench.report_types import Comparison, Report, Row, StateFacts, Timing
 from edgefuse.telemetry.report import bandwidth_text
 
 _LATENCIES = ("p50", "p90", "p95", "p99", "min", "max")
-Report = Mapping[str, Any]
 
 
 def as_text(report: Report) -> str:
@@ -41,7 +40,7 @@ def context(report: Report) -> list[tuple[str, str]]:
     return lines + [(when, _state(report["state"][when])) for when in ("before", "after")]
 
 
-def _state(state: Mapping[str, Any]) -> str:
+def _state(state: StateFacts) -> str:
     clock = _known(state["frequency_mhz"], "{:.0f} MHz") + ("" if state["highest_mhz"] is None else f" of {state['highest_mhz']:.0f}")
     return (
         f"{clock}, governor {state['governor'] or 'unknown'}, temperature {_known(state['temperature_c'], '{:.1f} degrees C')}, "
@@ -59,12 +58,12 @@ def doubts(report: Report) -> list[str]:
     return reasons + [doubt for row in report.get("duels", ()) for doubt in row["doubts"]]
 
 
-def name_of(row: Mapping[str, Any]) -> str:
+def name_of(row: Row) -> str:
     """Return a row's model, runtime, precision, threads and size."""
     return f"{row['model']} {row['runtime']} {row['precision']}, {threads_of(row)}, {row['size']}"
 
 
-def threads_of(row: Mapping[str, Any]) -> str:
+def threads_of(row: Row | Comparison) -> str:
     return f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
 
 
@@ -84,26 +83,26 @@ def _context(report: Report) -> str:
     return "\n".join(f"{what:11s}{how}" for what, how in context(report))
 
 
-def _latencies(row: Mapping[str, Any]) -> list[str]:
+def _latencies(row: Timing) -> list[str]:
     uncertainty = row["uncertainty"]
     return [*(f"{row['latency_ms'][q]:.2f}" for q in _LATENCIES), "?" if uncertainty is None else f"{uncertainty:.1%}"]
 
 
-def _end_to_end(rows: Sequence[Mapping[str, Any]]) -> str:
-    def line(row: Mapping[str, Any]) -> list[str]:
+def _end_to_end(rows: Sequence[Row]) -> str:
+    def line(row: Row) -> list[str]:
         fps = row["end_to_end"]["fps"]
         return [name_of(row), "?" if fps is None else f"{fps:.1f}", *_latencies(row["end_to_end"]), "!" if row["doubts"] else ""]
 
     return table("end to end, ms per frame", ("", "FPS", *_LATENCIES, "+-", ""), map(line, rows))
 
 
-def _network(rows: Sequence[Mapping[str, Any]]) -> str:
+def _network(rows: Sequence[Row]) -> str:
     table_rows = [[name_of(r), *_latencies(r["network"])] for r in rows if r["network"] is not None]
     return table("network alone, ms per frame", ("", *_LATENCIES, "+-"), table_rows) if table_rows else ""
 
 
-def _start(rows: Sequence[Mapping[str, Any]]) -> str:
-    def line(row: Mapping[str, Any]) -> list[str]:
+def _start(rows: Sequence[Row]) -> str:
+    def line(row: Row) -> list[str]:
         init, memory, file = row["initialisation_ms"], row["memory_mb"], row["file"]
         macs = "?" if row["macs"] is None else f"{row['macs'] / 1e6:.1f}"
         return [
@@ -116,31 +115,32 @@ def _start(rows: Sequence[Mapping[str, Any]]) -> str:
     return table("start, memory, size", headings, map(line, rows))
 
 
-def _stages(rows: Sequence[Mapping[str, Any]]) -> str:
-    def shares(row: Mapping[str, Any]) -> str:
+def _stages(rows: Sequence[Row]) -> str:
+    def shares(row: Row) -> str:
         return ", ".join(f"{stage} {part['share']:.0%}" for stage, part in row["stages"].items())
 
     width = max(len(name_of(row)) for row in rows) + 2
     return "\n".join(["share of each stage", *(f"{name_of(row):{width}s}{shares(row)}" for row in rows)])
 
 
-def _bandwidth(rows: Sequence[Mapping[str, Any]]) -> str:
+def _bandwidth(rows: Sequence[Row]) -> str:
     """Format the link load once per frame size, because the bytes do not depend on the model."""
     by_size = {row["size"]: row for row in rows}
     return "\n".join(
-        f"link load of {size} pairs at {row['bandwidth_fps']} FPS, MB/s:       upload  download\n" + "\n".join(bandwidth_text(row))
+        f"link load of {size} pairs at {row['bandwidth_fps']} FPS, MB/s:       upload  download\n"
+        + "\n".join(bandwidth_text(row["bandwidth_mb_s"]))
         for size, row in by_size.items()
     )
 
 
-def _comparison(report: Report, row: Mapping[str, Any]) -> str:
+def _comparison(report: Report, row: Comparison) -> str:
     models = row.get("models", {})
     named = f"{report['peer']['file']} ({report['peer']['bytes'] / 1e6:.2f} MB"
     parts = [f"{named}; {', '.join(row['inputs'])})" if "inputs" in row else f"{named})"]
     timing = f", {row['clock']} time" if "clock" in row else ""
-    for path, title in (("network", "network alone"), ("end_to_end", "end to end")):
+    for by_contestant, title in ((row["network"], "network alone"), (row["end_to_end"], "end to end")):
         lines = []
-        for name, f in sorted(row[path].items(), key=lambda item: float(item[1]["median_ms"])):
+        for name, f in sorted(by_contestant.items(), key=lambda item: float(item[1]["median_ms"])):
             low, high = f["ratio_quartiles"]
             uncertainty = "?" if f["uncertainty"] is None else f"{f['uncertainty']:.1%}"
             what = " ".join((models[name]["model"], models[name]["runtime"], models[name]["precision"])) if name in models else name
@@ -150,5 +150,5 @@ def _comparison(report: Report, row: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _failed(rows: Sequence[Mapping[str, Any]]) -> str:
+def _failed(rows: Sequence[Row]) -> str:
     return "failed\n" + "\n".join(f"  {name_of(row)}: {row['error']}" for row in rows if row["status"] != "ok")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from edgefuse.bench.report_types import Row
 from edgefuse.errors import EdgeFuseError
 from edgefuse.runtimes.tuned import Tuned, surroundings
 from edgefuse.zoo import Card
 
 
-def fastest(rows: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
+def fastest(rows: Sequence[Row], model: str) -> Row:
     """Return the row of `model` with the shortest end-to-end median among those whose golden output verified.
 
     Raises EdgeFuseError where there is none.
@@ -24,9 +24,9 @@ def fastest(rows: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
     return min(verified, key=lambda row: float(row["end_to_end"]["latency_ms"]["p50"]))
 
 
-def remembered(card: Card, row: Mapping[str, Any]) -> Tuned:
+def remembered(card: Card, row: Row) -> Tuned:
     """Return `row` as the choice for `card` on this board, dated today."""
     return Tuned(
-        card.name, row["runtime"], row["precision"], row["threads"], row["size"], row["end_to_end"]["latency_ms"]["p50"],
+        card.name, row["runtime"], row["precision"] or "", row["threads"], row["size"], row["end_to_end"]["latency_ms"]["p50"],
         datetime.now(UTC).date().isoformat(), surroundings(card),
     )  # fmt: skip

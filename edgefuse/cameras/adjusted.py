@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse.cameras.base import Camera
 from edgefuse.errors import CameraError, SettingsError
@@ -64,7 +65,7 @@ class AdjustedCamera(Camera):
         frame = self.inner.read(timeout_s)
         if frame is None:
             return None
-        data: Any = frame.data
+        data: NDArray[Any] = frame.data
         if self._bad:
             if data.dtype != np.uint16:
                 raise CameraError("format", f"{self.label} gives {data.dtype} pictures; bad_pixels= is for 16-bit counts")

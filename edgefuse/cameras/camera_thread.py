@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from edgefuse.cameras.base import Camera
 from edgefuse.cameras.frame_ledger import FrameLedger, TrackedFrame
 from edgefuse.errors import CameraError, FrameError, InputError
+from edgefuse.events import Facts
 from edgefuse.frames import Frame, SensorState
 from edgefuse.thermal.ffc import FROZEN_S, StallWatch, can_stall
 from edgefuse.util.backoff import Backoff
@@ -28,6 +29,30 @@ _HISTORY = 50  # state changes in the report; all are counted
 _POLL_S = 0.5
 # longer than FFmpeg's timeout, because a thread that returns from C++ during Python's shutdown would abort the process
 _JOIN_TIMEOUT_S = 6.0
+
+
+class StateChange(TypedDict):
+    """A change of a camera's state. after_s: seconds since the thread began."""
+
+    state: str
+    after_s: float
+    note: str
+
+
+class CameraReport(TypedDict):
+    """A camera's part of the run's report."""
+
+    camera: str
+    state: str
+    received: int
+    fused: int
+    dropped: dict[str, int]
+    missed_by_driver: int | None
+    fps: float | None
+    last_frame_s: float | None
+    faults: dict[str, int]
+    state_changes: int
+    last_state_changes: list[StateChange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +85,7 @@ class CameraThread:
         self.camera, self.ledger = camera, FrameLedger()
         self.error: InputError | None = None
         self.changes = 0
-        self.on_change: Callable[[Mapping[str, Any]], None] | None = None  # receives state changes, if set
+        self.on_change: Callable[[Facts], None] | None = None  # receives state changes, if set
         self.faults: dict[str, int] = {}
         self._on_frame, self._patience, self._delay_ns = on_frame, patience or Patience(), delay_ns
         self._lock = threading.Lock()
@@ -68,7 +93,7 @@ class CameraThread:
         self._stop = threading.Event()
         self._state: State = "starting"
         self._started_at = time.monotonic()
-        self._history: deque[dict[str, Any]] = deque(maxlen=_HISTORY)
+        self._history: deque[StateChange] = deque(maxlen=_HISTORY)
         self._times: deque[int] = deque(maxlen=_RATE_WINDOW)
         self._format: tuple[Any, ...] | None = None
         self._last_frame = self._last_good = 0.0
@@ -140,7 +165,7 @@ class CameraThread:
         for ticket in self.take():
             ticket.settle("stopped")
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> CameraReport:
         """Return this camera's part of the run's report."""
         fps = self.fps
         return {

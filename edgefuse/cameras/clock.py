@@ -13,20 +13,29 @@ _GAPS = 64  # number of arrivals averaged for the interval, accurate to 0.5 %
 _GROWTH = 1.01  # factor per frame, so that a longer interval is followed
 _REGULAR = 1.6  # in intervals; a longer gap means a skipped frame
 _TOLERANCE = 0.05  # relative difference allowed between a window's halves
+_RECOVERY_NS = 60_000_000_000  # without a sign of a wrong clock, until the timestamps are used again
+_MOST_BAD, _BAD_SHARE = 2, 0.1  # timestamps of a window that may be missing or not later than the one before
 
 
 class StreamClock:
     """Derives capture times from a stream's timestamps and its frames' arrival times.
 
     A frame arrives late by the network's delay, never early, so the smallest difference over the last frames relates the two clocks and
-    removes jitter. The smallest latency remains, because no receiver can measure it. A stream whose timestamps are missing, go backwards
-    or run at another speed is timed by smoothed arrival times instead: cameras are regular, networks delay.
+    removes jitter. The smallest latency remains, because no receiver can measure it. A frame without a timestamp, or with one that isn't
+    later than the one before (packets were lost, the camera restarted its clock), comes one interval after the one before. A stream in
+    which that is common, or whose timestamps run at another speed, is timed by smoothed arrival times until a minute after the last sign
+    of it: cameras are regular, networks delay.
     """
 
     def __init__(self) -> None:
         self._offsets: deque[tuple[int, int]] = deque(maxlen=_WINDOW)  # arrival, arrival - stream
-        self._last: int | None = None
+        self._bad: deque[bool] = deque(maxlen=_WINDOW)  # whether a frame had no usable timestamp
+        self._last: int | None = None  # stream time
+        self._step = 0  # between the last two stream times
+        self._captured: int | None = None
         self._first_arrival: int | None = None
+        self._arrival = 0
+        self._doubted: int | None = None  # last arrival with a sign of a wrong clock
         self._gaps: deque[int] = deque(maxlen=_GAPS)
         self._evened: int | None = None
         self.reliable = True
@@ -34,28 +43,44 @@ class StreamClock:
     @property
     def settled(self) -> bool:
         """Whether enough frames were seen for `capture_ns` to be consistent from now on."""
-        return self._first_arrival is not None and self._elapsed >= _SETTLED_NS
-
-    @property
-    def _elapsed(self) -> int:
-        return self._offsets[-1][0] - self._first_arrival if self._offsets and self._first_arrival is not None else 0
+        return self._first_arrival is not None and self._arrival - self._first_arrival >= _SETTLED_NS
 
     def capture_ns(self, stream_ns: int | None, arrival_ns: int) -> int:
         """Return the capture time of a frame with stream time `stream_ns` that arrived at `arrival_ns` (monotonic)."""
         if self._first_arrival is None:
             self._first_arrival = arrival_ns
-        if stream_ns is None or (self._last is not None and stream_ns <= self._last):
-            self.reliable = False
-        self._last = stream_ns
-        if self._offsets:
-            self._gaps.append(arrival_ns - self._offsets[-1][0])
-        self._offsets.append((arrival_ns, arrival_ns - (stream_ns or 0)))
-        if self.reliable and self._drifts():
-            self.reliable = False
+        else:
+            self._gaps.append(arrival_ns - self._arrival)
+        self._arrival = arrival_ns
+        known = self._accept(stream_ns, arrival_ns)
+        bad = sum(self._bad)
+        if (bad > _MOST_BAD and bad > _BAD_SHARE * len(self._bad)) or self._drifts():
+            self._doubted = arrival_ns
+        self.reliable = self._doubted is None or arrival_ns - self._doubted > _RECOVERY_NS
         evened = self._even(arrival_ns)
-        if not self.reliable or stream_ns is None:
-            return evened
-        return stream_ns + min(offset for _, offset in self._offsets)
+        if not self.reliable:
+            made = evened
+        elif known and stream_ns is not None:
+            made = stream_ns + min(offset for _, offset in self._offsets)
+        else:
+            made = min(arrival_ns, self._captured + self._step) if self._captured is not None and self._step else evened
+        self._captured = made
+        return made
+
+    def _accept(self, stream_ns: int | None, arrival_ns: int) -> bool:
+        """Remember a timestamp. Returns whether it tells this frame's time."""
+        later = stream_ns is not None and (self._last is None or stream_ns > self._last)
+        self._bad.append(not later)
+        if stream_ns is None or stream_ns == self._last:
+            return False
+        if not later:
+            # the camera's clock began anew: what came before says nothing about it
+            self._offsets.clear()
+        elif self._last is not None:
+            self._step = stream_ns - self._last
+        self._last = stream_ns
+        self._offsets.append((arrival_ns, arrival_ns - stream_ns))
+        return later
 
     def _even(self, arrival_ns: int) -> int:
         """Return the smoothed arrival time: one interval after the previous one, at most half an interval before the actual arrival.

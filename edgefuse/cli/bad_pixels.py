@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.cli.progress import log_lines
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import FrameError
 from edgefuse.util import files
 
@@ -23,7 +23,7 @@ Close the lid, or hold something even and warm before the lens, and record some 
 """
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "bad-pixels", help="find a thermal camera's bad pixels", description="Find bad pixels in a raw recording of an even scene.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,

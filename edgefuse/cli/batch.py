@@ -8,17 +8,23 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgefuse.cli import cube_options
 from edgefuse.cli import sharpen as one_pair
 from edgefuse.cli.compress import add_quality
 from edgefuse.cli.progress import Progress, log_lines
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import SettingsError
 from edgefuse.hyperspectral.formats import FORMATS
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.util.printable import printable
 from edgefuse.util.uri import expand
+
+if TYPE_CHECKING:
+    from edgefuse.archive.job import Job
+    from edgefuse.archive.processes import Limits
+    from edgefuse.archive.runner import Tally
 
 _EPILOG = """\
 OUT gets DIR's structure. OUT/manifest.jsonl lists the outcome of each file; what is done, from an unchanged source, is not done
@@ -64,7 +70,7 @@ _STALL_S = {"compress": 60.0, "decompress": 60.0, "sharpen": 900.0}  # sharpenin
 _TIME_S = 7200.0
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "batch", help="compress, decompress or sharpen an archive", epilog=_EPILOG, allow_abbrev=False,
         description="Compress, decompress or sharpen every cube below a folder.", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -152,8 +158,8 @@ def _folders(args: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def _run(
-    args: argparse.Namespace, label: str, jobs: Sequence[Any], out: Path, each_bytes: int | None = None, threads: int = 1,
-    more: dict[str, Any] | None = None,
+    args: argparse.Namespace, label: str, jobs: Sequence[Job], out: Path, each_bytes: int | None = None, threads: int = 1,
+    more: dict[str, object] | None = None,
 ) -> int:  # fmt: skip
     from edgefuse.archive import executors, runner
     from edgefuse.archive.manifest import Manifest
@@ -186,7 +192,7 @@ def _run(
     return 0
 
 
-def _limits(args: argparse.Namespace) -> Any:
+def _limits(args: argparse.Namespace) -> Limits:
     from edgefuse.archive.processes import Limits
 
     verb = args.command.__name__
@@ -197,7 +203,7 @@ def _limits(args: argparse.Namespace) -> Any:
     return Limits(memory_mb * 1_000_000, stall_s, total_s)
 
 
-def _report(tally: Any, workers: str, manifest: str, elapsed: float) -> dict[str, Any]:
+def _report(tally: Tally, workers: str, manifest: str, elapsed: float) -> dict[str, Any]:
     return {
         "found": tally.found, "already_done": tally.already, "done": tally.done,
         "failed": [{"name": name, "message": message} for name, message in tally.failed],

@@ -6,12 +6,13 @@ import argparse
 import json
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from edgefuse.cli.progress import Progress
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import EdgeFuseError, MeasurementError, ModelError, OutputError, SettingsError
 from edgefuse.settings import Precision, RunSettings
 from edgefuse.util import files
@@ -19,6 +20,7 @@ from edgefuse.util.uri import expand, size
 
 if TYPE_CHECKING:
     from edgefuse.bench.cases import Case, Wanted
+    from edgefuse.bench.report_types import Chosen, Report
     from edgefuse.bench.session import Session
 
 _EPILOG = """\
@@ -36,9 +38,10 @@ examples:
 DEFAULT_SIZE, PEER_ROUNDS = "640x480", 15
 _SERVICE_FRAMES = 50
 CLOSED_FORM = "blend-classic"
+T = TypeVar("T")
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "bench", help="measure speed and memory on this board", description="Measure models on this board, or find the fastest.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
@@ -130,13 +133,13 @@ def _service(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report(args: argparse.Namespace, session: Session, chosen: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _report(args: argparse.Namespace, session: Session, chosen: list[Chosen] | None) -> Report:
     from edgefuse.bench.report import report
 
     return report(session, expand(args.peer) if args.peer else None, chosen)
 
 
-def _whole(low: int, high: int) -> Any:
+def _whole(low: int, high: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if not text.isdecimal() or not text.isascii() or len(text) > 9 or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {low} to {high}")
@@ -145,7 +148,7 @@ def _whole(low: int, high: int) -> Any:
     return convert
 
 
-def _seconds(low: float) -> Any:
+def _seconds(low: float) -> Callable[[str], float]:
     def convert(text: str) -> float:
         try:
             value = float(text)
@@ -196,7 +199,7 @@ def _wanted(args: argparse.Namespace) -> Wanted:
     )  # fmt: skip
 
 
-def _once(values: list[Any] | None) -> list[Any] | None:
+def _once(values: list[T] | None) -> list[T] | None:
     return list(dict.fromkeys(values)) if values else None
 
 
@@ -264,7 +267,7 @@ def _run(args: argparse.Namespace, session: Session, cases: Sequence[Case]) -> b
     return session.interrupted
 
 
-def _choose(args: argparse.Namespace, wanted: Wanted, session: Session, folder: Path | None) -> list[dict[str, Any]]:
+def _choose(args: argparse.Namespace, wanted: Wanted, session: Session, folder: Path | None) -> list[Chosen]:
     """Choose the fastest of each model, and store it if it can be trusted."""
     from edgefuse.bench.tune import fastest, remembered
     from edgefuse.runtimes.tuned import remember
@@ -275,11 +278,11 @@ def _choose(args: argparse.Namespace, wanted: Wanted, session: Session, folder: 
         row = fastest(session.rows, model)
         tuned = remembered(card, row)
         file = None if row["doubts"] else str(remember(folder, tuned))
-        chosen.append(asdict(tuned) | {"remembered_in": file})
+        chosen.append(cast("Chosen", asdict(tuned) | {"remembered_in": file}))
     return chosen
 
 
-def _tuned_line(chosen: dict[str, Any]) -> str:
+def _tuned_line(chosen: Chosen) -> str:
     threads = f"{chosen['threads']} thread{'s' if chosen['threads'] > 1 else ''}"
     what = f"{chosen['model']} {chosen['precision']} on {chosen['runtime']}, {threads}: {chosen['frame_ms']:.2f} ms per frame"
     if chosen["remembered_in"] is None:
@@ -287,7 +290,7 @@ def _tuned_line(chosen: dict[str, Any]) -> str:
     return f"\nfastest    {what}; stored in {chosen['remembered_in']}, --runtime auto uses it"
 
 
-def _raise_problems(report: dict[str, Any]) -> None:
+def _raise_problems(report: Report) -> None:
     from edgefuse.bench.text_report import doubts
 
     failed = [row for row in report["cases"] if row["status"] != "ok"]

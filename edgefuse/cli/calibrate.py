@@ -18,6 +18,7 @@ import edgefuse
 from edgefuse.calibration import registration
 from edgefuse.calibration.registration import Array, Calibration, CalibrationMethod, Lens
 from edgefuse.cameras import AUTO_CAMERAS
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import CalibrationError, MeasurementError, OutputError, SettingsError
 from edgefuse.util import files
 from edgefuse.util.printable import line
@@ -59,7 +60,7 @@ class _Made:
     facts: dict[str, Any]
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "calibrate", help="register the infrared camera",
         description="Register infrared frames with visible ones, and save the calibration for edgefuse run --calibration.",

@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
     cube_options.add_options(p, nodata=False)
     p.add_argument("--check", action=argparse.BooleanOptionalAction, default=True, help="decode and measure (default: yes)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command, opens_cubes=True)
+    p.set_defaults(command=command)
 
 
 def add_quality(p: argparse.ArgumentParser) -> None:
@@ -126,7 +126,8 @@ def as_text(report: dict[str, Any]) -> str:
             f"largest error {_figure(q['max_error'], 'in samples', 6)}"
         )
     speeds = [f"{n} {report[f'{n}_mb_s']:.2f} MB/s ({report[f'{n}_s']:.2f} s)" for n in ("encode", "decode") if report[f"{n}_mb_s"]]
-    lines += [f"speed      {', '.join(speeds)}", f"memory     {report['peak_resident_mb']:.1f} MB peak resident"]
+    lines += [f"speed      {', '.join(speeds)}"] if speeds else []
+    lines.append(f"memory     {report['peak_resident_mb']:.1f} MB peak resident")
     if report.get("lost"):
         lines.append(f"lost       {len(report['lost'])} tiles, zero or no data; the first: rows, columns {report['lost'][0]}")
     return "\n".join(map(printable, lines))

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgefuse import settings
 from edgefuse.cli import watch
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.settings import Settings, tables
 from edgefuse.util.printable import line
 from edgefuse.util.uri import safe
@@ -25,7 +26,7 @@ examples:
 _MASK = "***"
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     text = "checks a settings file, or shows the resulting settings"
     p = commands.add_parser(
         "config", help="check or show a settings file", description=text.capitalize() + ".",

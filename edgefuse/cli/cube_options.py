@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:
     from edgefuse.hyperspectral.part import Choice
+
+
+def _parsing(module: str, function: str) -> Callable[[str], Any]:
+    """Return a function that parses an option by a function which is imported then, and raises argparse's error."""
+
+    def parse(text: str) -> Any:
+        from importlib import import_module
+
+        from edgefuse.errors import SettingsError
+
+        try:
+            return getattr(import_module(f"edgefuse.hyperspectral.{module}"), function)(text)
+        except SettingsError as e:
+            raise argparse.ArgumentTypeError(str(e)) from None
+
+    return parse
+
+
+_axes, _window, _range = _parsing("formats.axes", "parsed"), _parsing("part", "parsed_window"), _parsing("part", "parsed_range")
 
 
 def add_options(p: argparse.ArgumentParser, nodata: bool = True) -> None:
@@ -62,33 +81,7 @@ def image_choice(args: argparse.Namespace) -> Choice:
     return Choice(dataset=args.image_dataset, axes=args.image_axes, nodata=args.image_nodata)
 
 
-def _axes(text: str) -> tuple[int, int, int]:
-    from edgefuse.errors import SettingsError
-    from edgefuse.hyperspectral.formats.axes import parsed
-
-    try:
-        return parsed(text)
-    except SettingsError as e:
-        raise argparse.ArgumentTypeError(str(e)) from None
-
-
 def add_part(p: argparse.ArgumentParser) -> None:
     """Add the options for a part of a cube."""
     p.add_argument("--window", metavar="R:R,C:C", type=_window, help="only these rows and columns, in pixels from 0, as 100:164,200:264")
     p.add_argument("--bands", metavar="B:B", type=_range, help="only these bands, counted from 0, as 10:20")
-
-
-def _range(text: str) -> slice:
-    """Parse START:STOP, either of which may be left out."""
-    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text.strip())
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected START:STOP, as 10:20")
-    start, stop = (int(n) if n else None for n in match.groups())
-    return slice(start, stop)
-
-
-def _window(text: str) -> tuple[slice, slice]:
-    rows, comma, columns = text.partition(",")
-    if not comma:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected rows, then columns, as 100:164,200:264")
-    return _range(rows), _range(columns)

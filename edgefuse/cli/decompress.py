@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
     cube_options.add_part(p)
     p.add_argument("--threads", metavar="N", type=int, default=0, help=THREADS_HELP)
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command, opens_cubes=True)
+    p.set_defaults(command=command)
 
 
 def command(args: argparse.Namespace) -> int:

@@ -8,9 +8,9 @@ import os
 import shutil
 import sys
 from dataclasses import replace
-from typing import Any
 
 from edgefuse.cli.progress import Progress
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import EdgeFuseError
 from edgefuse.util.printable import line
 
@@ -25,7 +25,7 @@ exit codes: 0 nothing failed (there may be warnings), 1 something failed
 """
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "doctor", help="check this machine and print fixes",
         description="Check runtimes, libraries, models and their memory, cameras, power, disk, clock and service. "

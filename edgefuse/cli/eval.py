@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import edgefuse
 from edgefuse import settings
 from edgefuse.cli.progress import Progress
 from edgefuse.cli.run import model_line, warn
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import MeasurementError, OutputError, SettingsError, SourceError
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, Colour
 from edgefuse.settings import Precision, RunSettings
+from edgefuse.telemetry.report_types import ModelFacts
 from edgefuse.util import files
 from edgefuse.util.uri import expand
 
@@ -46,7 +48,7 @@ REFERENCES = ("average", "maximum", "laplacian")
 _GROUPS: dict[str, tuple[Group, ...]] = {"vifb": ("vifb",), "textbook": ("textbook",), "all": ("vifb", "textbook")}
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "eval", help="compare fusion methods by metrics",
         description="Fuse each pair of a source with several methods, measure the pictures and rank the methods.",
@@ -213,7 +215,7 @@ def _methods(
     return methods
 
 
-def _report(args: argparse.Namespace, source: Source, evaluation: Evaluation) -> dict[str, Any]:
+def _report(args: argparse.Namespace, source: Source, evaluation: Evaluation) -> dict[str, object]:
     from edgefuse.metrics.fusion import METRICS
     from edgefuse.metrics.fusion.intervals import LEVEL, SEED
     from edgefuse.metrics.people.precision import OVERLAP
@@ -233,10 +235,10 @@ def _report(args: argparse.Namespace, source: Source, evaluation: Evaluation) ->
     }
 
 
-def _row(row: Row, threshold: int | None) -> dict[str, Any]:
+def _row(row: Row, threshold: int | None) -> dict[str, object]:
     from edgefuse.metrics.natural import SIGMAS
 
-    report: dict[str, Any] = {"name": row.method.name, "kind": row.method.kind, "mean_rank": _number(row.mean_rank)}
+    report: dict[str, object] = {"name": row.method.name, "kind": row.method.kind, "mean_rank": _number(row.mean_rank)}
     if row.method.kind == "model":
         report["model"] = _facts(row)
     if row.interval is not None:
@@ -255,7 +257,7 @@ def _row(row: Row, threshold: int | None) -> dict[str, Any]:
     return report
 
 
-def _facts(row: Row) -> dict[str, Any]:
+def _facts(row: Row) -> ModelFacts:
     from edgefuse.evaluation import ModelMethod
     from edgefuse.run.session import model_facts
 

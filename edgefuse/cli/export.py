@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.cli.progress import Progress
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import FrameError, SourceError
 from edgefuse.util import files
 from edgefuse.util.uri import expand
@@ -24,7 +25,7 @@ examples:
 """
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "export", help="infrared frames of a raw recording as TIFF", description="Write a raw recording's infrared frames as TIFF files.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from edgefuse.hyperspectral.part import Choice
 
 _EPILOG = """\
-Supports cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF), .efz files, raw recordings (.efr), calibrations (.toml), images, and models
-(a folder with a card.toml).
+Supports cubes (ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF, Zarr), .efz files, raw recordings (.efr), calibrations (.toml), images, and
+models (a folder with a card.toml).
 
 examples:
   edgefuse info scene.hdr
@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
     cube_options.add_options(p)
     p.add_argument("--header", metavar="FILE.hdr", help="the ENVI header, if not beside the samples")
     p.add_argument("--json", action="store_true", help="print JSON")
-    p.set_defaults(command=command, opens_cubes=True)
+    p.set_defaults(command=command)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -59,14 +59,15 @@ def describe(path: Path, choice: Choice, header: Path | None = None) -> dict[str
 
     choice: for a cube, what of it is described.
     """
-    from edgefuse.hyperspectral.formats import band_folder
+    from edgefuse.hyperspectral.formats import band_folder, zarr_nodes
     from edgefuse.util import images  # imports OpenCV, which other commands do without
 
     try:
         if path.is_dir():
             if (path / "card.toml").exists():
                 return _model(path)
-            return _cube(path, choice, header) if choice.given or band_folder.is_one(path) else _folder(path)
+            one = choice.given or zarr_nodes.is_store(path) or band_folder.is_one(path)
+            return _cube(path, choice, header) if one else _folder(path)
         with open(path, "rb") as f:
             head = f.read(16)
     except OSError as e:

@@ -71,9 +71,10 @@ def main(arguments: Sequence[str] | None = None, supervised: bool = False) -> in
     # silence OpenCV and its FFmpeg, whose errors we report ourselves in one line
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        args = parser().parse_args(arguments)
-        code: int = supervisor.run(args) if supervised and getattr(args, "opens_cubes", False) else args.command(args)
+        # forked before the commands' modules are imported, which is cheaper
+        code = supervisor.run(lambda: _run(given)) if supervised and given[:1] and given[0] in supervisor.COMMANDS else _run(given)
         sys.stdout.flush()
     except EdgeFuseError as e:
         print(f"edgefuse: {line(str(e))}", file=sys.stderr)
@@ -85,6 +86,12 @@ def main(arguments: Sequence[str] | None = None, supervised: bool = False) -> in
         # the reader of our output closed it, as `| head` does: not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    args = parser().parse_args(arguments)
+    code: int = args.command(args)
     return code
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import EdgeFuseError, SettingsError
+
+if TYPE_CHECKING:
+    from edgefuse.zoo import Card, ModelFile
 
 _EPILOG = """\
 examples:
@@ -17,7 +21,7 @@ examples:
 """
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "models", help="list, show and verify models", description="List the models, show a card, or verify golden pairs.", epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
@@ -39,7 +43,7 @@ def command(args: argparse.Namespace) -> int:
     return action(cards, args)
 
 
-def _list(cards: list[Any], args: argparse.Namespace) -> int:
+def _list(cards: list[Card], args: argparse.Namespace) -> int:
     rows = [
         {"name": c.name, "task": c.task, "title": c.title, **c.cost, "files": [_size(f) for f in c.files], "tuned": _tuned(c)}
         for c in cards
@@ -56,7 +60,7 @@ def _list(cards: list[Any], args: argparse.Namespace) -> int:
     return 0
 
 
-def _tuned(card: Any) -> dict[str, Any] | None:
+def _tuned(card: Card) -> dict[str, object] | None:
     """Return the choice stored by bench --tune: {"auto": in words, None where it is stale, "stale": why}; None without one."""
     from edgefuse.runtimes import tuned
 
@@ -67,12 +71,12 @@ def _tuned(card: Any) -> dict[str, Any] | None:
     return {"auto": f"{choice.runtime} {choice.precision}, {threads} ({choice.why})", "stale": None}
 
 
-def _size(file: Any) -> dict[str, Any]:
+def _size(file: ModelFile) -> dict[str, object]:
     size = file.path.stat().st_size if file.path.is_file() else None
     return {"runtime": file.runtime, "precision": file.precision, "bytes": size}
 
 
-def _show(cards: list[Any], args: argparse.Namespace) -> int:
+def _show(cards: list[Card], args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([asdict(c) for c in cards], indent=1, default=str))
     else:
@@ -80,7 +84,7 @@ def _show(cards: list[Any], args: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(cards: list[Any], args: argparse.Namespace) -> int:
+def _verify(cards: list[Card], args: argparse.Namespace) -> int:
     from edgefuse.runtimes.golden import verify
 
     results = [r for c in cards for r in verify(c, args.runtime)]

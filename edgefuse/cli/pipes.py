@@ -47,7 +47,8 @@ def source(text: str, suffix: str = "") -> Iterator[Path]:
 def target(text: str, suffix: str) -> Iterator[Path]:
     """Yield the file `text`, or one whose bytes go to standard output after success. Raises OutputError, SettingsError."""
     if text != PIPE:
-        yield expand(text)
+        heartbeat.writes(path := expand(text))
+        yield path
         return
     if sys.stdout.isatty():
         raise SettingsError("- writes bytes, but standard output is a terminal; give a file, or a pipe")

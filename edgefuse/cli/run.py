@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import Field, fields
 from pathlib import Path
@@ -16,9 +16,11 @@ from edgefuse import settings
 from edgefuse.cameras import AUTO_CAMERAS
 from edgefuse.cli import watch
 from edgefuse.cli.progress import Progress, log_lines
+from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import EdgeFuseError, SourceError
 from edgefuse.settings import RunSettings, Settings, tables
 from edgefuse.settings.check import hints
+from edgefuse.telemetry.report_types import ModelFacts, Report
 from edgefuse.util import files
 from edgefuse.util.printable import line, lines
 from edgefuse.util.uri import expand
@@ -78,7 +80,7 @@ _METAVARS = {
 }
 
 
-def add(commands: Any) -> None:
+def add(commands: Subcommands) -> None:
     p = commands.add_parser(
         "run", help="fuse pairs from a source", description="Fuse visible and infrared pairs; write pictures, a video and a report.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
@@ -182,7 +184,8 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
             progress.close()
             reloader.close()
             failures += running.close()
-            report = running.report() | {"interrupted": bool(signals)}
+            report = running.report()
+            report["interrupted"] = bool(signals)
             text = json.dumps(report, indent=1)
             if path := running.settings.run.report:
                 with _collect(failures):
@@ -194,7 +197,7 @@ def run(given: Settings, as_json: bool, reread: Callable[[], Settings] | None = 
     return 0
 
 
-def _check_losses(running: RunSession, report: Mapping[str, Any]) -> None:
+def _check_losses(running: RunSession, report: Report) -> None:
     """Raise SourceError if pairs were not fused. A live source always drops some, which is not an error where others were fused."""
     telemetry = running.telemetry
     lost = telemetry.frames_dropped
@@ -218,7 +221,7 @@ def warn(fuser: Fuser) -> None:
         print(f"edgefuse: {line(fuser.choice.warning)}", file=sys.stderr)
 
 
-def model_line(model: dict[str, Any]) -> str:
+def model_line(model: ModelFacts) -> str:
     """Format `model_facts` as a line."""
     threads = f"{model['threads']} thread{'s' if model['threads'] > 1 else ''}"
     return f"{model['name']} {model['precision']} on {model['runtime']} {model['version']}, {threads} ({model['why']})"

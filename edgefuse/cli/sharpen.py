@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def add(commands: Any) -> None:
     p.add_argument("--truth", metavar="CUBE", help="the true sharp cube, for PSNR, SAM, ERGAS, RMSE, SSIM and UQI")
     p.add_argument("--threads", metavar="N", type=int, default=0, help="threads (default: the number of cores)")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
-    p.set_defaults(command=command, opens_cubes=True)
+    p.set_defaults(command=command)
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
@@ -62,7 +63,7 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--psf", metavar="W|auto", default="1", help="full width at half maximum of the cube's point spread, in its pixels (default: 1)"
     )
-    p.add_argument("--no-register", action="store_true", help="do not search for a shift of up to 2 pixels")
+    p.add_argument("--no-register", action="store_true", help="do not estimate a shift, rotation and scale")
     cube_options.add_options(p)
     cube_options.add_file_options(p, "image")
     p.add_argument("--coarse", action="store_true", help="faster, at a loss of about half a decibel")
@@ -89,7 +90,11 @@ def command(args: argparse.Namespace) -> int:
     more = (_optional(p) for p in (args.uncertainty, args.truth, args.mask))
     files = Files(*(expand(p) for p in (args.cube, args.image, args.out)), *more)
     _refuse_same(files)
+    for path in (files.out, files.uncertainty):
+        if path is not None:
+            heartbeat.writes(path)
     progress: list[Progress] = []
+    began: list[float] = []
     heartbeat.working(_STALL_S)
 
     def tell(scene: Scene) -> None:
@@ -97,6 +102,11 @@ def command(args: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"edgefuse: {line}", file=sys.stderr)
         progress.append(Progress("sharpening", scene.count))
+        began.append(time.monotonic())
+
+    def beat(done: int, total: int) -> None:
+        taken = max(time.monotonic() - began[0], 1e-6)
+        progress[0].update(done, f"{done / taken:.3g} tiles/s, {(total - done) * taken / done:.0f} s left")
 
     with log_lines():
         try:
@@ -106,7 +116,7 @@ def command(args: argparse.Namespace) -> int:
                 choices=choices(args),
                 threads=args.threads,
                 tell=tell,
-                beat=lambda done, total: progress[0].update(done, "tiles"),
+                beat=beat,
             )
         finally:
             for p in progress:
@@ -145,9 +155,12 @@ def as_text(report: dict[str, Any]) -> str:
     """A report for people: aligned lines, units in every figure."""
     shapes = {name: "{} rows x {} columns x {} bands".format(*shape) for name, shape in report["shapes"].items()}
     (dy, dx), explained = report["shift_pixels"], 100 * report["explained_by_image"]
+    turned = ""
+    if report["rotation_degrees"] or report["scale_percent"]:
+        turned = f", turned by {report['rotation_degrees']:+g} degrees, scale {report['scale_percent']:+g} %"
     lines = [
         f"cube         {report['cube']}: {shapes['cube']}",
-        f"image        {report['image']}: {shapes['image']}, ratio {report['ratio']}, shifted by {dy:+g} rows and {dx:+g} columns",
+        f"image        {report['image']}: {shapes['image']}, ratio {report['ratio']}, shifted by {dy:+g} rows and {dx:+g} columns{turned}",
         f"psf          {report['psf_fwhm']:g} of the cube's pixels wide; of the cube the image explains {explained:.2f} %",
         f"out          {report['out']}: {shapes['out']}",
         f"speed        {report['s_per_megapixel']:.2f} s a megapixel ({report['elapsed_s']:.2f} s, {report['tiles']} tiles, "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import edgefuse
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, SettingsError
+from edgefuse.hyperspectral.part import Choice, read_wavelengths
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.cubes import CubesSettings
@@ -56,6 +57,8 @@ def check(given: Settings) -> Path:
     if s.report:
         files.check_target(expand(s.report))
     _quality(s, cubes)
+    if isinstance(waves := cubes.choice().wavelengths, Path):
+        read_wavelengths(waves)
     return folder
 
 
@@ -68,13 +71,13 @@ def run(given: Settings, as_json: bool) -> int:
     """Run the command. Returns 0, or raises OutputError, or after the report CubeError where cubes were unusable."""
     import logging
 
-    from edgefuse.archive.incoming import PARTS_S, PATIENCE_S, SETTLE_S, IncomingCubes
+    from edgefuse.archive.incoming import CLOSED_S, PARTS_S, PATIENCE_S, SETTLE_S, IncomingCubes
     from edgefuse.archive.manifest import Manifest
     from edgefuse.archive.watch import Watch, events
     from edgefuse.run.systemd import notify, stop_on_signals
 
     s, cubes = given.run, given.tables.get("cubes") or CubesSettings()
-    folder, out, quality = check(given), expand(s.save or ""), _quality(s, cubes)
+    folder, out, quality, choice = check(given), expand(s.save or ""), _quality(s, cubes), cubes.choice()
     if s.report:
         files.check_file(expand(s.report))
     began, fed = time.monotonic(), [-1.0]
@@ -82,10 +85,10 @@ def run(given: Settings, as_json: bool) -> int:
     with ExitStack() as stack:
         stack.enter_context(log_lines())
         manifest = stack.enter_context(Manifest(out))
-        pool, examiner = _pools(cubes, stack)
-        waits = (SETTLE_S, PATIENCE_S, PARTS_S) if cubes.watch else (0.0, 0.0, 0.0)
+        pool, examiner = _pools(cubes, choice, stack)
+        waits = (SETTLE_S, PATIENCE_S, PARTS_S, CLOSED_S) if cubes.watch else (0.0, 0.0, 0.0, 0.0)
         incoming = IncomingCubes(folder, *waits, examiner)
-        watch = Watch(incoming, manifest, quality, cubes.delete_originals, say, pool, examiner)
+        watch = Watch(incoming, manifest, quality, cubes.delete_originals, say, pool, examiner, choice)
 
         def beat() -> None:
             if time.monotonic() - fed[0] >= 1:
@@ -101,7 +104,8 @@ def run(given: Settings, as_json: bool) -> int:
             watch.run(cubes.watch, beat)
         finally:
             notify("STOPPING=1")
-            report = _report(s, watch, quality, bool(signals), time.monotonic() - began) | {"passed_over": _passed_over(incoming)}
+            report = _report(s, watch, quality, choice, bool(signals), time.monotonic() - began)
+            report["passed_over"] = _passed_over(incoming)
             text = json.dumps(report, indent=1)
             if s.report:
                 files.write_atomic(expand(s.report), (text + "\n").encode())
@@ -113,7 +117,7 @@ def run(given: Settings, as_json: bool) -> int:
     return 0
 
 
-def _pools(cubes: CubesSettings, stack: ExitStack) -> tuple[LimitedPool, Examiner]:
+def _pools(cubes: CubesSettings, choice: Choice, stack: ExitStack) -> tuple[LimitedPool, Examiner]:
     """Return a pool of one process for compression, and an examiner with its own pool; `stack` ends both."""
     from edgefuse.archive.examination import Examiner
     from edgefuse.archive.processes import LimitedPool, Limits
@@ -123,7 +127,7 @@ def _pools(cubes: CubesSettings, stack: ExitStack) -> tuple[LimitedPool, Examine
     pool, examining = (LimitedPool(count, limits) for count in (1, max(2, min(4, usable_cores()))))
     for each in (pool, examining):
         stack.callback(each.terminate)
-    return pool, Examiner(examining, limits.memory_bytes)
+    return pool, Examiner(examining, limits.memory_bytes, choice)
 
 
 def _passed_over(incoming: Any) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def _passed_over(incoming: Any) -> dict[str, Any]:
     return passed.as_json()
 
 
-def _report(s: RunSettings, watch: Any, quality: Quality, interrupted: bool, elapsed: float) -> dict[str, Any]:
+def _report(s: RunSettings, watch: Any, quality: Quality, choice: Choice, interrupted: bool, elapsed: float) -> dict[str, Any]:
     from edgefuse.telemetry.report import peak_resident_bytes
 
     c = watch.counts
@@ -143,7 +147,7 @@ def _report(s: RunSettings, watch: Any, quality: Quality, interrupted: bool, ela
         "edgefuse": edgefuse.__version__,
         "source": s.source,
         "interrupted": interrupted,
-        "settings": quality.as_json(),
+        "settings": quality.as_json() | ({"choice": choice.as_json()} if choice.given else {}),
         "cubes": {"done": c.done, "already_done": c.already, "deleted": c.deleted, "bad": c.bad, "full_disk": c.full},
         "bad_cubes": [{"name": name, "message": why} for name, why in c.set_aside],
         "kept_originals": {"count": c.kept, "files": [{"name": name, "message": why} for name, why in c.stayed]},

@@ -46,8 +46,8 @@ def open_cube(
     """Open a cube file without reading it: `cube[10:20, :, 5]` reads a part, `cube[:]` all. `compress` and `sharpen` take it, too.
 
     Args:
-        path: ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF-4 or .efz, of which only the tiles that a window touches are decoded.
-        dataset: name of the array in the file, for .npz, .mat and HDF5.
+        path: ENVI, .npy, .npz, .mat, GeoTIFF, HDF5, netCDF-4, a Zarr store, or .efz, of which only the tiles in a window are decoded.
+        dataset: name of the array in the file, for .npz, .mat, HDF5 and Zarr.
         header: path of the ENVI header, if it is not beside the samples.
         axes: order of the axes in a .npy, .npz, .mat, HDF5 or netCDF file that does not say so, as "bands,rows,columns".
         nodata: value of missing samples, instead of the file's own; "auto": the likeliest fill value, if none is declared.

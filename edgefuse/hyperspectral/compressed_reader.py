@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, BinaryIO, TypeVar, overload
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,7 @@ from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats.base import Window
 from edgefuse.util.blas import one_blas_thread
 
+Result = TypeVar("Result")
 Tile = tuple[tuple[slice, slice], NDArray[Any]]  # (rows, columns), samples
 
 
@@ -81,12 +82,25 @@ class Compressed:
 
         threads: most tiles that are decoded at a time; what is yielded is the same for any number.
         """
+        return self.each(lambda window, samples: (window, samples), threads)
+
+    def each(self, work: Callable[[Window, NDArray[Any]], Result], threads: int, waiting: int = 0) -> Iterator[Result]:
+        """Yield `work(window, samples)` of each intact tile, in the file's order. With several threads `work` runs where a tile is decoded.
+
+        waiting: results that may wait to be taken, beyond `threads`.
+        """
         bands = slice(0, self.info.shape[2])
-        threads = threads if self._decoder.PARALLEL else 1
-        tiles = self._decoder.tiles(threads) if threads > 1 else self._decoder.tiles()
+
+        def placed(place: tuple[slice, slice], samples: NDArray[Any]) -> Result:
+            return work((*place, bands), samples)
+
+        results: Iterator[Result]
+        if threads > 1 and self._decoder.PARALLEL:
+            results = _on_several(self._decoder.each(placed, threads, waiting))
+        else:
+            results = (placed(*tile) for tile in _on_one_thread(self._decoder.tiles()))
         try:
-            for (rows, columns), samples in _on_one_thread(tiles) if threads == 1 else _on_several(tiles):
-                yield (rows, columns, bands), samples
+            yield from results
         except OSError as e:
             raise CubeError(f"cannot read {self.path}: {e.strerror}") from None
         self.lost = LostTiles(self.header, self._decoder.lost)
@@ -106,10 +120,10 @@ class Compressed:
         self.close()
 
 
-def _on_several(tiles: Iterator[Tile]) -> Iterator[Tile]:
+def _on_several(results: Iterator[Result]) -> Iterator[Result]:
     """Decode tiles on several threads, each with one BLAS thread, which also goes for what is done between two tiles."""
     with one_blas_thread():
-        yield from tiles
+        yield from results
 
 
 def _on_one_thread(tiles: Iterator[Tile]) -> Iterator[Tile]:

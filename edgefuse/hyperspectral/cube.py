@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from edgefuse.errors import CubeError
+from edgefuse.hyperspectral import ground_control
 from edgefuse.util.printable import plain
 
 KINDS = "uifc"  # kinds of NumPy dtypes: unsigned, signed, float, complex
@@ -135,8 +136,10 @@ def _metadata_of_part(info: CubeInfo, rows: slice, columns: slice, bands: slice)
     whole = (bands.start, bands.stop) == (0, info.shape[2])
     placed = (rows.start, columns.start) == (0, 0)
     lists = {key for key, value in info.metadata.items() if info.shape[2] > 1 and value.count(",") == info.shape[2] - 1}
-    gone = (set() if whole else lists) | (set() if placed else {"map info"})
-    return {key: value for key, value in info.metadata.items() if key not in gone}
+    control = {ground_control.RPC, ground_control.POINTS}
+    gone = (set() if whole else lists - control) | (set() if placed else {"map info", *control})
+    moved = {} if placed else ground_control.moved(info.metadata, rows.start, columns.start)
+    return {key: value for key, value in info.metadata.items() if key not in gone} | moved
 
 
 def as_nodata(value: Any) -> float:

@@ -233,7 +233,9 @@ class Reader:
             return crc32c(payload, crc32c(head))
 
     def _take(self, size: int) -> bytes:
-        self._fill(size)
+        # no more than the header, as a reader of windows goes on elsewhere in the file
+        while len(self._buffer) < size and self._read_more(size - len(self._buffer), ahead=False):
+            pass
         taken = bytes(memoryview(self._buffer)[:size])
         del self._buffer[:size]
         return taken
@@ -242,8 +244,8 @@ class Reader:
         while len(self._buffer) < size and self._read_more(size - len(self._buffer)):
             pass
 
-    def _read_more(self, size: int = _CHUNK) -> bool:
-        data = self._stream.read(min(max(size, _CHUNK), 1 << 22))
+    def _read_more(self, size: int = _CHUNK, ahead: bool = True) -> bool:
+        data = self._stream.read(min(max(size, _CHUNK) if ahead else size, 1 << 22))
         self._buffer += data
         self._bytes_read += len(data)
         return bool(data)

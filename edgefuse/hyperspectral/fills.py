@@ -63,6 +63,12 @@ class FillFinder:
             mask |= fill.mask
         return mask.reshape(samples.shape) if fills else None
 
+    def include(self, other: FillFinder) -> None:
+        """Add what `other` collected from other windows of the same cube."""
+        self._samples += other._samples
+        for value, count in other._counts.items():
+            self._counts[value] = self._counts.get(value, 0) + count
+
     def result(self) -> list[LikelyFill]:
         """Return the likely fill values, the most frequent one first."""
         counts = sorted(self._counts.items(), key=lambda item: -item[1])

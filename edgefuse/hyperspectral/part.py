@@ -135,6 +135,23 @@ class PartSource(WrappedSource):
             self._source.close()
 
 
+def parsed_range(text: str) -> slice:
+    """Return the slice of START:STOP, either of which may be left out. Raises SettingsError."""
+    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text.strip())
+    if not match:
+        raise SettingsError(f"{text!r}: expected START:STOP, as 10:20")
+    start, stop = (int(n) if n else None for n in match.groups())
+    return slice(start, stop)
+
+
+def parsed_window(text: str) -> tuple[slice, slice]:
+    """Return the rows and columns of R:R,C:C. Raises SettingsError."""
+    rows, comma, columns = text.partition(",")
+    if not comma:
+        raise SettingsError(f"{text!r}: expected rows, then columns, as 100:164,200:264")
+    return parsed_range(rows), parsed_range(columns)
+
+
 def read_wavelengths(path: Path) -> tuple[float, ...]:
     """Read numbers separated by blanks, commas, semicolons or lines; text after # is a comment. Raises CubeError."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgefuse.errors import CubeError, EdgeFuseError
 from edgefuse.hyperspectral.compressed_reader import Compressed
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold, peak_of
 from edgefuse.hyperspectral.fills import FillFinder, LikelyFill, named
-from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.hyperspectral.formats.base import CubeSource, Window
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.metrics.spectral import Spectral, SpectralScore
 
@@ -46,60 +47,66 @@ def verify(source: CubeSource, info: CubeInfo, path: Path, quality: Quality, bea
     """Decode the file at `path`, and compare it with the cube `source`.
 
     info: metadata of the cube, with the no-data value that was asked for. Raises EdgeFuseError if the file can't be decoded, or a sample
-    that must come back exactly does not. A target that is not reached is reported in `missed`. threads: tiles that are decoded at a time.
+    that must come back exactly does not. A target that is not reached is reported in `missed`. threads: tiles that are decoded
+    and compared at a time.
     """
     nodata = info.nodata if can_hold(info.dtype, info.nodata) else None
-    score = SpectralScore(info.shape[2], quality.peak or peak_of(info.dtype), nodata)
-    finder, covered = FillFinder(nodata), 0
-    with Compressed(path) as efz:
-        for window, samples in efz.tiles(threads):
+    peak, reading = quality.peak or peak_of(info.dtype), threading.Lock()
+
+    def compared(window: Window, samples: NDArray[Any]) -> tuple[SpectralScore, FillFinder, int]:
+        with reading:
             reference = source.read(*window)
-            fills = finder.add(reference)
-            score.add(reference, samples, fills)
-            _check_exact(reference, samples, nodata, fills, quality.bound == 0, source.path)
-            _check_error(reference, samples, nodata, quality, source.path)
-            covered += samples.size
+        score, finder = SpectralScore(info.shape[2], peak, nodata), FillFinder(nodata)
+        fills = finder.add(reference)
+        score.add(reference, samples, fills)
+        if wrong := difference(reference, samples, nodata, quality.bound, quality.relative_error, fills):
+            raise EdgeFuseError(f"{source.path}: {wrong}; nothing was written. Please report this")
+        return score, finder, samples.nbytes
+
+    score, finder, covered = SpectralScore(info.shape[2], peak, nodata), FillFinder(nodata), 0
+    with Compressed(path) as efz:
+        for tile_score, tile_finder, nbytes in efz.each(compared, threads, waiting=threads):
+            score.include(tile_score)
+            finder.include(tile_finder)
+            covered += nbytes
             if beat is not None:
-                beat(source.nbytes + covered * samples.itemsize, 2 * source.nbytes)
-        if efz.lost or covered * source.dtype.itemsize != source.nbytes:
+                beat(source.nbytes + covered, 2 * source.nbytes)
+        if efz.lost or covered != source.nbytes:
             raise EdgeFuseError(f"{source.path}: the written file can't be decoded completely; the disk may be failing")
     measured = score.result()
     missed = _missed(quality, measured, 8 * path.stat().st_size / math.prod(info.shape))
     return Verified(measured, finder.result(), score.magnitude, f"{source.path}: {missed}" if missed else "")
 
 
-def _check_exact(
-    reference: NDArray[Any], decoded: NDArray[Any], nodata: float | None, fills: NDArray[np.bool_] | None, lossless: bool, path: Path
-) -> None:
-    """Raise EdgeFuseError unless missing samples, infinities and fill values are equal; all samples, if `lossless`."""
-    if lossless:
+def difference(
+    reference: NDArray[Any], decoded: NDArray[Any], nodata: float | None, max_error: float | None, relative_error: float | None,
+    fills: NDArray[np.bool_] | None = None,
+) -> str:  # fmt: skip
+    """Return how decoded samples differ from what was asked for, empty if they do not. Both arrays have one shape and type.
+
+    max_error: 0: all bits are the same; None: no bound. relative_error: as a share of a sample's magnitude; None: no bound. Missing samples
+    (`nodata`), infinities, NaN and `fills` (True where a sample is kept as it is) come back exactly.
+    """
+    other = "the decoded cube differs from the original"
+    if max_error == 0:
         # bits, because NaN differs from itself, and 0.0 equals -0.0
-        equal = np.array_equal(_bits(reference), _bits(decoded))
-    else:
-        exact = np.zeros(reference.shape, bool) if nodata is None else reference == nodata
-        if reference.dtype.kind == "f":
-            exact |= ~np.isfinite(reference)
-        if fills is not None:
-            exact |= fills
-        equal = not exact.any() or np.array_equal(reference[exact], decoded[exact], equal_nan=reference.dtype.kind == "f")
-    if not equal:
-        raise EdgeFuseError(f"{path}: the decoded cube differs from the original; nothing was written. Please report this")
-
-
-def _check_error(reference: NDArray[Any], decoded: NDArray[Any], nodata: float | None, quality: Quality, path: Path) -> None:
-    """Raise EdgeFuseError if a valid sample errs by more than what was asked for."""
-    if not quality.bound and quality.relative_error is None:
-        return
-    valid = np.ones(reference.shape, bool) if nodata is None else reference != nodata
+        return "" if np.array_equal(_bits(reference), _bits(decoded)) else other
+    missing = np.zeros(reference.shape, bool) if nodata is None else reference == nodata
     if reference.dtype.kind == "f":
-        valid &= np.isfinite(reference)
-    wanted = reference[valid].astype(np.float64)
-    errors = np.abs(decoded[valid].astype(np.float64) - wanted)
-    allowed = quality.bound if quality.relative_error is None else quality.relative_error * np.abs(wanted)
+        missing |= ~np.isfinite(reference)
+    exact = missing if fills is None else missing | fills
+    if exact.any() and not np.array_equal(reference[exact], decoded[exact], equal_nan=reference.dtype.kind == "f"):
+        return other
+    if max_error is None and relative_error is None:
+        return ""
+    wanted = reference[~missing].astype(np.float64)
+    errors = np.abs(decoded[~missing].astype(np.float64) - wanted)
+    allowed = max_error if relative_error is None else relative_error * np.abs(wanted)
     # a sample that is NaN now does not hold the bound
-    if not (errors <= allowed).all():
-        worst, limit = float(errors.max()), f"{quality.bound:g}" if quality.relative_error is None else f"{quality.relative_error:g} of it"
-        raise EdgeFuseError(f"{path}: a decoded sample is off by {worst:g}, allowed are {limit}; nothing was written. Please report this")
+    if (errors <= allowed).all():
+        return ""
+    limit = f"{max_error:g}" if relative_error is None else f"{relative_error:g} of it"
+    return f"a decoded sample is off by {float(errors.max()):g}, allowed are {limit}"
 
 
 def _bits(samples: NDArray[Any]) -> NDArray[Any]:

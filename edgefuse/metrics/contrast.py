@@ -6,7 +6,6 @@ Frequencies follow MATLAB's freqspace: from 0 to a fraction of the picture's siz
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +40,7 @@ def visible_part(spectrum: Spectrum, shape: tuple[int, int]) -> Float64Array:
 def _blur(image: Float64Array, sigma: float) -> Float64Array:
     """Blur with a Gaussian of 31 x 31, zero padding, not normalised to a sum of 1, as in Liu's toolbox."""
     kernel = np.exp(-(np.arange(-_REACH, _REACH + 1.0) ** 2) / (2 * sigma * sigma)) / (np.sqrt(2 * np.pi) * sigma)
-    blurred: Any = cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    blurred: Float64Array = cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
     return blurred
 
 

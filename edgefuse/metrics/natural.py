@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
 
 import cv2
 import numpy as np
@@ -95,7 +94,7 @@ class Natural:
     def _cold(self) -> NDArray[np.bool_]:
         warm = self._infrared > self._infrared.mean() + _WARM_DEVIATIONS * self._infrared.std()
         side = 2 * _WARM_BORDER + 1
-        widened: Any = cv2.dilate(warm.astype(np.uint8), np.ones((side, side), np.uint8))
+        widened: Image = cv2.dilate(warm.astype(np.uint8), np.ones((side, side), np.uint8))
         return widened == 0
 
     @cached_property
@@ -111,11 +110,11 @@ def _steepness(picture: Image, sigma: float) -> Double:
     # float64, because rounding errors in float32 exceed the gradients of a flat picture
     smooth = cv2.GaussianBlur(picture.astype(np.float64), (0, 0), sigma)
     right, down = (cv2.Sobel(smooth, cv2.CV_64F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-    length: Any = cv2.magnitude(right, down)
+    length: Double = cv2.magnitude(right, down)
     return length
 
 
 def _window(picture: Double) -> Double:
     """SSIM's Gaussian mean around each pixel, float64 (H, W)."""
-    mean: Any = cv2.GaussianBlur(picture, (SSIM_WINDOW, SSIM_WINDOW), SSIM_SIGMA)
+    mean: Double = cv2.GaussianBlur(picture, (SSIM_WINDOW, SSIM_WINDOW), SSIM_SIGMA)
     return mean

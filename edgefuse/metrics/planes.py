@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
 import cv2
 import numpy as np
@@ -110,16 +109,16 @@ class Plane:
 
 def sobel(image: Float64Array | Image, border: int) -> tuple[Float64Array, Float64Array]:
     """Sobel derivatives rightwards and downwards, unscaled, float64 (H, W). border: an OpenCV border type."""
-    right: Any = cv2.sepFilter2D(image, cv2.CV_64F, _DIFFERENCE, _SMOOTH, borderType=border)
-    down: Any = cv2.sepFilter2D(image, cv2.CV_64F, _SMOOTH, _DIFFERENCE, borderType=border)
+    right: Float64Array = cv2.sepFilter2D(image, cv2.CV_64F, _DIFFERENCE, _SMOOTH, borderType=border)
+    down: Float64Array = cv2.sepFilter2D(image, cv2.CV_64F, _SMOOTH, _DIFFERENCE, borderType=border)
     return right, down
 
 
 def window(image: Float64Array, size: int, sigma: float) -> Float64Array:
     """Local means in a Gaussian window of `size` x `size`, where it lies inside the picture: (H - size + 1, W - size + 1)."""
-    kernel: Any = cv2.getGaussianKernel(size, sigma, cv2.CV_64F)
+    kernel: Float64Array = cv2.getGaussianKernel(size, sigma, cv2.CV_64F)
     margin = size // 2
-    blurred: Any = cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)
+    blurred: Float64Array = cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)
     return blurred[margin : image.shape[0] - margin, margin : image.shape[1] - margin]
 
 
@@ -131,7 +130,7 @@ def moments(image: Float64Array, size: int, sigma: float) -> tuple[Float64Array,
 
 def luma(image: Image) -> Image:
     """Return uint8 (H, W): a BGR picture's luma, a grey picture unchanged."""
-    grey: Any = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+    grey: Image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
     return grey
 
 

@@ -17,6 +17,8 @@ from edgefuse.metrics.planes import Image, check, luma
 
 _LEVELS = 4  # number of levels of the pyramids
 
+Floats = NDArray[np.floating[Any]]
+
 
 def average(visible: Image, infrared: Image) -> Image:
     """Return the mean of both pictures, rounded down."""
@@ -35,7 +37,7 @@ def laplacian(visible: Image, infrared: Image) -> Image:
     Chooses the detail of larger magnitude (the visible one if equal), and averages the low-pass residuals.
     """
     first, second = (_pyramid(image) for image in _same_channels(visible, infrared))
-    picture: Any = (first[-1] + second[-1]) / 2
+    picture: Floats = (first[-1] + second[-1]) / 2
     for a, b in zip(first[-2::-1], second[-2::-1], strict=True):
         picture = _up(picture, a) + np.where(np.abs(a) >= np.abs(b), a, b)
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
@@ -48,20 +50,20 @@ def _same_channels(visible: Image, infrared: Image) -> tuple[Image, Image]:
     check(visible=visible, infrared=infrared)
     if visible.ndim == infrared.ndim:
         return visible, infrared
-    converted: Any = luma(infrared) if visible.ndim == 2 else cv2.cvtColor(infrared, cv2.COLOR_GRAY2BGR)
+    converted: Image = luma(infrared) if visible.ndim == 2 else cv2.cvtColor(infrared, cv2.COLOR_GRAY2BGR)
     return visible, converted
 
 
-def _pyramid(image: Image) -> list[NDArray[np.float32]]:
+def _pyramid(image: Image) -> list[Floats]:
     """Return four detail levels, the finest first, and the low-pass residual."""
     low_pass, details = image.astype(np.float32), []
     for _ in range(_LEVELS):
-        smaller: Any = cv2.pyrDown(low_pass)
+        smaller: NDArray[np.float32] = cv2.pyrDown(low_pass)
         details.append(low_pass - _up(smaller, low_pass))
         low_pass = smaller
     return [*details, low_pass]
 
 
-def _up(image: NDArray[np.float32], to: NDArray[np.float32]) -> NDArray[np.float32]:
-    grown: Any = cv2.pyrUp(image, dstsize=(to.shape[1], to.shape[0]))
+def _up(image: Floats, to: Floats) -> Floats:
+    grown: Floats = cv2.pyrUp(image, dstsize=(to.shape[1], to.shape[0]))
     return grown

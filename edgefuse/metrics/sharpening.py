@@ -33,7 +33,7 @@ class Sharpening:
     peak: float
     pixels: int
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, float | str | None]:
         """Convert for JSON: "inf" for the PSNR of equal cubes, null for NaN."""
         named = {name: getattr(self, name) for name in self.__slots__}
         return {k: v if math.isfinite(v) else None if math.isnan(v) else "inf" for k, v in named.items()}

@@ -86,6 +86,15 @@ class SpectralScore:
         self._angles += float(degrees.sum())
         self._pixels += len(degrees)
 
+    def include(self, other: SpectralScore) -> None:
+        """Add what `other` accumulated, of other samples of the same cube."""
+        self._squares += other._squares
+        self._counts += other._counts
+        self._largest = float(np.maximum(self._largest, other._largest))  # also NaN
+        self.magnitude = max(self.magnitude, other.magnitude)
+        self._angles += other._angles
+        self._pixels += other._pixels
+
     def result(self) -> Spectral:
         total, samples = float(self._squares.sum()), int(self._counts.sum())
         with np.errstate(divide="ignore", invalid="ignore"):

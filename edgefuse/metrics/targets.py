@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -114,7 +113,7 @@ def _find(mask: Image) -> list[_Target]:
 
 
 def _grown(marked: NDArray[np.uint8], pixels: int) -> NDArray[np.bool_]:
-    grown: Any = cv2.dilate(marked, np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8))
+    grown: NDArray[np.uint8] = cv2.dilate(marked, np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8))
     return grown > 0
 
 
@@ -125,8 +124,8 @@ def _contrast(picture: Image, inside: NDArray[np.bool_], ring: NDArray[np.bool_]
 
 def _lab(picture: Image) -> NDArray[np.float32]:
     """Convert uint8 (H, W) or (H, W, 3) BGR to CIE Lab, float32 (H, W, 3); grey counts as three equal channels."""
-    colour: Any = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) if picture.ndim == 2 else picture
-    lab: Any = cv2.cvtColor(colour.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
+    colour: Image = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) if picture.ndim == 2 else picture
+    lab: NDArray[np.float32] = cv2.cvtColor(colour.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
     return lab
 
 

@@ -7,6 +7,7 @@ generalises, per band. (sewar's `uqi`, 0.4.10, uses means in place of sums and g
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.metrics.planes import SSIM_SIGMA, SSIM_WINDOW
-from edgefuse.util.arrays import Float64Array
+from edgefuse.util.arrays import Float64Array, UInt8Array
 
 Array = NDArray[Any]
 
@@ -35,7 +36,7 @@ class Windows:
     ssim: float
     uqi: float
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, float | None]:
         """Convert for JSON: null for NaN."""
         return {name: None if math.isnan(v := getattr(self, name)) else v for name in self.__slots__}
 
@@ -46,7 +47,7 @@ class WindowScore:
 
     def __init__(self, bands: int, peak: float, nodata: float | None = None) -> None:
         self._nodata = nodata
-        gaussian: Any = cv2.getGaussianKernel(SSIM_WINDOW, SSIM_SIGMA, cv2.CV_64F)
+        gaussian: Float64Array = cv2.getGaussianKernel(SSIM_WINDOW, SSIM_SIGMA, cv2.CV_64F)
         constants = (0.01 * peak) ** 2, (0.03 * peak) ** 2
         self._ssim = _Index(gaussian, bands, lambda m: _ssim(m, *constants))
         self._uqi = _Index(np.full((_UQI_WINDOW, 1), 1 / _UQI_WINDOW), bands, _uqi)
@@ -92,7 +93,7 @@ def _uqi(m: _Moments) -> Float64Array:
 class _Index:
     """Accumulates one index over rows. kernel: (n, 1), with sum 1. of: computes the index from `_Moments`."""
 
-    def __init__(self, kernel: Float64Array, bands: int, of: Any) -> None:
+    def __init__(self, kernel: Float64Array, bands: int, of: Callable[[_Moments], Float64Array]) -> None:
         self._kernel, self._of = kernel, of
         self._sums, self._count = np.zeros(bands), 0
         self._last_rows: tuple[Array, Array, NDArray[np.bool_]] | None = None
@@ -106,7 +107,7 @@ class _Index:
         self._last_rows = reference[-margin:].copy(), result[-margin:].copy(), known[-margin:].copy()
         if min(reference.shape[:2]) <= margin:
             return
-        complete: Any = cv2.erode(known.astype(np.uint8), np.ones((margin + 1, margin + 1), np.uint8), anchor=(0, 0))
+        complete: UInt8Array = cv2.erode(known.astype(np.uint8), np.ones((margin + 1, margin + 1), np.uint8), anchor=(0, 0))
         used = complete[: len(known) - margin, : known.shape[1] - margin] > 0
         for band in range(reference.shape[2]):
             x, y = (np.where(known, a[..., band], 0).astype(np.float64) for a in (reference, result))
@@ -121,7 +122,7 @@ class _Index:
     def _local_mean(self, image: Float64Array) -> Float64Array:
         """Return the local means, where the window lies inside."""
         margin = len(self._kernel) - 1
-        means: Any = cv2.sepFilter2D(image, cv2.CV_64F, self._kernel, self._kernel, anchor=(0, 0))
+        means: Float64Array = cv2.sepFilter2D(image, cv2.CV_64F, self._kernel, self._kernel, anchor=(0, 0))
         return means[: image.shape[0] - margin, : image.shape[1] - margin]
 
     @property

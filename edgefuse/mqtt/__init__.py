@@ -10,12 +10,11 @@ import json
 import logging
 import queue
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
-from edgefuse.events import Event
+from edgefuse.events import Event, Facts
 from edgefuse.mqtt import commands, discovery
 from edgefuse.mqtt.address import address, check_prefix, device_name, tls_context
 from edgefuse.mqtt.backlog import Backlog, Message
@@ -23,7 +22,8 @@ from edgefuse.mqtt.link import Endpoint, Link
 from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
-from edgefuse.telemetry.vitals import Vitals, alarm_states, unavailable_alarms
+from edgefuse.telemetry.report_types import MqttReport, Report
+from edgefuse.telemetry.vitals import Vitals, alarm_states, alarms, recording_state, unavailable_alarms
 from edgefuse.util.printable import escaped, line
 from edgefuse.util.restarting_thread import FaultLog, Worker
 
@@ -86,7 +86,7 @@ class Mqtt:
             self.close()
             raise
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> MqttReport:
         """Return connection state and counters. state: "connected" or the reason why not. sent: acknowledged. lost: dropped, by kind."""
         counts = self._link.counts
         return {
@@ -158,8 +158,7 @@ class Mqtt:
         taken = ("snapshot", *(c for c in self._live.commands if c in _DISCOVERED)) if self._s.commands else ()
         report = self._live.report()
         regions = tuple((name, r["unit"] or self._live.unit) for name, r in (report.get("region") or {}).items())
-        alarms = (report.get("alarm") or {}).get("alarms", {})
-        kinds = tuple((name, alarm.get("kind", "heat")) for name, alarm in alarms.items())
+        kinds = tuple((name, alarm.get("kind", "heat")) for name, alarm in alarms(report).items())
         return discovery.Features(kinds, taken, self._live.unit, regions, tuple(report.get("cameras") or ()), people="detect" in report)
 
     def _publish_states(self) -> None:
@@ -175,7 +174,7 @@ class Mqtt:
                 # it works again
                 self._put_alarm(name, {"name": name, "state": "raised" if state == "raised" else "cleared"})
 
-    def _tell(self, topic: str, facts: Mapping[str, Any]) -> None:
+    def _tell(self, topic: str, facts: Facts) -> None:
         """Publish a retained state where it differs from the last one."""
         told = _json(facts)
         if self._told.get(topic) == told:
@@ -186,7 +185,7 @@ class Mqtt:
         else:
             self._put_alarm(topic.partition("/")[2], facts)
 
-    def _put_alarm(self, name: str, facts: Mapping[str, Any]) -> None:
+    def _put_alarm(self, name: str, facts: Facts) -> None:
         self._link.put(Message("alarm", f"alarm/{name}", _json({"time_s": round(time.time(), 3), **facts}), retain=True))
 
     def _publish_picture(self) -> bool:
@@ -227,7 +226,7 @@ class Mqtt:
         messages = [Message("event", "info", _json(escaped(self._facts())), retain=True)]
         messages.append(Message("event", "control", _json(_control(report)), retain=True))
         for name, state in states.items():
-            facts: dict[str, Any] = {"name": name, "state": "raised" if state == "raised" else "cleared"}
+            facts: dict[str, object] = {"name": name, "state": "raised" if state == "raised" else "cleared"}
             if name in why:
                 facts = {"name": name, "state": "unavailable", "why": why[name]}
                 self._told[f"alarm/{name}"] = _json(facts)
@@ -239,7 +238,7 @@ class Mqtt:
             messages.append(Message("event", f"/{self._discovery}/{discovery.topic(self._device)}", _json(payload), retain=True))
         return messages
 
-    def _facts(self) -> Mapping[str, Any]:
+    def _facts(self) -> Facts:
         return {"version": edgefuse.__version__, "source": self._info.source, "model": dict(self._info.model), "device": self._device}
 
     def _on_state(self, state: str) -> None:
@@ -266,7 +265,7 @@ class Mqtt:
             if command.name == "snapshot":
                 if not self._publish_picture():
                     raise EdgeFuseError("no frame yet")
-                answer: Mapping[str, Any] = {}
+                answer: Facts = {}
             else:
                 answer = self._live.run_command(command.name, command.arguments)
         except EdgeFuseError as e:
@@ -279,18 +278,17 @@ class Mqtt:
             self._commands["done"] += 1
             self._answer(command.name, command.id, {"ok": True, **answer})
 
-    def _answer(self, name: str, reference: str, result: Mapping[str, Any]) -> None:
+    def _answer(self, name: str, reference: str, result: Facts) -> None:
         answer = {"time_s": round(time.time(), 3), "command": name, "id": reference, **result}
         self._link.put(Message("event", "answer", _json(answer)))
 
 
-def _control(report: Mapping[str, Any]) -> dict[str, Any]:
+def _control(report: Report) -> Facts:
     """Return the states of Home Assistant's switch and select."""
-    recording = (report.get("recording") or {}).get("state")
-    return {"record": "ON" if recording == "recording" else "OFF", "view": report.get("view")}
+    return {"record": "ON" if recording_state(report) == "recording" else "OFF", "view": report.get("view")}
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
+def _json(value: Facts) -> bytes:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
     if not text.isprintable():
         # JSON escapes line feeds and the like, but not all that a terminal obeys

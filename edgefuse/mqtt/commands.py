@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NoReturn
+
+from edgefuse.events import Facts
 
 MAX_BYTES = 1024
 MAX_TEXT = 64
@@ -24,7 +25,7 @@ class Command:
     """A command. id: chosen by the sender, up to 64 printable characters, returned in the answer; empty for none."""
 
     name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Facts = field(default_factory=dict)
     id: str = ""
 
 
@@ -59,14 +60,14 @@ def parse(payload: bytes) -> Command:
     return Command(name, given, reference)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
         raise RefusedError("duplicate key")
     return unique
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise RefusedError("a command is a JSON object; NaN and Infinity are not JSON")
 
 

@@ -29,7 +29,7 @@ _SPOTS = ("hottest_celsius", "coldest_celsius")
 _SENSOR_STATES = ("normal", "calibrating", "frozen")
 CAMERA_STATES = ("starting", "live", "held", "calibrating", "frozen", "lost", "retrying")
 
-Component = dict[str, Any]
+Component = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def components(base: str, device: str, features: Features) -> dict[str, Componen
     """Return the entities by key, each with its platform."""
     made: dict[str, Component] = {}
 
-    def add(platform: str, key: str, title: str, **more: Any) -> None:
+    def add(platform: str, key: str, title: str, **more: object) -> None:
         known = {"platform": platform, "name": title, "unique_id": f"{device}_{key}"}
         made[key] = {**known, **{k: v for k, v in more.items() if v is not None}}
 

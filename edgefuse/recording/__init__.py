@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from edgefuse.errors import EdgeFuseError, OutputError, SettingsError
-from edgefuse.events import Event
+from edgefuse.events import Event, Facts
 from edgefuse.ffmpeg import encoders
 from edgefuse.ffmpeg.encoder_thread import EncoderThread
 from edgefuse.frames import FusedFrame
@@ -26,6 +24,7 @@ from edgefuse.recording.trigger import Trigger
 from edgefuse.settings.recording import RecordingSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
+from edgefuse.telemetry.report_types import RecordingReport
 from edgefuse.util import files, images
 from edgefuse.util.uri import expand
 
@@ -76,7 +75,7 @@ class Recording:
         live.register_command("record", self._record_command)
         live.register_command("snapshot", self._snapshot_command)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> RecordingReport:
         """Return state and counters.
 
         state: recording, armed (for an alarm), off, or stopped (because of `trouble`).
@@ -85,7 +84,7 @@ class Recording:
         thread, recorder, raw = self._encoder_thread, self._recorder, self._raw
         trouble = recorder.trouble or thread.trouble or (raw.trouble if raw else None)
         state = "closed" if self._closed else self._state_now()
-        report = {
+        report: RecordingReport = {
             "state": state, "mode": self._settings.mode, "trouble": trouble, "folder": str(self._folder.path), "file": recorder.file,
             "segments": recorder.segments, "recovered": self._folder.recovered, "deleted": self._folder.deleted,
             "bytes": recorder.nbytes, "kept_bytes": recorder.kept, "held_bytes": recorder.held_bytes,
@@ -141,7 +140,7 @@ class Recording:
             return "armed" if self._settings.mode == "alarm" else "off"
         return "stopped" if self._recorder.trouble or (self._encoder_thread.trouble and not self._recorder.file) else "recording"
 
-    def _record_command(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _record_command(self, arguments: Facts) -> Facts:
         on = arguments.get("on")
         if not isinstance(on, bool):
             raise SettingsError('record: expected {"on": true} or {"on": false}')
@@ -149,7 +148,7 @@ class Recording:
         self._trigger.set_requested(on)
         return {"on": on, "state": self._state_now()}
 
-    def _snapshot_command(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _snapshot_command(self, arguments: Facts) -> Facts:
         """Write the newest fused frame into the folder as PNG and return its path."""
         self._check_open()
         newest = self._live.newest
@@ -174,5 +173,5 @@ class Recording:
         if self._closed:
             raise EdgeFuseError("the recording is closed")
 
-    def _emit(self, facts: Mapping[str, Any]) -> None:
+    def _emit(self, facts: Facts) -> None:
         self._live.emit(Event("recording", "recording", facts))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from edgefuse.events import Facts
 from edgefuse.ffmpeg import encoders
 from edgefuse.ffmpeg.encoders import TIMESCALE
 from edgefuse.recording.fragments import Splitter
@@ -23,7 +23,7 @@ class RecordingJob:
     keyframe_s = 1.0
     send_s = 20.0  # a disk may stall for some seconds
 
-    def __init__(self, s: RecordingSettings, trigger: Trigger, recorder: Recorder, emit: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, s: RecordingSettings, trigger: Trigger, recorder: Recorder, emit: Callable[[Facts], None]) -> None:
         self.encoders: Sequence[str] = encoders.EVERY if s.encoder == "auto" else (s.encoder,)
         self.bitrate_kbit, self.encoder = s.bitrate_kbit, ""
         self._trigger, self._recorder, self._emit = trigger, recorder, emit

@@ -6,11 +6,11 @@ import contextlib
 import logging
 import queue
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import edgefuse
 from edgefuse.errors import OutputError
+from edgefuse.events import Facts
 from edgefuse.frames import FramePair
 from edgefuse.recording.folder import Folder
 from edgefuse.sources.rawfile import RawWriter
@@ -34,8 +34,8 @@ class RawRecorder:
         wanted: Callable[[], bool],
         segment_s: float,
         max_bytes: int,
-        header: Mapping[str, Any],
-        emit: Callable[[Mapping[str, Any]], None],
+        header: Facts,
+        emit: Callable[[Facts], None],
     ) -> None:
         """header: `source` and `fps` for the file header. max_bytes: size at which a file is finished; 0 for no limit. emit: as in
         Recorder."""

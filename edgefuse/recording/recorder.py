@@ -10,12 +10,12 @@ import logging
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgefuse.errors import OutputError
+from edgefuse.events import Facts
 from edgefuse.recording.folder import Folder
 from edgefuse.recording.fragments import Fragment
 from edgefuse.recording.segment import Segment
@@ -51,7 +51,7 @@ class Recorder:
         segment_s: float,
         buffer_bytes: int,
         max_bytes: int,
-        emit: Callable[[Mapping[str, Any]], None],
+        emit: Callable[[Facts], None],
     ) -> None:
         """before_s: seconds buffered for an alarm, limited to `buffer_bytes`.
 

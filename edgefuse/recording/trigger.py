@@ -28,7 +28,7 @@ class Trigger:
                 self._until_s = max(self._until_s, self._clock())
             self._requested = on
 
-    def alarm(self, name: str, state: str | None) -> None:
+    def alarm(self, name: str, state: object) -> None:
         """Note an alarm event. "raised" and "cleared" change the state, "fault" does not; any other state is a momentary alarm."""
         if self.mode == "request" or state == "fault":
             return

@@ -10,11 +10,13 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from edgefuse import registry
+from edgefuse.events import Facts
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
+from edgefuse.telemetry.report_types import AttachmentsReport
 from edgefuse.util.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ class Attachment(Protocol):
 
     def __init__(self, table: Any, live: Live, info: Info) -> None: ...
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Facts:
         """Return JSON values with units in the keys. Must return at once; called from any thread."""
 
     def outputs(self) -> Mapping[str, OutputState]:
@@ -120,9 +122,10 @@ class Attachments:
             states |= attachment.outputs()
         return states | {name: OutputState(True, False, why=error) for name, (_, error) in list(self._missing.items())}
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> AttachmentsReport:
         """Return each attachment's report under its table's name."""
-        return {name: _safe_report(attachment) for name, (_, attachment) in list(self._open.items())}
+        # the tables' names decide the kinds of report
+        return cast(AttachmentsReport, {name: _safe_report(attachment) for name, (_, attachment) in list(self._open.items())})
 
     def close(self) -> None:
         """Close all in reverse order; they can still report. Errors are logged, and the others still closed."""
@@ -138,7 +141,7 @@ class Attachments:
             log.warning("%s: closing failed (%s: %s)", name, type(e).__name__, e)
 
 
-def _safe_report(attachment: Attachment) -> dict[str, Any]:
+def _safe_report(attachment: Attachment) -> Facts:
     try:
         return attachment.report()
     except Exception as e:

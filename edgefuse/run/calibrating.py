@@ -6,14 +6,14 @@ import datetime
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgefuse.calibration import registration
 from edgefuse.calibration.registration import Calibration
 from edgefuse.errors import CalibrationError, EdgeFuseError, SettingsError
+from edgefuse.events import Facts
 from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.run.editing import Editor
 from edgefuse.run.session import RunSession
@@ -36,7 +36,7 @@ class _Result:
 
     calibration: Calibration
     png: bytes
-    facts: Mapping[str, Any]
+    facts: Facts
 
 
 class Calibrator:
@@ -54,12 +54,12 @@ class Calibrator:
         running.live.register_command("calibrate", self._do)
         running.live.register_command("calibration", self._report)
 
-    def _report(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _report(self, given: Facts) -> Facts:
         """Return state and result, or with {"picture": True} {"png": bytes}. state: none, collecting, estimating, failed or done."""
         with self._lock:
             if self._state == "collecting" and time.monotonic() - self._begun_at > _PATIENCE_S:
-                found, self._pairs = len(self._pairs), []
-                self._fail(f"only {found} of {_PAIRS} pairs with new frames of both cameras came in {_PATIENCE_S:g} s")
+                count, self._pairs = len(self._pairs), []
+                self._fail(f"only {count} of {_PAIRS} pairs with new frames of both cameras came in {_PATIENCE_S:g} s")
             if given.get("picture"):
                 return {"png": self._result.png if self._result else b""}
             facts = dict(self._result.facts) if self._result else {}
@@ -68,7 +68,7 @@ class Calibrator:
     def _fail(self, why: str) -> None:
         self._state, self._why, self._result = "failed", why, None
 
-    def _do(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _do(self, given: Facts) -> Facts:
         what = given.get("do")
         if what == "start":
             self._start(given.get("distance_m"))
@@ -81,7 +81,7 @@ class Calibrator:
             raise SettingsError("calibrate: expected start, save or discard")
         return self._report({})
 
-    def _start(self, distance: Any) -> None:
+    def _start(self, distance: object) -> None:
         least, most = _DISTANCES_M
         if distance is not None and not (isinstance(distance, int | float) and least <= distance <= most):
             raise SettingsError(f"distance_m: expected a number from {least:g} to {most:g}")
@@ -146,16 +146,16 @@ class Calibrator:
 
         used = self._running.calibration
         lenses = (used.visible_lens, used.infrared_lens) if used else (None, None)
-        found = estimate(views(pairs, *lenses))
-        if found.doubt is not None:
-            raise CalibrationError(f"no reliable calibration: {found.doubt}; show both cameras a scene with edges, warm and cold")
+        fit = estimate(views(pairs, *lenses))
+        if fit.doubt is not None:
+            raise CalibrationError(f"no reliable calibration: {fit.doubt}; show both cameras a scene with edges, warm and cold")
         made = Calibration(
-            homography=found.homography, visible_size=pairs[0].visible.size, infrared_size=pairs[0].infrared.size, method="automatic",
-            error_px=found.error_px, made=datetime.date.today(), distance_m=self._distance, images=digests(pairs), visible_lens=lenses[0],
+            homography=fit.homography, visible_size=pairs[0].visible.size, infrared_size=pairs[0].infrared.size, method="automatic",
+            error_px=fit.error_px, made=datetime.date.today(), distance_m=self._distance, images=digests(pairs), visible_lens=lenses[0],
             infrared_lens=lenses[1],
         )  # fmt: skip
         facts = {
-            "error_px": round(found.error_px, 2), "halves_px": round(found.halves_px, 2), "agreement": round(found.agreement, 2),
+            "error_px": round(fit.error_px, 2), "halves_px": round(fit.halves_px, 2), "agreement": round(fit.agreement, 2),
             "placed": result.placed(made), "visible_size": made.visible_size, "file": str(self._place()), "replaces": used is not None,
         }  # fmt: skip
         return _Result(made, bytes(result.picture(made, pairs[0])), facts)
@@ -165,7 +165,7 @@ class Calibrator:
         used = self._running.settings.run.calibration
         return expand(used) if used else files.unused(self._editor.path.with_name("calibration.toml"))
 
-    def _save(self) -> Mapping[str, Any]:
+    def _save(self) -> Facts:
         """Write the calibration file, name it in the settings where none is, and request a reload. Raises EdgeFuseError."""
         with self._lock:
             result = self._result

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from edgefuse import settings
 from edgefuse.errors import MissingDependencyError, SettingsError
+from edgefuse.events import Facts
 from edgefuse.run import build, validate
 from edgefuse.run.session import RunSession
 from edgefuse.settings import Settings, edit, live
@@ -24,7 +24,7 @@ class Editor:
         running.live.register_command("settings", self._describe)
         running.live.register_command("change", self._change)
 
-    def _describe(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _describe(self, _: Facts) -> Facts:
         """Return the file, its digest, the settings that can be changed, and why none can be, if so."""
         digest, given = edit.read(self.path)[1], self._reread()
         try:
@@ -38,7 +38,7 @@ class Editor:
             "settings": [asdict(one) for one in live.described(given)],
         }  # fmt: skip
 
-    def _change(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _change(self, given: Facts) -> Facts:
         """Change the file's `values` (key -> JSON value) where its digest is still `digest`, and request a reload.
 
         Returns the new digest and whether anything changed. Raises EdgeFuseError, with the file as it was.
@@ -52,7 +52,7 @@ class Editor:
             self._running.live.run_command("reload")
         return {"changed": changed, "digest": edit.read(self.path)[1]}
 
-    def set(self, changes: Mapping[edit.Key, Any], known: str | None = None) -> bool:
+    def set(self, changes: Mapping[edit.Key, object], known: str | None = None) -> bool:
         """Make changes in the file where all that `edgefuse config check` looks at is right with them. Returns whether there were any.
 
         known: digest of the content that they were made for; None for that of now. Raises EdgeFuseError, with the file as it was.

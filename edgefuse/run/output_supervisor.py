@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from edgefuse.events import Event
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.outputs import OutputState, OutputWatch
+from edgefuse.telemetry.report_types import OutputReport
 from edgefuse.util.restarting_thread import FaultLog, Worker
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Supervisor:
         self._worker.end()
         self._worker.join(_JOIN_S)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, OutputReport]:
         """Return, for each output: wanted, failing, and the number of unexpected errors."""
         return self._watch.report()
 

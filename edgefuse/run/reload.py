@@ -6,13 +6,13 @@ import contextlib
 import logging
 import queue
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from edgefuse.errors import EdgeFuseError
-from edgefuse.events import Event
+from edgefuse.events import Event, Facts
 from edgefuse.run.session import RunSession
 from edgefuse.run.systemd import Heartbeat, reload_on_hangup
 from edgefuse.settings import Settings
@@ -56,7 +56,7 @@ class Reloader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _request_reload(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _request_reload(self, _: Facts) -> Facts:
         """Reject unreadable settings at once. The outcome follows as an event, because the caller (MQTT, say) may itself be restarted."""
         assert self._reread is not None
         self._reread()
@@ -79,6 +79,6 @@ class Reloader:
         else:
             self._report_outcome("applied", {"state": "applied", "changed": ", ".join(changed) or "nothing"})
 
-    def _report_outcome(self, what: str, facts: Mapping[str, Any]) -> None:
+    def _report_outcome(self, what: str, facts: Facts) -> None:
         self._running.reloads[what] += 1
         self._running.live.emit(Event("reload", "settings", facts))

@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, cast
 
 import edgefuse
 from edgefuse.calibration.registration import Calibration
 from edgefuse.errors import EdgeFuseError, OutputError
-from edgefuse.events import Event
+from edgefuse.events import Event, Facts
 from edgefuse.fusion.fuser import Fuser
 from edgefuse.run import build, validate
 from edgefuse.run.attachments import Attachments
@@ -35,6 +35,7 @@ from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
 from edgefuse.telemetry.people import people_marks
 from edgefuse.telemetry.report import Telemetry
+from edgefuse.telemetry.report_types import ModelFacts, Report
 from edgefuse.thermal.emission_correction import Corrected
 from edgefuse.util.backoff import Backoff
 from edgefuse.util.uri import safe
@@ -122,20 +123,22 @@ class RunSession:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Return the run's full report so far: JSON values, units in the keys."""
         s, sinks, fuser, recorded = self.settings.run, self._sinks, self.fuser, self._recorded
-        report: dict[str, Any] = {"edgefuse": edgefuse.__version__, "source": safe(self._name(s)), "model": model_facts(fuser)}
-        if self.source.info.layout:
-            report["layout"] = self.source.info.layout
-        report |= self.telemetry.report()
+        report = cast(Report, {
+            "edgefuse": edgefuse.__version__, "source": safe(self._name(s)), "model": model_facts(fuser),
+            "layout": self.source.info.layout, **self.telemetry.report(),
+        })  # fmt: skip
+        if not report["layout"]:
+            del report["layout"]
         report["bytes"]["written"] = sum(sink.bytes_written for sink in sinks.values())
         report["calibration"], report["view"] = s.calibration, s.view
         report["outputs"] = [safe(p) for p in (s.save, s.record, s.record_raw, *s.sink) if p]
         report["sinks"] = {sink.name: sink.report() for sink in sinks.values()}
         report["reloads"] = dict(self.reloads)
         report["output_states"] = self._supervisor.report()
-        return report | recorded.report() | self._attachments.report()
+        return {**report, **recorded.report(), **self._attachments.report()}
 
     def _name(self, s: RunSettings) -> str:
         return self.source.info.uri if s.camera else s.source
@@ -164,7 +167,7 @@ class RunSession:
                 sinks[output] = undo.enter_context(GuardedSink(safe(output.target), made, keep_going, self.live.emit))
         return sinks
 
-    def _choose_view(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _choose_view(self, given: Facts) -> Facts:
         """Show the view `given["view"]` from the next frame on, until a reload. Raises SettingsError for an unknown one."""
         with self._changing:
             chosen = replace(self.settings, run=replace(self.settings.run, view=str(given.get("view"))))
@@ -314,7 +317,7 @@ def _changed(old: Settings, new: Settings) -> list[str]:
     return keys + [table for table in sorted({*old.tables, *new.tables}) if old.tables.get(table) != new.tables.get(table)]
 
 
-def model_facts(fuser: Fuser) -> dict[str, Any]:
+def model_facts(fuser: Fuser) -> ModelFacts:
     """Return the facts about a fuser's model and runtime for a report."""
     choice = fuser.choice
     return {

@@ -160,13 +160,13 @@ class Window(NamedTuple):
             raise ValueError(f"a kernel of {self.kernel} on {len(sizes)} axes")
         if self.padding is None:
             return tuple(-(-n // s) for n, s in zip(sizes, self.stride, strict=True))
-        found = []
+        outputs = []
         for n, k, s, d, p in zip(sizes, self.kernel, self.stride, self.dilation, self.padding, strict=True):
             rest = n + p - d * (k - 1) - 1
             if rest < 0:
                 raise ValueError(f"a kernel of {self.kernel} is larger than the tensor {tuple(sizes)}")
-            found.append((-(-rest // s) if self.round_up else rest // s) + 1)
-        return tuple(found)
+            outputs.append((-(-rest // s) if self.round_up else rest // s) + 1)
+        return tuple(outputs)
 
 
 def windowed(window: Window, channels: int, outputs: int | None, inputs: int | None) -> Sizes:

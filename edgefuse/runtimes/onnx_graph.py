@@ -55,10 +55,10 @@ class _Node(NamedTuple):
         """Values of a constant input; None if it is left out. Raises ValueError if the graph computes it."""
         if index >= len(self.inputs) or not self.inputs[index]:
             return None
-        found = self.constants.get(self.inputs[index])
-        if found is None or found.values is None:
+        constant = self.constants.get(self.inputs[index])
+        if constant is None or constant.values is None:
             raise ValueError(f"{self.op}: its sizes are not constants of the file")
-        return found.values or None
+        return constant.values or None
 
 
 def read(data: bytes) -> Graph:
@@ -131,10 +131,10 @@ def _constant(part: memoryview) -> tuple[str, _Constant]:
 def _value(part: memoryview) -> tuple[str, Shape | None]:
     """Return name and shape of an input or output; no shape if it depends on the frame."""
     value = Message(part, "an input or output", _VALUE)
-    found = value.part(2)
-    if found is None:
+    kind = value.part(2)
+    if kind is None:
         return value.text(1), None
-    tensor = Message(found, "a type", _TYPE).part(1)
+    tensor = Message(kind, "a type", _TYPE).part(1)
     if tensor is None:
         raise ValueError(f"{value.text(1)[:40]!r} is no tensor")
     declared = Message(tensor, "a tensor's type", _TENSOR_TYPE).part(2)

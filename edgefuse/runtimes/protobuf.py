@@ -39,10 +39,10 @@ class Message:
         """Return a repeated field of at most 1,024 whole numbers, packed or not."""
         if self.count(field) > _MOST_NUMBERS:
             raise ValueError(f"field {field} has more than {_MOST_NUMBERS} numbers")
-        found: list[int] = []
+        numbers: list[int] = []
         for value in self._values.get(field, ()):
-            found += [signed(value)] if isinstance(value, int) else [signed(v) for v in _varints(value)]
-        return found
+            numbers += [signed(value)] if isinstance(value, int) else [signed(v) for v in _varints(value)]
+        return numbers
 
     def count(self, field: int) -> int:
         """Return the count of numbers of such a field."""
@@ -52,19 +52,19 @@ class Message:
     def parts(self, field: int) -> list[memoryview]:
         """Return the values of a field of bytes, texts or messages."""
         values = self._values.get(field, [])
-        found = [value for value in values if isinstance(value, memoryview)]
-        if len(found) < len(values):
+        parts = [value for value in values if isinstance(value, memoryview)]
+        if len(parts) < len(values):
             raise ValueError(f"field {field} is a number")
-        return found
+        return parts
 
     def part(self, field: int) -> memoryview | None:
         """Return the only value of such a field, or None."""
-        found = self.parts(field)
-        return found[0] if found else None
+        parts = self.parts(field)
+        return parts[0] if parts else None
 
     def text(self, field: int) -> str:
         """Return a text; empty if there is none."""
-        return "" if (found := self.part(field)) is None else str(found, "utf-8")
+        return "" if (part := self.part(field)) is None else str(part, "utf-8")
 
     def __contains__(self, field: int) -> bool:
         return field in self._values

@@ -71,10 +71,10 @@ class _Operator:
 
     def values(self, index: int) -> tuple[int, ...]:
         """Values of a constant input. Raises ValueError if the graph computes it."""
-        found = self.inputs[index] if index < len(self.inputs) else None
-        if found is None or not found.constant or not found.values:
+        tensor = self.inputs[index] if index < len(self.inputs) else None
+        if tensor is None or not tensor.constant or not tensor.values:
             raise ValueError(f"{self.name}: its sizes are not constants of the file")
-        return found.values
+        return tensor.values
 
 
 def read(data: bytes) -> Graph:

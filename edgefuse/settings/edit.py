@@ -60,10 +60,10 @@ def changed(text: str, changes: Mapping[Key, Any]) -> str:
         if wanted == before:
             continue
         # the first place in which it means what it is to mean, and nothing else
-        found = next((made for made in _places(kit, text, before, key, value) if _parsed(made) == wanted), None)
-        if found is None:
+        changed_text = next((made for made in _places(kit, text, before, key, value) if _parsed(made) == wanted), None)
+        if changed_text is None:
             raise SettingsError(f"{'.'.join(key)} can't be changed in this file's layout; change it with an editor")
-        text = found
+        text = changed_text
     return text
 
 

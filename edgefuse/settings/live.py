@@ -48,7 +48,7 @@ class LiveSetting:
 
 def described(given: Settings) -> list[LiveSetting]:
     """Return the settings that can be changed, in the order of their tables."""
-    found = []
+    settings = []
     for table, name, values in _instances(given):
         known = {f.name: f for f in fields(tables.kind(table))}
         for key in LIVE[table]:
@@ -56,8 +56,8 @@ def described(given: Settings) -> list[LiveSetting]:
             if table == "alarm" and key in ("above", "below") and value is None:
                 continue  # an alarm has one of them
             path = f"{table}.{name}.{key}" if name else f"{table}.{key}"
-            found.append(_described(path, table, known[key], value, _fixed(given, path)))
-    return found
+            settings.append(_described(path, table, known[key], value, _fixed(given, path)))
+    return settings
 
 
 def _instances(given: Settings) -> Iterator[tuple[str, str, Any]]:

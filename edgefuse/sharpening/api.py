@@ -47,7 +47,7 @@ def sharpen(
         out: the cube file to write, with the cube's dtype; `cube` and `image` must then be paths. Without it an array is returned.
         model: `sharpen-edge`, or `csakd-student`, a network for r = 4.
         psf: full width at half maximum of the cube's point spread function, 0.1 to 5 of its pixels; None estimates it.
-        register: estimate the shift between the two, up to 2 of the image's pixels (r / 2 for r above 4).
+        register: estimate the shift between the two, up to 3 of the cube's pixels, a rotation up to 1 degree and a scale within 1 %.
         coarse: slightly less accurate, in a fraction of the time.
         threads: tiles processed in parallel; 0: one per core.
         nodata: value of the cube's missing samples, for an array; NaN and infinities always count as missing.

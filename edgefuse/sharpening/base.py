@@ -28,10 +28,10 @@ class Output(Protocol):
 class Options:
     """Options of a sharpener.
 
-    fwhm: of the cube's point spread function, in its own pixels; None estimates it. register: estimate the shift between the two.
-    side: of a tile, in low-resolution pixels. coarse: evaluate covariances on cells of half a low-resolution pixel instead of a quarter
-    (never less than a pixel of the image): faster, less accurate. components: principal components of the residual, at most. threads: 0
-    for one per core. mask: (H, W), pixels of the image that are not used but interpolated from the cube.
+    fwhm: of the cube's point spread function, in its own pixels; None estimates it. register: estimate shift, rotation and scale between
+    the two. side: of a tile, in low-resolution pixels. coarse: evaluate covariances on cells of half a low-resolution pixel instead of a
+    quarter (never less than a pixel of the image): faster, less accurate. components: principal components of the residual, at most.
+    threads: 0 for one per core. mask: (H, W), pixels of the image that are not used but interpolated from the cube.
     offset: rows and columns, in pixels of the image, by which the image's grid differs from one that begins where the cube does (`Psf`).
     """
 

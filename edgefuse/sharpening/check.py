@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats.base import CubeSource
-from edgefuse.sharpening.pair import Samples
-from edgefuse.sharpening.psf import Psf
+from edgefuse.sharpening.pair import Pair, Samples
 
 _logger = logging.getLogger(__name__)
 
@@ -48,13 +48,19 @@ def with_mask(image: CubeSource) -> Iterator[CubeSource]:
         yield masked
 
 
-def warn_contradiction(psf: Psf, expected: tuple[float, float], names: tuple[str, str]) -> None:
-    """Warn where registration found another offset than the georeferences give (`expected`), both in pixels of the image."""
-    down, across = psf.dy - expected[0], psf.dx - expected[1]
-    if max(abs(down), abs(across)) > _CONTRADICTED * psf.ratio:
+def warn_contradiction(pair: Pair, expected: tuple[float, float], names: tuple[str, str]) -> None:
+    """Warn where registration found another offset than the georeferences give (`expected`, in pixels of the image), or a rotation."""
+    ratio, motion = pair.psf.ratio, pair.motion
+    down, across = (found - wanted for found, wanted in zip(pair.shift, expected, strict=True))
+    if motion is not None and not motion.rigid:
+        _logger.warning(
+            "%s is turned by %+.2f degrees where the georeferences of it and %s put it, and %+.2f %% larger; the pictures are believed",
+            names[1], math.degrees(motion.turn), names[0], 100 * motion.growth,
+        )  # fmt: skip
+    if max(abs(down), abs(across)) > _CONTRADICTED * ratio:
         _logger.warning(
             "%s is %+.2f rows and %+.2f columns of the cube off where the georeferences of it and %s put it; the pictures are believed",
-            names[1], down / psf.ratio, across / psf.ratio, names[0],
+            names[1], down / ratio, across / ratio, names[0],
         )  # fmt: skip
 
 

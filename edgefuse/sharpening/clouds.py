@@ -32,10 +32,12 @@ _SEED, _SEED_SHARE = 40.0, 0.1
 _SUSPECT = 10.0, 0.3  # the same before registration
 _AFFECTED = 8.0  # typical errors from which on a pixel that touches one of those counts
 _GROWN = 4  # low-resolution pixels that it grows by at most
+_INSIDE = 0.95  # share of a pixel's weight that must fall inside of the image: what lies outside of it is no cloud
 _MOST = 0.4  # share of the pixels above which it is no cloud but another scene
 _APART = 1.0  # interpolated error, in standard deviations of the image's details, from which on a pixel is covered
+_OWN = 0.5  # share of the interpolated error that a covered pixel has itself
 _TOUCHED = 1e-3  # share of a low-resolution pixel's weight on covered pixels from which on it is not compared
-_PARTLY = 0.01, 0.99  # shares between which it is no observation either: part of it is interpolated
+_AROUND = 1  # low-resolution pixels by which the covered ones are extended, for their soft edges
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,20 @@ class Prediction:
 @dataclass(frozen=True)
 class Covered:
     """Pixels of the image that are interpolated from the cube. mask: (H, W). prediction: of the image. details: (b, b), covariance of the
-    image's details, which interpolation does not give. touched, partly: (h, w), low-resolution pixels that are not compared with the
-    image, and those that are no observations either."""
+    image's details, which interpolation does not give. touched: (h, w), low-resolution pixels that see covered or hazy
+    ones: they are not compared with the image, and what it shows there is predicted from the cube."""
 
     mask: Mask
     prediction: Prediction
     details: Float64Array
     touched: Mask
-    partly: Mask
+
+    @property
+    def hidden(self) -> Mask:
+        return self.touched
+
+    def predicted(self, spectra: Float32Array) -> Float32Array:
+        return self.prediction(spectra)
 
 
 def unexplained(pair: Pair) -> Mask | None:
@@ -95,9 +103,10 @@ def covered(pair: Pair, given: Mask | None) -> Covered | None:
     mask = _mask(pair, prediction, cv2.dilate(zone.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, np.sqrt(np.diagonal(details)))
     if given is not None:
         mask |= given
-    weight = _weight(pair, mask)
-    inner = weight >= _PARTLY[1]
-    return Covered(mask, prediction, details, (weight > _TOUCHED) | zone, (weight > _PARTLY[0]) & ~inner)
+    if not mask.any():
+        return None
+    reached = ((_weight(pair, mask) > _TOUCHED) | zone).astype(np.uint8)
+    return Covered(mask, prediction, details, cv2.dilate(reached, np.ones((2 * _AROUND + 1,) * 2, np.uint8)) > 0)
 
 
 def warn(covered: Covered, given: Mask | None) -> None:
@@ -161,10 +170,12 @@ def _size(error: Float64Array, unit: Float64Array) -> Float64Array:
 
 def _affected(pair: Pair, prediction: Prediction, least: float, least_share: float) -> Mask | None:
     """Return the low-resolution pixels (h, w) where the image shows something that the cube does not; None where there are none."""
+    height, width, _ = pair.high_shape
     typical, share = (np.zeros(pair.low_shape[:2], np.float32) for _ in range(2))
     for rows, columns in blocks(pair):
         low = pair.low(rows, columns)
-        error = np.where(low.known[..., None], low.image - prediction(low.spectra), 0)
+        inside = pair.psf.inside(*rows, height, pair.psf.dy)[:, None] * pair.psf.inside(*columns, width, pair.psf.dx) >= _INSIDE
+        error = np.where((low.known & inside)[..., None], low.image - prediction(low.spectra), 0)
         window = slice(*rows), slice(*columns)
         typical[window], share[window] = _size(error, prediction.typical), _size(error, prediction.spread)
     seeds = (typical > least) & (share > least_share)
@@ -200,23 +211,30 @@ def _details(pair: Pair, prediction: Prediction, zone: Mask) -> Float64Array:
 
 
 def _mask(pair: Pair, prediction: Prediction, zone: Mask, details: NDArray[np.floating]) -> Mask:
-    """Return the image's pixels (H, W) in `zone` (h, w) whose error, at the cube's resolution, is no small one beside details.
-
-    A pixel's own difference from the prediction does not tell clouds from bright roofs."""
+    """Return the image's pixels (H, W) in `zone` (h, w) whose error, at the cube's resolution, is no small one beside details, and whose
+    own difference from the prediction is like it. That alone does not tell clouds from bright roofs."""
     (h, w, _), ratio = pair.low_shape, pair.psf.ratio
     mask, unit = np.zeros(pair.high_shape[:2], bool), np.maximum(details, 1e-30).astype(np.float32)
     for rows, columns in _windows(pair, zone):
         around = grown(rows, 1, h), grown(columns, 1, w)
         high = [(begin * ratio, end * ratio) for begin, end in around]
-        _, known = pair.pixels(high[0], high[1])
+        pixels, known = pair.pixels(high[0], high[1])
         low = pair.low(*around)
         error = np.where(low.known[..., None], low.image - prediction(low.spectra), 0) / unit
-        apart = np.sqrt(np.square(cubic.enlarged(error, around, (high[0], high[1]), (h, w), pair.psf)).mean(2)) > _APART
+        error = cubic.enlarged(error, around, (high[0], high[1]), (h, w), pair.psf)
+        own = (pixels - _interpolated(pair, prediction, around[0], around[1])) / unit
+        apart = np.square(error).mean(2) > _APART**2
+        # next to a small cloud the interpolated error is large in clear pixels, too
+        apart &= _closed((own * error).sum(2) > _OWN * np.square(error).sum(2))
         apart &= known & zone[slice(*around[0]), slice(*around[1])].repeat(ratio, 0).repeat(ratio, 1)
         top, left = (rows[0] - around[0][0]) * ratio, (columns[0] - around[1][0]) * ratio
         window = slice(rows[0] * ratio, rows[1] * ratio), slice(columns[0] * ratio, columns[1] * ratio)
         mask[window] = apart[top : top + window[0].stop - window[0].start, left : left + window[1].stop - window[1].start]
     return mask
+
+
+def _closed(mask: Mask) -> Mask:
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
 
 
 def _windows(pair: Pair, zone: Mask) -> Iterator[tuple[Span, Span]]:

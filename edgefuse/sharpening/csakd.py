@@ -143,7 +143,8 @@ def prepare(
 
 def _peak(pair: Pair) -> float:
     """Return the sample value that maps to 1: from the dtype, or 10000 for floats above 2, which are scaled reflectances."""
-    dtype = pair.cube[slice(0, 1), slice(0, 1)].dtype
+    middle = pair.low_shape[0] // 2, pair.low_shape[1] // 2
+    dtype = pair.cube[tuple(slice(at, at + 1) for at in middle)].dtype
     largest = max(float(pair.spectra(*window)[0].max(initial=0)) for window in blocks(pair))
     peak = 10000.0 if dtype.kind == "f" and largest > 2 else peak_of(dtype)
     if largest < _DARKEST * peak:

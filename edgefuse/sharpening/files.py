@@ -87,15 +87,15 @@ def sharpen_file(
         inputs = ready(cube, image)
         mask = read_mask(stack.enter_context(open_cube(files.mask)), image.shape) if files.mask else None
         truth = stack.enter_context(open_cube(files.truth)) if files.truth else None
-        info = inputs.info
-        if truth is not None and truth.shape != info.shape:
-            raise CubeError(f"{files.truth} is {truth.shape}, the sharpened cube {info.shape}; give the truth on the image's grid")
+        shape = inputs.info.shape
+        if truth is not None and truth.shape != shape:
+            raise CubeError(f"{files.truth} is {truth.shape}, the sharpened cube {shape}; give the truth on the image's grid")
         ratio = inputs.image.shape[0] // inputs.cube.shape[0] or 1
         options = Options(fwhm, register, _side(tile, ratio), coarse, threads=threads)
         scene = inputs.prepared(kind, options, mask)
         if tell is not None:
             tell(scene)
-        prepared_s = scene.prepared_s
+        prepared_s, info = scene.prepared_s, inputs.info_of(scene)
         with ExitStack() as writing:
             sink = writing.enter_context(create_cube(files.out, info))
             uncertainty = None
@@ -137,11 +137,13 @@ def _map(info: CubeInfo) -> CubeInfo:
 
 
 def _figures(files: Files, shapes: tuple[tuple[int, ...], ...], scene: Scene, elapsed: float) -> dict[str, Any]:
-    psf, pixels = scene.pair.psf, shapes[2][0] * shapes[2][1]
+    psf, motion, pixels = scene.pair.psf, scene.pair.motion, shapes[2][0] * shapes[2][1]
     return {
         "cube": str(files.cube), "image": str(files.image), "out": str(files.out),
         "shapes": {name: list(shape) for name, shape in zip(("cube", "image", "out"), shapes, strict=True)},
-        "ratio": psf.ratio, "psf_fwhm": psf.fwhm, "shift_pixels": [psf.dy, psf.dx],
+        "ratio": psf.ratio, "psf_fwhm": psf.fwhm, "shift_pixels": [round(by, 3) for by in scene.pair.shift],
+        "rotation_degrees": round(math.degrees(motion.turn), 3) if motion else 0.0,
+        "scale_percent": round(100 * motion.growth, 3) if motion else 0.0,
         "explained_by_image": scene.trend.explained, "tiles": scene.count, "tile_predicted_s": scene.tile_s,
         "elapsed_s": round(elapsed, 3), "s_per_megapixel": round(elapsed / pixels * 1e6, 3),
     }  # fmt: skip
@@ -151,7 +153,7 @@ def _quality(out: Path, scene: Scene, inputs: Inputs, truth: CubeSource | None) 
     """Compare `out`, read back: degraded by the point spread function with the cube (consistency), and with the truth."""
     peak, ratio = peak_of(inputs.info.dtype), scene.pair.psf.ratio
     with open_cube(out) as sharpened:
-        degraded = Pair(inputs.cube, inputs.of_result(sharpened), scene.pair.psf, inputs.cube_info.nodata, sharpened.info.nodata)
+        degraded = Pair(scene.pair.cube, inputs.of_result(sharpened), scene.pair.psf, inputs.cube_info.nodata, sharpened.info.nodata)
         score = SharpeningScore(inputs.cube.shape[2], peak, ratio)
         for rows, columns in blocks(degraded):
             low = degraded.low(rows, columns)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cube import CubeInfo, can_hold
+from edgefuse.hyperspectral.cube import CubeInfo, Georeference, can_hold
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.sharpening import bands, check, grids
 from edgefuse.sharpening.base import Options, Output, Scene, Sharpener
 from edgefuse.sharpening.grids import Common
+from edgefuse.sharpening.motion import turned
 from edgefuse.sharpening.pair import Mask, Samples, Span, is_known
 from edgefuse.sharpening.resampled_image import Resampled, nearest
 
@@ -45,11 +46,20 @@ class Inputs:
             options = replace(options, offset=(self.common.dy, self.common.dx))
         scene = method.prepare(self.cube, self.image, options, self.cube_info.nodata, self.image_info.nodata)
         if self.common is not None:
-            check.warn_contradiction(scene.pair.psf, (self.common.dy, self.common.dx), self.names)
+            check.warn_contradiction(scene.pair, (self.common.dy, self.common.dx), self.names)
         check.check_order(scene.trend.correlations, self.cube_info, self.image_info, self.names[1])
         for samples, info, name in zip((self.cube, self.image), (self.cube_info, self.image_info), self.names, strict=True):
             check.warn_blank(samples, info, name)
         return scene
+
+    def info_of(self, scene: Scene) -> CubeInfo:
+        """Return the metadata of the scene's result: a turned image is resampled to the cube's grid, so its georeference moves."""
+        motion, place = scene.pair.motion, self.info.georeference
+        of_image = self.image_info.georeference is not None and (self.common is None or self.common.window is not None)
+        if motion is None or motion.rigid or place is None or not of_image:
+            return self.info
+        transform = turned(place.transform, motion, scene.pair.psf.ratio)
+        return self.info.like(georeference=Georeference(transform, place.crs))
 
     def _on_grid(self, mask: Mask) -> Mask:
         """Return a mask of the original image's pixels on the grid of `image`."""

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 from edgefuse.errors import CubeError
 from edgefuse.sharpening import clouds
+from edgefuse.sharpening.alignment import aligned
 from edgefuse.sharpening.base import Options
 from edgefuse.sharpening.border import trimmed
 from edgefuse.sharpening.clouds import Covered
 from edgefuse.sharpening.filled_image import Filled
+from edgefuse.sharpening.moved_pair import on_grid, without
 from edgefuse.sharpening.pair import Mask, Pair, Samples, ratio_of
 from edgefuse.sharpening.psf import Psf
-from edgefuse.sharpening.registration import central_window, registered
+from edgefuse.sharpening.registration import central_window, refuse_far, registered
 from edgefuse.sharpening.same_scene import check_same_scene
 from edgefuse.sharpening.trend import Trend, fitted
 
@@ -44,7 +46,7 @@ def matched(
             f"the image explains {100 * trend.explained:.1f} % of the cube's variance, too little to sharpen it with; give an image "
             "whose bands cover more of the cube's spectral range"
         )
-    return pair if covered is None else replace(pair, unused=covered.partly), trend, covered
+    return pair if covered is None else replace(pair, unused=None), trend, covered
 
 
 def _placed(pair: Pair, options: Options) -> tuple[Pair, Covered | None]:
@@ -53,32 +55,33 @@ def _placed(pair: Pair, options: Options) -> tuple[Pair, Covered | None]:
     if given is not None and not given.any():
         given = None
     hidden = None if given is None else clouds.touched(pair, given)
-    plain: Psf | None = None
     try:
-        plain = _registered(pair, options, hidden)
+        pair = _registered(pair, options, hidden)
     except CubeError:
         # clouds may be the reason
-        if clouds.unexplained(replace(pair, unused=hidden)) is None:
+        suspects = clouds.unexplained(replace(pair, unused=hidden))
+        if suspects is None:
             raise
-    suspects = clouds.unexplained(replace(pair, psf=plain or pair.psf, unused=hidden))
-    if suspects is None and given is None:
-        return replace(pair, psf=plain or pair.psf), None
-    left_out = suspects if hidden is None else hidden if suspects is None else hidden | suspects
-    psf = _registered(pair, options, left_out)
-    covered = clouds.covered(replace(pair, psf=psf), given)
+        pair = _registered(pair, options, suspects if hidden is None else hidden | suspects)
+    if given is not None:
+        given = on_grid(given, pair)
+    covered = clouds.covered(pair, given)
     if covered is None:
-        # unexplained for another reason, such as a few pixels that a shift of less than the search's step makes different
-        return replace(pair, psf=plain or psf), None
+        return pair, None
     clouds.warn(covered, given)
-    pair = replace(pair, psf=psf)
-    return replace(pair, image=Filled(pair, covered), unused=covered.touched), covered
+    return replace(pair, image=Filled(pair, covered), unused=covered.touched, expected=covered), covered
 
 
-def _registered(pair: Pair, options: Options, left_out: Mask | None) -> Psf:
-    """Return the point spread function with the estimated shift, from all but the low-resolution pixels `left_out` (h, w)."""
-    middle = central_window(replace(pair, unused=left_out))
-    check_same_scene(middle)
+def _registered(pair: Pair, options: Options, left_out: Mask | None) -> Pair:
+    """Return the pair without the displacement that is estimated from all but the low-resolution pixels `left_out` (h, w)."""
+    seen = replace(pair, unused=left_out)
+    window = central_window(seen)
+    first = check_same_scene(window, options.register)
+    if not options.register and any(first):
+        refuse_far(*first, pair.psf.ratio, corrected=False)
     if not options.register and options.fwhm is not None:
-        return pair.psf
-    psf = registered(middle, options.fwhm is None)
-    return psf if options.register else replace(pair.psf, fwhm=psf.fwhm)
+        return pair
+    psf = registered(window, first, options.fwhm is None)
+    if not options.register:
+        return replace(pair, psf=replace(pair.psf, fwhm=psf.fwhm))
+    return without(replace(pair, psf=psf), aligned(replace(seen, psf=psf)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
+from edgefuse.sharpening.motion import Motion
 from edgefuse.sharpening.psf import Psf, apply
 from edgefuse.util.arrays import Float32Array
 
@@ -53,6 +54,17 @@ class Low(NamedTuple):
     """(m, n): True where both are complete"""
 
 
+class Expected(Protocol):
+    """What the image shows at low resolution, as the cube has it."""
+
+    @property
+    def hidden(self) -> Mask:
+        """(h, w): low-resolution pixels where the image shows something else, such as a cloud"""
+
+    def predicted(self, spectra: Float32Array) -> Float32Array:
+        """Predict the image's pixels (n, b), at low resolution, from spectra (n, B)."""
+
+
 def grown(span: Span, by: int, count: int) -> Span:
     """Extend a span of an axis of `count` pixels by `by` on either side, clipped to the axis."""
     return max(0, span[0] - by), min(count, span[1] + by)
@@ -90,7 +102,8 @@ def _advice(low: tuple[int, int], high: tuple[int, int]) -> str:
 class Pair:
     """cube: (h, w, B). image: (h ratio, w ratio, b). Samples that equal the no-data value or are not finite are missing. within: rows and
     columns of the cube that are compared with the image; None: all. unused: (h, w), low-resolution pixels that are not compared with the
-    image either; None: none."""
+    image either; None: none. motion: displacement that was taken out of the original pair; None: none was looked for. expected: what
+    the image would show without clouds; None: it has none."""
 
     cube: Samples
     image: Samples
@@ -99,6 +112,8 @@ class Pair:
     image_nodata: float | None = None
     within: tuple[Span, Span] | None = None
     unused: Mask | None = None
+    motion: Motion | None = None
+    expected: Expected | None = None
 
     @property
     def low_shape(self) -> tuple[int, int, int]:
@@ -109,6 +124,11 @@ class Pair:
     def high_shape(self) -> tuple[int, int, int]:
         height, width, bands = self.image.shape
         return height, width, bands
+
+    @property
+    def shift(self) -> tuple[float, float]:
+        """Return by how many pixels of the image the cube lies further down and right in it."""
+        return (self.psf.dy, self.psf.dx) if self.motion is None else (self.motion.dy, self.motion.dx)
 
     def spectra(self, rows: Span, columns: Span) -> tuple[Float32Array, Mask]:
         """Return the cube's samples (m, n, B), 0 where missing, and a mask (m, n), True where all bands are known."""
@@ -143,6 +163,10 @@ class Pair:
         spectra, known = self.compared(rows, columns)
         image, seen = self.observed(rows, columns)
         known &= seen
+        if self.expected is not None:
+            hidden = self.expected.hidden[slice(*rows), slice(*columns)]
+            if hidden.any():
+                image[hidden] = self.expected.predicted(spectra[hidden])
         if self.within is not None:
             inside = (_inside(span, kept) for span, kept in zip((rows, columns), self.within, strict=True))
             known &= np.logical_and.outer(*inside)

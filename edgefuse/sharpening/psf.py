@@ -28,10 +28,16 @@ class Psf:
     @property
     def reach(self) -> int:
         """Largest distance in high-resolution pixels that it covers beyond its own low-resolution pixel."""
-        return math.ceil(_REACH * self._sigma + max(abs(self.dy), abs(self.dx))) + 1
+        return math.ceil(_REACH * self.sigma + max(abs(self.dy), abs(self.dx))) + 1
 
     @property
-    def _sigma(self) -> float:
+    def radius(self) -> int:
+        """Distance from its centre beyond which it is cut off, in high-resolution pixels."""
+        return math.ceil(_REACH * self.sigma)
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation in high-resolution pixels."""
         return self.ratio * self.fwhm * _TO_SIGMA
 
     def rows(self, start: int, stop: int, count: int) -> tuple[int, Float32Array]:
@@ -44,7 +50,7 @@ class Psf:
     def inside(self, start: int, stop: int, count: int, shift: float) -> Float32Array:
         """Return the share (stop - start,) of each low-resolution pixel's weight that falls inside an image of `count` pixels."""
         centres = self.ratio * np.arange(start, stop) + (self.ratio - 1) / 2 + shift
-        scale = self._sigma * math.sqrt(2)
+        scale = self.sigma * math.sqrt(2)
         return np.array([(math.erf((count - 0.5 - c) / scale) + math.erf((c + 0.5) / scale)) / 2 for c in centres], np.float32)
 
 
@@ -54,12 +60,12 @@ def _weights(psf: Psf, start: int, stop: int, count: int, shift: float) -> tuple
 
     Each row sums to 1. The image is mirrored at its border without repeating the border pixels.
     """
-    radius = math.ceil(_REACH * psf._sigma)
+    radius = psf.radius
     centres = psf.ratio * np.arange(start, stop) + (psf.ratio - 1) / 2 + shift
     first, last = math.ceil(centres[0] - radius - 1e-6), math.floor(centres[-1] + radius + 1e-6)
     at = np.arange(first, last + 1)
     distance = np.abs(at - centres[:, None])
-    weights = np.where(distance <= radius + 1e-6, np.exp(-0.5 * (distance / psf._sigma) ** 2), 0.0)
+    weights = np.where(distance <= radius + 1e-6, np.exp(-0.5 * (distance / psf.sigma) ** 2), 0.0)
     weights /= weights.sum(1, keepdims=True)
     period = max(1, 2 * (count - 1))
     mirrored = np.abs((at + count - 1) % period - count + 1) if count > 1 else np.zeros_like(at)

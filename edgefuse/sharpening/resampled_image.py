@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.sharpening.grids import Moved
+from edgefuse.sharpening.motion import Mapping
 from edgefuse.sharpening.pair import Mask, Samples, is_known
 from edgefuse.util.arrays import Float32Array, Float64Array
 
@@ -23,8 +23,8 @@ class Resampled:
     image: (H, W, b). mapping: from places in the cube's pixels to the image's. shape: (h, w) of the cube.
     """
 
-    def __init__(self, image: Samples, nodata: float | None, mapping: Moved, shape: tuple[int, int], ratio: int) -> None:
-        self._image, self._nodata, self._mapping, self._ratio = image, nodata, mapping, ratio
+    def __init__(self, image: Samples, nodata: float | None, mapping: Mapping, shape: tuple[int, int], ratio: int) -> None:
+        self.image, self.nodata, self.mapping, self._ratio = image, nodata, mapping, ratio
         self.shape: tuple[int, ...] = (shape[0] * ratio, shape[1] * ratio, image.shape[2])
         self._blocks: OrderedDict[tuple[int, int], Float32Array] = OrderedDict()
         self._most = max(16, _CACHE_BYTES // (4 * _SIDE * _SIDE * image.shape[2]), 2 * -(-self.shape[1] // _SIDE))
@@ -45,14 +45,14 @@ class Resampled:
         if (i, j) in self._blocks:
             self._blocks.move_to_end((i, j))
             return self._blocks[i, j]
-        block = self._made(*_places(self._mapping, self.shape, self._ratio, i, j))
+        block = self._made(*_places(self.mapping, self.shape, self._ratio, i, j))
         self._blocks[i, j] = block
         if len(self._blocks) > self._most:
             self._blocks.popitem(last=False)
         return block
 
     def _made(self, rows: Float64Array, columns: Float64Array) -> Float32Array:
-        height, width, bands = self._image.shape
+        height, width, bands = self.image.shape
         with np.errstate(invalid="ignore"):
             inside = (rows >= -0.5) & (rows <= height - 0.5) & (columns >= -0.5) & (columns <= width - 0.5)
         made = np.full((*rows.shape, bands), np.nan, np.float32)
@@ -60,8 +60,8 @@ class Resampled:
             return made
         rows, columns = rows[inside], columns[inside]
         (top, y, down), (left, x, across) = _taps(rows, height), _taps(columns, width)
-        samples = self._image[top : int(y.max()) + 1, left : int(x.max()) + 1]
-        known = is_known(samples, self._nodata)
+        samples = self.image[top : int(y.max()) + 1, left : int(x.max()) + 1]
+        known = is_known(samples, self.nodata)
         pixels = np.where(known[..., None], samples, 0).astype(np.float32)
         y, x = y - top, x - left
         total, missing = np.zeros((len(rows), bands), np.float32), np.zeros(len(rows), bool)
@@ -75,14 +75,14 @@ class Resampled:
         return made
 
 
-def _places(mapping: Moved, shape: tuple[int, ...], ratio: int, i: int, j: int) -> tuple[Float64Array, Float64Array]:
+def _places(mapping: Mapping, shape: tuple[int, ...], ratio: int, i: int, j: int) -> tuple[Float64Array, Float64Array]:
     """Return rows and columns of the image, (m, n) each, from the centre of its first pixel, of the pixels of a grid's block."""
     rows, columns = ((np.arange(at * _SIDE, min(n, (at + 1) * _SIDE)) + 0.5) / ratio for at, n in zip((i, j), shape, strict=False))
     places = mapping(rows, columns) - 0.5
     return places[..., 1], places[..., 0]
 
 
-def nearest(mask: Mask, mapping: Moved, shape: tuple[int, ...], ratio: int) -> Mask:
+def nearest(mask: Mask, mapping: Mapping, shape: tuple[int, ...], ratio: int) -> Mask:
     """Return a mask (H, W) of the image's pixels on a grid of `shape`, by the nearest pixel."""
     out = np.zeros(shape[:2], bool)
     for i in range(-(-shape[0] // _SIDE)):

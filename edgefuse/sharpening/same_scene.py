@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError
 from edgefuse.sharpening.details import Details, correlated, details, explained, known_in_both, overlap
 from edgefuse.sharpening.pair import Mask, Pair
-from edgefuse.sharpening.registration import central_window, components, reach_of, varying_bands
+from edgefuse.sharpening.registration import central_window, components, farthest, reach_of, refuse_far, varying_bands
 
 Doubles = NDArray[np.float64]
 Offset = tuple[int, int]  # of the image from the cube, down and right, in half low-resolution pixels
@@ -25,6 +25,7 @@ Offset = tuple[int, int]  # of the image from the cube, down and right, in half 
 # Thresholds on the share of the image's variance that the cube explains. In 9 scenes with 4 and 6 bands, the right image's details have
 # 0.91 and more at 25 dB of noise, 0.80 at 15; another scene's best offset has at most 0.27 (12 x 12 pixels), 0.08 from 20 x 20 on
 _SAME, _SAME_OF_FEW = 0.5, 0.7  # synthetic scenes of 8 x 8 to 12 x 12 pixels have one or two edges; other scenes reach 0.56 there
+_SURE, _BETTER = 0.9, 0.05  # share that no wrong offset has; difference by which a far offset must be better than a near one
 _FEW = 400  # known pixels below which _SAME_OF_FEW holds
 _FAR = 0.75  # for details at the best of thousands of offsets: by chance other scenes reach 0.68
 _LARGE = 0.9  # for pixels instead of details, where details are noise: other scenes reach 0.76
@@ -33,24 +34,32 @@ _GROUPS = 32  # bands of the cube are averaged to at most this many
 _TRIED = 3  # offsets with the highest correlation that are tried, for each half-pixel shift
 
 
-def check_same_scene(pair: Pair) -> None:
-    """Raises CubeError where the image shows another scene, or the same one at an offset beyond registration's search range."""
+def check_same_scene(pair: Pair, registers: bool = True) -> tuple[float, float]:
+    """Return a first guess of the shift of the image, rows and columns in its pixels: 0 unless it is beyond what registration looks for
+    around that. registers: a shift is to be corrected, so a far one that fits better is looked for.
+
+    Raises CubeError where the image shows another scene, or the same one farther off than is corrected."""
     scene, offsets = _Scene(pair), _offsets(pair.psf.ratio)
     least = _SAME_OF_FEW if scene.known < _FEW else _SAME
-    if not scene.tells or any(scene.share(at) >= least for at in offsets):
-        return
+    near = scene.nearest(offsets, _SURE if registers else least)
+    if not scene.tells or near >= (_SURE if registers else least):
+        return 0.0, 0.0
     share, (down, across) = scene.far_off()
     half = pair.psf.ratio / 2
+    # a coast, say, looks alike at many offsets
+    if near >= least and ((down, across) in offsets or share < max(_FAR, near + _BETTER)):
+        return 0.0, 0.0
     if share >= _FAR:
-        raise CubeError(
-            f"the image lies about {down * half:+g} rows and {across * half:+g} columns off the cube, more than can be corrected; "
-            "register them first, or rotate or flip the one that is rotated or mirrored"
-        )
+        first = down * half, across * half
+        if max(map(abs, first)) > farthest(pair.psf.ratio):
+            refuse_far(*first, pair.psf.ratio)
+        return first
     if not any(scene.pixel_share(at) >= _LARGE for at in offsets):
         raise CubeError(
             f"the cube explains {100 * max(0.0, scene.share((0, 0))):.0f} % of the image's details: they do not show the same scene, or "
             "one of them is rotated, mirrored, far off or clouded (declare clouds as no data)"
         )
+    return 0.0, 0.0
 
 
 def _offsets(ratio: int) -> list[Offset]:
@@ -123,6 +132,15 @@ class _Scene:
     def share(self, at: Offset) -> float:
         """Return the share of the variance of the image's details that the cube explains at an offset."""
         return explained(*self._compared(at))
+
+    def nearest(self, offsets: list[Offset], enough: float) -> float:
+        """Return the largest explained share over offsets; it stops at the first that is `enough`."""
+        best = 0.0
+        for at in offsets:
+            best = max(best, self.share(at))
+            if best >= enough:
+                break
+        return best
 
     def pixel_share(self, at: Offset) -> float:
         """Return the share of the variance of the image's pixels that the cube explains at an offset."""

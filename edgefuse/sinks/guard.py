@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from edgefuse.errors import EdgeFuseError, OutputError
 from edgefuse.events import Event, OutputState
@@ -15,6 +15,16 @@ from edgefuse.util.backoff import Backoff
 from edgefuse.util.restarting_thread import FaultLog
 
 log = logging.getLogger(__name__)
+
+
+class SinkReport(TypedDict):
+    """A sink's part of the run's report. state: "written", or "set aside" because of `error`."""
+
+    state: str
+    written: int
+    lost: int
+    faults: int
+    error: NotRequired[str]
 
 
 class GuardedSink(Sink):
@@ -72,11 +82,13 @@ class GuardedSink(Sink):
         """Whether the sink takes frames now."""
         return OutputState(True, not self._error, faults=self._faults, why=self._error)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> SinkReport:
         """Return the state ("written", or "set aside" with its `error`), frames written and lost, and how often the sink was set aside."""
         state = "set aside" if self._error else "written"
-        facts = {"state": state, "written": self._written, "lost": self._lost, "faults": self._faults}
-        return facts | ({"error": self._error} if self._error else {})
+        facts: SinkReport = {"state": state, "written": self._written, "lost": self._lost, "faults": self._faults}
+        if self._error:
+            facts["error"] = self._error
+        return facts
 
     def close(self) -> None:
         """Close the sink. Errors are raised unless the sink was set aside, because its failure was reported already."""

@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, TypedDict
 
 from edgefuse.errors import SettingsError
+from edgefuse.events import Facts
 from edgefuse.frames import FramePair
 from edgefuse.util.uri import Uri
+
+if TYPE_CHECKING:
+    from edgefuse.cameras.camera_thread import CameraReport
+
+
+class PairingReport(TypedDict):
+    """How the frames of two cameras were paired; times in milliseconds."""
+
+    max_skew_ms: float
+    delay_ms: float
+    pairs: int
+    held: int
+    alone: int
+    fresh_skew_ms: dict[str, float]
+    held_age_ms: dict[str, float]
+
+
+class RawRecordingReport(TypedDict):
+    """`--record-raw`: the last file; over all files the pairs written and dropped, bytes before and after compression, and faults."""
+
+    file: str
+    pairs: int
+    dropped: int
+    bytes_raw: int
+    bytes: int
+    faults: int
+
+
+class SourceReport(TypedDict, total=False):
+    """A source's part of the run's report."""
+
+    cameras: dict[str, CameraReport]
+    pairing: PairingReport
+    record_raw: RawRecordingReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +100,10 @@ class Source(ABC):
     def settle(self, pair: FramePair, cause: str | None) -> None:
         """Report the outcome of a pair that was read: None for fused and written, else why it was dropped. Callable from any thread."""
 
-    def listen(self, on_change: Callable[[str, Mapping[str, Any]], None]) -> None:
+    def listen(self, on_change: Callable[[str, Facts], None]) -> None:
         """Call `on_change(camera, {"state": ..., ...})` when a camera's state changes, in any thread; it must return at once."""
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> SourceReport:
         """Return this source's part of the run's report."""
         return {}
 

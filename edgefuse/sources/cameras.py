@@ -10,10 +10,10 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from edgefuse.cameras.camera_thread import GONE, CameraThread, Patience
 from edgefuse.cameras.frame_ledger import TrackedFrame
 from edgefuse.cameras.pairing import DEFAULT_SKEW_MS, Match, Pairing
 from edgefuse.errors import CameraError, SettingsError, SourceError
+from edgefuse.events import Facts
 from edgefuse.frames import Frame, FramePair, Modality
-from edgefuse.sources.base import Source, SourceInfo
+from edgefuse.sources.base import Source, SourceInfo, SourceReport
 from edgefuse.util.latency import Latency
 from edgefuse.util.uri import Uri, choice, real
 
@@ -121,7 +122,7 @@ class CamerasSource(Source):
     def stop(self) -> None:
         self._stopped = True
 
-    def listen(self, on_change: Callable[[str, Mapping[str, Any]], None]) -> None:
+    def listen(self, on_change: Callable[[str, Facts], None]) -> None:
         for modality, thread in self.threads.items():
             thread.on_change = partial(on_change, modality)
 
@@ -145,7 +146,7 @@ class CamerasSource(Source):
             for tracked in tickets:
                 tracked.settle("stopped")
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> SourceReport:
         return {
             "cameras": {m: f.report() for m, f in self.threads.items()},
             "pairing": {

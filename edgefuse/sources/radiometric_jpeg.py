@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def flir(data: bytes) -> tuple[NDArray[np.uint16], Radiometry]:
         raise MissingDependencyError("flyr", "the counts of a FLIR radiometric JPEG", "'edgefuse[flir]'") from None
     try:
         thermogram = flyr.unpack(BytesIO(data))
-        kelvin: Any = np.asarray(thermogram.adjust_metadata(emissivity=1.0, object_distance=0.0).kelvin)
+        kelvin: NDArray[np.float64] = np.asarray(thermogram.adjust_metadata(emissivity=1.0, object_distance=0.0).kelvin)
     except Exception as e:  # flyr raises whatever its steps raise
         raise ValueError(f"holds a FLIR camera's counts, which cannot be read ({type(e).__name__}: {e})") from None
     if kelvin.ndim != 2 or not 0 < kelvin.size <= MAX_PIXELS:

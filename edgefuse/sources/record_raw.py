@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import edgefuse
 from edgefuse.errors import EdgeFuseError, SettingsError
 from edgefuse.events import Event, OutputState
 from edgefuse.frames import FramePair
-from edgefuse.sources.base import Source
+from edgefuse.sources.base import RawRecordingReport, Source, SourceReport
 from edgefuse.sources.rawfile import RawWriter
 from edgefuse.util import files
 from edgefuse.util.backoff import Backoff
@@ -77,7 +77,7 @@ class RecordedSource(Source):
         return OutputState(True, failure is None, faults=self._faults, why=str(failure or ""))
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> RawRecordingReport:
         """Name of the last file, and over all files: pairs written and dropped, bytes before and after compression, number of faults."""
         w = self._writer
         pairs, raw, written = (a + b for a, b in zip(self._totals, (w.pairs, w.bytes_raw, w.bytes_written), strict=True))
@@ -108,8 +108,8 @@ class RecordedSource(Source):
     def settle(self, pair: FramePair, cause: str | None) -> None:
         self.source.settle(pair, cause)
 
-    def report(self) -> dict[str, Any]:
-        return self.source.report() | {"record_raw": self.facts}
+    def report(self) -> SourceReport:
+        return {**self.source.report(), "record_raw": self.facts}
 
     def close(self) -> None:
         """Close the source and finish the file. Raises OutputError on failure."""

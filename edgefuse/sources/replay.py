@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from edgefuse.frames import FramePair
 from edgefuse.sources.base import Source, SourceInfo
@@ -23,9 +23,9 @@ class ReplaySource(Source):
     def __init__(self, path: Path, uri: str, fps: float | None = None, loop: int = 1) -> None:
         """fps: overrides the recorded rate. loop: number of repetitions, 0 for endless. Raises SourceError."""
         self._reader = RawReader(path)
-        recorded: Any = self._reader.head.get("fps")
+        recorded = self._reader.head.get("fps")
         usable = isinstance(recorded, int | float) and math.isfinite(recorded) and 0.01 <= recorded <= 1000
-        rate = fps or (float(recorded) if usable else _DEFAULT_FPS)
+        rate = fps or (float(recorded) if isinstance(recorded, int | float) and usable else _DEFAULT_FPS)
         known = self._reader.pairs if loop else None
         sequence = self._reader.head.get("sequence") is not False
         self.info = SourceInfo(uri, known * loop if known is not None else None, rate, (path,), sequence)

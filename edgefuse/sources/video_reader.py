@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import cv2
 import numpy as np
@@ -236,7 +235,7 @@ def _probe(name: str) -> tuple[list[float], float]:
 
 def _rate(times: list[float], stated: float) -> float:
     """Return the rate that the time stamps show, or the stated one where that agrees."""
-    steps: Any = [b - a for a, b in pairwise(times)]
+    steps = [b - a for a, b in pairwise(times)]
     if not steps:
         return stated
     usual = median(steps)

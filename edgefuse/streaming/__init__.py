@@ -7,10 +7,7 @@ at least every 4 s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from edgefuse.events import Event
+from edgefuse.events import Event, Facts
 from edgefuse.ffmpeg import encoders
 from edgefuse.ffmpeg.encoder_thread import EncoderThread
 from edgefuse.frames import FusedFrame
@@ -19,6 +16,7 @@ from edgefuse.streaming.address import address
 from edgefuse.streaming.sending import StreamingJob
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
+from edgefuse.telemetry.report_types import StreamReport
 
 __all__ = ["Streaming"]
 
@@ -43,7 +41,7 @@ class Streaming:
         self._encoder_thread.start()
         self._end = live.watch(self._on_frame)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> StreamReport:
         """Return state and counters.
 
         state: connecting, streaming, or closed.
@@ -71,5 +69,5 @@ class Streaming:
     def _on_frame(self, count: int, fused: FusedFrame) -> None:
         self._encoder_thread.offer(fused)
 
-    def _emit(self, facts: Mapping[str, Any]) -> None:
+    def _emit(self, facts: Facts) -> None:
         self._live.emit(Event("sink", "stream", facts))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from edgefuse.events import Facts
 from edgefuse.ffmpeg import encoders
 from edgefuse.ffmpeg.hidden_argument import HiddenArgument
 from edgefuse.settings.stream import StreamSettings
@@ -19,7 +19,7 @@ class StreamingJob:
 
     send_s = 8.0  # a server that accepts nothing for this long counts as lost
 
-    def __init__(self, s: StreamSettings, to: Address, emit: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, s: StreamSettings, to: Address, emit: Callable[[Facts], None]) -> None:
         self.encoders: Sequence[str] = encoders.H264 if s.encoder == "auto" else (s.encoder,)
         self.bitrate_kbit, self.keyframe_s = s.bitrate_kbit, s.keyframe_s
         self.encoder, self.sent, self.connected = "", 0, False

@@ -13,12 +13,12 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 from edgefuse.events import Event
 from edgefuse.settings.telemetry import TelemetrySettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
+from edgefuse.telemetry.report_types import LinesReport
 from edgefuse.telemetry.vitals import Vitals
 from edgefuse.util import files
 from edgefuse.util.restarting_thread import FaultLog, Worker
@@ -51,7 +51,7 @@ class JsonLines:
         self._worker = Worker("edgefuse-telemetry", self._run, self._faults)
         self._worker.start()
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> LinesReport:
         """Return the state and counters."""
         return {"lines": self.written, "lost": self.lost}
 

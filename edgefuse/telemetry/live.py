@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from edgefuse.calibration.registration import Calibration
 from edgefuse.detection.tracker import Track
 from edgefuse.errors import EdgeFuseError
-from edgefuse.events import Event
+from edgefuse.events import Event, Facts
 from edgefuse.frames import FusedFrame
 from edgefuse.sinks.base import Sink
+from edgefuse.telemetry.report_types import ModelFacts, Report
 from edgefuse.thermal.agc import Polarity
 from edgefuse.thermal.units import DegreeUnit
 from edgefuse.util.printable import clean
@@ -27,6 +28,7 @@ from edgefuse.util.restarting_thread import FaultLog
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _REPORT_S = 1.0  # seconds for which a report is reused
 
 
@@ -41,7 +43,7 @@ class Info:
     source: str
     fps: float
     endless: bool
-    model: Mapping[str, Any]
+    model: ModelFacts
     inputs: tuple[Path, ...] = ()
 
 
@@ -77,13 +79,13 @@ class Library(Protocol):
 class Live(Sink):
     """A run as seen by its attachments; safe from any thread. It is the last of the run's sinks, so a frame seen here has been written."""
 
-    def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, report: Callable[[], Report]) -> None:
         """report: makes the run's full report (that of `edgefuse run --json`)."""
         self._make_report, self._lock = report, threading.Lock()
         self._report_lock = threading.Lock()  # a separate lock, so that no frame waits for a report being made
         self._count = 0
         self._fused: FusedFrame | None = None
-        self._report: tuple[float, Mapping[str, Any]] | None = None
+        self._report: tuple[float, Report] | None = None
         self._on_frame: list[Callable[[int, FusedFrame], None]] = []
         self._on_event: list[Callable[[Event], None]] = []
         self._faults = FaultLog(log, "a frame watcher or listener")
@@ -93,7 +95,7 @@ class Live(Sink):
         self.sighting: Sighting | None = None  # None without [detect], and before the first look
         self.failing: Mapping[str, str] = {}  # outputs that are wanted and have not worked for 30 s -> why; replaced as a whole
         self.library: Library | None = None  # of the recording, where there is one
-        self._commands: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
+        self._commands: dict[str, Callable[[Facts], Facts]] = {}
 
     def write(self, fused: FusedFrame) -> None:
         """Store the frame and pass it to all watchers."""
@@ -118,7 +120,7 @@ class Live(Sink):
         with self._lock:
             return (self._count, self._fused) if self._fused is not None else None
 
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> Report:
         """Return the run's report, up to a second old."""
         with self._report_lock:
             if self._report is None or time.monotonic() - self._report[0] >= _REPORT_S:
@@ -136,13 +138,13 @@ class Live(Sink):
         """Call `on_event` for every event, in the emitting thread; it must return at once. Returns a function that ends this."""
         return self._add(self._on_event, on_event)
 
-    def _add(self, to: list[Any], what: Any) -> Callable[[], None]:
+    def _add(self, to: list[T], what: T) -> Callable[[], None]:
         with self._lock:
             to.append(what)
 
         return lambda: self._remove(to, what)
 
-    def _remove(self, of: list[Any], what: Any) -> None:
+    def _remove(self, of: list[T], what: T) -> None:
         with self._lock:
             if what in of:
                 of.remove(what)
@@ -159,12 +161,12 @@ class Live(Sink):
             except Exception as e:
                 self._faults.note(e)
 
-    def register_command(self, command: str, do: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    def register_command(self, command: str, do: Callable[[Facts], Facts]) -> None:
         """Register the function that runs a command ("snapshot", "record", "reload"). It raises EdgeFuseError on failure."""
         with self._lock:
             self._commands[command] = do
 
-    def run_command(self, command: str, arguments: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    def run_command(self, command: str, arguments: Facts | None = None) -> Facts:
         """Run a command in the caller's thread and return its answer, JSON values. Raises EdgeFuseError where it is unknown or fails."""
         with self._lock:
             do = self._commands.get(command)

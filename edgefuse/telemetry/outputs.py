@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from edgefuse.events import OutputState
+from edgefuse.telemetry.report_types import OutputReport
 
 __all__ = ["FAILING_S", "OutputState", "OutputWatch"]
 
@@ -67,6 +67,6 @@ class OutputWatch:
                 texts[name] = f"{name} has not worked for {now - one.worked_at:.0f} s{cause}"
         return texts
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, OutputReport]:
         """Return, for each output: wanted, failing, and the number of unexpected errors."""
         return {name: {"wanted": one.state.wanted, "failing": one.failing, "faults": one.state.faults} for name, one in self._known.items()}

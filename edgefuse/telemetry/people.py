@@ -10,7 +10,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from edgefuse.frames import FramePair, FusedFrame
 from edgefuse.settings.detect import DetectSettings
 from edgefuse.telemetry.live import Info, Live, Sighting
 from edgefuse.telemetry.outputs import OutputState
+from edgefuse.telemetry.report_types import PeopleReport, TrackFacts
 from edgefuse.thermal.grey import ToGrey
 from edgefuse.util.arrays import Float64Array
 from edgefuse.util.restarting_thread import FaultLog, Worker
@@ -104,10 +104,10 @@ class People:
         if self._live.polarity != self._polarity:
             self._polarity = self._live.polarity
             self._grey = ToGrey(polarity=self._polarity)
-        found = self._detector.detect(Look(self._grey(frame.data), fused))
+        detections = self._detector.detect(Look(self._grey(frame.data), fused))
         if self._detector.picture == "visible":
-            found = on_infrared(found, self._live.calibration)
-        tracks = self._tracker.update(found, frame.time_ns, frame.size[0] / frame.size[1])
+            detections = on_infrared(detections, self._live.calibration)
+        tracks = self._tracker.update(detections, frame.time_ns, frame.size[0] / frame.size[1])
         self._live.sighting = self._newest = Sighting(tuple(tracks), frame.size, frame.time_ns)
         self._looks += 1
         self._fault = ""
@@ -119,7 +119,7 @@ class People:
             self._fault = text
             self._live.emit(Event("people", self._detector.name, {"state": "fault", "fault": text}))
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> PeopleReport:
         """Return detector, number of people now (None before the first look) and so far, their boxes in infrared pixels, looks, looks
         skipped for lack of time, and what is wrong."""
         sighting = self._newest
@@ -156,7 +156,7 @@ def _options(s: DetectSettings) -> DetectorOptions:
     return DetectorOptions(s.detector, s.score, s.runtime, s.precision, s.threads)
 
 
-def facts(track: Track, size: tuple[int, int]) -> dict[str, Any]:
+def facts(track: Track, size: tuple[int, int]) -> TrackFacts:
     """Return a track as JSON values: its box in pixels of an infrared frame of (width, height), x and y from the upper left."""
     width, height = size
     box = track.box
@@ -172,14 +172,14 @@ def facts(track: Track, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def on_infrared(found: Sequence[Detection], calibration: Calibration | None) -> list[Detection]:
+def on_infrared(detections: Sequence[Detection], calibration: Calibration | None) -> list[Detection]:
     """Return boxes of the visible frame where they are in the infrared frame; without a calibration both frames are one. Lens distortion
     is ignored. What lies outside the infrared frame is left out."""
     if calibration is None:
-        return list(found)
+        return list(detections)
     back: Float64Array = np.asarray(np.linalg.inv(calibration.homography), np.float64)
     moved = []
-    for one in found:
+    for one in detections:
         corners = [(one.left, one.top), (one.right, one.top), (one.left, one.bottom), (one.right, one.bottom)]
         # pixel 0 has its middle at 0, and its left edge at -0.5
         there = project(back, np.array(corners, np.float64) * calibration.visible_size - 0.5) + 0.5

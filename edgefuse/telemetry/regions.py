@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
-from typing import Any
 
 from edgefuse.errors import SettingsError
 from edgefuse.events import Event
@@ -13,13 +12,13 @@ from edgefuse.frames import Frame, FusedFrame
 from edgefuse.settings.region import RegionSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
+from edgefuse.telemetry.report_types import RegionReport, RegionValue
 from edgefuse.thermal import units
 from edgefuse.thermal.regions import RegionValues, measure
 from edgefuse.thermal.spots import Spot
 from edgefuse.util import shape
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-STATISTICS = ("mean", "minimum", "maximum")
 
 
 class Regions:
@@ -62,21 +61,24 @@ class Regions:
                     self._live.emit(Event("region", name, {"state": "fault", "fault": values}))
         self._measured += 1
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, RegionReport]:
         """Return, for each region: shape, unit, its values, their pixels from the upper left, and why it has none."""
         with self._lock:
             latest = dict(self._latest)
-        return {name: {"shape": self._texts[name], **self._facts(latest.get(name))} for name in self._shapes}
+        return {name: self._facts(self._texts[name], latest.get(name)) for name in self._shapes}
 
-    def _facts(self, values: RegionValues | str | None) -> dict[str, Any]:
+    def _facts(self, shape: str, values: RegionValues | str | None) -> RegionReport:
         if not isinstance(values, RegionValues):
-            return {"unit": None, **dict.fromkeys(STATISTICS), "pixels": 0, "fault": values}
+            return {
+                "shape": shape, "unit": None, "mean": None, "minimum": None, "maximum": None, "pixels": 0, "fault": values,
+            }  # fmt: skip
         unit: units.Unit = self._live.unit if values.unit == "celsius" else "counts"
 
-        def place(spot: Spot) -> dict[str, Any]:
+        def place(spot: Spot) -> RegionValue:
             return {"value": round(units.shown(spot.value, unit), 2), "x": spot.x, "y": spot.y}
 
         return {
+            "shape": shape,
             "unit": unit,
             "mean": {"value": round(units.shown(values.mean, unit), 2)},
             "minimum": place(values.minimum),

@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edgefuse.errors import FrameError
 from edgefuse.frames import Frame, FusedFrame
+from edgefuse.sinks.guard import SinkReport
+from edgefuse.sources.base import RawRecordingReport
+from edgefuse.telemetry.report_types import FramesReport, RecordingReport, Report, StreamReport
 from edgefuse.thermal.temperature_report import ThermalLog, thermal_text
 from edgefuse.util.latency import Latency
 
@@ -126,12 +128,12 @@ class Telemetry:
         """Message of the first lost pair; empty where none was lost."""
         return self._lost[0]["message"] if self._lost else ""
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> FramesReport:
         """Return all measurements, with units in the keys."""
         with self._lock:
             return self._summary()
 
-    def _summary(self) -> dict[str, Any]:
+    def _summary(self) -> FramesReport:
         n = max(self.frames_fused, 1)
         fps, first = self.fps, self._first_since_start_s
         return {
@@ -151,7 +153,7 @@ class Telemetry:
         }
 
 
-def as_text(report: Mapping[str, Any]) -> str:
+def as_text(report: Report) -> str:
     """Format a report as aligned lines with units."""
     frames, latency = report["frames"], report["latency_ms"]
     causes = _causes(report["dropped_by_cause"])
@@ -167,50 +169,50 @@ def as_text(report: Mapping[str, Any]) -> str:
         f"memory     {report['peak_resident_mb']:.1f} MB peak resident",
         f"bytes      {report['bytes']['in'] / 1e6:.1f} MB in, {report['bytes']['out'] / 1e6:.1f} MB out (uncompressed)"
         + (f", {report['bytes']['written'] / 1e6:.1f} MB written to files" if report["bytes"].get("written") else ""),
-        *(thermal_text(report["thermal"]) if report.get("thermal") else ()),
+        *(thermal_text(thermal) if (thermal := report["thermal"]) else ()),
         *(recording_text(report["record_raw"]) if report.get("record_raw") else ()),
         *ffmpeg_text(report),
         *sinks_text(report.get("sinks", {})),
         f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
     ]
-    return "\n".join([*lines, *bandwidth_text(report), *cameras_text(report)])
+    return "\n".join([*lines, *bandwidth_text(report["bandwidth_mb_s"]), *cameras_text(report)])
 
 
-def bandwidth_text(report: Mapping[str, Any]) -> list[str]:
-    """Format a report's `bandwidth_mb_s`: a line per scenario with MB/s up and down."""
+def bandwidth_text(links: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Format what `bandwidth_mb_s` returns: a line per scenario with MB/s up and down."""
     lines = []
-    for key, link in report["bandwidth_mb_s"].items():
+    for key, link in links.items():
         computing, _, needed = key.partition("_computing_")
         label = f"{computing} computing, {needed.replace('_', ' ')}"
         lines.append(" " * 11 + f"{label:40s}{link['upload']:10.2f}{link['download']:10.2f}")
     return lines
 
 
-def recording_text(recording: Mapping[str, Any]) -> list[str]:
+def recording_text(recording: RawRecordingReport) -> list[str]:
     """Format `RecordedSource.facts`."""
     r, lost = recording, f", {recording['dropped']} dropped: the disk was too slow" if recording["dropped"] else ""
     ratio = f", {r['bytes_raw'] / r['bytes']:.2f} times smaller than raw" if r["bytes_raw"] else ""
     return [f"recording  {r['pairs']} pairs in {r['bytes'] / 1e6:.1f} MB{ratio}{lost}"]
 
 
-def ffmpeg_text(report: Mapping[str, Any]) -> list[str]:
+def ffmpeg_text(report: Report) -> list[str]:
     """Format `Recording.report` and `Streaming.report`."""
     lines = []
     if r := report.get("recording"):
         done = f"{r['frames']['recorded']} frames in {r['segments']} files, {r['bytes'] / 1e6:.1f} MB, in {r['folder']}"
         lines.append(f"recordings {done}{_missing_text(r, ('dropped', 'lost', 'unwritten'))}")
-    if r := report.get("stream"):
-        lines.append(f"stream     {r['frames']['sent']} frames to {r['url']}{_missing_text(r, ('dropped', 'lost'))}")
+    if s := report.get("stream"):
+        lines.append(f"stream     {s['frames']['sent']} frames to {s['url']}{_missing_text(s, ('dropped', 'lost'))}")
     return lines
 
 
-def _missing_text(part: Mapping[str, Any], causes: tuple[str, ...]) -> str:
+def _missing_text(part: RecordingReport | StreamReport, causes: tuple[str, ...]) -> str:
     """Format missing frames by cause, and the error if any."""
     counts = _causes({c: part["frames"][c] for c in causes if part["frames"][c]})
     return "; ".join(("", *filter(None, (counts, part["trouble"]))))
 
 
-def sinks_text(sinks: Mapping[str, Any]) -> list[str]:
+def sinks_text(sinks: Mapping[str, SinkReport]) -> list[str]:
     """Format the sinks that lost frames."""
     lost = [
         f"{name}: {s['written']} frames written, {s['lost']} lost, set aside {s['faults']} times" for name, s in sinks.items() if s["lost"]
@@ -222,7 +224,7 @@ def _causes(dropped: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {cause}" for cause, n in dropped.items())
 
 
-def cameras_text(report: Mapping[str, Any]) -> list[str]:
+def cameras_text(report: Report) -> list[str]:
     """Format `CamerasSource.report`; empty for other sources."""
     lines: list[str] = []
     for modality, camera in report.get("cameras", {}).items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import psutil
 
@@ -12,6 +11,7 @@ from edgefuse.board.state import temperature_c
 from edgefuse.board.throttling import read_throttling
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.report import process_age_s
+from edgefuse.telemetry.report_types import STATISTICS, AlarmReport, Report
 from edgefuse.util.printable import clean, line
 
 _GONE = ("starting", "frozen", "lost", "retrying")  # states of a camera without frames
@@ -23,10 +23,10 @@ class Vitals:
     def __init__(self, live: Live) -> None:
         self._live, self._process = live, psutil.Process()
         self._sequence = 0
-        self._report: Mapping[str, Any] = {}
+        self._report: Report | None = None
         self._fps: float | None = None
 
-    def read(self) -> dict[str, Any]:
+    def read(self) -> dict[str, object]:
         """Return JSON values with units in the keys, None where unknown. sequence counts from 0, so that lost summaries can be noticed."""
         report = self._live.report()
         self._count(report)
@@ -48,12 +48,12 @@ class Vitals:
             "cameras": {m: c["state"] for m, c in report.get("cameras", {}).items()},
             "alarms": alarm_states(report),
             "alarms_unavailable": unavailable_alarms(report),
-            "recording": (report.get("recording") or {}).get("state"),
+            "recording": recording_state(report),
             "view": report.get("view"),
             "failing": clean(self._live.failing),
         }
 
-    def _count(self, report: Mapping[str, Any]) -> None:
+    def _count(self, report: Report) -> None:
         before, self._report = self._report, report
         if not before or report is before:
             # the report changes at most once a second
@@ -63,25 +63,25 @@ class Vitals:
         self._fps = round(frames / seconds, 3) if seconds > 0 else 0.0
 
 
-def thermal(report: Mapping[str, Any]) -> dict[str, Any]:
+def thermal(report: Report) -> dict[str, object]:
     """Return `infrared_state` and the hottest and coldest pixel of the newest raw infrared frame, with the unit in their keys, if any."""
-    log = report.get("thermal") or {}
-    latest = log.get("latest") or {}
-    unit = log.get("unit") or "celsius"
+    log = report.get("thermal")
+    latest = (log and log.get("latest")) or {}
+    unit = (log and log.get("unit")) or "celsius"
     ends = {f"{end}_{unit}": latest[end]["value"] if end in latest else None for end in ("hottest", "coldest")}
-    return {"infrared_state": log.get("state"), **ends}
+    return {"infrared_state": log and log.get("state"), **ends}
 
 
-def regions(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def regions(report: Report) -> dict[str, dict[str, float]]:
     """Return mean, minimum and maximum of each region that has some, with the unit in their keys."""
     return {
-        name: {f"{statistic}_{region['unit']}": region[statistic]["value"] for statistic in ("mean", "minimum", "maximum")}
+        name: {f"{statistic}_{region['unit']}": value["value"] for statistic in STATISTICS if (value := region[statistic])}
         for name, region in (report.get("region") or {}).items()
         if region["unit"]
     }
 
 
-def people(report: Mapping[str, Any]) -> dict[str, Any]:
+def people(report: Report) -> dict[str, object]:
     """Return the people now (number, None where it isn't known, and why; tracks) and the number so far; nothing without [detect]."""
     detect = report.get("detect")
     if not detect:
@@ -95,7 +95,7 @@ def people(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def unavailable_people(report: Mapping[str, Any]) -> str:
+def unavailable_people(report: Report) -> str:
     """Return why nobody knows how many people there are now, or "": no infrared frames, or frames that are not looked at.
 
     "", too, for a report without [detect], where nobody asks.
@@ -107,25 +107,38 @@ def unavailable_people(report: Mapping[str, Any]) -> str:
         return line(fault)
     if gone := _gone(report):
         return gone
-    if ((report.get("output_states") or {}).get("detection") or {}).get("failing"):
+    if (state := (report.get("output_states") or {}).get("detection")) and state["failing"]:
         return "the infrared frames are not looked at"
     return "no infrared frame was looked at yet" if detect.get("people") is None else ""
 
 
-def alarm_states(report: Mapping[str, Any]) -> dict[str, str]:
+def recording_state(report: Report) -> str | None:
+    """Return the recording's state; None without one."""
+    part = report.get("recording")
+    return part.get("state") if part else None
+
+
+def alarms(report: Report) -> Mapping[str, AlarmReport]:
+    """Return the report of each alarm by its name; empty without alarms."""
+    part = report.get("alarm")
+    return part.get("alarms", {}) if part else {}
+
+
+def alarm_states(report: Report) -> dict[str, str]:
     """Return "quiet", "pending" or "raised" for each alarm."""
-    return {name: alarm["state"] for name, alarm in (report.get("alarm") or {}).get("alarms", {}).items()}
+    return {name: alarm["state"] for name, alarm in alarms(report).items()}
 
 
-def unavailable_alarms(report: Mapping[str, Any]) -> dict[str, str]:
+def unavailable_alarms(report: Report) -> dict[str, str]:
     """Return the alarms that can't work now, and why: no degrees, no infrared frames, nobody who looks for people.
 
     While the shutter is closed they are only held.
     """
     gone, nobody_knows = _gone(report), unavailable_people(report)
-    closed = (report.get("thermal") or {}).get("state") == "calibrating"
+    thermal = report.get("thermal")
+    closed = thermal is not None and thermal.get("state") == "calibrating"
     why = {}
-    for name, alarm in (report.get("alarm") or {}).get("alarms", {}).items():
+    for name, alarm in alarms(report).items():
         held = "" if closed or not alarm.get("held") else "the infrared camera gives no new picture"
         unseen = nobody_knows if alarm.get("measure") == "people" else ""
         if text := alarm.get("fault") or gone or unseen or held:
@@ -133,7 +146,7 @@ def unavailable_alarms(report: Mapping[str, Any]) -> dict[str, str]:
     return why
 
 
-def _gone(report: Mapping[str, Any]) -> str:
+def _gone(report: Report) -> str:
     """Return what is wrong with an infrared camera that gives no frames, or ""."""
-    state = ((report.get("cameras") or {}).get("infrared") or {}).get("state")
-    return f"the infrared camera is {state}" if state in _GONE else ""
+    camera = (report.get("cameras") or {}).get("infrared")
+    return f"the infrared camera is {camera['state']}" if camera and camera["state"] in _GONE else ""

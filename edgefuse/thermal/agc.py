@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class PercentileAgc:
         # saturating subtraction and scaling are both vectorised, unlike a table look-up
         # OpenCV can't tell a column of four pixels from four channels' numbers, so a column is mapped as a row
         rows = counts.T if counts.shape[1] == 1 else counts
-        above: Any = cv2.subtract(rows, (round(low), 0, 0, 0))
+        above: NDArray[np.uint16] = cv2.subtract(rows, (round(low), 0, 0, 0))
         mapped: NDArray[np.uint8] = cv2.convertScaleAbs(above, alpha=255.0 / max(high - low, self._min_span))
         return mapped.reshape(counts.shape)
 
@@ -109,7 +109,7 @@ class ClaheAgc:
         """Convert counts, uint16 (H, W), to uint8 (H, W)."""
         import cv2
 
-        plain: Any = self._first(counts)
+        plain = self._first(counts)
         height, width = plain.shape
         local = self._clahe.apply(plain)
         cells = (-(-width // self._CELL), -(-height // self._CELL))
@@ -120,7 +120,7 @@ class ClaheAgc:
             return local
         off = change - self._held
         self._held = np.where(np.abs(off) > self._jump, change, self._held + np.float32(self._rate) * off)
-        back: Any = cv2.resize(self._held - change, (width, height), interpolation=cv2.INTER_LINEAR)
+        back: NDArray[np.float32] = cv2.resize(self._held - change, (width, height), interpolation=cv2.INTER_LINEAR)
         return cv2.add(local, back, dtype=cv2.CV_8U)
 
 

@@ -24,7 +24,7 @@ def measurable(frame: Frame) -> NDArray[np.uint8] | None:
     Without a value are pixels without a measurement (`edgefuse.thermal.invalid`), and those that no surface of the given emissivity
     explains, as they look colder than what it reflects alone.
     """
-    counts: Any = frame.data
+    counts: NDArray[Any] = frame.data
     if counts.dtype != np.uint16:
         return None
     alive, law = invalid.alive(counts), frame.radiometry

@@ -31,7 +31,7 @@ class ToGrey:
 
     def __call__(self, data: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Convert a frame's data, uint8 or uint16, (H, W) or BGR (H, W, 3), to uint8 (H, W)."""
-        picture: Any = data
+        picture: NDArray[Any] = data
         self._counts = data.dtype == np.uint16 and data.ndim == 2
         if picture.ndim == 3:
             deep = picture.dtype == np.uint16

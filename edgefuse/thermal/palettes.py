@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,5 +45,5 @@ def colourise(infrared: NDArray[np.uint8], palette: str = "white-hot") -> NDArra
     """Colour an infrared picture: uint8 (H, W) -> uint8 (H, W, 3) BGR."""
     import cv2
 
-    colours: Any = table(palette)
+    colours = table(palette)
     return cv2.applyColorMap(infrared, colours.reshape(256, 1, 3))

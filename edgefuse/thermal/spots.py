@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse.frames import Frame
 from edgefuse.thermal import degrees
@@ -28,7 +29,7 @@ def spots(frame: Frame) -> tuple[Spot, Spot] | None:
     """
     if frame.data.dtype != np.uint16 or frame.colour:
         return None
-    counts: Any = frame.data
+    counts: NDArray[Any] = frame.data
     alive = degrees.measurable(frame)
     if alive is not None and not alive.any():
         return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse.frames import Correction, Frame, SensorState
 from edgefuse.thermal import units
@@ -16,6 +16,35 @@ from edgefuse.thermal.units import DegreeUnit, Unit
 
 if TYPE_CHECKING:
     from edgefuse.thermal.spots import Spot
+
+
+class SpotFacts(TypedDict):
+    """A pixel of the infrared frame and its value."""
+
+    value: float
+    x: int
+    y: int
+
+
+class Extreme(SpotFacts):
+    """frame: the name of the frame."""
+
+    frame: str
+
+
+class ThermalReport(TypedDict):
+    """What `ThermalLog.report` says. unit: of the values; "" before the first one. latest: coldest and hottest of the newest frame."""
+
+    sensor: str | None
+    unit: Unit | Literal[""]
+    correction: dict[str, float] | None
+    coldest: Extreme | None
+    hottest: Extreme | None
+    latest: dict[str, SpotFacts] | None
+    invalid_pixels: int
+    state: SensorState
+    frames_by_state: dict[str, int]
+    stalls: dict[str, int]
 
 
 class ThermalLog:
@@ -46,7 +75,7 @@ class ThermalLog:
         # imported here, so that making a report does not load OpenCV
         from edgefuse.thermal import invalid
 
-        counts: Any = frame.data
+        counts: NDArray[Any] = frame.data
         dead = invalid.mask(counts)
         self._invalid = 0 if dead is None else int(np.count_nonzero(dead))
         law = frame.radiometry
@@ -91,11 +120,11 @@ class ThermalLog:
     def _unit(self) -> Unit:
         return self.unit if self._degrees else "counts"
 
-    def _told(self, spot: Spot) -> dict[str, Any]:
+    def _told(self, spot: Spot) -> SpotFacts:
         """Return a spot in the report's unit."""
-        return asdict(spot) | {"value": round(units.shown(spot.value, self._unit()), 2)}
+        return {"value": round(units.shown(spot.value, self._unit()), 2), "x": spot.x, "y": spot.y}
 
-    def report(self) -> dict[str, Any] | None:
+    def report(self) -> ThermalReport | None:
         """Return the report, or None without a raw frame. Values in `unit`; pixels from the upper left.
 
         correction: emissivity and surroundings that the degrees are corrected for; None for apparent temperatures.
@@ -116,21 +145,22 @@ class ThermalLog:
             "stalls": dict(self._stalls),
         }
 
-    def _extreme(self, key: str) -> dict[str, Any] | None:
+    def _extreme(self, key: str) -> Extreme | None:
         if key not in self._extremes:
             return None
         spot, name = self._extremes[key]
-        return self._told(spot) | {"frame": name}
+        return {**self._told(spot), "frame": name}
 
 
-def thermal_text(report: Mapping[str, Any]) -> list[str]:
+def thermal_text(report: ThermalReport) -> list[str]:
     """Return a report's lines of text."""
     unit, lines = report["unit"], []
     stalls = ", ".join(f"{n} x {state}" for state, n in report["stalls"].items() if n)
     if report["hottest"]:
         ends = (
-            f"{units.text(report[k]['value'], unit)} at ({report[k]['x']}, {report[k]['y']}) of {report[k]['frame']}"
-            for k in ("hottest", "coldest")
+            f"{units.text(one['value'], unit)} at ({one['x']}, {one['y']}) of {one['frame']}"
+            for one in (report["hottest"], report["coldest"])
+            if one
         )
         lines = [("hottest    ", "coldest    ")[k] + text for k, text in enumerate(ends)]
     if (c := report.get("correction")) is not None:

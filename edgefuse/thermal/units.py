@@ -14,7 +14,7 @@ def shown(celsius: float, unit: Unit) -> float:
     return celsius * 1.8 + 32 if unit == "fahrenheit" else celsius
 
 
-def celsius_of(value: float, unit: Unit) -> float:
+def celsius_of(value: float, unit: Unit | Literal[""]) -> float:
     """Return degrees Celsius of a temperature in a unit of degrees: the inverse of `shown`."""
     return (value - 32) / 1.8 if unit == "fahrenheit" else value
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 
-def answers() -> Callable[[Mapping[str, Any]], None]:
+def answers() -> Callable[[Mapping[str, object]], None]:
     """In the child: return a function that writes a message to the parent. Redirects standard output to standard error, so that
     libraries' output can't mix with messages."""
     stream = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def tell(message: Mapping[str, Any]) -> None:
+    def tell(message: Mapping[str, object]) -> None:
         stream.write(json.dumps(message) + "\n")
         stream.flush()
 

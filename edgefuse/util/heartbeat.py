@@ -75,6 +75,12 @@ def leaves(folder: Path) -> None:
         _supervisor.tell(leaves=os.fsencode(folder).decode("utf-8", "surrogateescape"))
 
 
+def writes(path: Path) -> None:
+    """Report a file that is written: if the supervisor ends this process, it deletes the unfinished files of this process beside it."""
+    if _supervisor is not None:
+        _supervisor.tell(writes=os.fsencode(path.parent).decode("utf-8", "surrogateescape"))
+
+
 def finished() -> None:
     """Report that only output is left to write, to a reader that may take as long as it likes."""
     if _supervisor is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from edgefuse.util.uri import safe
 
 _PIECE = 1 << 12  # characters
+T = TypeVar("T")
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -40,12 +41,12 @@ def plain(text: str, keep_lines: bool = False) -> str:
     return "".join("".join(c if c.isprintable() or (keep_lines and c == "\n") else " " for c in piece) for piece in pieces)
 
 
-def clean(value: Any) -> Any:
+def clean(value: T) -> T:
     """Return JSON values with the texts in them as `line` does it, and keys as `printable` does it."""
     return _converted(value, line)
 
 
-def escaped(value: Any) -> Any:
+def escaped(value: T) -> T:
     """Return JSON values with the texts and keys in them as `printable` does it."""
     return _converted(value, printable)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
 from urllib.parse import quote, unquote
 
 MASK = "***"
@@ -32,7 +31,7 @@ def note(*values: object) -> None:
             _pattern = re.compile("|".join(map(re.escape, sorted(_known, key=len, reverse=True))))
 
 
-def note_urls(value: Any) -> None:
+def note_urls(value: object) -> None:
     """Note the passwords in the URLs of a settings value, which may be a list or a table."""
     if isinstance(value, Mapping):
         value = list(value.values())

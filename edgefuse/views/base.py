@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -56,7 +55,7 @@ class View(ABC):
     def __init__(self, options: ViewOptions) -> None:
         """Raises SettingsError for an unknown palette."""
         self.options = options
-        self._table: Any = palettes.table(options.palette)
+        self._table: Picture = palettes.table(options.palette)
 
     @abstractmethod
     def draw(self, scene: Scene) -> Picture:

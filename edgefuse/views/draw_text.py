@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 
+from edgefuse.util.arrays import UInt8Array
 from edgefuse.views.base import Picture
 
 Anchor = Literal["left", "right"]
@@ -31,7 +32,7 @@ def plain(text: str) -> str:
     return "".join("\u00b0" if c == "\0" else c if " " <= c <= "~" else "?" for c in kept)
 
 
-def _rendered(text: str, scale: float, thickness: int) -> Any:
+def _rendered(text: str, scale: float, thickness: int) -> UInt8Array:
     """Return a text's coverage as OpenCV draws it, uint8; its baseline is at two thirds of the height."""
     (width, tall), _ = cv2.getTextSize(text, _FONT, scale, thickness)
     side = max(12, 2 * tall)
@@ -52,14 +53,14 @@ def _scale(capital: int, thickness: int) -> float:
 
 
 @lru_cache(64)
-def _drawn(text: str, capital: int) -> tuple[Any, Any]:
+def _drawn(text: str, capital: int) -> tuple[UInt8Array, UInt8Array]:
     """Return the ink's and the outline's coverage, uint8 (h, w), of a text with capital letters of that height in pixels.
 
     All texts of one height have the same number of rows above and below the baseline.
     """
     thickness, outline, degree = max(1, round(capital / 9)), max(2, round(capital / 7)), round(capital * 0.5)
     scale = _scale(capital, thickness)
-    pieces: list[Any] = []
+    pieces: list[UInt8Array] = []
     above, below = capital + outline + 1, round(capital * 0.35) + outline
     for number, part in enumerate(plain(text).split("\u00b0")):
         if number:

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse.frames import Radiometry
 from edgefuse.views.base import Picture, Scene, View, ViewOptions, colour
@@ -63,7 +64,7 @@ class HighlightView(View):
         heat = cv2.LUT(infrared, ramp.astype(np.uint8))
         if scene.targets is None or not scene.targets.any():
             return heat
-        targets: Any = cv2.convertScaleAbs(scene.targets, alpha=255 * _SHARE)
+        targets: Picture = cv2.convertScaleAbs(scene.targets, alpha=255 * _SHARE)
         height, width = (n * scene.target_scale for n in targets.shape)
         targets = cv2.resize(targets, (width, height), interpolation=cv2.INTER_LINEAR)[: infrared.shape[0], : infrared.shape[1]]
         return cv2.max(heat, cv2.multiply(targets, self._warmer(infrared), scale=1 / 255))
@@ -77,7 +78,7 @@ class HighlightView(View):
         return cv2.LUT(cv2.subtract(infrared, around), self._slope)
 
     @staticmethod
-    def _above(counts: Any, law: Radiometry, isotherm: float) -> Picture:
+    def _above(counts: NDArray[Any], law: Radiometry, isotherm: float) -> Picture:
         """Return the tint's share where the counts are at or above the isotherm, else 0; uint8 of the infrared frame's own size."""
         low, high = 1, 65535
         while low < high:  # the first count at or above the isotherm

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
 
-from edgefuse.events import Event
+from edgefuse.events import Event, Facts
 from edgefuse.frames import FusedFrame
+from edgefuse.telemetry import vitals
 from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.report_types import Report
 from edgefuse.telemetry.vitals import unavailable_alarms
 from edgefuse.util import images
 from edgefuse.web.views import ViewRenderer
@@ -35,7 +35,7 @@ class Moment:
     number: int
     name: str
     begin_s: float
-    facts: Mapping[str, Any]
+    facts: Facts
     pixel: tuple[int, int] | None
     end_s: float | None = None
     jpeg: bytes | None = None
@@ -102,7 +102,7 @@ class Moments:
         with self._lock:
             return next((one.jpeg for one in self._kept if one.number == number), None)
 
-    def now(self) -> list[dict[str, Any]]:
+    def now(self) -> list[dict[str, object]]:
         """Return the moments as JSON values, newest first."""
         with self._lock:
             kept = list(self._kept)
@@ -115,23 +115,23 @@ class Moments:
         ]  # fmt: skip
 
 
-def alarms(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def alarms(report: Report) -> list[dict[str, object]]:
     """Return the state of each alarm in a run's report as JSON values, with the unit apart from the keys, and why it can't work."""
-    known, why = (report.get("alarm") or {}).get("alarms", {}), unavailable_alarms(report)
+    known, why = vitals.alarms(report), unavailable_alarms(report)
     return [
         {"name": name, "unavailable": why.get(name), **{key: one.get(key) for key in ("state", "pixels", "since_s")}, **_facts(one)}
         for name, one in known.items()
     ]
 
 
-def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(facts: Facts) -> dict[str, object]:
     """Return unit, value, measure, and above, below or at_least (people), of an alarm's event or report."""
     unit = next((u for u in _UNITS if u in facts), "counts")
     limits = {side: facts[f"{side}_{unit}"] for side in ("above", "below", "at_least") if f"{side}_{unit}" in facts}
     return {"unit": unit, "value": facts.get(unit), "measure": facts.get("measure"), **limits}
 
 
-def _pixel(facts: Mapping[str, Any]) -> tuple[int, int] | None:
+def _pixel(facts: Facts) -> tuple[int, int] | None:
     x, y = facts.get("x"), facts.get("y")
     return (x, y) if isinstance(x, int) and isinstance(y, int) else None
 

@@ -7,10 +7,10 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import Any
+from typing import TypeVar
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from edgefuse.errors import EdgeFuseError, MissingDependencyError
+from edgefuse.events import Facts
 from edgefuse.settings.web import WebSettings
 from edgefuse.telemetry.live import Live
 from edgefuse.util.printable import escaped
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 _MAX_PICTURES = 4  # full pictures waiting to be encoded
 _COMMAND_TIMEOUT_S = 10.0  # seconds to wait for a command
 _STATE_CACHE_S = 0.9  # seconds that a state answer is reused for all who request it
+
+T = TypeVar("T")
 
 
 class Site:
@@ -104,7 +107,7 @@ class Site:
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _run_in(self, pool: ThreadPoolExecutor, do: Callable[..., Any], *args: Any) -> Any:
+    async def _run_in(self, pool: ThreadPoolExecutor, do: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, do, *args)
 
     async def _page(self, _: Request) -> Response:
@@ -203,12 +206,10 @@ class Site:
             return PlainTextResponse('expected JSON: {"view": NAME}\n', status)
         return await self._do("view", {"view": name})
 
-    async def _do(self, command: str, arguments: Mapping[str, Any], within_s: float = _COMMAND_TIMEOUT_S) -> Response:
+    async def _do(self, command: str, arguments: Facts, within_s: float = _COMMAND_TIMEOUT_S) -> Response:
         """Run a command and return its answer, or after `within_s` seconds that there is none yet."""
         try:
-            answer: Mapping[str, Any] = await asyncio.wait_for(
-                self._run_in(self._command, self._live.run_command, command, arguments), within_s
-            )
+            answer: Facts = await asyncio.wait_for(self._run_in(self._command, self._live.run_command, command, arguments), within_s)
         except EdgeFuseError as e:
             return refusal(e, 409)
         except TimeoutError:

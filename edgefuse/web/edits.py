@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 from starlette.requests import Request
@@ -11,6 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from edgefuse.errors import SettingsError
+from edgefuse.events import Facts
 from edgefuse.frames import FusedFrame
 from edgefuse.telemetry.live import Live
 from edgefuse.util import shape
@@ -26,11 +26,11 @@ _NOT_SET_UP = "this run has no settings file; start it with --config FILE\n"
 class Edits:
     """Routes of changes."""
 
-    def __init__(self, live: Live, do: Callable[[str, Mapping[str, Any], float], Awaitable[Response]]) -> None:
+    def __init__(self, live: Live, do: Callable[[str, Facts, float], Awaitable[Response]]) -> None:
         """do: runs a command of the run, and answers its result within so many seconds."""
         self._live, self._do_within = live, do
 
-    async def _do(self, command: str, given: Mapping[str, Any]) -> Response:
+    async def _do(self, command: str, given: Facts) -> Response:
         return await self._do_within(command, given, _PATIENCE_S)
 
     def routes(self) -> list[BaseRoute]:
@@ -73,7 +73,7 @@ class Edits:
         return await self._do("calibrate", given)
 
 
-def regions(live: Live, renderer: ViewRenderer) -> dict[str, Any]:
+def regions(live: Live, renderer: ViewRenderer) -> dict[str, object]:
     """Return the regions with their newest values and their outlines, and the mapping from the picture to the infrared frame and back.
 
     Outlines are points in shares of the infrared frame's width and height; mappings are homographies between such shares of the picture

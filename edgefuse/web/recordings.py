@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -26,6 +26,8 @@ _LISTED = 50  # recordings listed where nothing else is asked for
 _MOST_LISTED = 5000
 _CHUNK = 65536  # bytes; a client gets connection.WRITE_S for each
 _TYPES = {"mp4": "video/mp4", "png": "image/png", "efr": "application/octet-stream"}
+
+T = TypeVar("T")
 
 
 class Recordings:
@@ -116,7 +118,7 @@ class Recordings:
         if part[0] == part[1]:
             await send({"type": "http.response.body", "body": b""})
 
-    async def _run(self, do: Callable[..., Any], *args: Any) -> Any:
+    async def _run(self, do: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, do, *args)
 
 
@@ -139,5 +141,5 @@ class _FileResponse(Response):
             self._owner.done(self._file)
 
 
-def _facts(one: KeptFile) -> dict[str, Any]:
+def _facts(one: KeptFile) -> dict[str, object]:
     return {"name": one.name, "bytes": one.nbytes, "begin_s": one.begin_s, "open": one.open}

@@ -189,15 +189,15 @@ function written({kind, points}) {
   }
   return at.map(([x, y]) => `${x}%,${y}%`).join(" ");
 }
-async function saveRegion(values) {
-  const saved = draft;
+// saved: the drawing that these values finish, if they do
+async function saveRegion(values, saved) {
   try {
     if (!told) await loadSettings();
     if (told.trouble) throw new Error(told.trouble);
     await save(values);
     savedTo("regions-said");
     // unless the next is being drawn by now
-    if (draft === saved) draft = null;
+    if (saved && draft === saved) draft = null;
     regions();
   } catch (error) {
     $("regions-said").textContent = error.message;
@@ -209,10 +209,10 @@ $("region-form").addEventListener("submit", event => {
   event.preventDefault();
   const name = $("region-name").value.trim();
   if (name !== draft.name && places.regions.some(one => one.name === name)) { $("regions-said").textContent = `There is a region ${name} already; give another name.`; return; }
-  try { saveRegion({...(draft.name && draft.name !== name ? {[`region.${draft.name}`]: null} : {}), [`region.${name}.shape`]: written(draft)}); }
+  try { saveRegion({...(draft.name && draft.name !== name ? {[`region.${draft.name}`]: null} : {}), [`region.${name}.shape`]: written(draft)}, draft); }
   catch (error) { $("regions-said").textContent = error.message; }
 });
-const removeRegion = name => { if (confirm(`Remove the region ${name}?`)) saveRegion({[`region.${name}`]: null}); };
+const removeRegion = name => { if (confirm(`Remove the region ${name}?`)) saveRegion({[`region.${name}`]: null}, draft?.name === name ? draft : null); };
 for (const button of document.querySelectorAll("[data-draw]")) button.addEventListener("click", () => begin(draft && !draft.done ? draft.name : "", button.dataset.draw));
 $("draw-finish").addEventListener("click", finish);
 $("draw-cancel").addEventListener("click", cancel);

@@ -8,12 +8,13 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from edgefuse.board import Throttling, read_throttling
 from edgefuse.board.state import temperature_c
 from edgefuse.events import Event
 from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.report_types import Report
 from edgefuse.util.printable import escaped
 from edgefuse.web.alarm_moments import Moments, alarms
 
@@ -39,6 +40,30 @@ _REPORT_KEYS = (
 _CAMERA_KEYS = ("camera", "state", "fps", "last_frame_s", "received", "fused", "dropped", "missed_by_driver", "faults")
 
 
+class Sample(TypedDict):
+    """Figures of one second."""
+
+    time_s: float
+    fps: float | None
+    latency_ms: float | None
+    memory_mb: float
+    temperature_c: float | None
+    in_mb_s: float | None
+    out_mb_s: float | None
+    sent_mb_s: float
+
+
+class Health(TypedDict):
+    """Whether frames arrive (`moving`) and, besides, every wanted output works (`ok`); see `State.health`."""
+
+    ok: bool
+    frames: int
+    still_s: float
+    why: str
+    failing: dict[str, str]
+    moving: bool
+
+
 class State:
     """Collects the run's state. Call `sample` once a second; the other methods are safe from any thread."""
 
@@ -47,7 +72,7 @@ class State:
         self._live = live
         self._stalled_s = max(_STALLED_S, 3 / fps if fps > 0 else 0)
         self._lock = threading.Lock()
-        self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES)
         self._events: deque[Event] = deque(maxlen=_EVENTS)
         self._count, self._moved_at, self._sampled_at = 0, time.monotonic(), time.monotonic()
         self._sent = 0
@@ -94,7 +119,7 @@ class State:
         if count != self._count:
             self._count, self._moved_at = count, now
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> Health:
         """Return ok, frames (count so far), still_s (seconds since the last new frame was noticed), why and failing.
 
         ok: frames arrive, and every output that is wanted has worked within 30 s. failing: name -> text of the outputs that have not.
@@ -118,12 +143,12 @@ class State:
         }
 
     @property
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[Sample]:
         """The samples of the last SAMPLES seconds, oldest first."""
         with self._lock:
             return list(self._samples)
 
-    def now(self) -> dict[str, Any]:
+    def now(self) -> dict[str, object]:
         """Return all texts and figures of the page. Takes a moment, because it makes the report."""
         report, health = self._live.report(), self.health()
         with self._lock:
@@ -132,10 +157,10 @@ class State:
         cameras = {m: {key: c.get(key) for key in _CAMERA_KEYS} for m, c in report.get("cameras", {}).items()}
         newest = self._live.newest
         missing = newest[1].pair.missing if newest else None
-        made = {
+        made: dict[str, object] = {
             "health": health,
             "sample": sample,
-            "report": {key: report[key] for key in _REPORT_KEYS if key in report},
+            "report": {key: part for key, part in report.items() if key in _REPORT_KEYS},
             "cameras": cameras,
             "alarms": alarms(report),
             "moments": self.moments.now(),
@@ -144,13 +169,10 @@ class State:
             "commands": list(self._live.commands),
         }
         # names of files and texts of other machines may hold control characters
-        facts: dict[str, Any] = escaped(made)
-        return facts
+        return escaped(made)
 
 
-def warnings(
-    report: Mapping[str, Any], health: Mapping[str, Any], missing: str | None, throttling: Throttling, sample: Mapping[str, Any] | None
-) -> list[str]:
+def warnings(report: Report, health: Health, missing: str | None, throttling: Throttling, sample: Sample | None) -> list[str]:
     """Return the warnings for a person, most urgent first."""
     still = f"no frame for {health['still_s']:.0f} s: the picture is frozen" if health["frames"] else "waiting for the first frame"
     texts = [] if health["moving"] else [still]
@@ -160,8 +182,8 @@ def warnings(
     for modality, camera in report.get("cameras", {}).items():
         if camera["state"] not in ("live", "held"):
             texts.append(f"{modality} camera: {camera['state']}")
-    thermal = report.get("thermal") or {}
-    if thermal.get("state") not in (None, "normal") and "infrared" not in report.get("cameras", {}):
+    thermal = report.get("thermal")
+    if thermal and thermal.get("state") not in (None, "normal") and "infrared" not in report.get("cameras", {}):
         texts.append(f"infrared camera: {thermal['state']}")
     # each attachment's report, under its table's name, has its own trouble text
     texts += [f"{name}: {part['trouble']}" for name, part in report.items() if isinstance(part, Mapping) and part.get("trouble")]

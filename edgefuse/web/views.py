@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ from edgefuse.thermal.grey import ToGrey
 from edgefuse.thermal.spots import Spot, spots
 from edgefuse.thermal.units import DegreeUnit, Unit
 from edgefuse.util import images
+from edgefuse.util.arrays import UInt8Array
 from edgefuse.util.uri import expand
 
 log = logging.getLogger(__name__)
@@ -121,10 +121,10 @@ class ViewRenderer:
             except CalibrationError as e:
                 log.warning("the web page shows unregistered infrared frames: %s", e)
                 self._calibration = None
-        resized: Any = infrared if infrared.shape == size[::-1] else cv2.resize(infrared, size, interpolation=cv2.INTER_LINEAR)
+        resized: UInt8Array = infrared if infrared.shape == size[::-1] else cv2.resize(infrared, size, interpolation=cv2.INTER_LINEAR)
         return resized
 
-    def spots(self, fused: FusedFrame, degrees: DegreeUnit = "celsius") -> dict[str, Any]:
+    def spots(self, fused: FusedFrame, degrees: DegreeUnit = "celsius") -> dict[str, object]:
         """Return the coldest and the hottest spot of a raw infrared frame.
 
         value is in degrees of the unit `degrees`, or in counts (see `unit`); x and y are fractions of the fused frame's width and height.

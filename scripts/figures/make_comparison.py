@@ -44,10 +44,10 @@ class Shown:
 
 def shown() -> list[Shown]:
     """Return the pairs of the comparison, in the order of previous-default.jpg."""
-    found = []
+    moments = []
     for scene in SCENES:
-        found += [Shown(scene, index, moment(scene, index)) for index in (WHOLE, PART)]
-    return found
+        moments += [Shown(scene, index, moment(scene, index)) for index in (WHOLE, PART)]
+    return moments
 
 
 def write_pairs(folder: Path) -> None:

@@ -71,8 +71,8 @@ def ranks(shared: Path, name: str, ours: dict[str, Path]) -> dict[str, dict[str,
     folders = {d.name: d for d in sorted((root / "published").glob("*"))} | ours
     pairs = sorted((root / "visible").glob("*.png"))
     with ProcessPoolExecutor(2) as pool:
-        found = list(pool.map(measured, pairs, [folders] * len(pairs)))
-    values = {method: np.array([of_pair[method] for of_pair in found]) for method in found[0]}
+        per_pair = list(pool.map(measured, pairs, [folders] * len(pairs)))
+    values = {method: np.array([of_pair[method] for of_pair in per_pair]) for method in per_pair[0]}
     rows = {}
     for label in ours:
         table = {method: v for method, v in values.items() if method == label or method not in ours}
@@ -87,7 +87,7 @@ def ranks(shared: Path, name: str, ours: dict[str, Path]) -> dict[str, dict[str,
 
 def natural(shared: Path, model: str, scratch: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Return {data set: {method: figures}} from the referee's natural.py; our model is "this"."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
     for name, folder in (("targets", "targets"), ("msrs", "msrs_test")):
         lines = referee(shared, "natural.py", str(fused(shared, model, folder, scratch)), "--set", name)
         for words in map(str.split, lines):
@@ -96,8 +96,8 @@ def natural(shared: Path, model: str, scratch: Path) -> dict[str, dict[str, dict
                 if key in words:
                     word = words[words.index(key) + 1]
                     figures[key] = float(word.rstrip("%")) / (100 if word.endswith("%") else 1)
-            found.setdefault(name, {})[words[0]] = figures
-    return found
+            tables.setdefault(name, {})[words[0]] = figures
+    return tables
 
 
 def targets(shared: Path, model: str, scratch: Path, *options: str) -> dict[str, float]:
@@ -189,9 +189,9 @@ def note(results: dict[str, Any]) -> str:
     """Return the sentences of results.md on the default's ranks and targets."""
     row, classic, most = results["models"][zoo.DEFAULT_MODEL], results["models"]["blend-classic"], results["frontier"][-1]
     said = [
-        f"on {name.upper()} its mean rank is {found['rank']:.1f} ({found['low']:.1f} to {found['high']:.1f}) among "
-        f"{len(found['others']) + 1}; in {100 * found['share_first']:.0f} % of the samples no other is before it"
-        for name, found in row["ranks"].items()
+        f"on {name.upper()} its mean rank is {rank['rank']:.1f} ({rank['low']:.1f} to {rank['high']:.1f}) among "
+        f"{len(rank['others']) + 1}; in {100 * rank['share_first']:.0f} % of the samples no other is before it"
+        for name, rank in row["ranks"].items()
     ]
     return (
         f"- {said[0][0].upper()}{said[0][1:]};\n  {said[1]}.\n  It keeps {row['kept']:.3f} of the masked targets' contrast, "
@@ -228,8 +228,8 @@ def write(results: dict[str, Any]) -> None:
 
 def between(row: dict[str, Any], name: str) -> str:
     """Format the interval of a mean rank; empty if it was not measured."""
-    found = row.get("ranks", {}).get(name)
-    return f" ({found['low']:.1f} to {found['high']:.1f})" if found else ""
+    rank = row.get("ranks", {}).get(name)
+    return f" ({rank['low']:.1f} to {rank['high']:.1f})" if rank else ""
 
 
 def main() -> None:

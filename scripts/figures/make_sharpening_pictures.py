@@ -109,7 +109,7 @@ def spectra(truth: np.ndarray, made: dict[str, np.ndarray]) -> None:
     figure.savefig(OUT / "sharpening-spectra.png", dpi=90)
 
 
-def condensed(found: dict[str, Any]) -> dict[str, Any]:
+def condensed(measured: dict[str, Any]) -> dict[str, Any]:
     """Return the number of scenes, and each method's means over them for each condition."""
     return {
         condition: {"scenes": len(rows)}
@@ -118,7 +118,7 @@ def condensed(found: dict[str, Any]) -> dict[str, Any]:
             for name in METHODS
             if all(name in row for row in rows.values())
         }
-        for condition, rows in found.items()
+        for condition, rows in measured.items()
     }
 
 

@@ -134,7 +134,7 @@ def take(folder: Path) -> None:
     run = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         assert run.stderr is not None
-        url = next(found[1] for line in run.stderr if (found := re.search(r"web page on (\S+)", line)))
+        url = next(match[1] for line in run.stderr if (match := re.search(r"web page on (\S+)", line)))
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             shots(browser, url, out, everything=len(sys.argv) > 1)

@@ -67,11 +67,11 @@ def check_lines(rng: random.Random, folder: Path) -> None:
     assert index.torn == (bool(data) and not data.endswith(b"\n"))
     for name, record in records.items():
         offset = index.offsets[name]
-        found = parse_record(data[offset : data.find(b"\n", offset) + 1 or len(data)])
-        assert found is not None
+        parsed = parse_record(data[offset : data.find(b"\n", offset) + 1 or len(data)])
+        assert parsed is not None
         # NaN differs from itself
-        assert found == record or "NaN" in repr(found) or repr(found) == repr(record), (found, record)
-        assert not intact(found, folder)
+        assert parsed == record or "NaN" in repr(parsed) or repr(parsed) == repr(record), (parsed, record)
+        assert not intact(parsed, folder)
     for file in files:
         assert index.taken(file)
         assert index.taken(file.upper())
@@ -89,8 +89,8 @@ def check_folder(rng: random.Random, folder: Path) -> None:
     path.write_bytes(data)
     with Manifest(folder) as manifest:
         for name in (*records, "", "0", "a\nb"):
-            found = manifest.record(name)
-            assert name not in records or found is not None
+            parsed = manifest.record(name)
+            assert name not in records or parsed is not None
             assert not manifest.done(name, [folder / "a"], {})
             manifest.taken(f"{name}.efz")
         manifest.append({"name": "new", "state": "bad", "settings": {}, "message": "x"})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgefuse.archive.incoming import IncomingCubes
+from edgefuse.archive.open_files import open_for_writing
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.hyperspectral.formats import create_cube
@@ -64,6 +65,36 @@ def test_a_cube_that_never_gets_whole_is_given_up(tmp_path: Path) -> None:
     ((path, why),) = incoming.scan(60)[1]
     assert path.name == "a.npy"
     assert "incomplete" in why
+
+
+def test_what_came_in_one_piece_is_given_up_sooner(tmp_path: Path) -> None:
+    (tmp_path / "b.npy").write_bytes(data := cube(tmp_path / "a.npy").read_bytes()[:-1])
+    (tmp_path / "a.npy").unlink()
+    if open_for_writing(tmp_path / "b.npy") is None:
+        pytest.skip("this file system does not tell who writes a file")
+    incoming = IncomingCubes(tmp_path, 2, 60, closed_s=20)
+    incoming.scan(0)
+    assert incoming.scan(19) == ([], [])
+    with open(tmp_path / "b.npy", "ab") as f:
+        # a program that stalls while it sends
+        assert incoming.scan(20) == ([], [])
+        f.write(b"\0")
+    assert names(incoming.scan(21)[0]) == []
+    assert names(incoming.scan(23)[0]) == ["b.npy"]
+    # one that opens the file again and again was seen to change it
+    (tmp_path / "b.npy").write_bytes(data)
+    assert incoming.scan(30) == incoming.scan(50) == incoming.scan(89) == ([], [])
+    assert len(incoming.scan(90)[1]) == 1
+    # of both files of a cube
+    for path in tmp_path.iterdir():
+        path.unlink()
+    cube(tmp_path / "s.img")
+    os.truncate(tmp_path / "s.img", 9)
+    incoming.scan(100)
+    with open(tmp_path / "s.img.hdr", "ab"):
+        assert incoming.scan(120) == ([], [])
+    ((path, _),) = incoming.scan(121)[1]
+    assert path.name == "s.img"
 
 
 def test_what_the_system_says_is_closed_is_whole_at_once(tmp_path: Path) -> None:

@@ -32,10 +32,10 @@ def test_what_is_done_is_known_again(tmp_path: Path) -> None:
         assert not m.done("a", [tmp_path / "missing"], {"max_error": 0})
         assert m.taken("a.efz")
         (tmp_path / "a.efz").write_bytes(b"46")
-        found = m.record("a")
-        assert found is not None
-        assert m.intact(found)
-        assert not m.intact(found, read=True)
+        stored = m.record("a")
+        assert stored is not None
+        assert m.intact(stored)
+        assert not m.intact(stored, read=True)
         (tmp_path / "a.efz").unlink()
         assert not m.done("a", src, {"max_error": 0})
         (tmp_path / "src").write_bytes(b"1234")

@@ -95,8 +95,8 @@ def test_what_a_killed_process_left_aside_comes_back(tmp_path: Path) -> None:
     (tmp_path / "b.npy").write_bytes(b"new")
     (tmp_path / ".edgefuse-aside-x.npy").write_bytes(b"another's")
     originals.restore(tmp_path)
-    found = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    assert found == {"a.npy": b"one", "b.npy": b"new", "b.2.npy": b"old", ".edgefuse-aside-x.npy": b"another's"}
+    contents = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert contents == {"a.npy": b"one", "b.npy": b"new", "b.2.npy": b"old", ".edgefuse-aside-x.npy": b"another's"}
 
 
 def test_a_missing_file_is_an_error_and_the_others_stay(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from edgefuse.bench.statistics import BLOCKS, UNCERTAIN, blocks, summary, uncert
 
 def test_fps_is_intervals_over_the_time_that_they_span() -> None:
     # five calls of 10 ms, one every 20 ms: the ends span four intervals
-    found = summary([10_000_000] * 5, [k * 20_000_000 for k in range(5)])
-    assert (found["frames"], found["elapsed_s"], found["fps"]) == (5, 0.08, 50.0)
-    assert set(found["latency_ms"].values()) == {10.0}
-    assert found["uncertainty"] == 0
+    figures = summary([10_000_000] * 5, [k * 20_000_000 for k in range(5)])
+    assert (figures["frames"], figures["elapsed_s"], figures["fps"]) == (5, 0.08, 50.0)
+    assert set(figures["latency_ms"].values()) == {10.0}
+    assert figures["uncertainty"] == 0
 
 
 def test_quantiles_are_those_of_the_durations() -> None:
@@ -24,8 +24,8 @@ def test_quantiles_are_those_of_the_durations() -> None:
 
 
 def test_one_frame_has_no_rate_and_no_spread() -> None:
-    found = summary([5], [0])
-    assert (found["fps"], found["uncertainty"]) == (None, None)
+    figures = summary([5], [0])
+    assert (figures["fps"], figures["uncertainty"]) == (None, None)
     assert math.isinf(uncertainty(np.ones(4)))
 
 
@@ -36,8 +36,8 @@ def test_outliers_are_tolerated_and_drift_is_not() -> None:
     drifting = calm * np.linspace(1, 1.5, 1000)
     for values, trusted in ((calm, True), (drifting, False)):
         ns = (values * 1e6).astype(np.int64)
-        found = summary(ns.tolist(), np.cumsum([0, *ns[:-1]]).tolist())
-        assert (found["uncertainty"] <= UNCERTAIN) == trusted
+        figures = summary(ns.tolist(), np.cumsum([0, *ns[:-1]]).tolist())
+        assert (figures["uncertainty"] <= UNCERTAIN) == trusted
 
 
 def test_blocks_are_consecutive_and_never_empty() -> None:

@@ -41,9 +41,9 @@ def opened(spec: str) -> Camera:
             return None
         return one
 
-    found = until(attempt, lambda: f"{spec} to open: {errors[-1]}")
-    assert found is not None
-    return found
+    stream_camera = until(attempt, lambda: f"{spec} to open: {errors[-1]}")
+    assert stream_camera is not None
+    return stream_camera
 
 
 def numbered(k: int) -> np.ndarray:

@@ -33,9 +33,9 @@ def done(code: int, err: str) -> None:
 
 
 def test_a_case_has_all_figures(run: Run) -> None:
-    found = run("bench", *ONE, *QUICK, "--json")
-    done(found.returncode, found.stderr)
-    report = json.loads(found.stdout)
+    completed = run("bench", *ONE, *QUICK, "--json")
+    done(completed.returncode, completed.stderr)
+    report = json.loads(completed.stdout)
     (row,) = report["cases"]
     assert (row["model"], row["runtime"], row["precision"], row["threads"], row["size"]) == ("mobilefuse-edge", "numpy", "fp32", 1, "96x80")
     for path in ("end_to_end", "network"):
@@ -63,10 +63,10 @@ def test_a_case_has_all_figures(run: Run) -> None:
 @pytest.mark.slow
 def test_text_and_page(run: Run, tmp_path: Path) -> None:
     models = ("--model", "mobilefuse-edge", "blend-classic", "--runtime", "numpy", "onnx", "--precision", "fp32", "--threads", "1")
-    found = run("bench", *models, *QUICK, "--html", "b.html", "--report", "b.json")
-    done(found.returncode, found.stderr)
+    completed = run("bench", *models, *QUICK, "--html", "b.html", "--report", "b.json")
+    done(completed.returncode, completed.stderr)
     for heading in ("end to end, ms per frame", "network alone", "start, memory, size", "share of each stage", "link load of 96x80"):
-        assert heading in found.stdout
+        assert heading in completed.stdout
     page = (tmp_path / "b.html").read_text()
     assert page.startswith("<!doctype html>")
     assert page.count("<svg") >= 3
@@ -74,20 +74,20 @@ def test_text_and_page(run: Run, tmp_path: Path) -> None:
     assert "prefers-color-scheme: dark" in page
     for row in json.loads((tmp_path / "b.json").read_text())["cases"]:
         assert f"{row['model']} {row['runtime']} {row['precision']}, 1 thread, 96x80" in page
-    assert "mobilefuse-edge numpy fp32, 1 thread, 96x80" in found.stdout
+    assert "mobilefuse-edge numpy fp32, 1 thread, 96x80" in completed.stdout
 
 
 def test_tune_stores_the_fastest_unless_untrusted(run: Run, state_folder: Path) -> None:
-    found = run("bench", "--tune", "--runtime", "numpy", "--threads", 1, *QUICK, "--json")
-    done(found.returncode, found.stderr)
-    report = json.loads(found.stdout)
+    completed = run("bench", "--tune", "--runtime", "numpy", "--threads", 1, *QUICK, "--json")
+    done(completed.returncode, completed.stderr)
+    report = json.loads(completed.stdout)
     (tuned,), (row,) = report["tuned"], report["cases"]
     assert (tuned["model"], tuned["runtime"], tuned["precision"], tuned["threads"]) == ("mobilefuse-edge", "numpy", "fp32", 1)
     assert row["golden"]["status"] == "ok"
     path = state_folder / "tuned.json"
     assert tuned["remembered_in"] == (None if row["doubts"] else str(path))
     assert path.exists() == (not row["doubts"])
-    assert found.returncode == (3 if row["doubts"] else 0)
+    assert completed.returncode == (3 if row["doubts"] else 0)
 
 
 def test_run_and_models_use_and_show_the_stored_choice(run: Run, state_folder: Path) -> None:
@@ -107,10 +107,10 @@ def test_run_and_models_use_and_show_the_stored_choice(run: Run, state_folder: P
 def test_run_warns_where_the_choice_is_stale(run: Run, state_folder: Path) -> None:
     state_folder.mkdir(parents=True)
     (state_folder / "tuned.json").write_text("nonsense")
-    found = run("run", "--source", "demo?frames=1&size=96x80")
-    assert found.returncode == 0
-    assert "is not what bench --tune wrote" in one_line(found.stderr)
-    assert "the fastest installed" in found.stdout
+    completed = run("run", "--source", "demo?frames=1&size=96x80")
+    assert completed.returncode == 0
+    assert "is not what bench --tune wrote" in one_line(completed.stderr)
+    assert "the fastest installed" in completed.stdout
     assert "is not what bench --tune wrote" in run("models").stdout
 
 
@@ -118,9 +118,9 @@ def test_run_warns_where_the_choice_is_stale(run: Run, state_folder: Path) -> No
 def test_a_peer_is_measured_interleaved_with_our_model(run: Run, tmp_path: Path) -> None:
     (tmp_path / "peer.onnx").write_bytes(identities(dict.fromkeys(("a", "b"), ("float", (1, 3, "h", "w")))))
     args = ("bench", *ONE, *QUICK, "--peer", "peer.onnx", "--frames", 5)
-    found = run(*args, "--json", "--html", "p.html")
-    done(found.returncode, found.stderr)
-    report = json.loads(found.stdout)
+    completed = run(*args, "--json", "--html", "p.html")
+    done(completed.returncode, completed.stderr)
+    report = json.loads(completed.stdout)
     (duel,) = report["duels"]
     assert duel["rounds"] >= 5
     assert duel["clock"] == "processor"
@@ -136,22 +136,22 @@ def test_a_peer_is_measured_interleaved_with_our_model(run: Run, tmp_path: Path)
 def test_a_crashing_runtime_is_left_out_and_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "fake").mkdir()
     (tmp_path / "fake/onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
-    found = run("bench", "--precision", "fp32", "--threads", 1, *QUICK, python_path=tmp_path / "fake")
-    done(found.returncode, found.stderr)
-    assert "the runtime onnx died of SIGILL: the library uses an instruction that this processor lacks" in found.stdout
-    assert "mobilefuse-edge numpy fp32" in found.stdout
-    found = run("bench", "--runtime", "onnx", *QUICK, python_path=tmp_path / "fake")
-    assert found.returncode == 1
-    assert "died of SIGILL" in one_line(found.stderr)
+    completed = run("bench", "--precision", "fp32", "--threads", 1, *QUICK, python_path=tmp_path / "fake")
+    done(completed.returncode, completed.stderr)
+    assert "the runtime onnx died of SIGILL: the library uses an instruction that this processor lacks" in completed.stdout
+    assert "mobilefuse-edge numpy fp32" in completed.stdout
+    completed = run("bench", "--runtime", "onnx", *QUICK, python_path=tmp_path / "fake")
+    assert completed.returncode == 1
+    assert "died of SIGILL" in one_line(completed.stderr)
 
 
 def test_a_missing_runtime_error_has_the_install_command(run: Run, tmp_path: Path) -> None:
     for package in ("ai_edge_litert", "tflite_runtime"):
         (tmp_path / "fake" / package).mkdir(parents=True)
         (tmp_path / "fake" / package / "__init__.py").write_text("raise ImportError('gone')\n")
-    found = run("bench", "--runtime", "litert", *QUICK, python_path=tmp_path / "fake")
-    assert found.returncode == 2
-    assert "run: pip install 'edgefuse[litert]'" in one_line(found.stderr)
+    completed = run("bench", "--runtime", "litert", *QUICK, python_path=tmp_path / "fake")
+    assert completed.returncode == 2
+    assert "run: pip install 'edgefuse[litert]'" in one_line(completed.stderr)
 
 
 def test_a_damaged_file_is_a_failed_case(run: Run, tmp_path: Path) -> None:
@@ -159,10 +159,10 @@ def test_a_damaged_file_is_a_failed_case(run: Run, tmp_path: Path) -> None:
 
     shutil.copytree(find("mobilefuse-edge").folder, tmp_path / "copy")
     (tmp_path / "copy/mobilefuse-edge.npz").write_bytes(b"nothing")
-    found = run("bench", "--model", "./copy", "blend-classic", "--runtime", "numpy", "--threads", 1, *QUICK)
-    assert found.returncode == 1
-    assert "1 of 2 cases failed" in one_line(found.stderr)
-    assert "blend-classic closed form" in found.stdout
+    completed = run("bench", "--model", "./copy", "blend-classic", "--runtime", "numpy", "--threads", 1, *QUICK)
+    assert completed.returncode == 1
+    assert "1 of 2 cases failed" in one_line(completed.stderr)
+    assert "blend-classic closed form" in completed.stdout
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_invalid_input_is_a_one_line_error(capsys: pytest.CaptureFixture[str], a
 
 def test_a_peer_with_unsupported_inputs_is_a_one_line_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "one.onnx").write_bytes(identities({"x": ("float", (1, 3, "h", "w"))}))
-    found = run("bench", *ONE, *QUICK, "--peer", "one.onnx")
-    assert found.returncode == 2
-    assert "has 1 input (x); a peer has two, visible and infrared" in one_line(found.stderr)
+    completed = run("bench", *ONE, *QUICK, "--peer", "one.onnx")
+    assert completed.returncode == 2
+    assert "has 1 input (x); a peer has two, visible and infrared" in one_line(completed.stderr)
 
 
 def test_ctrl_c_prints_the_results_so_far(tmp_path: Path) -> None:

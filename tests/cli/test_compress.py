@@ -75,8 +75,8 @@ def test_pipes(cube: Path, tmp_path: Path, form: str) -> None:
     done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True)
     assert done.stderr.count("efz        -:") == 2
     data = (tmp_path / "out").read_bytes()
-    found = np.frombuffer(data, "u2").reshape(12, 40, 36).transpose(1, 2, 0) if form == "envi" else np.load(io.BytesIO(data))
-    assert np.array_equal(found["cube"] if form == "npz" else found, scene(SHAPE))
+    decoded = np.frombuffer(data, "u2").reshape(12, 40, 36).transpose(1, 2, 0) if form == "envi" else np.load(io.BytesIO(data))
+    assert np.array_equal(decoded["cube"] if form == "npz" else decoded, scene(SHAPE))
 
 
 def test_a_progress_bar_is_drawn_on_a_terminal(cube: Path, tmp_path: Path) -> None:
@@ -133,11 +133,11 @@ def test_a_damaged_file_gives_its_intact_tiles(run: Run, tmp_path: Path) -> None
     assert "--keep-intact" in one_line(done.stderr)
     assert not (tmp_path / "b.npy").exists()
     report = json.loads(ok(run("decompress", "a.efz", "b.npy", "--keep-intact", "--json")))
-    found, cube = np.load(tmp_path / "b.npy"), scene(shape)
+    decoded, cube = np.load(tmp_path / "b.npy"), scene(shape)
     for rows, columns in report["lost"]:
-        found[slice(*rows), slice(*columns)] = cube[slice(*rows), slice(*columns)]
+        decoded[slice(*rows), slice(*columns)] = cube[slice(*rows), slice(*columns)]
     assert report["lost"]
-    assert np.array_equal(found, cube)
+    assert np.array_equal(decoded, cube)
 
 
 def test_a_full_disk_is_a_one_line_error_and_leaves_no_file(run: Run, cube: Path, tmp_path: Path) -> None:
@@ -160,21 +160,21 @@ def test_a_full_disk_is_a_one_line_error_and_leaves_no_file(run: Run, cube: Path
 
 
 def test_info(run: Run, cube: Path, tmp_path: Path, pairs_folder: Path) -> None:
-    found = json.loads(ok(run("info", cube, "--json")))
-    assert (found["kind"], found["format"], found["shape"]) == ("cube", "ENVI bsq", list(SHAPE))
-    assert found["wavelengths"][0] == 400.1
-    assert found["georeference"]["crs"] == "EPSG:32633"
+    decoded = json.loads(ok(run("info", cube, "--json")))
+    assert (decoded["kind"], decoded["format"], decoded["shape"]) == ("cube", "ENVI bsq", list(SHAPE))
+    assert decoded["wavelengths"][0] == 400.1
+    assert decoded["georeference"]["crs"] == "EPSG:32633"
     text = ok(run("info", "scene.img.hdr"))
     assert "40 rows x 36 columns x 12 bands" in text
     assert "nm" in text
     ok(run("compress", cube, "a.efz"))
-    found = json.loads(ok(run("info", "a.efz", "--json")))
-    assert (found["kind"], found["shape"], found["bytes"]) == ("compressed cube", list(SHAPE), (tmp_path / "a.efz").stat().st_size)
-    assert found["wavelengths"][0] == 400.1
+    decoded = json.loads(ok(run("info", "a.efz", "--json")))
+    assert (decoded["kind"], decoded["shape"], decoded["bytes"]) == ("compressed cube", list(SHAPE), (tmp_path / "a.efz").stat().st_size)
+    assert decoded["wavelengths"][0] == 400.1
     ok(run("run", "--source", f"folder:{pairs_folder}", "--record-raw", "a.efr", "--model", "blend-classic"))
     assert json.loads(ok(run("info", "a.efr", "--json")))["pairs"] == 4
-    found = json.loads(ok(run("info", pairs_folder / "visible/0.png", "--json")))
-    assert (found["kind"], found["width"], found["height"]) == ("image", 96, 80)
+    decoded = json.loads(ok(run("info", pairs_folder / "visible/0.png", "--json")))
+    assert (decoded["kind"], decoded["width"], decoded["height"]) == ("image", 96, 80)
     models = Path(__file__).resolve().parents[2] / "models/mobilefuse-edge"
     if models.is_dir():
         assert json.loads(ok(run("info", models, "--json")))["name"] == "mobilefuse-edge"

@@ -79,10 +79,10 @@ def test_where_sys_is_hidden(tmp_path: Path) -> None:
     if not allowed:
         pytest.skip("this user can't make a mount namespace (unshare -m)")
     done = subprocess.run(["unshare", "-m", "sh", "-c", hide], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
-    found = {f["name"]: f for f in json.loads(done.stdout)["findings"]}
-    assert "/sys/devices/system/cpu is hidden" in found["processor"]["what"]
-    assert "USB is hidden" in found["cameras"]["what"]
-    assert found["runtime numpy"]["state"] == "ok"
+    by_name = {f["name"]: f for f in json.loads(done.stdout)["findings"]}
+    assert "/sys/devices/system/cpu is hidden" in by_name["processor"]["what"]
+    assert "USB is hidden" in by_name["cameras"]["what"]
+    assert by_name["runtime numpy"]["state"] == "ok"
 
 
 def test_unknown_options_are_a_one_line_error(run: Run) -> None:

@@ -49,7 +49,7 @@ def test_models_pictures_and_references_side_by_side(
     assert rows["mobilefuse"]["model"]["threads"] == 1
     assert "model" not in rows["Mine"]
 
-    found, kept = [], []
+    printed, kept = [], []
     for k in range(4):
         visible, infrared = (
             cv2.imread(str(pairs_folder / "visible" / f"{k}.png")),
@@ -57,9 +57,9 @@ def test_models_pictures_and_references_side_by_side(
         )
         mask = cv2.imread(str(masks_folder / f"{k}.png"), 0)
         picture = REFERENCES["laplacian"](visible, infrared)
-        found.append(fusion.vifb(visible, infrared, picture) | fusion.textbook(visible, infrared, picture))
+        printed.append(fusion.vifb(visible, infrared, picture) | fusion.textbook(visible, infrared, picture))
         kept += Targets(visible, infrared, mask).kept(picture)
-    expected = {name: np.mean([values[name] for values in found]) for name in found[0]}
+    expected = {name: np.mean([values[name] for values in printed]) for name in printed[0]}
     assert rows["laplacian"]["metrics"] == pytest.approx(expected)
     assert rows["laplacian"]["targets_kept"]["mean"] == pytest.approx(summary(kept).mean)
     assert rows["laplacian"]["targets_kept"]["targets"] == 4

@@ -38,7 +38,7 @@ def pairs(tmp_path: Path) -> Path:
         "other": image(scene(80, 72, seed=1))[:, ::-1],
         "mirrored": hr[:, ::-1],
         "flat": np.full_like(hr, 0.3),
-        "shifted": np.roll(hr, (8, -12), (0, 1)),
+        "shifted": np.roll(hr, (16, -20), (0, 1)),
     }
     for name, picture in pictures.items():
         np.save(tmp_path / f"{name}.npy", np.ascontiguousarray(picture))

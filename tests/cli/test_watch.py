@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgefuse.hyperspectral.api import read_efz
 from edgefuse.hyperspectral.compress import decompress_file
 from edgefuse.hyperspectral.formats import create_cube
 from tests.conftest import Run, one_line
@@ -199,3 +200,32 @@ def test_the_same_from_a_settings_file(run: Run, folder: Path) -> None:
     assert report["cubes"]["done"] == 1
     (folder / "b.toml").write_text('[run]\nsource = "cubes:in"\nsave = "out"\n\n[cubes]\nmax_error = 3\nbpppc = 1\n')
     assert "give only one of them" in one_line(run("run", "--config", "b.toml").stderr)
+
+
+def test_what_of_each_cube_is_compressed_is_a_setting(run: Run, folder: Path) -> None:
+    pytest.importorskip("msgspec")
+    first, second = scene(SHAPE, 1), scene(SHAPE, 2)
+    np.savez(folder / "in/a.npz", counts=first.transpose(2, 0, 1), dark=second)
+    (folder / "waves.txt").write_text(" ".join(str(400 + 10 * n) for n in range(8)))
+    table = (
+        'dataset = "counts"\naxes = "bands,rows,columns"\nwavelengths = "waves.txt"\nwindow = "4:20,:16"\nbands = "2:6"\nnodata = "65535"\n'
+    )
+    (folder / "a.toml").write_text(f'[run]\nsource = "cubes:in"\nsave = "out"\n\n[cubes]\n{table}')
+    report = json.loads(run("run", "--config", "a.toml", "--json").stdout)
+    assert report["cubes"]["done"] == 1
+    assert report["settings"]["choice"]["window"] == [[4, 20], [None, 16]]
+    found = read_efz(folder / "out/a.npz.efz")
+    np.testing.assert_array_equal(found.data, first[4:20, :16, 2:6])
+    assert found.info.wavelengths == (420, 430, 440, 450)
+    assert found.info.nodata == 65535
+    assert json.loads(run("run", "--config", "a.toml", "--json").stdout)["cubes"]["already_done"] == 1
+    again = run("run", "--config", "a.toml", "--bands", "2:7", "--json")
+    assert json.loads(again.stdout)["cubes"]["done"] == 1  # another choice is another job
+    for args, says in (
+        (("--delete-originals",), "can't be deleted; omit --delete-originals"), (("--axes", "rows,rows,bands"), "axes"),
+        (("--window", "1:2"), "expected rows, then columns"), (("--bands", "x"), "expected START:STOP"),
+        (("--wavelengths", "none.txt"), "cannot read none.txt"),
+    ):  # fmt: skip
+        done = run("run", "--config", "a.toml", *args)
+        assert done.returncode == 2, args
+        assert says in one_line(done.stderr)

@@ -199,7 +199,7 @@ def test_two_hundred_bad_files_among_fifty_good_ones(folder: Path) -> None:
     report = json.loads(ended(process, "the watch to stop")[0])
     assert process.returncode == 2  # as cubes were bad
     of_bad = [r for r in lines(folder) if r["state"] == "bad"]
-    # from when a process first opened it to its name in the folder `bad`, of which it rests for 60 s
+    # from when a process first opened it to its name in the folder `bad`, of which it rests for 20 s
     longest, waited = (max(float(r[key]) for r in of_bad) for key in ("taken_up_s", "unchanged_s"))  # type: ignore[arg-type]
     print(f"{elapsed:.0f} s, {peak / 1e6:.0f} MB at most in one process; bad {longest} s after it was taken up, {waited} s after it came")
     assert longest <= 90

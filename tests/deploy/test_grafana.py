@@ -19,9 +19,9 @@ pytestmark = pytest.mark.skipif(not DASHBOARD.exists(), reason="not beside a che
 
 def queries() -> list[str]:
     dashboard = json.loads(DASHBOARD.read_text())
-    found = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    assert len(found) > 20
-    return found
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(expressions) > 20
+    return expressions
 
 
 def test_every_query_asks_for_metrics_and_labels_that_exist() -> None:

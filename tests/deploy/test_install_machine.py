@@ -151,8 +151,8 @@ def test_settings_and_tokens_are_for_the_service_alone(machine: Machine, tmp_pat
     token.chmod(0o644)
     installed(machine, "--wheels", tmp_path / "one", "--allow-unsigned")
     for path in (machine.root / "etc/edgefuse").iterdir():
-        found = path.stat()
-        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, 994, 0o640), path
+        status = path.stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 994, 0o640), path
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace (apt install strace)")

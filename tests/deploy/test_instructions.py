@@ -37,8 +37,8 @@ def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_it_has_ifcnn_the_closed_form_and_the_networks_but_the_ablations() -> None:
     rows = json.loads(TABLE.read_text())
-    found = {(r["model"], r["runtime"], r["precision"], r["size"], r["path"]) for r in rows}
-    assert len(found) == len(rows)
+    measured = {(r["model"], r["runtime"], r["precision"], r["size"], r["path"]) for r in rows}
+    assert len(measured) == len(rows)
     # the ablations are mobilefuse's network with other weights
     # the network's LiteRT and NumPy files may be missing, because counting them takes hours
     # NestFuse and its small form don't fit a Pi's memory at 640 x 480
@@ -50,7 +50,7 @@ def test_it_has_ifcnn_the_closed_form_and_the_networks_but_the_ablations() -> No
             wanted.add(("ifcnn", "onnx", "fp32", size, path))
             files = [(c, f) for c in fusing for f in c.files if f.runtime == "onnx" or c.name == zoo.DEFAULT_MODEL]
             wanted |= {(c.name, f.runtime, f.precision, size, path) for c, f in files}
-        assert wanted <= found
+        assert wanted <= measured
     for row in rows:
         assert isinstance(row["instructions"], int)
         assert row["instructions"] > 0

@@ -22,14 +22,14 @@ def _requirement(text: str) -> Any:
 
 def _locked(name: str) -> list[Any]:
     """The requirements of a file; each must have hashes."""
-    found = []
+    lines = []
     for entry in (LOCKS / f"{name}.txt").read_text().replace("\\\n", " ").splitlines():
         if entry.strip() and not entry.startswith("#"):
             text, *hashes = entry.split(" --hash=")
             assert hashes, entry
             assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", h.strip()) for h in hashes), entry
-            found.append(_requirement(text.strip()))
-    return found
+            lines.append(_requirement(text.strip()))
+    return lines
 
 
 def _holds(requirement: Any, device: dict[str, str]) -> bool:

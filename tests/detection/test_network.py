@@ -34,9 +34,9 @@ def test_the_documented_model_finds_what_is_bright(tmp_path: Path) -> None:
     folder = models.write(tmp_path)
     detector = detection.open_detector(DetectorOptions(str(folder), score=0.5, runtime="onnx"))
     assert (detector.name, detector.picture) == ("people-cells fp32 on onnx", "infrared")
-    (found,) = detector.detect(look(bright(6)))
-    assert (found.left, found.top, found.right, found.bottom) == pytest.approx((0.5, 1 / 3, 0.75, 2 / 3))
-    assert found.score == pytest.approx(250 / 255, abs=1e-5)
+    (detections,) = detector.detect(look(bright(6)))
+    assert (detections.left, detections.top, detections.right, detections.bottom) == pytest.approx((0.5, 1 / 3, 0.75, 2 / 3))
+    assert detections.score == pytest.approx(250 / 255, abs=1e-5)
     detector.close()
     (result,) = golden.verify(zoo.read_card(folder))
     assert (result.status, result.note) == ("ok", f"onnx {OnnxRuntime.version()}")
@@ -84,8 +84,8 @@ def test_the_documented_detector_of_another_package_is_found(tmp_path: Path, mon
     monkeypatch.setattr(metadata, "entry_points", lambda group: [plugin] if group == plugin.group else [])
     options = DetectorOptions("everybody")
     detection.check(options)
-    (found,) = detection.open_detector(options).detect(look(bright(0)))
-    assert (found.area, found.score) == (1.0, 1.0)
+    (detections,) = detection.open_detector(options).detect(look(bright(0)))
+    assert (detections.area, detections.score) == (1.0, 1.0)
 
 
 def test_classes_orders_overlaps_and_impossible_boxes() -> None:
@@ -102,8 +102,8 @@ def test_classes_orders_overlaps_and_impossible_boxes() -> None:
         "scores": np.array([[0.8, 0.9, 0.7, 0.9, 0.9, 2.0]], np.float32),
         "classes": np.array([[0, 0, 2, 0, 0, 0]], np.float32),
     }
-    found = people(outputs, "tlbr", True, 0.5, "m")
-    assert [(round(d.left, 2), round(d.top, 2), round(d.right, 2), round(d.bottom, 2), round(d.score, 2)) for d in found] == [
+    detections = people(outputs, "tlbr", True, 0.5, "m")
+    assert [(round(d.left, 2), round(d.top, 2), round(d.right, 2), round(d.bottom, 2), round(d.score, 2)) for d in detections] == [
         (0.9, 0.0, 1.0, 1.0, 1.0),
         (0.2, 0.11, 0.4, 0.5, 0.9),
     ]

@@ -15,7 +15,7 @@ def at(x: float, y: float = 0.3, score: float = 0.6, width: float = 0.05, height
 
 
 def followed(tracker: Tracker, *looks: list[Detection]) -> list[list[Track]]:
-    return [tracker.update(found, (n + 1) * STEP) for n, found in enumerate(looks)]
+    return [tracker.update(detections, (n + 1) * STEP) for n, detections in enumerate(looks)]
 
 
 def test_a_track_is_told_with_its_third_look_and_keeps_its_number() -> None:

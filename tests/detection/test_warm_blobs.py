@@ -20,10 +20,10 @@ def people(seen: Look) -> list[Detection]:
 
 @pytest.mark.parametrize(("size", "scale"), [((160, 120), 1), ((640, 480), 4)])
 def test_two_people_are_found_where_they_stand(size: tuple[int, int], scale: int) -> None:
-    found = sorted(people(look(street(*((x * scale, y * scale, h * scale) for x, y, h in ((70, 40, 40), (120, 50, 24))), size=size))),
+    people_seen = sorted(people(look(street(*((x * scale, y * scale, h * scale) for x, y, h in ((70, 40, 40), (120, 50, 24))), size=size))),
                    key=lambda d: d.left)  # fmt: skip
-    assert len(found) == 2
-    for one, (x, y, height) in zip(found, ((70, 40, 40), (120, 50, 24)), strict=True):
+    assert len(people_seen) == 2
+    for one, (x, y, height) in zip(people_seen, ((70, 40, 40), (120, 50, 24)), strict=True):
         wide = 2 * round(0.13 * height) + 1
         true = Detection((x - wide / 2) / 160, y / 120, (x + wide / 2) / 160, (y + height) / 120, 1.0)
         assert one.overlap(true) > 0.5
@@ -54,9 +54,9 @@ def test_a_wide_picture_is_halved_and_a_small_one_is_not() -> None:
 
 
 def test_support_counts_thresholds_at_which_a_region_stands_alone() -> None:
-    found = find(working_picture(street((100, 40, 40))))
-    person = np.flatnonzero((abs(found.left + found.width / 2 - 100) < 4) & (found.height > 35))
-    assert found.support[person].min() >= 5
+    people_seen = find(working_picture(street((100, 40, 40))))
+    person = np.flatnonzero((abs(people_seen.left + people_seen.width / 2 - 100) < 4) & (people_seen.height > 35))
+    assert people_seen.support[person].min() >= 5
 
 
 def test_overlaps_of_boxes() -> None:

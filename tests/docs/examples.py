@@ -17,17 +17,17 @@ class Example(NamedTuple):
 
 def examples(page: Path, *languages: str) -> list[Example]:
     """Return a page's fenced code blocks in these languages, in order."""
-    return [Example(*found) for found in _FENCE.findall(page.read_text()) if found[0] in languages]
+    return [Example(*match) for match in _FENCE.findall(page.read_text()) if match[0] in languages]
 
 
 def write(folder: Path, pages: list[Path]) -> None:
     """Write each page's Python blocks to NAME_1.py, NAME_2.py, ..."""
     folder.mkdir(parents=True, exist_ok=True)
     for page in pages:
-        found = examples(page, "python")
-        if not found:
+        shown = examples(page, "python")
+        if not shown:
             sys.exit(f"{page} has no Python example")
-        for number, example in enumerate(found, 1):
+        for number, example in enumerate(shown, 1):
             (folder / f"{page.stem.lower().replace('-', '_')}_{number}.py").write_text(example.code)
 
 

@@ -37,8 +37,8 @@ def test_every_command_is_in_it_with_all_its_options(monkeypatch: pytest.MonkeyP
     module = hook()
     text = module.on_page_markdown((ROOT / f"docs/{module.PAGE}").read_text(), page(module.PAGE))
     monkeypatch.setenv("COLUMNS", "100")
-    found = list(module.commands(parser()))
-    names = {p.prog for p in found}
+    documented = list(module.commands(parser()))
+    names = {p.prog for p in documented}
     for command in [
         "run",
         "calibrate",
@@ -56,7 +56,7 @@ def test_every_command_is_in_it_with_all_its_options(monkeypatch: pytest.MonkeyP
     ]:
         assert f"edgefuse {command}" in names
     assert {"edgefuse", "edgefuse batch compress", "edgefuse config check"} <= names
-    for command in found:
+    for command in documented:
         assert f"`{command.prog}`\n" in text
         assert command.format_help().rstrip() in text
         for action in command._actions:

@@ -32,13 +32,13 @@ def anchors(page: Path) -> set[str]:
 
 
 def homepage() -> str:
-    found: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
-    return found
+    address: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
+    return address
 
 
 def site() -> str:
-    found: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Documentation"]
-    return found
+    address: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Documentation"]
+    return address
 
 
 def leads_to(page: Path, link: str) -> Path | None:
@@ -98,5 +98,5 @@ def test_every_source_file_that_a_page_names_is_there() -> None:
 
 def test_one_address_everywhere() -> None:
     for path in [*pages(), ROOT / "mkdocs.yml", ROOT / "CITATION.cff", ROOT / "pyproject.toml"]:
-        for found in re.findall(r"https://(?:raw\.githubusercontent|github)\.com/edgefuse/[\w-]+", path.read_text()):
-            assert found.replace("raw.githubusercontent", "github") == homepage(), path
+        for address in re.findall(r"https://(?:raw\.githubusercontent|github)\.com/edgefuse/[\w-]+", path.read_text()):
+            assert address.replace("raw.githubusercontent", "github") == homepage(), path

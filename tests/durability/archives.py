@@ -15,15 +15,15 @@ from edgefuse.hyperspectral.codec import spectral_edge
 
 def records(out: Path) -> dict[str, dict[str, object]]:
     """The last whole line of each name in the manifest of `out`."""
-    found = {}
+    contents = {}
     path = out / "manifest.jsonl"
     for line in path.read_bytes().split(b"\n") if path.exists() else []:
         try:
             record = json.loads(line)
-            found[record["name"]] = record
+            contents[record["name"]] = record
         except (ValueError, KeyError, TypeError):
             continue
-    return found
+    return contents
 
 
 def torn(out: Path) -> list[str]:

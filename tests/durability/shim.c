@@ -2,14 +2,14 @@
 
    SHIM_ROOT     the folder, with its links resolved
    SHIM_COUNT    a file of two int64, shared by all processes of a run: calls of the kind so far, and failures
-   SHIM_KIND     write, fsync, rename, open, unlink, fork or memory
+   SHIM_KIND     write, fsync, rename, open, unlink, fork, memory (large allocations) or allocation (of any size)
    SHIM_NTH      which call fails, from 1; 0: none
    SHIM_ERRNO    its error
    SHIM_LOG      a log to append to, instead: records of a line of text and, for written data, the data.
 
    With SHIM_STEERED in place of root, kind, number and error, SHIM_COUNT is a `struct steered`, which a test changes while the first
-   process that loaded this runs: calls of that process alone count, for any file, and of these kinds besides: thread, socket, connect,
-   allocation (of any size). */
+   process that loaded this runs: calls of that process alone count, for any file, and of these kinds besides: thread, socket,
+   connect. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -43,7 +43,7 @@ struct steered {
 static struct steered *shared; /* without SHIM_STEERED its first two fields alone */
 static const char *root, *kind;
 static int64_t nth;
-static int failure, logged = -1, started, steered;
+static int failure, logged = -1, started, steered, any_size;
 static __thread int inside;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -57,6 +57,7 @@ __attribute__((constructor)) static void begin(void)
     root = getenv("SHIM_ROOT");
     kind = getenv("SHIM_KIND");
     nth = getenv("SHIM_NTH") ? atoll(getenv("SHIM_NTH")) : 0;
+    any_size = kind && !strcmp(kind, "allocation");
     failure = getenv("SHIM_ERRNO") ? atoi(getenv("SHIM_ERRNO")) : EIO;
     if (log) logged = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
     if (count) {
@@ -309,9 +310,9 @@ int connect(int fd, const struct sockaddr *to, socklen_t size) { return fails("c
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 static int out_of_memory(size_t size)
 {
-    if (!started || inside || (size < LARGE && !(steered && shared->nth))) return 0;
+    if (!started || inside || (size < LARGE && !any_size && !(steered && shared->nth))) return 0;
     inside = 1;
-    const int found = (size >= LARGE && fails("memory")) || (steered && fails("allocation"));
+    const int found = (size >= LARGE && fails("memory")) || fails("allocation");
     inside = 0;
     return found;
 }

@@ -28,11 +28,12 @@ ERRORS = {
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit status, its standard error, and whether a call failed in it."""
+    """How a command ended: its exit status, its standard error, whether a call failed in it, and how many of that kind it made."""
 
     code: int
     said: str
     failed: bool
+    calls: int
 
 
 def compiled(folder: Path) -> Path:
@@ -66,17 +67,17 @@ def run(
             env["SHIM_LOG"] = str(log)
     command = [sys.executable, "-m", "edgefuse", *arguments]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=COMMAND_S, check=False)
-    _, failures = struct.unpack("<qq", count.read_bytes())
-    return Ended(done.returncode, done.stderr, failures > 0)
+    calls, failures = struct.unpack("<qq", count.read_bytes())
+    return Ended(done.returncode, done.stderr, failures > 0, calls)
 
 
 def cubes(folder: Path, count: int = 2) -> dict[str, bytes]:
     """Small cubes in `folder`, and the bytes of each one's samples file."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(3)
-    found = {}
+    contents = {}
     for k in range(count):
         path = folder / f"{'abcdef'[k]}.npy"
         np.save(path, rng.integers(0, 900, (24, 20 + k, 16)).astype(np.uint16))
-        found[path.name] = path.read_bytes()
-    return found
+        contents[path.name] = path.read_bytes()
+    return contents

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from edgefuse.hyperspectral.codec import spectral_edge
 from tests.durability import archives, shim
 
+ALLOCATIONS = 20
 COMMANDS = {
     "compress": ["compress", "in/a.npy", "out/a.efz"],
     "batch": ["batch", "compress", "in", "out", "--jobs", "1"],
@@ -79,6 +82,22 @@ def test_a_call_that_fails_costs_no_cube(library: Path, tmp_path: Path, command:
         where = f"{command}: {kind} {nth} fails with {error}; exit code {ended.code}: {ended.said[-400:]}"
         assert ended.code >= 0 or kind == "memory", where
         _check(tmp_path / "x", command, originals, where)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_allocation_of_any_size_that_fails_costs_no_cube(library: Path, tmp_path: Path, command: str) -> None:
+    """Of the tens of thousands that a command makes, some at equal distances; large ones fail each in turn, above."""
+    folder, rng = tmp_path / "x", random.Random(command)
+    _begin(folder, command)
+    counted = shim.run(library, folder, COMMANDS[command], "allocation")
+    assert (counted.code, counted.failed) == (0, False), counted.said
+    step = counted.calls / ALLOCATIONS
+    for k in range(ALLOCATIONS):
+        nth = 1 + int(step * (k + rng.random()))
+        originals = _begin(folder, command)
+        ended = shim.run(library, folder, COMMANDS[command], "allocation", nth, errno.ENOMEM)
+        _check(folder, command, originals, f"{command}: allocation {nth} of {counted.calls}; exit code {ended.code}: {ended.said[-400:]}")
 
 
 def test_the_shim_fails_what_it_is_asked_to(library: Path, tmp_path: Path) -> None:

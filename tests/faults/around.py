@@ -94,12 +94,12 @@ class Around:
 
     def recorded(self) -> int:
         """A number that grows with the recordings in the folder, because numbers of recordings are never reused."""
-        found = [0]
+        seen_calls = [0]
         for path in self.records.glob("edgefuse-*"):
             with contextlib.suppress(FileNotFoundError):
                 nbytes = path.stat().st_size
-                found.append((int(path.name.split("-")[1]) * 10**9 + nbytes) if nbytes else 0)
-        return max(found)
+                seen_calls.append((int(path.name.split("-")[1]) * 10**9 + nbytes) if nbytes else 0)
+        return max(seen_calls)
 
     def streamed(self) -> int:
         """Number of packets that the video server received."""

@@ -210,6 +210,6 @@ def _started(world: CallsWorld, kind: str, nth: int, within_s: float) -> tuple[i
 
 def _until(condition: Callable[[], bool], within_s: float) -> bool:
     deadline = time.monotonic() + within_s
-    while not (found := condition()) and time.monotonic() < deadline:
+    while not (reached := condition()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return found
+    return reached

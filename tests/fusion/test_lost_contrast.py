@@ -32,9 +32,9 @@ def test_by_the_formula(way: type[LostContrast]) -> None:
     # centre of 3, ring of 7 without it: flat, so s is 0; C = 140 / 4, K = 16 / 4
     assert planes[1][11, 15] == int(min(35, 2) * min(1, 4 * (0.95 - 16 / 140)) * 1 * STEPS)
     assert planes[1][2, 2] == 0
-    found = largest(way(infrared.shape), infrared, fused, 0.95)
-    assert (found[8:15, 12:19] == planes[1][11, 15]).all()
-    assert found[3, 3] == 0
+    losses = largest(way(infrared.shape), infrared, fused, 0.95)
+    assert (losses[8:15, 12:19] == planes[1][11, 15]).all()
+    assert losses[3, 3] == 0
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -52,9 +52,9 @@ def test_the_more_is_to_be_kept_the_more_is_lost(way: type[LostContrast]) -> Non
     infrared, fused = cv2.blur(random((40, 48), 1), (3, 3)), cv2.blur(random((40, 48), 2), (3, 3))
     before = np.zeros(infrared.shape, np.uint8)
     for keep in (0.5, 0.95, 1.1, 1.25):
-        found = largest(way(infrared.shape), infrared, fused, keep)
-        assert np.all(found >= before)
-        before = found
+        losses = largest(way(infrared.shape), infrared, fused, keep)
+        assert np.all(losses >= before)
+        before = losses
     assert before.max() > 0
 
 

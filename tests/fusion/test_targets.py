@@ -121,10 +121,10 @@ def test_compiled_and_not_agree_to_the_bit(height: int, width: int, gated: bool,
     strength = Strength(
         edge=60.0, base=0.9, detail=0.75, own_detail=0.2, warm=10.0, ramp=20.0, flatter=0.6, brighter=1.3, brightest=250.0
     )  # fmt: skip
-    found = []
+    shares = []
     for way in (NumpySteps, CompiledSteps):
         steps, fused = way((height, width), gate, strength), picture(0, 2)
         mask = steps.mask(picture(1), evidence)
-        found.append((mask, *steps.pull(mask, picture(2), picture(3), picture(4, 2), fused), fused))
-    for one, other in zip(*found, strict=True):
+        shares.append((mask, *steps.pull(mask, picture(2), picture(3), picture(4, 2), fused), fused))
+    for one, other in zip(*shares, strict=True):
         assert np.array_equal(one, other)

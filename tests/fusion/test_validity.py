@@ -25,12 +25,12 @@ def test_a_border_is_found_on_every_side(turn: int) -> None:
     image = scene()
     image[:5] = 255
     image = np.ascontiguousarray(np.rot90(image, turn))
-    found = blank_border(image, white=True)
-    assert found is not None
+    mask = blank_border(image, white=True)
+    assert mask is not None
     # and the neighbouring cells, which contain part of it
     expected = np.zeros((60, 80), np.uint8)
     expected[:6] = 1
-    np.testing.assert_array_equal(found, np.rot90(expected, turn))
+    np.testing.assert_array_equal(mask, np.rot90(expected, turn))
     assert blank_border(255 - image, white=True) is None
 
 
@@ -39,11 +39,11 @@ def test_a_border_is_followed_into_the_frame() -> None:
     image[:, :3] = 255
     image[20:30, :15] = 255
     image[40:44, 60:64] = 255  # a hot spot elsewhere
-    found = blank_border(image, white=True)
-    assert found is not None
-    assert found[25, 14] == 1
-    assert found[42, 62] == 0
-    assert found[10, 10] == 0
+    mask = blank_border(image, white=True)
+    assert mask is not None
+    assert mask[25, 14] == 1
+    assert mask[42, 62] == 0
+    assert mask[10, 10] == 0
 
 
 def test_a_hot_body_cut_off_by_the_frame_is_no_border() -> None:
@@ -63,10 +63,10 @@ def test_bodies_beside_each_other_are_no_border() -> None:
 def test_a_black_border_is_found() -> None:
     image = scene()
     image[:5] = 0
-    found = blank_border(image, white=False)
-    assert found is not None
-    assert found[:6].all()
-    assert not found[6:].any()
+    mask = blank_border(image, white=False)
+    assert mask is not None
+    assert mask[:6].all()
+    assert not mask[6:].any()
 
 
 def test_hidden_is_a_sky_by_day_and_a_black_margin_but_not_what_is_cold() -> None:
@@ -86,9 +86,9 @@ def test_hidden_is_a_sky_by_day_and_a_black_margin_but_not_what_is_cold() -> Non
 
 
 def test_nothing_but_one_level() -> None:
-    found = blank_border(np.full((8, 8), 255, np.uint8), white=True)
-    assert found is not None
-    assert found.all()
+    mask = blank_border(np.full((8, 8), 255, np.uint8), white=True)
+    assert mask is not None
+    assert mask.all()
 
 
 def test_black_falls_with_the_level_and_with_the_share_of_a_cell() -> None:
@@ -107,9 +107,9 @@ def test_a_sky_is_black_to_one_camera_and_bright_to_the_other() -> None:
     nothing, everything = np.zeros((4, 6), np.float32), np.ones((4, 6), np.float32)
     assert sky(everything, dark) is None
     assert sky(nothing, light) is None
-    found = sky(everything, light)
-    assert found is not None
-    assert (found == 1).all()
+    mask = sky(everything, light)
+    assert mask is not None
+    assert (mask == 1).all()
     low = everything.copy()
     low[0] = 0
     assert sky(low, light) is None

@@ -35,7 +35,7 @@ class Original(NamedTuple):
 @functools.cache
 def originals() -> tuple[Original, ...]:
     """Return valid files of a few tiles, with and without missing samples: lossy, lossless and within an error, of several types."""
-    found = []
+    originals = []
     kinds: list[tuple[str, int, dict[str, float]]] = [
         ("int16", 9, {"bpppc": 2.0}),
         ("float32", 5, {"psnr": 40.0}),
@@ -58,14 +58,14 @@ def originals() -> tuple[Original, ...]:
         data = stream.getvalue()
         offsets = efz.offsets(stream)
         assert offsets
-        found.append(Original(data, spectral_edge.decode(data), [*offsets, data.rindex(b"INDX")]))
-    return tuple(found)
+        originals.append(Original(data, spectral_edge.decode(data), [*offsets, data.rindex(b"INDX")]))
+    return tuple(originals)
 
 
 @functools.cache
 def small() -> tuple[Original, ...]:
     """Return valid files of one tile of a few samples, of each kind of payload, whose decoding takes a fraction of a millisecond."""
-    found = []
+    originals = []
     kinds: list[tuple[str, dict[str, float]]] = [
         ("int16", {"bpppc": 40.0}), ("float32", {"psnr": 40.0}), ("uint8", {"max_error": 0}), ("int16", {"max_error": 3}),
         ("float64", {"max_error": 0}), ("int32", {"max_error": 0}), ("uint16", {"psnr": 190.0}),
@@ -81,8 +81,8 @@ def small() -> tuple[Original, ...]:
             stream = io.BytesIO()
             spectral_edge.encode_to(stream, cube, spectral_edge.Target(**target), nodata=77 if missing else None, about={"x": [1]})  # type: ignore[arg-type]
             data = stream.getvalue()
-            found.append(Original(data, spectral_edge.decode(data), [*(efz.offsets(stream) or ()), data.rindex(b"INDX")]))
-    return tuple(found)
+            originals.append(Original(data, spectral_edge.decode(data), [*(efz.offsets(stream) or ()), data.rindex(b"INDX")]))
+    return tuple(originals)
 
 
 def damaged(rng: random.Random) -> tuple[Original, bytes, list[int]]:
@@ -143,22 +143,22 @@ def _header(data: bytes, rng: random.Random) -> bytes:
 
 
 def _payload(data: bytes, rng: random.Random, most: int) -> bytes:
-    found = bytearray(data)
+    mutant = bytearray(data)
     for _ in range(rng.randint(1, most)):
         # the uncoded values at the beginning, which determine the sizes of all that follows
-        at = rng.randrange(min(len(found), 60) if rng.random() < 0.6 else len(found)) if found else 0
+        at = rng.randrange(min(len(mutant), 60) if rng.random() < 0.6 else len(mutant)) if mutant else 0
         how = rng.randrange(5)
         if how == 0:
-            found[at : at + 1] = bytes([rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))])
+            mutant[at : at + 1] = bytes([rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))])
         elif how == 1:
-            found[at : at + 4] = struct.pack("<I", rng.choice((0, 1, len(found), 1 << 20, 1 << 31, 0xFFFFFFFF)))
+            mutant[at : at + 4] = struct.pack("<I", rng.choice((0, 1, len(mutant), 1 << 20, 1 << 31, 0xFFFFFFFF)))
         elif how == 2:
-            found[at : at + 8] = struct.pack("<d", rng.choice((0.0, -1.0, 1e-300, 1e29, 1e300, float("inf"), float("nan"))))
+            mutant[at : at + 8] = struct.pack("<d", rng.choice((0.0, -1.0, 1e-300, 1e29, 1e300, float("inf"), float("nan"))))
         elif how == 3:
-            del found[at : at + rng.randint(1, 40)]
+            del mutant[at : at + rng.randint(1, 40)]
         else:
-            found[at:at] = rng.randbytes(rng.randint(1, 40))
-    return bytes(found)
+            mutant[at:at] = rng.randbytes(rng.randint(1, 40))
+    return bytes(mutant)
 
 
 def check_damaged(rng: random.Random) -> bool:

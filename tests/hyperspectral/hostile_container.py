@@ -91,15 +91,15 @@ def check_container(rng: random.Random) -> None:
     except InputError:
         assert not sound, data
         raise
-    found = list(reader.tiles())
+    decoded_tiles = list(reader.tiles())
     count, limits = reader.header.count, reader.header.payload_limit
     wanted: dict[int, bytes] = {}
     for number, payload in intact:
         if number < count and len(payload) <= limits(number):
             wanted.setdefault(number, payload)
-    assert len(dict(found)) == len(found), found
+    assert len(dict(decoded_tiles)) == len(decoded_tiles), decoded_tiles
     # a tile's random bytes can hold a record, but not by chance one with its checksum
-    assert dict(found) == wanted, (found, wanted)
+    assert dict(decoded_tiles) == wanted, (decoded_tiles, wanted)
     at = efz.offsets(stream)
     assert at == offsets if indexed else at is None or at == offsets, (at, offsets)
     for number, offset in enumerate(offsets if indexed else ()):

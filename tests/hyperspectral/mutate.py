@@ -87,27 +87,27 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
     """Yield `count` mutated headers with one to eight changes each; the same for the same seed."""
     rng = random.Random(seed)
     for _ in range(count):
-        found = bytearray(data)
+        mutant = bytearray(data)
         for _ in range(rng.randint(1, 8)):
-            at, how = rng.randrange(len(found) + 1), rng.randrange(7)
-            end = min(len(found), at + rng.randint(1, 60))
-            if how == 0 and at < len(found):
-                found[at] ^= 1 << rng.randrange(8)
+            at, how = rng.randrange(len(mutant) + 1), rng.randrange(7)
+            end = min(len(mutant), at + rng.randint(1, 60))
+            if how == 0 and at < len(mutant):
+                mutant[at] ^= 1 << rng.randrange(8)
             elif how == 1:
-                del found[at:end]
+                del mutant[at:end]
             elif how == 2:
-                found[at:at] = rng.choice(_SPLICES)
+                mutant[at:at] = rng.choice(_SPLICES)
             elif how == 3:
-                found[at:end] = rng.choice(_SPLICES)
+                mutant[at:end] = rng.choice(_SPLICES)
             elif how == 4:
-                found[at:at] = found[at:end] * rng.randint(1, 20)
+                mutant[at:at] = mutant[at:end] * rng.randint(1, 20)
             elif how == 5:
-                lines = found.split(b"\n")
+                lines = mutant.split(b"\n")
                 rng.shuffle(lines)
-                found = bytearray(b"\n".join(lines))
+                mutant = bytearray(b"\n".join(lines))
             else:
-                del found[at:]
-        yield bytes(found)
+                del mutant[at:]
+        yield bytes(mutant)
 
 
 def survive(headers: Iterable[bytes]) -> tuple[int, int]:
@@ -125,10 +125,10 @@ def survive(headers: Iterable[bytes]) -> tuple[int, int]:
 def check_header(header: bytes) -> None:
     """Parse a header, write what it means, and parse that: it must mean the same. Raises CubeError, with a short message of one line."""
     try:
-        found = envi_header.fields(header)
-        layout = envi_header.layout(found)
-        info = envi_header.info(found, layout)
-        envi_header.unkept(header, found)
+        mutant = envi_header.fields(header)
+        layout = envi_header.layout(mutant)
+        info = envi_header.info(mutant, layout)
+        envi_header.unkept(header, mutant)
     except CubeError as e:
         said = str(e)
         assert len(said.splitlines()) == 1, said

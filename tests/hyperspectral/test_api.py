@@ -84,10 +84,10 @@ def test_what_a_file_says_of_its_cube_is_kept(tmp_path: Path) -> None:
     info = described(CUBE.shape)
     with create_cube(tmp_path / "a.img", info) as sink:
         sink[:, :, :] = CUBE
-    found = edgefuse.read_efz(edgefuse.compress(tmp_path / "a.img"))
-    assert found.lost == ()
-    assert found.info.wavelengths == pytest.approx(info.wavelengths)
-    assert found.info.georeference == info.georeference
+    efz_cube = edgefuse.read_efz(edgefuse.compress(tmp_path / "a.img"))
+    assert efz_cube.lost == ()
+    assert efz_cube.info.wavelengths == pytest.approx(info.wavelengths)
+    assert efz_cube.info.georeference == info.georeference
     told = edgefuse.read_efz(edgefuse.compress(CUBE, wavelengths=range(400, 412)))
     assert told.info.wavelengths == tuple(range(400, 412))
 
@@ -98,9 +98,9 @@ def test_a_damaged_file_is_refused_or_read_as_far_as_it_goes(tmp_path: Path) -> 
     for given in (efz, tmp_path / "a.efz"):
         with pytest.raises(edgefuse.CubeError, match=r"is damaged: 1 of its tiles are lost; keep_intact=True gives the others"):
             edgefuse.decompress(given)
-        found = edgefuse.read_efz(given, keep_intact=True)
-        assert found.lost == ((slice(0, 24), slice(0, 20), slice(0, 12)),)
-        assert not found.data.any()
+        efz_cube = edgefuse.read_efz(given, keep_intact=True)
+        assert efz_cube.lost == ((slice(0, 24), slice(0, 20), slice(0, 12)),)
+        assert not efz_cube.data.any()
     with pytest.raises(edgefuse.CubeError, match="damaged"):
         edgefuse.decompress(efz, tmp_path / "b.npy")
     assert not (tmp_path / "b.npy").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,16 @@ def cube(tmp_path: Path) -> Path:
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
     """Pass decoded samples through `change`; a tile for which it returns None is lost."""
-    honest = Compressed.tiles
+    honest = Compressed.each
 
-    def tiles(self: Any, threads: int = 1) -> Any:
-        for window, found in honest(self, threads):
+    def each(self: Any, work: Any, *how: int, **named: int) -> Any:
+        def spoilt(window: Any, found: Any) -> Any:
             changed = change(found.copy())
-            if changed is not None:
-                yield window, changed
+            return None if changed is None else work(window, changed)
 
-    monkeypatch.setattr(Compressed, "tiles", tiles)
+        return (result for result in honest(self, spoilt, *how, **named) if result is not None)
+
+    monkeypatch.setattr(Compressed, "each", each)
 
 
 def off(by: int) -> Callable[[Any], Any]:
@@ -93,6 +95,37 @@ def test_no_data_survives(tmp_path: Path) -> None:
     with open_cube(tmp_path / "b.npy") as source:
         assert source.info.nodata == 65535
         assert np.abs(source[:].astype(int) - x).max() <= 2
+
+
+def test_the_verification_is_the_same_for_any_number_of_threads(tmp_path: Path) -> None:
+    x = scene((2000, 6, 3))  # eight tiles
+    x[300:320] = 65535
+    x[1500:1502, 2] = 9
+    with create_cube(tmp_path / "a.npy", CubeInfo(x.shape, x.dtype, nodata=65535)) as sink:
+        sink[:] = x
+    quality = Quality(bpppc=3)
+    one, several = (compress.compress_file(tmp_path / "a.npy", tmp_path / f"{n}.efz", quality, threads=n) for n in (1, 3))
+    assert (tmp_path / "1.efz").read_bytes() == (tmp_path / "3.efz").read_bytes()
+    assert one["quality"] == several["quality"]
+    assert one.get("likely_fills") == several.get("likely_fills")
+
+
+def test_a_tile_that_differs_ends_the_verification_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with create_cube(tmp_path / "a.npy", described((5000, 6, 3))) as sink:
+        sink[:] = scene((5000, 6, 3))
+    seen = []
+
+    def change(found: Any) -> Any:
+        seen.append(len(seen))
+        found[0, 0, 0] += seen[-1] >= 2
+        return found
+
+    spoil(monkeypatch, change)
+    with pytest.raises(EdgeFuseError, match="the decoded cube differs"):
+        compress.compress_file(tmp_path / "a.npy", tmp_path / "a.efz", Quality(), threads=3)
+    assert len(seen) < 12  # of twenty tiles
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgefuse-tile")]
+    assert not (tmp_path / "a.efz").exists()
 
 
 def test_progress_is_told_up_to_the_end(cube: Path, tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def bordered(dtype: str, fill: float) -> Any:
 
 def test_a_missed_psnr_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     cube = written(tmp_path / "a.npy", mixed((40, 40, 10)))
-    honest = Compressed.tiles
-    monkeypatch.setattr(Compressed, "tiles", lambda self, threads: ((w, s + 20) for w, s in honest(self, threads)))
+    honest = Compressed.each
+    monkeypatch.setattr(Compressed, "each", lambda self, work, *how, **named: honest(self, lambda w, s: work(w, s + 20), *how, **named))
     with pytest.raises(CubeError, match=r"[0-9.]+ dB reached, 55 asked.*--psnr [0-9.]+ reaches it"):
         compress.compress_file(cube, tmp_path / "a.efz", Quality(psnr=55))
     assert not (tmp_path / "a.efz").exists()

@@ -67,9 +67,9 @@ def test_vifb_s_own_figures(shared: Path, row: str) -> None:
 
 
 def test_figures_of_other_people_s_code() -> None:
-    found = every(*made())
-    assert found == pytest.approx(PINNED, rel=1e-8)
-    assert list(found) == list(fusion.METRICS)
+    result = every(*made())
+    assert result == pytest.approx(PINNED, rel=1e-8)
+    assert list(result) == list(fusion.METRICS)
 
 
 @pytest.mark.parametrize("name", PINNED)
@@ -97,52 +97,52 @@ def test_grey_beside_colour() -> None:
 
 @given(pictures)
 def test_a_picture_fused_of_itself(image: Image) -> None:
-    found = every(image, image, image)
-    assert found["ssim"] == found["ssim_a"] == pytest.approx(1)
-    assert found["vifb_ssim"] == pytest.approx(2)
-    assert found["vif"] == pytest.approx(2)
-    assert found["psnr"] == found["vifb_psnr"] == math.inf
-    assert found["rmse"] == found["vifb_rmse"] == found["vifb_qcv"] == found["vifb_ce"] == found["n_abf"] == 0
-    assert found["vifb_qcb"] == pytest.approx(1)
-    assert found["mi"] == pytest.approx(2 * found["en"])
+    result = every(image, image, image)
+    assert result["ssim"] == result["ssim_a"] == pytest.approx(1)
+    assert result["vifb_ssim"] == pytest.approx(2)
+    assert result["vif"] == pytest.approx(2)
+    assert result["psnr"] == result["vifb_psnr"] == math.inf
+    assert result["rmse"] == result["vifb_rmse"] == result["vifb_qcv"] == result["vifb_ce"] == result["n_abf"] == 0
+    assert result["vifb_qcb"] == pytest.approx(1)
+    assert result["mi"] == pytest.approx(2 * result["en"])
 
 
 @given(pictures, pictures, pictures)
 def test_bounds_and_symmetry(visible: Image, infrared: Image, fused: Image) -> None:
-    found = every(visible, infrared, fused)
-    assert all(math.isfinite(value) or name.endswith("psnr") for name, value in found.items())
-    assert 0 <= found["en"] <= 8
-    assert 0 <= found["mi"] <= 16
-    assert -1 <= found["ssim"] <= 1
+    result = every(visible, infrared, fused)
+    assert all(math.isfinite(value) or name.endswith("psnr") for name, value in result.items())
+    assert 0 <= result["en"] <= 8
+    assert 0 <= result["mi"] <= 16
+    assert -1 <= result["ssim"] <= 1
     for name in ("q_abf", "n_abf", "vifb_qabf", "vifb_qcb"):
-        assert 0 <= found[name] <= 1
-    assert found["sd"] <= 127.5
-    assert every(infrared, visible, fused) == pytest.approx(found)
+        assert 0 <= result[name] <= 1
+    assert result["sd"] <= 127.5
+    assert every(infrared, visible, fused) == pytest.approx(result)
 
 
 @given(pictures, pictures, pictures)
 def test_a_mirror_changes_nothing(visible: Image, infrared: Image, fused: Image) -> None:
-    found, mirrored = (fusion.textbook(*(image[:, ::turn] for image in (visible, infrared, fused))) for turn in (1, -1))
+    result, mirrored = (fusion.textbook(*(image[:, ::turn] for image in (visible, infrared, fused))) for turn in (1, -1))
     for name in ("psnr", "rmse", "ssim", "q_abf", "en", "mi", "sd", "sf"):
-        assert mirrored[name] == pytest.approx(found[name])
+        assert mirrored[name] == pytest.approx(result[name])
 
 
 @pytest.mark.parametrize("levels", [(0, 0, 0), (255, 255, 255), (40, 200, 120), (0, 9, 0)])
 @pytest.mark.parametrize("shape", [SIZE, (*SIZE, 3)])
 def test_constant_pictures_have_defined_figures(levels: tuple[int, int, int], shape: tuple[int, ...]) -> None:
-    found = every(*(np.full(shape, level, np.uint8) for level in levels))
-    assert all(math.isfinite(value) for name, value in found.items() if not name.endswith("psnr"))
-    assert found["en"] == found["mi"] == found["sd"] == found["sf"] == found["ag"] == found["q_abf"] == found["vifb_qcv"] == 0
-    assert found["vifb_qcb"] == 1
-    assert found["vif"] == 2
+    result = every(*(np.full(shape, level, np.uint8) for level in levels))
+    assert all(math.isfinite(value) for name, value in result.items() if not name.endswith("psnr"))
+    assert result["en"] == result["mi"] == result["sd"] == result["sf"] == result["ag"] == result["q_abf"] == result["vifb_qcv"] == 0
+    assert result["vifb_qcb"] == 1
+    assert result["vif"] == 2
 
 
 def test_a_constant_fused_picture_keeps_nothing() -> None:
     visible, infrared, _ = made()
-    found = every(visible, infrared, np.full_like(visible, 90))
-    assert found["q_abf"] < 1e-3
-    assert found["vif"] == 0
-    assert found["mi"] == pytest.approx(0, abs=1e-9)
+    result = every(visible, infrared, np.full_like(visible, 90))
+    assert result["q_abf"] < 1e-3
+    assert result["vif"] == 0
+    assert result["mi"] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", PINNED)

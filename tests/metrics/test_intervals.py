@@ -29,46 +29,46 @@ def found_in(table: Table, *args: int, **seed: int) -> dict[str, fusion.Interval
 
 def plain(table: Table, samples: int, seed: int) -> dict[str, list[float]]:
     """Reference implementation: mean ranks of each sample by the functions that rank the whole table."""
-    rng, found = np.random.default_rng(seed), {name: [] for name in table}
+    rng, bounds = np.random.default_rng(seed), {name: [] for name in table}
     pairs = len(next(iter(table.values())))
     for _ in range(samples):
         drawn = rng.integers(0, pairs, pairs)
         means = {m: {name: float(np.mean([rows[k][name] for k in drawn])) for name in NAMES} for m, rows in table.items()}
         for name, rank in fusion.mean_rank(means).items():
-            found[name].append(rank)
-    return found
+            bounds[name].append(rank)
+    return bounds
 
 
 def test_as_draws_done_one_by_one() -> None:
     table = made()
-    expected, found = plain(table, 60, SEED), found_in(table, 60)
+    expected, bounds = plain(table, 60, SEED), found_in(table, 60)
     lowest = np.min(list(expected.values()), axis=0)
     for name, ranks in expected.items():
-        interval = found[name]
+        interval = bounds[name]
         assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(ranks, [0.025, 0.975])))
         assert interval.first == pytest.approx(np.mean([a == pytest.approx(b) for a, b in zip(ranks, lowest, strict=True)]))
-    assert sum(i.first for i in found.values()) >= 1
+    assert sum(i.first for i in bounds.values()) >= 1
 
 
 def test_pinned() -> None:
     # "b" wins each sample that contains the third pair at least once, a share of 1 - (2 / 3) ** 3
     table = {"a": [{"en": v} for v in (2.0, 2.0, 0.0)], "b": [{"en": v} for v in (1.0, 1.0, 3.0)]}
-    found = found_in(table, 4000)
-    assert found["b"].first == pytest.approx(19 / 27, abs=0.03)
-    assert (found["a"].low, found["a"].high) == (1, 2)
+    bounds = found_in(table, 4000)
+    assert bounds["b"].first == pytest.approx(19 / 27, abs=0.03)
+    assert (bounds["a"].low, bounds["a"].high) == (1, 2)
 
 
 def test_a_method_that_always_wins_is_certain() -> None:
     table = {"good": [{"en": 5.0 + k, "rmse": 1.0} for k in range(6)], "bad": [{"en": 1.0 + k / 9, "rmse": 2.0} for k in range(6)]}
-    found = found_in(table)
-    assert found == {"good": fusion.Interval(1, 1, 1), "bad": fusion.Interval(2, 2, 0)}
+    bounds = found_in(table)
+    assert bounds == {"good": fusion.Interval(1, 1, 1), "bad": fusion.Interval(2, 2, 0)}
 
 
 def test_equal_methods_share_their_places_in_every_sample() -> None:
     table = made(3)
     table["twin"] = table["m1"]
-    found = found_in(table)
-    assert found["twin"] == found["m1"]
+    bounds = found_in(table)
+    assert bounds["twin"] == bounds["m1"]
 
 
 def test_the_seed_decides() -> None:
@@ -92,10 +92,10 @@ def test_unmeasured_is_last_and_infinite_is_best() -> None:
         "both": [{"psnr": math.inf}, {"psnr": math.nan}],
         "plain": [{"psnr": 8.0}, {"psnr": 8.0}],
     }
-    found = found_in(table, 200)
-    assert found["equal"].first == 1
-    assert (found["plain"].low, found["plain"].high) == (2, 3)
-    assert found["none"].low >= 3
+    bounds = found_in(table, 200)
+    assert bounds["equal"].first == 1
+    assert (bounds["plain"].low, bounds["plain"].high) == (2, 3)
+    assert bounds["none"].low >= 3
 
 
 @given(st.integers(2, 6), st.integers(2, 7), st.integers(0, 99))

@@ -36,14 +36,14 @@ def plain_gaussian(picture: Real, sigma: float, radius: int) -> Real:
 
 def plain_steepness(picture: Image, sigma: int) -> Real:
     smooth = np.pad(plain_gaussian(picture.astype(np.float64), sigma, 4 * sigma), 1, mode="reflect")
-    found = np.zeros(picture.shape)
+    lengths = np.zeros(picture.shape)
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):
             a = smooth[y : y + 3, x : x + 3]
             right = a[0, 2] + 2 * a[1, 2] + a[2, 2] - a[0, 0] - 2 * a[1, 0] - a[2, 0]
             down = a[2, 0] + 2 * a[2, 1] + a[2, 2] - a[0, 0] - 2 * a[0, 1] - a[0, 2]
-            found[y, x] = math.hypot(right, down) / 8
-    return found
+            lengths[y, x] = math.hypot(right, down) / 8
+    return lengths
 
 
 def plain_cold(infrared: Image) -> np.ndarray:
@@ -162,13 +162,13 @@ def test_bad_pictures() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "folder"), [("msrs", "msrs_test"), ("targets", "targets")])
 def test_as_the_referee(shared: Path, tmp_path: Path, name: str, folder: str) -> None:
-    root, found = shared / "data" / "fusion" / folder, {}
+    root, by_figure = shared / "data" / "fusion" / folder, {}
     for path in sorted((root / "visible").glob("*.png")):
         # read as the referee does: libpng's grey is up to a level below the luma of the same file read in colour
         visible, infrared = (cv2.imread(str(root / part / path.name), 0) for part in ("visible", "infrared"))
         fused = np.roll(REFERENCES["laplacian"](visible, infrared), 3, axis=1)
         cv2.imwrite(str(tmp_path / path.name), fused)
-        natural, values = Natural(visible, infrared), found.setdefault
+        natural, values = Natural(visible, infrared), by_figure.setdefault
         values("halo", []).append(natural.halo(fused))
         assert natural.by_day == path.stem.endswith("D") or name == "targets"
         if name == "targets":
@@ -180,13 +180,13 @@ def test_as_the_referee(shared: Path, tmp_path: Path, name: str, folder: str) ->
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("this "))
     said = [float(number) for number in re.findall(r"[0-9]+\.[0-9]+", line)]
-    ours = list(np.mean(found["halo"], axis=0))
+    ours = list(np.mean(by_figure["halo"], axis=0))
     if name == "targets":
-        kept = summary(found["seen"])
+        kept = summary(by_figure["seen"])
         assert kept is not None
         ours += [kept.mean, kept.worst_tenth]
     else:
-        blackened, day = np.mean(found["day"], axis=0)
+        blackened, day = np.mean(by_figure["day"], axis=0)
         ours += [100 * blackened, day]
     steps = [0.1 if name == "msrs" and k == 3 else 0.001 for k in range(5)]
     assert all(abs(a - b) <= 0.51 * step for a, b, step in zip(ours, said, steps, strict=True)), (ours, said)

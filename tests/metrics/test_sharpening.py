@@ -20,12 +20,12 @@ def test_figures_by_the_papers_formulas() -> None:
     y = x + rng.normal(0, 0.05, x.shape)
     mse = np.square(y - x).mean((0, 1))
     cosine = (x * y).sum(2) / np.linalg.norm(x, axis=2) / np.linalg.norm(y, axis=2)
-    found = score(x, y)
-    assert found.psnr_db == pytest.approx(np.mean(-10 * np.log10(mse)))
-    assert found.psnr_whole_db == pytest.approx(-10 * np.log10(mse.mean()))
-    assert found.sam_degrees == pytest.approx(np.degrees(np.arccos(cosine)).mean())
-    assert found.ergas == pytest.approx(25 * np.sqrt(np.mean(mse / np.square(x.mean((0, 1))))))
-    assert found.rmse == pytest.approx(np.sqrt(mse.mean()))
+    figures = score(x, y)
+    assert figures.psnr_db == pytest.approx(np.mean(-10 * np.log10(mse)))
+    assert figures.psnr_whole_db == pytest.approx(-10 * np.log10(mse.mean()))
+    assert figures.sam_degrees == pytest.approx(np.degrees(np.arccos(cosine)).mean())
+    assert figures.ergas == pytest.approx(25 * np.sqrt(np.mean(mse / np.square(x.mean((0, 1))))))
+    assert figures.rmse == pytest.approx(np.sqrt(mse.mean()))
 
 
 def test_pieces_make_the_whole() -> None:
@@ -44,23 +44,23 @@ def test_zero_spectra_have_no_angle_and_constant_bands_an_error() -> None:
     x[0] = 0
     y = x.copy()
     y[1:] = 1, 1, 0
-    found = score(x, y)
-    assert found.sam_degrees == pytest.approx(np.degrees(np.arccos(2 / math.sqrt(6))))
+    figures = score(x, y)
+    assert figures.sam_degrees == pytest.approx(np.degrees(np.arccos(2 / math.sqrt(6))))
     assert math.isnan(score(np.zeros((4, 3)), np.ones((4, 3))).sam_degrees)
     assert math.isnan(score(np.zeros((4, 3)), np.ones((4, 3))).ergas)
 
 
 def test_equal_cubes() -> None:
-    found = score(np.full((3, 3), 0.5), np.full((3, 3), 0.5))
-    assert (found.psnr_db, found.psnr_whole_db, found.sam_degrees, found.rmse) == (120.0, math.inf, 0.0, 0.0)
-    assert found.as_json()["psnr_whole_db"] == "inf"
+    figures = score(np.full((3, 3), 0.5), np.full((3, 3), 0.5))
+    assert (figures.psnr_db, figures.psnr_whole_db, figures.sam_degrees, figures.rmse) == (120.0, math.inf, 0.0, 0.0)
+    assert figures.as_json()["psnr_whole_db"] == "inf"
 
 
 def test_missing_pixels_are_left_out() -> None:
     x, y = np.full((5, 2), 0.5), np.full((5, 2), 0.6)
     x[0, 0], x[1, 1], y[2, 0] = np.nan, -9, np.nan
-    found = score(x, y, nodata=-9)
-    assert (found.pixels, found.rmse) == (2, pytest.approx(0.1))
+    figures = score(x, y, nodata=-9)
+    assert (figures.pixels, figures.rmse) == (2, pytest.approx(0.1))
     assert score(x[:1], y[:1]).as_json()["psnr_db"] is None
 
 

@@ -19,16 +19,16 @@ def test_golden_values() -> None:
     decoded = CUBE.copy()
     decoded[0, 1, 1] += 3
     decoded[1, 2, 2] -= 4
-    found = compare(CUBE, decoded, peak=10000)
-    assert found.rmse == pytest.approx(math.sqrt(25 / 24))
-    assert found.psnr_db == pytest.approx(10 * math.log10(1e8 * 24 / 25))
-    assert found.max_error == 4
-    assert (found.worst_band, found.samples) == (2, 24)
-    assert found.worst_band_psnr_db == pytest.approx(10 * math.log10(1e8 * 6 / 16))
+    figures = compare(CUBE, decoded, peak=10000)
+    assert figures.rmse == pytest.approx(math.sqrt(25 / 24))
+    assert figures.psnr_db == pytest.approx(10 * math.log10(1e8 * 24 / 25))
+    assert figures.max_error == 4
+    assert (figures.worst_band, figures.samples) == (2, 24)
+    assert figures.worst_band_psnr_db == pytest.approx(10 * math.log10(1e8 * 6 / 16))
     x, y = CUBE.reshape(-1, 4).astype(float), decoded.reshape(-1, 4).astype(float)
     angles = [math.acos(min(1, a @ b / math.sqrt((a @ a) * (b @ b)))) for a, b in zip(x, y, strict=True)]
     # acos is accurate only to 1e-8 radians near 0
-    assert found.sam_degrees == pytest.approx(math.degrees(sum(angles)) / 6, abs=1e-6)
+    assert figures.sam_degrees == pytest.approx(math.degrees(sum(angles)) / 6, abs=1e-6)
 
 
 def test_angles_that_are_known() -> None:
@@ -41,16 +41,16 @@ def test_angles_that_are_known() -> None:
 
 
 def test_equal_cubes_are_at_infinity() -> None:
-    found = compare(CUBE, CUBE, 10000)
-    assert (found.psnr_db, found.max_error, found.sam_degrees) == (math.inf, 0, 0)
-    assert json.loads(json.dumps(found.as_json(), allow_nan=False))["psnr_db"] == "inf"
+    figures = compare(CUBE, CUBE, 10000)
+    assert (figures.psnr_db, figures.max_error, figures.sam_degrees) == (math.inf, 0, 0)
+    assert json.loads(json.dumps(figures.as_json(), allow_nan=False))["psnr_db"] == "inf"
 
 
 def test_what_holds_nothing_is_left_out() -> None:
     decoded = CUBE.astype(np.int64)
     decoded[0, 0, 0] = 9999
-    found = compare(CUBE, decoded, 10000, nodata=0)
-    assert (found.psnr_db, found.samples) == (math.inf, 23)
+    figures = compare(CUBE, decoded, 10000, nodata=0)
+    assert (figures.psnr_db, figures.samples) == (math.inf, 23)
     holes = CUBE.astype(np.float32)
     holes[0, 0, 0] = np.nan
     assert compare(holes, decoded, 10000).samples == 23
@@ -74,10 +74,10 @@ def test_pieces_give_what_the_whole_gives(seed: int, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 300]
     for a, b in pairwise(edges):
         score.add(x[a:b], y[a:b])
-    whole, found = compare(x, y, 10000), score.result()
-    assert found.psnr_db == pytest.approx(whole.psnr_db)
-    assert found.sam_degrees == pytest.approx(whole.sam_degrees)
-    assert (found.max_error, found.worst_band, found.samples) == (whole.max_error, whole.worst_band, whole.samples)
+    whole, figures = compare(x, y, 10000), score.result()
+    assert figures.psnr_db == pytest.approx(whole.psnr_db)
+    assert figures.sam_degrees == pytest.approx(whole.sam_degrees)
+    assert (figures.max_error, figures.worst_band, figures.samples) == (whole.max_error, whole.worst_band, whole.samples)
 
 
 def test_other_shapes_are_refused() -> None:

@@ -34,14 +34,14 @@ def test_ssim_is_scikit_images() -> None:
 def test_uqi_by_its_definition() -> None:
     """By the definition, 4 cov x y / ((var + var) (x^2 + y^2)) in every 8 x 8 window (Wang and Bovik 2002, eq. 1)."""
     x, y = cubes()
-    found = []
+    indices = []
     for k in range(3):
         for i in range(13):
             for j in range(10):
                 a, b = x[i : i + 8, j : j + 8, k], y[i : i + 8, j : j + 8, k]
                 c = np.cov(a.ravel(), b.ravel())
-                found.append(4 * c[0, 1] * a.mean() * b.mean() / ((c[0, 0] + c[1, 1]) * (a.mean() ** 2 + b.mean() ** 2)))
-    assert score(x, y).uqi == pytest.approx(np.mean(found), abs=1e-12)
+                indices.append(4 * c[0, 1] * a.mean() * b.mean() / ((c[0, 0] + c[1, 1]) * (a.mean() ** 2 + b.mean() ** 2)))
+    assert score(x, y).uqi == pytest.approx(np.mean(indices), abs=1e-12)
 
 
 def test_a_gain_and_a_lost_texture_are_known() -> None:
@@ -88,8 +88,8 @@ def test_no_window_no_figure() -> None:
 @given(cuts=st.lists(st.integers(1, 19), unique=True, max_size=8))
 def test_pieces_give_what_the_whole_gives(cuts: list[int]) -> None:
     whole = score(*cubes())
-    found = score(*cubes(), cuts=tuple(cuts))
-    assert (found.ssim, found.uqi) == (pytest.approx(whole.ssim), pytest.approx(whole.uqi))
+    scored = score(*cubes(), cuts=tuple(cuts))
+    assert (scored.ssim, scored.uqi) == (pytest.approx(whole.ssim), pytest.approx(whole.uqi))
 
 
 def test_other_shapes_are_refused() -> None:

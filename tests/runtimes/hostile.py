@@ -103,11 +103,11 @@ def check_file(runtime: str, rng: random.Random, folder: Path) -> None:
             changed[at : at + 1] = rng.choice((b"", b"\xfb\xff\xff\xff\x0f", b"\xff" * 9 + b"\x01", b"\x01\x01"))
     path = folder / file.path.name
     path.write_bytes(changed)
-    found = registry.get("edgefuse.runtimes", runtime)(
+    loaded = registry.get("edgefuse.runtimes", runtime)(
         card, dataclasses.replace(file, path=path, sha256=hashlib.sha256(changed).hexdigest()), 1
     )  # fmt: skip
     try:
         planes = np.ones((1, 1, 24, 32) if file.layout == "NCHW" else (1, 24, 32, 1), np.float32)
-        found.run({tensor.name: planes for tensor in card.inputs})
+        loaded.run({tensor.name: planes for tensor in card.inputs})
     finally:
-        found.close()
+        loaded.close()

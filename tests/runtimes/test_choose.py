@@ -44,7 +44,7 @@ def test_auto_runs_a_small_network_by_itself_where_it_is_compiled(monkeypatch: p
     assert choose(card, precision="int8").name in ("litert", "onnx")
     for library, name in ((object(), "numpy"), (None, "onnx")):
         with monkeypatch.context() as patch:
-            patch.setattr(compiled, "library", lambda found=library: found)
+            patch.setattr(compiled, "library", lambda runtimes_here=library: runtimes_here)
             patch.setattr(convolution, "best", lambda: convolution.Convolution)
             assert (choose(card).name, choose(card).precision) == (name, "fp32")
             assert choose(find("mobilefuse"), precision="fp32").name == "onnx"
@@ -80,9 +80,9 @@ def test_unknown_names() -> None:
 
 
 def test_present_tells_versions_and_what_is_missing(bare: None) -> None:
-    found = present()
-    assert found["numpy"][0].isdigit()
-    assert found["onnx"].startswith("missing: this runtime needs it")
+    runtimes_here = present()
+    assert runtimes_here["numpy"][0].isdigit()
+    assert runtimes_here["onnx"].startswith("missing: this runtime needs it")
 
 
 def test_default_threads_are_the_cores_four_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

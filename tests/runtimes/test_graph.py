@@ -91,18 +91,18 @@ def test_shipped_models_are_read_and_their_sizes_known(runtime: str) -> None:
     files = [(card, file) for card in zoo.cards() for file in card.files if file.runtime == runtime]
     assert len(files) >= 8
     for _, file in files:
-        found = READ[runtime](file.verified())
-        assert len(found.steps) > 3, file.path
+        parsed = READ[runtime](file.verified())
+        assert len(parsed.steps) > 3, file.path
 
 
 def test_a_sound_graph_makes_what_its_convolution_says() -> None:
-    found = onnx_graph.read(SOUND)
-    assert found.steps[0].sizes([(1, 2, 32, 41), (4, 2, 3, 3)]) == (1, 4, 16, 21)
-    found.check({"x": (1, 2, 32, 41)}, 1 << 30)
+    parsed = onnx_graph.read(SOUND)
+    assert parsed.steps[0].sizes([(1, 2, 32, 41), (4, 2, 3, 3)]) == (1, 4, 16, 21)
+    parsed.check({"x": (1, 2, 32, 41)}, 1 << 30)
     with pytest.raises(ValueError, match="a convolution of 2 channels on a tensor of"):
-        found.check({"x": (1, 3, 32, 41)}, 1 << 30)
+        parsed.check({"x": (1, 3, 32, 41)}, 1 << 30)
     with pytest.raises(ValueError, match="takes and makes"):
-        found.check({"x": (1, 2, 3200, 4100)}, 1 << 24)
+        parsed.check({"x": (1, 2, 3200, 4100)}, 1 << 24)
 
 
 def whole(name: str, *values: int) -> bytes:
@@ -127,8 +127,8 @@ SHAPES = {
 def test_sizes_of_operations_that_detectors_end_with(op: str) -> None:
     step, constant, given, made = SHAPES[op]
     more = [whole("m", 2, LAST), whole("a", 1, 3), whole("s", 1, 2)] if op == "Slice" else []
-    found = onnx_graph.read(model(step, *([constant] if constant else []), *more))
-    assert found.steps[0].sizes(given) == made
+    parsed = onnx_graph.read(model(step, *([constant] if constant else []), *more))
+    assert parsed.steps[0].sizes(given) == made
 
 
 @pytest.mark.parametrize(

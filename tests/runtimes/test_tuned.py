@@ -54,18 +54,18 @@ def test_a_closed_forms_threads_are_remembered(state_folder: Path) -> None:
 def test_an_upgraded_library_makes_it_stale(state_folder: Path) -> None:
     choice = made()
     keep(state_folder, replace(choice, holds_for={**choice.holds_for, "numpy": "1.0"}))
-    found = choose(find("mobilefuse-edge"))
-    assert found.why.startswith("the fastest installed")
-    assert "numpy 1.0 is now" in found.warning
-    assert "run edgefuse bench --tune again" in found.warning
+    chosen = choose(find("mobilefuse-edge"))
+    assert chosen.why.startswith("the fastest installed")
+    assert "numpy 1.0 is now" in chosen.warning
+    assert "run edgefuse bench --tune again" in chosen.warning
 
 
 @pytest.mark.parametrize(("runtime", "precision"), [("gone", "fp32"), ("numpy", "int8")])
 def test_a_choice_that_no_longer_loads_falls_back_with_a_warning(state_folder: Path, runtime: str, precision: str) -> None:
     keep(state_folder, made(runtime=runtime, precision=precision))
-    found = choose(find("mobilefuse-edge"))
-    assert found.why.startswith("the fastest installed")
-    assert found.warning.startswith("what bench --tune chose on 2026-11-21 can't be used (")
+    chosen = choose(find("mobilefuse-edge"))
+    assert chosen.why.startswith("the fastest installed")
+    assert chosen.warning.startswith("what bench --tune chose on 2026-11-21 can't be used (")
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_a_choice_that_no_longer_loads_falls_back_with_a_warning(state_folder: P
 def test_a_damaged_file_is_no_reason_to_fail(state_folder: Path, text: str) -> None:
     state_folder.mkdir(parents=True)
     (state_folder / "tuned.json").write_text(text)
-    found = choose(find("mobilefuse-edge"))
-    assert "is not what bench --tune wrote" in found.warning
+    chosen = choose(find("mobilefuse-edge"))
+    assert "is not what bench --tune wrote" in chosen.warning
     keep(state_folder, made())
     assert choose(find("mobilefuse-edge")).name == "numpy"
 

@@ -23,13 +23,13 @@ def grid(rows: int, columns: int, features: int, seed: int, ratio: int = 4) -> G
 
 def seen(rows: int, columns: int, psf: Psf) -> tuple[Float32Array, Float32Array]:
     """Return weights for all pixels of an image."""
-    found = []
+    computed = []
     for count in (rows, columns):
         first, weights = psf.rows(0, count // psf.ratio, count)
         whole = np.zeros((len(weights), count), np.float32)
         whole[:, first : first + weights.shape[1]] = weights
-        found.append(whole)
-    return found[0], found[1]
+        computed.append(whole)
+    return computed[0], computed[1]
 
 
 def by_the_formula(points: Grid, cells: Grid, weights: tuple[Float32Array, Float32Array], near: float) -> Float32Array:
@@ -37,8 +37,8 @@ def by_the_formula(points: Grid, cells: Grid, weights: tuple[Float32Array, Float
     down, across = (np.exp(-np.abs(a[:, None] - b) / near) for a, b in ((points.y, cells.y), (points.x, cells.x)))
     every = down[:, None, :, None] * across[None, :, None, :] / (1 + apart)
     every *= points.scale[:, :, None, None] * cells.scale
-    found = np.einsum("prst,ms,nt->pmnr", every, *weights, optimize=True)
-    return found.reshape(len(points.y), -1, len(points.x))
+    computed = np.einsum("prst,ms,nt->pmnr", every, *weights, optimize=True)
+    return computed.reshape(len(points.y), -1, len(points.x))
 
 
 @given(
@@ -48,9 +48,9 @@ def test_it_is_the_formula(rows: int, columns: int, down: int, across: int, feat
     points, cells = grid(rows, columns, features, seed), grid(4 * down, 4 * across, features, seed + 1)
     weights = seen(4 * down, 4 * across, Psf(4))
     weights[0][:, 2] = 0  # a row of cells without weight
-    found, right = covariances(points, cells, weights, near), by_the_formula(points, cells, weights, near)
-    assert found.shape == right.shape
-    np.testing.assert_allclose(found, right, atol=3e-5)
+    computed, right = covariances(points, cells, weights, near), by_the_formula(points, cells, weights, near)
+    assert computed.shape == right.shape
+    np.testing.assert_allclose(computed, right, atol=3e-5)
 
 
 @pytest.mark.parametrize("features", [1, 4, 6, 8, 16, 21])
@@ -68,8 +68,8 @@ def test_places_that_are_one_are_wholly_alike(monkeypatch: pytest.MonkeyPatch) -
     """The kernel's cusp is smoothed, and rounding never gives the root of a negative number, even with the largest features."""
     place = Grid(np.full((4, 4, 8), 10, np.float32), np.ones((4, 4), np.float32), *(np.zeros(4, np.float32),) * 2)
     weights = (np.full((1, 4), 0.25, np.float32),) * 2
-    for found in (covariance.covariances(place, place, weights, 1.0), _plain(place, weights, monkeypatch)):
-        np.testing.assert_allclose(found, 1 / (1 + np.sqrt(2e-3)), atol=0.02)
+    for computed in (covariance.covariances(place, place, weights, 1.0), _plain(place, weights, monkeypatch)):
+        np.testing.assert_allclose(computed, 1 / (1 + np.sqrt(2e-3)), atol=0.02)
 
 
 def _plain(place: Grid, weights: tuple[Float32Array, Float32Array], monkeypatch: pytest.MonkeyPatch) -> Float32Array:

@@ -64,10 +64,10 @@ def test_far_above_cubic_on_a_real_scene_never_trained_on(image_bands: int) -> N
 
 @pytest.mark.parametrize("runtime", ["onnx", "litert"])
 def test_every_runtime_draws_the_golden_pair(runtime: str) -> None:
-    (found,) = verify(zoo.find(csakd.NAME), runtime)
-    if found.status == "missing":
-        pytest.skip(found.note)
-    assert found.status == "ok", found
+    (verified,) = verify(zoo.find(csakd.NAME), runtime)
+    if verified.status == "missing":
+        pytest.skip(verified.note)
+    assert verified.status == "ok", verified
 
 
 def test_runtimes_agree(monkeypatch: pytest.MonkeyPatch) -> None:

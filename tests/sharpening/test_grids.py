@@ -33,21 +33,21 @@ IMAGE = 10.0, 0.0, 500000.0, 0.0, -10.0, 5000000.0
 
 def test_the_same_corners_need_nothing() -> None:
     cube, picture = info((24, 20, 9), (40, 0, 500000, 0, -40, 5000000)), info((96, 80, 4), IMAGE)
-    found = common(cube, picture, ("cube", "image"))
-    assert found is not None
-    assert found.whole(cube, picture)
+    area = common(cube, picture, ("cube", "image"))
+    assert area is not None
+    assert area.whole(cube, picture)
 
 
 def test_grids_that_overlap_in_part_are_cropped_and_the_rest_of_a_pixel_is_an_offset() -> None:
     cube, picture = info((24, 20, 9), (30, 0, 499895, 0, -30, 5000035)), info((60, 50, 4), IMAGE)
-    found = common(cube, picture, ("cube", "image"))
-    assert found is not None
+    area = common(cube, picture, ("cube", "image"))
+    assert area is not None
     # the cube begins 3.5 rows above and 10.5 columns left of the image
-    assert (found.rows, found.columns) == ((2, 21), (4, 20))
-    assert found.window == ((2, 59), (2, 50))
-    assert found.ratio == 3
-    assert (found.dy, found.dx) == (0.5, -0.5)
-    assert found.georeference.transform == (10, 0, 500020, 0, -10, 4999980)
+    assert (area.rows, area.columns) == ((2, 21), (4, 20))
+    assert area.window == ((2, 59), (2, 50))
+    assert area.ratio == 3
+    assert (area.dy, area.dx) == (0.5, -0.5)
+    assert area.georeference.transform == (10, 0, 500020, 0, -10, 4999980)
 
 
 @pytest.mark.parametrize(("pixel", "ratio"), [(12.0, 3), (10.0, 3), (7.5, 4), (29.0, 1)])
@@ -55,14 +55,14 @@ def test_rotated_and_broken_ratios_are_resampled(pixel: float, ratio: int) -> No
     angle = np.radians(5)
     c, s = 30 * np.cos(angle), 30 * np.sin(angle)
     cube = info((20, 20, 9), (c, s, 500300, s, -c, 4999900))
-    found = common(cube, info((200, 200, 4), (pixel, 0, 500000, 0, -pixel, 5000200)), ("cube", "image"))
-    assert found is not None
-    assert found.window is None
-    assert found.ratio == ratio
-    places = found.mapping(np.array([0.0]), np.array([0.0]))[0, 0]
-    x, y = cube.georeference.transform[2] + c * found.columns[0] + s * found.rows[0], 4999900 + s * found.columns[0] - c * found.rows[0]  # type: ignore[union-attr]
+    area = common(cube, info((200, 200, 4), (pixel, 0, 500000, 0, -pixel, 5000200)), ("cube", "image"))
+    assert area is not None
+    assert area.window is None
+    assert area.ratio == ratio
+    places = area.mapping(np.array([0.0]), np.array([0.0]))[0, 0]
+    x, y = cube.georeference.transform[2] + c * area.columns[0] + s * area.rows[0], 4999900 + s * area.columns[0] - c * area.rows[0]  # type: ignore[union-attr]
     np.testing.assert_allclose(places, ((x - 500000) / pixel, (5000200 - y) / pixel), atol=1e-6)
-    np.testing.assert_allclose(found.georeference.transform[2::3], (x, y))
+    np.testing.assert_allclose(area.georeference.transform[2::3], (x, y))
 
 
 def test_grids_apart_are_refused_with_their_distance() -> None:

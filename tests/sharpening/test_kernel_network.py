@@ -16,9 +16,9 @@ from edgefuse.util.arrays import Float32Array
 
 
 def test_its_golden_pair_on_every_runtime_that_is_here() -> None:
-    found = verify(zoo.find(MODEL))
-    assert {r.runtime for r in found} == {"onnx", "numpy"}
-    assert {r.status for r in found} <= {"ok", "missing"}, [r.note for r in found]
+    verified = verify(zoo.find(MODEL))
+    assert {r.runtime for r in verified} == {"onnx", "numpy"}
+    assert {r.status for r in verified} <= {"ok", "missing"}, [r.note for r in verified]
 
 
 def test_it_is_small_and_the_card_says_what_is_needed() -> None:

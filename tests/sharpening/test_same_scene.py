@@ -92,26 +92,33 @@ def test_within_what_is_looked_for_a_shift_is_no_matter(pixels: tuple[int, int])
     checked(low(cube, Psf(4, 1, *pixels)), image(cube))
 
 
+def shifted(shift: tuple[int, int], db: float | None = None) -> tuple[Float32Array, Float32Array]:
+    whole = scene(136, 136)
+    at = [slice(20 + n, 116 + n) for n in shift]
+    lr, hr = low(whole[20:116, 20:116], Psf(4)), image(whole[at[0], at[1]])
+    return (lr, hr) if db is None else (noisy(lr, db, 0), noisy(hr, db, 1))
+
+
 # without registration, shifts below 6 pixels are accepted
 @pytest.mark.parametrize(
-    ("shift", "register"),
-    [*(((n, m), True) for n, m in [(3, 0), (4, -4)]), *(((n, m), r) for n, m in [(6, 6), (0, 9), (-12, 8)] for r in (True, False))],
+    ("shift", "register"), [((6, 6), False), ((0, 9), False), ((-12, 8), False), *(((-14, 8), r) for r in (True, False)), ((16, -20), True)]
 )
 @pytest.mark.parametrize("db", [None, 25])
 def test_further_off_is_told_as_that(shift: tuple[int, int], register: bool, db: float | None) -> None:
-    whole = scene(128, 128)
-    at = [slice(16 + n, 112 + n) for n in shift]
-    lr, hr = low(whole[16:112, 16:112], Psf(4)), image(whole[at[0], at[1]])
-    if db is not None:
-        lr, hr = noisy(lr, db, 0), noisy(hr, db, 1)
     with pytest.raises(CubeError, match=OFF):
-        register_and_fit(lr, hr, Options(register=register))
+        register_and_fit(*shifted(shift, db), Options(register=register))
+
+
+@pytest.mark.parametrize("shift", [(3, 0), (4, -4), (6, 6), (0, 9), (-12, 8)])
+@pytest.mark.parametrize("db", [None, 25])
+def test_up_to_three_pixels_of_the_cube_off_is_found(shift: tuple[int, int], db: float | None) -> None:
+    pair = register_and_fit(*shifted(shift, db), Options())[0]
+    assert pair.shift == pytest.approx([-n for n in shift], abs=0.05)
 
 
 def test_how_far_is_told() -> None:
-    whole = scene(128, 128)
-    with pytest.raises(CubeError, match=r"about -12 rows and \+8 columns off"):
-        checked(low(whole[16:112, 16:112], Psf(4)), image(whole[28:124, 8:104]))
+    with pytest.raises(CubeError, match=r"about -16 rows and \+8 columns off"):
+        checked(*shifted((16, -8)))
 
 
 @pytest.mark.parametrize("side", [8, 12, 24, 64])

@@ -119,8 +119,8 @@ def test_each_layout_is_found_and_said(tmp_path: Path, name: str) -> None:
     assert source.info.layout.startswith(said)
     assert source.info.pairs == len(names)
     assert ("not registered" in source.info.warning) == (name in ("FLIR ADAS 1", "FLIR ADAS 1, the video"))
-    found, lost = read(source)
-    assert (sorted(found), lost) == (sorted(names), [])
+    pairs_read, lost = read(source)
+    assert (sorted(pairs_read), lost) == (sorted(names), [])
 
 
 def test_infrared_in_three_equal_channels_is_read(tmp_path: Path) -> None:

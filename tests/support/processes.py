@@ -16,11 +16,11 @@ def until(condition: Callable[[], T], process: subprocess.Popen[AnyStr], what: s
     """Wait until `condition` returns something true, and return it. Fails at once if the process ends first."""
 
     def true() -> T:
-        found = condition()
-        if not found and process.poll() is not None and not (found := condition()):
+        value = condition()
+        if not value and process.poll() is not None and not (value := condition()):
             name = what() if callable(what) else what
             raise AssertionError(f"the process ended with {process.returncode} before {name}: {ended(process, 'its output')}")
-        return found
+        return value
 
     return waiting.until(true, what, seconds)
 
@@ -31,8 +31,8 @@ def ended(process: subprocess.Popen[AnyStr], what: str, seconds: float = SECONDS
         return process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        found = process.communicate(timeout=SECONDS)
-        raise AssertionError(f"waited {seconds:g} s for {what}; the output is {found}") from None
+        output = process.communicate(timeout=SECONDS)
+        raise AssertionError(f"waited {seconds:g} s for {what}; the output is {output}") from None
 
 
 def killed(process: subprocess.Popen[AnyStr]) -> None:

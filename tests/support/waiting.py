@@ -21,11 +21,11 @@ def until(condition: Callable[[], T], what: str | Callable[[], object], seconds:
     what: what is waited for, for the message; a function is called when the wait fails, for example to return a log.
     """
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds:g} s for {what() if callable(what) else what}")
         time.sleep(0.01)
-    return found
+    return value
 
 
 def joined(thread: threading.Thread, what: str, seconds: float = SECONDS) -> None:

@@ -96,13 +96,13 @@ def events(zone: str, people: int) -> list[dict[str, Any]]:
     """Return an alarm's events while two people walk, who then leave."""
     live, told = Live(dict), list[Event]()
     live.listen(told.append)
-    found = People(DetectSettings(every=2), live, RECORDING)
+    attachment = People(DetectSettings(every=2), live, RECORDING)
     settings = placed({"visitor": AlarmSettings(measure="people", people=people, zone=zone, duration=0.1)}, {}, detect=True)
     alarms = Alarms(settings, live, RECORDING)
     walk(live, 14, people=2)
     walk(live, 14, 14, people=0)
     alarms.close()
-    found.close()
+    attachment.close()
     return [dict(e.facts) for e in told if e.kind == "alarm"]
 
 

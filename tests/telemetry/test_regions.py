@@ -48,9 +48,9 @@ def made(live: Live, **shapes: str) -> Regions:
 
 def test_mean_minimum_and_maximum_over_valid_pixels_only() -> None:
     live = Live(dict)
-    found = made(live, stove="10x5+10+5", tip="11,7", dead="10,5", across="0,7 29,7", roof="20,0 24,0 24,3 20,3")
+    parts = made(live, stove="10x5+10+5", tip="11,7", dead="10,5", across="0,7 29,7", roof="20,0 24,0 24,3 20,3")
     live.write(fused(scene()))
-    report = found.report()
+    report = parts.report()
     assert report["stove"]["mean"] == {"value": round((23 * 80 + 25 * 20) / 48, 2)}
     assert report["stove"]["minimum"] == {"value": 20.0, "x": 15, "y": 5}
     assert report["stove"]["maximum"]["value"] == 80.0
@@ -62,7 +62,7 @@ def test_mean_minimum_and_maximum_over_valid_pixels_only() -> None:
     assert report["roof"]["maximum"]["value"] == -5.0
     assert regions({"region": report})["stove"] == {"mean_celsius": 48.75, "minimum_celsius": 20.0, "maximum_celsius": 80.0}
     assert "dead" not in regions({"region": report})
-    values = {v.name: v for v in found.latest}
+    values = {v.name: v for v in parts.latest}
     assert values["tip"].maximum == Spot(80.0, 11, 7)
     assert set(values) == {"stove", "tip", "across", "roof"}
 
@@ -70,34 +70,34 @@ def test_mean_minimum_and_maximum_over_valid_pixels_only() -> None:
 def test_fahrenheit_and_counts() -> None:
     live = Live(dict)
     live.unit = "fahrenheit"
-    found = made(live, tip="11,7")
+    parts = made(live, tip="11,7")
     live.write(fused(scene()))
-    assert found.report()["tip"]["maximum"] == {"value": 176.0, "x": 11, "y": 7}
+    assert parts.report()["tip"]["maximum"] == {"value": 176.0, "x": 11, "y": 7}
     live.write(fused(scene(), None, 2))
-    assert (found.report()["tip"]["unit"], found.report()["tip"]["mean"]["value"]) == ("counts", kelvin(80))
-    assert regions({"region": found.report()})["tip"]["mean_counts"] == kelvin(80)
+    assert (parts.report()["tip"]["unit"], parts.report()["tip"]["mean"]["value"]) == ("counts", kelvin(80))
+    assert regions({"region": parts.report()})["tip"]["mean_counts"] == kelvin(80)
 
 
 def test_a_region_beyond_the_frame_is_told_once_and_never_measured() -> None:
     live, events = Live(dict), list[Event]()
     live.listen(events.append)
-    found = made(live, far="29,19 30,19", near="29,19")
+    parts = made(live, far="29,19 30,19", near="29,19")
     for k in range(3):
         live.write(fused(scene(), LAW, k + 1))
     assert [(e.kind, e.name, e.facts["state"]) for e in events] == [("region", "far", "fault")]
     assert "the line lies outside the infrared frame of 30x20 pixels" in events[0].facts["fault"]
-    assert found.report()["near"]["pixels"] == 1
-    found.close()
+    assert parts.report()["near"]["pixels"] == 1
+    parts.close()
 
 
 def test_a_missing_or_repeated_frame_keeps_the_last_values() -> None:
     live = Live(dict)
-    found = made(live, tip="11,7")
+    parts = made(live, tip="11,7")
     live.write(fused(scene()))
     live.write(fused(np.zeros((20, 30), np.uint16), LAW, 2, "infrared"))
     live.write(fused(np.full((20, 30), 30000, np.uint16), Radiometry("lepton", 0.01, -273.15, "calibrating"), 3))
-    assert found.report()["tip"]["mean"]["value"] == 80.0
-    assert found.outputs()["regions"].done == 3
+    assert parts.report()["tip"]["mean"]["value"] == 80.0
+    assert parts.outputs()["regions"].done == 3
 
 
 def test_an_alarm_on_a_region() -> None:
@@ -132,9 +132,9 @@ def test_invalid_regions_are_refused() -> None:
 
 
 def test_prometheus_tells_degrees_celsius_whatever_is_shown() -> None:
-    live = Live(lambda: full_report() | {"region": found.report()})
+    live = Live(lambda: full_report() | {"region": parts.report()})
     live.unit = "fahrenheit"
-    found = made(live, tip="11,7", far="99,0")
+    parts = made(live, tip="11,7", far="99,0")
     live.write(fused(scene()))
     text = exposition(live).decode()
     assert 'edgefuse_region_celsius{region="tip",statistic="maximum"} 80.0' in text

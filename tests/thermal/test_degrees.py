@@ -30,10 +30,10 @@ def frame(*celsius: float, law: Radiometry = LAW) -> Frame:
 
 
 def test_spots_are_the_surfaces_temperatures() -> None:
-    found = spots(frame(30.0, 90.0, 150.0))
-    assert found is not None
-    assert [s.value for s in found] == pytest.approx([30.0, 150.0], abs=0.05)
-    assert found[1].x == 2
+    extremes = spots(frame(30.0, 90.0, 150.0))
+    assert extremes is not None
+    assert [s.value for s in extremes] == pytest.approx([30.0, 150.0], abs=0.05)
+    assert extremes[1].x == 2
 
 
 def test_the_mean_is_of_degrees_not_of_radiation() -> None:
@@ -50,9 +50,9 @@ def test_a_pixel_that_no_such_surface_explains_has_no_value() -> None:
     f = frame(30.0, 150.0)
     data = np.array(f.data)
     data[0, 0] = 20000  # -73 degrees: colder than what the metal mirrors
-    found = spots(Frame(data, "infrared", 0, "f", LAW))
-    assert found is not None
-    assert found[0].value == pytest.approx(30.0, abs=0.05)
+    extremes = spots(Frame(data, "infrared", 0, "f", LAW))
+    assert extremes is not None
+    assert extremes[0].value == pytest.approx(30.0, abs=0.05)
     assert spots(Frame(np.full((4, 4), 20000, np.uint16), "infrared", 0, "f", LAW)) is None
     answer = read(Frame(np.full((4, 4), 20000, np.uint16), "infrared", 0, "f", LAW), AlarmSettings(below=-60), shape.parse(""))
     assert "no surface of this emissivity" in str(answer)

@@ -33,8 +33,8 @@ def test_flirs_worked_example_of_the_measurement_formula() -> None:
     unit = float(radiance(60.0)) / (4.5 / 0.75 / 0.92 - 0.5)
     conditions = Conditions(0.75, reflected_celsius=20.0)
     apparent = np.asarray(0.75 * radiance(60.0) + 0.25 * radiance(20.0))
-    found = np.interp(apparent, radiance(np.arange(0, 100, 0.01)), np.arange(0, 100, 0.01))
-    assert float(conditions.apparent_celsius(np.asarray(60.0))) == pytest.approx(float(found), abs=0.01)
+    corrected = np.interp(apparent, radiance(np.arange(0, 100, 0.01)), np.arange(0, 100, 0.01))
+    assert float(conditions.apparent_celsius(np.asarray(60.0))) == pytest.approx(float(corrected), abs=0.01)
     assert unit * 6.0 == pytest.approx(float(radiance(60.0)), rel=0.005)
 
 

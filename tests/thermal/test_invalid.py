@@ -99,9 +99,9 @@ def test_a_saturated_fire_stays_white_and_has_no_temperature() -> None:
     grey = ToGrey()(counts)
     assert grey[102:128, 202:228].min() == 255
     assert grey[DOTS & (np.arange(320) < 100)].max() < 255
-    found = spots(Frame(counts, "infrared", 0, "f"))
-    assert found is not None
-    assert found[1].value == 30550
+    extremes = spots(Frame(counts, "infrared", 0, "f"))
+    assert extremes is not None
+    assert extremes[1].value == 30550
 
 
 def test_the_gain_alone_ignores_them_too() -> None:

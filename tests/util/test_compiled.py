@@ -31,8 +31,8 @@ def fused(**environment: str) -> list[str]:
 
 
 def test_the_same_picture_without_it() -> None:
-    found, picture = fused()
-    assert found == str(compiled.library() is not None)
+    done, picture = fused()
+    assert done == str(compiled.library() is not None)
     assert fused(EDGEFUSE_COMPILED="0") == ["False", picture]
 
 
@@ -42,11 +42,11 @@ def test_the_library_is_protected() -> None:
         pytest.skip("built without these flags for another system; read for 64 bits alone")
     if compiled.library() is None:
         pytest.skip("there is no compiled core")
-    found = protection(compiled.FILE)
-    assert not found.executable_stack
-    assert found.relro, "what the linker relocates must be read-only after loading (-z relro)"
-    assert found.now, "all addresses must be resolved when it is loaded (-z now)"
-    assert "__stack_chk_fail" in found.strings, "it must be built with the stack protector"
+    protected = protection(compiled.FILE)
+    assert not protected.executable_stack
+    assert protected.relro, "what the linker relocates must be read-only after loading (-z relro)"
+    assert protected.now, "all addresses must be resolved when it is loaded (-z now)"
+    assert "__stack_chk_fail" in protected.strings, "it must be built with the stack protector"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a library", b"\x7fELF"])

@@ -93,28 +93,28 @@ FILES = {
     + [(".bmp", GREY), (".bmp", COLOUR), (".pgm", GREY), (".pgm", GREY_16), (".ppm", COLOUR), (".ppm", COLOUR_16)],
 )
 def test_lossless_pictures_come_as_they_were(tmp_path: Path, extension: str, image: Picture) -> None:
-    found = read(tmp_path, encoded(extension, image))
-    assert found.dtype == image.dtype
-    np.testing.assert_array_equal(found, image)
+    decoded = read(tmp_path, encoded(extension, image))
+    assert decoded.dtype == image.dtype
+    np.testing.assert_array_equal(decoded, image)
 
 
 @pytest.mark.parametrize(("extension", "image"), [(".png", ALPHA), (".png", ALPHA_16), (".tif", ALPHA), (".bmp", ALPHA)])
 def test_alpha_is_dropped_and_colour_kept(tmp_path: Path, extension: str, image: Picture) -> None:
-    found = read(tmp_path, encoded(extension, image))
-    assert found.dtype == image.dtype
-    np.testing.assert_array_equal(found, image[..., :3])
+    decoded = read(tmp_path, encoded(extension, image))
+    assert decoded.dtype == image.dtype
+    np.testing.assert_array_equal(decoded, image[..., :3])
 
 
 def test_grey_with_alpha(tmp_path: Path) -> None:
     rows = b"".join(b"\0" + np.dstack([row, 255 - row]).tobytes() for row in GREY)
-    found = read(tmp_path, png(17, 13, 8, 4, rows))
-    np.testing.assert_array_equal(found if found.ndim == 2 else found[..., 0], GREY)
+    decoded = read(tmp_path, png(17, 13, 8, 4, rows))
+    np.testing.assert_array_equal(decoded if decoded.ndim == 2 else decoded[..., 0], GREY)
 
 
 def test_a_palette_is_looked_up(tmp_path: Path) -> None:
     palette = bytes([10, 20, 30, 200, 150, 100])
-    found = read(tmp_path, png(2, 1, 8, 3, b"\0\0\1", palette))
-    np.testing.assert_array_equal(found, [[[30, 20, 10], [100, 150, 200]]])
+    decoded = read(tmp_path, png(2, 1, 8, 3, b"\0\0\1", palette))
+    np.testing.assert_array_equal(decoded, [[[30, 20, 10], [100, 150, 200]]])
 
 
 def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
 def test_lossy_pictures_are_close(tmp_path: Path) -> None:
     ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
     for extension in (".jpg", ".webp"):
-        found = read(tmp_path, encoded(extension, np.dstack([ramp] * 3)))
-        assert found.shape == (48, 64, 3)
-        assert np.abs(found.astype(int) - ramp[..., None]).max() <= 4
+        decoded = read(tmp_path, encoded(extension, np.dstack([ramp] * 3)))
+        assert decoded.shape == (48, 64, 3)
+        assert np.abs(decoded.astype(int) - ramp[..., None]).max() <= 4
 
 
 @pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, -1), (8, 1)])
@@ -141,23 +141,23 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int, turn: int) -> 
 def test_a_truncated_file_is_never_a_wrong_picture(tmp_path: Path, name: str, share: float) -> None:
     whole = FILES[name]
     try:
-        found = read(tmp_path, whole[: int(share * len(whole))])
+        decoded = read(tmp_path, whole[: int(share * len(whole))])
     except ValueError:
         return
     # the last bytes of a TIFF are the end of its directory, which no reader needs
     assert name.startswith("tiff")
-    np.testing.assert_array_equal(found, read(tmp_path, whole))
+    np.testing.assert_array_equal(decoded, read(tmp_path, whole))
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("missing", [1, 2, 9])
 def test_the_last_bytes_are_missed(tmp_path: Path, name: str, missing: int) -> None:
     try:
-        found = read(tmp_path, FILES[name][:-missing])
+        decoded = read(tmp_path, FILES[name][:-missing])
     except ValueError:
         return
     assert name.startswith("tiff")
-    np.testing.assert_array_equal(found, read(tmp_path, FILES[name]))
+    np.testing.assert_array_equal(decoded, read(tmp_path, FILES[name]))
 
 
 @pytest.mark.parametrize("name", ["png", "jpeg", "jpeg progressive", "jpeg turned", "bmp", "webp", "webp lossless"])
@@ -274,9 +274,9 @@ def test_damaged_files_are_read_in_silence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("image", [GREY, COLOUR, GREY_16, COLOUR_16])
 def test_png_encodes_without_loss(tmp_path: Path, image: Picture) -> None:
-    found = read(tmp_path, bytes(images.encode(image, ".png")))
-    assert found.dtype == image.dtype
-    np.testing.assert_array_equal(found, image)
+    decoded = read(tmp_path, bytes(images.encode(image, ".png")))
+    assert decoded.dtype == image.dtype
+    np.testing.assert_array_equal(decoded, image)
 
 
 def test_jpeg_quality_counts(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ CODEC = "hyperspectral/codec"
 def numbers(source: str) -> dict[str, int]:
     """Return the numeric enumerators and macros of a C source, by name."""
     text = (PACKAGE / source).read_text()
-    found = [pair for body in re.findall(r"^enum \{(.*?)\};", text, re.DOTALL | re.MULTILINE) for pair in body.split(",")]
+    pairs = [pair for body in re.findall(r"^enum \{(.*?)\};", text, re.DOTALL | re.MULTILINE) for pair in body.split(",")]
     made: dict[str, int] = {}
-    for name, value in (pair.split("=") for pair in found):
+    for name, value in (pair.split("=") for pair in pairs):
         # expressions such as LEVELS * LEVELS have no counterpart in Python
         if number := re.fullmatch(r"(\d+)(?: << (\d+))?", value.strip()):
             made[name.strip()] = int(number[1]) << int(number[2] or 0)

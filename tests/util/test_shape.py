@@ -11,11 +11,11 @@ from edgefuse.util import shape
 
 def pixels(text: str, height: int = 8, width: int = 10) -> set[tuple[int, int]]:
     """Return (x, y) of a shape's pixels."""
-    found = shape.area(shape.parse(text), (height, width))
-    assert found is not None
+    covered = shape.area(shape.parse(text), (height, width))
+    assert covered is not None
     grid = np.zeros((height, width), bool)
-    grid[found.rows, found.columns] = True if found.mask is None else found.mask.view(bool)
-    assert np.count_nonzero(grid) == found.pixels
+    grid[covered.rows, covered.columns] = True if covered.mask is None else covered.mask.view(bool)
+    assert np.count_nonzero(grid) == covered.pixels
     return {(int(x), int(y)) for y, x in zip(*np.nonzero(grid), strict=True)}
 
 

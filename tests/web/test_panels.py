@@ -76,8 +76,8 @@ def test_alarms_are_sentences_with_the_picture_of_the_moment(serve: Serve, tab: 
     mark, shown = page.locator("#moment-mark").bounding_box(), page.locator("#moment-picture").bounding_box()
     assert (mark["x"] + mark["width"] / 2 - shown["x"]) / shown["width"] == pytest.approx(32.5 / 128, abs=0.02)
     page.keyboard.press("Escape")
+    served.facts["alarm"] = {"alarms": {"person_zone": alarm()}}  # before the event, whose text is waited for
     served.live.emit(Event("alarm", "person_zone", {"state": "cleared", "extreme_celsius": 41.5}))
-    served.facts["alarm"] = {"alarms": {"person_zone": alarm()}}
     until(lambda: page.wait_for_timeout(20) or "at most" in text(page, "#past-list"), "the alarm's end")
     past = text(page, "#past-list")
     assert past.startswith(f"Person zone: above 35 °C from {now} to ")
@@ -257,8 +257,11 @@ def test_regions_are_drawn_with_the_keyboard_alone_and_removed(serve: Serve, tab
     page.keyboard.press("Enter")
     until(lambda: page.wait_for_timeout(20) or made.regions == {"door_2": "49%,50% 49%,65%"}, "the line to be saved")
     page.once("dialog", lambda dialog: dialog.accept())
+    page.click("[data-draw=point]")
     page.click("[aria-label='Remove: door']")
     until(lambda: page.wait_for_timeout(20) or {"region.door": None} in made.asked, "the region to be removed")
+    becomes(page, "document.getElementById('regions-said').textContent.startsWith('Saved')")
+    assert page.is_visible("#draw-cancel")  # what is being drawn stays
 
 
 def test_a_calibration_is_made_looked_at_and_saved(serve: Serve, tab: Any, plain: FusedFrame) -> None:

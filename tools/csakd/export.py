@@ -19,16 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgefuse import zoo
 from edgefuse.hyperspectral.spectral_axis import resampled
-from edgefuse.runtimes import Choice, choose
+from edgefuse.runtimes import Choice
 from edgefuse.sharpening.csakd import bounded, network_inputs
 from tools import cards, command_line
 from tools.csakd.network import BANDS, CSAKD, SLOTS, macs_per_pixel, parameters, read
 from tools.csakd.train import PUBLIC, psnr, score
 from tools.data.wald import Scene, batch, degraded, interpolated, load, wide_bands
 from tools.sscnet.export import golden_cube, without_unused_domains
-from tools.training_loop import ROOT
 
 NAME = "csakd-student"
 TITLE = "CSAKD's student: a hyperspectral cube and a multispectral image, 4 times finer, to a fine cube"
@@ -170,14 +168,10 @@ def export(args: argparse.Namespace) -> Path:
     learned = [s for s in scenes if s.part == "train"]
     calibration = [dict(zip(("cube", "image"), batch(learned, 1, SIDE, rng), strict=False)) for _ in range(args.crops)]
     folder: Path = args.models / NAME
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / cards.GOLDEN).unlink(missing_ok=True)
-    (folder / f"{NAME}.int8.onnx").write_bytes(onnx_int8(network, calibration))
-    (folder / f"{NAME}.int8.tflite").write_bytes(tflite_int8(network, calibration))
-    files = [
-        cards.entry(folder / f"{NAME}.int8.onnx", "onnx", "int8", "NCHW", QUANTISATION.format("static QDQ, S8S8, per channel")),
-        cards.entry(folder / f"{NAME}.int8.tflite", "litert", "int8", "NHWC", QUANTISATION.format("static, per channel")),
-    ]
+    files = cards.int8_files(
+        folder, onnx_int8(network, calibration), tflite_int8(network, calibration),
+        QUANTISATION.format("static QDQ, S8S8, per channel"), QUANTISATION.format("static, per channel"),
+    )  # fmt: skip
 
     result = json.loads((args.runs / args.run / "result.json").read_text())
     if before := result.get("from"):
@@ -199,21 +193,18 @@ def export(args: argparse.Namespace) -> Path:
         },
         "quality": quality,
     }  # fmt: skip
-    # a runtime can only load a model with a card; its golden digest and quality are added below
-    cards.write(folder, _head(), files, tables, TOLERANCE)
     cube, image = golden_pair()
     arrays = {"cube": cube, "image": image}
     taken = {k: x.astype(np.float32) / 255 for k, x in arrays.items()}
     with torch.no_grad():
         arrays["sharp.fp32"] = cards.store(Sharp(network)(*(torch.from_numpy(x)[None] for x in taken.values()))[0].numpy())
-    for file in files:
-        choice = choose(zoo.read_card(folder), file["runtime"], "int8", 1)
-        arrays[f"sharp.int8.{file['runtime']}"] = cards.store(_run(choice, **taken))
+
+    def run(runtime: str, choice: Choice) -> tuple[str, np.ndarray]:
         for bands in (4, 6):
-            quality[f"student_{bands}_int8_{file['runtime']}_db"] = _held_out(choice, scenes, bands)
-        choice.runtime.close()
-    np.savez_compressed(folder / cards.GOLDEN, **arrays)
-    cards.write(folder, _head(), files, tables, TOLERANCE)
+            quality[f"student_{bands}_int8_{runtime}_db"] = _held_out(choice, scenes, bands)
+        return "sharp", _run(choice, **taken)
+
+    cards.write_tested(folder, _head(), files, tables, TOLERANCE, arrays, run)
     return folder
 
 
@@ -240,9 +231,7 @@ def parser() -> argparse.ArgumentParser:
         "--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="data to measure int8's ranges on, with the held-out scenes"
     )
     p.add_argument("--crops", type=int, default=48, help="crops of 64 x 64 pixels for ranges (default: %(default)s)")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="folder to write the model's folder to (default: %(default)s)")
-    p.add_argument("--seed", type=int, default=0)
+    command_line.add_export_options(p)
     return p
 
 

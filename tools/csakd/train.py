@@ -53,8 +53,7 @@ def score(networks: nn.ModuleDict, scenes: list[Scene]) -> dict[str, float]:
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    training_loop.prepare(args)
     scenes = load(args.data)
     learned = [s for s in scenes if s.part == "train"]
     if args.origin:
@@ -86,8 +85,8 @@ def train(args: argparse.Namespace) -> dict[str, object]:
     torch.save({kind: {"network": n.state_dict(), "shape": n.shape} for kind, n in networks.items()}, args.runs / name / "final.pt")
     sizes = {kind: {"parameters": parameters(n), "macs_per_pixel": macs_per_pixel(n)} for kind, n in networks.items()}
     return training_loop.write_result(args.runs, name, {
-        "model": "csakd", "data": training_loop.named(args.data), "from": args.origin, "steps": args.steps, "batch": args.batch,
-        "size": args.size, "rate": args.rate, "seed": args.seed, "seconds": round(spent), "networks": sizes,
+        "model": "csakd", "data": training_loop.named(args.data), "from": args.origin,
+        **training_loop.settings(args, spent), "networks": sizes,
         "test": score(networks, scenes),
     })  # fmt: skip
 

@@ -23,9 +23,9 @@ from edgefuse.sharpening.kriging import Kriging, Tile, tiles
 from edgefuse.sharpening.pair import Pair as Both
 from edgefuse.sharpening.psf import Psf
 from edgefuse.sharpening.trend import fitted
+from tools.data.wald import RATIO, degraded
 from tools.kernel.network import MARGIN
 
-RATIO = 4
 COMPONENTS = 32
 PARIS = "paris_hs", "paris_ms"  # a real pair, without ground truth
 _NOISE_SIDE = 18  # largest side, in low-resolution pixels, of the window that noise is estimated on
@@ -60,13 +60,6 @@ def read(root: Path) -> dict[str, list[np.ndarray]]:
         cube = np.clip(cube if cube.max() <= 2 else cube / 10000, 0, 1)
         scenes[path.stem] = list(cube) if cube.ndim == 4 else [cube]
     return scenes
-
-
-def degraded(cube: np.ndarray) -> np.ndarray:
-    sigma = RATIO / 2.355
-    size = 2 * int(np.ceil(3 * sigma)) + 1
-    bands = [cv2.GaussianBlur(band, (size, size), sigma, borderType=cv2.BORDER_REFLECT_101) for band in np.moveaxis(cube, 2, 0)]
-    return np.ascontiguousarray(np.stack(bands, 2)[RATIO // 2 :: RATIO, RATIO // 2 :: RATIO])
 
 
 def multispectral(cube: np.ndarray, rng: np.random.Generator, most: int) -> np.ndarray:

@@ -21,7 +21,6 @@ from edgefuse.sharpening.kernel_network import AXES, FEATURES, INPUT_SCALE, LEFT
 from tools import cards, command_line, graph
 from tools.kernel.network import CHANNELS, MARGIN, KernelNetwork, parameters
 from tools.onnx_writer import OPSET
-from tools.training_loop import ROOT
 
 TITLE = "The kernel of sharpen-edge: features of the image that describe the covariance of the trend's residual"
 SOURCE = "EdgeFuse; network: tools/kernel/network.py"
@@ -141,10 +140,8 @@ def run_steps(g: graph.Graph, shown: np.ndarray) -> np.ndarray:
 def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.kernel.export", __doc__)
     p.add_argument("--run", default=MODEL, help="run of tools.kernel.train to export (default: %(default)s)")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="folder to write the model's folder to (default: %(default)s)")
     p.add_argument("--quality", type=Path, metavar="FILE", help="measured figures (JSON) to put into the card")
-    p.add_argument("--seed", type=int, default=0)
+    command_line.add_export_options(p)
     return p
 
 

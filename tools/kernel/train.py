@@ -96,8 +96,7 @@ def loss_of(network: KernelNetwork, pair: Pair, rng: np.random.Generator) -> Ten
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    training_loop.prepare(args)
     known = sharpening.read(args.data)
     if unknown := set(args.without) - set(known):
         raise ValueError(f"{args.data} has no {', '.join(sorted(unknown))} to hold out")
@@ -135,8 +134,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
     torch.save({"network": network.state_dict(), "width": network.width}, args.runs / args.name / "final.pt")
     return training_loop.write_result(args.runs, args.name, {
         "model": "sharpen-kernel", "data": training_loop.named([f"scenes:{args.data}"]), "scenes": list(known), "from": args.origin,
-        "most_bands": args.most, "steps": args.steps,
-        "batch": args.batch, "rate": args.rate, "seed": args.seed, "seconds": round(spent), "parameters": parameters(network), **score(),
+        "most_bands": args.most, **training_loop.settings(args, spent), "parameters": parameters(network), **score(),
     })  # fmt: skip
 
 

@@ -28,7 +28,6 @@ from tools.mobilefuse.network import KINDS
 from tools.mobilefuse.target_network import NAME
 from tools.mobilefuse.train import PUBLIC
 from tools.mobilefuse.train_edge import PUBLIC as EDGE_PUBLIC
-from tools.training_loop import ROOT
 
 TITLES = {
     NAME: "MobileFuse-edge: a closed-form blend in bands, changed towards the infrared frame at warm targets that a small network confirms",
@@ -213,15 +212,6 @@ def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.mobilefuse.export", __doc__)
     p.add_argument("--model", choices=(*KINDS, NAME), default=NAME)
     p.add_argument(
-        "--runs",
-        type=Path,
-        default=ROOT / "runs",
-        help="folder that tools.mobilefuse.train or tools.mobilefuse.train_edge wrote to (default: %(default)s)",
-    )
-    p.add_argument(
-        "--models", type=Path, default=ROOT / "models", help="folder in which the model's folder is written (default: %(default)s)"
-    )
-    p.add_argument(
         "--data", nargs="+", default=PUBLIC, metavar="KIND:DIR", help="photographs for calibration pairs, as in tools.mobilefuse.train"
     )
     p.add_argument(
@@ -232,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
         help="factor on the logits of the map, because trained maps are close to 0.5 on visible/infrared pairs (default: %(default)s, "
         "see tools/README.md)",
     )  # fmt: skip
-    p.add_argument("--seed", type=int, default=0)
+    command_line.add_export_options(p, "folder that tools.mobilefuse.train or tools.mobilefuse.train_edge wrote to")
     return p
 
 

@@ -63,8 +63,7 @@ def score(network: MobileFuse, photographs: list[Photograph], seed: int, pairs: 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
     """Train the network, and return the content of result.json."""
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    training_loop.prepare(args)
     parts = split(load(args.data))
     network = MobileFuse(args.model).to(memory_format=torch.channels_last)
 
@@ -81,7 +80,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         "model": args.model,
         "data": training_loop.named(args.data),
         "photographs": {k: len(v) for k, v in parts.items()} | {"train_with_mask": masked},
-        "steps": args.steps, "batch": args.batch, "size": args.size, "rate": args.rate, "seed": args.seed, "seconds": round(spent),
+        **training_loop.settings(args, spent),
         "test": score(network, parts["test"], args.seed),
     }  # fmt: skip
     return training_loop.write_result(args.runs, args.model, result)

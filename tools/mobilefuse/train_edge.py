@@ -50,8 +50,7 @@ def score(network: TargetNet, pairs: Tensor, labels: Tensor) -> dict[str, float]
 
 def train(args: argparse.Namespace) -> dict[str, object]:
     """Train the network, and return the content of result.json."""
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    training_loop.prepare(args)
     begun = time.monotonic()
     parts = load(args.pairs)
     pairs, labels = tensors(crops(parts["train"], args.crops, SIZE, args.seed, args.swap))
@@ -75,8 +74,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         return {"stopped_at": args.stop_after}
     result: dict[str, object] = {
         "model": NAME, "data": [p.name for p in args.pairs], "pairs": {k: len(v) for k, v in parts.items()}, "crops": args.crops,
-        "steps": args.steps, "batch": args.batch, "rate": args.rate, "swap": args.swap, "seed": args.seed,
-        "seconds": round(spent), "test": score(network, *held_out),
+        "swap": args.swap, **training_loop.settings(args, spent), "test": score(network, *held_out),
     }  # fmt: skip
     return training_loop.write_result(args.runs, NAME, result)
 

@@ -106,8 +106,7 @@ def student(args: argparse.Namespace, teacher: NestFuse, frames: Tensor) -> Nest
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    training_loop.prepare(args)
     teacher = nestfuse_graph.load(args.runs / args.teacher / "last.pt", 2, args.attention, args.contrast)
     pairs = crops(args.pairs, args.crops, args.size, args.seed, args.varied)
     args.runs.mkdir(parents=True, exist_ok=True)
@@ -149,8 +148,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
     result: dict[str, object] = {
         "model": args.model, "teacher": args.teacher, "attention": args.attention, "contrast": args.contrast,
         "pairs": [f.name for f in args.pairs], "crops": args.crops, "varied": args.varied, "from": args.origin,
-        "steps": args.steps, "batch": args.batch, "size": args.size,
-        "rate": args.rate, "seed": args.seed, "seconds": round(spent), "test": score(),
+        **training_loop.settings(args, spent), "test": score(),
     }  # fmt: skip
     return training_loop.write_result(args.runs, name, result)
 

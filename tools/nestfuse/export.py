@@ -163,8 +163,6 @@ def parser() -> argparse.ArgumentParser:
     p = command_line.parser("tools.nestfuse.export", __doc__)
     p.add_argument("--model", choices=(NAME, SMALL, EDGE), default=EDGE)
     p.add_argument("--run", required=True, help="run of tools.nestfuse.train or tools.nestfuse.distil")
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="folder to write the model's folder to (default: %(default)s)")
     p.add_argument("--attention", choices=ATTENTIONS, default="average", help="channel attention; the nuclear norm can't be exported")
     p.add_argument("--contrast", type=float, default=CONTRAST, help="contrast of the spatial attention (default: %(default)s)")
     p.add_argument("--precisions", nargs="+", choices=("fp32", "int8"), default=["fp32"], help="files to write; the first is the default")
@@ -172,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--headroom", type=float, default=1.0, help="a tensor's int8 range as a share of its largest value")
     p.add_argument("--calibration", nargs="+", type=Path, default=PUBLIC, metavar="DIR", help="folders of real pairs")
     p.add_argument("--quality", type=Path, metavar="FILE", help="measured figures (JSON) to put into the card")
-    p.add_argument("--seed", type=int, default=0)
+    command_line.add_export_options(p)
     return p
 
 

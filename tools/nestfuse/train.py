@@ -59,8 +59,7 @@ def start(args: argparse.Namespace, x: Tensor) -> NestFuse:
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    training_loop.prepare(args)
     parts = split(load(args.data))
 
     def frames(photographs: list[Photograph], count: int, size: int, rng: np.random.Generator) -> Tensor:
@@ -82,8 +81,7 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         "model": args.model,
         "data": training_loop.named(args.data),
         "photographs": {k: len(v) for k, v in parts.items()},
-        "weight": args.weight, "from": args.origin, "steps": args.steps, "batch": args.batch, "size": args.size, "rate": args.rate,
-        "seed": args.seed, "seconds": round(spent), "alive": figures.pop("alive"), "test": figures,
+        "weight": args.weight, "from": args.origin, **training_loop.settings(args, spent), "alive": figures.pop("alive"), "test": figures,
     }  # fmt: skip
     return training_loop.write_result(args.runs, name, result)
 

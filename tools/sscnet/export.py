@@ -22,14 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgefuse import zoo
 from edgefuse.hyperspectral.codec.sscnet import with_place_patterns
-from edgefuse.runtimes import choose
+from edgefuse.runtimes import Choice
 from tools import cards, command_line
 from tools.data.cubes import batch, load
 from tools.sscnet.network import BANDS, SPATIAL, SSCNet, macs_per_pixel, read
 from tools.sscnet.train import PUBLIC, psnr
-from tools.training_loop import ROOT
 
 TITLES = {
     "sscnet-encoder": "SSCNet's encoder, pruned: 202 bands to a latent of 8 bit, one of its pixels for 64",
@@ -303,15 +301,9 @@ def _half(
 ) -> Path:  # fmt: skip
     (((taken, x),), ((returned, y),)) = given.items(), made.items()
     folder: Path = args.models / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / cards.GOLDEN).unlink(missing_ok=True)
-    (folder / f"{name}.int8.onnx").write_bytes(onnx_int8(module, sample, taken, returned, EXACT[name]))
-    (folder / f"{name}.int8.tflite").write_bytes(tflite_int8(channels_last, sample, taken, returned, EXACT[name]))
-    exact = "first" if 0 in EXACT[name] else "last"
-    files = [
-        cards.entry(folder / f"{name}.int8.onnx", "onnx", "int8", "NCHW", QUANTISATION.format(exact)),
-        cards.entry(folder / f"{name}.int8.tflite", "litert", "int8", "NHWC", QUANTISATION.format(exact)),
-    ]
+    ends = taken, returned, EXACT[name]
+    how = QUANTISATION.format("first" if 0 in EXACT[name] else "last")
+    files = cards.int8_files(folder, onnx_int8(module, sample, *ends), tflite_int8(channels_last, sample, *ends), how, how)
 
     def tensor(end: str, array: np.ndarray) -> dict[str, Any]:
         step = "" if end == "cube" else f"/{SPATIAL}"
@@ -335,16 +327,14 @@ def _half(
         | {"export": f"tools.sscnet.export --crops {args.crops} --run {args.run}"},
         "quality": quality,
     }
-    # a runtime can only load a model with a card; its golden digest and quality are added below
-    cards.write(folder, head, files, tables, TOLERANCE)
     arrays = {taken: x, f"{returned}.fp32": cards.store(y)}
-    for file in files:
-        choice = choose(zoo.read_card(folder), file["runtime"], "int8", 1)
+
+    def run(runtime: str, choice: Choice) -> tuple[str, np.ndarray]:
         got = choice.planes(choice.runtime.run({taken: choice.tensor(x.astype(np.float32) / 255)})[returned])
-        arrays[f"{returned}.int8.{file['runtime']}"] = cards.store(got)
-        quality[f"golden_int8_{file['runtime']}_psnr_db"] = round(psnr(y, got), 2)
-    np.savez_compressed(folder / cards.GOLDEN, **arrays)
-    cards.write(folder, head, files, tables, TOLERANCE)
+        quality[f"golden_int8_{runtime}_psnr_db"] = round(psnr(y, got), 2)
+        return returned, got
+
+    cards.write_tested(folder, head, files, tables, TOLERANCE, arrays, run)
     return folder
 
 
@@ -369,9 +359,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--crops", type=int, default=RANGE_CROPS, help="crops of 128 x 128 pixels for the latent's ranges (default: %(default)s)"
     )
-    p.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of runs (default: %(default)s)")
-    p.add_argument("--models", type=Path, default=ROOT / "models", help="folder to write the models' folders to (default: %(default)s)")
-    p.add_argument("--seed", type=int, default=0)
+    command_line.add_export_options(p)
     return p
 
 

@@ -57,8 +57,7 @@ def paces(network: torch.nn.Module) -> list[dict[str, object]]:
 
 
 def train(args: argparse.Namespace) -> dict[str, object]:
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    training_loop.prepare(args)
     scenes = load(args.data)
     learned = [s for s in scenes if s.part == "train"]
     if args.origin:
@@ -84,8 +83,8 @@ def train(args: argparse.Namespace) -> dict[str, object]:
         return {"stopped_at": args.stop_after}
     torch.save({"network": network.state_dict(), "shape": network.shape}, args.runs / name / "final.pt")
     return training_loop.write_result(args.runs, name, {
-        "model": "sscnet", "data": training_loop.named(args.data), "from": args.origin, "steps": args.steps, "batch": args.batch,
-        "size": args.size, "rate": args.rate, "seed": args.seed, "seconds": round(spent), "parameters": parameters(network),
+        "model": "sscnet", "data": training_loop.named(args.data), "from": args.origin,
+        **training_loop.settings(args, spent), "parameters": parameters(network),
         "macs_per_pixel": round(macs_per_pixel(network)), "test": score(network, scenes),
     })  # fmt: skip
 

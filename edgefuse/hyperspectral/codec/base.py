@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from edgefuse.hyperspectral.cube import can_hold
 from edgefuse.hyperspectral.quality import LIMITS
 
 Array = NDArray[np.generic]
+Result = TypeVar("Result")
 Progress = Callable[[int, int], None]  # finished tiles, total tiles
 
 
@@ -111,24 +112,31 @@ class Decoder(ABC):
 
         threads: most tiles that are decoded at a time, or wait to be taken.
         """
+        return self.each(lambda place, samples: (place, samples), threads)
+
+    def each(self, work: Callable[[tuple[slice, slice], Array], Result], threads: int, waiting: int = 0) -> Iterator[Result]:
+        """Yield `work((rows, columns), samples)` of every intact tile, in the file's order; `work` runs where the tile was decoded.
+
+        waiting: results that may wait to be taken, beyond `threads`.
+        """
+
+        def made(record: tuple[int, bytes]) -> tuple[int, tuple[Result] | None]:
+            rows, columns = place = self.header.place(record[0])
+            try:
+                samples = self.decode_tile(record[1], (rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]))
+            except InputError:
+                return record[0], None  # it is damaged
+            return record[0], (work(place, samples),)
+
         try:
-            with closing(in_order(self._decoded, self._reader.tiles(), threads if self.PARALLEL else 1)) as decoded:
-                for number, samples in decoded:
-                    if samples is not None:
+            with closing(in_order(made, self._reader.tiles(), threads if self.PARALLEL else 1, waiting)) as results:
+                for number, result in results:
+                    if result is not None:
                         self._came[number] = 1
-                        yield self.header.place(number), samples
-                    del samples
+                        yield result[0]
+                    del result
         finally:
             self.release()
-
-    def _decoded(self, record: tuple[int, bytes]) -> tuple[int, Array | None]:
-        """Decode a tile from its (number, payload). Returns its number and samples, None if the payload is damaged."""
-        rows, columns = self.header.place(record[0])
-        try:
-            shape = rows.stop - rows.start, columns.stop - columns.start, self.header.shape[2]
-            return record[0], self.decode_tile(record[1], shape)
-        except InputError:
-            return record[0], None
 
     @abstractmethod
     def decode_tile(self, payload: bytes, shape: tuple[int, int, int]) -> Array:

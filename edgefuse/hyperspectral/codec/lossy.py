@@ -26,6 +26,10 @@ _TRIES = 8
 _MIN_BENEFIT = 0.05  # minimum net benefit of a component in bits per pixel, for its decoding time
 _REMEASURE = 4  # measure again if the cached measurement's step exceeds the requested one by more than this factor
 _TOLERANCE = 0.03  # accepted shortfall from the requested size or error
+_LEAST_ERROR = -0.0225  # accepted logarithm of an error as a share of the requested one: 0.098 dB
+_ROUNDED_ERROR = 1e-3  # share of an error by which the estimate without rounding may be off
+_NARROW = 0.02  # steps, in their logarithm, between which none is looked for
+_COARSE = 1.1  # largest step of a basis, as a multiple of the quantiser step, where an error is looked for
 _SPATIAL_SHARE = 0.25  # geometric mean of the coefficients' variances as a share of the component's
 _COMPONENT_RANGE = 2.0**18  # range of a component in steps, as 8 deviations; the actual range limits the step further
 _MEASURED_RANGE = SCORES / 2  # maximum of a measured component: its wavelet coefficients are up to 7.5 times as large
@@ -135,6 +139,31 @@ class _Fit:
     def taken(self, steps: Float64Array) -> Float64Array:
         """Estimate the bytes (n,) at `steps` (n,), including the basis."""
         return rate_model.counted(self.magnitudes, steps / self.basis.step, self.samples) + len(self.basis.encoded)
+
+
+class _Point(NamedTuple):
+    """Logarithms of a step and of its error as a share of the requested one."""
+
+    step: float
+    error: float
+
+
+def _next_step(found: list[_Point], fits: _Point | None, exceeds: _Point | None) -> float:
+    """Return the logarithm of the step to try next. found: what was tried, at least one.
+
+    fits: the largest step that is within the error. exceeds: the smallest one that is not, larger than that.
+    """
+    wanted, last = _LEAST_ERROR / 2, found[-1]
+    if fits and exceeds:
+        # the error jumps where a component is dropped, so the middle is tried in between
+        share = (wanted - fits.error) / (exceeds.error - fits.error) if len(found) % 3 else 0.5
+        return fits.step + min(0.9, max(0.1, share)) * (exceeds.step - fits.step)
+    slope = 1.3
+    if len(found) > 1 and abs(last.step - found[-2].step) > 1e-6:
+        slope = (last.error - found[-2].error) / (last.step - found[-2].step)
+        if abs(slope) < 1e-3:
+            return last.step + (0.35 if fits else -0.35)  # no component is left
+    return last.step + (wanted - last.error) / min(4.0, max(0.3, slope))
 
 
 class Analysis:
@@ -257,22 +286,31 @@ class Analysis:
         pixels, bands = self.pixels.shape
         expected = np.minimum(variances, np.square(steps)[:, None] / 9).sum(1) / bands + np.square(steps) / (6 * pixels)
         step = float(np.exp(np.interp(np.log(error), np.log(expected), np.log(steps))))
-        best: tuple[float, Lossy] | None = None
-        points: list[tuple[float, float]] = []
+        error *= 1 - _ROUNDED_ERROR
+        best: Lossy | None = None
+        found: list[_Point] = []
+        fits: _Point | None = None
+        exceeds: _Point | None = None
         for tries in range(2 * _TRIES):
             step = min(max(step, self.least_step), self.most_step)
+            if self._cached_fit and self._cached_fit.basis.step > _COARSE * step:
+                self._cached_fit = None  # what the basis leaves out does not shrink with the step
             encoded = self.at(step)
             measured = max(self.error(encoded), 1e-300)
-            if measured <= error and (best is None or step > best[0]):
-                best = step, encoded
-            if error * (1 - _TOLERANCE) <= measured <= error or step <= self.least_step or (best and tries + 1 >= _TRIES):
+            point = _Point(float(np.log(step)), float(np.log(measured / error)))
+            if point.error <= 0 and (fits is None or point.step > fits.step):
+                best, fits = encoded, point
+            elif point.error > 0 and (exceeds is None or point.step < exceeds.step):
+                exceeds = point
+            if fits and exceeds and exceeds.step <= fits.step:
+                exceeds = None  # another basis does better
+            if _LEAST_ERROR <= point.error <= 0 or step <= self.least_step or (best and tries + 1 >= _TRIES):
                 break
-            points.append((float(np.log(step)), float(np.log(measured))))
-            slope = 1.3
-            if len(points) > 1 and abs(points[-1][0] - points[-2][0]) > 1e-6:
-                slope = min(4.0, max(0.3, (points[-1][1] - points[-2][1]) / (points[-1][0] - points[-2][0])))
-            step *= float((error * (1 - _TOLERANCE / 2) / measured) ** (1 / slope))
-        return best[1] if best else None
+            if fits and exceeds and exceeds.step - fits.step < _NARROW:
+                break
+            found.append(point)
+            step = float(np.exp(_next_step(found, fits, exceeds)))
+        return best
 
     def error(self, encoded: Lossy) -> float:
         """Return the mean squared error of the decoded tile in squared units of the cube, without the samples that are coded apart."""

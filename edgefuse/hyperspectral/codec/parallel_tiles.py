@@ -11,11 +11,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Generator[Result, None, None]:
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int, waiting: int = 0) -> Generator[Result, None, None]:
     """Yield `work(item)` of each item, in order, of which up to `threads` are under way or wait to be taken.
 
-    The items are made by the thread that iterates, `work` runs on others; with one thread all runs on the one that iterates. An exception
-    of `work` is raised where its result would be. Close the iterator if it is not exhausted: what is under way ends first.
+    The items are made by the thread that iterates, `work` runs on others, which begin the items in order; with one thread all runs on the
+    one that iterates. An exception of `work` is raised where its result would be. Close the iterator if it is not exhausted: what is under
+    way ends first. waiting: items and results that may wait beyond that, where they are small, so that no thread waits for a slow tile.
     """
     if threads == 1:
         for item in items:
@@ -25,15 +26,15 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int
             del result
         return
     with ThreadPoolExecutor(threads, "edgefuse-tile") as pool:
-        waiting: deque[Future[Result]] = deque()
+        queue: deque[Future[Result]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(work, item))
+                queue.append(pool.submit(work, item))
                 del item
-                if len(waiting) == threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                if len(queue) == threads + waiting:
+                    yield queue.popleft().result()
+            while queue:
+                yield queue.popleft().result()
         finally:
-            for future in waiting:
+            for future in queue:
                 future.cancel()

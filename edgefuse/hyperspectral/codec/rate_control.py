@@ -55,11 +55,12 @@ class RateControl:
                 self._expected = sum(sizes, np.zeros(1)) / sum(self._pixels[number] for number in numbers)
 
     def _choose_steps(self, number: int) -> bool:
-        """Choose the steps to estimate the rate at by a tile; return False if it has no sample to code."""
+        """Choose the steps to estimate the rate at by a tile; return False if it has no sample to code, or all of its pixels are equal."""
         analysis = tile.analysed(self._tiles[number])
-        if analysis is not None:
+        varies = analysis is not None and bool(analysis.variances.any())
+        if analysis is not None and varies:
             self._steps = analysis.guessed(max(1, self._share(number))) * np.geomspace(1 / 4, 16, 97)
-        return analysis is not None
+        return varies
 
     def _sizes(self, number: int) -> NDArray[np.float64]:
         """Estimate the bytes of a tile at each step."""

@@ -28,7 +28,8 @@ from edgefuse.hyperspectral.codec.tile import Payload
 from edgefuse.hyperspectral.cube import peak_of
 
 MODEL = "spectral-edge"
-_MAX_SAMPLES = 1 << 21  # about, per tile; of 200 bands 100 x 100 pixels, so a small window of a large cube touches few samples
+_MAX_SAMPLES = 1 << 21  # about, per tile; of 200 bands 100 x 100 pixels
+_LARGE, _MAX_SAMPLES_OF_LARGE = 1 << 20, 5 << 18  # pixels; of 200 bands 80 x 80: 4 of the tiles of 2000 x 2000 pixels are 0.64 % of it
 _MAX_COUNTS = 65535  # largest difference of two 16-bit integers
 
 
@@ -78,12 +79,15 @@ def encode_to(
         settings |= {"max_error": target.max_error or None, "relative_error": target.relative_error}
     elif target.max_error is not None:
         settings = {"bound": int(target.max_error), **settings}
-    tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES)
+    # a large cube is read in windows, a small one as a whole
+    large = sizes[0] * sizes[1] >= _LARGE
+    tile_size = efz.default_tile(sizes, side, _MAX_SAMPLES_OF_LARGE if large else _MAX_SAMPLES)
     header = efz.Header(sizes, dtype.name, tile_size, MODEL, {k: v for k, v in settings.items() if v is not None}, about or {})
     tiles = CubeTiles(cube, header, nodata)
 
     def all_tiles(payload: Callable[[int], Payload]) -> Generator[Payload, None, None]:
-        return in_order(payload, range(header.count), min(threads, header.count))
+        most = min(threads, header.count)
+        return in_order(payload, range(header.count), most, waiting=most)
 
     if words:
         return _write(stream, header, all_tiles(lambda number: _payload_of_words(tiles.samples(number), nodata, target)), progress)

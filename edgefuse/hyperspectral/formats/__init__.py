@@ -36,10 +36,11 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "npz": (".npz",),
     "mat": (".mat",),
     "tiff": (".tif", ".tiff"),
+    "cog": (".cog.tif",),  # by --format alone
     "hdf5": (".h5", ".hdf5", ".he5"),
     "netcdf": (".nc", ".nc4"),
 }
-_ARRAYS, _NAMED_AXES = ("npy", "npz", "mat"), ("hdf5", "netcdf")  # formats whose axes may be in any order
+_ARRAYS, _NAMED_AXES = ("npy", "npz", "mat"), ("hdf5", "netcdf", "zarr")  # formats whose axes may be in any order
 _HEAD = 1024
 _SIGNATURES = (
     (b"EFZ\x1a", "efz"),
@@ -81,19 +82,26 @@ def detect(path: Path) -> str | None:
     return "envi" if header_of(path) else None
 
 
+def _of_folder(path: Path) -> str:
+    from edgefuse.hyperspectral.formats import zarr_nodes
+
+    return "zarr" if zarr_nodes.is_store(path) else "bands"
+
+
 def open_cube(path: Path, dataset: str | None = None, header: Path | None = None, axes: Order | None = None) -> CubeSource:
     """Open a cube file, which slices like an array (H, W, B). Raises CubeError, MissingDependencyError.
 
-    path: also a folder with one file a band (band_folder.py). dataset: name of the array in the file (.npz, .mat, HDF5), or side of the
-    pixels in a folder of bands. header: path of an ENVI header that is not beside its samples. axes: the cube's axis of each axis in the
-    file (axes.py), for NumPy, MATLAB, HDF5 and netCDF.
+    path: also a Zarr store's folder, or one with one file a band (band_folder.py). dataset: name of the array in the file (.npz, .mat,
+    HDF5, Zarr), or side of the pixels in a folder of bands. header: path of an ENVI header that is not beside its samples. axes: the cube's
+    axis of each axis in the file (axes.py), for NumPy, MATLAB, HDF5, netCDF and Zarr.
     """
-    form = "bands" if os.path.isdir(path) else "envi" if header else detect(path)  # noqa: PTH112 (is_dir raises for some names)
+    form = _of_folder(path) if os.path.isdir(path) else "envi" if header else detect(path)  # noqa: PTH112 (is_dir raises for some names)
     if form is None:
         with open(path, "rb") as f:
             if f.read(len(_CLASSIC)) == _CLASSIC:
                 raise CubeError(f"{path} is netCDF of the classic format, which is not read; convert it: nccopy -k nc4 OLD NEW")
-        raise CubeError(f"{path} is not a cube in a supported format ({', '.join(FORMATS)}), and has no ENVI header beside it")
+        known = ", ".join(known for known in FORMATS if known != "cog")
+        raise CubeError(f"{path} is not a cube in a supported format ({known}), and has no ENVI header beside it")
     more: dict[str, object] = {"header": header} if header else {}
     if axes is not None and form not in (*_ARRAYS, *_NAMED_AXES):
         raise CubeError(f"{path}: its format ({form}) says which axis the bands are; omit --axes")

@@ -49,13 +49,13 @@ def _bands(folder: Path) -> list[_Band]:
 def is_one(folder: Path) -> bool:
     """Return whether a folder holds one file a band."""
     try:
-        return any(len(_bands(found)) >= _LEAST for found in _folders(folder))
+        return any(len(_bands(place)) >= _LEAST for place in _folders(folder))
     except OSError:
         return False
 
 
 def _folders(folder: Path) -> list[Path]:
-    below = next((found for pattern in _SAFE if (found := sorted(folder.glob(pattern)))), [])
+    below = next((folders for pattern in _SAFE if (folders := sorted(folder.glob(pattern)))), [])
     return below if folder.suffix.upper() == ".SAFE" else [folder]
 
 
@@ -94,10 +94,10 @@ class BandFolderSource(CubeSource):
                 by_pixels.setdefault(_side(source.info), []).append((band, source))
         wanted = dataset or (next(iter(by_pixels)) if len(by_pixels) == 1 else "")
         if wanted not in by_pixels:
-            there = ", ".join(f"{name or 'unknown'} ({len(found)} bands)" for name, found in by_pixels.items()) or "none of one band"
+            there = ", ".join(f"{name or 'unknown'} ({len(group)} bands)" for name, group in by_pixels.items()) or "none of one band"
             raise CubeError(f"{self.path}: its bands have pixels of {there}; give --dataset with one of them, as --dataset 20m")
         chosen = sorted(by_pixels[wanted], key=lambda item: item[0].order)
-        for _, source in [item for name, found in by_pixels.items() if name != wanted for item in found]:
+        for _, source in [item for name, group in by_pixels.items() if name != wanted for item in group]:
             source.close()
         self._sources = [source for _, source in chosen]
         self.info = _together(self.path, [(band, source.info) for band, source in chosen])

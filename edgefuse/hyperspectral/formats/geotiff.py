@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError, OutputError
-from edgefuse.hyperspectral import bounded_json, crs
+from edgefuse.hyperspectral import bounded_json, crs, ground_control
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats import enmap, geotiff_sidecars, tiff_pages
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
@@ -41,7 +41,7 @@ def library() -> Any:
 
 
 @contextmanager
-def _quiet(rasterio: Any) -> Iterator[None]:
+def quiet(rasterio: Any) -> Iterator[None]:
     """GDAL environment with a bounded cache, and without warnings for cubes without a georeference.
 
     A message of GDAL that quotes a damaged file may be no UTF-8; rasterio then writes a traceback to standard error, and goes on.
@@ -75,11 +75,11 @@ class TiffSource(CubeSource):
         if dataset is not None:
             raise CubeError(f"{path}: a {self.KIND} holds one cube; omit --dataset")
         self._rasterio = library()
-        self.path = path
+        self.path, self._product = path, "GeoTIFF"
         self._xml, self._header = enmap.metadata_of(path), geotiff_sidecars.header_of(path)
         pages = self._pages()
         try:
-            with _quiet(self._rasterio):
+            with quiet(self._rasterio):
                 self._bands = TiffBands(self._rasterio, path, pages, alpha, self.DRIVER)
                 self.likely_alpha = self._bands.likely_alpha
                 self.info = self._read_info()
@@ -102,7 +102,7 @@ class TiffSource(CubeSource):
 
     @property
     def form(self) -> str:
-        return "EnMAP GeoTIFF" if self._xml else "GeoTIFF"
+        return self._product
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -124,17 +124,20 @@ class TiffSource(CubeSource):
             else:
                 self.info = described
         if self._xml is not None:
-            described = enmap.describe(self._xml, self.info)
-            if described is None:
-                lost, self._xml = [*lost, f"{self._xml.name}, which is not EnMAP's"], None
+            of_xml = enmap.describe(self._xml, self.info)
+            if of_xml is None:
+                lost, self._xml = [*lost, f"{self._xml.name}, which is neither EnMAP's nor DESIS's"], None
             else:
-                self.info = described
+                self.info, self._product = of_xml.info, f"{of_xml.product} GeoTIFF"
         return lost
 
     def _read_info(self) -> CubeInfo:
         dataset, count = self._bands.first, len(self._bands)
         bare = CubeInfo((dataset.height, dataset.width, count), np.dtype(dataset.dtypes[0]))
-        own_tags = dataset.tags(ns=_NAMESPACE)
+        tags = dataset.tags()
+        # GDAL does not copy the namespace into a cloud-optimised file
+        own = {k: v for k, v in tags.items() if k.startswith(f"{_NAMESPACE}_")}
+        own_tags = dataset.tags(ns=_NAMESPACE) or {k.removeprefix(f"{_NAMESPACE}_"): v for k, v in own.items()}
         fields, described = spectral_fields(self.path, self._bands), self._bands.descriptions
         names = [band.name for band in described]
         if any(names):
@@ -147,13 +150,13 @@ class TiffSource(CubeSource):
         if not dataset.transform.is_identity or dataset.crs:
             a, b, c, d, e, f = finite(tuple(dataset.transform)[:6])
             fields["georeference"] = Georeference((a, b, c, d, e, f), dataset.crs.to_string() if dataset.crs else "")
-        fields["metadata"] = _metadata(dataset.tags(), own_tags)
+        fields["metadata"] = _metadata({k: v for k, v in tags.items() if k not in own}, own_tags) | _ground_control(dataset)
         return bare.like(**{k: v for k, v in fields.items() if v is not None})
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
         out = np.empty([s.stop - s.start for s in (rows, columns, bands)], self.dtype)
         try:
-            with _quiet(self._rasterio):
+            with quiet(self._rasterio):
                 self._bands.read(out, rows, columns, bands)
                 if self._missing is not None:
                     out[~self._bands.valid(rows, columns)] = self._missing
@@ -169,6 +172,7 @@ class TiffSink(CubeSink):
     """Writes an uncompressed GeoTIFF in strips, band-interleaved; BigTIFF if needed."""
 
     form = "GeoTIFF"
+    namespace = True  # whether the file keeps metadata in namespaces of their own
 
     def __init__(self, path: Path, info: CubeInfo) -> None:
         self._rasterio = library()
@@ -179,7 +183,7 @@ class TiffSink(CubeSink):
         options |= {"photometric": "MINISBLACK", "alpha": "NO"}
         georeference = info.georeference
         try:
-            with _quiet(self._rasterio):
+            with quiet(self._rasterio):
                 if georeference is not None:
                     options["transform"] = self._rasterio.Affine(*georeference.transform)
                     if georeference.crs:
@@ -208,7 +212,19 @@ class TiffSink(CubeSink):
         if info.metadata:
             own_tags["metadata"] = json.dumps(dict(info.metadata))
         if own_tags:
-            dataset.update_tags(ns=_NAMESPACE, **own_tags)
+            if self.namespace:
+                dataset.update_tags(ns=_NAMESPACE, **own_tags)
+            else:
+                dataset.update_tags(**{f"{_NAMESPACE}_{k}": v for k, v in own_tags.items()})
+        if (coefficients := ground_control.rpc_tags(info.metadata.get(ground_control.RPC, ""))) is not None:
+            dataset.update_tags(ns="RPC", **coefficients)
+        found = ground_control.points(info.metadata.get(ground_control.POINTS, ""))
+        if found is not None and info.georeference is None:
+            point = self._rasterio.control.GroundControlPoint
+            # a TIFF has no points without a coordinate system
+            system = crs.parsed(found.system) if found.system else self._rasterio.crs.CRS.from_epsg(4326)
+            if system is not None:
+                dataset.gcps = [point(row, column, x, y, z) for row, column, x, y, z in found.places], system
         if info.gain:
             dataset.scales = info.gain
         if info.offset:
@@ -223,7 +239,7 @@ class TiffSink(CubeSink):
     def write(self, window: Window, samples: NDArray[Any]) -> None:
         rows, columns, bands = window
         try:
-            with _quiet(self._rasterio):
+            with quiet(self._rasterio):
                 self._file.write(
                     samples.transpose(2, 0, 1), list(range(bands.start + 1, bands.stop + 1)),
                     window=((rows.start, rows.stop), (columns.start, columns.stop)),
@@ -232,7 +248,7 @@ class TiffSink(CubeSink):
             raise OutputError(f"cannot write {self.path}: {str(e)[:160]}; free some space or choose another place") from None
 
     def finish(self) -> None:
-        with _quiet(self._rasterio):
+        with quiet(self._rasterio):
             self._file.close()
         # GDAL does not report errors of the last blocks
         if self.part.stat().st_size < self.info.nbytes:
@@ -240,6 +256,18 @@ class TiffSink(CubeSink):
 
     def discard(self) -> None:
         self._file.close()
+
+
+def _ground_control(dataset: Any) -> dict[str, str]:
+    """Return the fields of RPC and ground control points (ground_control.py)."""
+    fields: dict[str, str] = {}
+    if (text := ground_control.rpc_text(dataset.tags(ns="RPC"))) is not None:
+        fields[ground_control.RPC] = text
+    points, system = dataset.gcps
+    if 0 < len(points) <= ground_control.MOST_POINTS:
+        places = [(p.row, p.col, p.x, p.y, p.z or 0.0) for p in points]
+        fields[ground_control.POINTS] = ground_control.points_text(system.to_string() if system else "", places)
+    return fields
 
 
 def _metadata(tags: dict[str, str], own_tags: dict[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral import bounded_json
+from edgefuse.hyperspectral import bounded_json, ground_control
 from edgefuse.hyperspectral.cube import CubeInfo, can_hold
 from edgefuse.hyperspectral.formats.tiff_pages import Page
 
@@ -204,9 +204,9 @@ def unkept(bands: TiffBands, pages: list[Page], missing: float | None) -> list[s
         lost.append("the values under its mask" if missing is not None else "its mask, as every value of its type is in use")
     if bands.alpha:
         lost.append(f"band {bands.alpha}, which says which pixels are opaque (alpha)")
-    if first.gcps[0]:
+    if len(first.gcps[0]) > ground_control.MOST_POINTS:
         lost.append(f"{len(first.gcps[0])} ground control points")
-    if first.rpcs is not None:
+    if first.rpcs is not None and ground_control.rpc_text(first.tags(ns="RPC")) is None:
         lost.append("rational polynomial coefficients (RPC)")
     if len({str(v) for v in first.nodatavals}) > 1:
         lost.append("no-data values that differ by band")

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from edgefuse.errors import CubeError, MissingDependencyError
 from edgefuse.hyperspectral import bounded_json
 from edgefuse.hyperspectral.cube import KINDS, CubeInfo
-from edgefuse.hyperspectral.formats import hdf5_conventions, orthorectified
+from edgefuse.hyperspectral.formats import hdf5_checks, hdf5_conventions, orthorectified
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
-from edgefuse.hyperspectral.formats.hdf5_checks import Checked
 
 CHUNK = (16, 64, 64)  # rows, columns, bands; 128 KiB of 16-bit samples
 _CACHE = 1 << 25
@@ -91,7 +90,7 @@ def choose(path: Path, datasets: dict[str, Any], wanted: str | None) -> Any:
     return next(iter(datasets.values()))
 
 
-def take(path: Path, checked: Checked, key: tuple[slice, slice, slice]) -> NDArray[Any]:
+def take(path: Path, checked: hdf5_checks.Checked, key: tuple[slice, slice, slice]) -> NDArray[Any]:
     """Read samples in the dataset's order of axes. Raises CubeError."""
     dataset = checked.dataset
     try:
@@ -121,11 +120,11 @@ class Hdf5Source(CubeSource):
 
         self.path, self._file = path, opened(path)
         self._described: hdf5_conventions.Meaning | None = None
-        self._parts: list[tuple[Checked, tuple[int, int, int], list[int]]]
+        self._parts: list[tuple[hdf5_checks.Checked, tuple[int, int, int], list[int]]]
         try:
             if dataset is None and axes is None and (product := prisma.read(path, self._file)):
                 self._name, self.info = product.name, product.info
-                self._parts = [(Checked(path, data), order, numbers) for data, order, numbers in product.parts]
+                self._parts = [(hdf5_checks.Checked(path, data), order, numbers) for data, order, numbers in product.parts]
                 self.unkept = unkept(self._file, [data.name.strip("/") for data, _, _ in product.parts])
             else:
                 self._open(choose(path, cubes(self._file), dataset), axes)
@@ -140,11 +139,17 @@ class Hdf5Source(CubeSource):
 
     def _open(self, selected: Any, axes: hdf5_conventions.Order | None) -> None:
         """Describe the dataset that is read."""
-        checked = Checked(self.path, selected)
+        checked = hdf5_checks.Checked(self.path, selected)
         described = hdf5_conventions.read(self.path, self._file, selected, axes)
         text = selected.attrs.get("info")
-        self.info = meaning(self.path, described.info.shape, described.info.dtype, text) if isinstance(text, str) else described.info
-        self._name = "netCDF" if "_NCProperties" in self._file.attrs or self.path.suffix.lower() in (".nc", ".nc4") else "HDF5"
+        if isinstance(text, str):
+            self.info = meaning(self.path, described.info.shape, described.info.dtype, text)
+            # coordinates that EdgeFuse wrote for other programs; `info` has them all
+            described.variables.update((hdf5_checks.text_of(selected.attrs.get("coordinates")) or "").split())
+        else:
+            self.info = described.info
+        is_netcdf = "_NCProperties" in self._file.attrs or self.path.suffix.lower() in (".nc", ".nc4")
+        self._name = described.program or ("netCDF" if is_netcdf else "HDF5")
         self._parts = [(checked, described.order, list(range(described.info.shape[2])))]
         self._described = described
         self.unkept = self._unkept()

@@ -81,12 +81,12 @@ class Checked:
         fits = stored.size <= most
         if fits and stored.size * _MAX_RATIO[self._packing] > max(_HARMLESS, most):
             # only one stream can be looked into without being unpacked as a whole
-            fits = self._packing == _DEFLATE and _inflated(self.dataset.id.read_direct_chunk(place)[1], self._checksum) <= most
+            fits = self._packing == _DEFLATE and inflated(self.dataset.id.read_direct_chunk(place)[1], self._checksum) <= most
         if not fits:
             raise CubeError(f"{self._path}: a chunk of {self.dataset.name} unpacks to more than its size; the file is damaged")
 
 
-def _inflated(data: bytes, checksum: bool) -> int:
+def inflated(data: bytes, checksum: bool) -> int:
     """Return the size that a deflated chunk unpacks to, in constant memory."""
     stream, total = zlib.decompressobj(), 0
     rest = data[:-4] if checksum else data

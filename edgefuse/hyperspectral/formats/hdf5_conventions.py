@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold, finite
-from edgefuse.hyperspectral.formats import hdf5_grid
+from edgefuse.hyperspectral.formats import hdf5_grid, hyperspy
 from edgefuse.hyperspectral.formats.hdf5_checks import Vectors, attribute, text_of
 from edgefuse.hyperspectral.wavelengths import converted
 
@@ -30,8 +30,8 @@ _ROLES = (
     (ROWS, "y|yc|rows?|lines?|scans?|northing|lat|latitude|downtrack|along|atrack|track|height|frames?"),
 )
 _NAMED = [(role, re.compile(f"{_EDGE}(?:{words}){_END}", re.IGNORECASE)) for role, words in _ROLES]
-_WAVELENGTHS = re.compile(r"(?:^|_)(?:wavelengths?|wl|wvl|central_wavelengths?|center_wavelengths?)(?:$|_)", re.IGNORECASE)
-_FWHM = re.compile(r"(?:^|_)fwhm(?:$|_)|bandwidths?$", re.IGNORECASE)
+WAVELENGTHS = re.compile(r"(?:^|_)(?:wavelengths?|wl|wvl|central_wavelengths?|center_wavelengths?)(?:$|_)", re.IGNORECASE)
+FWHM = re.compile(r"(?:^|_)fwhm(?:$|_)|bandwidths?$", re.IGNORECASE)
 _GOOD = re.compile(r"^good_(?:wavelengths|bands)$|^bbl$", re.IGNORECASE)
 _NODATA = "_FillValue", "missing_value", "Data_Ignore_Value"
 _PACKING = "scale_factor", "add_offset", "Scale_Factor", "_Unsigned"
@@ -54,6 +54,8 @@ class Meaning:
     info: CubeInfo
     variables: set[str] = field(default_factory=set)
     attributes: set[str] | None = None
+    program: str = ""
+    """Program whose layout the file has; empty for others."""
 
 
 def read(path: Path, file: Any, dataset: Any, axes: Order | None = None) -> Meaning:
@@ -63,7 +65,8 @@ def read(path: Path, file: Any, dataset: Any, axes: Order | None = None) -> Mean
     """
     names = _axis_names(dataset)
     vectors = Vectors(path, file)
-    order = axes or _order(path, dataset, names, vectors)
+    signal = hyperspy.read(path, file, dataset) if axes is None else None
+    order = axes or (_order(path, dataset, names, vectors) if signal is None else _bands_at(signal.bands))
     shape = tuple(dataset.shape[order.index(axis)] for axis in (ROWS, COLUMNS, BANDS))
     dtype = unsigned(dataset)
     meaning = Meaning(order, CubeInfo((shape[0], shape[1], shape[2]), dtype))
@@ -75,9 +78,16 @@ def read(path: Path, file: Any, dataset: Any, axes: Order | None = None) -> Mean
     if placed is not None:
         fields["georeference"] = placed.georeference
         meaning.variables |= placed.variables
-    if any(names) or meaning.variables or fields:
+    if signal is not None:
+        fields |= signal.fields
+        meaning.variables |= signal.variables
+        meaning.program = "HyperSpy"
+    if any(names) or meaning.variables or fields or signal is not None:
         meaning.attributes = _STRUCTURE | set(_NODATA) | set(_PACKING)
         metadata |= _texts(file, dataset, meaning.attributes)
+    if signal is not None and meaning.attributes is not None:
+        metadata |= signal.texts
+        meaning.attributes |= signal.attributes
     meaning.info = meaning.info.like(**fields, metadata=metadata)
     return meaning
 
@@ -111,7 +121,7 @@ def _order(path: Path, dataset: Any, names: Sequence[str], vectors: Vectors) -> 
     if roles.count(BANDS) == 1:
         bands = roles.index(BANDS)
     else:
-        counts = {len(v) for name, v in vectors.items() if _WAVELENGTHS.search(name.rpartition("/")[2])}
+        counts = {len(v) for name, v in vectors.items() if WAVELENGTHS.search(name.rpartition("/")[2])}
         fitting = [axis for axis in range(3) if dataset.shape[axis] in counts]
         bands = fitting[0] if len(fitting) == 1 else 2
         if bands != 2:
@@ -122,6 +132,13 @@ def _order(path: Path, dataset: Any, names: Sequence[str], vectors: Vectors) -> 
     order = [BANDS] * 3
     turned = roles[first] == COLUMNS or roles[second] == ROWS
     order[first], order[second] = (COLUMNS, ROWS) if turned and roles[first] != ROWS else (ROWS, COLUMNS)
+    return order[0], order[1], order[2]
+
+
+def _bands_at(bands: int) -> Order:
+    """Return the cube's axis of each axis in the file where the bands are one of them and rows come before columns."""
+    order = [ROWS, COLUMNS]
+    order.insert(bands, BANDS)
     return order[0], order[1], order[2]
 
 
@@ -168,7 +185,7 @@ def _spectral(path: Path, dataset: Any, axis: int, vectors: Vectors, meaning: Me
     """Return wavelengths and FWHM of the bands, and note the variables that they are from."""
     count = dataset.shape[axis]
     coordinate = hdf5_grid.scale(dataset, axis)
-    name = vectors.nearest(_WAVELENGTHS, count, str(dataset.name), coordinate)
+    name = vectors.nearest(WAVELENGTHS, count, str(dataset.name), coordinate)
     fields: dict[str, Any] = {}
     if name:
         unit = next(
@@ -185,7 +202,7 @@ def _spectral(path: Path, dataset: Any, axis: int, vectors: Vectors, meaning: Me
             meaning.variables.add(name)
             for doubt in waves.doubts:
                 _logger.warning("%s: %s", path, doubt)
-            width = vectors.nearest(_FWHM, count, str(dataset.name), coordinate)
+            width = vectors.nearest(FWHM, count, str(dataset.name), coordinate)
             if width and np.isfinite(values := vectors.read(width)).all():
                 fields["fwhm"] = tuple(float(v) * waves.scale for v in values)
                 meaning.variables.add(width)

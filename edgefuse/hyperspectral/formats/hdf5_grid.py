@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from edgefuse.hyperspectral import cf
 from edgefuse.hyperspectral.cube import Georeference, finite
 from edgefuse.hyperspectral.formats import envi_map_info
 from edgefuse.hyperspectral.formats.hdf5_checks import Vectors, attribute, inside, text_of
 
 _EMPTY = "This is a netCDF dimension but not a netCDF variable"
-_REGULAR = 0.01  # largest deviation of a coordinate from a regular grid, in pixels
 _MAP_INFO = "Metadata/Coordinate_System/Map_Info"
 
 
@@ -41,7 +39,7 @@ def georeference(file: Any, dataset: Any, scales: Sequence[Any], vectors: Vector
     mapping = _grid_mapping(file, dataset)
     system = "" if mapping is None else text_of(attribute(mapping, "crs_wkt")) or text_of(attribute(mapping, "spatial_ref")) or ""
     used = set() if mapping is None else {str(mapping.name).strip("/")}
-    rows, columns = (_axis(item, vectors) for item in scales)
+    rows, columns = (_axis(item, vectors, system) for item in scales)
     if rows is not None and columns is not None:
         used |= {str(item.name).strip("/") for item in scales}
         degrees = all((text_of(attribute(item, "units")) or "").startswith("degree") for item in scales)
@@ -68,19 +66,12 @@ def _grid_mapping(file: Any, dataset: Any) -> Any:
     return None
 
 
-def _axis(coordinate: Any, vectors: Vectors) -> tuple[float, float] | None:
+def _axis(coordinate: Any, vectors: Vectors, system: str) -> tuple[float, float] | None:
     """Return the start and the step of a regular coordinate variable: of the edge before the first pixel; None for any other."""
     if coordinate is None or is_empty(coordinate):
         return None
     values = vectors.coordinate(coordinate)
-    if values is None or len(values) < 2 or not np.isfinite(values).all():
-        return None
-    unit = (text_of(attribute(coordinate, "units")) or "").lower()
-    values = values * (1000.0 if unit in ("km", "kilometer", "kilometers") else 1.0)
-    step = (values[-1] - values[0]) / (len(values) - 1)
-    if not step or np.abs(values - (values[0] + step * np.arange(len(values)))).max() > _REGULAR * abs(step):
-        return None
-    return float(values[0] - step / 2), float(step)
+    return None if values is None else cf.regular(values * cf.metres_of(text_of(attribute(coordinate, "units")) or "", system))
 
 
 def _neon(file: Any, dataset: Any) -> Placed | None:

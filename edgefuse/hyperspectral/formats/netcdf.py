@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgefuse.hyperspectral import crs
-from edgefuse.hyperspectral.cube import can_hold
-from edgefuse.hyperspectral.formats.hdf5 import Hdf5Sink
+from edgefuse.hyperspectral import cf
+from edgefuse.hyperspectral.formats.hdf5 import Hdf5Sink, library
 
 _EMPTY = "This is a netCDF dimension but not a netCDF variable. {:9d}"
 
@@ -25,65 +23,41 @@ class NetcdfSink(Hdf5Sink):
 
     def describe(self, file: Any, cube: Any) -> None:
         super().describe(file, cube)
-        info = self.info
         file.attrs["Conventions"] = "CF-1.8"
-        height, width, bands = info.shape
-        name = "wavelength" if info.wavelengths else "band"
-        first = np.array(info.wavelengths) if info.wavelengths else np.arange(1, bands + 1, dtype=np.int32)
-        scales = [_coordinate(file, name, first, {"units": "nm", "standard_name": "radiation_wavelength"} if info.wavelengths else {})]
-        if info.fwhm:
-            file["fwhm"] = np.array(info.fwhm)
-            file["fwhm"].attrs["units"] = "nm"
-            file["fwhm"].dims[0].attach_scale(scales[0])
-        scales += self._grid(file, cube, height, width)
-        for number, scale in enumerate(scales):
+        found = cf.described(self.info)
+        sizes = self.info.shape[2], *self.info.shape[:2]
+        for number, (name, size) in enumerate(zip(found.dims, sizes, strict=True)):
+            scale = _dimension(file, name, size, found.coordinates.get(name))
             scale.attrs["_Netcdf4Dimid"] = np.int32(number)
             cube.dims[number].attach_scale(scale)
-        if can_hold(info.dtype, info.nodata):
-            cube.attrs["_FillValue"] = np.array([info.nodata], info.dtype)
-        for key, values in (("scale_factor", info.gain), ("add_offset", info.offset)):
-            if values and len(set(values)) == 1:
-                cube.attrs[key] = values[0]
-        if info.fwhm:
-            cube.attrs["coordinates"] = "fwhm"
-
-    def _grid(self, file: Any, cube: Any, height: int, width: int) -> list[Any]:
-        """Write the coordinates of rows and columns, and the grid mapping; return both dimension scales."""
-        georeference = self.info.georeference
-        if georeference is None:
-            return [_dimension(file, "y", height), _dimension(file, "x", width)]
-        a, b, left, d, e, top = georeference.transform
-        mapping = file.create_dataset("spatial_ref", (), np.int32)
-        mapping.attrs["GeoTransform"] = " ".join(repr(v) for v in (left, a, b, top, d, e))
-        if text := crs.wkt(georeference.crs):
-            mapping.attrs["crs_wkt"] = mapping.attrs["spatial_ref"] = text
-        cube.attrs["grid_mapping"] = "spatial_ref"
-        if b or d:
-            # turned: rows and columns have no coordinates of their own
-            return [_dimension(file, "y", height), _dimension(file, "x", width)]
-        degrees = crs.epsg_of(georeference.crs) == 4326
-        attributes = [
-            {"standard_name": f"projection_{axis}_coordinate", "units": "m"}
-            if not degrees
-            else {"standard_name": word, "units": f"degrees_{side}"}
-            for axis, word, side in (("y", "latitude", "north"), ("x", "longitude", "east"))
-        ]
-        return [
-            _coordinate(file, "y", top + e * (np.arange(height) + 0.5), attributes[0]),
-            _coordinate(file, "x", left + a * (np.arange(width) + 0.5), attributes[1]),
-        ]
+        others = {name: c for name, c in found.coordinates.items() if name not in found.dims}
+        for name, coordinate in others.items():
+            _variable(file, name, coordinate)
+            for axis, dim in enumerate(coordinate.dims):
+                file[name].dims[axis].attach_scale(file[dim])
+        for key, value in found.attributes.items():
+            # netCDF's fill value is an array of one sample
+            cube.attrs[key] = np.array([value]) if key == "_FillValue" else value
+        if listed := " ".join(name for name in others if name != cf.MAPPING):
+            cube.attrs["coordinates"] = listed
 
 
-def _coordinate(file: Any, name: str, values: NDArray[Any], attributes: dict[str, str]) -> Any:
-    file[name] = values
-    file[name].make_scale(name)
-    for key, text in attributes.items():
-        file[name].attrs[key] = text
+def _dimension(file: Any, name: str, size: int, coordinate: cf.Coordinate | None) -> Any:
+    """Write a dimension, and its coordinates if it has any."""
+    if coordinate is not None:
+        _variable(file, name, coordinate)
+        file[name].make_scale(name)
+    else:
+        file.create_dataset(name, (size,), ">f4").make_scale(_EMPTY.format(size))
     return file[name]
 
 
-def _dimension(file: Any, name: str, size: int) -> Any:
-    """Write a dimension without coordinates, as netCDF does."""
-    scale = file.create_dataset(name, (size,), ">f4")
-    scale.make_scale(_EMPTY.format(size))
-    return scale
+def _variable(file: Any, name: str, coordinate: cf.Coordinate) -> None:
+    """Write a coordinate variable; texts are of variable length, as in netCDF-4."""
+    values = coordinate.values
+    if values.dtype.kind == "U":
+        file.create_dataset(name, data=values.astype(object), dtype=library().string_dtype())
+    else:
+        file[name] = values
+    for key, text in coordinate.attributes.items():
+        file[name].attrs[key] = text

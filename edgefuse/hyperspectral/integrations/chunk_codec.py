@@ -16,6 +16,8 @@ from edgefuse.hyperspectral.codec import spectral_edge
 from edgefuse.hyperspectral.codec.base import Target
 from edgefuse.hyperspectral.cube import can_hold, peak_of
 from edgefuse.hyperspectral.quality import LIMITS, TARGETS
+from edgefuse.hyperspectral.verification import difference
+from edgefuse.metrics.spectral import SpectralScore
 from edgefuse.util.blas import one_blas_thread
 
 Array = NDArray[Any]
@@ -48,7 +50,7 @@ class ChunkCodec:
         given = [name for name in TARGETS if getattr(self, name) is not None]
         if len(given) > 1:
             raise SettingsError(f"{' and '.join(given)} exclude each other; give only one, or none for lossless")
-        for name in given:
+        for name in [*given, *(["peak"] if self.peak is not None else [])]:
             low, high = LIMITS[name]
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
@@ -85,7 +87,10 @@ class ChunkCodec:
         with one_blas_thread():
             spectral_edge.encode_to(stream, cube, target, nodata=self.nodata, about=self._about(chunk))
             data = stream.getvalue()
-            self._verify(cube, spectral_edge.decode(data), len(data), lossless)
+            wrong = self._wrong(cube, spectral_edge.decode(data), len(data), lossless)
+        if wrong:
+            asked = self.settings() or "lossless"
+            raise EdgeFuseError(f"a chunk {cube.shape} does not decode to what was asked for ({asked}): {wrong}; please report it")
         return data
 
     def _about(self, chunk: Array) -> dict[str, Any]:
@@ -103,27 +108,20 @@ class ChunkCodec:
         last = np.moveaxis(chunk, self.bands_axis, -1)
         return last.reshape(-1, *last.shape[-2:])
 
-    def _verify(self, cube: Array, again: Array, size: int, lossless: bool) -> None:
-        """Raise EdgeFuseError unless the decoded cube is within what was asked for."""
-        if lossless:
-            held = again.tobytes() == cube.tobytes()
-        else:
-            valid = np.isfinite(cube) if self.nodata is None else np.isfinite(cube) & (cube != self.nodata)
-            a, b = cube[valid].astype(np.float64), again[valid].astype(np.float64)
-            held = np.array_equal(cube[~valid], again[~valid], equal_nan=cube.dtype.kind == "f")
-            error = np.abs(a - b)
-            if self.max_error is not None:
-                held &= bool((error <= self.max_error).all())
-            elif self.relative_error is not None:
-                held &= bool((error <= self.relative_error * np.abs(a)).all())
-            elif self.psnr is not None and error.size:
-                least = (self.peak or peak_of(cube.dtype)) / 10 ** ((self.psnr - _ROUNDING_DB) / 20)
-                held &= bool(np.sqrt(np.mean(np.square(error))) <= least)
-            elif self.bpppc is not None:
-                held &= 8 * size <= self.bpppc * cube.size
-        if not held:
-            asked = self.settings() or "lossless"
-            raise EdgeFuseError(f"a chunk {cube.shape} does not decode to what was asked for ({asked}); please report it")
+    def _wrong(self, cube: Array, again: Array, size: int, lossless: bool) -> str:
+        """Return how a decoded cube differs from what was asked for; empty if it does not."""
+        if again.shape != cube.shape or again.dtype != cube.dtype:
+            return "the decoded cube has another shape or type"
+        if wrong := difference(cube, again, self.nodata, 0 if lossless else self.max_error, self.relative_error):
+            return wrong
+        if self.bpppc is not None and 8 * size > self.bpppc * cube.size:
+            return f"{8 * size / cube.size:.4g} bits a sample"
+        if self.psnr is not None:
+            score = SpectralScore(cube.shape[2], self.peak or peak_of(cube.dtype), self.nodata)
+            score.add(cube, again)
+            if (reached := score.result().psnr_db) < self.psnr - _ROUNDING_DB:
+                return f"{reached:.2f} dB"
+        return ""
 
 
 def decode(data: bytes, limit: int = 1 << 32) -> Array:

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from xarray import DataArray, Variable, conventions
 
 from edgefuse.errors import CubeError
+from edgefuse.hyperspectral.cf import MAPPING, regular
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.hyperspectral.formats.hdf5_conventions import BANDS, COLUMNS, ROWS, role_of
-from edgefuse.hyperspectral.integrations.cf import MAPPING
 from edgefuse.hyperspectral.wavelengths import converted, scale_of
 
 _PACKING = "dtype", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"
 _STRUCTURE = {*_PACKING, "grid_mapping", "coordinates", "units", "GeoTransform", "long_name"}
-_REGULAR = 0.01  # largest deviation of a coordinate from a regular grid, in pixels
 _WAVELENGTHS = "wavelength", "wavelengths", "wl", "wvl", "center_wavelength", "central_wavelength"
 
 
@@ -87,7 +86,7 @@ class DataArraySource(CubeSource):
         name = array.encoding.get("grid_mapping", array.attrs.get("grid_mapping", MAPPING))
         mapping: dict[Hashable, Any] = array.coords[name].attrs if name in array.coords else {}
         system = str(mapping.get("crs_wkt") or mapping.get("spatial_ref") or "")
-        rows, columns = (_regular(array.coords[d]) if d in array.coords else None for d in array.dims[:2])
+        rows, columns = (regular(array.coords[d].values) if d in array.coords else None for d in array.dims[:2])
         if rows is not None and columns is not None:
             (top, e), (left, a) = rows, columns
             return Georeference((a, 0.0, left, 0.0, e, top), system or self._degrees())
@@ -140,18 +139,6 @@ def _dimensions(array: DataArray, name: str) -> list[Hashable]:
         sizes = ", ".join(f"{dim}: {size}" for dim, size in array.sizes.items())
         raise CubeError(f"{name} has the dimensions ({sizes}); expected three, such as y, x and band: array.rename(...)")
     return [roles[ROWS], roles[COLUMNS], roles[BANDS]]
-
-
-def _regular(coordinate: DataArray) -> tuple[float, float] | None:
-    """Return the edge before the first pixel and the step of a regular coordinate; None for any other."""
-    values = coordinate.values
-    if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-        return None
-    numbers = values.astype(np.float64)
-    step = float(numbers[-1] - numbers[0]) / (len(numbers) - 1)
-    if not step or np.abs(numbers - (numbers[0] + step * np.arange(len(numbers)))).max() > _REGULAR * abs(step):
-        return None
-    return float(numbers[0] - step / 2), step
 
 
 def _spectral(array: DataArray, bands: int, name: str) -> dict[str, Any]:

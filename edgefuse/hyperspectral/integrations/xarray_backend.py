@@ -21,8 +21,8 @@ from xarray.core import indexing
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral.array import path_of
+from edgefuse.hyperspectral.cf import CUBE, described
 from edgefuse.hyperspectral.efz_source import EfzSource
-from edgefuse.hyperspectral.integrations.cf import CUBE, described
 
 Key = tuple[int | slice, ...]
 

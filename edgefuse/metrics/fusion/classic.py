@@ -6,8 +6,6 @@ Metrics of the fused picture alone (en, sd, sf, ag) take all three, too, so that
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 
@@ -184,7 +182,7 @@ def artefacts(visible: Plane, infrared: Plane, fused: Plane) -> float:
 
 def _wrapped_gradient(plane: Plane) -> tuple[Float64Array, Float64Array]:
     """Return magnitude (Sobel / 8) and orientation atan(right / down) in radians; the picture wraps around at its borders. 0 where flat."""
-    around: Any = cv2.copyMakeBorder(plane.data, 1, 1, 1, 1, cv2.BORDER_WRAP)
+    around: Image = cv2.copyMakeBorder(plane.data, 1, 1, 1, 1, cv2.BORDER_WRAP)
     right, down = (derivative[1:-1, 1:-1] / 8 for derivative in sobel(around, cv2.BORDER_REPLICATE))
     orientation = np.arctan(ratio(right, down, 0.0))
     level = down == 0

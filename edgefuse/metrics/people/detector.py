@@ -14,7 +14,7 @@ import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import cv2
 import numpy as np
@@ -59,7 +59,7 @@ class Detector:
     def find(self, picture: Image) -> list[Detection]:
         """Detect objects in a picture, uint8 (H, W) or (H, W, 3) BGR. Raises EdgeFuseError if the process fails or takes too long."""
         check(fused=picture)
-        colour: Any = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
+        colour: Image = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
         how = cv2.INTER_AREA if picture.shape[1] > _SIDE else cv2.INTER_LINEAR
         answer = self._ask(np.ascontiguousarray(cv2.resize(colour, (_SIDE, _SIDE), interpolation=how)).tobytes())
         try:

@@ -70,13 +70,13 @@ def test_several_tiles_and_the_other_byte_order() -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/hsi is not here")
 def test_shared_float_scenes() -> None:
-    found = 0
+    cases = 0
     for path in sorted(SHARED.glob("*.npz")):
         cube = np.load(path)["cube"][:96, :96]
         if cube.dtype.kind == "f":
-            found += 1
+            cases += 1
             assert np.array_equal(bits(edgefuse.decompress(edgefuse.compress(cube))), bits(cube)), path.name
-    assert found
+    assert cases
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -90,6 +90,6 @@ def test_a_hot_sample_is_found_and_a_bright_pixel_is_not() -> None:
     tile = np.random.default_rng(0).integers(100, 200, (400, 40)).astype(np.uint16)
     tile[7] *= 20
     tile[9, 5] = 4000
-    found = outliers.find(tile, None, outliers.Suspicion(fills=False))
-    assert found is not None
-    assert np.argwhere(found.mask).tolist() == [[9, 5]]
+    suspects = outliers.find(tile, None, outliers.Suspicion(fills=False))
+    assert suspects is not None
+    assert np.argwhere(suspects.mask).tolist() == [[9, 5]]

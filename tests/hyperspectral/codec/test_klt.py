@@ -38,9 +38,9 @@ def test_bytes_are_foreseen(scale: float) -> None:
     cube = mixed((96, 80, 5), noise=20)
     data = np.ascontiguousarray(cube.astype(np.int32) * entropy_tables.ONE)
     wavelet.transform(data, 4)
-    found = rate_model.magnitudes(data, 4)
-    assert found.sum() == pytest.approx(data.size, rel=0.02)
-    expected = rate_model.counted(found, np.array([1 / scale]), 0)[0]
+    estimates = rate_model.magnitudes(data, 4)
+    assert estimates.sum() == pytest.approx(data.size, rel=0.02)
+    expected = rate_model.counted(estimates, np.array([1 / scale]), 0)[0]
     assert len(entropy_coder.encode(data, 4, scale)) == pytest.approx(expected, rel=0.25)
 
 

@@ -31,6 +31,20 @@ def test_results_are_in_order_and_few_are_under_way(threads: int) -> None:
     assert found == [number**2 for number in range(20)]
 
 
+def test_small_results_may_wait_for_a_slow_one() -> None:
+    """No thread stands still while the first item is worked on, up to the results that may wait."""
+    others = threading.Semaphore(0)
+
+    def work(number: int) -> int:
+        if number:
+            others.release()
+        else:
+            assert all(others.acquire(timeout=LONG_S) for _ in range(4)), "the four after it were not worked on"
+        return number
+
+    assert list(in_order(work, range(12), 2, waiting=3)) == list(range(12))
+
+
 def test_two_threads_work_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=LONG_S)  # broken, with an exception, unless both wait for one another
     assert len(list(in_order(lambda number: both.wait(), range(4), 2))) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from edgefuse.errors import InputError
 from edgefuse.hyperspectral import efz
-from edgefuse.hyperspectral.codec import spectral_edge
+from edgefuse.hyperspectral.codec import rate_control, spectral_edge
+from edgefuse.hyperspectral.codec.cube_tiles import CubeTiles
 from edgefuse.util import compiled
 from tests.hyperspectral.cubes import mixed, scene
 
@@ -92,6 +94,62 @@ def test_the_file_and_the_cube_are_the_same_for_any_number_of_threads(target: di
         cubes.append(made)
     assert len(set(files)) == 1
     assert all(np.array_equal(made, cubes[0]) for made in cubes)
+
+
+@pytest.mark.parametrize("rate", [1.0, 3.0])
+def test_tiles_of_all_kinds_share_a_rate_the_same_way_on_any_number_of_threads(rate: float) -> None:
+    """Flat, noisy, empty and spotted tiles: what one takes changes what those after it get."""
+    rng = np.random.default_rng(7)
+    cube = scene((60, 56, 6))
+    cube[:20, :30] = 1000
+    cube[24:36, 8:30] += rng.integers(0, 900, (12, 22, 6)).astype(cube.dtype)
+    cube[40:48, 16:40] = 65535
+    cube[rng.random(cube.shape[:2]) < 0.02] = 65535
+    files = set()
+    for threads in (1, 2, 3, 16):
+        stream = io.BytesIO()
+        size = spectral_edge.encode_to(stream, cube, spectral_edge.Target(bpppc=rate), nodata=65535, side=12, threads=threads)
+        assert rate < 2 or 8 * size <= rate * cube.size  # at lower rates a tile may take more than is left
+        files.add(stream.getvalue())
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("target", [{"bpppc": 4.0}, {"psnr": 50.0}, {"max_error": 0}], ids=str)
+def test_an_error_of_a_tile_ends_the_others(target: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, begun = CubeTiles.samples, []
+
+    def samples(self: CubeTiles, number: int) -> Any:
+        begun.append(number)
+        if number == 9 and begun.count(number) == 1 + ("bpppc" in target):  # with a rate all are read before
+            raise OSError("tile 9 can't be read")
+        return whole(self, number)
+
+    monkeypatch.setattr(CubeTiles, "samples", samples)
+    monkeypatch.setattr(rate_control, "_SAMPLED_TILES", 10000)
+    with pytest.raises(OSError, match="tile 9 can't be read"):
+        spectral_edge.encode_to(io.BytesIO(), scene((80, 80, 6)), spectral_edge.Target(**target), side=8, threads=4)
+    assert len(begun) < 100 + 9 + 16
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgefuse-tile")]
+
+
+@pytest.mark.parametrize("asked", [50.0, 56.0, 65.0, 80.0])
+def test_a_psnr_is_met_from_above_and_closely(asked: float) -> None:
+    cube = mixed((64, 64, 40), noise=40.0)
+    made = spectral_edge.decode(spectral_edge.encode(cube, psnr=asked)).astype(float)
+    reached = 10 * np.log10(1e8 / np.square(made - cube).mean())
+    assert asked <= reached < asked + 0.1
+
+
+def test_a_first_tile_without_detail_does_not_spoil_the_rate_of_the_others() -> None:
+    cube = scene((40, 40, 8))
+    plain = spectral_edge.encode_to(io.BytesIO(), cube, spectral_edge.Target(bpppc=2.0), side=20)
+    cube[:20, :20] = 1000
+    stream = io.BytesIO()
+    assert spectral_edge.encode_to(stream, cube, spectral_edge.Target(bpppc=2.0), side=20) > 0.9 * plain
+    error = spectral_edge.decode(stream.getvalue()).astype(float) - cube
+    assert np.abs(error[:20, :20]).max() < 5
+    each = [np.square(error[rows, columns]).mean() for rows, columns in ((slice(20), slice(20, 40)), (slice(20, 40), slice(40)))]
+    assert max(each) < 2 * min(each)
 
 
 def test_it_beats_a_step_per_sample() -> None:

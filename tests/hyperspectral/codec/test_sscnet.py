@@ -175,8 +175,8 @@ def test_files_with_the_first_weights_are_decoded(runtime: str, monkeypatch: pyt
 
 
 def test_the_first_weights_are_the_same_files() -> None:
-    found = {f.runtime: f.sha256 for f in zoo.find("sscnet-decoder-1").files}
-    assert found == {
+    digests = {f.runtime: f.sha256 for f in zoo.find("sscnet-decoder-1").files}
+    assert digests == {
         "onnx": "730cbf6c4c582c3fdc727d29e2a4eefc707f5ffa8d94c0798d84899c63a13ff0",
         "litert": "387b27c13d4a7a1b4ee605a83c49433c1257c99b8558fa6b03221e0d02b18a64",
     }

@@ -37,15 +37,15 @@ def sound(form: str) -> bytes:
 
 def _poked(data: bytes, rng: random.Random, most: int) -> bytes:
     """`data` with some of its first `most` bytes replaced by extremes."""
-    found = bytearray(data)
+    changed = bytearray(data)
     for _ in range(rng.randint(1, 4)):
         size = rng.choice((1, 2, 4, 8))
-        at = rng.randrange(max(1, min(len(found), most) - size))
+        at = rng.randrange(max(1, min(len(changed), most) - size))
         value = rng.choice((*_EXTREMES, rng.getrandbits(32))) & (1 << 8 * size) - 1
-        found[at : at + size] = value.to_bytes(size, rng.choice(("little", "big")))
+        changed[at : at + size] = value.to_bytes(size, rng.choice(("little", "big")))
     if rng.random() < 0.1:
-        del found[rng.randrange(len(found)) :]
-    return bytes(found)
+        del changed[rng.randrange(len(changed)) :]
+    return bytes(changed)
 
 
 def _npy(rng: random.Random) -> bytes:
@@ -145,11 +145,11 @@ def _pictures() -> list[tuple[str, bytes]]:
 
 
 def _with_checksums(data: bytes) -> bytes:
-    found, at = bytearray(data), 8
-    while at + 12 <= len(found):
-        end = at + 12 + int.from_bytes(found[at : at + 4], "big")
-        if end > len(found):
+    changed, at = bytearray(data), 8
+    while at + 12 <= len(changed):
+        end = at + 12 + int.from_bytes(changed[at : at + 4], "big")
+        if end > len(changed):
             break
-        found[end - 4 : end] = struct.pack(">I", zlib.crc32(found[at + 4 : end - 4]))
+        changed[end - 4 : end] = struct.pack(">I", zlib.crc32(changed[at + 4 : end - 4]))
         at = end
-    return bytes(found)
+    return bytes(changed)

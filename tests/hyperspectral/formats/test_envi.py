@@ -162,13 +162,13 @@ def test_lists_of_a_wrong_length_are_left_as_text(tmp_path: Path, caplog: pytest
 
 def test_wavelengths_without_a_unit_are_told_by_their_size() -> None:
     for text, nanometres in (("0.4, 2.5", (400, 2500)), ("400, 2500", (400, 2500))):
-        found = envi_header.fields(f"ENVI\nsamples=1\nlines=1\nbands=2\ndata type=1\ninterleave=bip\nwavelength={{{text}}}".encode())
-        assert envi_header.info(found, envi_header.layout(found)).wavelengths == pytest.approx(nanometres)
+        parsed = envi_header.fields(f"ENVI\nsamples=1\nlines=1\nbands=2\ndata type=1\ninterleave=bip\nwavelength={{{text}}}".encode())
+        assert envi_header.info(parsed, envi_header.layout(parsed)).wavelengths == pytest.approx(nanometres)
 
 
 def test_wavenumbers_are_kept_as_they_are() -> None:
-    found = envi_header.fields((PLAIN + "wavelength units = Wavenumber\nwavelength = {1,2,3,4,5}").encode())
-    info = envi_header.info(found, envi_header.layout(found))
+    parsed = envi_header.fields((PLAIN + "wavelength units = Wavenumber\nwavelength = {1,2,3,4,5}").encode())
+    info = envi_header.info(parsed, envi_header.layout(parsed))
     assert info.wavelengths is None
     assert info.metadata["wavelength units"] == "Wavenumber"
     again = envi_header.fields(envi_header.text(info, "bsq").encode())
@@ -179,16 +179,16 @@ def test_wavenumbers_are_kept_as_they_are() -> None:
 def test_a_turned_grid_goes_there_and_back(angle: float, dx: float, dy: float, column: float, row: float) -> None:
     where = envi_map_info.place(f"UTM, {column}, {row}, 500000, 5e6, {dx}, {dy}, 33, North, WGS-84, rotation={angle}", "")
     text = envi_header.text(described((2, 2, 2)).like(georeference=where), "bsq")
-    found = envi_header.fields(text.encode())
-    again = envi_header.info(found, envi_header.layout(found)).georeference
+    parsed = envi_header.fields(text.encode())
+    again = envi_header.info(parsed, envi_header.layout(parsed)).georeference
     assert again is not None
     assert again.crs == where.crs == "EPSG:32633"
     assert again.transform == pytest.approx(where.transform, rel=1e-9, abs=1e-6)
 
 
 def test_a_grid_that_moved_is_written_where_it_is() -> None:
-    found = envi_header.fields((PLAIN + "map info = {UTM, 1, 1, 500000, 5000000, 30, 30, 33, North, WGS-84}").encode())
-    info = envi_header.info(found, envi_header.layout(found))
+    parsed = envi_header.fields((PLAIN + "map info = {UTM, 1, 1, 500000, 5000000, 30, 30, 33, North, WGS-84}").encode())
+    info = envi_header.info(parsed, envi_header.layout(parsed))
     moved = info.like(georeference=Georeference((30.0, 0.0, 500300.0, 0.0, -30.0, 5000000.0), "EPSG:32633"))
     again = envi_header.fields(envi_header.text(moved, "bsq").encode())
     assert envi_header.info(again, envi_header.layout(again)).georeference == moved.georeference
@@ -216,8 +216,8 @@ def test_mutated_headers_are_read_or_told() -> None:
 
 def written(header: str) -> tuple[CubeInfo, CubeInfo, str]:
     """Return the metadata of a header, those of the header that is written from them, and that header's text."""
-    found = envi_header.fields(header.encode())
-    info = envi_header.info(found, envi_header.layout(found))
+    parsed = envi_header.fields(header.encode())
+    info = envi_header.info(parsed, envi_header.layout(parsed))
     text = envi_header.text(info, "bsq")
     again = envi_header.fields(text.encode())
     return info, envi_header.info(again, envi_header.layout(again)), text
@@ -273,10 +273,10 @@ def test_control_characters_are_blanks_before_a_value_is_read() -> None:
 
 def test_lines_that_are_no_fields_are_named() -> None:
     header = (PLAIN + "= 5\nsome words\n\n  \nsensor type = x\n").encode()
-    found = envi_header.fields(header)
-    assert "" not in found
-    assert found["sensor type"] == "x"
-    assert envi_header.unkept(header, found) == ("2 lines of its header that are no fields",)
+    parsed = envi_header.fields(header)
+    assert "" not in parsed
+    assert parsed["sensor type"] == "x"
+    assert envi_header.unkept(header, parsed) == ("2 lines of its header that are no fields",)
     assert envi_header.unkept(b"ENVI\n \t; comment\n", {}) == ("comments in its header",)
 
 
@@ -295,8 +295,8 @@ def test_a_header_of_the_most_bands_is_read() -> None:
     text = PLAIN.replace("= 5", f"= {bands}") + "".join(
         f"{name} = {{\n" + ",\n".join([value] * bands) + "}\n" for name, value in lists.items()
     )
-    found = envi_header.fields(text.encode())
-    info = envi_header.info(found, envi_header.layout(found))
+    parsed = envi_header.fields(text.encode())
+    info = envi_header.info(parsed, envi_header.layout(parsed))
     assert info.wavelengths == (pytest.approx(400.123),) * bands
     assert info.gain == (1e-4,) * bands
 

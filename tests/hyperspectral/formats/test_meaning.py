@@ -26,10 +26,10 @@ def header(text: str) -> CubeInfo:
 
 @pytest.mark.parametrize("unit", ["\u03bcm", "\u00b5m", "Micrometers", "um", "micron", " Micrometre "])
 def test_micrometres_of_any_spelling(unit: str) -> None:
-    found = converted(MICROMETRES, unit)
-    assert found is not None
-    assert found.values == pytest.approx([1000 * v for v in MICROMETRES])
-    assert found.doubts == ()
+    axis = converted(MICROMETRES, unit)
+    assert axis is not None
+    assert axis.values == pytest.approx([1000 * v for v in MICROMETRES])
+    assert axis.doubts == ()
 
 
 def test_a_unit_that_no_sensor_covers_is_taken_for_the_other(caplog: pytest.LogCaptureFixture) -> None:
@@ -51,9 +51,9 @@ def test_unsorted_wavelengths_are_said_and_detectors_are_not() -> None:
     assert "not sorted" in scrambled.doubts[0]
     detectors = [*range(400, 1000, 10), *range(950, 2500, 10)]
     for usual in (detectors, detectors[::-1], [400, 400, 500]):
-        found = converted(usual, "nm")
-        assert found is not None
-        assert found.doubts == ()
+        axis = converted(usual, "nm")
+        assert axis is not None
+        assert axis.doubts == ()
 
 
 @pytest.mark.parametrize(

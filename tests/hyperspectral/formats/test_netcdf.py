@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, SettingsError
+from edgefuse.hyperspectral import crs
 from edgefuse.hyperspectral.compress import compress_file, decompress_file
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats import create_cube, open_cube
@@ -202,6 +203,39 @@ def test_decompress_writes_netcdf_that_others_read(tmp_path: Path) -> None:
         assert source.info.like(metadata={}) == info.like(metadata={})
         assert np.array_equal(source[:], cube(np.int16))
         assert source.unkept == ()
+
+
+@pytest.mark.parametrize(
+    ("system", "names", "units"),
+    [
+        ("EPSG:4326", ("latitude", "longitude"), ("degrees_north", "degrees_east")),
+        ("EPSG:4258", ("latitude", "longitude"), ("degrees_north", "degrees_east")),  # ETRS89
+        ("EPSG:4269", ("latitude", "longitude"), ("degrees_north", "degrees_east")),  # NAD83
+        ("EPSG:25832", ("projection_y_coordinate", "projection_x_coordinate"), ("m", "m")),
+        ("EPSG:2263", ("projection_y_coordinate", "projection_x_coordinate"), ("US survey foot", "US survey foot")),
+        ("+proj=utm +zone=33 +datum=WGS84 +units=km +type=crs", ("projection_y_coordinate", "projection_x_coordinate"), ("km", "km")),
+    ],
+)
+def test_coordinates_of_netcdf_have_the_unit_of_their_system(
+    tmp_path: Path, system: str, names: tuple[str, str], units: tuple[str, str]
+) -> None:
+    pytest.importorskip("rasterio")
+    placed = Georeference((0.5, 0.0, 10.0, 0.0, -0.5, 50.0), system)
+    info = CubeInfo(SHAPE, np.dtype("i2"), NANOMETRES, georeference=placed, band_names=tuple("abcde"), gain=(1.0, 2.0, 3.0, 4.0, 5.0))
+    with create_cube(tmp_path / "a.nc", info) as sink:
+        sink[:] = cube(np.int16)
+    with open_cube(tmp_path / "a.nc") as source:
+        assert source.info == info
+        assert source.unkept == ()
+    with h5py.File(tmp_path / "a.nc", "r+") as f:
+        assert tuple(f[axis].attrs["standard_name"] for axis in "yx") == names
+        assert tuple(f[axis].attrs["units"] for axis in "yx") == units
+        assert f["band_name"].asstr()[:].tolist() == list("abcde")
+        del f["cube"].attrs["info"]
+    with open_cube(tmp_path / "a.nc") as source:
+        assert source.info.georeference is not None
+        assert source.info.georeference.transform == pytest.approx(placed.transform)
+        assert crs.same(source.info.georeference.crs, system)
 
 
 def test_gdal_reads_netcdf_as_it_was_written(tmp_path: Path) -> None:

@@ -54,6 +54,30 @@ def test_enmap(tmp_path: Path) -> None:
     assert info.georeference.transform == (30, 0, 380000, 0, -30, 5820000)
 
 
+def test_desis_by_its_own_xml(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "DESIS-HSI-L2A-DT0334789784_001-20190624T215012-V0213-SPECTRAL_IMAGE.tif"
+    how = {"height": 6, "width": 5, "count": BANDS, "dtype": "int16", "nodata": -32768, "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", driver="GTiff", transform=rasterio.Affine(30, 0, 380000, 0, -30, 5820000), **how) as f:
+        f.write(samples((BANDS, 6, 5), np.int16))
+    characters = "".join(
+        f"<band><bandNumber>{n + 1}</bandNumber><wavelengthWidthOfBand>3.6</wavelengthWidthOfBand><response>0.1,0.9,0.1</response>"
+        f"<wavelengths>401,402,403</wavelengths><wavelengthCenterOfBand>{401.9 + 2.55 * n}</wavelengthCenterOfBand>"
+        f"<gainOfBand>0.0001</gainOfBand><offsetOfBand>0.5</offsetOfBand></band>"
+        for n in reversed(range(BANDS))
+    )
+    # bands are listed in another place, too, which has no wavelengths
+    xml = f"<hsi_doc><specific><interiorOrientation><band/><band/></interiorOrientation><bandCharacterisation>{characters}"
+    path.with_name(path.name.replace("SPECTRAL_IMAGE.tif", "METADATA.xml")).write_text(f"{xml}</bandCharacterisation></specific></hsi_doc>")
+    with open_cube(path) as source:
+        info = source.info
+        assert (source.form, source.unkept) == ("DESIS GeoTIFF", ())
+        assert np.array_equal(source[:], samples((BANDS, 6, 5), np.int16).transpose(1, 2, 0))
+    assert info.wavelengths == pytest.approx((401.9, 404.45, 407.0, 409.55))
+    assert (info.fwhm, info.gain, info.offset) == ((3.6,) * BANDS, (1e-4,) * BANDS, (0.5,) * BANDS)
+    assert (info.nodata, info.band_names) == (-32768, ("band 1", "band 2", "band 3", "band 4"))
+
+
 def test_enmap_of_another_number_of_bands_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), open_cube(enmap(tmp_path, BANDS + 1)) as source:
         assert source.info.wavelengths is None

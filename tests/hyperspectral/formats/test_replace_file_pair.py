@@ -105,11 +105,11 @@ def test_the_old_cube_or_the_new_one(
         code = in_child(lambda path=path: write(path, NEW, new_waves), nth, error, monkeypatch)  # type: ignore[misc]
         where = f"call {nth}: exit code {code}, {names(path.parent)}"
         assert code in (0, 1, KILLED, NO_SUCH_CALL), where
-        found = read(path)
+        content = read(path)
         aside = read(path.with_name(f"{path.stem}.edgefuse-old{path.suffix}"))
         # an error puts the old cube back; a kill can't
-        assert found in (old, new) or (found is None and aside == old and not error), where
-        seen.add(found)
+        assert content in (old, new) or (content is None and aside == old and not error), where
+        seen.add(content)
         # the next write mends it
         write(path, NEW, new_waves)
         assert read(path) == new, where

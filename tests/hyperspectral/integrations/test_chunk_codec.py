@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,12 @@ def test_missing_samples_come_back_exactly() -> None:
 def test_a_chunk_that_decodes_to_something_else_is_never_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     good = spectral_edge.decode
     monkeypatch.setattr(chunk_codec.spectral_edge, "decode", lambda data: good(data) + np.int16(3))
-    for options in ({}, {"max_error": 2}, {"psnr": 75.0}):
-        with pytest.raises(EdgeFuseError, match="does not decode to what was asked for"):
+    for options, wrong in (
+        ({}, "the decoded cube differs"),
+        ({"max_error": 2}, "off by [0-9.]+, allowed are 2"),
+        ({"psnr": 75.0}, "[0-9.]+ dB; please"),
+    ):
+        with pytest.raises(EdgeFuseError, match=f"does not decode to what was asked for .*{wrong}"):
             ChunkCodec(**options).encode(cube())
 
 
@@ -83,6 +88,7 @@ def test_a_chunk_that_decodes_to_something_else_is_never_returned(monkeypatch: p
     ("options", "message"),
     [
         ({"max_error": 1, "psnr": 40}, "exclude each other"), ({"bpppc": 0}, "give a number of"), ({"psnr": "x"}, "give a number of"),
+        ({"psnr": 40, "peak": 0}, "peak is 0; give a number of 1e-30 to 1e[+]30"), ({"psnr": 40, "peak": math.inf}, "peak is inf"),
         ({"bands_axis": 1.5}, "give the number of the axis"),
     ],
 )  # fmt: skip

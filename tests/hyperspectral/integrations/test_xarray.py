@@ -246,7 +246,7 @@ def test_importing_edgefuse_does_not_import_xarray_or_zarr() -> None:
 
 
 def test_metadata_of_a_cube_without_any() -> None:
-    from edgefuse.hyperspectral.integrations.cf import described as by_cf
+    from edgefuse.hyperspectral.cf import described as by_cf
 
     found = by_cf(CubeInfo((2, 3, 4), np.dtype(np.uint8)))
     assert (found.dims, list(found.coordinates), found.attributes) == (("band", "y", "x"), ["band"], {})

@@ -10,13 +10,13 @@ DETAIL, DIAGONAL = (4142, 5406, 7487, 10097, 13428), (3224, 3961, 5629, 7697, 10
 
 def subbands(levels):
     """Row, column, distance, type, parent, sibling and gain of each subband."""
-    found = [(0, 0, 1 << levels, 0, None, None, APPROXIMATION[levels])]
+    entries = [(0, 0, 1 << levels, 0, None, None, APPROXIMATION[levels])]
     for level in range(levels - 1, -1, -1):
-        o, i, kind = 1 << level, len(found), 1 + 2 * min(level, 2)
+        o, i, kind = 1 << level, len(entries), 1 + 2 * min(level, 2)
         parents = range(i - 3, i) if i > 1 else (None,) * 3
-        found += [(0, o, 2 * o, kind, parents[0], None, DETAIL[level]), (o, 0, 2 * o, kind, parents[1], i, DETAIL[level])]
-        found += [(o, o, 2 * o, kind + 1, parents[2], i + 1, DIAGONAL[level])]
-    return found
+        entries += [(0, o, 2 * o, kind, parents[0], None, DETAIL[level]), (o, 0, 2 * o, kind, parents[1], i, DETAIL[level])]
+        entries += [(o, o, 2 * o, kind + 1, parents[2], i + 1, DIAGONAL[level])]
+    return entries
 
 
 def cross(m, y, x):

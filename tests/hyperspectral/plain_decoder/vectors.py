@@ -46,13 +46,13 @@ def lossy(name, number, shape, dtype, version):
 
 def errors(name, number, shape, dtype):
     """Sizes and signs of the first errors of a predicted tile, and its first samples."""
-    found, original = [], predicted.decode_error
-    predicted.decode_error = lambda *args: found.append(original(*args)) or found[-1]
+    captured, original = [], predicted.decode_error
+    predicted.decode_error = lambda *args: captured.append(original(*args)) or captured[-1]
     try:
         out = predicted.decode_predicted(Fields(payload(name, number)[5:]), shape, np.dtype(dtype))
     finally:
         predicted.decode_error = original
-    return {"errors": [list(e) for e in found[:8]], "words": out.view(f"u{out.itemsize}").ravel()[:8].tolist()}
+    return {"errors": [list(e) for e in captured[:8]], "words": out.view(f"u{out.itemsize}").ravel()[:8].tolist()}
 
 
 def vectors():

@@ -20,7 +20,7 @@ def seen(box: Box, score: float, kind: int = 0) -> Detection:
     return Detection(box, score, kind)
 
 
-def plain(found: list[list[Detection]], true: list[list[Box]]) -> float:
+def plain(detected: list[list[Detection]], true: list[list[Box]]) -> float:
     """Reference implementation: for each of 101 recall levels, searches all prefixes of the ordered detections."""
 
     def overlap(a: Box, b: Box) -> Fraction:
@@ -30,9 +30,9 @@ def plain(found: list[list[Detection]], true: list[list[Box]]) -> float:
         return Fraction(both) / (sum(areas) - both)
 
     taken, right, prefixes = set(), 0, []
-    ordered = sorted([(-d.score, k, n) for k, row in enumerate(found) for n, d in enumerate(row)])
+    ordered = sorted([(-d.score, k, n) for k, row in enumerate(detected) for n, d in enumerate(row)])
     for count, (_, k, n) in enumerate(ordered, 1):
-        free = [(overlap(found[k][n].box, box), -j) for j, box in enumerate(true[k]) if (k, j) not in taken]
+        free = [(overlap(detected[k][n].box, box), -j) for j, box in enumerate(true[k]) if (k, j) not in taken]
         if free and max(free)[0] >= Fraction(1, 2):
             taken.add((k, -max(free)[1]))
             right += 1
@@ -47,8 +47,8 @@ def test_by_hand() -> None:
     assert average_precision([[seen(FAR, 0.9)]], [[ONE]]) == 0
     assert math.isnan(average_precision([[seen(ONE, 0.9)]], [[]]))
     # hit, miss, hit with two boxes: precision 1 up to recall 0.5 (51 points), 2 / 3 above (50 points)
-    found = [[seen(ONE, 0.9), seen(FAR, 0.8), seen(TWO, 0.7)]]
-    assert average_precision(found, [[ONE, TWO]]) == pytest.approx((51 + 50 * 2 / 3) / 101)
+    detected = [[seen(ONE, 0.9), seen(FAR, 0.8), seen(TWO, 0.7)]]
+    assert average_precision(detected, [[ONE, TWO]]) == pytest.approx((51 + 50 * 2 / 3) / 101)
     # half of the boxes are found, so recalls above 0.5 are never reached
     assert average_precision([[seen(ONE, 0.9)]], [[ONE, TWO]]) == pytest.approx(51 / 101)
     # in the other order: miss, hit
@@ -62,8 +62,8 @@ def test_a_box_is_found_once_and_in_its_own_picture() -> None:
 
 
 def test_scores_are_ordered_over_all_pictures() -> None:
-    found = [[seen(FAR, 0.5)], [seen(ONE, 0.9)]]
-    assert average_precision(found, [[ONE], [ONE]]) == pytest.approx(51 / 101)
+    detected = [[seen(FAR, 0.5)], [seen(ONE, 0.9)]]
+    assert average_precision(detected, [[ONE], [ONE]]) == pytest.approx(51 / 101)
 
 
 def test_half_an_overlap_is_enough() -> None:
@@ -85,15 +85,15 @@ pictures = st.lists(
 
 @given(pictures)
 def test_as_another_implementation_has_it(made: list[tuple[list[Detection], list[Box]]]) -> None:
-    found, true = [list(side) for side in zip(*made, strict=True)]
+    detected, true = [list(side) for side in zip(*made, strict=True)]
     if not any(true):
-        assert math.isnan(average_precision(found, true))
+        assert math.isnan(average_precision(detected, true))
         return
-    value = average_precision(found, true)
+    value = average_precision(detected, true)
     assert 0 <= value <= 1
-    assert value == pytest.approx(plain(found, true))
+    assert value == pytest.approx(plain(detected, true))
     # an additional miss with the lowest score changes nothing
-    assert average_precision([[*found[0], seen(Box(2, 2, 3, 3), 0.01)], *found[1:]], true) == pytest.approx(value)
+    assert average_precision([[*detected[0], seen(Box(2, 2, 3, 3), 0.01)], *detected[1:]], true) == pytest.approx(value)
 
 
 @given(st.lists(st.lists(boxes, max_size=3, unique=True), min_size=1, max_size=4).filter(any))
@@ -113,11 +113,11 @@ def test_boxes_in_yolo_s_form(tmp_path: Path) -> None:
     (tmp_path / "b.TXT").write_text("")
     (tmp_path / "a.png").write_bytes(b"")
     boxes = Boxes(tmp_path)
-    found = boxes.read("a")
+    detected = boxes.read("a")
     assert boxes.kinds == ("person", "car")
-    assert found is not None
-    assert [len(of) for of in found.values()] == [1, 1]
-    box = found["person"][0]
+    assert detected is not None
+    assert [len(of) for of in detected.values()] == [1, 1]
+    box = detected["person"][0]
     assert (box.left, box.top, box.right, box.bottom) == pytest.approx((0.4, 0.0, 0.6, 0.5))
     assert boxes.read("b") == {"person": [], "car": []}
     assert boxes.read("c") is None

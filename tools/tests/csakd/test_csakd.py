@@ -43,11 +43,11 @@ def _examples(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_scenes_are_degraded_by_four_and_a_part_is_held_out(scenes: str) -> None:
-    found = {s.name: s for s in load([scenes])}
-    assert {n: s.part for n, s in found.items()} == {"one": "train", "two": "train", "sandiego": "test"}
-    assert all(s.truth.shape == s.start.shape == (24, 32, s.truth.shape[2]) for s in found.values())
-    assert all(s.truth.dtype == s.start.dtype == np.float32 for s in found.values())
-    assert all(s.truth.max() <= 1 for s in found.values())
+    loaded = {s.name: s for s in load([scenes])}
+    assert {n: s.part for n, s in loaded.items()} == {"one": "train", "two": "train", "sandiego": "test"}
+    assert all(s.truth.shape == s.start.shape == (24, 32, s.truth.shape[2]) for s in loaded.values())
+    assert all(s.truth.dtype == s.start.dtype == np.float32 for s in loaded.values())
+    assert all(s.truth.max() <= 1 for s in loaded.values())
     assert "sandiego" in HELD_OUT
     with pytest.raises(ValueError, match="expected scenes:DIR or aviris:DIR"):
         load(["cubes:x"])
@@ -79,8 +79,8 @@ def test_aviris_as_published(tmp_path: Path) -> None:
 
 
 def test_batches_repeat_by_seed_and_have_images_of_four_and_six_bands(scenes: str) -> None:
-    found = load([scenes])
-    one, two = (batch(found, 3, 24, np.random.default_rng(5)) for _ in range(2))
+    loaded = load([scenes])
+    one, two = (batch(loaded, 3, 24, np.random.default_rng(5)) for _ in range(2))
     for a, b, channels in zip(one, two, (BANDS, SLOTS, BANDS), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.shape == (3, channels, 24, 24)
@@ -88,7 +88,7 @@ def test_batches_repeat_by_seed_and_have_images_of_four_and_six_bands(scenes: st
         assert a.max() <= 1
     lacking = set()
     for seed in range(8):
-        cube, image, _ = batch(found, 1, 24, np.random.default_rng(seed))
+        cube, image, _ = batch(loaded, 1, 24, np.random.default_rng(seed))
         shown = np.einsum("nbhw,kb->nkhw", cube, runtime.response(BANDS))
         lacking.add(bool(np.allclose(image[:, 4:], shown[:, 4:], atol=1e-6)))
     assert lacking == {True, False}

@@ -11,11 +11,11 @@ from tools.data.photographs import Photograph, load
 
 
 def test_coco_and_photos(coco: Path) -> None:
-    found = load([f"coco128:{coco}", f"photos:{coco / 'images'}"])
-    assert len(found) == 80
-    assert sum(p.foreground is not None for p in found) == 39
-    assert found[0].luma.shape == (120, 150)
-    assert set(np.unique(found[0].foreground)) == {0, 1}
+    loaded = load([f"coco128:{coco}", f"photos:{coco / 'images'}"])
+    assert len(loaded) == 80
+    assert sum(p.foreground is not None for p in loaded) == 39
+    assert loaded[0].luma.shape == (120, 150)
+    assert set(np.unique(loaded[0].foreground)) == {0, 1}
 
 
 def test_voc_takes_object_masks_and_counts_their_outline(tmp_path: Path) -> None:

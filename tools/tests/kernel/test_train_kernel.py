@@ -68,6 +68,6 @@ def test_its_covariances_are_the_runtime_s() -> None:
     y, x = ((np.arange(n, dtype=np.float32) + np.float32(0.5)) / 4 for n in (8, 12))
     weights = Psf(4).rows(0, 2, 8)[1], Psf(4).columns(0, 3, 12)[1]
     window = Grid(similarity, np.ones(similarity.shape[:2], np.float32), y, x)
-    found = covariances(window, window, weights, 5.0)
+    computed = covariances(window, window, weights, 5.0)
     right = np.einsum("aprq,mr,nq->amnp", seen.reshape(8, 12, 8, 12), *weights).reshape(8, -1, 12)
-    np.testing.assert_allclose(found, right, atol=1e-4)
+    np.testing.assert_allclose(computed, right, atol=1e-4)

@@ -96,11 +96,11 @@ def test_train_goes_on_where_it_was_and_exports(scenes: str, tmp_path: Path, mon
 
 
 def test_the_linear_transform_keeps_what_its_latents_hold(scenes: str) -> None:  # noqa: F811
-    found = [s for s in load([scenes]) if not s.name.startswith("enmap")]
-    cube = found[0].cube[:, :16, :24]
+    loaded = [s for s in load([scenes]) if not s.name.startswith("enmap")]
+    cube = loaded[0].cube[:, :16, :24]
     psnr = []
     for count in (16, 512):
-        made = linear_transform.Linear(found, count)
+        made = linear_transform.Linear(loaded, count)
         decoded = made.decode(np.rint(made.encode(cube) * 255) / np.float32(255))
         psnr.append(-10 * np.log10(np.mean(np.square(decoded - cube))))
     assert psnr[1] > psnr[0] + 3

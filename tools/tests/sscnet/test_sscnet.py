@@ -33,9 +33,9 @@ def scenes(tmp_path: Path) -> str:
 
 
 def test_scenes_have_202_bands_and_a_held_out_part(scenes: str) -> None:
-    found = {s.name: s for s in load([scenes])}
-    assert {n: s.part for n, s in found.items()} == {"one": "train", "sandiego": "test", "enmap_00": "train", "enmap_01": "train"}
-    assert all(s.cube.shape[0] == BANDS and s.cube.dtype == np.float32 for s in found.values())
+    loaded = {s.name: s for s in load([scenes])}
+    assert {n: s.part for n, s in loaded.items()} == {"one": "train", "sandiego": "test", "enmap_00": "train", "enmap_01": "train"}
+    assert all(s.cube.shape[0] == BANDS and s.cube.dtype == np.float32 for s in loaded.values())
     with pytest.raises(ValueError, match="expected scenes:DIR or hyspecnet:DIR"):
         load(["cubes:x"])
 
@@ -65,8 +65,8 @@ def test_hyspecnet_s_splits(tmp_path: Path) -> None:
 
 
 def test_batches_repeat_by_seed(scenes: str) -> None:
-    found = load([scenes])
-    one, two = (batch(found, 3, 32, np.random.default_rng(5)) for _ in range(2))
+    loaded = load([scenes])
+    one, two = (batch(loaded, 3, 32, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert one.shape == (3, BANDS, 32, 32)
     assert one.min() >= 0

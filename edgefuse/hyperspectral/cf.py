@@ -13,6 +13,7 @@ from edgefuse.hyperspectral.cube import CubeInfo, Georeference, can_hold
 MAPPING = "spatial_ref"  # rioxarray's name of the grid mapping
 CUBE = "cube"
 _UNITS = {"metre": "m", "meter": "m", "kilometre": "km", "kilometer": "km"}
+_REGULAR = 0.01  # largest deviation of a coordinate from a regular grid, in pixels
 
 
 class Coordinate(NamedTuple):
@@ -97,3 +98,22 @@ def _axes(system: str) -> tuple[dict[str, str], dict[str, str]]:
     names = (("Y", "projection_y_coordinate"), ("X", "projection_x_coordinate"))
     rows, columns = ({"axis": axis, "standard_name": name, "units": unit} for axis, name in names)
     return rows, columns
+
+
+def regular(values: NDArray[Any]) -> tuple[float, float] | None:
+    """Return the edge before the first pixel, and the step, of the coordinates of pixels' centres; None for those of no regular grid."""
+    if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        return None
+    numbers = values.astype(np.float64)
+    step = float(numbers[-1] - numbers[0]) / (len(numbers) - 1)
+    if not step or np.abs(numbers - (numbers[0] + step * np.arange(len(numbers)))).max() > _REGULAR * abs(step):
+        return None
+    return float(numbers[0] - step / 2), step
+
+
+def metres_of(unit: str, system: str) -> float:
+    """Return the factor from a coordinate's unit to metres: 1000 for kilometres, unless those are the unit of the coordinate system."""
+    if unit.strip().lower() not in ("km", "kilometer", "kilometers", "kilometre", "kilometres"):
+        return 1.0
+    parsed = crs.parsed(system) if system else None
+    return 1.0 if parsed is not None and _UNITS.get(str(parsed.linear_units).lower(), parsed.linear_units) == "km" else 1000.0
