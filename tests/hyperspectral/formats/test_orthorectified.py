@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -12,6 +11,8 @@ import edgefuse
 from edgefuse.cli.main import main
 from edgefuse.errors import CubeError
 from tests.hyperspectral.formats.test_netcdf import SHAPE, cube, emit
+
+h5py = pytest.importorskip("h5py")
 
 TRANSFORM = (-120.5, 0.000542, 0.0, 35.25, 0.0, -0.000542)  # GDAL's order
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 
 import edgefuse
 from edgefuse.cli.main import main
 from edgefuse.errors import CubeError
 from tests.hyperspectral.cubes import scene
+
+rasterio = pytest.importorskip("rasterio")
 
 SHAPE = (40, 32, 3)
 PLACE = rasterio.Affine(20, 0, 500000, 0, -20, 5000000)
