@@ -155,5 +155,7 @@ def server(app: Any, limits: ConnectionLimits) -> uvicorn.Server:
 
 def protocol(server: uvicorn.Server) -> asyncio.Protocol:
     """Return the protocol of a new connection of this server."""
-    made: asyncio.Protocol = server.config.http_protocol_class(config=server.config, server_state=server.server_state, app_state={})
-    return made
+    kind = server.config.http_protocol_class
+    assert isinstance(kind, type)
+    assert issubclass(kind, Connection)
+    return kind(config=server.config, server_state=server.server_state, app_state={})
