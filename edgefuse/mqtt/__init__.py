@@ -22,7 +22,7 @@ from edgefuse.mqtt.link import Endpoint, Link
 from edgefuse.settings.mqtt import MqttSettings
 from edgefuse.telemetry.live import Info, Live
 from edgefuse.telemetry.outputs import OutputState
-from edgefuse.telemetry.report_types import MqttReport, Report
+from edgefuse.telemetry.report_types import MqttReport, Report, reported
 from edgefuse.telemetry.vitals import Vitals, alarm_states, alarms, recording_state, unavailable_alarms
 from edgefuse.util.printable import escaped, line
 from edgefuse.util.restarting_thread import FaultLog, Worker
@@ -157,7 +157,7 @@ class Mqtt:
         """Return the values that are announced to Home Assistant."""
         taken = ("snapshot", *(c for c in self._live.commands if c in _DISCOVERED)) if self._s.commands else ()
         report = self._live.report()
-        regions = tuple((name, r["unit"] or self._live.unit) for name, r in (report.get("region") or {}).items())
+        regions = tuple((name, r["unit"] or self._live.unit) for name, r in (reported(report).get("region") or {}).items())
         kinds = tuple((name, alarm.get("kind", "heat")) for name, alarm in alarms(report).items())
         return discovery.Features(kinds, taken, self._live.unit, regions, tuple(report.get("cameras") or ()), people="detect" in report)
 

@@ -26,6 +26,7 @@ from edgefuse.telemetry.report_types import (
     Report,
     StreamReport,
     WebReport,
+    reported,
 )
 from edgefuse.telemetry.vitals import unavailable_people
 from edgefuse.thermal import units
@@ -61,7 +62,7 @@ class RunCollector:
         self._report = report
 
     def collect(self) -> Iterator[Metric]:
-        r = self._report
+        r = reported(self._report)
         yield from _run(r)
         # the parts that only some runs have
         if thermal := r.get("thermal"):

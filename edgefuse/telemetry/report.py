@@ -12,9 +12,10 @@ from edgefuse.errors import FrameError
 from edgefuse.frames import Frame, FusedFrame
 from edgefuse.sinks.guard import SinkReport
 from edgefuse.sources.base import RawRecordingReport
-from edgefuse.telemetry.report_types import FramesReport, RecordingReport, Report, StreamReport
+from edgefuse.telemetry.report_types import FramesReport, RecordingReport, Report, StreamReport, failures, reported
 from edgefuse.thermal.temperature_report import ThermalLog, thermal_text
 from edgefuse.util.latency import Latency
+from edgefuse.util.printable import line
 
 BANDWIDTH_FPS = 30  # rate assumed in the paper's Table V
 _MAX_LISTED = 100  # lost frames listed in the report; all are counted
@@ -155,6 +156,7 @@ class Telemetry:
 
 def as_text(report: Report) -> str:
     """Format a report as aligned lines with units."""
+    failed, report = failures(report), reported(report)
     frames, latency = report["frames"], report["latency_ms"]
     causes = _causes(report["dropped_by_cause"])
     fps = "not measured (needs two frames)" if report["fps"] is None else f"{report['fps']:.1f} FPS over {report['elapsed_s']:.2f} s"
@@ -173,6 +175,7 @@ def as_text(report: Report) -> str:
         *(recording_text(report["record_raw"]) if report.get("record_raw") else ()),
         *ffmpeg_text(report),
         *sinks_text(report.get("sinks", {})),
+        *(f"{'' if k else 'no report':11s}{name}: {line(why)}" for k, (name, why) in enumerate(failed.items())),
         f"bandwidth  at these frame sizes and {report['bandwidth_fps']} FPS, MB/s:   upload  download",
     ]
     return "\n".join([*lines, *bandwidth_text(report["bandwidth_mb_s"]), *cameras_text(report)])

@@ -6,7 +6,7 @@ Units are in the keys. A part of an attachment that could not report is `{"error
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict, cast
 
 from edgefuse.sinks.guard import SinkReport
 from edgefuse.sources.base import SourceReport
@@ -225,3 +225,16 @@ class Report(FramesReport, SourceReport, AttachmentsReport, total=False):
     reloads: Mapping[str, int]
     output_states: dict[str, OutputReport]
     interrupted: bool
+
+
+def failures(report: Mapping[str, object]) -> dict[str, str]:
+    """Return the attachments that could not report, by their settings table's name, and why."""
+    errors = {name: part["error"] for name, part in report.items() if isinstance(part, Mapping) and part.keys() == {"error"}}
+    # a region may have the name "error"
+    return {name: error for name, error in errors.items() if isinstance(error, str)}
+
+
+def reported(report: Report) -> Report:
+    """Return the report without the parts of the attachments that could not report."""
+    failed = failures(report)
+    return cast(Report, {name: part for name, part in report.items() if name not in failed}) if failed else report

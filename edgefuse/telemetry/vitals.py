@@ -11,7 +11,7 @@ from edgefuse.board.state import temperature_c
 from edgefuse.board.throttling import read_throttling
 from edgefuse.telemetry.live import Live
 from edgefuse.telemetry.report import process_age_s
-from edgefuse.telemetry.report_types import STATISTICS, AlarmReport, Report
+from edgefuse.telemetry.report_types import STATISTICS, AlarmReport, Report, reported
 from edgefuse.util.printable import clean, line
 
 _GONE = ("starting", "frozen", "lost", "retrying")  # states of a camera without frames
@@ -76,7 +76,7 @@ def regions(report: Report) -> dict[str, dict[str, float]]:
     """Return mean, minimum and maximum of each region that has some, with the unit in their keys."""
     return {
         name: {f"{statistic}_{region['unit']}": value["value"] for statistic in STATISTICS if (value := region[statistic])}
-        for name, region in (report.get("region") or {}).items()
+        for name, region in (reported(report).get("region") or {}).items()
         if region["unit"]
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import Any
+from typing import Any, cast
 
 import h11
 import uvicorn
@@ -155,7 +155,5 @@ def server(app: Any, limits: ConnectionLimits) -> uvicorn.Server:
 
 def protocol(server: uvicorn.Server) -> asyncio.Protocol:
     """Return the protocol of a new connection of this server."""
-    kind = server.config.http_protocol_class
-    assert isinstance(kind, type)
-    assert issubclass(kind, Connection)
-    return kind(config=server.config, server_state=server.server_state, app_state={})
+    made = cast(type[H11Protocol], server.config.http_protocol_class)
+    return made(config=server.config, server_state=server.server_state, app_state={})

@@ -13,6 +13,7 @@ from edgefuse.errors import SettingsError
 from edgefuse.events import Facts
 from edgefuse.frames import FusedFrame
 from edgefuse.telemetry.live import Live
+from edgefuse.telemetry.report_types import reported
 from edgefuse.util import shape
 from edgefuse.util.zone import Zone
 from edgefuse.web.posted import posted_object
@@ -82,7 +83,7 @@ def regions(live: Live, renderer: ViewRenderer) -> dict[str, object]:
     newest, report = live.newest, live.report()
     renderer.calibrate(report.get("calibration"))
     to_picture = renderer.to_picture()
-    known = report.get("region") or {}
+    known = reported(report).get("region") or {}
     return {
         "regions": [{"name": name, "outline": _outline(newest[1] if newest else None, one["shape"]), **one} for name, one in known.items()],
         "to_picture": to_picture.tolist(),

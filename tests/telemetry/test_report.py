@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from edgefuse.errors import FrameError
 from edgefuse.frames import Frame, FramePair, FusedFrame
-from edgefuse.telemetry import report
+from edgefuse.telemetry import report, report_types
 from edgefuse.telemetry.report import Telemetry, as_text, bandwidth_mb_s
 from edgefuse.util.latency import Latency
 
@@ -207,3 +208,21 @@ def test_a_report_as_text(clock: SimpleNamespace) -> None:
     assert [float(f) for f in figures] == pytest.approx([5.0] * 4, rel=0.01)
     assert any(line.split() == ["remote", "computing,", "result", "on", "device", "36.86", "27.65"] for line in lines)
     assert any(line.split() == ["edge", "computing,", "result", "remote", "27.65", "0.00"] for line in lines)
+
+
+def test_an_attachment_that_could_not_report_is_named_and_hides_nothing_else() -> None:
+    pytest.importorskip("prometheus_client")
+    from edgefuse.telemetry.live import Live
+    from edgefuse.telemetry.prometheus import exposition
+    from edgefuse.telemetry.vitals import regions
+    from tests.reports import full_report
+
+    parts = ("alarm", "region", "detect", "mqtt", "recording", "stream", "web", "telemetry")
+    whole: Any = full_report()
+    broken = whole | {name: {"error": "OSError: the disk\nis gone"} for name in parts}
+    text = as_text({name: part for name, part in broken.items() if name not in ("cameras", "pairing")})
+    assert "recording: OSError: the disk\\nis gone" in text
+    assert b"edgefuse_frames_fused_total" in exposition(Live(lambda: broken))
+    assert regions(broken) == {}
+    named: Any = {"error": {"unit": None}}  # a region of this name is no error
+    assert report_types.reported(whole | {"region": named})["region"] == named
