@@ -1,6 +1,6 @@
 """Accepts connections at a limited rate, and keeps those without the token of an address that was refused often out of the HTTP server.
 
-Such a connection costs a tenth of a parsed request: its bytes are looked at, not parsed, it waits as long as its refusal is to be delayed,
+Such a connection costs half the processor time: its bytes are looked at, not parsed. It waits as long as its refusal is to be delayed,
 and is refused by a fixed answer. One that shows the token is handed to the HTTP server at once.
 """
 
