@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, SettingsError
-from edgefuse.hyperspectral.cube import CubeInfo, can_hold, finite
+from edgefuse.hyperspectral.cube import CubeInfo, can_hold
 from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource
+from edgefuse.util.finite import finite
 from edgefuse.util.uri import expand
 
 if TYPE_CHECKING:

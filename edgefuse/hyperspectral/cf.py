@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgefuse.hyperspectral import crs
 from edgefuse.hyperspectral.cube import CubeInfo, Georeference, can_hold
+from edgefuse.util.finite import finite
 
 MAPPING = "spatial_ref"  # rioxarray's name of the grid mapping
 CUBE = "cube"
@@ -109,6 +111,21 @@ def regular(values: NDArray[Any]) -> tuple[float, float] | None:
     if not step or np.abs(numbers - (numbers[0] + step * np.arange(len(numbers)))).max() > _REGULAR * abs(step):
         return None
     return float(numbers[0] - step / 2), step
+
+
+def by_coordinates(rows: tuple[float, float], columns: tuple[float, float], system: str, units: Iterable[str]) -> Georeference:
+    """Return the place of pixels by what `regular` tells of both coordinates.
+
+    system: empty where the grid mapping names none; coordinates in degrees are then of EPSG:4326.
+    """
+    (top, e), (left, a) = rows, columns
+    return Georeference((a, 0.0, left, 0.0, e, top), system or ("EPSG:4326" if all(u.startswith("degree") for u in units) else ""))
+
+
+def by_geotransform(text: str, system: str) -> Georeference:
+    """Return the place of pixels by the grid mapping's GeoTransform. Raises ValueError if it is not six finite numbers."""
+    c, a, b, f, d, e = finite(text.split())
+    return Georeference((a, b, c, d, e, f), system)
 
 
 def metres_of(unit: str, system: str) -> float:

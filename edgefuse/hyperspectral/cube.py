@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from edgefuse.errors import CubeError
 from edgefuse.hyperspectral import ground_control
+from edgefuse.util.finite import finite
 from edgefuse.util.printable import plain
 
 KINDS = "uifc"  # kinds of NumPy dtypes: unsigned, signed, float, complex
@@ -180,14 +181,6 @@ def _texts(values: Any) -> tuple[str, ...] | None:
 def _georeference(raw: Any) -> Georeference:
     a, b, c, d, e, f = finite(raw["transform"])
     return Georeference((a, b, c, d, e, f), _text(raw["crs"]))
-
-
-def finite(values: Iterable[Any]) -> tuple[float, ...]:
-    """Return `values` as floats. Raises ValueError if one is not finite."""
-    result = tuple(float(v) for v in values)
-    if not all(map(math.isfinite, result)):
-        raise ValueError("a number that is not finite")
-    return result
 
 
 def can_hold(dtype: np.dtype[Any], value: object) -> bool:

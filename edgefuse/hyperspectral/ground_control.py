@@ -7,9 +7,10 @@ them, from the upper left corner of the upper left pixel.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+from edgefuse.util.finite import finite
 
 RPC, POINTS = "rpc info", "gcps"
 MOST_POINTS = 10_000
@@ -30,13 +31,6 @@ class Points(NamedTuple):
     """Row, column, x, y, z."""
 
 
-def _finite(words: Iterable[str]) -> tuple[float, ...]:
-    numbers = tuple(map(float, words))
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("a number that is not finite")
-    return numbers
-
-
 def rpc_text(tags: Mapping[str, str]) -> str | None:
     """Return ENVI's field for GDAL's RPC tags, with their digits; None if one is missing or no number."""
     try:
@@ -46,7 +40,7 @@ def rpc_text(tags: Mapping[str, str]) -> str | None:
             if len(terms) != _TERMS:
                 return None
             words += terms
-        _finite(words)
+        finite(words)
     except (KeyError, ValueError):
         return None
     return ", ".join([*words, *_WHOLE])
@@ -58,7 +52,7 @@ def rpc_tags(text: str) -> dict[str, str] | None:
     words = [word.strip() for word in words]
     count = len(_SINGLE) + _TERMS * len(_LISTS)
     try:
-        _finite(words)
+        finite(words)
     except ValueError:
         return None
     if len(words) not in (count, count + len(_WHOLE)):
@@ -76,7 +70,7 @@ def points(text: str) -> Points | None:
     """Parse `points_text`; None for any other text."""
     system, *listed = text.strip("{} \n").split(";")
     try:
-        places = [_finite(item.split()) for item in listed]
+        places = [finite(item.split()) for item in listed]
         found = tuple((row, column, x, y, z) for row, column, x, y, z in places)
     except ValueError:
         return None

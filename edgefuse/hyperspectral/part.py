@@ -7,16 +7,19 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, SettingsError
-from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold, finite
+from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold
 from edgefuse.hyperspectral.formats import open_cube
 from edgefuse.hyperspectral.formats.base import CubeSource, WrappedSource
-from edgefuse.hyperspectral.formats.hdf5_conventions import Order
 from edgefuse.hyperspectral.quality import AUTO, nodata_of
+from edgefuse.util.finite import finite
+
+if TYPE_CHECKING:
+    from edgefuse.hyperspectral.formats.hdf5_conventions import Order
 
 _logger = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 22  # of a file of wavelengths

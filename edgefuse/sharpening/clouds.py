@@ -60,17 +60,13 @@ class Prediction:
 @dataclass(frozen=True)
 class Covered:
     """Pixels of the image that are interpolated from the cube. mask: (H, W). prediction: of the image. details: (b, b), covariance of the
-    image's details, which interpolation does not give. touched: (h, w), low-resolution pixels that see covered or hazy
+    image's details, which interpolation does not give. hidden: (h, w), low-resolution pixels that see covered or hazy
     ones: they are not compared with the image, and what it shows there is predicted from the cube."""
 
     mask: Mask
     prediction: Prediction
     details: Float64Array
-    touched: Mask
-
-    @property
-    def hidden(self) -> Mask:
-        return self.touched
+    hidden: Mask
 
     def predicted(self, spectra: Float32Array) -> Float32Array:
         return self.prediction(spectra)

@@ -69,7 +69,7 @@ def _placed(pair: Pair, options: Options) -> tuple[Pair, Covered | None]:
     if covered is None:
         return pair, None
     clouds.warn(covered, given)
-    return replace(pair, image=Filled(pair, covered), unused=covered.touched, expected=covered), covered
+    return replace(pair, image=Filled(pair, covered), unused=covered.hidden, expected=covered), covered
 
 
 def _registered(pair: Pair, options: Options, left_out: Mask | None) -> Pair:

@@ -46,6 +46,10 @@ def beat(*_: object) -> None:
         _supervisor.beat()
 
 
+def _text(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
 @contextlib.contextmanager
 def opening(path: Path) -> Iterator[None]:
     """Report that the block opens the file `path`, which takes a time that its size limits."""
@@ -56,7 +60,7 @@ def opening(path: Path) -> Iterator[None]:
         size = path.stat().st_size
     except OSError:
         size = 0
-    _supervisor.tell(opening=os.fsencode(path).decode("utf-8", "surrogateescape"), bytes=size)
+    _supervisor.tell(opening=_text(path), bytes=size)
     try:
         yield
     finally:
@@ -72,13 +76,13 @@ def working(stall_s: float) -> None:
 def leaves(folder: Path) -> None:
     """Report a temporary folder that the supervisor deletes if it ends this process."""
     if _supervisor is not None:
-        _supervisor.tell(leaves=os.fsencode(folder).decode("utf-8", "surrogateescape"))
+        _supervisor.tell(leaves=_text(folder))
 
 
 def writes(path: Path) -> None:
     """Report a file that is written: if the supervisor ends this process, it deletes the unfinished files of this process beside it."""
     if _supervisor is not None:
-        _supervisor.tell(writes=os.fsencode(path.parent).decode("utf-8", "surrogateescape"))
+        _supervisor.tell(writes=_text(path.parent))
 
 
 def finished() -> None:

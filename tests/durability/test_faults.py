@@ -87,7 +87,7 @@ def test_a_call_that_fails_costs_no_cube(library: Path, tmp_path: Path, command:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_allocation_of_any_size_that_fails_costs_no_cube(library: Path, tmp_path: Path, command: str) -> None:
-    """Of the tens of thousands that a command makes, some at equal distances; large ones fail each in turn, above."""
+    """A command makes tens of thousands; some at equal distances are tried. Large ones fail each in turn, above."""
     folder, rng = tmp_path / "x", random.Random(command)
     _begin(folder, command)
     counted = shim.run(library, folder, COMMANDS[command], "allocation")

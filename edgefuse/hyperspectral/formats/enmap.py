@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cube import CubeInfo, finite
+from edgefuse.hyperspectral.cube import CubeInfo
 from edgefuse.util.files import is_file
+from edgefuse.util.finite import finite
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cube import PER_BAND, CubeInfo, as_nodata, finite
+from edgefuse.hyperspectral.cube import PER_BAND, CubeInfo, as_nodata
 from edgefuse.hyperspectral.formats import envi_map_info
 from edgefuse.hyperspectral.formats.flat import BIL, BIP, BSQ, Layout
 from edgefuse.hyperspectral.wavelengths import converted, is_unknown, scale_of
+from edgefuse.util.finite import finite
 from edgefuse.util.printable import plain
 
 # these limits keep the parsing of a header within 64 MB; 65535 bands with five values of 10 characters each take 3.3 MB

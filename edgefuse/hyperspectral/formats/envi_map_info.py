@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from edgefuse.hyperspectral import crs
-from edgefuse.hyperspectral.cube import Georeference, finite
+from edgefuse.hyperspectral.cube import Georeference
+from edgefuse.util.finite import finite
 
 KEYS = "map info", "projection info", "coordinate system string"
 _BAND_S = 3.53e6, 4.44e6  # metres north of the equator, from 32 to 40 degrees: the latitude band S

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError, OutputError
 from edgefuse.hyperspectral import bounded_json, crs, ground_control
-from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
+from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata
 from edgefuse.hyperspectral.formats import enmap, geotiff_sidecars, tiff_pages
 from edgefuse.hyperspectral.formats.base import CubeSink, CubeSource, Window
 from edgefuse.hyperspectral.formats.geotiff_bands import TiffBands, unkept
 from edgefuse.hyperspectral.formats.geotiff_wavelengths import ENVI, spectral_fields, unread
 from edgefuse.util.files import output_error
+from edgefuse.util.finite import finite
 
 _CACHE_MB = 48  # GDAL's block cache; its default is a share of the machine's memory
 _STRIP = 16  # rows

@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgefuse.hyperspectral.cube import as_nodata, finite
+from edgefuse.hyperspectral.cube import as_nodata
 from edgefuse.hyperspectral.formats.geotiff_bands import TiffBands
 from edgefuse.hyperspectral.wavelengths import converted
+from edgefuse.util.finite import finite
 
 ENVI = "ENVI"  # GDAL's domain with the fields of an ENVI header; blanks of their names may be underscores
 _READ = {"wavelength", "wavelength units", "fwhm", "data ignore value", "data gain values", "data offset values"}

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold, finite
+from edgefuse.hyperspectral.cube import CubeInfo, as_nodata, can_hold
 from edgefuse.hyperspectral.formats import hdf5_grid, hyperspy
 from edgefuse.hyperspectral.formats.hdf5_checks import Vectors, attribute, text_of
 from edgefuse.hyperspectral.wavelengths import converted
+from edgefuse.util.finite import finite
 
 Order = tuple[int, int, int]
 ROWS, COLUMNS, BANDS = 0, 1, 2
@@ -66,7 +67,7 @@ def read(path: Path, file: Any, dataset: Any, axes: Order | None = None) -> Mean
     names = _axis_names(dataset)
     vectors = Vectors(path, file)
     signal = hyperspy.read(path, file, dataset) if axes is None else None
-    order = axes or (_order(path, dataset, names, vectors) if signal is None else _bands_at(signal.bands))
+    order = axes or (_order(path, dataset, names, vectors) if signal is None else bands_at(signal.bands))
     shape = tuple(dataset.shape[order.index(axis)] for axis in (ROWS, COLUMNS, BANDS))
     dtype = unsigned(dataset)
     meaning = Meaning(order, CubeInfo((shape[0], shape[1], shape[2]), dtype))
@@ -135,7 +136,7 @@ def _order(path: Path, dataset: Any, names: Sequence[str], vectors: Vectors) -> 
     return order[0], order[1], order[2]
 
 
-def _bands_at(bands: int) -> Order:
+def bands_at(bands: int) -> Order:
     """Return the cube's axis of each axis in the file where the bands are one of them and rows come before columns."""
     order = [ROWS, COLUMNS]
     order.insert(bands, BANDS)

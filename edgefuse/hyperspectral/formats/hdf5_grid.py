@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from edgefuse.hyperspectral import cf
-from edgefuse.hyperspectral.cube import Georeference, finite
+from edgefuse.hyperspectral.cube import Georeference
 from edgefuse.hyperspectral.formats import envi_map_info
 from edgefuse.hyperspectral.formats.hdf5_checks import Vectors, attribute, inside, text_of
 
@@ -42,15 +42,13 @@ def georeference(file: Any, dataset: Any, scales: Sequence[Any], vectors: Vector
     rows, columns = (_axis(item, vectors, system) for item in scales)
     if rows is not None and columns is not None:
         used |= {str(item.name).strip("/") for item in scales}
-        degrees = all((text_of(attribute(item, "units")) or "").startswith("degree") for item in scales)
-        (top, dy), (left, dx) = rows, columns
-        return Placed(Georeference((dx, 0.0, left, 0.0, dy, top), system or ("EPSG:4326" if degrees else "")), used)
+        units = (text_of(attribute(item, "units")) or "" for item in scales)
+        return Placed(cf.by_coordinates(rows, columns, system, units), used)
     if mapping is not None:
         try:
-            c, a, b, f, d, e = finite((text_of(attribute(mapping, "GeoTransform")) or "").split())
+            return Placed(cf.by_geotransform(text_of(attribute(mapping, "GeoTransform")) or "", system), used)
         except ValueError:
             return None
-        return Placed(Georeference((a, b, c, d, e, f), system), used)
     return None
 
 

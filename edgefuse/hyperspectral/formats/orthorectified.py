@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cube import Georeference, can_hold, finite
+from edgefuse.hyperspectral.cube import Georeference, can_hold
 from edgefuse.hyperspectral.formats.base import CubeSource, WrappedSource
 from edgefuse.hyperspectral.formats.hdf5_checks import Checked, attribute, inside, text_of
+from edgefuse.util.finite import finite
 
 TABLES = "location/glt_x", "location/glt_y"
 PLACE = "geotransform", "spatial_ref"

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cube import CubeInfo, Georeference, finite
+from edgefuse.hyperspectral.cube import CubeInfo, Georeference
 from edgefuse.hyperspectral.formats.hdf5_checks import inside
+from edgefuse.util.finite import finite
 
 _LEVELS = "L2D", "L2C", "L2B", "L1"
 _SWATHS = "HDFEOS/SWATHS"

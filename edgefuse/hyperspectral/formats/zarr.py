@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from edgefuse.errors import CubeError, MissingDependencyError
 from edgefuse.hyperspectral import cf
-from edgefuse.hyperspectral.cube import KINDS, CubeInfo, Georeference, as_nodata, can_hold, finite
+from edgefuse.hyperspectral.cube import KINDS, CubeInfo, Georeference, as_nodata, can_hold
 from edgefuse.hyperspectral.formats.base import CubeSource, Window
-from edgefuse.hyperspectral.formats.hdf5_conventions import BANDS, COLUMNS, FWHM, ROWS, WAVELENGTHS, Order, role_of
+from edgefuse.hyperspectral.formats.hdf5_conventions import BANDS, COLUMNS, FWHM, ROWS, WAVELENGTHS, Order, bands_at, role_of
 from edgefuse.hyperspectral.formats.zarr_nodes import CheckedChunks, Node, attributes_of_group, nodes
 from edgefuse.hyperspectral.wavelengths import converted
+from edgefuse.util.finite import finite
 
 _STRUCTURE = {
     "_ARRAY_DIMENSIONS", "_FillValue", "missing_value", "scale_factor", "add_offset", "grid_mapping", "coordinates", "fill_value",
@@ -104,9 +105,7 @@ class ZarrSource(CubeSource):
             first, second, third = (role for role in roles if role is not None)
             return first, second, third
         if roles.count(BANDS) == 1:
-            rest_axes = iter((ROWS, COLUMNS))
-            first, second, third = (BANDS if role == BANDS else next(rest_axes) for role in roles)
-            return first, second, third
+            return bands_at(roles.index(BANDS))
         if any(self._node.dims):
             _logger.warning(
                 "%s: the dimensions %s do not say which the bands are; the last is taken", self.path, ", ".join(self._node.dims)
@@ -200,7 +199,7 @@ class ZarrSource(CubeSource):
             mapping = node.attributes
             self._used.add(node.name)
         system = str(mapping.get("crs_wkt") or mapping.get("spatial_ref") or "")
-        grids, degrees = [], []
+        grids, units = [], []
         for axis in (ROWS, COLUMNS):
             dim = self._node.dims[self._order.index(axis)] if self._node.dims else ""
             found = self._beside(dim) if dim else None
@@ -212,17 +211,14 @@ class ZarrSource(CubeSource):
                 or found.dtype.kind not in "uif"
             ):
                 break
-            unit = str(found.attributes.get("units", ""))
-            degrees.append(unit.startswith("degree"))
-            grids.append(cf.regular(self._values(found).astype(np.float64) * cf.metres_of(unit, system)))
+            units.append(str(found.attributes.get("units", "")))
+            grids.append(cf.regular(self._values(found).astype(np.float64) * cf.metres_of(units[-1], system)))
         if len(grids) == 2 and (rows := grids[0]) is not None and (columns := grids[1]) is not None:
-            (top, e), (left, a) = rows, columns
-            return Georeference((a, 0.0, left, 0.0, e, top), system or ("EPSG:4326" if all(degrees) else ""))
+            return cf.by_coordinates(rows, columns, system, units)
         try:
-            c, a, b, f, d, e = finite(str(mapping["GeoTransform"]).split())
+            return cf.by_geotransform(str(mapping["GeoTransform"]), system)
         except (KeyError, ValueError):
             return None
-        return Georeference((a, b, c, d, e, f), system)
 
     def _take(self, checked: CheckedChunks, array: Any, key: tuple[slice, ...]) -> NDArray[Any]:
         try:

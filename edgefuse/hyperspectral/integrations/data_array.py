@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from xarray import DataArray, Variable, conventions
 
 from edgefuse.errors import CubeError
-from edgefuse.hyperspectral.cf import MAPPING, regular
-from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata, finite
+from edgefuse.hyperspectral.cf import MAPPING, by_coordinates, by_geotransform, regular
+from edgefuse.hyperspectral.cube import CubeInfo, Georeference, as_nodata
 from edgefuse.hyperspectral.formats.base import CubeSource
 from edgefuse.hyperspectral.formats.hdf5_conventions import BANDS, COLUMNS, ROWS, role_of
 from edgefuse.hyperspectral.wavelengths import converted, scale_of
@@ -88,8 +88,7 @@ class DataArraySource(CubeSource):
         system = str(mapping.get("crs_wkt") or mapping.get("spatial_ref") or "")
         rows, columns = (regular(array.coords[d].values) if d in array.coords else None for d in array.dims[:2])
         if rows is not None and columns is not None:
-            (top, e), (left, a) = rows, columns
-            return Georeference((a, 0.0, left, 0.0, e, top), system or self._degrees())
+            return by_coordinates(rows, columns, system, (str(array.coords[d].attrs.get("units", "")) for d in array.dims[:2]))
         if "GeoTransform" not in mapping:
             if mapping or any(d in array.coords for d in array.dims[:2]):
                 self._unkept.append("coordinates of rows and columns that are no regular grid")
@@ -99,14 +98,9 @@ class DataArraySource(CubeSource):
             self._unkept.append("a georeference that is that of all of the file")
             return None
         try:
-            c, a, b, f, d, e = finite(str(mapping["GeoTransform"]).split())
+            return by_geotransform(str(mapping["GeoTransform"]), system)
         except ValueError:
             raise CubeError(f"{self.path}: GeoTransform is {mapping['GeoTransform']!r}; expected six numbers") from None
-        return Georeference((a, b, c, d, e, f), system)
-
-    def _degrees(self) -> str:
-        units = [str(self._array.coords[d].attrs.get("units", "")) for d in self._array.dims[:2]]
-        return "EPSG:4326" if all(u.startswith("degree") for u in units) else ""
 
     def read(self, rows: slice, columns: slice, bands: slice) -> NDArray[Any]:
         part = self._encoded(self._array[rows, columns, bands])
