@@ -22,7 +22,6 @@ from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import MeasurementError, OutputError, SettingsError, SourceError
 from edgefuse.fusion.options import DEFAULT_SHARPNESS, Colour
 from edgefuse.settings import Precision, RunSettings
-from edgefuse.telemetry.report_types import ModelFacts
 from edgefuse.util import files
 from edgefuse.util.uri import expand
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from edgefuse.evaluation import ComparedMethod, Evaluation, Row, Wanted
     from edgefuse.metrics.fusion.table import Group
     from edgefuse.sources import Source
+    from edgefuse.telemetry.report_types import ModelFacts
 
 _EPILOG = """\
 The rank is the mean over the fusion metrics of a method's place among the others; 1 is best. It depends on the other methods,

@@ -20,7 +20,6 @@ from edgefuse.cli.subcommands import Subcommands
 from edgefuse.errors import EdgeFuseError, SourceError
 from edgefuse.settings import RunSettings, Settings, tables
 from edgefuse.settings.check import hints
-from edgefuse.telemetry.report_types import ModelFacts, Report
 from edgefuse.util import files
 from edgefuse.util.printable import line, lines
 from edgefuse.util.uri import expand
@@ -28,6 +27,7 @@ from edgefuse.util.uri import expand
 if TYPE_CHECKING:
     from edgefuse.fusion.fuser import Fuser
     from edgefuse.run.session import RunSession
+    from edgefuse.telemetry.report_types import ModelFacts, Report
 
 _EPILOG = """\
 sources (docs/reference/sources.md):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import edgefuse
 from edgefuse.cli.progress import log_lines
 from edgefuse.errors import CubeError, SettingsError
-from edgefuse.hyperspectral.part import Choice, read_wavelengths
 from edgefuse.hyperspectral.quality import Quality
 from edgefuse.settings import RunSettings, Settings
 from edgefuse.settings.cubes import CubesSettings
@@ -23,6 +22,7 @@ from edgefuse.util.uri import expand, parse
 if TYPE_CHECKING:
     from edgefuse.archive.examination import Examiner
     from edgefuse.archive.processes import LimitedPool
+    from edgefuse.hyperspectral.part import Choice
 
 _USED = ("source", "model", "save", "report")
 
@@ -58,6 +58,8 @@ def check(given: Settings) -> Path:
         files.check_target(expand(s.report))
     _quality(s, cubes)
     if isinstance(waves := cubes.choice().wavelengths, Path):
+        from edgefuse.hyperspectral.part import read_wavelengths
+
         read_wavelengths(waves)
     return folder
 
